@@ -1,0 +1,302 @@
+//! What can go wrong, as the user of the library sees it.
+
+use crate::{wire::FrameError, wire::SessionId, yamux};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+/// What a call of this library failed with.
+///
+/// Converts into [`io::Error`], inside of which it stays reachable with
+/// [`io::Error::get_ref`] and `downcast_ref`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option of the builder has a value that cannot be.
+    #[error("option {option}: {reason}")]
+    Option {
+        /// The builder's method.
+        option: &'static str,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// The system refused to listen at an address.
+    #[error("cannot listen at {addr}: {cause}")]
+    Listen {
+        /// The address as it was given.
+        addr: String,
+        /// The system's error.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// The peer could not be reached.
+    #[error("cannot connect to {addr}: {cause}")]
+    Dial {
+        /// The address as it was given.
+        addr: String,
+        /// The last address's error.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] Arc<io::Error>),
+    /// The connection failed, or the stream on it.
+    #[error(transparent)]
+    Connection(#[from] yamux::Error),
+    /// The accepting side refused the session.
+    #[error("session refused: {text}")]
+    SessionRefused {
+        /// Why, if the peer has a number for it.
+        code: Option<RefusalCode>,
+        /// Why, in the peer's words.
+        text: String,
+    },
+    /// The other side refused the stream.
+    #[error("stream {name:?} refused: {refusal}")]
+    Refused {
+        /// The stream's name.
+        name: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The peer sent something else than what the protocol has at this place.
+    #[error("malformed {what}: {cause}")]
+    Malformed {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong with it.
+        cause: Malformed,
+    },
+    /// Something did not happen in time.
+    #[error("no {what} within {timeout:?}")]
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        timeout: Duration,
+    },
+    /// The wire runs already: it can be connected once.
+    #[error("the wire is connected already")]
+    AlreadyConnected,
+    /// The wire was closed on this side.
+    #[error("the wire is closed")]
+    Closed,
+}
+
+/// Why the other side refused a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It has no handler of that name.
+    HandlerNotFound,
+    /// It is a hub, and the session that offered the name is gone.
+    SessionNotFound,
+    /// Its session is closed.
+    SessionClosed,
+    /// Any other cause, in its own words: its validator's, or a limit.
+    Other(String),
+}
+
+const HANDLER_NOT_FOUND: &str = "wirenet: stream handler not found";
+const SESSION_NOT_FOUND: &str = "wirenet: session not found";
+const SESSION_CLOSED: &str = "wirenet: session closed";
+
+impl Refusal {
+    pub(crate) fn from_text(text: &str) -> Self {
+        match text {
+            HANDLER_NOT_FOUND => Self::HandlerNotFound,
+            SESSION_NOT_FOUND => Self::SessionNotFound,
+            SESSION_CLOSED => Self::SessionClosed,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// The text that says it on the wire.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::HandlerNotFound => HANDLER_NOT_FOUND,
+            Self::SessionNotFound => SESSION_NOT_FOUND,
+            Self::SessionClosed => SESSION_CLOSED,
+            Self::Other(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// Why a session was refused, as a number; peers written with go-wirenet send
+/// none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The validator did not accept the token.
+    TokenRefused = 1,
+    /// A stream name that the session offers has an owner.
+    NameTaken = 2,
+    /// There are as many sessions as there may be.
+    TooManySessions = 3,
+    /// The accepting side is closing.
+    Closing = 4,
+    /// The request was none.
+    Malformed = 5,
+}
+
+impl RefusalCode {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::TokenRefused,
+            2 => Self::NameTaken,
+            3 => Self::TooManySessions,
+            4 => Self::Closing,
+            5 => Self::Malformed,
+            _ => return None,
+        })
+    }
+}
+
+/// What was wrong with something that the peer sent.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Not a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame, but another than the protocol has at this place.
+    #[error("a frame of another type")]
+    UnexpectedFrame,
+    /// The frame's payload is not the message that belongs there.
+    #[error("payload: {0}")]
+    Payload(#[from] prost::DecodeError),
+    /// The stream ended before the frame was whole.
+    #[error("the stream ended early")]
+    EndedEarly,
+    /// A session id that is not 16 bytes, or not the one that was sent.
+    #[error("wrong session id")]
+    SessionId,
+    /// A name, token or identification beyond its limit.
+    #[error("{what} of {len} bytes")]
+    TooLong {
+        /// Which.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn malformed(what: &'static str, cause: impl Into<Malformed>) -> Self {
+        let cause = cause.into();
+        Self::Malformed { what, cause }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Option { .. } => io::ErrorKind::InvalidInput,
+            Self::Listen { cause, .. } | Self::Dial { cause, .. } | Self::Thread(cause) => {
+                cause.kind()
+            }
+            Self::Connection(error) => io::Error::from(error.clone()).kind(),
+            Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
+            Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
+            Self::Malformed { .. } => io::ErrorKind::InvalidData,
+            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
+            Self::Closed => io::ErrorKind::ConnectionAborted,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Connection(error) => error.into(),
+            error => Self::new(error.kind(), error),
+        }
+    }
+}
+
+/// An error that no caller got, as the error handler is told of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}{}: {cause}", Peer(self))]
+#[non_exhaustive]
+pub struct OpError {
+    /// What was being done.
+    pub operation: Operation,
+    /// The session that it was done for, once there is one.
+    pub session: Option<SessionId>,
+    /// What that session's client calls itself.
+    pub identification: Vec<u8>,
+    /// The address of this end of the connection.
+    pub local_addr: Option<SocketAddr>,
+    /// The address of the other end.
+    pub peer_addr: Option<SocketAddr>,
+    /// What went wrong.
+    #[source]
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What was being done when an [`OpError`] came up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Accepting a connection.
+    Accept,
+    /// Opening a session.
+    Handshake,
+    /// Serving a session.
+    Session,
+    /// Opening the stream of this name, for the peer.
+    OpenStream(String),
+    /// Running the handler of the stream of this name.
+    Handler(String),
+    /// Running the hook of this name.
+    Hook(&'static str),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => write!(f, "accept"),
+            Self::Handshake => write!(f, "handshake"),
+            Self::Session => write!(f, "session"),
+            Self::OpenStream(name) => write!(f, "open of stream {name:?}"),
+            Self::Handler(name) => write!(f, "handler of stream {name:?}"),
+            Self::Hook(name) => write!(f, "hook {name}"),
+        }
+    }
+}
+
+/// Who the error was about, as far as it is known.
+struct Peer<'a>(&'a OpError);
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.identification.is_empty() {
+            let name = String::from_utf8_lossy(&self.0.identification);
+            write!(f, " of {name:?}")?;
+        }
+        match self.0.peer_addr {
+            Some(addr) => write!(f, " ({addr})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A handler or hook panicked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("panicked: {0}")]
+pub struct Panicked(pub String);
+
+impl Panicked {
+    /// From what [`std::panic::catch_unwind`] caught.
+    pub(crate) fn from_payload(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "with no message".into()))
+    }
+}

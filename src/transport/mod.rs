@@ -1,0 +1,98 @@
+//! Bytes in, bytes out: what a connection runs over.
+//!
+//! A [`Transport`] comes apart into a half that one thread reads, a half that
+//! whoever holds the writing role writes, and a [`Closer`] that any thread may
+//! call to wake both. It knows nothing of frames. TCP is
+//! [`std::net::TcpStream`] itself; [`memory::pair`] makes two connected ends
+//! inside one process, for tests and examples.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    net::{Shutdown, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+pub mod memory;
+mod tcp;
+
+/// An ordered, reliable, two-way byte connection.
+pub trait Transport: Send + 'static {
+    /// Takes the connection apart.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, for example because the socket is not
+    /// connected.
+    fn split(self) -> io::Result<Halves>;
+}
+
+/// What a [`Transport`] comes apart into.
+#[derive(Debug)]
+pub struct Halves {
+    /// Read by the connection's reader thread alone.
+    pub reader: Box<dyn ReadHalf>,
+    /// Written by the thread that holds the writing role alone.
+    pub writer: Box<dyn WriteHalf>,
+    /// Ends the connection from any thread.
+    pub closer: Arc<dyn Closer>,
+    /// This end's address, where there is one.
+    pub local_addr: Option<SocketAddr>,
+    /// The other end's address, where there is one.
+    pub peer_addr: Option<SocketAddr>,
+}
+
+/// The receiving half.
+pub trait ReadHalf: Send + fmt::Debug {
+    /// Waits for bytes and reads what is there, at most `buf.len()`.
+    /// `Ok(0)` says that the peer has ended its direction.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the
+    /// timeout passed, after which reading may go on; any other is final.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// How long [`read`](Self::read) waits; `None`, the default, is for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+}
+
+/// Whether a write may wait for the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until at least one byte is taken, or the write timeout passes.
+    Block,
+    /// Not at all.
+    Never,
+}
+
+/// The sending half.
+pub trait WriteHalf: Send + fmt::Debug {
+    /// Writes from the slices in order and says how many bytes were taken.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`]: with [`Wait::Never`], nothing could be
+    /// taken now; with [`Wait::Block`], nothing could be taken for the whole
+    /// write timeout. Any other is final.
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize>;
+
+    /// How long a blocking write may make no progress; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+}
+
+/// Ends a connection from outside of its two halves.
+pub trait Closer: Send + Sync + fmt::Debug {
+    /// Ends one direction or both, and wakes whoever is blocked in it. Never
+    /// blocks; calling it again does nothing.
+    fn shutdown(&self, how: Shutdown);
+}

@@ -1,0 +1,97 @@
+//! TCP: the standard library's stream, with the calls that it lacks from
+//! socket2 (a write that does not wait, on a socket that otherwise blocks).
+
+use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use socket2::Socket;
+use std::{
+    io::{self, IoSlice, Read},
+    net::{Shutdown, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+impl Transport for TcpStream {
+    /// Sets `TCP_NODELAY`: frames are gathered before they are written, so
+    /// that the kernel has nothing to wait for.
+    fn split(self) -> io::Result<Halves> {
+        self.set_nodelay(true)?;
+        self.set_nonblocking(false)?;
+        let local_addr = self.local_addr().ok();
+        let peer_addr = self.peer_addr().ok();
+        let socket = Arc::new(Socket::from(self));
+        Ok(Halves {
+            reader: Box::new(TcpReader(Arc::clone(&socket))),
+            writer: Box::new(TcpWriter(Arc::clone(&socket))),
+            closer: Arc::new(TcpCloser(socket)),
+            local_addr,
+            peer_addr,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct TcpReader(Arc<Socket>);
+
+impl ReadHalf for TcpReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buf)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+}
+
+#[derive(Debug)]
+struct TcpWriter(Arc<Socket>);
+
+impl WriteHalf for TcpWriter {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        let Some(flags) = send_flags(wait) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        match slices {
+            [one] => self.0.send_with_flags(one, flags),
+            many => self.0.send_vectored_with_flags(many, flags),
+        }
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+}
+
+/// A broken connection is an error, never a signal, in programs that have not
+/// switched `SIGPIPE` off too.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_flags(wait: Wait) -> Option<i32> {
+    match wait {
+        Wait::Block => Some(libc::MSG_NOSIGNAL),
+        Wait::Never => Some(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT),
+    }
+}
+
+/// Elsewhere on Unix the socket carries `SO_NOSIGPIPE`, which std sets.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn send_flags(wait: Wait) -> Option<i32> {
+    match wait {
+        Wait::Block => Some(0),
+        Wait::Never => Some(libc::MSG_DONTWAIT),
+    }
+}
+
+/// Without a flag for it, a write that may not wait is left to another thread.
+#[cfg(not(unix))]
+fn send_flags(wait: Wait) -> Option<i32> {
+    (wait == Wait::Block).then_some(0)
+}
+
+#[derive(Debug)]
+struct TcpCloser(Arc<Socket>);
+
+impl Closer for TcpCloser {
+    fn shutdown(&self, how: Shutdown) {
+        // Fails when the connection is gone already, which is what was asked.
+        let _ = self.0.shutdown(how);
+    }
+}

@@ -1,0 +1,99 @@
+//! The dialling side: connects, opens its session, and reads it on the thread
+//! that asked for it.
+
+use super::{
+    Run,
+    handshake::Handshake,
+    shared::{Established, Shared},
+};
+use crate::{error::Error, yamux::Role};
+use crossbeam_channel::bounded;
+use std::{
+    io,
+    net::{TcpStream, ToSocketAddrs},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// How long a dial waits for one address to answer.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The stack of the reader's thread; see the server's.
+const STACK: usize = 256 * 1024;
+
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    addr: String,
+}
+
+impl Client {
+    pub(super) fn new(addr: String) -> Result<Self, Error> {
+        super::check_addr("join", &addr)?;
+        Ok(Self { addr })
+    }
+
+    /// Connects and opens a session.
+    fn establish(&self, wire: &Arc<Shared>) -> Result<Established, Error> {
+        let dial_error = |cause| Error::Dial {
+            addr: self.addr.clone(),
+            cause: Arc::new(cause),
+        };
+        let stream = self.dial().map_err(dial_error)?;
+        super::set_buffers(&stream, &wire.options).map_err(dial_error)?;
+        wire.set_local_addr(stream.local_addr().ok());
+        let config = wire.options.yamux.clone();
+        let mut handshake =
+            Handshake::new(wire, stream, Role::Client, config).map_err(dial_error)?;
+        let connection = handshake.connection.downgrade();
+        wire.set_interrupt(move || connection.start_close());
+        match handshake.ask() {
+            Ok(agreed) => wire.establish(handshake, agreed),
+            Err(_) if wire.is_closed() => Err(Error::Closed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries every address that the name resolves to.
+    fn dial(&self) -> io::Result<TcpStream> {
+        let mut last = None;
+        for addr in self.addr.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&addr, DIAL_TIMEOUT) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+    }
+}
+
+impl Run for Client {
+    fn connect(&self, wire: &Arc<Shared>) -> Result<(), Error> {
+        let established = self.establish(wire)?;
+        wire.serve(established)
+    }
+
+    fn start(&self, wire: &Arc<Shared>) -> Result<(), Error> {
+        let (sender, stands) = bounded(1);
+        let (client, shared) = (self.clone(), Arc::clone(wire));
+        let thread = thread::Builder::new()
+            .name(format!("{}-session", wire.options.thread_name))
+            .stack_size(STACK);
+        let spawned = thread.spawn(move || match client.establish(&shared) {
+            Ok(established) => {
+                let session = established.session.clone();
+                // The receiver waits for exactly this.
+                let _ = sender.send(Ok(()));
+                if let Err(error) = shared.serve(established) {
+                    shared.report(crate::error::Operation::Session, Some(&session), error);
+                }
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
+            }
+        });
+        spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
+        // The thread sends before it ends, whatever happens to it.
+        stands.recv().unwrap_or(Err(Error::Closed))
+    }
+}

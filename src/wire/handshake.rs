@@ -1,0 +1,224 @@
+//! How a session opens: the dialling side asks on the connection's first
+//! stream, the accepting side answers, both close that stream.
+//!
+//! The thread that does this drives the connection's reader itself, and goes
+//! on to be its reader: nobody else reads the connection meanwhile.
+
+use super::{
+    frame::{self, Frame, Kind},
+    hello::{CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
+    session::{SessionId, check_name},
+    shared::Shared,
+};
+use crate::{
+    error::{Error, Malformed, RefusalCode},
+    yamux::{self, Config, Connection, Incoming, Reader, Role, Turn},
+};
+use crossbeam_channel::{Receiver, bounded};
+use prost::Message;
+use std::{
+    io,
+    net::{Shutdown, TcpStream},
+    time::Instant,
+};
+
+/// What the two sides agreed on.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub(super) id: SessionId,
+    pub(super) identification: Vec<u8>,
+    /// What the other side handles.
+    pub(super) stream_names: Vec<String>,
+}
+
+/// A connection on which no session stands yet.
+pub(super) struct Handshake<'a> {
+    wire: &'a Shared,
+    pub(super) connection: Connection,
+    pub(super) reader: Reader,
+    /// The one stream that the peer may open before the session stands.
+    opened: Receiver<Incoming>,
+    deadline: Instant,
+}
+
+impl<'a> Handshake<'a> {
+    pub(super) fn new(
+        wire: &'a Shared,
+        transport: TcpStream,
+        role: Role,
+        config: Config,
+    ) -> io::Result<Self> {
+        let (sender, opened) = bounded(1);
+        let acceptor = Box::new(move |stream| sender.try_send(stream).is_ok());
+        let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
+        Ok(Self {
+            wire,
+            connection,
+            reader,
+            opened,
+            deadline: Instant::now() + wire.options.handshake_timeout,
+        })
+    }
+
+    /// The dialling side's part.
+    pub(super) fn ask(&mut self) -> Result<Agreed, Error> {
+        let options = &self.wire.options;
+        let id = SessionId::random();
+        let request = OpenSessionRequest {
+            sid: id.as_bytes().to_vec(),
+            token: options.token.clone(),
+            identification: options.identification.clone(),
+            local_stream_names: self.wire.handlers.names(),
+        };
+        let stream = self.connection.open_queued()?;
+        stream.send_all(&request.to_frame().encode())?;
+        let answer = self.read_frame(&stream)?;
+        stream.shutdown(Shutdown::Both).ok();
+        let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
+        if !response.err.is_empty() {
+            return Err(Error::SessionRefused {
+                code: RefusalCode::from_number(response.code),
+                text: response.err,
+            });
+        }
+        if response.sid != id.as_bytes() {
+            return Err(malformed(Malformed::SessionId));
+        }
+        Ok(Agreed {
+            id,
+            identification: options.identification.clone(),
+            stream_names: response.remote_stream_names,
+        })
+    }
+
+    /// The accepting side's part. An error that the peer can be told of, it
+    /// has been told.
+    pub(super) fn answer(&mut self) -> Result<Agreed, Error> {
+        let stream = self.accept()?;
+        let frame = self.read_frame(&stream)?;
+        let request = parse::<OpenSessionRequest>(&frame, Kind::OpenSession);
+        let sid = request.as_ref().map(|r| r.sid.clone()).unwrap_or_default();
+        let verdict = request.and_then(|request| self.judge(request));
+        let mut response = OpenSessionResponse {
+            sid,
+            ..OpenSessionResponse::default()
+        };
+        match &verdict {
+            Ok(_) => response.remote_stream_names = self.wire.handlers.names(),
+            Err(Error::SessionRefused { code, text }) => {
+                response.err = text.clone();
+                response.code = code.map_or(0, |code| code as u32);
+            }
+            Err(error) => {
+                response.err = error.to_string();
+                response.code = RefusalCode::Malformed as u32;
+            }
+        }
+        stream.send_all(&response.to_frame().encode())?;
+        stream.shutdown(Shutdown::Both).ok();
+        verdict
+    }
+
+    fn judge(&self, request: OpenSessionRequest) -> Result<Agreed, Error> {
+        let id = SessionId::from_bytes(&request.sid);
+        let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
+        for (what, bytes) in [
+            ("a token", &request.token),
+            ("an identification", &request.identification),
+        ] {
+            if bytes.len() > frame::MAX_PAYLOAD {
+                let len = bytes.len();
+                return Err(malformed(Malformed::TooLong { what, len }));
+            }
+        }
+        let names = request.local_stream_names;
+        if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
+            let len = name.len();
+            return Err(malformed(Malformed::TooLong {
+                what: "a stream's name",
+                len,
+            }));
+        }
+        let validated =
+            self.wire
+                .options
+                .validate(CONFIRM_SESSION, &request.identification, &request.token);
+        validated.map_err(|text| Error::SessionRefused {
+            code: Some(RefusalCode::TokenRefused),
+            text: at_most(text, frame::MAX_PAYLOAD),
+        })?;
+        Ok(Agreed {
+            id,
+            identification: request.identification,
+            stream_names: names,
+        })
+    }
+
+    /// Waits for the stream on which the peer asks.
+    fn accept(&mut self) -> Result<yamux::Stream, Error> {
+        loop {
+            if let Ok(incoming) = self.opened.try_recv() {
+                let weak = self.connection.downgrade();
+                let stream = weak.stream(incoming).ok_or(yamux::Error::Closed)?;
+                stream.acknowledge();
+                return Ok(stream);
+            }
+            self.turn()?;
+        }
+    }
+
+    fn read_frame(&mut self, stream: &yamux::Stream) -> Result<Frame, Error> {
+        let mut decoder = frame::Decoder::default();
+        loop {
+            while let Some(segment) = stream.try_read_segment() {
+                let found = decoder.next(&mut segment.data()).map_err(malformed)?;
+                if let Some(frame) = found {
+                    return Ok(frame);
+                }
+            }
+            if stream.has_ended() {
+                return Err(malformed(Malformed::EndedEarly));
+            }
+            self.turn()?;
+        }
+    }
+
+    /// Reads once, within what is left of the time.
+    fn turn(&mut self) -> Result<(), Error> {
+        let timeout = self.wire.options.handshake_timeout;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let outcome = if left.is_zero() {
+            Turn::Idle
+        } else {
+            self.reader.turn(left)?
+        };
+        match outcome {
+            Turn::More => Ok(()),
+            Turn::Idle => Err(Error::TimedOut {
+                what: "session handshake",
+                timeout,
+            }),
+        }
+    }
+}
+
+fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
+    if frame.kind != kind {
+        return Err(malformed(Malformed::UnexpectedFrame));
+    }
+    M::decode(frame.payload.as_slice()).map_err(malformed)
+}
+
+fn malformed(cause: impl Into<Malformed>) -> Error {
+    Error::malformed("session handshake", cause)
+}
+
+/// Cuts a text that goes over the wire to its limit, between characters.
+pub(super) fn at_most(mut text: String, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}

@@ -1,0 +1,107 @@
+//! What the two sides say when a session opens. Pure.
+
+use super::frame::{Frame, Kind};
+use prost::Message;
+
+/// The command of the request.
+const OPEN_SESSION: &str = "openSession";
+
+/// The command of the answer, and the name under which validators see the
+/// step; no handler may bear it.
+pub(crate) const CONFIRM_SESSION: &str = "confirmSession";
+
+/// The dialling side's request.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(crate) struct OpenSessionRequest {
+    /// The session's id: 16 random bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) sid: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) token: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) identification: Vec<u8>,
+    /// The streams that the dialling side handles.
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) local_stream_names: Vec<String>,
+}
+
+/// The accepting side's answer.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OpenSessionResponse {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) sid: Vec<u8>,
+    /// The streams that the accepting side handles.
+    #[prost(string, repeated, tag = "2")]
+    pub(crate) remote_stream_names: Vec<String>,
+    /// Why the session is refused; empty when it is not.
+    #[prost(string, tag = "3")]
+    pub(crate) err: String,
+    /// Beside `err`: a number for the cause, 0 from peers that have none.
+    #[prost(uint32, tag = "15")]
+    pub(crate) code: u32,
+}
+
+impl OpenSessionRequest {
+    pub(crate) fn to_frame(&self) -> Frame {
+        frame(Kind::OpenSession, OPEN_SESSION, self)
+    }
+}
+
+impl OpenSessionResponse {
+    pub(crate) fn to_frame(&self) -> Frame {
+        frame(Kind::ConfirmSession, CONFIRM_SESSION, self)
+    }
+}
+
+fn frame(kind: Kind, command: &str, message: &impl Message) -> Frame {
+    Frame {
+        kind,
+        command: command.into(),
+        payload: message.encode_to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn unknown_fields_are_skipped() {
+        let response = OpenSessionResponse {
+            sid: vec![1; 16],
+            err: "no".into(),
+            ..Default::default()
+        };
+        let mut bytes = response.encode_to_vec();
+        // Field 9, length-delimited, "later".
+        bytes.extend_from_slice(b"\x4a\x05later");
+        assert_eq!(OpenSessionResponse::decode(bytes.as_slice()), Ok(response));
+    }
+
+    proptest! {
+        #[test]
+        fn encode_and_decode_are_inverse(
+            sid in any::<[u8; 16]>(),
+            token in prop::collection::vec(any::<u8>(), 0..50),
+            identification in prop::collection::vec(any::<u8>(), 0..50),
+            names in prop::collection::vec("\\PC{0,20}", 0..5),
+        ) {
+            let request = OpenSessionRequest {
+                sid: sid.to_vec(),
+                token,
+                identification,
+                local_stream_names: names,
+            };
+            let bytes = request.to_frame().payload;
+            prop_assert_eq!(OpenSessionRequest::decode(bytes.as_slice()), Ok(request));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = OpenSessionRequest::decode(bytes.as_slice());
+            let _ = OpenSessionResponse::decode(bytes.as_slice());
+        }
+    }
+}

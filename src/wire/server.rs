@@ -1,0 +1,137 @@
+//! The accepting side: a loop that only accepts, and a thread for each
+//! connection that opens its session and then reads it.
+
+use super::{Run, handshake::Handshake, shared::Shared};
+use crate::{
+    error::{Error, OpError, Operation},
+    yamux::Role,
+};
+use socket2::SockRef;
+use std::{
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+/// The stack of a session's thread. The handshake uses a few pages of it; more
+/// costs nothing until it is touched.
+const STACK: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Server {
+    addr: String,
+}
+
+impl Server {
+    pub(super) fn new(addr: String) -> Result<Self, Error> {
+        super::check_addr("mount", &addr)?;
+        Ok(Self { addr })
+    }
+
+    fn listen(&self, wire: &Shared) -> Result<TcpListener, Error> {
+        let listener = TcpListener::bind(&self.addr).map_err(|cause| Error::Listen {
+            addr: self.addr.clone(),
+            cause: Arc::new(cause),
+        })?;
+        wire.set_local_addr(listener.local_addr().ok());
+        Ok(listener)
+    }
+}
+
+impl Run for Server {
+    fn connect(&self, wire: &Arc<Shared>) -> Result<(), Error> {
+        accept_all(wire, &Arc::new(self.listen(wire)?));
+        Ok(())
+    }
+
+    fn start(&self, wire: &Arc<Shared>) -> Result<(), Error> {
+        let listener = Arc::new(self.listen(wire)?);
+        let shared = Arc::clone(wire);
+        let thread = thread::Builder::new().name(format!("{}-accept", wire.options.thread_name));
+        let spawned = thread.spawn(move || accept_all(&shared, &listener));
+        spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
+        Ok(())
+    }
+}
+
+fn accept_all(wire: &Arc<Shared>, listener: &Arc<TcpListener>) {
+    let addr = listener.local_addr();
+    log::info!("listening at {addr:?}");
+    let to_wake = Arc::clone(listener);
+    wire.set_interrupt(move || wake(&to_wake));
+    while !wire.is_closed() {
+        let accepted = listener.accept();
+        if wire.is_closed() {
+            break;
+        }
+        match accepted {
+            Ok((stream, peer)) => admit(wire, stream, peer),
+            Err(error) => wire.report(Operation::Accept, None, error),
+        }
+    }
+}
+
+/// Ends a blocked accept. Where a listening socket cannot be shut down, a
+/// connection to it does the same.
+fn wake(listener: &TcpListener) {
+    if SockRef::from(listener).shutdown(Shutdown::Both).is_err()
+        && let Ok(addr) = listener.local_addr()
+    {
+        let _ = TcpStream::connect(addr);
+    }
+}
+
+/// Gives a connection a thread.
+fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let shared = Arc::clone(wire);
+    let spawned = thread::Builder::new()
+        .name(format!("{}-session", wire.options.thread_name))
+        .stack_size(STACK)
+        .spawn(move || serve(&shared, stream, peer));
+    if let Err(error) = spawned {
+        report(wire, Operation::Accept, None, peer, error);
+    }
+}
+
+fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let local = stream.local_addr().ok();
+    let established = super::set_buffers(&stream, &wire.options)
+        .and_then(|()| Handshake::new(wire, stream, Role::Server, wire.options.yamux.clone()))
+        .map_err(|error| Error::from(crate::yamux::Error::from_read(error)))
+        .and_then(|mut handshake| match handshake.answer() {
+            Ok(agreed) => wire.establish(handshake, agreed),
+            Err(error) => {
+                // What the peer was told has to reach it.
+                handshake.connection.start_close();
+                let _ = handshake.reader.run();
+                Err(error)
+            }
+        });
+    match established {
+        Ok(established) => {
+            let session = established.session.clone();
+            if let Err(error) = wire.serve(established) {
+                wire.report(Operation::Session, Some(&session), error);
+            }
+        }
+        Err(error) => report(wire, Operation::Handshake, local, peer, error),
+    }
+}
+
+/// Reports an error of a connection that has no session.
+fn report(
+    wire: &Shared,
+    operation: Operation,
+    local: Option<SocketAddr>,
+    peer: SocketAddr,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) {
+    wire.report_op(OpError {
+        operation,
+        session: None,
+        identification: Vec::new(),
+        local_addr: local,
+        peer_addr: Some(peer),
+        cause: cause.into(),
+    });
+}

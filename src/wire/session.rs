@@ -1,0 +1,249 @@
+//! A session: one client's connection, once both sides have agreed on it.
+
+use super::{
+    frame::{Frame, Kind, MAX_COMMAND},
+    messages::Messages,
+    shared::Shared,
+    stream::Stream,
+};
+use crate::{
+    error::{Error, Refusal},
+    yamux::{self, Connection},
+};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// A session's id: random, and the same on both sides.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    pub(super) fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(Self)
+    }
+
+    /// Its 16 bytes, as they go over the wire.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({})", self.0)
+    }
+}
+
+/// One client's session, on either side; a cheap clone, usable from any
+/// thread. Keeping one does not keep the wire up, and a session whose client
+/// comes back is a new one.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: SessionId,
+    connection: Connection,
+    wire: Weak<Shared>,
+    identification: Vec<u8>,
+    stream_names: Vec<String>,
+    /// What this side shows when it opens a stream.
+    token: Vec<u8>,
+    open_timeout: Duration,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .field("peer_addr", &self.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        wire: &Arc<Shared>,
+        connection: Connection,
+        id: SessionId,
+        identification: Vec<u8>,
+        stream_names: Vec<String>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                id,
+                connection,
+                wire: Arc::downgrade(wire),
+                identification,
+                stream_names,
+                token: wire.options.token.clone(),
+                open_timeout: wire.options.handshake_timeout,
+            }),
+        }
+    }
+
+    /// The session's id, the same on both sides.
+    pub fn id(&self) -> SessionId {
+        self.inner.id
+    }
+
+    /// What the client calls itself; on the client, what it calls itself.
+    pub fn identification(&self) -> &[u8] {
+        &self.inner.identification
+    }
+
+    /// The names of the streams that the other side handles, as it said when
+    /// the session opened.
+    pub fn stream_names(&self) -> &[String] {
+        &self.inner.stream_names
+    }
+
+    /// The address of this end of the connection.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.inner.connection.local_addr()
+    }
+
+    /// The address of the other end of the connection.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.inner.connection.peer_addr()
+    }
+
+    /// The round trip that the last ping took; `None` before there was one.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.inner.connection.round_trip_time()
+    }
+
+    /// Whether the session has ended, for whatever reason.
+    pub fn is_closed(&self) -> bool {
+        self.inner.connection.is_closed()
+    }
+
+    /// Ends the session. Streams that are still open are cut, and blocked
+    /// calls on them fail; what was finished before is still sent. Waits for
+    /// the peer to do its part, for at most the write timeout. Ending it again
+    /// does nothing.
+    pub fn close(&self) {
+        self.inner.connection.close();
+    }
+
+    /// Closes the wire that the session belongs to, with all its sessions.
+    pub fn close_wire(&self) {
+        if let Some(wire) = self.inner.wire.upgrade() {
+            wire.close();
+        }
+    }
+
+    /// Opens the stream of this name and waits for the other side to accept
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the other side's reason;
+    /// [`Error::TimedOut`] when no answer came within the handshake timeout;
+    /// [`Error::Connection`] when the session has ended, or ends meanwhile.
+    pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
+        let raw = self.send_open(name)?;
+        let timeout = self.inner.open_timeout;
+        let mut answer = Messages::unanswered();
+        let source = Opening {
+            raw: &raw,
+            name,
+            deadline: Instant::now() + timeout,
+        };
+        answer.await_answer(&source).map_err(|error| match error {
+            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
+                what: "answer to the opening of a stream",
+                timeout,
+            },
+            error => error,
+        })?;
+        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+    }
+
+    /// Opens the stream of this name and does not wait for the other side:
+    /// what is written follows at once, which saves a round trip. If the other
+    /// side refuses, the first read or write that meets the refusal fails with
+    /// it, as an [`io::Error`](std::io::Error) around [`Error::Refused`].
+    ///
+    /// # Errors
+    ///
+    /// When the session has ended or the name is too long.
+    pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
+        let raw = self.send_open(name)?;
+        let recv = Messages::unanswered();
+        Ok(Stream::new(raw, self.clone(), name.into(), recv))
+    }
+
+    fn send_open(&self, name: &str) -> Result<yamux::Stream, Error> {
+        check_name(name).map_err(|reason| Error::Option {
+            option: "name",
+            reason,
+        })?;
+        let raw = self.inner.connection.open_queued()?;
+        let frame = Frame {
+            kind: Kind::Open,
+            command: name.into(),
+            payload: self.inner.token.clone(),
+        };
+        raw.send_all(&frame.encode())?;
+        Ok(raw)
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.inner.connection
+    }
+}
+
+/// Whether a stream can bear the name.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("a stream's name is empty".into());
+    }
+    if name.len() > MAX_COMMAND {
+        let len = name.len();
+        return Err(format!(
+            "a stream's name has {len} bytes, at most {MAX_COMMAND} are possible"
+        ));
+    }
+    Ok(())
+}
+
+/// A stream while its opening is answered.
+struct Opening<'a> {
+    raw: &'a yamux::Stream,
+    name: &'a str,
+    deadline: Instant,
+}
+
+impl super::messages::Source for Opening<'_> {
+    fn wait(&self) -> Result<Option<yamux::segment::Segment>, yamux::Error> {
+        self.raw.read_segment_by(self.deadline)
+    }
+
+    fn ready(&self) -> Option<yamux::segment::Segment> {
+        self.raw.try_read_segment()
+    }
+
+    fn refused(&self, frame: &Frame) -> Error {
+        Error::Refused {
+            name: self.name.into(),
+            refusal: Refusal::from_text(&String::from_utf8_lossy(&frame.payload)),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What the threads of one wire share: options, handlers, sessions, and
+//! whether it is closed.
+
+use super::{
+    builder::Options,
+    handlers::{self, Handlers},
+    handshake::{Agreed, Handshake},
+    pool::Pool,
+    session::{Session, SessionId},
+};
+use crate::{
+    error::{Error, OpError, Operation, Panicked},
+    yamux::{Incoming, Reader, WeakConnection},
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) handlers: Handlers,
+    pool: Arc<Pool>,
+    state: Mutex<State>,
+    /// A session was added, or the wire was closed.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<SessionId, Session>,
+    /// Wakes what waits outside of any session: the accept loop, a dial.
+    interrupt: Option<Box<dyn Fn() + Send>>,
+    connected: bool,
+    closed: bool,
+    local_addr: Option<SocketAddr>,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options, handlers: Handlers) -> Arc<Self> {
+        let pool = Pool::new(
+            options.handler_limit,
+            options.stack_size,
+            format!("{}-handler", options.thread_name),
+        );
+        Arc::new(Self {
+            options,
+            handlers,
+            pool,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    // -- sessions --
+
+    pub(super) fn sessions(&self) -> Vec<Session> {
+        self.state.lock().sessions.values().cloned().collect()
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<Session> {
+        self.state.lock().sessions.get(&id).cloned()
+    }
+
+    pub(super) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(session) = state.sessions.values().next() {
+                return Ok(session.clone());
+            }
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                let what = "session";
+                return Err(Error::TimedOut { what, timeout });
+            }
+        }
+    }
+
+    /// Makes a session of a connection on which both sides have agreed, and
+    /// enters it where it can be found; gives what remains to be done.
+    pub(super) fn establish(
+        self: &Arc<Self>,
+        handshake: Handshake<'_>,
+        agreed: Agreed,
+    ) -> Result<Established, Error> {
+        let Handshake {
+            connection,
+            mut reader,
+            ..
+        } = handshake;
+        let weak = connection.downgrade();
+        let session = Session::new(
+            self,
+            connection,
+            agreed.id,
+            agreed.identification,
+            agreed.stream_names,
+        );
+        reader.set_acceptor(self.acceptor(&session, weak));
+        self.enter(&session)?;
+        Ok(Established { session, reader })
+    }
+
+    fn enter(&self, session: &Session) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        state.sessions.insert(session.id(), session.clone());
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Hands the streams that the peer opens to the pool.
+    fn acceptor(
+        self: &Arc<Self>,
+        session: &Session,
+        weak: WeakConnection,
+    ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
+        let (wire, session) = (Arc::clone(self), session.clone());
+        Box::new(move |incoming| {
+            let Some(raw) = weak.stream(incoming) else {
+                return false;
+            };
+            let job = {
+                let (wire, session, raw) = (Arc::clone(&wire), session.clone(), raw.clone());
+                move || handlers::serve(&wire, &session, raw)
+            };
+            if let Err(full) = wire.pool.submit(job) {
+                handlers::refuse(&wire, &session, &raw, full.to_string());
+            }
+            true
+        })
+    }
+
+    /// Serves a session on this thread until it ends.
+    pub(super) fn serve(&self, established: Established) -> Result<(), Error> {
+        let Established { session, reader } = established;
+        log::debug!(
+            "session {} with {:?} stands",
+            session.id(),
+            session.peer_addr()
+        );
+        if let Some(hook) = &self.options.on_session_open {
+            self.run_hook("on_session_open", &session, &**hook);
+        }
+        let ended = reader.run();
+        self.state.lock().sessions.remove(&session.id());
+        log::debug!("session {} ended: {ended:?}", session.id());
+        if let Some(hook) = &self.options.on_session_close {
+            self.run_hook("on_session_close", &session, &**hook);
+        }
+        ended.map_err(Error::from)
+    }
+
+    // -- errors and hooks --
+
+    /// Tells the error handler of an error that no caller gets.
+    pub(super) fn report(
+        &self,
+        operation: Operation,
+        session: Option<&Session>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) {
+        self.report_op(OpError {
+            operation,
+            session: session.map(Session::id),
+            identification: session.map_or(Vec::new(), |session| session.identification().into()),
+            local_addr: session.and_then(Session::local_addr),
+            peer_addr: session.and_then(Session::peer_addr),
+            cause: cause.into(),
+        });
+    }
+
+    pub(super) fn report_op(&self, error: OpError) {
+        log::debug!("{error}");
+        if let Some(handler) = &self.options.on_error {
+            let outcome = catch_unwind(AssertUnwindSafe(|| handler(&error)));
+            if outcome.is_err() {
+                log::warn!("the error handler panicked");
+            }
+        }
+    }
+
+    fn run_hook(&self, name: &'static str, session: &Session, hook: &dyn Fn(&Session)) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(session))) {
+            let cause = Panicked::from_payload(&*payload);
+            self.report(Operation::Hook(name), Some(session), cause);
+        }
+    }
+
+    // -- up and down --
+
+    /// Takes the wire up, once, and notes how to interrupt it.
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        if std::mem::replace(&mut state.connected, true) {
+            return Err(Error::AlreadyConnected);
+        }
+        Ok(())
+    }
+
+    /// Notes how to wake what waits outside of any session; at once, if the
+    /// wire is closed already.
+    pub(super) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            interrupt();
+        } else {
+            state.interrupt = Some(Box::new(interrupt));
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.state.lock().local_addr
+    }
+
+    pub(super) fn set_local_addr(&self, addr: Option<SocketAddr>) {
+        self.state.lock().local_addr = addr;
+    }
+
+    /// Closes everything: stops accepting, tells every peer, waits for them
+    /// side by side.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let interrupt = state.interrupt.take();
+        let sessions: Vec<Session> = state.sessions.values().cloned().collect();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(interrupt) = interrupt {
+            interrupt();
+        }
+        for session in &sessions {
+            session.connection().start_close();
+        }
+        for session in &sessions {
+            session.close();
+        }
+    }
+}
+
+/// A session that stands and is not served yet.
+pub(super) struct Established {
+    pub(super) session: Session,
+    reader: Reader,
+}

@@ -1,0 +1,492 @@
+//! A named stream: messages with an end, in both directions, over one yamux
+//! stream.
+
+use super::{
+    chunk::{self, END, HEAD},
+    frame,
+    messages::{Messages, Source},
+    session::Session,
+};
+use crate::{
+    error::{Error, Refusal},
+    yamux::{
+        self, StreamId,
+        segment::{MAX_PAYLOAD, Segment},
+    },
+};
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    fmt,
+    io::{self, BufRead, Read, Write},
+    net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// A two-way stream of messages, open under a name.
+///
+/// Each direction carries messages, one after another, of any length. A write
+/// adds to the message that is being sent, and leaves at once;
+/// [`finish`](Self::finish) ends it. A read takes from the message that is
+/// being received, and says `Ok(0)` once at its end; the next read belongs to
+/// the next message. So `io::copy(&mut file, &mut stream)` followed by
+/// `finish` sends a file, and `io::copy(&mut stream, &mut file)` receives it.
+///
+/// `Read` and `Write` are there for `&Stream` too: one thread may read while
+/// another writes, as with a `TcpStream`. Two threads that read, or two that
+/// write, take turns; one waits while the other does.
+///
+/// **Truncated is never taken for complete.** Only `finish`, [`close`](Self::close)
+/// and a handler's `Ok` end a message. If the last handle is dropped in the
+/// middle of one, the stream is reset, and the reader gets
+/// [`io::ErrorKind::ConnectionReset`]; a connection that breaks gives an error
+/// too.
+#[derive(Clone)]
+pub struct Stream {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raw: yamux::Stream,
+    session: Session,
+    name: String,
+    recv: Mutex<Messages>,
+    send: Mutex<Outgoing>,
+    closed: AtomicBool,
+}
+
+/// The sending side.
+#[derive(Debug, Default)]
+struct Outgoing {
+    /// Bytes of a message were sent, and not its end.
+    in_message: bool,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("name", &self.inner.name)
+            .field("id", &self.id())
+            .field("session", &self.inner.session.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    pub(super) fn new(raw: yamux::Stream, session: Session, name: String, recv: Messages) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                raw,
+                session,
+                name,
+                recv: Mutex::new(recv),
+                send: Mutex::default(),
+                closed: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The stream's number in its session.
+    pub fn id(&self) -> StreamId {
+        self.inner.raw.id()
+    }
+
+    /// The session that the stream belongs to.
+    pub fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    /// The name under which it was opened.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// A second handle to the same stream, for another thread.
+    ///
+    /// # Errors
+    ///
+    /// None today; a `Result` as [`std::net::TcpStream::try_clone`] has it.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// Whether the stream was closed on this side, or has ended in both
+    /// directions.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Acquire) || self.inner.raw.is_closed()
+    }
+
+    /// How long a read waits for bytes; `None`, the default, is for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.raw.set_read_timeout(timeout)
+    }
+
+    /// How long a write waits for the peer to read; `None`, the default, is for
+    /// as long as the session lives.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.raw.set_write_timeout(timeout)
+    }
+
+    /// Ends the message that is being sent; an empty one if nothing of it was
+    /// written. The next write begins the next message.
+    ///
+    /// Blocks as a write does.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write.
+    pub fn finish(&self) -> io::Result<()> {
+        self.inner.finish(&mut self.inner.send.lock())
+    }
+
+    /// Sends `message` whole, with its end: in one frame if it is short. Ends
+    /// a message that was begun before, with these bytes added to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write; the message may have been sent in part then.
+    pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
+        self.inner
+            .write_message(&mut self.inner.send.lock(), message)
+    }
+
+    /// Moves to the beginning of the next message: waits for one, and says
+    /// `true`, or `false` when the stream has ended. What was not read of the
+    /// current message is skipped.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn receive(stream: &mut wirenet::Stream) -> std::io::Result<()> {
+    /// while stream.next_message()? {
+    ///     std::io::copy(stream, &mut std::io::stdout())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_message(&self) -> io::Result<bool> {
+        let inner = &*self.inner;
+        inner.recv.lock().next_message(inner)
+    }
+
+    /// Reads the message that is being received, or else the next one, and
+    /// stays at its end. Dropped before, it has the rest of the message
+    /// skipped when the stream is read again.
+    ///
+    /// A message is being received until a read has said `Ok(0)`: who has read
+    /// its bytes by count first calls [`next_message`](Self::next_message).
+    ///
+    /// Until it is dropped, other reads of the stream wait.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            inner: &self.inner,
+            recv: self.inner.recv.lock(),
+            at_end: false,
+        }
+    }
+
+    /// Writes one message, which [`Writer::finish`] ends. Dropped before, it
+    /// resets the stream.
+    ///
+    /// Until it is dropped, other writes to the stream wait.
+    pub fn writer(&self) -> Writer<'_> {
+        Writer {
+            inner: &self.inner,
+            send: self.inner.send.lock(),
+            finished: false,
+        }
+    }
+
+    /// Closes the stream for all its handles: ends the message that is being
+    /// sent, if there is one, and then the stream. Reads and writes fail from
+    /// now on. What the peer still sends is thrown away; if it goes on for
+    /// more than a window, the stream is reset. Closing again does nothing.
+    ///
+    /// If another thread is in the middle of writing a message, that message
+    /// is not complete: the stream is reset.
+    ///
+    /// Blocks as a write does while a message has to be ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write, when the message could not be ended; the stream is
+    /// reset then.
+    pub fn close(&self) -> io::Result<()> {
+        let inner = &*self.inner;
+        if inner.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Some(mut send) = inner.send.try_lock() else {
+            inner.raw.reset();
+            return Ok(());
+        };
+        if send.in_message
+            && let Err(error) = inner.finish(&mut send)
+        {
+            inner.raw.reset();
+            return Err(error);
+        }
+        inner.raw.shutdown(Shutdown::Both)
+    }
+
+    /// Ends the stream at once, both ways: the peer gets an error, and what it
+    /// has not read yet may be lost. Does not block.
+    pub fn reset(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        self.inner.raw.reset();
+    }
+}
+
+impl Inner {
+    /// Sends as much of `payload` as fits one frame, and the end mark after
+    /// all of it if `end` is asked for; how much, and whether the end was.
+    fn send(&self, send: &mut Outgoing, payload: &[u8], end: End) -> io::Result<(usize, bool)> {
+        self.check_answer()?;
+        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+        let whole = chunk::encoded_len(payload.len());
+        let with_end = whole + HEAD;
+        let plan = |credit: usize| match end {
+            End::With if credit >= with_end => with_end,
+            _ => chunk::encoded_len(chunk::payload_for(credit, payload.len())),
+        };
+        let mut sent = (0, false);
+        let outcome = self.raw.send_frame(plan, |segment: &mut Segment, count| {
+            let ended = count == with_end && end == End::With;
+            let body = if ended { whole } else { count };
+            let bytes = body - body.div_ceil(HEAD + chunk::CHUNK) * HEAD;
+            chunk::encode(&payload[..bytes], |piece| segment.put(piece));
+            if ended {
+                segment.put(&END);
+            }
+            sent = (bytes, ended);
+        });
+        outcome.map_err(|error| self.refusal_or(error))?;
+        send.in_message = !sent.1;
+        Ok(sent)
+    }
+
+    fn write(&self, send: &mut Outgoing, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.send(send, buf, End::Without)?.0)
+    }
+
+    fn finish(&self, send: &mut Outgoing) -> io::Result<()> {
+        self.write_message(send, &[])
+    }
+
+    fn write_message(&self, send: &mut Outgoing, mut message: &[u8]) -> io::Result<()> {
+        loop {
+            let last = message.len() <= MAX_PAYLOAD;
+            let end = if last { End::With } else { End::Without };
+            let (sent, ended) = self.send(send, message, end)?;
+            if ended {
+                return Ok(());
+            }
+            message = &message[sent..];
+        }
+    }
+
+    /// Whether a stream that was opened without waiting has been refused in
+    /// the meantime.
+    fn check_answer(&self) -> io::Result<()> {
+        if let Some(mut recv) = self.recv.try_lock() {
+            recv.check_answer(self)?;
+        }
+        Ok(())
+    }
+
+    /// A refused stream is reset if it is written to: the refusal is the cause.
+    fn refusal_or(&self, error: yamux::Error) -> io::Error {
+        match self.check_answer() {
+            Err(refusal) => refusal,
+            Ok(()) => error.into(),
+        }
+    }
+}
+
+impl Source for Inner {
+    fn wait(&self) -> Result<Option<Segment>, yamux::Error> {
+        self.raw.read_segment()
+    }
+
+    fn ready(&self) -> Option<Segment> {
+        self.raw.try_read_segment()
+    }
+
+    fn refused(&self, frame: &frame::Frame) -> Error {
+        refused(&self.name, frame)
+    }
+}
+
+/// What an error frame says.
+pub(super) fn refused(name: &str, frame: &frame::Frame) -> Error {
+    Error::Refused {
+        name: name.into(),
+        refusal: Refusal::from_text(&String::from_utf8_lossy(&frame.payload)),
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.send.get_mut().in_message {
+            self.raw.reset();
+        }
+    }
+}
+
+/// Whether the end of the message is sent along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    With,
+    Without,
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let inner = &*self.inner;
+        inner.recv.lock().read(inner, buf)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for &Stream {
+    /// Sends at once, up to 64 KiB. An empty `buf` sends nothing.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.inner.write(&mut self.inner.send.lock(), buf)
+    }
+
+    /// Does nothing: what was written is on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads one message; see [`Stream::reader`].
+pub struct Reader<'a> {
+    inner: &'a Inner,
+    recv: MutexGuard<'a, Messages>,
+    at_end: bool,
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("stream", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at_end || buf.is_empty() {
+            return Ok(0);
+        }
+        let count = self.recv.read(self.inner, buf)?;
+        self.at_end = count == 0;
+        Ok(count)
+    }
+}
+
+impl BufRead for Reader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at_end {
+            return Ok(&[]);
+        }
+        let buf = self.recv.fill_buf(self.inner)?;
+        self.at_end = buf.is_empty();
+        Ok(buf)
+    }
+
+    fn consume(&mut self, count: usize) {
+        if !self.at_end {
+            self.recv.consume(count);
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if !self.at_end {
+            self.recv.skip_message();
+        }
+    }
+}
+
+/// Writes one message; see [`Stream::writer`].
+pub struct Writer<'a> {
+    inner: &'a Inner,
+    send: MutexGuard<'a, Outgoing>,
+    finished: bool,
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("stream", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer<'_> {
+    /// Ends the message; an empty one if nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write; the stream is reset then.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.inner.finish(&mut self.send)?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Write for Writer<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.inner.write(&mut self.send, buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.send.in_message = false;
+            self.inner.raw.reset();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The settings of a connection.
+
+use std::time::Duration;
+
+/// The settings of a [`Connection`](super::Connection); the default suits most.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use wirenet::yamux::Config;
+///
+/// // A box with little memory, on a network that drops idle connections.
+/// let config = Config::default()
+///     .window_budget(1 << 20)
+///     .keep_alive(Some(Duration::from_secs(5)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) max_window: u32,
+    pub(super) window_budget: usize,
+    pub(super) max_streams: usize,
+    pub(super) max_frame: u32,
+    pub(super) backlog: usize,
+    pub(super) write_timeout: Duration,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) stack_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_window: 16 << 20,
+            window_budget: 64 << 20,
+            max_streams: 512,
+            max_frame: 16 << 20,
+            backlog: 256,
+            write_timeout: Duration::from_secs(10),
+            keep_alive: Some(Duration::from_secs(15)),
+            stack_size: 256 << 10,
+        }
+    }
+}
+
+impl Config {
+    /// Bytes up to which one stream's receive window grows: 16 MiB. That fills
+    /// a link of 1 Gbit/s with round trips of 130 ms. Below the 262,144 that
+    /// the protocol starts with, windows do not grow.
+    #[must_use]
+    pub fn max_window(mut self, bytes: u32) -> Self {
+        self.max_window = bytes;
+        self
+    }
+
+    /// Bytes by which all of the connection's receive windows together may
+    /// grow beyond their first 262,144 each: 64 MiB, four streams at full
+    /// speed on a long link. What the peer may make this side hold is bounded
+    /// by this, plus 262,144 for each stream.
+    #[must_use]
+    pub fn window_budget(mut self, bytes: usize) -> Self {
+        self.window_budget = bytes;
+        self
+    }
+
+    /// Streams that the peer may have open at once: 512. One more is reset.
+    #[must_use]
+    pub fn max_streams(mut self, count: usize) -> Self {
+        self.max_streams = count;
+        self
+    }
+
+    /// Bytes that one received Data frame may carry: 16 MiB, because other
+    /// implementations send as much as the window allows in one frame. A
+    /// larger one ends the connection. Frames are handled as they arrive, so
+    /// that this bounds no buffer. What is sent carries at most 64 KiB of the
+    /// user's bytes in a frame.
+    #[must_use]
+    pub fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+
+    /// Streams opened and not yet acknowledged, each way: 256, as other
+    /// implementations have it. Past that, a peer's are reset, and
+    /// [`Connection::open`](super::Connection::open) waits.
+    #[must_use]
+    pub fn backlog(mut self, count: usize) -> Self {
+        self.backlog = count.max(1);
+        self
+    }
+
+    /// How long the peer may take nothing of what is sent to it before the
+    /// connection counts as dead: 10 s. Also how long a ping waits for its
+    /// answer, and a close for the peer to do its part.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// After how long without a byte from the peer to ping it: 15 s. An answer
+    /// that does not come within the write timeout ends the connection. `None`
+    /// never pings.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Option<Duration>) -> Self {
+        self.keep_alive = interval.map(|interval| interval.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// The stack of the reader thread in bytes: 256 KiB, of which a few are
+    /// used.
+    #[must_use]
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+}

@@ -1,0 +1,272 @@
+//! A connection's handle: open, accept, ping, go away, close.
+
+use super::{
+    config::Config,
+    error::Error,
+    frame::{Flags, Header},
+    half::Core,
+    outbox::Outbox,
+    reader::{Acceptor, Incoming, Reader},
+    shared::Shared,
+    stream::Stream,
+    table::Role,
+};
+use crate::transport::{Transport, Wait};
+use crossbeam_channel::{Receiver, TrySendError, bounded, never};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Many streams over one transport; a cheap clone, usable from any thread.
+///
+/// One thread reads the connection; an idle one costs no other. The connection
+/// closes when its last handle and its last stream are dropped, or with
+/// [`close`](Self::close).
+#[derive(Clone)]
+pub struct Connection {
+    handle: Arc<Handle>,
+}
+
+/// Keeps the connection up. The reader has no part in it.
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+    incoming: Receiver<Incoming>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("local_addr", &self.local_addr())
+            .field("peer_addr", &self.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Connection {
+    /// Starts the side that dialled, with a thread that reads.
+    ///
+    /// # Errors
+    ///
+    /// When the transport cannot be split or the thread not be started.
+    pub fn client(transport: impl Transport, config: Config) -> io::Result<Self> {
+        Self::spawn(transport, Role::Client, config)
+    }
+
+    /// Starts the side that accepted, with a thread that reads.
+    ///
+    /// # Errors
+    ///
+    /// When the transport cannot be split or the thread not be started.
+    pub fn server(transport: impl Transport, config: Config) -> io::Result<Self> {
+        Self::spawn(transport, Role::Server, config)
+    }
+
+    fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
+        let (sender, incoming) = bounded(config.backlog);
+        let acceptor: Acceptor = Box::new(move |stream| match sender.try_send(stream) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        });
+        let stack_size = config.stack_size;
+        let (connection, reader) = Self::assemble(transport, role, config, incoming, acceptor)?;
+        thread::Builder::new()
+            .name("wirenet reader".into())
+            .stack_size(stack_size)
+            .spawn(move || reader.run())?;
+        Ok(connection)
+    }
+
+    /// A connection that the caller reads, and whose streams go to `acceptor`
+    /// as the peer opens them.
+    pub(crate) fn driven(
+        transport: impl Transport,
+        role: Role,
+        config: Config,
+        acceptor: Acceptor,
+    ) -> io::Result<(Self, Reader)> {
+        Self::assemble(transport, role, config, never(), acceptor)
+    }
+
+    fn assemble(
+        transport: impl Transport,
+        role: Role,
+        config: Config,
+        incoming: Receiver<Incoming>,
+        acceptor: Acceptor,
+    ) -> io::Result<(Self, Reader)> {
+        let mut halves = transport.split()?;
+        halves.writer.set_timeout(Some(config.write_timeout))?;
+        let shared = Arc::new(Shared::new(
+            role,
+            config,
+            Outbox::new(halves.writer),
+            halves.closer,
+            [halves.local_addr, halves.peer_addr],
+        ));
+        let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
+        let handle = Arc::new(Handle { shared, incoming });
+        Ok((Self { handle }, reader))
+    }
+
+    /// Opens a stream. Does not wait for the peer to accept it, unless 256
+    /// (see [`Config::backlog`]) wait for that already.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended or is going away.
+    pub fn open(&self) -> Result<Stream, Error> {
+        let stream = self.open_queued()?;
+        self.handle.shared.flush(Wait::Never);
+        Ok(stream)
+    }
+
+    /// Opens a stream; the peer hears of it with what is sent next.
+    pub(crate) fn open_queued(&self) -> Result<Stream, Error> {
+        let shared = &self.handle.shared;
+        let mut table = shared.table.lock();
+        let core = loop {
+            if let Some(error) = table.closed_to_us() {
+                return Err(error);
+            }
+            if table.unacknowledged < shared.config.backlog {
+                break table.open()?;
+            }
+            shared.acknowledged.wait(&mut table);
+        };
+        // Under the lock of the table, so that ids come in order.
+        let syn = Header::window_update(core.id, Flags::SYN, 0);
+        shared.outbox.push(syn);
+        drop(table);
+        Ok(self.stream(core))
+    }
+
+    /// Waits for the peer to open a stream, and accepts it.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended, when it has.
+    pub fn accept(&self) -> Result<Stream, Error> {
+        let incoming = self.handle.incoming.recv();
+        let incoming = incoming.map_err(|_| self.handle.shared.end_error())?;
+        let stream = self.stream(incoming.0);
+        stream.acknowledge();
+        stream.flush_queued();
+        Ok(stream)
+    }
+
+    fn stream(&self, core: Arc<Core>) -> Stream {
+        Stream::new(core, Arc::clone(&self.handle))
+    }
+
+    /// Measures a round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when no answer came within the write timeout, or
+    /// when 64 pings are under way; the connection's end.
+    pub fn ping(&self) -> Result<Duration, Error> {
+        let shared = &self.handle.shared;
+        let now = Instant::now();
+        let value = shared.pings.begin(now, true).ok_or(Error::TimedOut)?;
+        shared.push_control(Header::ping(Flags::SYN, value));
+        shared.flush(Wait::Never);
+        let answer = shared.pings.wait(value, now + shared.config.write_timeout);
+        answer.ok_or_else(|| {
+            let table = shared.table.lock();
+            table.end().cloned().unwrap_or(Error::TimedOut)
+        })
+    }
+
+    /// The round trip that the last ping took, the user's or the connection's
+    /// own; `None` before there was one.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.handle.shared.pings.latest()
+    }
+
+    /// Tells the peer that no new streams are wanted, from either side. Those
+    /// that are open go on. Does not block.
+    pub fn go_away(&self) {
+        let shared = &self.handle.shared;
+        let first = !std::mem::replace(&mut shared.table.lock().going_away, true);
+        if first {
+            shared.acknowledged.notify_all();
+            shared.push_control(Header::go_away(0));
+            shared.flush(Wait::Never);
+        }
+    }
+
+    /// Closes the connection: its streams end with an error, except for what
+    /// they had finished sending, which still goes out; every blocked call
+    /// returns. Waits up to the write timeout for the peer to close its side,
+    /// then cuts the transport. Calling it again does no harm.
+    pub fn close(&self) {
+        let shared = &self.handle.shared;
+        shared.close();
+        shared.wait_reader(Instant::now() + shared.config.write_timeout);
+        shared.end(Error::Closed);
+    }
+
+    /// The same, without waiting for the peer.
+    pub(crate) fn start_close(&self) {
+        self.handle.shared.close();
+    }
+
+    /// Whether the connection has ended, for whatever reason.
+    pub fn is_closed(&self) -> bool {
+        self.handle.shared.has_ended()
+    }
+
+    /// Why the connection ended; `None` while it stands.
+    pub fn end_reason(&self) -> Option<Error> {
+        self.handle.shared.table.lock().end().cloned()
+    }
+
+    /// Streams that are open, or closed on one side only.
+    pub fn stream_count(&self) -> usize {
+        self.handle.shared.table.lock().len()
+    }
+
+    /// This end's address, over a transport that has one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.handle.shared.local_addr
+    }
+
+    /// The peer's address, over a transport that has one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.handle.shared.peer_addr
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.handle))
+    }
+}
+
+/// Reaches a connection without keeping it up.
+#[derive(Clone)]
+pub(crate) struct WeakConnection(Weak<Handle>);
+
+impl WeakConnection {
+    /// Begins to close the connection, if it is still there.
+    pub(crate) fn start_close(&self) {
+        if let Some(handle) = self.0.upgrade() {
+            handle.shared.close();
+        }
+    }
+
+    /// The stream that the peer has opened, for whoever accepts it; `None`
+    /// when the connection is given up already.
+    pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {
+        let handle = self.0.upgrade()?;
+        Some(Stream::new(incoming.0, handle))
+    }
+}

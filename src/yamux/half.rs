@@ -1,0 +1,230 @@
+//! A stream as both sides of the connection's table see it: two halves, each
+//! under a lock of its own, that the connection's reader fills and the
+//! stream's user empties.
+
+use super::{
+    error::Violation,
+    frame::StreamId,
+    inbox::Inbox,
+    segment::Segment,
+    state::{OnData, RecvState, ResetBy, SendState},
+    window::{RecvWindow, SendWindow, Tuning},
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    time::Instant,
+};
+
+/// Bits of [`Core::done`].
+const RECV_DONE: u8 = 1;
+const SEND_DONE: u8 = 2;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) id: StreamId,
+    pub(super) recv: Mutex<RecvHalf>,
+    pub(super) readable: Condvar,
+    pub(super) send: Mutex<SendHalf>,
+    pub(super) writable: Condvar,
+    /// Which halves are done. Each side sets its bit and sees the other's in
+    /// one step, so that exactly one of them finds the stream gone.
+    done: AtomicU8,
+    /// We opened it, and the peer has not acknowledged it.
+    unacknowledged: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct RecvHalf {
+    pub(super) state: RecvState,
+    pub(super) inbox: Inbox,
+    pub(super) window: RecvWindow,
+    /// Bytes that may still be thrown away before a peer that goes on sending
+    /// to nobody is told so with a reset.
+    discard_left: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct SendHalf {
+    pub(super) state: SendState,
+    pub(super) window: SendWindow,
+}
+
+/// What is to be done after data was delivered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Done,
+    /// Send this window update.
+    Update(u32),
+    /// The peer sends to nobody: reset the stream.
+    Unwanted,
+}
+
+impl Core {
+    pub(super) fn new(id: StreamId, inbound: bool) -> Self {
+        Self {
+            id,
+            recv: Mutex::new(RecvHalf {
+                state: RecvState::Open,
+                inbox: Inbox::default(),
+                window: RecvWindow::new(),
+                discard_left: 0,
+            }),
+            readable: Condvar::new(),
+            send: Mutex::new(SendHalf {
+                state: SendState::Open,
+                window: SendWindow::new(),
+            }),
+            writable: Condvar::new(),
+            done: AtomicU8::new(0),
+            unacknowledged: AtomicBool::new(!inbound),
+        }
+    }
+
+    /// The peer's ACK, or what does instead of it: whether it was awaited.
+    pub(super) fn acknowledge(&self) -> bool {
+        self.unacknowledged.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether both halves are done, and the stream is in the table no more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.done.load(Ordering::Acquire) == RECV_DONE | SEND_DONE
+    }
+
+    fn mark_done(&self, bits: u8) -> bool {
+        let before = self.done.fetch_or(bits, Ordering::AcqRel);
+        let both = RECV_DONE | SEND_DONE;
+        before != both && before | bits == both
+    }
+
+    /// Notes that our sending half is done; says whether the stream is gone by
+    /// that.
+    #[must_use]
+    pub(super) fn send_done(&self) -> bool {
+        self.mark_done(SEND_DONE)
+    }
+
+    /// A Data frame of `len` bytes has begun.
+    pub(super) fn on_data(&self, len: u32, now: Instant) -> Result<(), Violation> {
+        if len == 0 {
+            return Ok(());
+        }
+        let mut recv = self.recv.lock();
+        match recv.state.on_data() {
+            OnData::Violation => Err(Violation::AfterFin(self.id)),
+            OnData::Skip => Ok(()),
+            OnData::Deliver | OnData::Discard => recv
+                .window
+                .receive(len, now)
+                .map_err(|_| Violation::BeyondWindow(self.id)),
+        }
+    }
+
+    /// Bytes of a Data frame that [`on_data`](Self::on_data) let in.
+    pub(super) fn deliver<'a>(&self, body: &[u8], tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {
+        let mut recv = self.recv.lock();
+        match recv.state.on_data() {
+            OnData::Deliver => {
+                recv.inbox.push(body);
+                drop(recv);
+                self.readable.notify_one();
+                Delivery::Done
+            }
+            OnData::Discard => recv.discard(body.len() as u32, tuning()),
+            OnData::Skip | OnData::Violation => Delivery::Done,
+        }
+    }
+
+    /// The same, for bytes that have a segment to themselves.
+    pub(super) fn deliver_segment<'a>(
+        &self,
+        segment: Segment,
+        tuning: impl FnOnce() -> Tuning<'a>,
+    ) -> Delivery {
+        let mut recv = self.recv.lock();
+        match recv.state.on_data() {
+            OnData::Deliver => {
+                recv.inbox.push_segment(segment);
+                drop(recv);
+                self.readable.notify_one();
+                Delivery::Done
+            }
+            OnData::Discard => recv.discard(segment.len() as u32, tuning()),
+            OnData::Skip | OnData::Violation => Delivery::Done,
+        }
+    }
+
+    /// The peer's window update.
+    pub(super) fn on_window_update(&self, delta: u32) -> Result<(), Violation> {
+        if delta == 0 {
+            return Ok(());
+        }
+        let granted = self.send.lock().window.grant(delta);
+        self.writable.notify_one();
+        granted.map_err(|_| Violation::WindowOverflow(self.id))
+    }
+
+    /// The peer's FIN; says whether the stream is gone by it.
+    #[must_use]
+    pub(super) fn on_fin(&self) -> bool {
+        let mut recv = self.recv.lock();
+        recv.state.on_fin();
+        drop(recv);
+        self.readable.notify_all();
+        self.mark_done(RECV_DONE)
+    }
+
+    /// Ends both halves at once, and wakes who waits for them; says whether
+    /// the stream is gone by it. What the peer sent before stays readable,
+    /// unless it was this side that gave up.
+    #[must_use]
+    pub(super) fn reset(&self, by: ResetBy) -> bool {
+        let mut recv = self.recv.lock();
+        recv.state.reset(by);
+        if by == ResetBy::Us {
+            recv.inbox.clear();
+        }
+        drop(recv);
+        self.send.lock().state.reset(by);
+        self.readable.notify_all();
+        self.writable.notify_all();
+        self.mark_done(RECV_DONE | SEND_DONE)
+    }
+}
+
+impl RecvHalf {
+    /// Books bytes as read; the window update that is due, if the peer may
+    /// still send.
+    pub(super) fn consumed(&mut self, count: usize, tuning: Tuning<'_>) -> Option<u32> {
+        if self.state.is_done() {
+            return None;
+        }
+        // The inbox holds no more than the window, which is a u32.
+        self.window.consume(count as u32, tuning)
+    }
+
+    /// Nobody will read any more: what lies here, and what was on its way, is
+    /// thrown away. A window update may be due.
+    pub(super) fn stop(&mut self, tuning: Tuning<'_>) -> Option<u32> {
+        if self.state != RecvState::Open {
+            self.inbox.clear();
+            return None;
+        }
+        self.state.stop();
+        self.discard_left = self.window.size();
+        let count = self.inbox.clear();
+        self.consumed(count, tuning)
+    }
+
+    fn discard(&mut self, count: u32, tuning: Tuning<'_>) -> Delivery {
+        match self.discard_left.checked_sub(count) {
+            None => Delivery::Unwanted,
+            Some(left) => {
+                self.discard_left = left;
+                self.window
+                    .consume(count, tuning)
+                    .map_or(Delivery::Done, Delivery::Update)
+            }
+        }
+    }
+}

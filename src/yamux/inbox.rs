@@ -1,0 +1,133 @@
+//! The bytes of one stream that were received and not yet read: its channel
+//! between the connection's reader and whoever reads the stream.
+//!
+//! Bounded by the stream's receive window, and frugal: small frames are
+//! appended to the last segment, so that a peer that sends single bytes makes
+//! it hold no more than about twice what it sent.
+
+use super::segment::{SEGMENT, Segment};
+use std::collections::VecDeque;
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    segments: VecDeque<Segment>,
+    len: usize,
+}
+
+impl Inbox {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        self.len += bytes.len();
+        if let Some(tail) = self.segments.back_mut() {
+            let taken = tail.append(bytes);
+            bytes = &bytes[taken..];
+        }
+        while !bytes.is_empty() {
+            // As much again as lies here already: segments double.
+            let room = bytes.len().max(self.len - bytes.len()).min(SEGMENT);
+            let mut segment = Segment::with_room(room);
+            let taken = segment.append(bytes);
+            bytes = &bytes[taken..];
+            self.segments.push_back(segment);
+        }
+    }
+
+    /// Takes over a whole segment, without copying.
+    pub(crate) fn push_segment(&mut self, segment: Segment) {
+        self.len += segment.len();
+        self.segments.push_back(segment);
+    }
+
+    /// Takes out the oldest bytes, as many as lie together.
+    pub(crate) fn pop(&mut self) -> Option<Segment> {
+        let segment = self.segments.pop_front()?;
+        self.len -= segment.len();
+        Some(segment)
+    }
+
+    /// Copies out the oldest bytes.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
+        let mut count = 0;
+        while let Some(front) = self.segments.front_mut() {
+            let piece = front.len().min(buf.len() - count);
+            buf[count..count + piece].copy_from_slice(&front.data()[..piece]);
+            front.consume(piece);
+            count += piece;
+            if !front.is_empty() {
+                break;
+            }
+            self.segments.pop_front();
+        }
+        self.len -= count;
+        count
+    }
+
+    /// Throws everything away and says how much it was.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.segments.clear();
+        std::mem::take(&mut self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn frames_of_one_byte_cost_about_twice_what_they_carry() {
+        let mut inbox = Inbox::default();
+        for _ in 0..262_144 {
+            inbox.push(&[1]);
+        }
+        let held: usize = inbox.segments.iter().map(Segment::capacity).sum();
+        assert!(held <= 2 * 262_144 + SEGMENT, "{held}");
+    }
+
+    #[test]
+    fn what_is_cleared_is_counted_and_gone() {
+        let mut inbox = Inbox::default();
+        inbox.push(&[1; 100_000]);
+        assert_eq!(inbox.clear(), 100_000);
+        assert!(inbox.is_empty());
+        assert!(inbox.pop().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_come_out_as_they_went_in(
+            steps in prop::collection::vec((any::<bool>(), 0usize..90_000), 1..30)
+        ) {
+            let mut inbox = Inbox::default();
+            let (mut written, mut read) = (0usize, 0usize);
+            let byte = |index: usize| (index % 251) as u8;
+            for (push, count) in steps {
+                if push {
+                    let bytes: Vec<u8> = (written..written + count).map(byte).collect();
+                    inbox.push(&bytes);
+                    written += count;
+                } else {
+                    let mut buf = vec![0; count];
+                    let got = inbox.read(&mut buf);
+                    prop_assert_eq!(got, count.min(written - read));
+                    prop_assert!(buf[..got].iter().enumerate().all(|(i, b)| *b == byte(read + i)));
+                    read += got;
+                }
+                prop_assert_eq!(inbox.len(), written - read);
+            }
+            while let Some(segment) = inbox.pop() {
+                prop_assert!(segment.data().iter().enumerate().all(|(i, b)| *b == byte(read + i)));
+                read += segment.len();
+            }
+            prop_assert_eq!(read, written);
+        }
+    }
+}

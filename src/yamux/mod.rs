@@ -1,0 +1,63 @@
+//! yamux, version 0: many ordered byte streams over one connection, for
+//! programs that block. Usable by itself.
+//!
+//! Speaks the [public specification] and gets along with hashicorp/yamux and
+//! libp2p's. A [`Connection`] runs over any [`Transport`](crate::transport);
+//! one thread reads it and deals the bytes out to the streams, and whoever
+//! writes to a stream also writes to the socket. A [`Stream`] is `Read` and
+//! `Write`, like a `TcpStream`.
+//!
+//! [public specification]: https://github.com/hashicorp/yamux/blob/master/spec.md
+//!
+//! # Examples
+//!
+//! ```
+//! use std::{io::{Read, Write}, net::Shutdown};
+//! use wirenet::{transport::memory, yamux::{Config, Connection}};
+//!
+//! let (here, there) = memory::pair(64 * 1024);
+//! let client = Connection::client(here, Config::default())?;
+//! let server = Connection::server(there, Config::default())?;
+//!
+//! let mut stream = client.open()?;
+//! stream.write_all(b"hello")?;
+//! stream.shutdown(Shutdown::Write)?;
+//!
+//! let mut said = String::new();
+//! server.accept()?.read_to_string(&mut said)?;
+//! assert_eq!(said, "hello");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Who may lock what
+//!
+//! The table of streams, then a stream's sending half, then the outbox. A
+//! stream's receiving half and the pings are locked with nothing else held
+//! and hold nothing else. No lock is held over a system call.
+
+mod config;
+mod connection;
+
+mod error;
+mod frame;
+mod half;
+mod inbox;
+mod outbox;
+mod ping;
+mod reader;
+pub(crate) mod segment;
+mod shared;
+mod state;
+mod stream;
+mod table;
+mod window;
+
+pub use config::Config;
+pub use connection::Connection;
+pub(crate) use connection::WeakConnection;
+pub use error::{Error, Violation};
+pub use frame::{HeaderError, StreamId};
+pub(crate) use reader::{Incoming, Reader, Turn};
+pub use stream::Stream;
+pub(crate) use table::Role;
+pub use window::INITIAL_WINDOW;

@@ -1,0 +1,403 @@
+//! What waits to be sent on a connection, and who may write it.
+//!
+//! There is no writer thread. The [`Writer`] is an object: whoever holds it has
+//! the *writing role* and writes all that waits, in as few calls as it can; it
+//! lies in the outbox while nobody writes. A thread that cannot have it leaves
+//! its frames here, and the holder takes them along.
+//!
+//! - The lock is never held over a system call.
+//! - A holder that served others for a while, or that somebody waits for,
+//!   hands the role on: with many writers the queue never runs empty.
+//! - A thread that must not wait for the peer (the reader above all) writes
+//!   without blocking, and gives the writer to a helper thread with what did
+//!   not fit.
+//!
+//! Invariant: while frames wait, either the role is held, or a thread that is
+//! about to take it has been woken.
+
+use super::{
+    frame::{HEADER_LEN, Header},
+    segment::{SEGMENT, Segment},
+};
+use crate::transport::{Wait, WriteHalf};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    time::Instant,
+};
+
+/// Bytes that may wait; from here on writers do. Enough to keep the socket
+/// busy while they are woken, and little enough not to add to the latency of
+/// other streams.
+const LIMIT: usize = 256 * 1024;
+
+/// Bytes that what a peer sends may make us owe it, in answers. A peer that
+/// goes beyond does not read.
+const ANSWERS_LIMIT: usize = 64 * 1024;
+
+/// Bytes after which the holder of the role wants to be relieved of it.
+const SHIFT: usize = 1024 * 1024;
+
+/// How many buffers one system call takes.
+const SLICES: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    /// There is room, or the role is free, or the outbox has ended.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Goes first: pings, window updates, go-aways.
+    control: Vec<u8>,
+    /// Whole frames, in the order of their streams' sending.
+    data: VecDeque<Segment>,
+    /// Bytes in `data`.
+    queued: usize,
+    /// Bytes of answers in `data`.
+    answers: usize,
+    /// Here while nobody writes.
+    writer: Option<Box<Writer>>,
+    /// Threads that wait on `changed`.
+    waiting: usize,
+    /// The holder has served long enough.
+    relief: bool,
+    /// Tell the writer to end our direction when all is written.
+    finish: bool,
+    ended: bool,
+}
+
+/// The writing role, with what it has taken out of the outbox.
+#[derive(Debug)]
+pub(super) struct Writer {
+    half: Box<dyn WriteHalf>,
+    control: Vec<u8>,
+    /// Bytes of `control` that are written.
+    control_sent: usize,
+    data: VecDeque<Segment>,
+}
+
+/// The outbox has ended, or what it was asked for took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    Ended,
+    TimedOut,
+}
+
+/// What a wait for room ended with.
+#[derive(Debug)]
+pub(super) enum Room {
+    /// There is room now; somebody else may be faster.
+    Free,
+    /// The role was free and is the caller's: it must be put to use.
+    Role(Box<Writer>),
+}
+
+/// How a turn at writing ended.
+#[derive(Debug)]
+pub(super) enum Drained {
+    /// All is written, or another thread goes on.
+    Done,
+    /// All is written, and nothing more will be.
+    Finished,
+    /// The transport takes no more without waiting.
+    Full(Box<Writer>),
+}
+
+impl Outbox {
+    pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
+        let writer = Writer {
+            half,
+            control: Vec::new(),
+            control_sent: 0,
+            data: VecDeque::new(),
+        };
+        Self {
+            state: Mutex::new(State {
+                control: Vec::new(),
+                data: VecDeque::new(),
+                queued: 0,
+                answers: 0,
+                writer: Some(Box::new(writer)),
+                waiting: 0,
+                relief: false,
+                finish: false,
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Queues a Data frame whose body of `len` bytes `fill` appends, after its
+    /// header, to the segment it is given. `false`, and nothing done, when
+    /// there is no room.
+    pub(super) fn try_push(
+        &self,
+        header: Header,
+        len: usize,
+        fill: impl FnOnce(&mut Segment),
+    ) -> bool {
+        let mut state = self.state.lock();
+        if state.queued >= LIMIT || state.ended {
+            return false;
+        }
+        let size = HEADER_LEN + len;
+        let tail = state.tail(size);
+        let before = tail.len();
+        tail.put(&header.encode());
+        fill(tail);
+        debug_assert_eq!(tail.len() - before, size);
+        state.queued += size;
+        self.pass_on_locked(&state);
+        true
+    }
+
+    /// Queues a frame without a body, in order with the stream's data. There
+    /// are few of these for each stream, so they do not wait for room.
+    pub(super) fn push(&self, header: Header) {
+        let mut state = self.state.lock();
+        if !state.ended {
+            state.put(header);
+        }
+    }
+
+    /// Queues an answer to a peer's frame, in order with the data: `false`
+    /// when the peer already leaves too many unread.
+    #[must_use]
+    pub(super) fn push_answer(&self, header: Header) -> bool {
+        let mut state = self.state.lock();
+        if state.answers >= ANSWERS_LIMIT {
+            return false;
+        }
+        if !state.ended {
+            state.answers += HEADER_LEN;
+            state.put(header);
+        }
+        true
+    }
+
+    /// Queues a frame ahead of all data: `false` when the peer already leaves
+    /// too many unread.
+    #[must_use]
+    pub(super) fn push_control(&self, header: Header) -> bool {
+        let mut state = self.state.lock();
+        if state.control.len() >= ANSWERS_LIMIT {
+            return false;
+        }
+        if !state.ended {
+            state.control.extend_from_slice(&header.encode());
+        }
+        true
+    }
+
+    /// Has our direction of the connection ended once all is written.
+    pub(super) fn finish(&self) {
+        self.state.lock().finish = true;
+    }
+
+    /// Ends it: what waits is thrown away, and who waits is woken.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.ended = true;
+        state.control = Vec::new();
+        state.data = VecDeque::new();
+        state.queued = 0;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until data may be queued. The caller queues some, or calls
+    /// [`pass_on`](Self::pass_on).
+    pub(super) fn wait_room(&self, deadline: Option<Instant>) -> Result<Room, NoRoom> {
+        let mut state = self.state.lock();
+        let (mut waited, mut timed_out) = (false, false);
+        loop {
+            if state.ended {
+                return Err(NoRoom::Ended);
+            }
+            // Whoever was woken may be the only one who knows that the role is
+            // free, so it comes before the room and before the deadline.
+            if (waited || state.queued >= LIMIT)
+                && !state.is_empty()
+                && let Some(writer) = state.writer.take()
+            {
+                return Ok(Room::Role(writer));
+            }
+            if state.queued < LIMIT {
+                return Ok(Room::Free);
+            }
+            if timed_out {
+                self.pass_on_locked(&state);
+                return Err(NoRoom::TimedOut);
+            }
+            timed_out = self.wait(&mut state, deadline);
+            waited = true;
+        }
+    }
+
+    /// The caller was let in, and does not use the room.
+    pub(super) fn pass_on(&self) {
+        self.pass_on_locked(&self.state.lock());
+    }
+
+    fn pass_on_locked(&self, state: &State) {
+        if state.waiting > 0 && (state.queued < LIMIT || state.writer.is_some()) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits on `changed`; says whether the deadline passed.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, deadline: Option<Instant>) -> bool {
+        state.waiting += 1;
+        let timed_out = match deadline {
+            None => {
+                self.changed.wait(state);
+                false
+            }
+            Some(deadline) => self.changed.wait_until(state, deadline).timed_out(),
+        };
+        state.waiting -= 1;
+        timed_out
+    }
+
+    /// Takes the role if something waits to be written and nobody writes. A
+    /// thread that may block takes it too from a holder that wants relief.
+    pub(super) fn take_role(&self, wait: Wait) -> Option<Box<Writer>> {
+        let mut state = self.state.lock();
+        while wait == Wait::Block && state.relief && state.writer.is_none() && !state.ended {
+            self.wait(&mut state, None);
+        }
+        if state.is_empty() && !state.finish {
+            self.pass_on_locked(&state);
+            return None;
+        }
+        state.writer.take()
+    }
+
+    /// Writes all that waits, or until somebody else takes over.
+    ///
+    /// # Errors
+    ///
+    /// The transport's; with [`Wait::Block`], `WouldBlock` says that the write
+    /// timeout has passed.
+    pub(super) fn drain(&self, mut writer: Box<Writer>, wait: Wait) -> io::Result<Drained> {
+        // What was taken out before, and did not fit, goes first.
+        let mut served = writer.pending();
+        loop {
+            if !writer.write(wait)? {
+                return Ok(Drained::Full(writer));
+            }
+            let mut state = self.state.lock();
+            if state.ended {
+                return Ok(Drained::Done);
+            }
+            if state.is_empty() {
+                let finished = state.finish;
+                state.relief = false;
+                state.writer = Some(writer);
+                self.pass_on_locked(&state);
+                return Ok(if finished {
+                    Drained::Finished
+                } else {
+                    Drained::Done
+                });
+            }
+            if served > 0 && state.waiting > 0 {
+                state.relief = false;
+                state.writer = Some(writer);
+                self.changed.notify_one();
+                return Ok(Drained::Done);
+            }
+            state.relief = served >= SHIFT || (served > 0 && wait == Wait::Never);
+            writer.load(&mut state);
+            served += writer.pending();
+            self.pass_on_locked(&state);
+        }
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.data.is_empty()
+    }
+
+    /// The segment at the end, with room for `size` bytes more.
+    fn tail(&mut self, size: usize) -> &mut Segment {
+        if self.data.back().is_none_or(|tail| tail.room() < size) {
+            let room = size.max(self.queued).min(SEGMENT);
+            self.data.push_back(Segment::with_room(room));
+        }
+        // Pushed above if it was not there.
+        self.data.back_mut().expect("a tail")
+    }
+
+    fn put(&mut self, header: Header) {
+        self.tail(HEADER_LEN).put(&header.encode());
+        self.queued += HEADER_LEN;
+    }
+}
+
+impl Writer {
+    /// Takes over all that waits; called when all taken before is written.
+    fn load(&mut self, state: &mut State) {
+        debug_assert_eq!(self.pending(), 0);
+        self.control.clear();
+        self.control_sent = 0;
+        std::mem::swap(&mut self.control, &mut state.control);
+        std::mem::swap(&mut self.data, &mut state.data);
+        state.queued = 0;
+        state.answers = 0;
+    }
+
+    fn pending(&self) -> usize {
+        let data: usize = self.data.iter().map(Segment::len).sum();
+        self.control.len() - self.control_sent + data
+    }
+
+    /// Writes what was taken over; `false` when the transport is full.
+    fn write(&mut self, wait: Wait) -> io::Result<bool> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            let control = &self.control[self.control_sent..];
+            let data = self.data.iter().map(Segment::data);
+            for bytes in std::iter::once(control).chain(data) {
+                if !bytes.is_empty() && count < SLICES {
+                    slices[count] = IoSlice::new(bytes);
+                    count += 1;
+                }
+            }
+            if count == 0 {
+                self.data.clear();
+                return Ok(true);
+            }
+            match self.half.write(&slices[..count], wait) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait == Wait::Never => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        let control = written.min(self.control.len() - self.control_sent);
+        self.control_sent += control;
+        written -= control;
+        while let Some(front) = self.data.front_mut() {
+            let piece = written.min(front.len());
+            front.consume(piece);
+            written -= piece;
+            if !front.is_empty() {
+                break;
+            }
+            self.data.pop_front();
+        }
+    }
+}

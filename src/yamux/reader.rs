@@ -1,0 +1,431 @@
+//! Reads a connection: finds the frames, deals them out, answers what wants an
+//! answer. Never waits for anything but the transport's bytes, so that two
+//! peers that both wait to write cannot stop each other.
+//!
+//! The reader is an object with one method that does one read: who drives it,
+//! a thread of its own or one that has something else to do first, is up to
+//! the caller.
+
+use super::{
+    error::{Error, Violation},
+    frame::{Decoder, Event, Flags, HEADER_LEN, Header, Kind, StreamId},
+    half::{Core, Delivery},
+    segment::{self, SEGMENT, Segment},
+    shared::Shared,
+    state::ResetBy,
+    table::Inbound,
+};
+use crate::transport::{ReadHalf, Wait};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The buffer of a connection on which little happens. It grows to [`SEGMENT`]
+/// when a read fills it, and shrinks back when nothing has come for a while.
+const IDLE_BUFFER: usize = 2048;
+
+/// How long a large buffer outlives the last byte.
+const BUSY_TICK: Duration = Duration::from_secs(1);
+
+/// How often the reader looks around where nothing comes and no keepalive is
+/// asked for.
+const IDLE_TICK: Duration = Duration::from_secs(15);
+
+/// Who gets the streams that the peer opens. Called on the reader's thread, so
+/// it must not block; `false` refuses the stream.
+pub(crate) type Acceptor = Box<dyn FnMut(Incoming) -> bool + Send>;
+
+/// A stream that the peer has opened and nobody has accepted yet.
+#[derive(Debug)]
+pub(crate) struct Incoming(pub(super) Arc<Core>);
+
+/// Whether there is more to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// There may be.
+    More,
+    /// Nothing came before the timeout.
+    Idle,
+}
+
+/// Reads a connection; dropping it ends the connection.
+pub(crate) struct Reader {
+    half: Box<dyn ReadHalf>,
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+    decoder: Decoder,
+    /// Empty between turns.
+    buf: Segment,
+    /// Where the body that is being received goes; `None` skips it.
+    body: Option<Body>,
+    /// Streams opened by what was read last. They are handed over at the end
+    /// of a turn, when what came along with their SYN is there to be read.
+    fresh: Vec<Arc<Core>>,
+    /// What was read last wants an answer.
+    answer_due: bool,
+    /// What [`ReadHalf::set_timeout`] was told.
+    timeout: Option<Duration>,
+    /// A keepalive ping is under way since then.
+    pinged: Option<Instant>,
+}
+
+struct Body {
+    core: Arc<Core>,
+    fin: bool,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("half", &self.half)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(super) fn new(half: Box<dyn ReadHalf>, shared: Arc<Shared>, acceptor: Acceptor) -> Self {
+        Self {
+            half,
+            shared,
+            acceptor,
+            decoder: Decoder::default(),
+            buf: Segment::with_room(IDLE_BUFFER),
+            body: None,
+            fresh: Vec::new(),
+            answer_due: false,
+            timeout: None,
+            pinged: None,
+        }
+    }
+
+    /// Has the streams that the peer opens from now on go to `acceptor`.
+    pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
+        self.acceptor = acceptor;
+    }
+
+    /// Reads until the connection ends, and says why it did; `Ok` if it was
+    /// closed, by whichever side, with no stream cut short.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        self.shared.reader_runs_here();
+        loop {
+            if self.shared.lingered_enough() {
+                return Ok(());
+            }
+            let tick = self.tick();
+            match self.turn(tick) {
+                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::Idle) => self.look_around()?,
+                Err(Error::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Does one read, for at most `timeout`, and deals out what it yields.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended, for whatever reason; [`Error::Closed`]
+    /// if that was in order.
+    pub(crate) fn turn(&mut self, timeout: Duration) -> Result<Turn, Error> {
+        if self.timeout != Some(timeout) {
+            self.half
+                .set_timeout(Some(timeout))
+                .map_err(|error| self.fail(Error::from_read(error)))?;
+            self.timeout = Some(timeout);
+        }
+        let half = &mut self.half;
+        // In the middle of a large body, its end and the next header: so the
+        // bodies that follow lie in one piece each.
+        let left = self.decoder.body_left() as usize;
+        let limit = if left >= SEGMENT / 2 {
+            left + HEADER_LEN
+        } else {
+            SEGMENT
+        };
+        match self.buf.fill(limit, |buf| half.read(buf)) {
+            Ok(0) => Err(self.at_end()),
+            Ok(_) => self.dispatch().map(|()| Turn::More),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Ok(Turn::More),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
+                _ => Err(self.fail(Error::from_read(error))),
+            },
+        }
+    }
+
+    /// How long the next read may take before there is something else to do.
+    fn tick(&self) -> Duration {
+        let config = &self.shared.config;
+        if self.shared.is_closing() {
+            return config.write_timeout;
+        }
+        if let Some(pinged) = self.pinged {
+            let left = config.write_timeout.saturating_sub(pinged.elapsed());
+            return left.max(Duration::from_millis(1));
+        }
+        let tick = config
+            .keep_alive
+            .map_or(IDLE_TICK, |alive| alive.min(IDLE_TICK));
+        if self.buf.capacity() > IDLE_BUFFER {
+            tick.min(BUSY_TICK)
+        } else {
+            tick
+        }
+    }
+
+    /// Nothing came: gives memory back, and asks whether the peer is there.
+    fn look_around(&mut self) -> Result<(), Error> {
+        segment::trim_pool();
+        if self.buf.capacity() > IDLE_BUFFER {
+            self.buf = Segment::with_room(IDLE_BUFFER);
+            return Ok(());
+        }
+        if self.shared.config.keep_alive.is_none() {
+            return Ok(());
+        }
+        if self.pinged.is_some() {
+            return Err(self.fail(Error::KeepAlive));
+        }
+        let now = Instant::now();
+        self.pinged = Some(now);
+        if let Some(value) = self.shared.pings.begin(now, false) {
+            self.shared.push_control(Header::ping(Flags::SYN, value));
+            self.shared.flush(Wait::Never);
+        }
+        Ok(())
+    }
+
+    /// Deals out what was read.
+    fn dispatch(&mut self) -> Result<(), Error> {
+        let filled = self.buf.room() == 0;
+        while !self.buf.is_empty() {
+            if self.take_over_body() {
+                continue;
+            }
+            // Taken out for as long as it is borrowed from.
+            let mut buf = std::mem::take(&mut self.buf);
+            let mut input = buf.data();
+            let event = self.decoder.next(&mut input);
+            let outcome = match event {
+                Ok(Some(Event::Header(header))) => self.on_header(header),
+                Ok(Some(Event::Body(body))) => {
+                    self.on_body(body);
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(Violation::Header(error)),
+            };
+            let used = buf.len() - input.len();
+            buf.consume(used);
+            self.buf = buf;
+            if let Err(violation) = outcome {
+                self.shared.abort(violation);
+                return Err(violation.into());
+            }
+        }
+        if filled && self.buf.capacity() < SEGMENT {
+            self.buf = Segment::large();
+        }
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Passes on the whole buffer where most of it is one body, instead of
+    /// copying it.
+    fn take_over_body(&mut self) -> bool {
+        let left = self.decoder.body_left() as usize;
+        let len = self.buf.len();
+        if len < SEGMENT / 2 || left < len - HEADER_LEN.min(len) || left == 0 {
+            return false;
+        }
+        let Some(body) = &self.body else {
+            return false;
+        };
+        let mut rest = [0; HEADER_LEN];
+        let tail = len.saturating_sub(left);
+        rest[..tail].copy_from_slice(&self.buf.data()[len - tail..]);
+        let mut segment = std::mem::replace(&mut self.buf, Segment::large());
+        segment.truncate(len - tail);
+        self.buf.put(&rest[..tail]);
+        self.decoder.skip_body(segment.len() as u32);
+        let core = Arc::clone(&body.core);
+        let delivery = core.deliver_segment(segment, || self.shared.tuning());
+        self.after_delivery(&core, delivery);
+        true
+    }
+
+    fn on_body(&mut self, bytes: &[u8]) {
+        let Some(body) = &self.body else {
+            return;
+        };
+        let core = Arc::clone(&body.core);
+        let delivery = core.deliver(bytes, || self.shared.tuning());
+        self.after_delivery(&core, delivery);
+    }
+
+    fn after_delivery(&mut self, core: &Arc<Core>, delivery: Delivery) {
+        match delivery {
+            Delivery::Done => {}
+            Delivery::Update(delta) => self.shared.update_window(core.id, delta),
+            Delivery::Unwanted => self.shared.reset(core),
+        }
+        if self.decoder.body_left() == 0
+            && let Some(body) = self.body.take()
+            && body.fin
+        {
+            self.on_fin(core);
+        }
+    }
+
+    fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+        let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
+        if for_session != (header.stream == StreamId::SESSION) {
+            return Err(Violation::WrongStream(header.stream));
+        }
+        match header.kind {
+            Kind::Ping => self.on_ping(header),
+            Kind::GoAway => self.on_go_away(header.length),
+            Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header)?,
+        }
+        Ok(())
+    }
+
+    fn on_ping(&mut self, header: Header) {
+        if header.flags.contains(Flags::SYN) {
+            self.shared
+                .push_control(Header::ping(Flags::ACK, header.length));
+            self.answer_due = true;
+        } else if header.flags.contains(Flags::ACK) {
+            self.shared.pings.answer(header.length, Instant::now());
+        }
+    }
+
+    fn on_go_away(&mut self, code: u32) {
+        if code != 0 {
+            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            self.shared.end(Error::PeerFailed(code));
+        }
+        self.shared.table.lock().peer_going_away = true;
+        self.shared.acknowledged.notify_all();
+    }
+
+    fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
+        if header.body_len() > self.shared.config.max_frame {
+            return Err(Violation::FrameTooLarge(header.length));
+        }
+        let core = if header.flags.contains(Flags::SYN) {
+            self.on_syn(header.stream)?
+        } else {
+            self.find(header.stream)
+        };
+        let Some(core) = core else {
+            // The stream is gone: a body is skipped.
+            self.body = None;
+            return Ok(());
+        };
+        if header.flags.contains(Flags::ACK) {
+            self.shared.acknowledge(&core);
+        }
+        if header.flags.contains(Flags::RST) {
+            self.body = None;
+            if core.reset(ResetBy::Peer) {
+                self.shared.forget(&core);
+            }
+            return Ok(());
+        }
+        self.on_payload(core, header)
+    }
+
+    /// The frame's own meaning, when its flags are seen to.
+    fn on_payload(&mut self, core: Arc<Core>, header: Header) -> Result<(), Violation> {
+        let fin = header.flags.contains(Flags::FIN);
+        match header.kind {
+            Kind::Data if header.length > 0 => {
+                core.on_data(header.length, Instant::now())?;
+                self.body = Some(Body { core, fin });
+                return Ok(());
+            }
+            Kind::WindowUpdate => core.on_window_update(header.length)?,
+            Kind::Data | Kind::Ping | Kind::GoAway => {}
+        }
+        if fin {
+            self.on_fin(&core);
+        }
+        Ok(())
+    }
+
+    fn on_syn(&mut self, id: StreamId) -> Result<Option<Arc<Core>>, Violation> {
+        let mut table = self.shared.table.lock();
+        match table.judge(id, &self.shared.config)? {
+            Inbound::Open => {
+                let core = table.accept(id);
+                drop(table);
+                self.fresh.push(Arc::clone(&core));
+                Ok(Some(core))
+            }
+            Inbound::Refuse => {
+                drop(table);
+                self.refuse(id)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: StreamId) -> Result<(), Violation> {
+        self.answer_due = true;
+        let reset = Header::window_update(id, Flags::RST, 0);
+        let pushed = self.shared.outbox.push_answer(reset);
+        pushed.then_some(()).ok_or(Violation::AnswersUnread)
+    }
+
+    fn find(&self, id: StreamId) -> Option<Arc<Core>> {
+        self.shared.table.lock().get(id).cloned()
+    }
+
+    fn on_fin(&mut self, core: &Arc<Core>) {
+        if core.on_fin() {
+            self.shared.forget(core);
+        }
+    }
+
+    /// The end of a turn: new streams go to whoever accepts them, answers to
+    /// the peer.
+    fn hand_over(&mut self) {
+        for core in self.fresh.drain(..) {
+            if !(self.acceptor)(Incoming(Arc::clone(&core))) {
+                self.shared.reset(&core);
+            }
+        }
+        if std::mem::take(&mut self.answer_due) {
+            self.shared.flush(Wait::Never);
+        }
+    }
+
+    /// The peer has ended its direction.
+    fn at_end(&self) -> Error {
+        let table = self.shared.table.lock();
+        let in_order = self.decoder.at_boundary() && table.len() == 0;
+        drop(table);
+        self.fail(if in_order {
+            Error::Closed
+        } else {
+            Error::EndedByPeer
+        })
+    }
+
+    /// Ends the connection; what it ended with, which may have come before.
+    fn fail(&self, error: Error) -> Error {
+        self.shared.end(error);
+        self.shared.end_error()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.end(Error::Closed);
+        self.shared.reader_is_done();
+    }
+}

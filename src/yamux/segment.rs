@@ -1,0 +1,230 @@
+//! Buffers: one type for what waits to be sent, what waits to be read, and
+//! what the socket is read into.
+//!
+//! Large buffers all have one size and come from a pool that the whole process
+//! shares, because a free list for each connection would keep hundreds of
+//! kilobytes for every one that was ever busy.
+
+use parking_lot::Mutex;
+use std::io;
+
+/// The bytes of the user's that one frame carries at most, so that bulk on one
+/// stream does not hold up the others for longer than this takes to send.
+pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
+
+/// The capacity of a large segment: one full frame, with its header, the heads
+/// of its chunks, and the header of the frame that follows it.
+pub(crate) const SEGMENT: usize = MAX_PAYLOAD + MAX_PAYLOAD / 1024 * 4 + 2 * 12;
+
+/// The capacity of the smallest segment.
+const MIN_SEGMENT: usize = 512;
+
+/// Bytes from here on are worth a large segment; below, one of their own size.
+const LARGE: usize = 32 * 1024;
+
+/// How many large segments the process keeps for later.
+const POOLED: usize = 64;
+
+static POOL: Pool = Pool {
+    free: Mutex::new(Free {
+        segments: Vec::new(),
+        least: 0,
+    }),
+};
+
+/// A buffer with bytes in its middle: what was read is gone from the front,
+/// what is yet to be written has room at the back.
+#[derive(Debug, Default)]
+pub(crate) struct Segment {
+    /// Initialised throughout, so that a socket can be read into it.
+    buf: Box<[u8]>,
+    start: usize,
+    /// Invariant: `start <= end <= buf.len()`.
+    end: usize,
+}
+
+impl Segment {
+    /// An empty segment with room for `count` bytes, up to [`SEGMENT`].
+    pub(crate) fn with_room(count: usize) -> Self {
+        let buf = if count >= LARGE {
+            POOL.take()
+        } else {
+            zeroed(count.next_power_of_two().max(MIN_SEGMENT))
+        };
+        Self {
+            buf,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// An empty segment of [`SEGMENT`] bytes.
+    pub(crate) fn large() -> Self {
+        Self::with_room(SEGMENT)
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.buf.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The room at the back.
+    pub(crate) fn room(&self) -> usize {
+        self.buf.len() - self.end
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.buf[self.start..self.end]
+    }
+
+    /// Takes `count` bytes off the front.
+    pub(crate) fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start += count;
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Keeps the first `count` bytes.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.end = self.start + count;
+    }
+
+    /// Appends as much of `bytes` as there is room for, and says how much.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room());
+        self.buf[self.end..self.end + count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
+    }
+
+    /// Appends all of `bytes`; the caller has looked at [`room`](Self::room).
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        let count = self.append(bytes);
+        debug_assert_eq!(count, bytes.len());
+    }
+
+    /// Fills the segment, which must be empty, with what one call of `read`
+    /// yields, `limit` bytes at most.
+    pub(crate) fn fill(
+        &mut self,
+        limit: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        debug_assert!(self.is_empty());
+        let limit = limit.min(self.buf.len());
+        self.start = 0;
+        // A transport that claims more than it was given must not move `end`
+        // past the buffer.
+        self.end = read(&mut self.buf[..limit])?.min(limit);
+        Ok(self.end)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.buf.len() == SEGMENT {
+            POOL.put(std::mem::take(&mut self.buf));
+        }
+    }
+}
+
+/// Lets go of the pooled segments that nobody has needed since the last call.
+pub(crate) fn trim_pool() {
+    POOL.trim();
+}
+
+fn zeroed(len: usize) -> Box<[u8]> {
+    vec![0; len].into_boxed_slice()
+}
+
+struct Pool {
+    free: Mutex<Free>,
+}
+
+struct Free {
+    segments: Vec<Box<[u8]>>,
+    /// The fewest that lay here since the last trim: so many are not needed.
+    least: usize,
+}
+
+impl Pool {
+    fn take(&self) -> Box<[u8]> {
+        let mut free = self.free.lock();
+        let segment = free.segments.pop();
+        free.least = free.least.min(free.segments.len());
+        drop(free);
+        segment.unwrap_or_else(|| zeroed(SEGMENT))
+    }
+
+    fn put(&self, segment: Box<[u8]>) {
+        let mut free = self.free.lock();
+        if free.segments.len() < POOLED {
+            free.segments.push(segment);
+        }
+    }
+
+    fn trim(&self) {
+        let mut free = self.free.lock();
+        let keep = free.segments.len() - free.least.min(free.segments.len());
+        let surplus = free.segments.split_off(keep);
+        free.least = free.segments.len();
+        drop(free);
+        drop(surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_gives_its_bytes_back_in_order_and_its_room_when_empty() {
+        let mut segment = Segment::with_room(10);
+        assert_eq!(segment.capacity(), MIN_SEGMENT);
+        assert_eq!(segment.append(b"hello"), 5);
+        segment.consume(2);
+        assert_eq!(segment.data(), b"llo");
+        segment.consume(3);
+        assert_eq!(segment.room(), MIN_SEGMENT);
+    }
+
+    #[test]
+    fn an_append_takes_what_fits_and_no_more() {
+        let mut segment = Segment::with_room(0);
+        assert_eq!(segment.append(&[7; 600]), MIN_SEGMENT);
+        assert_eq!(segment.append(&[7]), 0);
+    }
+
+    #[test]
+    fn a_pool_keeps_what_was_needed_since_the_last_trim() {
+        let pool = Pool {
+            free: Mutex::new(Free {
+                segments: Vec::new(),
+                least: 0,
+            }),
+        };
+        for _ in 0..3 {
+            pool.put(zeroed(SEGMENT));
+        }
+        // None of the three was there all the time, so all stay this once.
+        pool.trim();
+        assert_eq!(pool.free.lock().segments.len(), 3);
+        let needed = pool.take();
+        pool.put(needed);
+        pool.trim();
+        assert_eq!(pool.free.lock().segments.len(), 1);
+        pool.trim();
+        assert_eq!(pool.free.lock().segments.len(), 0);
+    }
+}

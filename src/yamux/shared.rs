@@ -1,0 +1,281 @@
+//! What the reader, the streams and the handles of one connection share: the
+//! table, the outbox, and the connection's end.
+
+use super::{
+    config::Config,
+    error::{Error, Violation},
+    frame::{Flags, Header, StreamId},
+    half::Core,
+    outbox::{Drained, NoRoom, Outbox, Room, Writer},
+    ping::Pings,
+    state::ResetBy,
+    table::{Role, Table},
+    window::{Budget, Tuning},
+};
+use crate::transport::{Closer, Wait};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    net::{Shutdown, SocketAddr},
+    sync::{Arc, OnceLock},
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
+
+/// The least time between two pings that measure the round trip while data
+/// comes in.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) table: Mutex<Table>,
+    /// A stream was acknowledged, or none can be opened any more.
+    pub(super) acknowledged: Condvar,
+    pub(super) outbox: Outbox,
+    pub(super) pings: Pings,
+    pub(super) local_addr: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
+    budget: Budget,
+    closer: Arc<dyn Closer>,
+    /// When this side closed the connection; the reader waits for the peer to
+    /// do so too, but not for ever.
+    closed: OnceLock<Instant>,
+    reader: Mutex<ReaderState>,
+    reader_changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct ReaderState {
+    thread: Option<ThreadId>,
+    done: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        role: Role,
+        config: Config,
+        outbox: Outbox,
+        closer: Arc<dyn Closer>,
+        addrs: [Option<SocketAddr>; 2],
+    ) -> Self {
+        let [local_addr, peer_addr] = addrs;
+        Self {
+            table: Mutex::new(Table::new(role)),
+            acknowledged: Condvar::new(),
+            outbox,
+            pings: Pings::default(),
+            local_addr,
+            peer_addr,
+            budget: Budget::new(config.window_budget),
+            closer,
+            closed: OnceLock::new(),
+            reader: Mutex::default(),
+            reader_changed: Condvar::new(),
+            config,
+        }
+    }
+
+    // -- sending --
+
+    /// Writes what waits, unless somebody else does.
+    pub(super) fn flush(self: &Arc<Self>, wait: Wait) {
+        if let Some(writer) = self.outbox.take_role(wait) {
+            self.drain(writer, wait);
+        }
+    }
+
+    /// Waits until there is room in the outbox.
+    pub(super) fn wait_room(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), Error> {
+        let wait = wait_for(deadline);
+        loop {
+            match self.outbox.wait_room(deadline) {
+                Ok(Room::Free) => return Ok(()),
+                Ok(Room::Role(writer)) => self.drain(writer, wait),
+                Err(NoRoom::TimedOut) => return Err(Error::TimedOut),
+                Err(NoRoom::Ended) => return Err(self.end_error()),
+            }
+        }
+    }
+
+    fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
+        match self.outbox.drain(writer, wait) {
+            Ok(Drained::Done) => {}
+            Ok(Drained::Finished) => self.closer.shutdown(Shutdown::Write),
+            Ok(Drained::Full(writer)) => self.spawn_helper(writer),
+            Err(error) => self.end(Error::from_write(error)),
+        }
+    }
+
+    /// Leaves the waiting to a thread that lives while the transport is full.
+    fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
+        let shared = Arc::clone(self);
+        let helper = thread::Builder::new()
+            .name("wirenet writer".into())
+            .stack_size(self.config.stack_size)
+            .spawn(move || shared.drain(writer, Wait::Block));
+        if let Err(error) = helper {
+            // The writer, and what it was writing, is lost with the thread.
+            self.end(Error::from_write(error));
+        }
+    }
+
+    /// Grants the peer more of a window. Measures the round trip on the way,
+    /// now and then: data comes in, so it will be asked for.
+    pub(super) fn update_window(self: &Arc<Self>, id: StreamId, delta: u32) {
+        let now = Instant::now();
+        if !self.pings.sent_within(PING_INTERVAL, now)
+            && let Some(value) = self.pings.begin(now, false)
+        {
+            self.push_control(Header::ping(Flags::SYN, value));
+        }
+        self.push_control(Header::window_update(id, Flags::NONE, delta));
+        self.flush(Wait::Never);
+    }
+
+    /// Queues a frame ahead of data. A peer that lets them pile up is cut off.
+    pub(super) fn push_control(&self, header: Header) {
+        if !self.outbox.push_control(header) {
+            self.end(Violation::AnswersUnread.into());
+        }
+    }
+
+    /// Resets a stream of the table and tells the peer.
+    pub(super) fn reset(self: &Arc<Self>, core: &Core) {
+        if core.reset(ResetBy::Us) {
+            self.forget(core);
+            let header = Header::window_update(core.id, Flags::RST, 0);
+            if !self.outbox.push_answer(header) {
+                self.end(Violation::AnswersUnread.into());
+            }
+            self.flush(Wait::Never);
+        }
+    }
+
+    // -- streams --
+
+    /// What the growth of a receive window depends on, now.
+    pub(super) fn tuning(&self) -> Tuning<'_> {
+        Tuning {
+            now: Instant::now(),
+            round_trip: self.pings.smallest(),
+            max: self.config.max_window,
+            budget: &self.budget,
+        }
+    }
+
+    /// Takes a stream that is gone out of the table.
+    pub(super) fn forget(&self, core: &Core) {
+        self.table.lock().remove(core.id);
+        self.acknowledge(core);
+        self.budget.release(core.recv.lock().window.take_grown());
+    }
+
+    /// The peer has acknowledged a stream, or it is gone anyway.
+    pub(super) fn acknowledge(&self, core: &Core) {
+        if core.acknowledge() {
+            self.table.lock().unacknowledged -= 1;
+            self.acknowledged.notify_one();
+        }
+    }
+
+    // -- the end --
+
+    /// Why the connection has ended.
+    pub(super) fn end_error(&self) -> Error {
+        self.table.lock().end().cloned().unwrap_or(Error::Closed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.table.lock().end().is_some()
+    }
+
+    /// Ends the connection at once, for the reason given if it is the first.
+    pub(super) fn end(&self, error: Error) {
+        self.cut_streams(error);
+        self.outbox.end();
+        self.closer.shutdown(Shutdown::Both);
+    }
+
+    /// Ends the streams; what was queued before is still sent, then a go-away,
+    /// then our end of the connection. The reader waits for the peer's.
+    pub(super) fn close(self: &Arc<Self>) {
+        if self.cut_streams(Error::Closed) {
+            let _ = self.closed.set(Instant::now());
+            self.push_control(Header::go_away(0));
+            self.outbox.finish();
+            self.flush(Wait::Never);
+        }
+    }
+
+    /// Tells the peer that it broke the protocol, and ends.
+    pub(super) fn abort(self: &Arc<Self>, violation: Violation) {
+        if self.cut_streams(violation.into()) {
+            // As far as it goes without waiting: the peer may not read.
+            let _ = self.outbox.push_control(Header::go_away(1));
+            if let Some(writer) = self.outbox.take_role(Wait::Never) {
+                let _ = self.outbox.drain(writer, Wait::Never);
+            }
+        }
+        self.outbox.end();
+        self.closer.shutdown(Shutdown::Both);
+    }
+
+    /// Notes why the connection ended and wakes every waiter but the outbox's;
+    /// says whether it had not ended before.
+    fn cut_streams(&self, error: Error) -> bool {
+        let Some(streams) = self.table.lock().set_end(error) else {
+            return false;
+        };
+        for core in streams {
+            // The table has let go of them all.
+            let _ = core.reset(ResetBy::Connection);
+        }
+        self.acknowledged.notify_all();
+        self.pings.end();
+        true
+    }
+
+    // -- the reader --
+
+    /// Whether this side has closed the connection.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed.get().is_some()
+    }
+
+    /// Whether the peer has had its time to close the connection too.
+    pub(super) fn lingered_enough(&self) -> bool {
+        let closed = self.closed.get();
+        closed.is_some_and(|closed| closed.elapsed() >= self.config.write_timeout)
+    }
+
+    pub(super) fn reader_runs_here(&self) {
+        self.reader.lock().thread = Some(thread::current().id());
+    }
+
+    pub(super) fn reader_is_done(&self) {
+        self.reader.lock().done = true;
+        self.reader_changed.notify_all();
+    }
+
+    /// Waits until the reader is done; not in the reader's own thread.
+    pub(super) fn wait_reader(&self, deadline: Instant) {
+        let mut reader = self.reader.lock();
+        while !reader.done && reader.thread != Some(thread::current().id()) {
+            if self
+                .reader_changed
+                .wait_until(&mut reader, deadline)
+                .timed_out()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Who has a deadline of its own does not wait in the transport.
+pub(super) fn wait_for(deadline: Option<Instant>) -> Wait {
+    match deadline {
+        None => Wait::Block,
+        Some(_) => Wait::Never,
+    }
+}

@@ -1,0 +1,237 @@
+//! The two halves of a stream and what may happen to each. Pure.
+//!
+//! ```text
+//!  sending                               receiving
+//!
+//!   Open ──finish()──▶ Finished           Open ──FIN────▶ Finished
+//!    │                    │                │ └─stop()─▶ Stopped ──FIN──▶ Finished
+//!    │ reset / RST        │ reset / RST    │ reset / RST   │ reset / RST
+//!    ▼                    ▼                ▼               ▼
+//!   Reset ◀───────────────┘               Reset ◀──────────┘
+//! ```
+//!
+//! A half is *done* once it is Finished or Reset. A stream whose halves are
+//! both done is gone: the peer may forget it, and frames that still come for
+//! it are skipped.
+
+/// Why a half is no longer open, where something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResetBy {
+    /// This side reset the stream.
+    Us,
+    /// The peer did.
+    Peer,
+    /// The connection ended under the stream.
+    Connection,
+}
+
+/// Our sending half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendState {
+    /// Data may be sent.
+    Open,
+    /// Our FIN is on its way; only a reset can follow.
+    Finished,
+    /// Ended at once.
+    Reset(ResetBy),
+}
+
+/// Our receiving half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecvState {
+    /// Data is kept for the reader.
+    Open,
+    /// Nobody here will read any more; data is thrown away.
+    Stopped,
+    /// The peer's FIN has come.
+    Finished,
+    /// Ended at once.
+    Reset(ResetBy),
+}
+
+/// What to do with data that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnData {
+    /// Keep it for the reader.
+    Deliver,
+    /// Count it, and throw it away.
+    Discard,
+    /// The stream is gone: skip it.
+    Skip,
+    /// The peer sends after its own FIN: a protocol error.
+    Violation,
+}
+
+impl SendState {
+    /// Ends the half properly; says whether a FIN is to be sent, which happens
+    /// once.
+    pub(crate) fn finish(&mut self) -> bool {
+        let open = *self == Self::Open;
+        if open {
+            *self = Self::Finished;
+        }
+        open
+    }
+
+    /// Ends the half at once. The first cause stays.
+    pub(crate) fn reset(&mut self, by: ResetBy) {
+        if !matches!(self, Self::Reset(_)) {
+            *self = Self::Reset(by);
+        }
+    }
+}
+
+impl RecvState {
+    /// Whether nothing more will come.
+    pub(crate) fn is_done(self) -> bool {
+        matches!(self, Self::Finished | Self::Reset(_))
+    }
+
+    /// What becomes of a Data frame's body.
+    pub(crate) fn on_data(self) -> OnData {
+        match self {
+            Self::Open => OnData::Deliver,
+            Self::Stopped => OnData::Discard,
+            Self::Finished => OnData::Violation,
+            Self::Reset(_) => OnData::Skip,
+        }
+    }
+
+    /// The peer's FIN. A second one changes nothing.
+    pub(crate) fn on_fin(&mut self) {
+        if matches!(self, Self::Open | Self::Stopped) {
+            *self = Self::Finished;
+        }
+    }
+
+    /// Nobody will read any more.
+    pub(crate) fn stop(&mut self) {
+        if *self == Self::Open {
+            *self = Self::Stopped;
+        }
+    }
+
+    /// Ends the half at once. What was complete stays complete, and the first
+    /// cause stays.
+    pub(crate) fn reset(&mut self, by: ResetBy) {
+        match self {
+            Self::Open | Self::Stopped => *self = Self::Reset(by),
+            // A connection's end takes nothing away from what had been said.
+            Self::Finished if by != ResetBy::Connection => *self = Self::Reset(by),
+            Self::Finished | Self::Reset(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ResetBy::{Connection, Peer, Us};
+
+    const RECV: [RecvState; 6] = [
+        RecvState::Open,
+        RecvState::Stopped,
+        RecvState::Finished,
+        RecvState::Reset(Us),
+        RecvState::Reset(Peer),
+        RecvState::Reset(Connection),
+    ];
+
+    fn after(mut state: RecvState, event: impl FnOnce(&mut RecvState)) -> RecvState {
+        event(&mut state);
+        state
+    }
+
+    #[test]
+    fn data_in_every_receiving_state_has_its_stated_outcome() {
+        use OnData::{Deliver, Discard, Skip, Violation};
+        let outcomes = [Deliver, Discard, Violation, Skip, Skip, Skip];
+        for (state, outcome) in RECV.into_iter().zip(outcomes) {
+            assert_eq!(state.on_data(), outcome, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn fin_in_every_receiving_state_has_its_stated_outcome() {
+        use RecvState::{Finished, Reset};
+        let outcomes = [
+            Finished,
+            Finished,
+            Finished,
+            Reset(Us),
+            Reset(Peer),
+            Reset(Connection),
+        ];
+        for (state, outcome) in RECV.into_iter().zip(outcomes) {
+            assert_eq!(after(state, RecvState::on_fin), outcome, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn reset_in_every_receiving_state_has_its_stated_outcome() {
+        use RecvState::{Finished, Reset};
+        for by in [Us, Peer, Connection] {
+            let finished = if by == Connection {
+                Finished
+            } else {
+                Reset(by)
+            };
+            let outcomes = [
+                Reset(by),
+                Reset(by),
+                finished,
+                Reset(Us),
+                Reset(Peer),
+                Reset(Connection),
+            ];
+            for (state, outcome) in RECV.into_iter().zip(outcomes) {
+                assert_eq!(after(state, |s| s.reset(by)), outcome, "{state:?} {by:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn stop_in_every_receiving_state_has_its_stated_outcome() {
+        for state in RECV {
+            let outcome = if state == RecvState::Open {
+                RecvState::Stopped
+            } else {
+                state
+            };
+            assert_eq!(after(state, RecvState::stop), outcome);
+        }
+    }
+
+    #[test]
+    fn a_fin_is_sent_once_and_never_after_a_reset() {
+        let mut state = SendState::Open;
+        assert!(state.finish());
+        assert!(!state.finish());
+        for by in [Us, Peer, Connection] {
+            let mut state = SendState::Open;
+            state.reset(by);
+            assert!(!state.finish());
+            assert_eq!(state, SendState::Reset(by));
+        }
+    }
+
+    #[test]
+    fn the_first_cause_of_a_reset_stays() {
+        for first in [Us, Peer, Connection] {
+            for second in [Us, Peer, Connection] {
+                let mut state = SendState::Open;
+                state.reset(first);
+                state.reset(second);
+                assert_eq!(state, SendState::Reset(first));
+            }
+        }
+    }
+
+    #[test]
+    fn a_half_is_done_when_it_is_finished_or_reset() {
+        for state in RECV {
+            let done = !matches!(state, RecvState::Open | RecvState::Stopped);
+            assert_eq!(state.is_done(), done, "{state:?}");
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! A stream as its user has it.
+
+use super::{
+    connection::Handle,
+    error::Error,
+    frame::{Flags, Header, StreamId},
+    half::{Core, RecvHalf, SendHalf},
+    segment::{MAX_PAYLOAD, Segment},
+    shared::wait_for,
+    state::{RecvState, ResetBy, SendState},
+};
+use crate::transport::Wait;
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// An ordered, two-way stream of bytes inside a [`Connection`](super::Connection).
+///
+/// `Read` and `Write` are there for `&Stream` too, so that one thread may read
+/// while another writes; [`try_clone`](Self::try_clone) gives a second handle.
+/// A write waits while the peer's window is used up, a read while nothing has
+/// come; both end with an error when the stream is reset or the connection
+/// ends. What had come before that is read first.
+///
+/// Dropping the last handle closes the stream as it does a `TcpStream`: the
+/// peer sees its end. What the peer was sending then is thrown away; if it
+/// goes on for more than a window, the stream is reset.
+#[derive(Clone)]
+pub struct Stream {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    handle: Arc<Handle>,
+    timeouts: Mutex<Timeouts>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Timeouts {
+    read: Option<Duration>,
+    write: Option<Duration>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    pub(super) fn new(core: Arc<Core>, handle: Arc<Handle>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                core,
+                handle,
+                timeouts: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The stream's number in its connection.
+    pub fn id(&self) -> StreamId {
+        self.inner.core.id
+    }
+
+    /// A second handle to the same stream.
+    ///
+    /// # Errors
+    ///
+    /// None today; a `Result` as [`std::net::TcpStream::try_clone`] has it.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// How long a read waits; `None`, the default, is for ever. Holds for all
+    /// handles of the stream, from their next read on.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.timeouts.lock().read = not_zero(timeout)?;
+        Ok(())
+    }
+
+    /// How long a write waits; `None`, the default, is for as long as the
+    /// connection lives. Holds for all handles of the stream, from their next
+    /// write on.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.timeouts.lock().write = not_zero(timeout)?;
+        Ok(())
+    }
+
+    /// Ends one direction or both, for all handles of the stream.
+    ///
+    /// `Write` sends a FIN: the peer reads what was written before, and then
+    /// the end; reading goes on. `Read` throws away what comes: reads fail
+    /// from now on. Ending a direction again does nothing. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// None today: a stream that has ended otherwise needs no shutdown.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Write {
+            self.inner.stop_receiving();
+        }
+        if how != Shutdown::Read {
+            self.inner.finish_sending();
+        }
+        Ok(())
+    }
+
+    /// Ends both directions at once: the peer gets an error, and what it has
+    /// not read yet may be lost. Does not block.
+    pub fn reset(&self) {
+        self.inner.handle.shared.reset(&self.inner.core);
+    }
+
+    /// Whether both directions have ended.
+    pub fn is_closed(&self) -> bool {
+        self.inner.core.is_gone()
+    }
+
+    /// Takes the oldest bytes out of the inbox, without copying; waits for
+    /// some. `None` at the stream's end.
+    pub(crate) fn read_segment(&self) -> Result<Option<Segment>, Error> {
+        let deadline = deadline(self.inner.timeouts.lock().read);
+        self.inner.receive(deadline, |recv| recv.inbox.pop())
+    }
+
+    /// The same, by a given deadline.
+    pub(crate) fn read_segment_by(&self, deadline: Instant) -> Result<Option<Segment>, Error> {
+        self.inner.receive(Some(deadline), |recv| recv.inbox.pop())
+    }
+
+    /// The same, without waiting: `None` when there is nothing yet.
+    pub(crate) fn try_read_segment(&self) -> Option<Segment> {
+        let mut recv = self.inner.core.recv.lock();
+        let segment = recv.inbox.pop()?;
+        self.inner.give_credit(recv, segment.len());
+        Some(segment)
+    }
+
+    /// Sends one Data frame. `plan` is told the credit and says how many bytes
+    /// the frame is to carry, 0 to wait for more credit; `fill` appends them.
+    pub(crate) fn send_frame(
+        &self,
+        plan: impl Fn(usize) -> usize,
+        fill: impl FnMut(&mut Segment, usize),
+    ) -> Result<usize, Error> {
+        let deadline = deadline(self.inner.timeouts.lock().write);
+        let count = self.inner.queue_frame(deadline, plan, fill)?;
+        self.inner.handle.shared.flush(wait_for(deadline));
+        Ok(count)
+    }
+
+    /// Sends `bytes`, in as few frames as they need.
+    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let limit = bytes.len().min(MAX_PAYLOAD);
+            let sent = self.send_frame(
+                |credit| credit.min(limit),
+                |segment, count| segment.put(&bytes[..count]),
+            )?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Sends `bytes`, which fit one frame, if that needs no waiting.
+    pub(crate) fn try_send_all(&self, bytes: &[u8]) -> bool {
+        let mut send = self.inner.core.send.lock();
+        let fits = send.state == SendState::Open && send.window.credit() as usize >= bytes.len();
+        let header = Header::data(self.id(), bytes.len() as u32);
+        let outbox = &self.inner.handle.shared.outbox;
+        if !fits || !outbox.try_push(header, bytes.len(), |segment| segment.put(bytes)) {
+            return false;
+        }
+        send.window.take(bytes.len() as u32);
+        drop(send);
+        self.flush_queued();
+        true
+    }
+
+    /// Whether the peer has ended its direction, and all of it was read.
+    pub(crate) fn has_ended(&self) -> bool {
+        let recv = self.inner.core.recv.lock();
+        recv.inbox.is_empty() && recv.state.is_done()
+    }
+
+    /// Tells the peer that the stream is accepted; leaves with what is sent
+    /// next.
+    pub(crate) fn acknowledge(&self) {
+        let header = Header::window_update(self.id(), Flags::ACK, 0);
+        self.inner.handle.shared.outbox.push(header);
+    }
+
+    /// Sends what was queued before.
+    pub(crate) fn flush_queued(&self) {
+        self.inner.handle.shared.flush(Wait::Never);
+    }
+}
+
+impl Inner {
+    /// Waits until `take` finds something in the inbox, and gives the peer
+    /// credit for it; `None` at the stream's end.
+    fn receive<T: Received>(
+        &self,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(&mut RecvHalf) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut recv = self.core.recv.lock();
+        loop {
+            if let Some(taken) = take(&mut recv) {
+                self.give_credit(recv, taken.count());
+                return Ok(Some(taken));
+            }
+            match recv.state {
+                RecvState::Open => {}
+                RecvState::Finished => return Ok(None),
+                RecvState::Stopped => return Err(Error::StreamClosed),
+                RecvState::Reset(by) => {
+                    drop(recv);
+                    return Err(self.reset_error(by));
+                }
+            }
+            match deadline {
+                None => self.core.readable.wait(&mut recv),
+                Some(deadline) => {
+                    let timed_out = self
+                        .core
+                        .readable
+                        .wait_until(&mut recv, deadline)
+                        .timed_out();
+                    if timed_out && recv.inbox.is_empty() && recv.state == RecvState::Open {
+                        return Err(Error::TimedOut);
+                    }
+                }
+            }
+        }
+    }
+
+    fn give_credit(&self, mut recv: MutexGuard<'_, RecvHalf>, count: usize) {
+        let shared = &self.handle.shared;
+        let update = recv.consumed(count, shared.tuning());
+        drop(recv);
+        if let Some(delta) = update {
+            shared.update_window(self.core.id, delta);
+        }
+    }
+
+    fn queue_frame(
+        &self,
+        deadline: Option<Instant>,
+        plan: impl Fn(usize) -> usize,
+        mut fill: impl FnMut(&mut Segment, usize),
+    ) -> Result<usize, Error> {
+        let shared = &self.handle.shared;
+        loop {
+            shared.wait_room(deadline)?;
+            let mut send = self.core.send.lock();
+            self.check_sending(&send)?;
+            let count = plan(send.window.credit() as usize);
+            if count == 0 {
+                shared.outbox.pass_on();
+                self.wait_credit(&mut send, deadline, &plan)?;
+                continue;
+            }
+            // Under the lock of the sending half, so that a FIN comes after.
+            let header = Header::data(self.core.id, count as u32);
+            if shared
+                .outbox
+                .try_push(header, count, |segment| fill(segment, count))
+            {
+                send.window.take(count as u32);
+                return Ok(count);
+            }
+        }
+    }
+
+    fn wait_credit(
+        &self,
+        send: &mut MutexGuard<'_, SendHalf>,
+        deadline: Option<Instant>,
+        plan: impl Fn(usize) -> usize,
+    ) -> Result<(), Error> {
+        while plan(send.window.credit() as usize) == 0 {
+            self.check_sending(send)?;
+            match deadline {
+                None => self.core.writable.wait(send),
+                Some(deadline) => {
+                    if self.core.writable.wait_until(send, deadline).timed_out() {
+                        return Err(Error::TimedOut);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sending(&self, send: &SendHalf) -> Result<(), Error> {
+        match send.state {
+            SendState::Open => Ok(()),
+            SendState::Finished => Err(Error::StreamClosed),
+            SendState::Reset(by) => Err(self.reset_error(by)),
+        }
+    }
+
+    fn reset_error(&self, by: ResetBy) -> Error {
+        match by {
+            ResetBy::Us => Error::Reset,
+            ResetBy::Peer => Error::ResetByPeer,
+            ResetBy::Connection => match self.handle.shared.end_error() {
+                // Not an end that the stream has come to in order.
+                Error::Closed => Error::Closed,
+                error => error,
+            },
+        }
+    }
+
+    fn finish_sending(&self) {
+        let shared = &self.handle.shared;
+        let mut send = self.core.send.lock();
+        let first = send.state.finish();
+        if first {
+            let fin = Header::window_update(self.core.id, Flags::FIN, 0);
+            shared.outbox.push(fin);
+        }
+        drop(send);
+        if first {
+            // Another thread's write fails rather than wait for credit.
+            self.core.writable.notify_all();
+            if self.core.send_done() {
+                shared.forget(&self.core);
+            }
+            shared.flush(Wait::Never);
+        }
+    }
+
+    fn stop_receiving(&self) {
+        let shared = &self.handle.shared;
+        let update = self.core.recv.lock().stop(shared.tuning());
+        self.core.readable.notify_all();
+        if let Some(delta) = update {
+            shared.update_window(self.core.id, delta);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.finish_sending();
+        self.stop_receiving();
+    }
+}
+
+/// What was taken out of an inbox.
+trait Received {
+    fn count(&self) -> usize;
+}
+
+impl Received for usize {
+    fn count(&self) -> usize {
+        *self
+    }
+}
+
+impl Received for Segment {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let deadline = deadline(self.inner.timeouts.lock().read);
+        let read = self.inner.receive(deadline, |recv| {
+            (!recv.inbox.is_empty()).then(|| recv.inbox.read(buf))
+        })?;
+        Ok(read.unwrap_or(0))
+    }
+}
+
+impl Write for &Stream {
+    /// Takes as much as the peer's window has room for, up to 64 KiB, and
+    /// sends it at once.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let limit = buf.len().min(MAX_PAYLOAD);
+        let count = self.send_frame(
+            |credit| credit.min(limit),
+            |segment, count| segment.put(&buf[..count]),
+        )?;
+        Ok(count)
+    }
+
+    /// Does nothing: what was written is on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.map(|timeout| Instant::now() + timeout)
+}
+
+fn not_zero(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+    if timeout == Some(Duration::ZERO) {
+        let message = "a timeout of zero: use None to wait for ever";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(timeout)
+}

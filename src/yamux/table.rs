@@ -1,0 +1,152 @@
+//! The streams of a connection that are not gone, and the ids that they got.
+
+use super::{
+    config::Config,
+    error::{Error, Violation},
+    frame::StreamId,
+    half::Core,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// Which side of the connection this is, and so whose ids are whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Dialled: opens streams 1, 3, 5 …
+    Client,
+    /// Accepted: opens streams 2, 4, 6 …
+    Server,
+}
+
+impl Role {
+    fn first_id(self) -> u32 {
+        match self {
+            Self::Client => 1,
+            Self::Server => 2,
+        }
+    }
+
+    fn is_ours(self, id: StreamId) -> bool {
+        id.0 % 2 == self.first_id() % 2
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    role: Role,
+    streams: HashMap<StreamId, Arc<Core>>,
+    /// The next id to open with; `None` when they are used up.
+    next: Option<u32>,
+    /// Streams in the table that the peer opened.
+    inbound: usize,
+    /// Streams that we opened and the peer has not acknowledged.
+    pub(super) unacknowledged: usize,
+    /// We have sent a go-away.
+    pub(super) going_away: bool,
+    /// The peer has.
+    pub(super) peer_going_away: bool,
+    /// Why the connection ended.
+    end: Option<Error>,
+}
+
+/// What to do about a stream that the peer wants to open.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Open,
+    /// There are too many, or we are going away.
+    Refuse,
+}
+
+impl Table {
+    pub(super) fn new(role: Role) -> Self {
+        Self {
+            role,
+            streams: HashMap::new(),
+            next: Some(role.first_id()),
+            inbound: 0,
+            unacknowledged: 0,
+            going_away: false,
+            peer_going_away: false,
+            end: None,
+        }
+    }
+
+    pub(super) fn get(&self, id: StreamId) -> Option<&Arc<Core>> {
+        self.streams.get(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Why no stream can be opened from this side, if so.
+    pub(super) fn closed_to_us(&self) -> Option<Error> {
+        match &self.end {
+            Some(end) => Some(end.clone()),
+            None if self.going_away || self.peer_going_away => Some(Error::GoingAway),
+            None => None,
+        }
+    }
+
+    /// Numbers and enters a stream of ours.
+    pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
+        let id = self.next.ok_or(Error::IdsExhausted)?;
+        self.next = id.checked_add(2);
+        let core = Arc::new(Core::new(StreamId(id), false));
+        self.streams.insert(core.id, Arc::clone(&core));
+        self.unacknowledged += 1;
+        Ok(core)
+    }
+
+    /// Judges a SYN of the peer's.
+    pub(super) fn judge(&self, id: StreamId, config: &Config) -> Result<Inbound, Violation> {
+        if self.role.is_ours(id) {
+            return Err(Violation::WrongParity(id));
+        }
+        if self.streams.contains_key(&id) {
+            return Err(Violation::OpenedTwice(id));
+        }
+        let full = self.inbound >= config.max_streams;
+        Ok(if full || self.going_away || self.end.is_some() {
+            Inbound::Refuse
+        } else {
+            Inbound::Open
+        })
+    }
+
+    /// Enters a stream that the peer opened.
+    pub(super) fn accept(&mut self, id: StreamId) -> Arc<Core> {
+        let core = Arc::new(Core::new(id, true));
+        self.streams.insert(id, Arc::clone(&core));
+        self.inbound += 1;
+        core
+    }
+
+    /// Forgets a stream that is gone.
+    pub(super) fn remove(&mut self, id: StreamId) {
+        if self.streams.remove(&id).is_none() {
+            return;
+        }
+        if !self.role.is_ours(id) {
+            self.inbound -= 1;
+        }
+        // One burst of streams must not cost memory for ever.
+        if self.streams.capacity() > 64 && self.streams.len() < self.streams.capacity() / 8 {
+            self.streams.shrink_to(self.streams.len() * 2);
+        }
+    }
+
+    pub(super) fn end(&self) -> Option<&Error> {
+        self.end.as_ref()
+    }
+
+    /// Notes why the connection ended, and gives up the streams; `None` when
+    /// it had ended before.
+    pub(super) fn set_end(&mut self, error: Error) -> Option<Vec<Arc<Core>>> {
+        if self.end.is_some() {
+            return None;
+        }
+        self.end = Some(error);
+        self.inbound = 0;
+        Some(std::mem::take(&mut self.streams).into_values().collect())
+    }
+}
