@@ -6,7 +6,6 @@ use super::{
     frame,
     handlers::{Handler, Handlers},
     server::Server,
-    session::Session,
     shared::Shared,
     stream::Stream,
 };
@@ -22,7 +21,6 @@ use std::{
 };
 
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
-type SessionHook = Box<dyn Fn(&Session) + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
 
 /// Sets up a [`Wire`]; made by [`Wire::mount`] or [`Wire::join`]. Each option
@@ -45,8 +43,6 @@ pub(super) struct Options {
     pub(super) identification: Vec<u8>,
     pub(super) token: Vec<u8>,
     validator: Option<Validator>,
-    pub(super) on_session_open: Option<SessionHook>,
-    pub(super) on_session_close: Option<SessionHook>,
     pub(super) on_error: Option<ErrorHandler>,
     pub(super) handler_limit: usize,
     pub(super) stack_size: Option<usize>,
@@ -82,8 +78,6 @@ impl Builder {
                 identification: Vec::new(),
                 token: Vec::new(),
                 validator: None,
-                on_session_open: None,
-                on_session_close: None,
                 on_error: None,
                 handler_limit: 1024,
                 stack_size: None,
@@ -130,23 +124,10 @@ impl Builder {
         self
     }
 
-    /// Called once for each session, when it stands and before it is served.
-    /// Runs on the session's thread: what it waits for must not come over this
-    /// session. A panic is caught and reported.
-    pub fn on_session_open(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
-        self.options.on_session_open = Some(Box::new(hook));
-        self
-    }
-
-    /// Called once for each session that had stood, when it has ended. A panic
-    /// is caught and reported.
-    pub fn on_session_close(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
-        self.options.on_session_close = Some(Box::new(hook));
-        self
-    }
-
     /// Called with every error that no caller gets. Default: none; the `log`
-    /// crate gets them at debug level all the same. A panic is caught.
+    /// crate gets them at debug level all the same. Runs where the error came
+    /// up, which may be the thread that reads a session: it must not wait for
+    /// that session. A panic is caught.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self

@@ -4,9 +4,12 @@
 use super::{
     Run,
     handshake::Handshake,
-    shared::{Established, Shared},
+    shared::{Established, Shared, Up},
 };
-use crate::{error::Error, yamux::Role};
+use crate::{
+    error::{Error, Operation},
+    yamux::Role,
+};
 use crossbeam_channel::bounded;
 use std::{
     io,
@@ -68,27 +71,28 @@ impl Client {
 }
 
 impl Run for Client {
-    fn connect(&self, wire: &Arc<Shared>) -> Result<(), Error> {
-        let established = self.establish(wire)?;
-        wire.serve(established)
+    fn connect(&self, up: Up) -> Result<(), Error> {
+        let established = self.establish(&up.wire)?;
+        up.wire.serve(established)
     }
 
-    fn start(&self, wire: &Arc<Shared>) -> Result<(), Error> {
+    fn start(&self, up: Up) -> Result<(), Error> {
         let (sender, stands) = bounded(1);
-        let (client, shared) = (self.clone(), Arc::clone(wire));
+        let client = self.clone();
         let thread = thread::Builder::new()
-            .name(format!("{}-session", wire.options.thread_name))
+            .name(format!("{}-session", up.wire.options.thread_name))
             .stack_size(STACK);
-        let spawned = thread.spawn(move || match client.establish(&shared) {
+        let spawned = thread.spawn(move || match client.establish(&up.wire) {
             Ok(established) => {
                 let session = established.session.clone();
                 // The receiver waits for exactly this.
                 let _ = sender.send(Ok(()));
-                if let Err(error) = shared.serve(established) {
-                    shared.report(crate::error::Operation::Session, Some(&session), error);
+                if let Err(error) = up.wire.serve(established) {
+                    up.wire.report(Operation::Session, Some(&session), error);
                 }
             }
             Err(error) => {
+                drop(up);
                 let _ = sender.send(Err(error));
             }
         });

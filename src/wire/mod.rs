@@ -9,7 +9,7 @@
 
 use crate::error::Error;
 use builder::Options;
-use shared::Shared;
+use shared::{Shared, Up};
 use socket2::SockRef;
 use std::{
     fmt, io,
@@ -38,8 +38,8 @@ pub use session::{Session, SessionId};
 pub use stream::{Reader, Stream, Writer};
 
 /// One side of the system: a server that clients connect to, or a client. A
-/// cheap clone, usable from any thread; the wire closes when the last clone is
-/// dropped, or with [`close`](Self::close).
+/// cheap clone, usable from any thread; the wire closes, as with
+/// [`close`](Self::close), when the last clone is dropped.
 ///
 /// # Examples
 ///
@@ -79,9 +79,9 @@ struct Owner {
 /// What is different between a server and a client.
 trait Run: Send + Sync {
     /// Runs the wire on this thread until it ends.
-    fn connect(&self, wire: &Arc<Shared>) -> Result<(), Error>;
+    fn connect(&self, up: Up) -> Result<(), Error>;
     /// Has it run on a thread of its own, once it stands.
-    fn start(&self, wire: &Arc<Shared>) -> Result<(), Error>;
+    fn start(&self, up: Up) -> Result<(), Error>;
 }
 
 impl fmt::Debug for Wire {
@@ -123,10 +123,10 @@ impl Wire {
     ///
     /// [`Error::Listen`], [`Error::Dial`]; [`Error::SessionRefused`] and the
     /// other errors of a handshake; [`Error::Connection`] when the session
-    /// breaks; [`Error::AlreadyConnected`] the second time.
+    /// breaks; [`Error::AlreadyConnected`] while it is up. Once it has
+    /// returned, it may be called again.
     pub fn connect(&self) -> Result<(), Error> {
-        self.owner.shared.begin()?;
-        self.owner.run.connect(&self.owner.shared)
+        self.owner.run.connect(self.owner.shared.begin()?)
     }
 
     /// Takes the wire up and serves it on a thread of its own. Returns once a
@@ -138,8 +138,7 @@ impl Wire {
     /// Those of [`connect`](Self::connect), up to there, and
     /// [`Error::Thread`].
     pub fn start(&self) -> Result<(), Error> {
-        self.owner.shared.begin()?;
-        self.owner.run.start(&self.owner.shared)
+        self.owner.run.start(self.owner.shared.begin()?)
     }
 
     /// Closes the wire: a server stops listening, every session ends as with

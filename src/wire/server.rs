@@ -1,7 +1,11 @@
 //! The accepting side: a loop that only accepts, and a thread for each
 //! connection that opens its session and then reads it.
 
-use super::{Run, handshake::Handshake, shared::Shared};
+use super::{
+    Run,
+    handshake::Handshake,
+    shared::{Shared, Up},
+};
 use crate::{
     error::{Error, OpError, Operation},
     yamux::Role,
@@ -11,11 +15,15 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 /// The stack of a session's thread. The handshake uses a few pages of it; more
 /// costs nothing until it is touched.
 const STACK: usize = 256 * 1024;
+
+/// How long to wait after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -39,16 +47,16 @@ impl Server {
 }
 
 impl Run for Server {
-    fn connect(&self, wire: &Arc<Shared>) -> Result<(), Error> {
-        accept_all(wire, &Arc::new(self.listen(wire)?));
+    fn connect(&self, up: Up) -> Result<(), Error> {
+        accept_all(&up.wire, &Arc::new(self.listen(&up.wire)?));
         Ok(())
     }
 
-    fn start(&self, wire: &Arc<Shared>) -> Result<(), Error> {
-        let listener = Arc::new(self.listen(wire)?);
-        let shared = Arc::clone(wire);
-        let thread = thread::Builder::new().name(format!("{}-accept", wire.options.thread_name));
-        let spawned = thread.spawn(move || accept_all(&shared, &listener));
+    fn start(&self, up: Up) -> Result<(), Error> {
+        let listener = Arc::new(self.listen(&up.wire)?);
+        let name = format!("{}-accept", up.wire.options.thread_name);
+        let thread = thread::Builder::new().name(name);
+        let spawned = thread.spawn(move || accept_all(&up.wire, &listener));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
         Ok(())
     }
@@ -66,7 +74,11 @@ fn accept_all(wire: &Arc<Shared>, listener: &Arc<TcpListener>) {
         }
         match accepted {
             Ok((stream, peer)) => admit(wire, stream, peer),
-            Err(error) => wire.report(Operation::Accept, None, error),
+            Err(error) => {
+                wire.report(Operation::Accept, None, error);
+                // Out of descriptors, most likely: they come back with time.
+                wire.pause(ACCEPT_PAUSE);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     session::{Session, SessionId},
 };
 use crate::{
-    error::{Error, OpError, Operation, Panicked},
+    error::{Error, OpError, Operation},
     yamux::{Incoming, Reader, WeakConnection},
 };
 use parking_lot::{Condvar, Mutex};
@@ -149,19 +149,13 @@ impl Shared {
             session.id(),
             session.peer_addr()
         );
-        if let Some(hook) = &self.options.on_session_open {
-            self.run_hook("on_session_open", &session, &**hook);
-        }
         let ended = reader.run();
         self.state.lock().sessions.remove(&session.id());
         log::debug!("session {} ended: {ended:?}", session.id());
-        if let Some(hook) = &self.options.on_session_close {
-            self.run_hook("on_session_close", &session, &**hook);
-        }
         ended.map_err(Error::from)
     }
 
-    // -- errors and hooks --
+    // -- errors --
 
     /// Tells the error handler of an error that no caller gets.
     pub(super) fn report(
@@ -190,17 +184,10 @@ impl Shared {
         }
     }
 
-    fn run_hook(&self, name: &'static str, session: &Session, hook: &dyn Fn(&Session)) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(session))) {
-            let cause = Panicked::from_payload(&*payload);
-            self.report(Operation::Hook(name), Some(session), cause);
-        }
-    }
-
     // -- up and down --
 
-    /// Takes the wire up, once, and notes how to interrupt it.
-    pub(super) fn begin(&self) -> Result<(), Error> {
+    /// Takes the wire up, unless it is already.
+    pub(super) fn begin(self: &Arc<Self>) -> Result<Up, Error> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::Closed);
@@ -208,7 +195,16 @@ impl Shared {
         if std::mem::replace(&mut state.connected, true) {
             return Err(Error::AlreadyConnected);
         }
-        Ok(())
+        Ok(Up {
+            wire: Arc::clone(self),
+        })
+    }
+
+    /// Waits for a moment, or until the wire is closed.
+    pub(super) fn pause(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        let mut state = self.state.lock();
+        while !state.closed && !self.changed.wait_until(&mut state, deadline).timed_out() {}
     }
 
     /// Notes how to wake what waits outside of any session; at once, if the
@@ -253,6 +249,19 @@ impl Shared {
         for session in &sessions {
             session.close();
         }
+    }
+}
+
+/// The wire is up for as long as this lives; then it may be taken up again.
+pub(super) struct Up {
+    pub(super) wire: Arc<Shared>,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let mut state = self.wire.state.lock();
+        state.connected = false;
+        state.interrupt = None;
     }
 }
 

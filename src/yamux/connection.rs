@@ -12,8 +12,9 @@ use super::{
     table::Role,
 };
 use crate::transport::{Transport, Wait};
-use crossbeam_channel::{Receiver, TrySendError, bounded, never};
+use crossbeam_channel::{Receiver, TrySendError, bounded, never, select};
 use std::{
+    convert::Infallible,
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Weak},
@@ -35,6 +36,8 @@ pub struct Connection {
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     incoming: Receiver<Incoming>,
+    /// Disconnected when the connection has ended.
+    standing: Receiver<Infallible>,
 }
 
 impl fmt::Debug for Connection {
@@ -106,15 +109,21 @@ impl Connection {
     ) -> io::Result<(Self, Reader)> {
         let mut halves = transport.split()?;
         halves.writer.set_timeout(Some(config.write_timeout))?;
+        let (stands, standing) = bounded(0);
         let shared = Arc::new(Shared::new(
             role,
             config,
             Outbox::new(halves.writer),
             halves.closer,
             [halves.local_addr, halves.peer_addr],
+            stands,
         ));
         let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
-        let handle = Arc::new(Handle { shared, incoming });
+        let handle = Arc::new(Handle {
+            shared,
+            incoming,
+            standing,
+        });
         Ok((Self { handle }, reader))
     }
 
@@ -156,8 +165,11 @@ impl Connection {
     ///
     /// Why the connection ended, when it has.
     pub fn accept(&self) -> Result<Stream, Error> {
-        let incoming = self.handle.incoming.recv();
-        let incoming = incoming.map_err(|_| self.handle.shared.end_error())?;
+        let incoming = select! {
+            recv(self.handle.incoming) -> incoming => incoming.ok(),
+            recv(self.handle.standing) -> _ => None,
+        };
+        let incoming = incoming.ok_or_else(|| self.handle.shared.end_error())?;
         let stream = self.stream(incoming.0);
         stream.acknowledge();
         stream.flush_queued();

@@ -127,7 +127,7 @@ impl Core {
             OnData::Deliver => {
                 recv.inbox.push(body);
                 drop(recv);
-                self.readable.notify_one();
+                self.readable.notify_all();
                 Delivery::Done
             }
             OnData::Discard => recv.discard(body.len() as u32, tuning()),
@@ -146,7 +146,7 @@ impl Core {
             OnData::Deliver => {
                 recv.inbox.push_segment(segment);
                 drop(recv);
-                self.readable.notify_one();
+                self.readable.notify_all();
                 Delivery::Done
             }
             OnData::Discard => recv.discard(segment.len() as u32, tuning()),
@@ -160,7 +160,7 @@ impl Core {
             return Ok(());
         }
         let granted = self.send.lock().window.grant(delta);
-        self.writable.notify_one();
+        self.writable.notify_all();
         granted.map_err(|_| Violation::WindowOverflow(self.id))
     }
 

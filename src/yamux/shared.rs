@@ -13,8 +13,10 @@ use super::{
     window::{Budget, Tuning},
 };
 use crate::transport::{Closer, Wait};
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::{
+    convert::Infallible,
     net::{Shutdown, SocketAddr},
     sync::{Arc, OnceLock},
     thread::{self, ThreadId},
@@ -42,6 +44,9 @@ pub(super) struct Shared {
     closed: OnceLock<Instant>,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
+    /// Dropped at the end, which wakes who waits at the other side of the
+    /// channel.
+    standing: Mutex<Option<Sender<Infallible>>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +62,7 @@ impl Shared {
         outbox: Outbox,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
+        standing: Sender<Infallible>,
     ) -> Self {
         let [local_addr, peer_addr] = addrs;
         Self {
@@ -71,6 +77,7 @@ impl Shared {
             closed: OnceLock::new(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
+            standing: Mutex::new(Some(standing)),
             config,
         }
     }
@@ -231,6 +238,7 @@ impl Shared {
             let _ = core.reset(ResetBy::Connection);
         }
         self.acknowledged.notify_all();
+        self.standing.lock().take();
         self.pings.end();
         true
     }
