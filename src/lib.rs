@@ -1,4 +1,67 @@
-//! wirenet
+//! Named, two-way streams between programs over one TCP connection that the
+//! client dials: so a server can call *into* machines behind NAT.
+//!
+//! For programs that block: threads, `Read` and `Write`, [`std::io::copy`]. No
+//! async runtime. Speaks the protocol of go-wirenet, so that either side may be
+//! a Go program.
+//!
+//! # Quick start
+//!
+//! A client behind NAT offers a stream; the server opens it and pipes what
+//! comes into a file.
+//!
+//! ```
+//! use std::{fs::File, io, time::Duration};
+//! use wirenet::Wire;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
+//! # std::fs::write(&original, vec![7; 100_000])?;
+//! // The server.
+//! let server = Wire::mount("127.0.0.1:0").build()?;
+//! server.start()?;
+//! let addr = server.local_addr().expect("it listens");
+//!
+//! // The box behind NAT.
+//! let path = original.clone();
+//! let client = Wire::join(addr.to_string())
+//!     .identification("box-1", "secret")
+//!     .stream("backup", move |stream| {
+//!         io::copy(&mut File::open(&path)?, stream)?;
+//!         stream.finish()
+//!     })
+//!     .build()?;
+//! client.start()?;
+//!
+//! // The server calls into it.
+//! let session = server.wait_session(Duration::from_secs(5))?;
+//! let mut backup = session.open_stream("backup")?;
+//! io::copy(&mut backup, &mut File::create(&copy)?)?;
+//! # assert_eq!(std::fs::read(&original)?, std::fs::read(&copy)?);
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # What is where
+//!
+//! - [`Wire`] is one side of the system: [`Wire::mount`] makes a server,
+//!   [`Wire::join`] a client, both through a [`Builder`] with all the options.
+//! - A [`Session`] is one client's connection, on either side. Either side may
+//!   [open](Session::open_stream) the streams that the other handles.
+//! - A [`Stream`] carries messages in both directions. `io::copy` and
+//!   [`Stream::finish`] send one, `io::copy` receives one;
+//!   [`Stream::reader`] and [`Stream::writer`] take one at a time.
+//! - [`Error`] says what a call failed with, [`OpError`] what went wrong where
+//!   no caller is.
+//! - [`yamux`] is the layer below, usable by itself: many byte streams over
+//!   any [`transport`].
+//!
+//! # Threads
+//!
+//! An idle session costs one thread, its reader; on a client that called
+//! [`Wire::connect`], that is the calling thread. There is no writer thread:
+//! whoever writes to a stream writes to the socket. Handlers run on a pool that
+//! grows as needed, up to [`Builder::handler_limit`].
+
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub)]

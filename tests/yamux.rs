@@ -1,0 +1,603 @@
+//! Layer 1 against a peer that is played frame by frame: what it may do, what
+//! it must not, and what it gets for either.
+
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::Shutdown,
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{
+    transport::{Halves, Transport, Wait, memory},
+    yamux::{Config, Connection, Error, INITIAL_WINDOW, Violation},
+};
+
+const DATA: u8 = 0;
+const UPDATE: u8 = 1;
+const PING: u8 = 2;
+const GO_AWAY: u8 = 3;
+const SYN: u8 = 1;
+const ACK: u8 = 2;
+const FIN: u8 = 4;
+const RST: u8 = 8;
+
+/// A frame as it crosses the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    length: u32,
+    body: Vec<u8>,
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Frame {
+    let body = Vec::new();
+    Frame {
+        kind,
+        flags,
+        stream,
+        length,
+        body,
+    }
+}
+
+fn data(flags: u8, stream: u32, body: &[u8]) -> Frame {
+    Frame {
+        body: body.to_vec(),
+        ..frame(DATA, flags, stream, body.len() as u32)
+    }
+}
+
+/// The played peer.
+struct Peer {
+    halves: Halves,
+}
+
+/// A connection of ours that accepts, and the peer that dialled it.
+fn served(config: Config) -> (Connection, Peer) {
+    let (ours, theirs) = memory::pair(1 << 20);
+    let connection = Connection::server(ours, config).unwrap();
+    (connection, Peer::new(theirs))
+}
+
+/// A connection of ours that dialled, and the peer that accepted it.
+fn dialled(config: Config) -> (Connection, Peer) {
+    let (ours, theirs) = memory::pair(1 << 20);
+    let connection = Connection::client(ours, config).unwrap();
+    (connection, Peer::new(theirs))
+}
+
+fn quiet() -> Config {
+    Config::default()
+        .keep_alive(None)
+        .write_timeout(Duration::from_secs(5))
+}
+
+impl Peer {
+    fn new(end: memory::End) -> Self {
+        let mut halves = end.split().unwrap();
+        let patience = Some(Duration::from_secs(10));
+        halves.reader.set_timeout(patience).unwrap();
+        Self { halves }
+    }
+
+    fn send(&mut self, frame: &Frame) {
+        let mut bytes = vec![0, frame.kind, 0, frame.flags];
+        bytes.extend(frame.stream.to_be_bytes());
+        bytes.extend(frame.length.to_be_bytes());
+        bytes.extend(&frame.body);
+        self.send_bytes(&bytes);
+    }
+
+    fn send_bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let written = self
+                .halves
+                .writer
+                .write(&[IoSlice::new(bytes)], Wait::Block);
+            bytes = &bytes[written.unwrap()..];
+        }
+    }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> bool {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.halves.reader.read(&mut buf[filled..]).unwrap() {
+                0 => return false,
+                count => filled += count,
+            }
+        }
+        true
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    fn receive(&mut self) -> Option<Frame> {
+        let mut head = [0; 12];
+        if !self.read_exact(&mut head) {
+            return None;
+        }
+        assert_eq!((head[0], head[2]), (0, 0), "version and high flags");
+        let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().unwrap());
+        let mut frame = frame(head[1], head[3], word(4), word(8));
+        if frame.kind == DATA {
+            frame.body = vec![0; frame.length as usize];
+            assert!(self.read_exact(&mut frame.body));
+        }
+        Some(frame)
+    }
+
+    /// Everything up to the end of the connection.
+    fn receive_all(&mut self) -> Vec<Frame> {
+        std::iter::from_fn(|| self.receive()).collect()
+    }
+
+    /// Has everything sent before be dealt with, and gives what was answered.
+    /// A ping's answer may overtake others, a second ping's does not.
+    fn settle(&mut self) -> Vec<Frame> {
+        let mut answers = Vec::new();
+        for value in [77, 78] {
+            self.send(&frame(PING, SYN, 0, value));
+            let pong = frame(PING, ACK, 0, value);
+            let receive = || Some(self.receive().expect("an answer to the ping"));
+            answers.extend(std::iter::from_fn(receive).take_while(|frame| *frame != pong));
+        }
+        answers
+    }
+}
+
+#[test]
+fn a_stream_may_open_with_either_kind_of_frame() {
+    for opening in [frame(UPDATE, SYN, 1, 0), data(SYN, 1, b"")] {
+        let (connection, mut peer) = served(quiet());
+        peer.send(&opening);
+        peer.send(&data(FIN, 1, b"hello"));
+        let mut said = String::new();
+        connection
+            .accept()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "hello");
+        assert_eq!(peer.receive(), Some(frame(UPDATE, ACK, 1, 0)));
+    }
+}
+
+#[test]
+fn data_that_comes_with_a_syn_is_the_first_that_is_read() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&data(SYN | FIN, 1, b"all at once"));
+    let mut said = String::new();
+    connection
+        .accept()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "all at once");
+}
+
+#[test]
+fn a_stream_opens_with_a_window_update_and_its_fin_is_sent_once() {
+    let (connection, mut peer) = dialled(quiet());
+    let mut stream = connection.open().unwrap();
+    stream.write_all(b"hi").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream.shutdown(Shutdown::Both).unwrap();
+    drop(stream);
+    assert_eq!(peer.receive(), Some(frame(UPDATE, SYN, 1, 0)));
+    assert_eq!(peer.receive(), Some(data(0, 1, b"hi")));
+    assert_eq!(peer.receive(), Some(frame(UPDATE, FIN, 1, 0)));
+    assert_eq!(peer.settle(), []);
+}
+
+#[test]
+fn an_ack_may_ride_on_anything_and_may_be_unasked() {
+    for ack in [
+        frame(UPDATE, ACK, 1, 0),
+        data(ACK, 1, b"x"),
+        frame(UPDATE, ACK | FIN, 1, 9),
+    ] {
+        let (connection, mut peer) = dialled(quiet());
+        let stream = connection.open().unwrap();
+        peer.send(&ack);
+        peer.send(&frame(UPDATE, ACK, 1, 0));
+        peer.send(&frame(UPDATE, ACK, 99, 0));
+        peer.settle();
+        assert!(!connection.is_closed());
+        drop(stream);
+    }
+}
+
+#[test]
+fn half_closed_streams_go_on_the_other_way() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(UPDATE, SYN | FIN, 1, 0));
+    let mut stream = connection.accept().unwrap();
+    assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+    stream.write_all(b"still here").unwrap();
+    assert_eq!(peer.receive(), Some(frame(UPDATE, ACK, 1, 0)));
+    assert_eq!(peer.receive(), Some(data(0, 1, b"still here")));
+    drop(stream);
+    assert_eq!(peer.receive(), Some(frame(UPDATE, FIN, 1, 0)));
+    peer.settle();
+    assert_eq!(connection.stream_count(), 0);
+}
+
+#[test]
+fn a_reset_ends_both_directions_after_what_came_before_it() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&data(SYN, 1, b"last words"));
+    peer.send(&frame(UPDATE, RST, 1, 0));
+    peer.settle();
+    let mut stream = connection.accept().unwrap();
+    let mut said = [0; 10];
+    stream.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"last words");
+    let error = stream.read(&mut said).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    let error = stream.write(b"x").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(connection.stream_count(), 0);
+}
+
+#[test]
+fn frames_for_a_stream_that_is_gone_are_skipped_with_their_bodies() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(UPDATE, SYN, 1, 0));
+    connection.accept().unwrap().reset();
+    for late in [
+        data(0, 1, &[1; 100_000]),
+        frame(UPDATE, 0, 1, 5),
+        frame(UPDATE, FIN, 1, 0),
+        frame(UPDATE, RST, 1, 0),
+        data(FIN, 7, b"never opened"),
+    ] {
+        peer.send(&late);
+    }
+    peer.settle();
+    assert!(!connection.is_closed());
+}
+
+/// What a peer must not do, each after it has opened stream 1.
+fn violations() -> Vec<(Vec<Frame>, Violation)> {
+    use wirenet::yamux::StreamId;
+    let one = StreamId(1);
+    let window = vec![0; INITIAL_WINDOW as usize];
+    vec![
+        (vec![frame(UPDATE, SYN, 1, 0)], Violation::OpenedTwice(one)),
+        (vec![data(SYN, 1, b"x")], Violation::OpenedTwice(one)),
+        (
+            vec![frame(UPDATE, SYN, 2, 0)],
+            Violation::WrongParity(StreamId(2)),
+        ),
+        (
+            vec![frame(UPDATE, SYN, 0, 0)],
+            Violation::WrongStream(StreamId(0)),
+        ),
+        (vec![data(0, 0, b"x")], Violation::WrongStream(StreamId(0))),
+        (vec![frame(PING, SYN, 1, 0)], Violation::WrongStream(one)),
+        (vec![frame(GO_AWAY, 0, 1, 0)], Violation::WrongStream(one)),
+        (
+            vec![data(0, 1, &window), data(0, 1, b"x")],
+            Violation::BeyondWindow(one),
+        ),
+        (
+            vec![frame(DATA, 0, 1, INITIAL_WINDOW + 1)],
+            Violation::BeyondWindow(one),
+        ),
+        (
+            vec![frame(DATA, SYN, 3, u32::MAX)],
+            Violation::FrameTooLarge(u32::MAX),
+        ),
+        (
+            vec![frame(DATA, SYN, 3, 1 << 24)],
+            Violation::BeyondWindow(StreamId(3)),
+        ),
+        (
+            vec![
+                frame(UPDATE, 0, 1, u32::MAX - INITIAL_WINDOW),
+                frame(UPDATE, 0, 1, 1),
+            ],
+            Violation::WindowOverflow(one),
+        ),
+        (
+            vec![frame(UPDATE, 0, 1, u32::MAX)],
+            Violation::WindowOverflow(one),
+        ),
+        (
+            vec![frame(UPDATE, FIN, 1, 0), data(0, 1, b"x")],
+            Violation::AfterFin(one),
+        ),
+    ]
+}
+
+#[test]
+fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
+    for (frames, violation) in violations() {
+        let (connection, mut peer) = served(quiet());
+        peer.send(&frame(UPDATE, SYN, 1, 0));
+        let mut stream = connection.accept().unwrap();
+        for frame in &frames {
+            peer.send(frame);
+        }
+        let last = peer.receive_all().pop();
+        assert_eq!(last, Some(frame(GO_AWAY, 0, 0, 1)), "{violation}");
+        let reason = connection.end_reason().unwrap();
+        assert!(
+            matches!(reason, Error::Protocol(found) if found == violation),
+            "{reason} instead of {violation}"
+        );
+        if violation != (Violation::AfterFin(wirenet::yamux::StreamId(1))) {
+            let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{violation}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_frame_end_the_connection() {
+    for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        let (connection, mut peer) = served(quiet());
+        peer.send_bytes(&bytes);
+        assert_eq!(peer.receive_all(), [frame(GO_AWAY, 0, 0, 1)]);
+        let reason = connection.end_reason().unwrap();
+        assert!(matches!(reason, Error::Protocol(Violation::Header(_))));
+    }
+}
+
+#[test]
+fn a_second_fin_and_an_unasked_pong_change_nothing() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(UPDATE, SYN | FIN, 1, 0));
+    peer.send(&frame(UPDATE, FIN, 1, 0));
+    peer.send(&data(FIN, 1, b""));
+    peer.send(&frame(PING, ACK, 0, 12345));
+    peer.settle();
+    assert!(!connection.is_closed());
+}
+
+#[test]
+fn streams_past_the_limits_are_reset() {
+    let limits = [(quiet().max_streams(3), 3), (quiet().backlog(2), 2)];
+    for (config, limit) in limits {
+        let (connection, mut peer) = served(config);
+        for number in 0..=limit {
+            peer.send(&frame(UPDATE, SYN, 2 * number + 1, 0));
+        }
+        let answers = peer.settle();
+        assert_eq!(answers, [frame(UPDATE, RST, 2 * limit + 1, 0)]);
+        for _ in 0..limit {
+            connection.accept().unwrap();
+        }
+    }
+}
+
+#[test]
+fn opening_waits_while_too_many_are_unacknowledged() {
+    let (connection, mut peer) = dialled(quiet().backlog(2));
+    let streams = [connection.open().unwrap(), connection.open().unwrap()];
+    thread::scope(|scope| {
+        let third = scope.spawn(|| connection.open().unwrap().id());
+        peer.settle();
+        peer.send(&frame(UPDATE, ACK, 1, 0));
+        assert_eq!(third.join().unwrap().0, 5);
+    });
+    drop(streams);
+}
+
+#[test]
+fn no_more_is_sent_than_the_window_allows() {
+    let (connection, mut peer) = dialled(quiet());
+    let mut stream = connection.open().unwrap();
+    let total = INITIAL_WINDOW as usize + 1000;
+    thread::scope(|scope| {
+        scope.spawn(|| stream.write_all(&vec![7; total]).unwrap());
+        assert_eq!(peer.receive(), Some(frame(UPDATE, SYN, 1, 0)));
+        let mut received = 0;
+        while received < INITIAL_WINDOW as usize {
+            let frame = peer.receive().unwrap();
+            assert!(frame.body.len() <= 64 * 1024);
+            received += frame.body.len();
+        }
+        assert_eq!(received, INITIAL_WINDOW as usize);
+        assert_eq!(peer.settle(), []);
+        peer.send(&frame(UPDATE, 0, 1, 600));
+        peer.send(&frame(UPDATE, 0, 1, 600));
+        while received < total {
+            received += peer.receive().unwrap().body.len();
+        }
+        assert_eq!(received, total);
+    });
+}
+
+#[test]
+fn credit_comes_back_as_data_is_read_and_not_before() {
+    let (connection, mut peer) = served(quiet());
+    let half = INITIAL_WINDOW / 2;
+    peer.send(&data(SYN, 1, &vec![1; INITIAL_WINDOW as usize]));
+    assert_eq!(peer.settle(), []);
+    let mut stream = connection.accept().unwrap();
+    stream.read_exact(&mut vec![0; half as usize]).unwrap();
+    let answers = peer.settle();
+    assert!(answers.contains(&frame(UPDATE, 0, 1, half)), "{answers:?}");
+}
+
+#[test]
+fn who_sends_to_a_closed_stream_is_drained_for_a_window_and_then_told() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(UPDATE, SYN, 1, 0));
+    drop(connection.accept().unwrap());
+    let window = vec![0; INITIAL_WINDOW as usize];
+    peer.send(&data(0, 1, &window));
+    let answers = peer.settle();
+    let reset = frame(UPDATE, RST, 1, 0);
+    assert!(answers.contains(&frame(UPDATE, FIN, 1, 0)) && !answers.contains(&reset));
+    peer.send(&data(0, 1, b"more"));
+    assert_eq!(peer.settle(), [reset]);
+    assert_eq!(connection.stream_count(), 0);
+}
+
+#[test]
+fn a_ping_measures_the_round_trip() {
+    let (connection, mut peer) = dialled(quiet());
+    thread::scope(|scope| {
+        let ping = scope.spawn(|| connection.ping().unwrap());
+        let asked = peer.receive().unwrap();
+        peer.send(&frame(PING, ACK, 0, asked.length));
+        let took = ping.join().unwrap();
+        assert_eq!(connection.round_trip_time(), Some(took));
+    });
+}
+
+#[test]
+fn a_peer_that_answers_no_ping_is_gone_within_the_write_timeout() {
+    let config = Config::default()
+        .keep_alive(Some(Duration::from_millis(20)))
+        .write_timeout(Duration::from_millis(50));
+    let (connection, mut peer) = served(config);
+    let error = connection.accept().unwrap_err();
+    assert!(matches!(error, Error::KeepAlive), "{error}");
+    assert_eq!(peer.receive().unwrap().kind, PING);
+}
+
+#[test]
+fn after_a_go_away_open_streams_go_on_and_none_are_opened() {
+    let (connection, mut peer) = dialled(quiet());
+    let mut stream = connection.open().unwrap();
+    peer.send(&frame(GO_AWAY, 0, 0, 0));
+    peer.settle();
+    assert!(matches!(connection.open(), Err(Error::GoingAway)));
+    stream.write_all(b"on").unwrap();
+    assert_eq!(peer.receive(), Some(data(0, 1, b"on")));
+
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(UPDATE, SYN, 1, 0));
+    let mut stream = connection.accept().unwrap();
+    connection.go_away();
+    connection.go_away();
+    peer.send(&frame(UPDATE, SYN, 3, 0));
+    peer.send(&data(FIN, 1, b"on"));
+    let answers = peer.settle();
+    assert!(answers.contains(&frame(UPDATE, RST, 3, 0)), "{answers:?}");
+    let go_aways = answers.iter().filter(|frame| frame.kind == GO_AWAY);
+    assert_eq!(go_aways.count(), 1);
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_failing_peers_go_away_is_the_reason_of_the_end() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&frame(GO_AWAY, 0, 0, 2));
+    let error = connection.accept().unwrap_err();
+    assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+}
+
+#[test]
+fn a_connection_that_ends_inside_a_stream_is_an_error_to_its_reader() {
+    for bytes in [&[][..], &[0, 0, 0]] {
+        let (connection, mut peer) = served(quiet());
+        peer.send(&data(SYN, 1, b"half"));
+        peer.send_bytes(bytes);
+        let mut stream = connection.accept().unwrap();
+        peer.halves.closer.shutdown(Shutdown::Both);
+        let mut said = Vec::new();
+        let error = stream.read_to_end(&mut said).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(said, b"half");
+    }
+}
+
+#[test]
+fn what_was_complete_when_the_connection_ended_stays_complete() {
+    let (connection, mut peer) = served(quiet());
+    peer.send(&data(SYN | FIN, 1, b"whole"));
+    let mut stream = connection.accept().unwrap();
+    peer.settle();
+    peer.halves.closer.shutdown(Shutdown::Both);
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    assert_eq!(said, b"whole");
+}
+
+#[test]
+fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most() {
+    let limit = Duration::from_millis(100);
+    let (connection, mut peer) = served(quiet().write_timeout(limit).backlog(1));
+    peer.send(&frame(UPDATE, SYN, 1, 0));
+    peer.send(&frame(UPDATE, SYN, 3, 0));
+    let mut reader = connection.accept().unwrap();
+    let mut writer = connection.open().unwrap();
+    thread::scope(|scope| {
+        let waiters = [
+            scope.spawn(|| io::copy(&mut reader, &mut io::sink()).is_err()),
+            scope.spawn(|| io::copy(&mut io::repeat(1), &mut writer).is_err()),
+            scope.spawn(|| connection.open().is_err()),
+            scope.spawn(|| connection.ping().is_err()),
+            scope.spawn(|| connection.accept().is_err()),
+        ];
+        // Everything of the window is on its way: the writer waits.
+        let mut received = 0;
+        while received < INITIAL_WINDOW as usize {
+            received += peer.receive().unwrap().body.len();
+        }
+        let started = Instant::now();
+        connection.close();
+        assert!(started.elapsed() < Duration::from_secs(5));
+        connection.close();
+        for waiter in waiters {
+            assert!(waiter.join().unwrap());
+        }
+    });
+    let frames = peer.receive_all();
+    assert!(frames.contains(&frame(GO_AWAY, 0, 0, 0)), "{frames:?}");
+}
+
+#[test]
+fn timeouts_end_a_read_and_a_write_that_wait() {
+    let (connection, _peer) = dialled(quiet());
+    let mut stream = connection.open().unwrap();
+    let timeout = Some(Duration::from_millis(20));
+    stream.set_read_timeout(timeout).unwrap();
+    stream.set_write_timeout(timeout).unwrap();
+    let error = stream.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let error = io::copy(&mut io::repeat(1), &mut stream).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let error = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn one_thread_may_read_while_another_writes() {
+    let (ours, theirs) = memory::pair(4096);
+    let client = Connection::client(ours, quiet()).unwrap();
+    let server = Connection::server(theirs, quiet()).unwrap();
+    let stream = client.open().unwrap();
+    let clone = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let echo = server.accept().unwrap();
+            io::copy(&mut &echo, &mut &echo).unwrap();
+            echo.shutdown(Shutdown::Write).unwrap();
+        });
+        scope.spawn(move || {
+            (&clone).write_all(&vec![5; 3 << 20]).unwrap();
+            clone.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut echoed = Vec::new();
+        (&stream).read_to_end(&mut echoed).unwrap();
+        assert!(echoed == vec![5; 3 << 20]);
+    });
+}
+
+#[test]
+fn handles_can_go_to_other_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Connection>();
+    is_send_and_sync::<wirenet::yamux::Stream>();
+    is_send_and_sync::<wirenet::Wire>();
+    is_send_and_sync::<wirenet::Session>();
+    is_send_and_sync::<wirenet::Stream>();
+    is_send_and_sync::<wirenet::Error>();
+    is_send_and_sync::<wirenet::OpError>();
+}
