@@ -252,6 +252,8 @@ pub enum Operation {
     OpenStream(String),
     /// Running the handler of the stream of this name.
     Handler(String),
+    /// Running the hook of this name.
+    Hook(&'static str),
 }
 
 impl fmt::Display for Operation {
@@ -262,6 +264,7 @@ impl fmt::Display for Operation {
             Self::Session => write!(f, "session"),
             Self::OpenStream(name) => write!(f, "open of stream {name:?}"),
             Self::Handler(name) => write!(f, "handler of stream {name:?}"),
+            Self::Hook(name) => write!(f, "hook {name}"),
         }
     }
 }
@@ -282,7 +285,7 @@ impl fmt::Display for Peer<'_> {
     }
 }
 
-/// A handler panicked.
+/// A handler or a hook panicked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {0}")]
 pub struct Panicked(pub String);

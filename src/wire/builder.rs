@@ -6,6 +6,7 @@ use super::{
     frame,
     handlers::{Handler, Handlers},
     server::Server,
+    session::Session,
     shared::Shared,
     stream::Stream,
 };
@@ -21,6 +22,8 @@ use std::{
 };
 
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
+/// Shared with the thread that runs it.
+pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
 
 /// Sets up a [`Wire`]; made by [`Wire::mount`] or [`Wire::join`]. Each option
@@ -43,6 +46,8 @@ pub(super) struct Options {
     pub(super) identification: Vec<u8>,
     pub(super) token: Vec<u8>,
     validator: Option<Validator>,
+    pub(super) on_session_open: Option<SessionHook>,
+    pub(super) on_session_close: Option<SessionHook>,
     pub(super) on_error: Option<ErrorHandler>,
     pub(super) handler_limit: usize,
     pub(super) stack_size: Option<usize>,
@@ -78,6 +83,8 @@ impl Builder {
                 identification: Vec::new(),
                 token: Vec::new(),
                 validator: None,
+                on_session_open: None,
+                on_session_close: None,
                 on_error: None,
                 handler_limit: 1024,
                 stack_size: None,
@@ -121,6 +128,22 @@ impl Builder {
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         self.options.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Called once for each session, when it stands. Runs on a thread of the
+    /// pool, beside the session: it may open streams on it, wait, or close it.
+    /// A panic is caught and reported.
+    pub fn on_session_open(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
+        self.options.on_session_open = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called once for each session that had stood, when it has ended and the
+    /// other hook has returned. Runs on a thread of the pool; a panic is caught
+    /// and reported.
+    pub fn on_session_close(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
+        self.options.on_session_close = Some(Arc::new(hook));
         self
     }
 

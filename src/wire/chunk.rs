@@ -197,7 +197,7 @@ mod tests {
         ) {
             let sent = payload_for(room, payload);
             prop_assert!(encoded_len(sent) <= room);
-            prop_assert!(sent == payload || sent % CHUNK == 0 && sent < payload);
+            prop_assert!(sent == payload || sent.is_multiple_of(CHUNK) && sent < payload);
             prop_assert_eq!(encoded(&vec![0; sent]).len(), encoded_len(sent));
         }
 

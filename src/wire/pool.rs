@@ -56,25 +56,38 @@ impl Pool {
         })
     }
 
-    /// Runs `job` on a thread that has nothing to do, or on a new one. Does
-    /// not block; a panic of the job must not leave it.
+    /// Runs `job` on a thread that has nothing to do, or on a new one within
+    /// the limit. Does not block; a panic of the job must not leave it.
     pub(crate) fn submit(
         self: &Arc<Self>,
         job: impl FnOnce() + Send + 'static,
     ) -> Result<(), Full> {
+        self.submit_within(self.limit, Box::new(job))
+    }
+
+    /// The same for jobs of the library's own, to which the limit does not
+    /// apply.
+    pub(crate) fn submit_beyond(
+        self: &Arc<Self>,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Full> {
+        self.submit_within(usize::MAX, Box::new(job))
+    }
+
+    fn submit_within(self: &Arc<Self>, limit: usize, job: Job) -> Result<(), Full> {
         let mut state = self.state.lock();
         if state.idle > state.jobs.len() {
-            state.jobs.push_back(Box::new(job));
+            state.jobs.push_back(job);
             drop(state);
             self.submitted.notify_one();
             return Ok(());
         }
-        if state.threads >= self.limit {
-            return Err(Full::Limit(self.limit));
+        if state.threads >= limit {
+            return Err(Full::Limit(limit));
         }
         state.threads += 1;
         drop(state);
-        let spawned = self.spawn(Box::new(job));
+        let spawned = self.spawn(job);
         if spawned.is_err() {
             self.state.lock().threads -= 1;
         }
@@ -127,7 +140,7 @@ mod tests {
         let (release, wait) = bounded::<()>(0);
         for _ in 0..2 {
             let wait = wait.clone();
-            pool.submit(move || drop(wait.recv())).unwrap();
+            pool.submit(move || assert!(wait.recv().is_err())).unwrap();
         }
         let refused = pool.submit(|| unreachable!("refused"));
         assert!(matches!(refused, Err(Full::Limit(2))));

@@ -2,19 +2,21 @@
 //! whether it is closed.
 
 use super::{
-    builder::Options,
+    builder::{Options, SessionHook},
     handlers::{self, Handlers},
     handshake::{Agreed, Handshake},
     pool::Pool,
     session::{Session, SessionId},
 };
 use crate::{
-    error::{Error, OpError, Operation},
+    error::{Error, OpError, Operation, Panicked},
     yamux::{Incoming, Reader, WeakConnection},
 };
+use crossbeam_channel::{Receiver, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -142,16 +144,20 @@ impl Shared {
     }
 
     /// Serves a session on this thread until it ends.
-    pub(super) fn serve(&self, established: Established) -> Result<(), Error> {
+    pub(super) fn serve(self: &Arc<Self>, established: Established) -> Result<(), Error> {
         let Established { session, reader } = established;
         log::debug!(
             "session {} with {:?} stands",
             session.id(),
             session.peer_addr()
         );
+        let hook = ("on_session_open", &self.options.on_session_open);
+        let opened = self.run_hook(hook, &session, None);
         let ended = reader.run();
         self.state.lock().sessions.remove(&session.id());
         log::debug!("session {} ended: {ended:?}", session.id());
+        let hook = ("on_session_close", &self.options.on_session_close);
+        self.run_hook(hook, &session, Some(opened));
         ended.map_err(Error::from)
     }
 
@@ -182,6 +188,36 @@ impl Shared {
                 log::warn!("the error handler panicked");
             }
         }
+    }
+
+    /// Runs a hook off the reader, after the one before it; gives what tells
+    /// when it has returned.
+    fn run_hook(
+        self: &Arc<Self>,
+        (name, hook): (&'static str, &Option<SessionHook>),
+        session: &Session,
+        after: Option<Receiver<Infallible>>,
+    ) -> Receiver<Infallible> {
+        let (returns, returned) = bounded(0);
+        let Some(hook) = hook.clone() else {
+            return returned;
+        };
+        let (wire, hooked) = (Arc::clone(self), session.clone());
+        let job = move || {
+            if let Some(after) = after {
+                // Ends when the other hook's thread drops its side.
+                let _ = after.recv();
+            }
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&hooked))) {
+                let cause = Panicked::from_payload(&*payload);
+                wire.report(Operation::Hook(name), Some(&hooked), cause);
+            }
+            drop(returns);
+        };
+        if let Err(error) = self.pool.submit_beyond(job) {
+            self.report(Operation::Hook(name), Some(session), error);
+        }
+        returned
     }
 
     // -- up and down --
