@@ -14,11 +14,12 @@ use crate::{
     error::{Error, Malformed, RefusalCode},
     yamux::{self, Config, Connection, Incoming, Reader, Role, Turn},
 };
-use crossbeam_channel::{Receiver, bounded};
+use parking_lot::Mutex;
 use prost::Message;
 use std::{
     io,
     net::{Shutdown, TcpStream},
+    sync::Arc,
     time::Instant,
 };
 
@@ -35,10 +36,38 @@ pub(super) struct Agreed {
 pub(super) struct Handshake<'a> {
     wire: &'a Shared,
     pub(super) connection: Connection,
-    pub(super) reader: Reader,
+    pub(super) reader: Box<Reader>,
     /// The one stream that the peer may open before the session stands.
-    opened: Receiver<Incoming>,
+    opened: Arc<Mutex<Opened>>,
     deadline: Instant,
+}
+
+/// The stream on which the peer asks for a session.
+enum Opened {
+    Not,
+    Waiting(Incoming),
+    Taken,
+}
+
+impl Opened {
+    /// Takes the first stream; says whether it was the first.
+    fn fill(&mut self, stream: Incoming) -> bool {
+        let first = matches!(self, Self::Not);
+        if first {
+            *self = Self::Waiting(stream);
+        }
+        first
+    }
+
+    fn take(&mut self) -> Option<Incoming> {
+        match std::mem::replace(self, Self::Taken) {
+            Self::Waiting(stream) => Some(stream),
+            before => {
+                *self = before;
+                None
+            }
+        }
+    }
 }
 
 impl<'a> Handshake<'a> {
@@ -48,8 +77,9 @@ impl<'a> Handshake<'a> {
         role: Role,
         config: Config,
     ) -> io::Result<Self> {
-        let (sender, opened) = bounded(1);
-        let acceptor = Box::new(move |stream| sender.try_send(stream).is_ok());
+        let opened = Arc::new(Mutex::new(Opened::Not));
+        let slot = Arc::clone(&opened);
+        let acceptor = Box::new(move |stream| slot.lock().fill(stream));
         let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
         Ok(Self {
             wire,
@@ -157,7 +187,7 @@ impl<'a> Handshake<'a> {
     /// Waits for the stream on which the peer asks.
     fn accept(&mut self) -> Result<yamux::Stream, Error> {
         loop {
-            if let Ok(incoming) = self.opened.try_recv() {
+            if let Some(incoming) = self.opened.lock().take() {
                 let weak = self.connection.downgrade();
                 let stream = weak.stream(incoming).ok_or(yamux::Error::Closed)?;
                 stream.acknowledge();

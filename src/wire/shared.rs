@@ -145,7 +145,10 @@ impl Shared {
 
     /// Serves a session on this thread until it ends.
     pub(super) fn serve(self: &Arc<Self>, established: Established) -> Result<(), Error> {
-        let Established { session, reader } = established;
+        let Established {
+            session,
+            mut reader,
+        } = established;
         log::debug!(
             "session {} with {:?} stands",
             session.id(),
@@ -154,10 +157,11 @@ impl Shared {
         let hook = ("on_session_open", &self.options.on_session_open);
         let opened = self.run_hook(hook, &session, None);
         let ended = reader.run();
+        drop(reader);
         self.state.lock().sessions.remove(&session.id());
         log::debug!("session {} ended: {ended:?}", session.id());
         let hook = ("on_session_close", &self.options.on_session_close);
-        self.run_hook(hook, &session, Some(opened));
+        self.run_hook(hook, &session, opened);
         ended.map_err(Error::from)
     }
 
@@ -190,22 +194,19 @@ impl Shared {
         }
     }
 
-    /// Runs a hook off the reader, after the one before it; gives what tells
-    /// when it has returned.
+    /// Runs a hook, if there is one, off the reader and after the one before
+    /// it; gives what is disconnected when it has returned.
     fn run_hook(
         self: &Arc<Self>,
         (name, hook): (&'static str, &Option<SessionHook>),
         session: &Session,
         after: Option<Receiver<Infallible>>,
-    ) -> Receiver<Infallible> {
+    ) -> Option<Receiver<Infallible>> {
+        let hook = hook.clone()?;
         let (returns, returned) = bounded(0);
-        let Some(hook) = hook.clone() else {
-            return returned;
-        };
         let (wire, hooked) = (Arc::clone(self), session.clone());
         let job = move || {
             if let Some(after) = after {
-                // Ends when the other hook's thread drops its side.
                 let _ = after.recv();
             }
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&hooked))) {
@@ -217,7 +218,7 @@ impl Shared {
         if let Err(error) = self.pool.submit_beyond(job) {
             self.report(Operation::Hook(name), Some(session), error);
         }
-        returned
+        Some(returned)
     }
 
     // -- up and down --
@@ -304,5 +305,5 @@ impl Drop for Up {
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
-    reader: Reader,
+    reader: Box<Reader>,
 }

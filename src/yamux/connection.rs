@@ -80,13 +80,14 @@ impl Connection {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         });
-        let stack_size = config.stack_size;
-        let (connection, reader) = Self::assemble(transport, role, config, incoming, acceptor)?;
+        let (shared, mut reader) = assemble(transport, role, config, acceptor)?;
+        let (stands, standing) = bounded(0);
+        *shared.standing.lock() = Some(stands);
         thread::Builder::new()
-            .name("wirenet reader".into())
-            .stack_size(stack_size)
+            .name("wirenet-reader".into())
+            .stack_size(shared.config.stack_size)
             .spawn(move || reader.run())?;
-        Ok(connection)
+        Ok(Self::new(shared, incoming, standing))
     }
 
     /// A connection that the caller reads, and whose streams go to `acceptor`
@@ -96,35 +97,23 @@ impl Connection {
         role: Role,
         config: Config,
         acceptor: Acceptor,
-    ) -> io::Result<(Self, Reader)> {
-        Self::assemble(transport, role, config, never(), acceptor)
+    ) -> io::Result<(Self, Box<Reader>)> {
+        let (shared, reader) = assemble(transport, role, config, acceptor)?;
+        Ok((Self::new(shared, never(), never()), reader))
     }
 
-    fn assemble(
-        transport: impl Transport,
-        role: Role,
-        config: Config,
+    fn new(
+        shared: Arc<Shared>,
         incoming: Receiver<Incoming>,
-        acceptor: Acceptor,
-    ) -> io::Result<(Self, Reader)> {
-        let mut halves = transport.split()?;
-        halves.writer.set_timeout(Some(config.write_timeout))?;
-        let (stands, standing) = bounded(0);
-        let shared = Arc::new(Shared::new(
-            role,
-            config,
-            Outbox::new(halves.writer),
-            halves.closer,
-            [halves.local_addr, halves.peer_addr],
-            stands,
-        ));
-        let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
-        let handle = Arc::new(Handle {
-            shared,
-            incoming,
-            standing,
-        });
-        Ok((Self { handle }, reader))
+        standing: Receiver<Infallible>,
+    ) -> Self {
+        Self {
+            handle: Arc::new(Handle {
+                shared,
+                incoming,
+                standing,
+            }),
+        }
     }
 
     /// Opens a stream. Does not wait for the peer to accept it, unless 256
@@ -261,6 +250,27 @@ impl Connection {
     pub(crate) fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.handle))
     }
+}
+
+/// What both sides of a connection consist of. The reader is boxed because it
+/// outlives many frames of its thread's stack, which is to stay small.
+fn assemble(
+    transport: impl Transport,
+    role: Role,
+    config: Config,
+    acceptor: Acceptor,
+) -> io::Result<(Arc<Shared>, Box<Reader>)> {
+    let mut halves = transport.split()?;
+    halves.writer.set_timeout(Some(config.write_timeout))?;
+    let shared = Arc::new(Shared::new(
+        role,
+        config,
+        Outbox::new(halves.writer),
+        halves.closer,
+        [halves.local_addr, halves.peer_addr],
+    ));
+    let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
+    Ok((shared, Box::new(reader)))
 }
 
 /// Reaches a connection without keeping it up.

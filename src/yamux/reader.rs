@@ -24,7 +24,7 @@ use std::{
 
 /// The buffer of a connection on which little happens. It grows to [`SEGMENT`]
 /// when a read fills it, and shrinks back when nothing has come for a while.
-const IDLE_BUFFER: usize = 2048;
+const IDLE_BUFFER: usize = 1024;
 
 /// How long a large buffer outlives the last byte.
 const BUSY_TICK: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl Reader {
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
     /// closed, by whichever side, with no stream cut short.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
         loop {
             if self.shared.lingered_enough() {

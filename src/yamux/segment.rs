@@ -17,7 +17,7 @@ pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 pub(crate) const SEGMENT: usize = MAX_PAYLOAD + MAX_PAYLOAD / 1024 * 4 + 2 * 12;
 
 /// The capacity of the smallest segment.
-const MIN_SEGMENT: usize = 512;
+const MIN_SEGMENT: usize = 128;
 
 /// Bytes from here on are worth a large segment; below, one of their own size.
 const LARGE: usize = 32 * 1024;
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_append_takes_what_fits_and_no_more() {
         let mut segment = Segment::with_room(0);
-        assert_eq!(segment.append(&[7; 600]), MIN_SEGMENT);
+        assert_eq!(segment.append(&[7; 2 * MIN_SEGMENT]), MIN_SEGMENT);
         assert_eq!(segment.append(&[7]), 0);
     }
 

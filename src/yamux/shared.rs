@@ -44,9 +44,8 @@ pub(super) struct Shared {
     closed: OnceLock<Instant>,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
-    /// Dropped at the end, which wakes who waits at the other side of the
-    /// channel.
-    standing: Mutex<Option<Sender<Infallible>>>,
+    /// Dropped at the end, which wakes who waits to accept a stream.
+    pub(super) standing: Mutex<Option<Sender<Infallible>>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +61,6 @@ impl Shared {
         outbox: Outbox,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
-        standing: Sender<Infallible>,
     ) -> Self {
         let [local_addr, peer_addr] = addrs;
         Self {
@@ -77,7 +75,7 @@ impl Shared {
             closed: OnceLock::new(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
-            standing: Mutex::new(Some(standing)),
+            standing: Mutex::default(),
             config,
         }
     }
