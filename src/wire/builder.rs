@@ -147,8 +147,8 @@ impl Builder {
         self
     }
 
-    /// Called with every error that no caller gets. Default: none; the `log`
-    /// crate gets them at debug level all the same. Runs where the error came
+    /// Called with every error that no caller gets. Default: they are logged
+    /// as warnings. Runs where the error came
     /// up, which may be the thread that reads a session: it must not wait for
     /// that session. A panic is caught.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {

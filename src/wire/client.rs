@@ -11,9 +11,10 @@ use crate::{
     yamux::Role,
 };
 use crossbeam_channel::bounded;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{TcpStream, ToSocketAddrs},
+    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs},
     sync::Arc,
     thread,
     time::Duration,
@@ -38,11 +39,22 @@ impl Client {
 
     /// Connects and opens a session.
     fn establish(&self, wire: &Arc<Shared>) -> Result<Established, Error> {
+        self.try_establish(wire).map_err(|error| {
+            // Whatever a close interrupts fails somehow.
+            if wire.is_closed() {
+                Error::Closed
+            } else {
+                error
+            }
+        })
+    }
+
+    fn try_establish(&self, wire: &Arc<Shared>) -> Result<Established, Error> {
         let dial_error = |cause| Error::Dial {
             addr: self.addr.clone(),
             cause: Arc::new(cause),
         };
-        let stream = self.dial().map_err(dial_error)?;
+        let stream = self.dial(wire).map_err(dial_error)?;
         super::set_buffers(&stream, &wire.options).map_err(dial_error)?;
         wire.set_local_addr(stream.local_addr().ok());
         let config = wire.options.yamux.clone();
@@ -50,24 +62,40 @@ impl Client {
             Handshake::new(wire, stream, Role::Client, config).map_err(dial_error)?;
         let connection = handshake.connection.downgrade();
         wire.set_interrupt(move || connection.start_close());
-        match handshake.ask() {
-            Ok(agreed) => wire.establish(handshake, agreed),
-            Err(_) if wire.is_closed() => Err(Error::Closed),
-            Err(error) => Err(error),
-        }
+        let agreed = handshake.ask()?;
+        wire.establish(handshake, agreed)
     }
 
-    /// Tries every address that the name resolves to.
-    fn dial(&self) -> io::Result<TcpStream> {
+    /// Tries every address that the name resolves to. A close interrupts it,
+    /// but for the look-up of the name.
+    fn dial(&self, wire: &Shared) -> io::Result<TcpStream> {
         let mut last = None;
         for addr in self.addr.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&addr, DIAL_TIMEOUT) {
+            match dial_one(wire, addr) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
     }
+}
+
+fn dial_one(wire: &Shared, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Arc::new(socket);
+    let dialling = Arc::downgrade(&socket);
+    wire.set_interrupt(move || {
+        if let Some(socket) = dialling.upgrade() {
+            // Ends a connect that waits, too.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    });
+    if wire.is_closed() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    socket.connect_timeout(&addr.into(), DIAL_TIMEOUT)?;
+    let stream = socket.try_clone()?;
+    Ok(stream.into())
 }
 
 impl Run for Client {

@@ -17,11 +17,16 @@ use crate::{
 use parking_lot::Mutex;
 use prost::Message;
 use std::{
+    collections::VecDeque,
     io,
     net::{Shutdown, TcpStream},
     sync::Arc,
     time::Instant,
 };
+
+/// Streams that a server may have opened by the time that its client knows of
+/// the session: as many as may be unacknowledged.
+const EARLY_STREAMS: usize = 256;
 
 /// What the two sides agreed on.
 #[derive(Debug)]
@@ -37,36 +42,27 @@ pub(super) struct Handshake<'a> {
     wire: &'a Shared,
     pub(super) connection: Connection,
     pub(super) reader: Box<Reader>,
-    /// The one stream that the peer may open before the session stands.
-    opened: Arc<Mutex<Opened>>,
+    early: Arc<Mutex<Early>>,
     deadline: Instant,
 }
 
-/// The stream on which the peer asks for a session.
-enum Opened {
-    Not,
-    Waiting(Incoming),
-    Taken,
+/// Streams that the peer opens before the session stands. A client has one, on
+/// which it asks. A server may open others as soon as it has confirmed, which
+/// can arrive together with the confirmation.
+struct Early {
+    waiting: VecDeque<Incoming>,
+    /// How many more may come.
+    left: usize,
 }
 
-impl Opened {
-    /// Takes the first stream; says whether it was the first.
-    fn fill(&mut self, stream: Incoming) -> bool {
-        let first = matches!(self, Self::Not);
-        if first {
-            *self = Self::Waiting(stream);
-        }
-        first
-    }
-
-    fn take(&mut self) -> Option<Incoming> {
-        match std::mem::replace(self, Self::Taken) {
-            Self::Waiting(stream) => Some(stream),
-            before => {
-                *self = before;
-                None
-            }
-        }
+impl Early {
+    fn admit(&mut self, stream: Incoming) -> bool {
+        let Some(left) = self.left.checked_sub(1) else {
+            return false;
+        };
+        self.left = left;
+        self.waiting.push_back(stream);
+        true
     }
 }
 
@@ -77,15 +73,21 @@ impl<'a> Handshake<'a> {
         role: Role,
         config: Config,
     ) -> io::Result<Self> {
-        let opened = Arc::new(Mutex::new(Opened::Not));
-        let slot = Arc::clone(&opened);
-        let acceptor = Box::new(move |stream| slot.lock().fill(stream));
+        let early = Arc::new(Mutex::new(Early {
+            waiting: VecDeque::new(),
+            left: match role {
+                Role::Server => 1,
+                Role::Client => EARLY_STREAMS,
+            },
+        }));
+        let admitting = Arc::clone(&early);
+        let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
         let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
         Ok(Self {
             wire,
             connection,
             reader,
-            opened,
+            early,
             deadline: Instant::now() + wire.options.handshake_timeout,
         })
     }
@@ -184,10 +186,24 @@ impl<'a> Handshake<'a> {
         })
     }
 
+    /// A stream that the peer opened meanwhile.
+    pub(super) fn next_early(&self) -> Option<Incoming> {
+        self.early.lock().waiting.pop_front()
+    }
+
+    /// The peer was refused: waits for it to leave, so that it reads why, and
+    /// then closes the connection.
+    pub(super) fn dismiss(mut self) {
+        while self.turn().is_ok() {}
+        self.connection.start_close();
+        // The peer has had its reason; how it takes it is its own affair.
+        let _ = self.reader.run();
+    }
+
     /// Waits for the stream on which the peer asks.
     fn accept(&mut self) -> Result<yamux::Stream, Error> {
         loop {
-            if let Some(incoming) = self.opened.lock().take() {
+            if let Some(incoming) = self.next_early() {
                 let weak = self.connection.downgrade();
                 let stream = weak.stream(incoming).ok_or(yamux::Error::Closed)?;
                 stream.acknowledge();

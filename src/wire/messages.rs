@@ -30,6 +30,8 @@ pub(super) struct Messages {
     message: Message,
     /// The rest of the current message is not wanted.
     skipping: bool,
+    /// The last message that came to its end had an end mark.
+    marked: bool,
 }
 
 /// The answer to the stream's opening.
@@ -73,6 +75,7 @@ impl Messages {
             chunks: chunk::Decoder::default(),
             message: Message::Between,
             skipping: false,
+            marked: false,
         }
     }
 
@@ -185,6 +188,11 @@ impl Messages {
         }
     }
 
+    /// Whether the last message that came to its end had an end mark.
+    pub(super) fn was_finished(&self) -> bool {
+        self.marked
+    }
+
     /// Moves to the beginning of the next message; `false` at the stream's
     /// end.
     pub(super) fn next_message(&mut self, source: &impl Source) -> io::Result<bool> {
@@ -240,6 +248,7 @@ impl Messages {
                 }
                 Step::End => {
                     self.message = Message::Between;
+                    self.marked = true;
                     return Ok(Next::End);
                 }
                 Step::Empty => {}
@@ -250,6 +259,12 @@ impl Messages {
                 None if wait && self.chunks.inside_chunk() => {
                     let text = "the stream ended inside of a chunk";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+                None if wait => {
+                    // Without an end mark, if a message was open.
+                    self.marked &= self.message == Message::Between;
+                    self.message = Message::Between;
+                    return Ok(Next::Nothing);
                 }
                 None => return Ok(Next::Nothing),
             }

@@ -141,6 +141,13 @@ impl Wire {
         self.owner.run.start(self.owner.shared.begin()?)
     }
 
+    /// Waits until a wire that was [started](Self::start) is up no more: until
+    /// it is closed, or, on a client, until its session has ended. Returns at
+    /// once if it is not up.
+    pub fn wait(&self) {
+        self.owner.shared.wait();
+    }
+
     /// Closes the wire: a server stops listening, every session ends as with
     /// [`Session::close`], blocked calls return. Waits for the peers to do
     /// their part, for at most the write timeout. Closing again does nothing.
@@ -205,8 +212,10 @@ impl Wire {
 
 /// What can be said of an address without looking it up.
 fn check_addr(option: &'static str, addr: &str) -> Result<(), Error> {
-    let port = addr.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    if matches!(port, Some(Ok(_))) {
+    if let Some((host, port)) = addr.rsplit_once(':')
+        && !host.is_empty()
+        && port.parse::<u16>().is_ok()
+    {
         return Ok(());
     }
     let reason = format!("{addr:?} is not HOST:PORT");

@@ -63,8 +63,9 @@ impl Run for Server {
 }
 
 fn accept_all(wire: &Arc<Shared>, listener: &Arc<TcpListener>) {
-    let addr = listener.local_addr();
-    log::info!("listening at {addr:?}");
+    if let Some(addr) = wire.local_addr() {
+        log::info!("listening at {addr}");
+    }
     let to_wake = Arc::clone(listener);
     wire.set_interrupt(move || wake(&to_wake));
     while !wire.is_closed() {
@@ -113,9 +114,7 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         .and_then(|mut handshake| match handshake.answer() {
             Ok(agreed) => wire.establish(handshake, agreed),
             Err(error) => {
-                // What the peer was told has to reach it.
-                handshake.connection.start_close();
-                let _ = handshake.reader.run();
+                handshake.dismiss();
                 Err(error)
             }
         });

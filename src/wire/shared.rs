@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) handlers: Handlers,
     pool: Arc<Pool>,
     state: Mutex<State>,
-    /// A session was added, or the wire was closed.
+    /// A session was added, or the wire was closed, or it is up no more.
     changed: Condvar,
 }
 
@@ -92,21 +92,21 @@ impl Shared {
         handshake: Handshake<'_>,
         agreed: Agreed,
     ) -> Result<Established, Error> {
-        let Handshake {
-            connection,
-            mut reader,
-            ..
-        } = handshake;
-        let weak = connection.downgrade();
+        let weak = handshake.connection.downgrade();
         let session = Session::new(
             self,
-            connection,
+            handshake.connection.clone(),
             agreed.id,
             agreed.identification,
             agreed.stream_names,
         );
-        reader.set_acceptor(self.acceptor(&session, weak));
         self.enter(&session)?;
+        let mut acceptor = self.acceptor(&session, weak);
+        while let Some(early) = handshake.next_early() {
+            acceptor(early);
+        }
+        let mut reader = handshake.reader;
+        reader.set_acceptor(acceptor);
         Ok(Established { session, reader })
     }
 
@@ -185,12 +185,12 @@ impl Shared {
     }
 
     pub(super) fn report_op(&self, error: OpError) {
+        let Some(handler) = &self.options.on_error else {
+            return log::warn!("{error}");
+        };
         log::debug!("{error}");
-        if let Some(handler) = &self.options.on_error {
-            let outcome = catch_unwind(AssertUnwindSafe(|| handler(&error)));
-            if outcome.is_err() {
-                log::warn!("the error handler panicked");
-            }
+        if catch_unwind(AssertUnwindSafe(|| handler(&error))).is_err() {
+            log::warn!("the error handler panicked");
         }
     }
 
@@ -235,6 +235,14 @@ impl Shared {
         Ok(Up {
             wire: Arc::clone(self),
         })
+    }
+
+    /// Waits until the wire is not up.
+    pub(super) fn wait(&self) {
+        let mut state = self.state.lock();
+        while state.connected {
+            self.changed.wait(&mut state);
+        }
     }
 
     /// Waits for a moment, or until the wire is closed.
@@ -299,6 +307,8 @@ impl Drop for Up {
         let mut state = self.wire.state.lock();
         state.connected = false;
         state.interrupt = None;
+        drop(state);
+        self.wire.changed.notify_all();
     }
 }
 

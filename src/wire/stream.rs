@@ -184,6 +184,15 @@ impl Stream {
         inner.recv.lock().next_message(inner)
     }
 
+    /// Whether the last message that was read to its end was ended by the other
+    /// side. `false`: the stream ended instead, in order, as it does when a Go
+    /// handler returns without an end mark; whether all is there, only its
+    /// content can tell. A peer that uses this library ends its messages or
+    /// resets the stream.
+    pub fn was_finished(&self) -> bool {
+        self.inner.recv.lock().was_finished()
+    }
+
     /// Reads the message that is being received, or else the next one, and
     /// stays at its end. Dropped before, it has the rest of the message
     /// skipped when the stream is read again.

@@ -14,9 +14,12 @@ pub enum Error {
     /// The transport failed.
     #[error("connection lost: {0}")]
     Io(#[source] Arc<io::Error>),
-    /// The peer ended the connection, inside of a frame or with streams open.
-    #[error("connection ended by the peer")]
+    /// The peer ended the connection inside of a frame, or of a stream.
+    #[error("connection cut by the peer")]
     EndedByPeer,
+    /// The peer closed the connection when all that it had to send was sent.
+    #[error("connection closed by the peer")]
+    ClosedByPeer,
     /// The connection was closed on this side.
     #[error("connection closed")]
     Closed,
@@ -101,7 +104,9 @@ impl Error {
     fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
-            Self::EndedByPeer | Self::ResetByPeer => io::ErrorKind::ConnectionReset,
+            Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer => {
+                io::ErrorKind::ConnectionReset
+            }
             Self::Closed | Self::Reset | Self::PeerFailed(_) | Self::GoingAway => {
                 io::ErrorKind::ConnectionAborted
             }

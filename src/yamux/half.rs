@@ -91,6 +91,11 @@ impl Core {
         self.done.load(Ordering::Acquire) == RECV_DONE | SEND_DONE
     }
 
+    /// Whether the peer has nothing more to send.
+    pub(super) fn has_received_all(&self) -> bool {
+        self.done.load(Ordering::Acquire) & RECV_DONE != 0
+    }
+
     fn mark_done(&self, bits: u8) -> bool {
         let before = self.done.fetch_or(bits, Ordering::AcqRel);
         let both = RECV_DONE | SEND_DONE;

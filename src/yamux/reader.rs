@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
-    /// closed, by whichever side, with no stream cut short.
+    /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
         loop {
@@ -117,7 +117,7 @@ impl Reader {
             match self.turn(tick) {
                 Ok(Turn::More) => self.pinged = None,
                 Ok(Turn::Idle) => self.look_around()?,
-                Err(Error::Closed) => return Ok(()),
+                Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -127,8 +127,8 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// When the connection has ended, for whatever reason; [`Error::Closed`]
-    /// if that was in order.
+    /// When the connection has ended, for whatever reason; [`Error::Closed`] or
+    /// [`Error::ClosedByPeer`] if that was in order.
     pub(crate) fn turn(&mut self, timeout: Duration) -> Result<Turn, Error> {
         if self.timeout != Some(timeout) {
             self.half
@@ -406,11 +406,9 @@ impl Reader {
 
     /// The peer has ended its direction.
     fn at_end(&self) -> Error {
-        let table = self.shared.table.lock();
-        let in_order = self.decoder.at_boundary() && table.len() == 0;
-        drop(table);
-        self.fail(if in_order {
-            Error::Closed
+        let all_finished = self.shared.table.lock().peer_has_finished();
+        self.fail(if all_finished && self.decoder.at_boundary() {
+            Error::ClosedByPeer
         } else {
             Error::EndedByPeer
         })

@@ -74,6 +74,11 @@ impl Table {
         self.streams.get(&id)
     }
 
+    /// Whether the peer has nothing more to send on any stream.
+    pub(super) fn peer_has_finished(&self) -> bool {
+        self.streams.values().all(|core| core.has_received_all())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.streams.len()
     }

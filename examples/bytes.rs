@@ -1,0 +1,114 @@
+//! Many sessions at once: a server that hands out a mebibyte to whoever opens
+//! the stream `bytes`, and a client that keeps a hundred sessions which do so
+//! twice a second.
+//!
+//! ```text
+//! cargo run --release --example bytes -- server
+//! cargo run --release --example bytes -- client
+//! ```
+
+mod support;
+
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, Read, Write},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+use support::{random::RandomBytes, stop::Stop};
+use wirenet::{Session, Wire};
+
+const LEN: usize = 1 << 20;
+const PACE: Duration = Duration::from_millis(500);
+
+/// Many sessions at once: each reads 1 MiB from the server, again and again.
+///
+/// The server serves the stream `bytes`: one message of 1 MiB of random bytes.
+/// The client keeps many sessions, and each opens that stream twice a second.
+/// Either side may be the go-wirenet example of the same name. Ctrl-C and
+/// SIGTERM close properly. RUST_LOG=debug shows what the library does.
+#[derive(Parser)]
+struct Args {
+    /// Where the server listens
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:8765"
+    )]
+    addr: String,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Hands out the bytes, until it is stopped; port 0 is any free port
+    Server,
+    /// Reads them, in many sessions
+    Client(ClientArgs),
+}
+
+#[derive(clap::Args)]
+struct ClientArgs {
+    /// Sessions at once
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    sessions: u32,
+    /// How often each session reads the bytes; without it, until stopped
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let Args { addr, role } = Args::parse();
+    support::run(|stop| match role {
+        Role::Server => server(addr, stop),
+        Role::Client(args) => client(&addr, &args, stop),
+    })
+}
+
+fn server(addr: String, stop: &Stop) -> io::Result<()> {
+    let mut payload = vec![0; LEN];
+    RandomBytes::new().read_exact(&mut payload)?;
+    let wire = Wire::mount(addr).stream("bytes", move |stream| stream.write_message(&payload));
+    support::serve(wire, stop)
+}
+
+fn client(addr: &str, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
+    let mut sessions = Vec::new();
+    for _ in 0..args.sessions {
+        let (wire, session) = support::join(Wire::join(addr), stop)?;
+        writeln!(io::stdout(), "open session {}", session.id())?;
+        sessions.push((wire, session));
+    }
+    thread::scope(|scope| {
+        let spawn = |(wire, session)| scope.spawn(move || run(&wire, &session, args.rounds, stop));
+        let threads: Vec<_> = sessions.into_iter().map(spawn).collect();
+        let mut outcomes = threads.into_iter().map(|thread| thread.join());
+        outcomes.try_for_each(|outcome| outcome.expect("no thread panics"))
+    })
+}
+
+/// One session, to its end. The first that fails stops the others.
+fn run(wire: &Wire, session: &Session, rounds: Option<u64>, stop: &Stop) -> io::Result<()> {
+    let outcome = read_rounds(session, rounds, stop);
+    wire.close()?;
+    if stop.requested() {
+        return Ok(());
+    }
+    outcome.inspect_err(|_| stop.request())
+}
+
+fn read_rounds(session: &Session, rounds: Option<u64>, stop: &Stop) -> io::Result<()> {
+    for round in 1.. {
+        let mut stream = session.open_stream("bytes")?;
+        let count = io::copy(&mut stream, &mut io::sink())?;
+        stream.close()?;
+        writeln!(io::stdout(), "{} read {count} bytes", session.id())?;
+        if rounds == Some(round) || stop.wait_for(PACE) {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+// Package audit reads along on a connection and checks every frame that the
+// other side sends, where a peer's own reads would only sometimes notice: a
+// chunk in two frames, say, looks whole when both frames have come already.
+package audit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/hashicorp/yamux"
+
+	"interop/peer"
+)
+
+const (
+	typeData = iota
+	typeWindowUpdate
+	typePing
+	typeGoAway
+)
+
+const (
+	flagSYN = 1 << iota
+	flagACK
+	flagFIN
+	flagRST
+)
+
+const headerLen = 12
+
+// Layers says how far up the frames' contents are checked.
+type Layers int
+
+const (
+	// Raw checks yamux alone.
+	Raw Layers = iota
+	// Wire also checks wirenet frames and chunks.
+	Wire
+)
+
+// Conn is a connection whose incoming bytes are checked as they are read.
+type Conn struct {
+	net.Conn
+	layers Layers
+	say    func(kind, format string, args ...interface{})
+	// peerParity is the lowest bit of the ids that the other side may open.
+	peerParity uint32
+	header     []byte
+	left       int // bytes of the current Data body that are still to come
+	current    *stream
+	streams    map[uint32]*stream
+
+	endsLock sync.Mutex
+	ends     map[uint32]chan struct{}
+}
+
+// stream is what the other side has said so far on one stream.
+type stream struct {
+	id                 uint32
+	syn, ack, fin, rst bool
+	content            *content
+}
+
+// New wraps a connection. The side is ours: the other one has the other ids.
+func New(conn net.Conn, side string, layers Layers) *Conn {
+	parity := uint32(1)
+	if side == "dial" {
+		parity = 0
+	}
+	return &Conn{
+		Conn: conn, layers: layers, say: peer.Say, peerParity: parity,
+		streams: map[uint32]*stream{}, ends: map[uint32]chan struct{}{},
+	}
+}
+
+// AwaitEnd waits until the other side has ended its half of a stream. A stream
+// of hashicorp/yamux that was closed on this side cannot tell: it gives EOF to
+// its reader, whatever the other side does.
+func (c *Conn) AwaitEnd(session *yamux.Session, id uint32) error {
+	select {
+	case <-c.ended(id):
+		return nil
+	case <-session.CloseChan():
+		return errors.New("the session ended before the stream")
+	}
+}
+
+func (c *Conn) ended(id uint32) chan struct{} {
+	c.endsLock.Lock()
+	defer c.endsLock.Unlock()
+	if c.ends[id] == nil {
+		c.ends[id] = make(chan struct{})
+	}
+	return c.ends[id]
+}
+
+// Read reads from the connection and checks what came. yamux reads from one
+// goroutine only, so what the checks remember needs no lock.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.feed(p[:n])
+	return n, err
+}
+
+func (c *Conn) feed(p []byte) {
+	for len(p) > 0 {
+		if c.left > 0 {
+			n := c.left
+			if n > len(p) {
+				n = len(p)
+			}
+			c.body(p[:n])
+			p = p[n:]
+			continue
+		}
+		n := headerLen - len(c.header)
+		if n > len(p) {
+			n = len(p)
+		}
+		c.header = append(c.header, p[:n]...)
+		p = p[n:]
+		if len(c.header) == headerLen {
+			c.frame(c.header)
+			c.header = c.header[:0]
+		}
+	}
+}
+
+func (c *Conn) body(p []byte) {
+	c.left -= len(p)
+	if c.current.content == nil {
+		return
+	}
+	c.current.content.feed(p)
+	if c.left == 0 {
+		c.current.content.endOfFrame(c.current.fin)
+	}
+}
+
+func (c *Conn) frame(h []byte) {
+	kind := int(h[1])
+	flags := int(binary.BigEndian.Uint16(h[2:]))
+	id := binary.BigEndian.Uint32(h[4:])
+	length := binary.BigEndian.Uint32(h[8:])
+	name := fmt.Sprintf("frame type %d flags %d stream %d length %d", kind, flags, id, length)
+	if h[0] != 0 || kind > typeGoAway || flags > 15 {
+		c.say("violation", "%s: version %d, or a type or flag that is none", name, h[0])
+	}
+	if kind == typePing || kind == typeGoAway {
+		if id != 0 {
+			c.say("violation", "%s: stream id of a frame of the connection", name)
+		}
+		return
+	}
+	c.current = c.stream(id)
+	c.check(c.current, name, kind, flags)
+	if kind == typeData {
+		c.left = int(length)
+	}
+	if c.current.content == nil || c.current.rst {
+		return
+	}
+	c.current.content.startOfFrame(c.left)
+	if c.left == 0 {
+		c.current.content.endOfFrame(flags&flagFIN != 0)
+	}
+}
+
+func (c *Conn) stream(id uint32) *stream {
+	s := c.streams[id]
+	if s == nil {
+		s = &stream{id: id}
+		if c.layers == Wire {
+			s.content = newContent(func(what string) { c.say("violation", "stream %d: %s", id, what) })
+		}
+		c.streams[id] = s
+	}
+	return s
+}
+
+// check holds a frame against those before it on its stream: hashicorp/yamux
+// ends the session for a second FIN, and logs a second ACK as an error.
+func (c *Conn) check(s *stream, name string, kind, flags int) {
+	complain := func(what string) { c.say("violation", "%s: %s", name, what) }
+	theirs := s.id&1 == c.peerParity
+	if s.rst {
+		complain("after a reset")
+	}
+	if flags&flagSYN != 0 && (s.syn || !theirs) {
+		complain("SYN twice, or for an id that is not the sender's to open")
+	}
+	if flags&flagACK != 0 && (s.ack || theirs) {
+		complain("ACK twice, or for a stream that the sender opened itself")
+	}
+	if s.fin && (kind == typeData || flags&(flagSYN|flagACK|flagFIN) != 0) {
+		complain("after FIN")
+	}
+	if theirs && !s.syn && flags&flagSYN == 0 {
+		complain("before SYN")
+	}
+	s.syn = s.syn || flags&flagSYN != 0
+	s.ack = s.ack || flags&flagACK != 0
+	if flags&(flagFIN|flagRST) != 0 && !s.fin {
+		close(c.ended(s.id))
+	}
+	s.fin = s.fin || flags&(flagFIN|flagRST) != 0
+	s.rst = flags&flagRST != 0
+	if s.rst {
+		c.say("reset", "%s", name)
+	}
+}

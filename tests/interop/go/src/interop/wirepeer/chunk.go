@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Layer 3 with the manners of go-wirenet: what it relies on is checked here,
+// where it would panic or mix bytes up.
+const bufferSize = 1024
+
+// stream is a named stream after its handshake.
+type stream struct {
+	io.ReadWriteCloser
+	// awaitEnd waits until the other side has ended its half.
+	awaitEnd func() error
+}
+
+// finish closes the stream and waits for the other side to do so.
+func (s *stream) finish() error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	return s.awaitEnd()
+}
+
+// ReadFrom sends one message: chunks of up to 1,024 bytes, each with a write
+// for its length and one for its bytes, and an end mark.
+func (s *stream) ReadFrom(r io.Reader) (total int64, err error) {
+	buf := make([]byte, bufferSize)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if err := s.writeChunk(buf[:n]); err != nil {
+				return total, err
+			}
+			total += int64(n)
+		}
+		if err == io.EOF {
+			return total, s.writeLength(0)
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// WriteTo receives one message through a buffer of 1,024 bytes.
+func (s *stream) WriteTo(w io.Writer) (total int64, err error) {
+	buf := make([]byte, bufferSize)
+	for {
+		length, err := s.readLength()
+		if err != nil || length == 0 {
+			return total, err
+		}
+		if length > bufferSize {
+			panic(fmt.Sprintf("a chunk of %d bytes for a buffer of %d", length, bufferSize))
+		}
+		if _, err := io.ReadFull(s, buf[:length]); err != nil {
+			return total, fmt.Errorf("a chunk's bytes: %v", err)
+		}
+		n, err := w.Write(buf[:length])
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// readLength reads a chunk's length with one read. io.EOF is the end of the
+// stream.
+func (s *stream) readLength() (int, error) {
+	var head [4]byte
+	n, err := s.Read(head[:])
+	if err != nil {
+		return 0, err
+	}
+	if n != len(head) {
+		return 0, fmt.Errorf("one read gave %d of the 4 bytes of a chunk's length", n)
+	}
+	return int(binary.LittleEndian.Uint32(head[:])), nil
+}
+
+func (s *stream) writeLength(n int) error {
+	var head [4]byte
+	binary.LittleEndian.PutUint32(head[:], uint32(n))
+	_, err := s.ReadWriteCloser.Write(head[:])
+	return err
+}
+
+func (s *stream) writeChunk(p []byte) error {
+	if err := s.writeLength(len(p)); err != nil {
+		return err
+	}
+	_, err := s.ReadWriteCloser.Write(p)
+	return err
+}
+
+// reader reads one message. Each chunk has to be there whole when the first
+// of its bytes is: go-wirenet's Reader would put the pieces over one another.
+type reader struct {
+	stream       *stream
+	chunk        []byte
+	began, ended bool
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	for len(r.chunk) == 0 && !r.ended {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	if r.ended {
+		return 0, io.EOF
+	}
+	n := copy(p, r.chunk)
+	r.chunk = r.chunk[n:]
+	return n, nil
+}
+
+func (r *reader) fill() error {
+	length, err := r.stream.readLength()
+	if err == io.EOF && r.began {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	r.began = true
+	if length == 0 {
+		r.ended = true
+		return nil
+	}
+	chunk := make([]byte, length)
+	n, err := r.stream.Read(chunk)
+	if err != nil {
+		return fmt.Errorf("a chunk's bytes: %v", err)
+	}
+	if n != length {
+		return fmt.Errorf("one read gave %d of the %d bytes of a chunk: it came in pieces", n, length)
+	}
+	r.chunk = chunk
+	return nil
+}
+
+// writer sends each write as one chunk, whatever its size.
+type writer struct{ stream *stream }
+
+func (w writer) Write(p []byte) (int, error) { return len(p), w.stream.writeChunk(p) }
+
+// Close writes the end mark.
+func (w writer) Close() error { return w.stream.writeLength(0) }

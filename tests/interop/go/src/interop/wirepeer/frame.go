@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Layer 2: the frames at the start of a yamux stream.
+const (
+	frameError   = 0x04
+	frameAccept  = 0x08
+	frameOpen    = 0x16
+	frameHello   = 0x32
+	frameConfirm = 0x64
+)
+
+const (
+	openSession    = "openSession"
+	confirmSession = "confirmSession"
+	notFound       = "wirenet: stream handler not found"
+)
+
+type frame struct {
+	kind    uint32
+	command string
+	payload []byte
+}
+
+func (f frame) bytes() []byte {
+	out := make([]byte, 12, 12+len(f.command)+len(f.payload))
+	binary.LittleEndian.PutUint32(out, f.kind)
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(f.command)))
+	binary.LittleEndian.PutUint32(out[8:], uint32(len(f.payload)))
+	out = append(out, f.command...)
+	return append(out, f.payload...)
+}
+
+func (f frame) writeTo(w io.Writer) error {
+	_, err := w.Write(f.bytes())
+	return err
+}
+
+// readFrame reads the header with one read, as go-wirenet does, and takes
+// nothing that lies behind the frame.
+func readFrame(r io.Reader) (frame, error) {
+	var header [12]byte
+	n, err := r.Read(header[:])
+	if err != nil {
+		return frame{}, err
+	}
+	if n != len(header) {
+		return frame{}, fmt.Errorf("one read gave %d of the 12 bytes of a frame's header", n)
+	}
+	command := binary.LittleEndian.Uint32(header[4:])
+	payload := binary.LittleEndian.Uint32(header[8:])
+	if command > 1<<16 || payload > 1<<16 {
+		return frame{}, fmt.Errorf("a frame with a command of %d and a payload of %d bytes", command, payload)
+	}
+	body := make([]byte, command+payload)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return frame{}, fmt.Errorf("a frame's body: %v", err)
+	}
+	kind := binary.LittleEndian.Uint32(header[:])
+	return frame{kind: kind, command: string(body[:command]), payload: body[command:]}, nil
+}
+
+// refusal is what an error frame becomes.
+type refusal struct{ text string }
+
+func (r refusal) Error() string { return "refused: " + r.text }
+
+// expectAccept reads the answer to an open.
+func expectAccept(r io.Reader, name string) error {
+	answer, err := readFrame(r)
+	if err != nil {
+		return fmt.Errorf("the answer to an open of %q: %v", name, err)
+	}
+	if answer.command != name {
+		return fmt.Errorf("the answer to an open of %q names %q", name, answer.command)
+	}
+	switch answer.kind {
+	case frameAccept:
+		if len(answer.payload) != 0 {
+			return errors.New("an accept with a payload")
+		}
+		return nil
+	case frameError:
+		return refusal{string(answer.payload)}
+	}
+	return fmt.Errorf("an open was answered with a frame of type %#x", answer.kind)
+}

@@ -1,0 +1,10 @@
+//! wirenet's layer 1 against the crate `yamux` of libp2p, over TCP on
+//! loopback. This is what the tests share: the other side as an object that
+//! opens and accepts, and a frame for a test that has a deadline.
+
+#![forbid(unsafe_code)]
+
+#[path = "../../pattern.rs"]
+pub mod pattern;
+pub mod peer;
+pub mod play;

@@ -1,0 +1,70 @@
+//! Our handlers: those of the Go peer, so that each side can play each part.
+
+use std::io::{self, Read};
+use std::sync::mpsc::Sender;
+
+use sha2::{Digest, Sha256};
+use wirenet::{Builder, Stream};
+
+/// What a stream brought, and how it ended.
+pub struct Collected {
+    pub bytes: Vec<u8>,
+    pub end: Result<(), io::ErrorKind>,
+}
+
+/// The names under which [`ours`] registers handlers.
+pub const OUR_NAMES: [&str; 5] = ["alpha", "collect", "echo", "forbidden", "sink"];
+
+/// Registers the handlers, and a validator that wants the token `secret` and
+/// lets nobody open `forbidden`.
+pub fn ours(builder: Builder, collect: Sender<Collected>) -> Builder {
+    builder
+        .stream("alpha", |stream: &mut Stream| {
+            stream.write_message(b"hello from alpha")
+        })
+        .stream("collect", move |stream: &mut Stream| {
+            let mut bytes = Vec::new();
+            let end = stream
+                .read_to_end(&mut bytes)
+                .map(drop)
+                .map_err(|error| error.kind());
+            _ = collect.send(Collected { bytes, end });
+            Ok(())
+        })
+        .stream("echo", echo)
+        .stream("forbidden", echo)
+        .stream("sink", |stream: &mut Stream| {
+            each_message(stream, |stream, message| {
+                stream.write_message(digest(message).as_bytes())
+            })
+        })
+        .token_validator(|name: &str, _: &[u8], token: &[u8]| match (name, token) {
+            (_, token) if token != b"secret" => Err("bad token".to_owned()),
+            ("forbidden", _) => Err("forbidden is not for you".to_owned()),
+            _ => Ok(()),
+        })
+}
+
+fn echo(stream: &mut Stream) -> io::Result<()> {
+    each_message(stream, |stream, message| stream.write_message(message))
+}
+
+fn each_message(
+    stream: &mut Stream,
+    then: impl Fn(&Stream, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    while stream.next_message()? {
+        let mut message = Vec::new();
+        stream.reader().read_to_end(&mut message)?;
+        then(stream, &message)?;
+    }
+    Ok(())
+}
+
+/// SHA-256 as hexadecimal text.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

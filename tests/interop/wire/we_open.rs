@@ -1,0 +1,230 @@
+//! Streams that we open, to handlers in Go.
+
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::thread;
+
+use wirenet::{Error, Refusal, Session, Stream};
+
+use super::handlers::digest;
+use super::with_peer;
+use crate::pattern::{assert_pattern, pattern};
+
+const SIZES: [usize; 7] = [0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20];
+
+fn open(session: &Session, name: &str) -> Stream {
+    session
+        .open_stream(name)
+        .expect("a stream that the Go side has a handler for")
+}
+
+fn read_message(mut stream: &Stream) -> Vec<u8> {
+    assert!(
+        stream.next_message().expect("another message"),
+        "the stream ended"
+    );
+    let mut message = Vec::new();
+    stream.read_to_end(&mut message).expect("a whole message");
+    message
+}
+
+/// Sends a message the way a file is sent.
+fn send_by_copy(mut stream: &Stream, message: &[u8]) {
+    io::copy(&mut Cursor::new(message), &mut stream).expect("a copy into the stream");
+    stream.finish().expect("an end mark");
+}
+
+fn expect_end(stream: &Stream) {
+    assert!(
+        !stream.next_message().expect("a clean end of the stream"),
+        "a message too many"
+    );
+}
+
+fn echo(stream: &Stream, seed: u64, size: usize) {
+    send_by_copy(stream, &pattern(seed, size));
+    assert_pattern(&read_message(stream), seed, size);
+}
+
+#[test]
+fn messages_of_every_size_come_back() {
+    with_peer("serve", |connected| {
+        let stream = open(&connected.session, "echo");
+        for size in SIZES {
+            echo(&stream, size as u64, size);
+        }
+        stream.close().expect("a close");
+    });
+}
+
+#[test]
+fn sixty_four_streams_at_once_do_not_mix() {
+    with_peer("serve", |connected| {
+        let session = &connected.session;
+        thread::scope(|scope| {
+            for i in 0..64 {
+                scope.spawn(move || echo(&open(session, "echo"), i, 3_000 * i as usize + 1));
+            }
+        });
+    });
+}
+
+/// Sends messages whole, by `io::copy`, and in writes of odd sizes.
+fn send_in_every_way(stream: &Stream) {
+    for size in SIZES {
+        let message = pattern(size as u64, size);
+        stream.write_message(&message).expect("a whole message");
+        expect_digest(stream, &message);
+        send_by_copy(stream, &message);
+        expect_digest(stream, &message);
+    }
+    let message = pattern(9, 600_000);
+    for write in [1, 5, 1_000, 1_021, 70_001] {
+        // Byte by byte only the beginning: each write may be a frame.
+        let message = &message[..message.len().min(write * 2_000)];
+        let mut writer = stream.writer();
+        for piece in message.chunks(write) {
+            writer.write_all(piece).expect("a write");
+        }
+        writer.finish().expect("an end mark");
+        expect_digest(stream, message);
+    }
+}
+
+fn expect_digest(stream: &Stream, message: &[u8]) {
+    let answer = String::from_utf8(read_message(stream)).expect("a digest in hexadecimal");
+    assert_eq!(answer, digest(message), "of {} bytes", message.len());
+}
+
+/// The Go side also checks each Data frame: none may end inside a chunk.
+#[test]
+fn their_reader_gets_every_chunk_whole() {
+    with_peer("serve", |connected| {
+        send_in_every_way(&open(&connected.session, "sink.reader"))
+    });
+}
+
+/// Which panics on more than 1,024 bytes.
+#[test]
+fn every_chunk_fits_the_buffer_of_their_write_to() {
+    with_peer("serve", |connected| {
+        send_in_every_way(&open(&connected.session, "sink.writeto"))
+    });
+}
+
+/// Chunks whose length and bytes come in two frames.
+#[test]
+fn what_their_read_from_sends_arrives_whole() {
+    with_peer("serve", |connected| {
+        let stream = open(&connected.session, "source");
+        for size in SIZES {
+            stream
+                .write_message(size.to_string().as_bytes())
+                .expect("an order");
+            assert_pattern(&read_message(&stream), size as u64, size);
+        }
+    });
+}
+
+/// Chunks as large as the write, beyond the window too.
+#[test]
+fn chunks_of_any_size_from_their_writer_arrive_whole() {
+    with_peer("serve", |connected| {
+        let stream = open(&connected.session, "source.writer");
+        for write in [1, 100_000, 262_144, 1 << 20] {
+            let size = 3 * write + 1;
+            stream
+                .write_message(format!("{size} {write}").as_bytes())
+                .expect("an order");
+            assert_pattern(&read_message(&stream), size as u64, size);
+        }
+    });
+}
+
+#[test]
+fn data_may_follow_the_open_at_once() {
+    with_peer("serve", |connected| {
+        let stream = connected
+            .session
+            .open_stream_nowait("echo")
+            .expect("an open");
+        echo(&stream, 5, 5_000);
+    });
+}
+
+/// Opens a name that the Go side refuses, and an `echo` after it.
+fn expect_refusal(session: &Session, name: &str, expected: &Refusal) {
+    match session.open_stream(name) {
+        Err(Error::Refused {
+            name: refused,
+            refusal,
+        }) => {
+            assert_eq!((refused.as_str(), &refusal), (name, expected));
+        }
+        other => panic!("an open of {name:?}: {other:?}"),
+    }
+    echo(&open(session, "echo"), 1, 10);
+}
+
+#[test]
+fn an_unknown_name_is_refused_as_one() {
+    with_peer("serve", |connected| {
+        expect_refusal(&connected.session, "nobody", &Refusal::HandlerNotFound);
+    });
+}
+
+#[test]
+fn a_validators_refusal_comes_in_its_words() {
+    with_peer("serve", |connected| {
+        let words = Refusal::Other("forbidden is not for you".to_owned());
+        expect_refusal(&connected.session, "forbidden", &words);
+    });
+}
+
+#[test]
+fn a_refusal_that_was_not_waited_for_shows_on_the_first_read() {
+    with_peer("serve", |connected| {
+        let mut stream = connected
+            .session
+            .open_stream_nowait("forbidden")
+            .expect("an open");
+        let error = stream
+            .read(&mut [0])
+            .expect_err("a read from a forbidden stream");
+        assert!(
+            error.to_string().contains("forbidden is not for you"),
+            "{error}"
+        );
+        echo(&open(&connected.session, "echo"), 1, 10);
+    });
+}
+
+/// As go-wirenet's handlers return: the stream's end is the message's.
+#[test]
+fn an_end_without_an_end_mark_is_an_end() {
+    with_peer("serve", |connected| {
+        let stream = open(&connected.session, "bare");
+        assert_eq!(read_message(&stream), b"no end mark");
+        expect_end(&stream);
+    });
+}
+
+#[test]
+fn an_end_inside_a_chunk_is_an_error() {
+    with_peer("serve", |connected| {
+        let mut stream = open(&connected.session, "cut");
+        let error = stream
+            .read_to_end(&mut Vec::new())
+            .expect_err("a message that was cut");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+    });
+}
+
+/// From either side, as in the recorded session `call`.
+#[test]
+fn their_handler_answers_a_call() {
+    with_peer("serve", |connected| {
+        let stream = open(&connected.session, "alpha");
+        assert_eq!(read_message(&stream), b"hello from alpha");
+        expect_end(&stream);
+    });
+}

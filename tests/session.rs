@@ -1,0 +1,189 @@
+//! Sessions with a peer that is played by hand, where the order of frames or
+//! the moment of an end matters.
+
+mod support;
+
+use crossbeam_channel::bounded;
+use std::{
+    io::{self, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+use support::{
+    PATIENCE,
+    frames::{FIN, Frame, SYN},
+    in_time,
+};
+use wirenet::{Error, Wire};
+
+/// A frame of layer 2 with its command and payload.
+fn layer_2(kind: u32, command: &str, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [kind, command.len() as u32, payload.len() as u32] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(command.as_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// Reads the client's request, and gives the confirmation of it.
+fn confirmation(client: &mut TcpStream) -> Vec<u8> {
+    let open = Frame::read(&mut *client).unwrap().unwrap();
+    assert!(open.has(SYN));
+    let request = Frame::read(&mut *client).unwrap().unwrap();
+    // Header and command, then the sid's tag and length, then the sid.
+    let payload = &request.body[12 + "openSession".len()..];
+    let sid = &payload[..18];
+    let mut bytes = Frame::data(1, layer_2(0x64, "confirmSession", sid)).encode();
+    bytes.extend(Frame::flags(1, FIN).encode());
+    bytes
+}
+
+#[test]
+fn a_server_may_open_streams_in_the_same_breath_as_it_confirms_the_session() {
+    in_time(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut bytes = confirmation(&mut client);
+            for stream in [2, 4, 6] {
+                bytes.extend(Frame::flags(stream, SYN).encode());
+                bytes.extend(Frame::data(stream, layer_2(0x16, "hello", b"")).encode());
+            }
+            client.write_all(&bytes).unwrap();
+            let mut greetings = 0;
+            while greetings < 3 {
+                let frame = Frame::read(&mut client).unwrap().unwrap();
+                greetings += usize::from(frame.body.ends_with(b"hi\0\0\0\0"));
+            }
+        });
+        let wire = Wire::join(addr.to_string())
+            .stream("hello", |stream| stream.write_message(b"hi"))
+            .build()
+            .unwrap();
+        wire.start().unwrap();
+        server.join().unwrap();
+    });
+}
+
+/// The client has read all, and closes its stream and then its wire while the
+/// handler is still busy: nothing went wrong.
+#[test]
+fn a_client_that_leaves_in_order_is_no_error() {
+    in_time(|| {
+        let (error, errors) = bounded(8);
+        let (ended, end) = bounded(1);
+        let (release, released) = bounded::<()>(0);
+        let server = Wire::mount("127.0.0.1:0")
+            .stream("greet", move |stream| {
+                stream.write_message(b"hi")?;
+                // Until the session is over.
+                assert!(released.recv().is_err());
+                Ok(())
+            })
+            .on_error(move |cause| error.send(cause.to_string()).unwrap())
+            .on_session_close(move |_| ended.send(()).unwrap())
+            .build()
+            .unwrap();
+        server.start().unwrap();
+        let client = Wire::join(server.local_addr().unwrap().to_string())
+            .build()
+            .unwrap();
+        client.start().unwrap();
+        let session = client.wait_session(PATIENCE).unwrap();
+        let mut stream = session.open_stream("greet").unwrap();
+        io::copy(&mut stream, &mut io::sink()).unwrap();
+        stream.close().unwrap();
+        client.close().unwrap();
+        end.recv().unwrap();
+        assert_eq!(errors.try_iter().collect::<Vec<_>>(), [""; 0]);
+        drop(release);
+    });
+}
+
+#[test]
+fn a_session_that_the_server_closes_says_so_on_the_client() {
+    in_time(|| {
+        let server = Wire::mount("127.0.0.1:0").build().unwrap();
+        server.start().unwrap();
+        let client = Wire::join(server.local_addr().unwrap().to_string())
+            .build()
+            .unwrap();
+        client.start().unwrap();
+        let session = client.wait_session(PATIENCE).unwrap();
+        server.close().unwrap();
+        client.wait();
+        let error = session.open_stream("any").unwrap_err();
+        assert_eq!(error.to_string(), "connection closed by the peer");
+    });
+}
+
+/// A listener whose backlog is full answers no SYN: the dial waits.
+#[cfg(target_os = "linux")]
+#[test]
+fn close_wakes_a_dial() {
+    in_time(|| {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let listener = listener.unwrap();
+        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let timeout = Duration::from_millis(100);
+        let mut filling = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&addr, timeout) {
+            filling.push(stream);
+        }
+        let wire = Wire::join(addr.to_string()).build().unwrap();
+        let closing = wire.clone();
+        let dial = thread::spawn(move || wire.start());
+        // Whether it has come to the dial or not: it must not wait for it.
+        closing.close().unwrap();
+        let outcome = dial.join().unwrap();
+        assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_wire_can_be_taken_up_again_after_it_failed() {
+    in_time(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let client = Wire::join(&addr).build().unwrap();
+        assert!(matches!(client.start(), Err(Error::Dial { .. })));
+        let server = Wire::mount(&addr).build().unwrap();
+        server.start().unwrap();
+        client.start().unwrap();
+        assert!(matches!(client.start(), Err(Error::AlreadyConnected)));
+        assert!(matches!(server.connect(), Err(Error::AlreadyConnected)));
+    });
+}
+
+#[test]
+fn what_is_wrong_with_an_option_is_said_before_anything_is_done() {
+    let wrong = [
+        Wire::join("nowhere").build(),
+        Wire::mount(":99999").build(),
+        Wire::join("host:80").stream("", |_| Ok(())).build(),
+        Wire::join("host:80")
+            .stream("x".repeat(256), |_| Ok(()))
+            .build(),
+        Wire::join("host:80")
+            .stream("confirmSession", |_| Ok(()))
+            .build(),
+        Wire::join("host:80")
+            .identification("x", vec![0; 4097])
+            .build(),
+        Wire::join("host:80").handler_limit(0).build(),
+        Wire::join("host:80")
+            .handshake_timeout(Duration::ZERO)
+            .build(),
+    ];
+    for built in wrong {
+        assert!(matches!(built, Err(Error::Option { .. })), "{built:?}");
+    }
+}

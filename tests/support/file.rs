@@ -1,0 +1,33 @@
+//! Files to send.
+
+use super::pattern::{PIECE, Pattern};
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom, Write},
+};
+
+/// Where a file is larger than this, most of it is a hole.
+const DENSE: u64 = 1 << 20;
+
+/// Parts of a sparse file that are not zeros.
+const ISLANDS: u64 = 16;
+
+/// A temporary file of `size` bytes, rewound. Files of different seeds have
+/// different content.
+pub fn of_size(size: u64, seed: u64) -> io::Result<File> {
+    let pattern = Pattern::new(seed);
+    let mut file = tempfile::tempfile()?;
+    if size <= DENSE {
+        file.write_all(&pattern.to_vec(size as usize))?;
+    } else {
+        file.set_len(size)?;
+        for island in 0..=ISLANDS {
+            // The last one ends where the file does.
+            let start = (size - PIECE as u64) / ISLANDS * island;
+            file.seek(SeekFrom::Start(start))?;
+            file.write_all(pattern.at(start, PIECE))?;
+        }
+    }
+    file.rewind()?;
+    Ok(file)
+}

@@ -1,0 +1,78 @@
+//! A server and a client in this process, with a session between them.
+
+use super::PATIENCE;
+use crossbeam_channel::{Receiver, unbounded};
+use std::io;
+use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
+
+/// Both sides of a session; closes both wires when it is dropped.
+pub struct Link {
+    pub client: Wire,
+    pub server: Wire,
+    /// The client's end of the session.
+    pub near: Session,
+    /// The server's end of it.
+    pub far: Session,
+}
+
+impl Link {
+    /// With a server and a client that `server` and `client` have set up.
+    pub fn new(
+        server: impl FnOnce(Builder) -> Builder,
+        client: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let server = server(Wire::mount("127.0.0.1:0")).build().unwrap();
+        server.start().unwrap();
+        let addr = server.local_addr().expect("it listens");
+        let client = client(Wire::join(addr.to_string())).build().unwrap();
+        client.start().unwrap();
+        Self {
+            near: client.wait_session(PATIENCE).unwrap(),
+            far: server.wait_session(PATIENCE).unwrap(),
+            server,
+            client,
+        }
+    }
+
+    /// With one handler, which the server has.
+    pub fn serving(
+        name: &str,
+        handler: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(|server| server.stream(name, handler), |client| client)
+    }
+}
+
+/// What an error handler was told: of what, and why.
+pub type Told = (Operation, String);
+
+/// An error handler, and what it is told.
+pub fn errors() -> (impl Fn(&OpError) + Send + Sync + 'static, Receiver<Told>) {
+    let (sender, told) = unbounded();
+    let handler = move |error: &OpError| {
+        // What comes after the test has seen enough is of no interest.
+        let _ = sender.send((error.operation.clone(), error.cause.to_string()));
+    };
+    (handler, told)
+}
+
+/// Waits until the error handler is told of a handler's end, and gives the
+/// stream's name and the cause.
+pub fn told_of_handler(told: &Receiver<Told>) -> (String, String) {
+    loop {
+        match told
+            .recv_timeout(PATIENCE)
+            .expect("the error handler is told")
+        {
+            (Operation::Handler(name), cause) => return (name, cause),
+            _ => continue,
+        }
+    }
+}
+
+/// The next message of `stream`, whole.
+pub fn message(mut stream: &Stream) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    io::copy(&mut stream, &mut message)?;
+    Ok(message)
+}

@@ -1,0 +1,42 @@
+//! What the integration tests share.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod checksum;
+pub mod cut;
+pub mod file;
+pub mod frames;
+pub mod link;
+pub mod pattern;
+pub mod process;
+pub mod relay;
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use std::{panic::resume_unwind, thread, time::Duration};
+
+/// Far more than any wait of these tests takes, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `work` on a thread of its own and gives what it gives. The test fails
+/// if that takes longer than [`PATIENCE`]: whatever hangs is left behind.
+pub fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    within(PATIENCE, work)
+}
+
+/// The same, with a limit of its own.
+pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, outcome) = bounded(1);
+    let worker = thread::spawn(move || {
+        let value = work();
+        // The receiver is gone only when the test has failed already.
+        let _ = sender.send(value);
+    });
+    match outcome.recv_timeout(limit) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("not done within {limit:?}"),
+        Err(RecvTimeoutError::Disconnected) => match worker.join() {
+            Err(panic) => resume_unwind(panic),
+            Ok(()) => unreachable!("it has sent its value, or panicked"),
+        },
+    }
+}
