@@ -524,7 +524,6 @@ fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most()
     let limit = Duration::from_millis(100);
     let (connection, mut peer) = served(quiet().write_timeout(limit).backlog(1));
     peer.send(&frame(UPDATE, SYN, 1, 0));
-    peer.send(&frame(UPDATE, SYN, 3, 0));
     let mut reader = connection.accept().unwrap();
     let mut writer = connection.open().unwrap();
     thread::scope(|scope| {

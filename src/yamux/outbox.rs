@@ -96,6 +96,19 @@ pub(super) enum Room {
     Role(Box<Writer>),
 }
 
+/// What became of a Data frame.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    /// There is no room: nothing was done.
+    Not,
+    /// It waits with the others; somebody is writing.
+    Queued,
+    /// It waits with the others; who is writing wants to be relieved.
+    Relieve,
+    /// Nobody was writing: the caller must, and has the frame with the role.
+    Role(Box<Writer>),
+}
+
 /// How a turn at writing ended.
 #[derive(Debug)]
 pub(super) enum Drained {
@@ -132,17 +145,16 @@ impl Outbox {
     }
 
     /// Queues a Data frame whose body of `len` bytes `fill` appends, after its
-    /// header, to the segment it is given. `false`, and nothing done, when
-    /// there is no room.
+    /// header, to the segment it is given.
     pub(super) fn try_push(
         &self,
         header: Header,
         len: usize,
         fill: impl FnOnce(&mut Segment),
-    ) -> bool {
+    ) -> Pushed {
         let mut state = self.state.lock();
         if state.queued >= LIMIT || state.ended {
-            return false;
+            return Pushed::Not;
         }
         let size = HEADER_LEN + len;
         let tail = state.tail(size);
@@ -151,8 +163,15 @@ impl Outbox {
         fill(tail);
         debug_assert_eq!(tail.len() - before, size);
         state.queued += size;
+        if let Some(writer) = self.take_locked(&mut state) {
+            return Pushed::Role(writer);
+        }
         self.pass_on_locked(&state);
-        true
+        if state.relief {
+            Pushed::Relieve
+        } else {
+            Pushed::Queued
+        }
     }
 
     /// Queues a frame without a body, in order with the stream's data. There
@@ -222,7 +241,7 @@ impl Outbox {
             // free, so it comes before the room and before the deadline.
             if (waited || state.queued >= LIMIT)
                 && !state.is_empty()
-                && let Some(writer) = state.writer.take()
+                && let Some(writer) = self.take_locked(&mut state)
             {
                 return Ok(Room::Role(writer));
             }
@@ -274,17 +293,25 @@ impl Outbox {
             self.pass_on_locked(&state);
             return None;
         }
-        state.writer.take()
+        self.take_locked(&mut state)
     }
 
-    /// Writes all that waits, or until somebody else takes over.
+    /// Takes the role if it is free, and all that waits with it.
+    fn take_locked(&self, state: &mut State) -> Option<Box<Writer>> {
+        let mut writer = state.writer.take()?;
+        writer.load(state);
+        self.pass_on_locked(state);
+        Some(writer)
+    }
+
+    /// Writes what was taken out and all that waits, or until somebody else
+    /// takes over.
     ///
     /// # Errors
     ///
     /// The transport's; with [`Wait::Block`], `WouldBlock` says that the write
     /// timeout has passed.
     pub(super) fn drain(&self, mut writer: Box<Writer>, wait: Wait) -> io::Result<Drained> {
-        // What was taken out before, and did not fit, goes first.
         let mut served = writer.pending();
         loop {
             if !writer.write(wait)? {
@@ -305,13 +332,13 @@ impl Outbox {
                     Drained::Done
                 });
             }
-            if served > 0 && state.waiting > 0 {
+            if state.waiting > 0 {
                 state.relief = false;
                 state.writer = Some(writer);
                 self.changed.notify_one();
                 return Ok(Drained::Done);
             }
-            state.relief = served >= SHIFT || (served > 0 && wait == Wait::Never);
+            state.relief = served >= SHIFT || wait == Wait::Never;
             writer.load(&mut state);
             served += writer.pending();
             self.pass_on_locked(&state);

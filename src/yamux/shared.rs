@@ -102,7 +102,8 @@ impl Shared {
         }
     }
 
-    fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
+    /// Writes with the role, which the caller has taken.
+    pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
         match self.outbox.drain(writer, wait) {
             Ok(Drained::Done) => {}
             Ok(Drained::Finished) => self.closer.shutdown(Shutdown::Write),

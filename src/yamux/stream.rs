@@ -5,6 +5,7 @@ use super::{
     error::Error,
     frame::{Flags, Header, StreamId},
     half::{Core, RecvHalf, SendHalf},
+    outbox::Pushed,
     segment::{MAX_PAYLOAD, Segment},
     shared::wait_for,
     state::{RecvState, ResetBy, SendState},
@@ -161,9 +162,12 @@ impl Stream {
         fill: impl FnMut(&mut Segment, usize),
     ) -> Result<usize, Error> {
         let deadline = deadline(self.inner.timeouts.lock().write);
-        let count = self.inner.queue_frame(deadline, plan, fill)?;
-        self.inner.handle.shared.flush(wait_for(deadline));
-        Ok(count)
+        let sent = self.inner.send_frame(deadline, plan, fill);
+        if sent.is_err() {
+            // The room that this thread may have been let into is for others.
+            self.inner.handle.shared.outbox.pass_on();
+        }
+        sent
     }
 
     /// Sends `bytes`, in as few frames as they need.
@@ -182,16 +186,13 @@ impl Stream {
     /// Sends `bytes`, which fit one frame, if that needs no waiting.
     pub(crate) fn try_send_all(&self, bytes: &[u8]) -> bool {
         let mut send = self.inner.core.send.lock();
-        let fits = send.state == SendState::Open && send.window.credit() as usize >= bytes.len();
-        let header = Header::data(self.id(), bytes.len() as u32);
-        let outbox = &self.inner.handle.shared.outbox;
-        if !fits || !outbox.try_push(header, bytes.len(), |segment| segment.put(bytes)) {
+        if send.state != SendState::Open || (send.window.credit() as usize) < bytes.len() {
             return false;
         }
-        send.window.take(bytes.len() as u32);
+        let fill = |segment: &mut Segment, _| segment.put(bytes);
+        let pushed = self.inner.push_frame(&mut send, bytes.len(), fill);
         drop(send);
-        self.flush_queued();
-        true
+        self.inner.after_push(pushed, Wait::Never)
     }
 
     /// Whether the peer has ended its direction, and all of it was read.
@@ -261,7 +262,7 @@ impl Inner {
         }
     }
 
-    fn queue_frame(
+    fn send_frame(
         &self,
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
@@ -269,7 +270,6 @@ impl Inner {
     ) -> Result<usize, Error> {
         let shared = &self.handle.shared;
         loop {
-            shared.wait_room(deadline)?;
             let mut send = self.core.send.lock();
             self.check_sending(&send)?;
             let count = plan(send.window.credit() as usize);
@@ -278,16 +278,42 @@ impl Inner {
                 self.wait_credit(&mut send, deadline, &plan)?;
                 continue;
             }
-            // Under the lock of the sending half, so that a FIN comes after.
-            let header = Header::data(self.core.id, count as u32);
-            if shared
-                .outbox
-                .try_push(header, count, |segment| fill(segment, count))
-            {
-                send.window.take(count as u32);
+            let pushed = self.push_frame(&mut send, count, &mut fill);
+            drop(send);
+            if self.after_push(pushed, wait_for(deadline)) {
                 return Ok(count);
             }
+            shared.wait_room(deadline)?;
         }
+    }
+
+    /// Queues a frame within the credit. Under the lock of the sending half, so
+    /// that a FIN comes after.
+    fn push_frame(
+        &self,
+        send: &mut SendHalf,
+        count: usize,
+        fill: impl FnOnce(&mut Segment, usize),
+    ) -> Pushed {
+        let header = Header::data(self.core.id, count as u32);
+        let outbox = &self.handle.shared.outbox;
+        let pushed = outbox.try_push(header, count, |segment| fill(segment, count));
+        if !matches!(pushed, Pushed::Not) {
+            send.window.take(count as u32);
+        }
+        pushed
+    }
+
+    /// Writes, if that fell to this thread; says whether the frame was queued.
+    fn after_push(&self, pushed: Pushed, wait: Wait) -> bool {
+        let shared = &self.handle.shared;
+        match pushed {
+            Pushed::Not => return false,
+            Pushed::Queued => {}
+            Pushed::Relieve => shared.flush(wait),
+            Pushed::Role(writer) => shared.drain(writer, wait),
+        }
+        true
     }
 
     fn wait_credit(
