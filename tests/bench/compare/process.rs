@@ -1,0 +1,216 @@
+//! The processes that are compared: started, told what to do, and looked at
+//! from outside, all of them in the same way.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::plan::{self, name_of};
+use crate::workload::{Job, Peer, Role};
+
+/// One command takes a few seconds; past this, something hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub type Failure = String;
+
+/// Where the programs are and how they are run.
+pub struct Programs {
+    pub this: PathBuf,
+    pub peer: PathBuf,
+    /// glibc's `rep movsb` runs at two speeds, by the alignment that chance
+    /// gives; without it, copies are steady.
+    pub steady_memcpy: bool,
+}
+
+impl Programs {
+    fn command(&self, job: &Job) -> Command {
+        // Ten thousand connections need as many files as the machine allows.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#, "sh"]);
+        if let Some(core) = plan::core(job.workload, job.role) {
+            command.args(["taskset", "-c", core]);
+        }
+        match job.peer {
+            Peer::Yamux | Peer::TokioYamux => command.arg(&self.peer),
+            _ => command.arg(&self.this).arg("child"),
+        };
+        command.arg(name_of(&job.role));
+        command.args(["--peer", &name_of(&job.peer)]);
+        command.args(["--workload", &name_of(&job.workload)]);
+        command.args(["--addr", &job.addr.to_string()]);
+        if job.quick {
+            command.arg("--quick");
+        }
+        if self.steady_memcpy {
+            let tunable = "glibc.cpu.x86_rep_movsb_threshold=1000000000";
+            command.env("GLIBC_TUNABLES", tunable);
+        }
+        command
+    }
+}
+
+pub fn can_pin_to(core: &str) -> bool {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core, "true"]).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A server and its client. Dropping it ends both.
+pub struct Pair {
+    // The client first: its connections end before their server does.
+    pub client: Process,
+    pub server: Process,
+}
+
+impl Pair {
+    pub fn start(programs: &Programs, mut job: Job) -> Result<Self, Failure> {
+        job.role = Role::Server;
+        let (server, addr) = Process::start(programs.command(&job))?;
+        job.role = Role::Client;
+        job.addr = addr.parse().map_err(|_| format!("no address: {addr}"))?;
+        let (client, _) = Process::start(programs.command(&job))?;
+        Ok(Self { client, server })
+    }
+
+    /// Processor time of both, in seconds.
+    pub fn cpu(&self) -> Result<f64, Failure> {
+        Ok(self.client.cpu()? + self.server.cpu()?)
+    }
+}
+
+pub struct Process {
+    child: std::process::Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Gives the process and what it said after `ready`.
+    fn start(mut command: Command) -> Result<(Self, String), Failure> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let output = child.stdout.take().expect("it is piped");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let input = child.stdin.take();
+        let process = Self {
+            child,
+            input,
+            lines,
+        };
+        let greeting = process.hear()?;
+        match greeting.strip_prefix("ready") {
+            Some(rest) => Ok((process, rest.trim().to_owned())),
+            None => Err(format!("no greeting: {greeting}")),
+        }
+    }
+
+    fn hear(&self) -> Result<String, Failure> {
+        self.lines
+            .recv_timeout(PATIENCE)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => format!("stalled for {} s", PATIENCE.as_secs()),
+                RecvTimeoutError::Disconnected => String::from("ended early"),
+            })
+    }
+
+    /// Has a command carried out and gives the figures it answers with.
+    pub fn ask(&mut self, command: &str) -> Result<Answer, Failure> {
+        let input = self.input.as_mut().expect("taken only by drop");
+        writeln!(input, "{command}").map_err(|error| error.to_string())?;
+        let line = self.hear()?;
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let figures = words.chunks_exact(2).filter_map(|pair| {
+            let value = pair[1].parse().ok()?;
+            Some((pair[0].to_owned(), value))
+        });
+        Ok(Answer(figures.collect()))
+    }
+
+    fn proc_file(&self, name: &str) -> Result<String, Failure> {
+        let path = Path::new("/proc").join(self.child.id().to_string());
+        fs::read_to_string(path.join(name)).map_err(|error| format!("/proc/*/{name}: {error}"))
+    }
+
+    fn cpu(&self) -> Result<f64, Failure> {
+        let stat = self.proc_file("stat")?;
+        // The name in brackets may hold anything; user and system time are
+        // the 14th and 15th field, the 12th and 13th after it.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let times: Vec<f64> = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        match times[..] {
+            [user, system] => Ok((user + system) / TICKS_PER_SECOND),
+            _ => Err(String::from("no times in /proc/*/stat")),
+        }
+    }
+
+    fn status(&self, field: &str) -> Result<f64, Failure> {
+        number_after(&self.proc_file("status")?, field)
+    }
+
+    pub fn resident_kb(&self) -> Result<f64, Failure> {
+        self.status("VmRSS:")
+    }
+
+    pub fn threads(&self) -> Result<f64, Failure> {
+        self.status("Threads:")
+    }
+
+    pub fn open_files(&self) -> Result<usize, Failure> {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let files = fs::read_dir(path).map_err(|error| error.to_string())?;
+        Ok(files.count())
+    }
+
+    pub fn file_limit(&self) -> Result<usize, Failure> {
+        let limit = number_after(&self.proc_file("limits")?, "Max open files");
+        // "unlimited" is no number, and no limit.
+        Ok(limit.map_or(usize::MAX, |limit| limit as usize))
+    }
+}
+
+fn number_after(text: &str, field: &str) -> Result<f64, Failure> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .ok_or_else(|| format!("no {field} in /proc"))
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // Its output ends with the process.
+        let end = self.lines.recv_timeout(Duration::from_secs(5));
+        if end != Err(RecvTimeoutError::Disconnected) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+pub struct Answer(Vec<(String, f64)>);
+
+impl Answer {
+    pub fn get(&self, name: &str) -> Result<f64, Failure> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| format!("no {name} in the answer"))
+    }
+}
