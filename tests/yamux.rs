@@ -1,51 +1,36 @@
 //! Layer 1 against a peer that is played frame by frame: what it may do, what
 //! it must not, and what it gets for either.
 
+mod support;
+
 use std::{
     io::{self, IoSlice, Read, Write},
     net::Shutdown,
     thread,
     time::{Duration, Instant},
 };
+use support::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 use wirenet::{
     transport::{Halves, Transport, Wait, memory},
     yamux::{Config, Connection, Error, INITIAL_WINDOW, Violation},
 };
 
-const DATA: u8 = 0;
-const UPDATE: u8 = 1;
-const PING: u8 = 2;
-const GO_AWAY: u8 = 3;
-const SYN: u8 = 1;
-const ACK: u8 = 2;
-const FIN: u8 = 4;
-const RST: u8 = 8;
+const UPDATE: u8 = WINDOW_UPDATE;
 
-/// A frame as it crosses the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    length: u32,
-    body: Vec<u8>,
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Frame {
-    let body = Vec::new();
+fn frame(kind: u8, flags: u16, stream: u32, length: u32) -> Frame {
     Frame {
         kind,
         flags,
         stream,
         length,
-        body,
+        body: Vec::new(),
     }
 }
 
-fn data(flags: u8, stream: u32, body: &[u8]) -> Frame {
+fn data(flags: u16, stream: u32, body: &[u8]) -> Frame {
     Frame {
-        body: body.to_vec(),
-        ..frame(DATA, flags, stream, body.len() as u32)
+        flags,
+        ..Frame::data(stream, body.to_vec())
     }
 }
 
@@ -74,6 +59,12 @@ fn quiet() -> Config {
         .write_timeout(Duration::from_secs(5))
 }
 
+impl Read for Peer {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.halves.reader.read(buf)
+    }
+}
+
 impl Peer {
     fn new(end: memory::End) -> Self {
         let mut halves = end.split().unwrap();
@@ -83,11 +74,7 @@ impl Peer {
     }
 
     fn send(&mut self, frame: &Frame) {
-        let mut bytes = vec![0, frame.kind, 0, frame.flags];
-        bytes.extend(frame.stream.to_be_bytes());
-        bytes.extend(frame.length.to_be_bytes());
-        bytes.extend(&frame.body);
-        self.send_bytes(&bytes);
+        self.send_bytes(&frame.encode());
     }
 
     fn send_bytes(&mut self, mut bytes: &[u8]) {
@@ -100,31 +87,9 @@ impl Peer {
         }
     }
 
-    fn read_exact(&mut self, buf: &mut [u8]) -> bool {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.halves.reader.read(&mut buf[filled..]).unwrap() {
-                0 => return false,
-                count => filled += count,
-            }
-        }
-        true
-    }
-
     /// The next frame; `None` at the end of the connection.
     fn receive(&mut self) -> Option<Frame> {
-        let mut head = [0; 12];
-        if !self.read_exact(&mut head) {
-            return None;
-        }
-        assert_eq!((head[0], head[2]), (0, 0), "version and high flags");
-        let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().unwrap());
-        let mut frame = frame(head[1], head[3], word(4), word(8));
-        if frame.kind == DATA {
-            frame.body = vec![0; frame.length as usize];
-            assert!(self.read_exact(&mut frame.body));
-        }
-        Some(frame)
+        Frame::read(&mut *self).unwrap()
     }
 
     /// Everything up to the end of the connection.

@@ -2,13 +2,13 @@
 
 use super::{
     frame::{Frame, Kind, MAX_COMMAND},
-    messages::Messages,
+    messages::{Messages, Source},
     shared::Shared,
-    stream::Stream,
+    stream::{Stream, refused},
 };
 use crate::{
-    error::{Error, Refusal},
-    yamux::{self, Connection},
+    error::Error,
+    yamux::{self, Connection, segment::Segment},
 };
 use std::{
     fmt,
@@ -231,19 +231,16 @@ struct Opening<'a> {
     deadline: Instant,
 }
 
-impl super::messages::Source for Opening<'_> {
-    fn wait(&self) -> Result<Option<yamux::segment::Segment>, yamux::Error> {
+impl Source for Opening<'_> {
+    fn wait(&self) -> Result<Option<Segment>, yamux::Error> {
         self.raw.read_segment_by(self.deadline)
     }
 
-    fn ready(&self) -> Option<yamux::segment::Segment> {
+    fn ready(&self) -> Option<Segment> {
         self.raw.try_read_segment()
     }
 
     fn refused(&self, frame: &Frame) -> Error {
-        Error::Refused {
-            name: self.name.into(),
-            refusal: Refusal::from_text(&String::from_utf8_lossy(&frame.payload)),
-        }
+        refused(self.name, frame)
     }
 }

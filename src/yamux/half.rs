@@ -6,7 +6,6 @@ use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
-    segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
     window::{RecvWindow, SendWindow, Tuning},
 };
@@ -125,36 +124,24 @@ impl Core {
         }
     }
 
-    /// Bytes of a Data frame that [`on_data`](Self::on_data) let in.
-    pub(super) fn deliver<'a>(&self, body: &[u8], tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {
-        let mut recv = self.recv.lock();
-        match recv.state.on_data() {
-            OnData::Deliver => {
-                recv.inbox.push(body);
-                drop(recv);
-                self.readable.notify_all();
-                Delivery::Done
-            }
-            OnData::Discard => recv.discard(body.len() as u32, tuning()),
-            OnData::Skip | OnData::Violation => Delivery::Done,
-        }
-    }
-
-    /// The same, for bytes that have a segment to themselves.
-    pub(super) fn deliver_segment<'a>(
+    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, for
+    /// `push` to put into the inbox if somebody is to read them.
+    pub(super) fn deliver<'a>(
         &self,
-        segment: Segment,
+        len: usize,
+        push: impl FnOnce(&mut Inbox),
         tuning: impl FnOnce() -> Tuning<'a>,
     ) -> Delivery {
         let mut recv = self.recv.lock();
         match recv.state.on_data() {
             OnData::Deliver => {
-                recv.inbox.push_segment(segment);
+                push(&mut recv.inbox);
                 drop(recv);
                 self.readable.notify_all();
                 Delivery::Done
             }
-            OnData::Discard => recv.discard(segment.len() as u32, tuning()),
+            // A frame's length is a u32.
+            OnData::Discard => recv.discard(len as u32, tuning()),
             OnData::Skip | OnData::Violation => Delivery::Done,
         }
     }

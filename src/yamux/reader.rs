@@ -10,6 +10,7 @@ use super::{
     error::{Error, Violation},
     frame::{Decoder, Event, Flags, HEADER_LEN, Header, Kind, StreamId},
     half::{Core, Delivery},
+    inbox::Inbox,
     segment::{self, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
@@ -252,8 +253,7 @@ impl Reader {
         self.buf.put(&rest[..tail]);
         self.decoder.skip_body(segment.len() as u32);
         let core = Arc::clone(&body.core);
-        let delivery = core.deliver_segment(segment, || self.shared.tuning());
-        self.after_delivery(&core, delivery);
+        self.deliver(&core, segment.len(), |inbox| inbox.push_segment(segment));
         true
     }
 
@@ -262,12 +262,11 @@ impl Reader {
             return;
         };
         let core = Arc::clone(&body.core);
-        let delivery = core.deliver(bytes, || self.shared.tuning());
-        self.after_delivery(&core, delivery);
+        self.deliver(&core, bytes.len(), |inbox| inbox.push(bytes));
     }
 
-    fn after_delivery(&mut self, core: &Arc<Core>, delivery: Delivery) {
-        match delivery {
+    fn deliver(&mut self, core: &Arc<Core>, len: usize, push: impl FnOnce(&mut Inbox)) {
+        match core.deliver(len, push, || self.shared.tuning()) {
             Delivery::Done => {}
             Delivery::Update(delta) => self.shared.update_window(core.id, delta),
             Delivery::Unwanted => self.shared.reset(core),

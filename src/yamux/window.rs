@@ -9,6 +9,16 @@ use std::{
 /// The window that every stream starts with, each way, in bytes.
 pub const INITIAL_WINDOW: u32 = 262_144;
 
+/// A round trip counts as no shorter than this: waking a thread at each end of
+/// it takes about as long.
+const LEAST_ROUND_TRIP: Duration = Duration::from_micros(100);
+
+/// The speed is measured over no less than this. Threads run in bursts, and
+/// what lies ready is read at the speed of memory: over a shorter stretch any
+/// window would seem to be too small, and each doubling adds to the latency of
+/// the other streams.
+const LEAST_STRETCH: Duration = Duration::from_millis(1);
+
 /// A peer's number that does not fit the window it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowViolation;
@@ -57,8 +67,10 @@ pub(crate) struct RecvWindow {
     buffered: u32,
     /// Read since the last update was sent.
     consumed: u32,
-    /// When the last update was sent, or the first byte came.
+    /// When the stretch began over which the speed is measured, and what was
+    /// read in it.
     since: Option<Instant>,
+    read: u64,
     /// Bytes of the budget that growth has taken.
     grown: usize,
 }
@@ -84,6 +96,7 @@ impl RecvWindow {
             buffered: 0,
             consumed: 0,
             since: None,
+            read: 0,
             grown: 0,
         }
     }
@@ -106,6 +119,7 @@ impl RecvWindow {
         debug_assert!(count <= self.buffered);
         self.buffered -= count;
         self.consumed += count;
+        self.read += u64::from(count);
         if self.consumed < self.size / 2 {
             return None;
         }
@@ -115,18 +129,25 @@ impl RecvWindow {
         self.grown += growth as usize;
         self.granted += delta;
         self.consumed = 0;
-        self.since = Some(tuning.now);
         Some(delta)
     }
 
     /// The window limits the speed where half of it is read in less than two
-    /// round trips; then it doubles.
-    fn growth(&self, tuning: Tuning<'_>) -> u32 {
+    /// round trips, on average over a stretch; then it doubles.
+    fn growth(&mut self, tuning: Tuning<'_>) -> u32 {
         let (Some(round_trip), Some(since)) = (tuning.round_trip, self.since) else {
             return 0;
         };
+        let round_trip = round_trip.max(LEAST_ROUND_TRIP);
+        let elapsed = tuning.now.saturating_duration_since(since);
+        if elapsed < round_trip.max(LEAST_STRETCH) {
+            return 0;
+        }
+        let read = u128::from(std::mem::take(&mut self.read));
+        self.since = Some(tuning.now);
+        let in_two_round_trips = 2 * read * round_trip.as_nanos() / elapsed.as_nanos();
+        let limits_speed = in_two_round_trips > u128::from(self.size / 2);
         let growth = self.size.min(tuning.max.saturating_sub(self.size));
-        let limits_speed = tuning.now.saturating_duration_since(since) < round_trip * 2;
         if limits_speed && growth > 0 && tuning.budget.reserve(growth as usize) {
             growth
         } else {
@@ -211,40 +232,56 @@ mod tests {
         assert_eq!(window.receive(1, now), Err(WindowViolation));
     }
 
+    /// Reads a whole window after `elapsed`, and half of one more.
+    fn grow(window: &mut RecvWindow, start: Instant, elapsed: Duration, tuning: Tuning<'_>) -> u32 {
+        let half = window.size() / 2;
+        let mut grown = 0;
+        for now in [start, start + elapsed] {
+            window.receive(half, start).unwrap();
+            let delta = window.consume(half, Tuning { now, ..tuning }).unwrap();
+            grown = delta - half;
+        }
+        grown
+    }
+
     #[test]
     fn a_window_doubles_only_where_it_limits_the_speed() {
         let round_trip = Duration::from_millis(100);
         let start = Instant::now();
-        let half = INITIAL_WINDOW / 2;
-        for (elapsed, doubled) in [(199, true), (200, false)] {
+        // A window was read in that time: four round trips are the limit.
+        for (millis, doubled) in [(100, true), (399, true), (400, false), (5000, false)] {
             let budget = Budget::new(MAX as usize);
             let mut window = RecvWindow::new();
-            window.receive(half, start).unwrap();
-            let now = start + Duration::from_millis(elapsed);
-            let delta = window.consume(half, tuning(now, Some(round_trip), &budget));
-            let growth = if doubled { INITIAL_WINDOW } else { 0 };
-            assert_eq!(delta, Some(half + growth));
-            assert_eq!(window.take_grown(), growth as usize);
+            let elapsed = Duration::from_millis(millis);
+            let tuning = tuning(start, Some(round_trip), &budget);
+            let grown = grow(&mut window, start, elapsed, tuning);
+            assert_eq!(grown, if doubled { INITIAL_WINDOW } else { 0 }, "{millis}");
+            assert_eq!(window.take_grown(), grown as usize);
         }
     }
 
     #[test]
+    fn a_burst_does_not_make_a_window_grow() {
+        let start = Instant::now();
+        let budget = Budget::new(MAX as usize);
+        let mut window = RecvWindow::new();
+        let tuning = tuning(start, Some(Duration::from_micros(50)), &budget);
+        let elapsed = Duration::from_micros(30);
+        assert_eq!(grow(&mut window, start, elapsed, tuning), 0);
+    }
+
+    #[test]
     fn windows_grow_within_the_budget_and_give_it_back() {
-        let (now, budget) = (Instant::now(), Budget::new(INITIAL_WINDOW as usize));
-        let grow = || {
-            let mut window = RecvWindow::new();
-            window.receive(INITIAL_WINDOW, now).unwrap();
-            window.consume(
-                INITIAL_WINDOW,
-                tuning(now, Some(Duration::from_secs(1)), &budget),
-            );
-            window.take_grown()
-        };
-        let first = grow();
-        assert_eq!(first, INITIAL_WINDOW as usize);
-        assert_eq!(grow(), 0);
-        budget.release(first);
-        assert_eq!(grow(), INITIAL_WINDOW as usize);
+        let (start, budget) = (Instant::now(), Budget::new(INITIAL_WINDOW as usize));
+        let tuning = tuning(start, Some(Duration::from_secs(1)), &budget);
+        let elapsed = Duration::from_secs(1);
+        let mut first = RecvWindow::new();
+        assert_eq!(grow(&mut first, start, elapsed, tuning), INITIAL_WINDOW);
+        let mut second = RecvWindow::new();
+        assert_eq!(grow(&mut second, start, elapsed, tuning), 0);
+        budget.release(first.take_grown());
+        let mut third = RecvWindow::new();
+        assert_eq!(grow(&mut third, start, elapsed, tuning), INITIAL_WINDOW);
     }
 
     proptest! {

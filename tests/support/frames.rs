@@ -5,11 +5,13 @@ use std::io::{self, Read};
 
 pub const DATA: u8 = 0;
 pub const WINDOW_UPDATE: u8 = 1;
+pub const PING: u8 = 2;
 pub const GO_AWAY: u8 = 3;
 
 pub const SYN: u16 = 1;
 pub const ACK: u16 = 2;
 pub const FIN: u16 = 4;
+pub const RST: u16 = 8;
 
 /// A frame, with its body if it is one of Data.
 #[derive(Clone, Debug, PartialEq, Eq)]
