@@ -109,7 +109,7 @@ impl Core {
     }
 
     /// A Data frame of `len` bytes has begun.
-    pub(super) fn on_data(&self, len: u32, now: Instant) -> Result<(), Violation> {
+    pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
         if len == 0 {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Core {
             OnData::Skip => Ok(()),
             OnData::Deliver | OnData::Discard => recv
                 .window
-                .receive(len, now)
+                .receive(len, Instant::now)
                 .map_err(|_| Violation::BeyondWindow(self.id)),
         }
     }
@@ -141,7 +141,7 @@ impl Core {
                 Delivery::Done
             }
             // A frame's length is a u32.
-            OnData::Discard => recv.discard(len as u32, tuning()),
+            OnData::Discard => recv.discard(len as u32, tuning),
             OnData::Skip | OnData::Violation => Delivery::Done,
         }
     }
@@ -187,7 +187,11 @@ impl Core {
 impl RecvHalf {
     /// Books bytes as read; the window update that is due, if the peer may
     /// still send.
-    pub(super) fn consumed(&mut self, count: usize, tuning: Tuning<'_>) -> Option<u32> {
+    pub(super) fn consumed<'a>(
+        &mut self,
+        count: usize,
+        tuning: impl FnOnce() -> Tuning<'a>,
+    ) -> Option<u32> {
         if self.state.is_done() {
             return None;
         }
@@ -197,7 +201,7 @@ impl RecvHalf {
 
     /// Nobody will read any more: what lies here, and what was on its way, is
     /// thrown away. A window update may be due.
-    pub(super) fn stop(&mut self, tuning: Tuning<'_>) -> Option<u32> {
+    pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
         if self.state != RecvState::Open {
             self.inbox.clear();
             return None;
@@ -208,7 +212,7 @@ impl RecvHalf {
         self.consumed(count, tuning)
     }
 
-    fn discard(&mut self, count: u32, tuning: Tuning<'_>) -> Delivery {
+    fn discard<'a>(&mut self, count: u32, tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {
         match self.discard_left.checked_sub(count) {
             None => Delivery::Unwanted,
             Some(left) => {

@@ -343,7 +343,7 @@ impl Reader {
         let fin = header.flags.contains(Flags::FIN);
         match header.kind {
             Kind::Data if header.length > 0 => {
-                core.on_data(header.length, Instant::now())?;
+                core.on_data(header.length)?;
                 self.body = Some(Body { core, fin });
                 return Ok(());
             }

@@ -255,7 +255,7 @@ impl Inner {
 
     fn give_credit(&self, mut recv: MutexGuard<'_, RecvHalf>, count: usize) {
         let shared = &self.handle.shared;
-        let update = recv.consumed(count, shared.tuning());
+        let update = recv.consumed(count, || shared.tuning());
         drop(recv);
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
@@ -377,7 +377,7 @@ impl Inner {
 
     fn stop_receiving(&self) {
         let shared = &self.handle.shared;
-        let update = self.core.recv.lock().stop(shared.tuning());
+        let update = self.core.recv.lock().stop(|| shared.tuning());
         self.core.readable.notify_all();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);

@@ -106,16 +106,24 @@ impl RecvWindow {
     }
 
     /// Books `count` bytes that the peer sends.
-    pub(crate) fn receive(&mut self, count: u32, now: Instant) -> Result<(), WindowViolation> {
+    pub(crate) fn receive(
+        &mut self,
+        count: u32,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<(), WindowViolation> {
         self.granted = self.granted.checked_sub(count).ok_or(WindowViolation)?;
         self.buffered += count;
-        self.since.get_or_insert(now);
+        self.since.get_or_insert_with(now);
         Ok(())
     }
 
     /// Books `count` bytes that were read. Once half of the window has been,
-    /// says by how much to update the peer's.
-    pub(crate) fn consume(&mut self, count: u32, tuning: Tuning<'_>) -> Option<u32> {
+    /// says by how much to update the peer's; only then `tuning` is asked for.
+    pub(crate) fn consume<'a>(
+        &mut self,
+        count: u32,
+        tuning: impl FnOnce() -> Tuning<'a>,
+    ) -> Option<u32> {
         debug_assert!(count <= self.buffered);
         self.buffered -= count;
         self.consumed += count;
@@ -123,7 +131,7 @@ impl RecvWindow {
         if self.consumed < self.size / 2 {
             return None;
         }
-        let growth = self.growth(tuning);
+        let growth = self.growth(tuning());
         let delta = self.consumed + growth;
         self.size += growth;
         self.grown += growth as usize;
@@ -218,18 +226,21 @@ mod tests {
     fn an_update_comes_when_half_of_the_window_was_read() {
         let (now, budget) = (Instant::now(), Budget::new(0));
         let mut window = RecvWindow::new();
-        window.receive(INITIAL_WINDOW, now).unwrap();
+        window.receive(INITIAL_WINDOW, || now).unwrap();
         let half = INITIAL_WINDOW / 2;
-        assert_eq!(window.consume(half - 1, tuning(now, None, &budget)), None);
-        assert_eq!(window.consume(1, tuning(now, None, &budget)), Some(half));
+        assert_eq!(
+            window.consume(half - 1, || tuning(now, None, &budget)),
+            None
+        );
+        assert_eq!(window.consume(1, || tuning(now, None, &budget)), Some(half));
     }
 
     #[test]
     fn data_beyond_the_window_is_a_violation() {
         let mut window = RecvWindow::new();
         let now = Instant::now();
-        window.receive(INITIAL_WINDOW, now).unwrap();
-        assert_eq!(window.receive(1, now), Err(WindowViolation));
+        window.receive(INITIAL_WINDOW, || now).unwrap();
+        assert_eq!(window.receive(1, || now), Err(WindowViolation));
     }
 
     /// Reads a whole window after `elapsed`, and half of one more.
@@ -237,8 +248,8 @@ mod tests {
         let half = window.size() / 2;
         let mut grown = 0;
         for now in [start, start + elapsed] {
-            window.receive(half, start).unwrap();
-            let delta = window.consume(half, Tuning { now, ..tuning }).unwrap();
+            window.receive(half, || start).unwrap();
+            let delta = window.consume(half, || Tuning { now, ..tuning }).unwrap();
             grown = delta - half;
         }
         grown
@@ -316,10 +327,10 @@ mod tests {
                 now += Duration::from_millis(millis);
                 if receive {
                     let before = window.granted;
-                    prop_assert_eq!(window.receive(amount % (1 << 21), now).is_ok(), amount % (1 << 21) <= before);
+                    prop_assert_eq!(window.receive(amount % (1 << 21), || now).is_ok(), amount % (1 << 21) <= before);
                 } else {
                     let count = amount.min(window.buffered);
-                    window.consume(count, tuning(now, Some(Duration::from_millis(100)), &budget));
+                    window.consume(count, || tuning(now, Some(Duration::from_millis(100)), &budget));
                 }
                 assert_invariant(&window);
                 prop_assert!(window.size() <= MAX);
