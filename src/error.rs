@@ -173,7 +173,8 @@ pub enum Malformed {
     /// The stream ended before the frame was whole.
     #[error("the stream ended early")]
     EndedEarly,
-    /// A session id that is not 16 bytes, or not the one that was sent.
+    /// A session id that is not 16 bytes, or not the one that was sent, or one
+    /// that another session has.
     #[error("wrong session id")]
     SessionId,
     /// A name, token or identification beyond its limit.

@@ -67,6 +67,7 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+mod time;
 pub mod transport;
 mod wire;
 pub mod yamux;

@@ -2,13 +2,14 @@
 //! same waits happen as on a socket.
 
 use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use crate::time::deadline;
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     net::Shutdown,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Makes a connected pair; each direction holds up to `capacity` bytes (at
@@ -106,7 +107,7 @@ impl Pipe {
         timeout: Option<Duration>,
         ready: impl Fn(&PipeState) -> bool,
     ) -> io::Result<parking_lot::MutexGuard<'_, PipeState>> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.map(deadline);
         let mut state = self.state.lock();
         while !ready(&state) {
             match deadline {

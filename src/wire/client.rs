@@ -11,7 +11,7 @@ use crate::{
     yamux::Role,
 };
 use crossbeam_channel::bounded;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
     net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs},
@@ -55,13 +55,11 @@ impl Client {
             cause: Arc::new(cause),
         };
         let stream = self.dial(wire).map_err(dial_error)?;
-        super::set_buffers(&stream, &wire.options).map_err(dial_error)?;
         wire.set_local_addr(stream.local_addr().ok());
         let config = wire.options.yamux.clone();
         let mut handshake =
             Handshake::new(wire, stream, Role::Client, config).map_err(dial_error)?;
-        let connection = handshake.connection.downgrade();
-        wire.set_interrupt(move || connection.start_close());
+        let _pending = wire.begin_handshake(handshake.connection.downgrade());
         let agreed = handshake.ask()?;
         wire.establish(handshake, agreed)
     }
@@ -82,6 +80,7 @@ impl Client {
 
 fn dial_one(wire: &Shared, addr: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    super::set_buffers(&SockRef::from(&socket), &wire.options)?;
     let socket = Arc::new(socket);
     let dialling = Arc::downgrade(&socket);
     wire.set_interrupt(move || {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Malformed, Operation, Panicked, Refusal},
+    time::deadline,
     yamux::{self, segment::Segment},
 };
 use parking_lot::RwLock;
@@ -21,14 +22,17 @@ use std::{
     net::Shutdown,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 /// What serves a named stream.
 pub(super) type Handler = Arc<dyn Fn(&mut Stream) -> io::Result<()> + Send + Sync>;
 
 /// Handlers that a wire can have.
-const MAX_HANDLERS: usize = 1024;
+pub(super) const MAX_HANDLERS: usize = 1024;
+
+/// Bytes of all their names together: they go over the wire in one frame, which
+/// has to fit the first window of its stream.
+const MAX_NAMES: usize = 128 * 1024;
 
 /// In the order of their names, so that what is said of them is the same each
 /// time.
@@ -48,10 +52,19 @@ impl Handlers {
             return Err(wrong(format!("the name {name:?} belongs to the protocol")));
         }
         let mut by_name = self.by_name.write();
-        if by_name.len() >= MAX_HANDLERS && !by_name.contains_key(&name) {
-            return Err(wrong(format!("more than {MAX_HANDLERS} handlers")));
+        if !by_name.contains_key(&name) {
+            let names: usize = by_name.keys().map(String::len).sum();
+            if by_name.len() >= MAX_HANDLERS || names + name.len() > MAX_NAMES {
+                let limit = format!(
+                    "more than {MAX_HANDLERS} handlers, or {MAX_NAMES} bytes of their names"
+                );
+                return Err(wrong(limit));
+            }
         }
-        by_name.insert(name, handler);
+        let replaced = by_name.insert(name, handler);
+        drop(by_name);
+        // The user's code may do anything when it is dropped.
+        drop(replaced);
         Ok(())
     }
 
@@ -128,10 +141,20 @@ pub(super) fn refuse(wire: &Shared, session: &Session, raw: &yamux::Stream, reas
 fn read_open(wire: &Shared, raw: &yamux::Stream) -> Result<(Frame, Segment), Error> {
     let malformed = |cause: Malformed| Error::malformed("opening of a stream", cause);
     let timeout = wire.options.handshake_timeout;
-    let deadline = Instant::now() + timeout;
+    let deadline = deadline(timeout);
     let mut decoder = frame::Decoder::default();
+    // Mostly it has come along with the stream; if not, the peer may be waiting
+    // to be acknowledged.
+    let mut ready = raw.try_read_segment();
+    if ready.is_none() {
+        raw.flush_queued();
+    }
     loop {
-        let segment = raw.read_segment_by(deadline).map_err(|error| match error {
+        let segment = ready.take().map_or_else(
+            || raw.read_segment_by(deadline),
+            |segment| Ok(Some(segment)),
+        );
+        let segment = segment.map_err(|error| match error {
             yamux::Error::TimedOut => Error::TimedOut {
                 what: "open frame",
                 timeout,

@@ -6,12 +6,14 @@
 
 use super::{
     frame::{self, Frame, Kind},
+    handlers::MAX_HANDLERS,
     hello::{CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
     session::{SessionId, check_name},
     shared::Shared,
 };
 use crate::{
     error::{Error, Malformed, RefusalCode},
+    time::deadline,
     yamux::{self, Config, Connection, Incoming, Reader, Role, Turn},
 };
 use parking_lot::Mutex;
@@ -21,7 +23,7 @@ use std::{
     io,
     net::{Shutdown, TcpStream},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Streams that a server may have opened by the time that its client knows of
@@ -88,7 +90,7 @@ impl<'a> Handshake<'a> {
             connection,
             reader,
             early,
-            deadline: Instant::now() + wire.options.handshake_timeout,
+            deadline: deadline(wire.options.handshake_timeout),
         })
     }
 
@@ -102,8 +104,8 @@ impl<'a> Handshake<'a> {
             identification: options.identification.clone(),
             local_stream_names: self.wire.handlers.names(),
         };
-        let stream = self.connection.open_queued()?;
-        stream.send_all(&request.to_frame().encode())?;
+        let stream = self.connection.open_queued(Some(self.deadline))?;
+        self.send(&stream, &request.to_frame())?;
         let answer = self.read_frame(&stream)?;
         stream.shutdown(Shutdown::Both).ok();
         let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
@@ -146,9 +148,12 @@ impl<'a> Handshake<'a> {
                 response.code = RefusalCode::Malformed as u32;
             }
         }
-        stream.send_all(&response.to_frame().encode())?;
+        let sent = self.send(&stream, &response.to_frame());
         stream.shutdown(Shutdown::Both).ok();
-        verdict
+        if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
+            self.wire.release(agreed.id);
+        }
+        sent.and(verdict)
     }
 
     fn judge(&self, request: OpenSessionRequest) -> Result<Agreed, Error> {
@@ -164,6 +169,10 @@ impl<'a> Handshake<'a> {
             }
         }
         let names = request.local_stream_names;
+        if names.len() > MAX_HANDLERS {
+            let (what, len) = ("a list of stream names", names.len());
+            return Err(malformed(Malformed::TooLong { what, len }));
+        }
         if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
             let len = name.len();
             return Err(malformed(Malformed::TooLong {
@@ -175,10 +184,14 @@ impl<'a> Handshake<'a> {
             self.wire
                 .options
                 .validate(CONFIRM_SESSION, &request.identification, &request.token);
-        validated.map_err(|text| Error::SessionRefused {
-            code: Some(RefusalCode::TokenRefused),
-            text: at_most(text, frame::MAX_PAYLOAD),
-        })?;
+        validated.map_err(|text| refused(RefusalCode::TokenRefused, text))?;
+        if self.wire.is_closed() {
+            let text = "wirenet: closing".into();
+            return Err(refused(RefusalCode::Closing, text));
+        }
+        if !self.wire.reserve(id) {
+            return Err(malformed(Malformed::SessionId));
+        }
         Ok(Agreed {
             id,
             identification: request.identification,
@@ -213,6 +226,27 @@ impl<'a> Handshake<'a> {
         }
     }
 
+    /// Sends a frame, within what is left of the time.
+    fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        stream
+            .set_write_timeout(Some(left.max(Duration::from_millis(1))))
+            .ok();
+        stream
+            .send_all(&frame.encode())
+            .map_err(|error| match error {
+                yamux::Error::TimedOut => self.timed_out(),
+                error => error.into(),
+            })
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::TimedOut {
+            what: "session handshake",
+            timeout: self.wire.options.handshake_timeout,
+        }
+    }
+
     fn read_frame(&mut self, stream: &yamux::Stream) -> Result<Frame, Error> {
         let mut decoder = frame::Decoder::default();
         loop {
@@ -231,7 +265,6 @@ impl<'a> Handshake<'a> {
 
     /// Reads once, within what is left of the time.
     fn turn(&mut self) -> Result<(), Error> {
-        let timeout = self.wire.options.handshake_timeout;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let outcome = if left.is_zero() {
             Turn::Idle
@@ -240,10 +273,7 @@ impl<'a> Handshake<'a> {
         };
         match outcome {
             Turn::More => Ok(()),
-            Turn::Idle => Err(Error::TimedOut {
-                what: "session handshake",
-                timeout,
-            }),
+            Turn::Idle => Err(self.timed_out()),
         }
     }
 }
@@ -253,6 +283,17 @@ fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
         return Err(malformed(Malformed::UnexpectedFrame));
     }
     M::decode(frame.payload.as_slice()).map_err(malformed)
+}
+
+/// A session that is refused, with the text that the peer gets: an empty one
+/// would mean that it is not.
+fn refused(code: RefusalCode, text: String) -> Error {
+    let text = match text.is_empty() {
+        true => "wirenet: session refused".into(),
+        false => at_most(text, frame::MAX_PAYLOAD),
+    };
+    let code = Some(code);
+    Error::SessionRefused { code, text }
 }
 
 fn malformed(cause: impl Into<Malformed>) -> Error {

@@ -180,11 +180,13 @@ impl Messages {
         self.chunks.take(count);
     }
 
-    /// The rest of the current message, or all of the next, is not wanted.
+    /// The rest of the current message is not wanted.
     pub(super) fn skip_message(&mut self) {
         match self.message {
             Message::AtEnd => self.message = Message::Between,
-            Message::Between | Message::Inside => self.skipping = true,
+            Message::Inside => self.skipping = true,
+            // Nothing of it has come: it is not the current one yet.
+            Message::Between => {}
         }
     }
 

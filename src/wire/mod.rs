@@ -11,12 +11,7 @@ use crate::error::Error;
 use builder::Options;
 use shared::{Shared, Up};
 use socket2::SockRef;
-use std::{
-    fmt, io,
-    net::{SocketAddr, TcpStream},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 mod builder;
 mod chunk;
@@ -222,8 +217,9 @@ fn check_addr(option: &'static str, addr: &str) -> Result<(), Error> {
     Err(Error::Option { option, reason })
 }
 
-fn set_buffers(stream: &TcpStream, options: &Options) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+/// Before the socket is connected, or on the listening one, which passes it on:
+/// TCP agrees on the scale of its windows when it connects.
+fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if let Some(bytes) = options.send_buffer {
         socket.set_send_buffer_size(bytes)?;
     }

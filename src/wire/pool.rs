@@ -25,13 +25,14 @@ struct State {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job. Invariant: at least `jobs.len()`.
     idle: usize,
-    threads: usize,
+    /// Jobs to which the limit applies, queued or running.
+    handlers: usize,
 }
 
 /// Why a job was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Full {
-    #[error("all {0} handlers are busy")]
+    #[error("{0} handlers are busy, which is the limit")]
     Limit(usize),
     #[error("no thread for a handler: {0}")]
     Spawn(#[source] io::Error),
@@ -62,7 +63,21 @@ impl Pool {
         self: &Arc<Self>,
         job: impl FnOnce() + Send + 'static,
     ) -> Result<(), Full> {
-        self.submit_within(self.limit, Box::new(job))
+        let mut state = self.state.lock();
+        if state.handlers >= self.limit {
+            return Err(Full::Limit(self.limit));
+        }
+        state.handlers += 1;
+        drop(state);
+        let pool = Arc::clone(self);
+        let submitted = self.submit_beyond(move || {
+            job();
+            pool.state.lock().handlers -= 1;
+        });
+        if submitted.is_err() {
+            self.state.lock().handlers -= 1;
+        }
+        submitted
     }
 
     /// The same for jobs of the library's own, to which the limit does not
@@ -71,10 +86,7 @@ impl Pool {
         self: &Arc<Self>,
         job: impl FnOnce() + Send + 'static,
     ) -> Result<(), Full> {
-        self.submit_within(usize::MAX, Box::new(job))
-    }
-
-    fn submit_within(self: &Arc<Self>, limit: usize, job: Job) -> Result<(), Full> {
+        let job: Job = Box::new(job);
         let mut state = self.state.lock();
         if state.idle > state.jobs.len() {
             state.jobs.push_back(job);
@@ -82,16 +94,8 @@ impl Pool {
             self.submitted.notify_one();
             return Ok(());
         }
-        if state.threads >= limit {
-            return Err(Full::Limit(limit));
-        }
-        state.threads += 1;
         drop(state);
-        let spawned = self.spawn(job);
-        if spawned.is_err() {
-            self.state.lock().threads -= 1;
-        }
-        spawned.map_err(Full::Spawn)
+        self.spawn(job).map_err(Full::Spawn)
     }
 
     fn spawn(self: &Arc<Self>, first: Job) -> io::Result<()> {
@@ -122,7 +126,6 @@ impl Pool {
             let waited = self.submitted.wait_for(&mut state, IDLE);
             if waited.timed_out() && state.jobs.is_empty() {
                 state.idle -= 1;
-                state.threads -= 1;
                 return None;
             }
         }

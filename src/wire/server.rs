@@ -4,11 +4,11 @@
 use super::{
     Run,
     handshake::Handshake,
-    shared::{Shared, Up},
+    shared::{Established, Shared, Up},
 };
 use crate::{
     error::{Error, OpError, Operation},
-    yamux::Role,
+    yamux::{self, Role},
 };
 use socket2::SockRef;
 use std::{
@@ -37,10 +37,12 @@ impl Server {
     }
 
     fn listen(&self, wire: &Shared) -> Result<TcpListener, Error> {
-        let listener = TcpListener::bind(&self.addr).map_err(|cause| Error::Listen {
+        let error = |cause| Error::Listen {
             addr: self.addr.clone(),
             cause: Arc::new(cause),
-        })?;
+        };
+        let listener = TcpListener::bind(&self.addr).map_err(error)?;
+        super::set_buffers(&SockRef::from(&listener), &wire.options).map_err(error)?;
         wire.set_local_addr(listener.local_addr().ok());
         Ok(listener)
     }
@@ -108,16 +110,10 @@ fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
 
 fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let local = stream.local_addr().ok();
-    let established = super::set_buffers(&stream, &wire.options)
-        .and_then(|()| Handshake::new(wire, stream, Role::Server, wire.options.yamux.clone()))
-        .map_err(|error| Error::from(crate::yamux::Error::from_read(error)))
-        .and_then(|mut handshake| match handshake.answer() {
-            Ok(agreed) => wire.establish(handshake, agreed),
-            Err(error) => {
-                handshake.dismiss();
-                Err(error)
-            }
-        });
+    let config = wire.options.yamux.clone();
+    let established = Handshake::new(wire, stream, Role::Server, config)
+        .map_err(|error| Error::from(yamux::Error::from_read(error)))
+        .and_then(|handshake| open_session(wire, handshake));
     match established {
         Ok(established) => {
             let session = established.session.clone();
@@ -126,6 +122,21 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
             }
         }
         Err(error) => report(wire, Operation::Handshake, local, peer, error),
+    }
+}
+
+fn open_session(wire: &Arc<Shared>, mut handshake: Handshake<'_>) -> Result<Established, Error> {
+    let _pending = wire.begin_handshake(handshake.connection.downgrade());
+    match handshake.answer() {
+        Ok(agreed) => {
+            let id = agreed.id;
+            let established = wire.establish(handshake, agreed);
+            established.inspect_err(|_| wire.release(id))
+        }
+        Err(error) => {
+            handshake.dismiss();
+            Err(error)
+        }
     }
 }
 

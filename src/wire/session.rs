@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    time::deadline,
     yamux::{self, Connection, segment::Segment},
 };
 use std::{
@@ -158,21 +159,19 @@ impl Session {
     /// [`Error::TimedOut`] when no answer came within the handshake timeout;
     /// [`Error::Connection`] when the session has ended, or ends meanwhile.
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
-        let raw = self.send_open(name)?;
-        let timeout = self.inner.open_timeout;
+        let deadline = deadline(self.inner.open_timeout);
+        let raw = self.send_open(name, deadline)?;
         let mut answer = Messages::unanswered();
         let source = Opening {
             raw: &raw,
             name,
-            deadline: Instant::now() + timeout,
+            deadline,
         };
-        answer.await_answer(&source).map_err(|error| match error {
-            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
-                what: "answer to the opening of a stream",
-                timeout,
-            },
-            error => error,
-        })?;
+        if let Err(error) = answer.await_answer(&source) {
+            // Not closed, which would leave the peer's half open.
+            raw.reset();
+            return Err(self.opening_error(error));
+        }
         Ok(Stream::new(raw, self.clone(), name.into(), answer))
     }
 
@@ -183,19 +182,31 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the session has ended or the name is too long.
+    /// When the session has ended or the name is too long;
+    /// [`Error::TimedOut`] when too many streams wait to be acknowledged.
     pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
-        let raw = self.send_open(name)?;
+        let raw = self.send_open(name, deadline(self.inner.open_timeout))?;
         let recv = Messages::unanswered();
         Ok(Stream::new(raw, self.clone(), name.into(), recv))
     }
 
-    fn send_open(&self, name: &str) -> Result<yamux::Stream, Error> {
+    fn opening_error(&self, error: Error) -> Error {
+        match error {
+            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
+                what: "answer to the opening of a stream",
+                timeout: self.inner.open_timeout,
+            },
+            error => error,
+        }
+    }
+
+    fn send_open(&self, name: &str, deadline: Instant) -> Result<yamux::Stream, Error> {
         check_name(name).map_err(|reason| Error::Option {
             option: "name",
             reason,
         })?;
-        let raw = self.inner.connection.open_queued()?;
+        let opened = self.inner.connection.open_queued(Some(deadline));
+        let raw = opened.map_err(|error| self.opening_error(error.into()))?;
         let frame = Frame {
             kind: Kind::Open,
             command: name.into(),

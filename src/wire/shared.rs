@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{
     error::{Error, OpError, Operation, Panicked},
+    time::deadline,
     yamux::{Incoming, Reader, WeakConnection},
 };
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     convert::Infallible,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -34,7 +35,11 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct State {
-    sessions: HashMap<SessionId, Session>,
+    /// The sessions that stand; `None` while one of this id is being opened.
+    sessions: HashMap<SessionId, Option<Session>>,
+    /// Connections on which a session is being opened, for close to cut.
+    handshakes: HashMap<u64, WeakConnection>,
+    next_handshake: u64,
     /// Wakes what waits outside of any session: the accept loop, a dial.
     interrupt: Option<Box<dyn Fn() + Send>>,
     connected: bool,
@@ -61,22 +66,24 @@ impl Shared {
     // -- sessions --
 
     pub(super) fn sessions(&self) -> Vec<Session> {
-        self.state.lock().sessions.values().cloned().collect()
+        let state = self.state.lock();
+        state.sessions.values().flatten().cloned().collect()
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
-        self.state.lock().sessions.get(&id).cloned()
+        self.state.lock().sessions.get(&id).cloned().flatten()
     }
 
     pub(super) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let mut state = self.state.lock();
         loop {
-            if let Some(session) = state.sessions.values().next() {
-                return Ok(session.clone());
-            }
             if state.closed {
                 return Err(Error::Closed);
+            }
+            let mut standing = state.sessions.values().flatten();
+            if let Some(session) = standing.find(|session| !session.is_closed()) {
+                return Ok(session.clone());
             }
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 let what = "session";
@@ -110,12 +117,48 @@ impl Shared {
         Ok(Established { session, reader })
     }
 
+    /// Keeps a session's id for the one that is being opened; `false` if a
+    /// session has it.
+    pub(super) fn reserve(&self, id: SessionId) -> bool {
+        match self.state.lock().sessions.entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(None);
+                true
+            }
+        }
+    }
+
+    /// The session that the id was kept for does not come about.
+    pub(super) fn release(&self, id: SessionId) {
+        let mut state = self.state.lock();
+        if matches!(state.sessions.get(&id), Some(None)) {
+            state.sessions.remove(&id);
+        }
+    }
+
+    /// Notes that a session is being opened on a connection, until what is
+    /// given is dropped; cuts it at once if the wire is closed.
+    pub(super) fn begin_handshake(self: &Arc<Self>, connection: WeakConnection) -> Pending {
+        let mut state = self.state.lock();
+        let number = state.next_handshake;
+        state.next_handshake += 1;
+        let closed = state.closed;
+        state.handshakes.insert(number, connection.clone());
+        drop(state);
+        if closed {
+            connection.cut();
+        }
+        let wire = Arc::clone(self);
+        Pending { wire, number }
+    }
+
     fn enter(&self, session: &Session) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::Closed);
         }
-        state.sessions.insert(session.id(), session.clone());
+        state.sessions.insert(session.id(), Some(session.clone()));
         drop(state);
         self.changed.notify_all();
         Ok(())
@@ -282,11 +325,15 @@ impl Shared {
         let mut state = self.state.lock();
         state.closed = true;
         let interrupt = state.interrupt.take();
-        let sessions: Vec<Session> = state.sessions.values().cloned().collect();
+        let sessions: Vec<Session> = state.sessions.values().flatten().cloned().collect();
+        let handshakes: Vec<WeakConnection> = state.handshakes.values().cloned().collect();
         drop(state);
         self.changed.notify_all();
         if let Some(interrupt) = interrupt {
             interrupt();
+        }
+        for connection in handshakes {
+            connection.cut();
         }
         for session in &sessions {
             session.connection().start_close();
@@ -294,6 +341,21 @@ impl Shared {
         for session in &sessions {
             session.close();
         }
+    }
+}
+
+/// A handshake under way.
+pub(super) struct Pending {
+    wire: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let mut state = self.wire.state.lock();
+        let connection = state.handshakes.remove(&self.number);
+        drop(state);
+        drop(connection);
     }
 }
 
@@ -306,8 +368,9 @@ impl Drop for Up {
     fn drop(&mut self) {
         let mut state = self.wire.state.lock();
         state.connected = false;
-        state.interrupt = None;
+        let interrupt = state.interrupt.take();
         drop(state);
+        drop(interrupt);
         self.wire.changed.notify_all();
     }
 }

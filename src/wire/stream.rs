@@ -23,6 +23,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -58,11 +59,16 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// The sending side.
-#[derive(Debug, Default)]
-struct Outgoing {
-    /// Bytes of a message were sent, and not its end.
-    in_message: bool,
+/// The sending side: how the message stands that is being sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Outgoing {
+    /// Nothing of it was sent.
+    #[default]
+    Between,
+    /// Some of it was, the last by this thread, and not its end.
+    Inside(ThreadId),
+    /// Some of it was, and the rest could not be: it can never be complete.
+    Broken,
 }
 
 impl fmt::Debug for Stream {
@@ -155,7 +161,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Those of a write; the message may have been sent in part then.
+    /// Those of a write. If the message was sent in part then, it can be sent no
+    /// further, and the stream is reset when it is closed or dropped.
     pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
         self.inner
             .write_message(&mut self.inner.send.lock(), message)
@@ -195,7 +202,7 @@ impl Stream {
 
     /// Reads the message that is being received, or else the next one, and
     /// stays at its end. Dropped before, it has the rest of the message
-    /// skipped when the stream is read again.
+    /// skipped when the stream is read again, if any of it was received.
     ///
     /// A message is being received until a read has said `Ok(0)`: who has read
     /// its bytes by count first calls [`next_message`](Self::next_message).
@@ -226,8 +233,9 @@ impl Stream {
     /// now on. What the peer still sends is thrown away; if it goes on for
     /// more than a window, the stream is reset. Closing again does nothing.
     ///
-    /// If another thread is in the middle of writing a message, that message
-    /// is not complete: the stream is reset.
+    /// If it was another thread that last wrote to the message that is being
+    /// sent, or if writing it failed, that message is not complete: the stream
+    /// is reset.
     ///
     /// Blocks as a write does while a message has to be ended.
     ///
@@ -244,11 +252,15 @@ impl Stream {
             inner.raw.reset();
             return Ok(());
         };
-        if send.in_message
-            && let Err(error) = inner.finish(&mut send)
-        {
-            inner.raw.reset();
-            return Err(error);
+        match *send {
+            Outgoing::Between => {}
+            Outgoing::Inside(writer) if writer == thread::current().id() => {
+                inner.finish(&mut send).inspect_err(|_| inner.raw.reset())?;
+            }
+            Outgoing::Inside(_) | Outgoing::Broken => {
+                inner.raw.reset();
+                return Ok(());
+            }
         }
         inner.raw.shutdown(Shutdown::Both)
     }
@@ -266,6 +278,9 @@ impl Inner {
     /// all of it if `end` is asked for; how much, and whether the end was.
     fn send(&self, send: &mut Outgoing, payload: &[u8], end: End) -> io::Result<(usize, bool)> {
         self.check_answer()?;
+        if *send == Outgoing::Broken {
+            return Err(yamux::Error::StreamClosed.into());
+        }
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let whole = chunk::encoded_len(payload.len());
         let with_end = whole + HEAD;
@@ -285,7 +300,10 @@ impl Inner {
             sent = (bytes, ended);
         });
         outcome.map_err(|error| self.refusal_or(error))?;
-        send.in_message = !sent.1;
+        *send = match sent.1 {
+            true => Outgoing::Between,
+            false => Outgoing::Inside(thread::current().id()),
+        };
         Ok(sent)
     }
 
@@ -301,10 +319,16 @@ impl Inner {
     }
 
     fn write_message(&self, send: &mut Outgoing, mut message: &[u8]) -> io::Result<()> {
+        let whole = message.len();
         loop {
             let last = message.len() <= MAX_PAYLOAD;
             let end = if last { End::With } else { End::Without };
-            let (sent, ended) = self.send(send, message, end)?;
+            let sent = self.send(send, message, end).inspect_err(|_| {
+                if message.len() < whole {
+                    *send = Outgoing::Broken;
+                }
+            });
+            let (sent, ended) = sent?;
             if ended {
                 return Ok(());
             }
@@ -354,7 +378,7 @@ pub(super) fn refused(name: &str, frame: &frame::Frame) -> Error {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.send.get_mut().in_message {
+        if *self.send.get_mut() != Outgoing::Between {
             self.raw.reset();
         }
     }
@@ -494,7 +518,7 @@ impl Write for Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.send.in_message = false;
+            *self.send = Outgoing::Broken;
             self.inner.raw.reset();
         }
     }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Longer timeouts are cut to this: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// The settings of a [`Connection`](super::Connection); the default suits most.
 ///
 /// # Examples
@@ -91,19 +94,20 @@ impl Config {
 
     /// How long the peer may take nothing of what is sent to it before the
     /// connection counts as dead: 10 s. Also how long a ping waits for its
-    /// answer, and a close for the peer to do its part.
+    /// answer, and a close for the peer to do its part. From 1 ms to a day.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.write_timeout = timeout.max(Duration::from_millis(1));
+        self.write_timeout = timeout.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
     /// After how long without a byte from the peer to ping it: 15 s. An answer
     /// that does not come within the write timeout ends the connection. `None`
-    /// never pings.
+    /// never pings. From 1 ms to a day.
     #[must_use]
     pub fn keep_alive(mut self, interval: Option<Duration>) -> Self {
-        self.keep_alive = interval.map(|interval| interval.max(Duration::from_millis(1)));
+        self.keep_alive =
+            interval.map(|interval| interval.clamp(Duration::from_millis(1), LONGEST));
         self
     }
 

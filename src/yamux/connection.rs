@@ -123,13 +123,13 @@ impl Connection {
     ///
     /// When the connection has ended or is going away.
     pub fn open(&self) -> Result<Stream, Error> {
-        let stream = self.open_queued()?;
+        let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);
         Ok(stream)
     }
 
     /// Opens a stream; the peer hears of it with what is sent next.
-    pub(crate) fn open_queued(&self) -> Result<Stream, Error> {
+    pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
         let shared = &self.handle.shared;
         let mut table = shared.table.lock();
         let core = loop {
@@ -139,7 +139,15 @@ impl Connection {
             if table.unacknowledged < shared.config.backlog {
                 break table.open()?;
             }
-            shared.acknowledged.wait(&mut table);
+            match deadline {
+                None => shared.acknowledged.wait(&mut table),
+                Some(deadline) => {
+                    let waited = shared.acknowledged.wait_until(&mut table, deadline);
+                    if waited.timed_out() {
+                        return Err(Error::TimedOut);
+                    }
+                }
+            }
         };
         // Under the lock of the table, so that ids come in order.
         let syn = Header::window_update(core.id, Flags::SYN, 0);
@@ -156,7 +164,8 @@ impl Connection {
     pub fn accept(&self) -> Result<Stream, Error> {
         let incoming = select! {
             recv(self.handle.incoming) -> incoming => incoming.ok(),
-            recv(self.handle.standing) -> _ => None,
+            // What had come before the end is there to be had.
+            recv(self.handle.standing) -> _ => self.handle.incoming.try_recv().ok(),
         };
         let incoming = incoming.ok_or_else(|| self.handle.shared.end_error())?;
         let stream = self.stream(incoming.0);
@@ -213,7 +222,7 @@ impl Connection {
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
-        shared.wait_reader(Instant::now() + shared.config.write_timeout);
+        shared.wait_reader();
         shared.end(Error::Closed);
     }
 
@@ -278,10 +287,10 @@ fn assemble(
 pub(crate) struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
-    /// Begins to close the connection, if it is still there.
-    pub(crate) fn start_close(&self) {
+    /// Ends the connection at once, if it is still there.
+    pub(crate) fn cut(&self) {
         if let Some(handle) = self.0.upgrade() {
-            handle.shared.close();
+            handle.shared.end(Error::Closed);
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) struct Core {
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
+    /// Reads were ended on this side: what had come is gone, so that no end of
+    /// the stream may be told any more.
+    pub(super) stopped: bool,
     pub(super) inbox: Inbox,
     pub(super) window: RecvWindow,
     /// Bytes that may still be thrown away before a peer that goes on sending
@@ -65,6 +68,7 @@ impl Core {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
+                stopped: false,
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
@@ -166,6 +170,12 @@ impl Core {
         self.mark_done(RECV_DONE)
     }
 
+    /// Nothing more can be sent on the connection.
+    pub(super) fn fail_sending(&self) {
+        self.send.lock().state.reset(ResetBy::Connection);
+        self.writable.notify_all();
+    }
+
     /// Ends both halves at once, and wakes who waits for them; says whether
     /// the stream is gone by it. What the peer sent before stays readable,
     /// unless it was this side that gave up.
@@ -185,6 +195,11 @@ impl Core {
 }
 
 impl RecvHalf {
+    /// Whether a reader has something to wait for.
+    pub(super) fn waits(&self) -> bool {
+        self.inbox.is_empty() && !self.stopped && self.state == RecvState::Open
+    }
+
     /// Books bytes as read; the window update that is due, if the peer may
     /// still send.
     pub(super) fn consumed<'a>(
@@ -202,13 +217,13 @@ impl RecvHalf {
     /// Nobody will read any more: what lies here, and what was on its way, is
     /// thrown away. A window update may be due.
     pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
+        self.stopped = true;
+        let count = self.inbox.clear();
         if self.state != RecvState::Open {
-            self.inbox.clear();
             return None;
         }
         self.state.stop();
         self.discard_left = self.window.size();
-        let count = self.inbox.clear();
         self.consumed(count, tuning)
     }
 

@@ -31,9 +31,8 @@
 //!
 //! # Who may lock what
 //!
-//! The table of streams, then a stream's sending half, then the outbox. A
-//! stream's receiving half and the pings are locked with nothing else held
-//! and hold nothing else. No lock is held over a system call.
+//! In this order: one half of a stream, the table of streams, the outbox or the
+//! pings. Nobody holds two halves. No lock is held over a system call.
 
 mod config;
 mod connection;

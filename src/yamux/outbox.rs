@@ -90,7 +90,7 @@ pub(super) enum NoRoom {
 /// What a wait for room ended with.
 #[derive(Debug)]
 pub(super) enum Room {
-    /// There is room now; somebody else may be faster.
+    /// It is worth trying again; somebody else may be faster.
     Free,
     /// The role was free and is the caller's: it must be put to use.
     Role(Box<Writer>),
@@ -153,7 +153,7 @@ impl Outbox {
         fill: impl FnOnce(&mut Segment),
     ) -> Pushed {
         let mut state = self.state.lock();
-        if state.queued >= LIMIT || state.ended {
+        if state.queued >= LIMIT || state.is_over() {
             return Pushed::Not;
         }
         let size = HEADER_LEN + len;
@@ -178,9 +178,15 @@ impl Outbox {
     /// are few of these for each stream, so they do not wait for room.
     pub(super) fn push(&self, header: Header) {
         let mut state = self.state.lock();
-        if !state.ended {
+        if !state.is_over() {
             state.put(header);
         }
+    }
+
+    /// Whether so much waits that the peer must be making us send without
+    /// reading it.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.state.lock().queued >= LIMIT + ANSWERS_LIMIT
     }
 
     /// Queues an answer to a peer's frame, in order with the data: `false`
@@ -191,7 +197,7 @@ impl Outbox {
         if state.answers >= ANSWERS_LIMIT {
             return false;
         }
-        if !state.ended {
+        if !state.is_over() {
             state.answers += HEADER_LEN;
             state.put(header);
         }
@@ -206,15 +212,21 @@ impl Outbox {
         if state.control.len() >= ANSWERS_LIMIT {
             return false;
         }
-        if !state.ended {
+        if !state.is_over() {
             state.control.extend_from_slice(&header.encode());
         }
         true
     }
 
-    /// Has our direction of the connection ended once all is written.
-    pub(super) fn finish(&self) {
-        self.state.lock().finish = true;
+    /// Queues a last frame, and has our direction of the connection ended once
+    /// all is written. What is queued later is thrown away: it would only make
+    /// the transport fail.
+    pub(super) fn finish(&self, last: Header) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            state.put(last);
+            state.finish = true;
+        }
     }
 
     /// Ends it: what waits is thrown away, and who waits is woken.
@@ -224,12 +236,15 @@ impl Outbox {
         state.control = Vec::new();
         state.data = VecDeque::new();
         state.queued = 0;
+        // Gives the descriptor back, though handles of streams may live on.
+        let writer = state.writer.take();
         drop(state);
+        drop(writer);
         self.changed.notify_all();
     }
 
-    /// Waits until data may be queued. The caller queues some, or calls
-    /// [`pass_on`](Self::pass_on).
+    /// Waits until data may be queued, or something else has changed. The
+    /// caller tries again, and queues some or calls [`pass_on`](Self::pass_on).
     pub(super) fn wait_room(&self, deadline: Option<Instant>) -> Result<Room, NoRoom> {
         let mut state = self.state.lock();
         let (mut waited, mut timed_out) = (false, false);
@@ -245,7 +260,7 @@ impl Outbox {
             {
                 return Ok(Room::Role(writer));
             }
-            if state.queued < LIMIT {
+            if state.queued < LIMIT || (waited && !timed_out) {
                 return Ok(Room::Free);
             }
             if timed_out {
@@ -260,6 +275,11 @@ impl Outbox {
     /// The caller was let in, and does not use the room.
     pub(super) fn pass_on(&self) {
         self.pass_on_locked(&self.state.lock());
+    }
+
+    /// Has all who wait look again.
+    pub(super) fn wake_all(&self) {
+        self.changed.notify_all();
     }
 
     fn pass_on_locked(&self, state: &State) {
@@ -347,6 +367,11 @@ impl Outbox {
 }
 
 impl State {
+    /// Whether nothing more is sent.
+    fn is_over(&self) -> bool {
+        self.ended || self.finish
+    }
+
     fn is_empty(&self) -> bool {
         self.control.is_empty() && self.data.is_empty()
     }

@@ -167,9 +167,7 @@ impl Reader {
             let left = config.write_timeout.saturating_sub(pinged.elapsed());
             return left.max(Duration::from_millis(1));
         }
-        let tick = config
-            .keep_alive
-            .map_or(IDLE_TICK, |alive| alive.min(IDLE_TICK));
+        let tick = config.keep_alive.unwrap_or(IDLE_TICK);
         if self.buf.capacity() > IDLE_BUFFER {
             tick.min(BUSY_TICK)
         } else {
@@ -359,6 +357,10 @@ impl Reader {
     fn on_syn(&mut self, id: StreamId) -> Result<Option<Arc<Core>>, Violation> {
         let mut table = self.shared.table.lock();
         match table.judge(id, &self.shared.config)? {
+            Inbound::Open if self.shared.outbox.is_overfull() => {
+                // Each stream makes us send, if it is only its ACK.
+                Err(Violation::AnswersUnread)
+            }
             Inbound::Open => {
                 let core = table.accept(id);
                 drop(table);

@@ -38,9 +38,10 @@ pub(super) struct Shared {
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
     budget: Budget,
-    closer: Arc<dyn Closer>,
-    /// When this side closed the connection; the reader waits for the peer to
-    /// do so too, but not for ever.
+    /// Gone when the connection has ended, and its descriptor with it.
+    closer: Mutex<Option<Arc<dyn Closer>>>,
+    /// When this side closed the connection, or could send no more; the reader
+    /// waits for the peer to do so too, but not for ever.
     closed: OnceLock<Instant>,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
@@ -71,7 +72,7 @@ impl Shared {
             local_addr,
             peer_addr,
             budget: Budget::new(config.window_budget),
-            closer,
+            closer: Mutex::new(Some(closer)),
             closed: OnceLock::new(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
@@ -106,10 +107,35 @@ impl Shared {
     pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
         match self.outbox.drain(writer, wait) {
             Ok(Drained::Done) => {}
-            Ok(Drained::Finished) => self.closer.shutdown(Shutdown::Write),
+            Ok(Drained::Finished) => self.end_sending(),
             Ok(Drained::Full(writer)) => self.spawn_helper(writer),
-            Err(error) => self.end(Error::from_write(error)),
+            Err(error) => self.write_failed(Error::from_write(error)),
         }
+    }
+
+    /// Ends our direction of the transport.
+    fn end_sending(&self) {
+        // Not under the lock: it is a system call.
+        let closer = self.closer.lock().clone();
+        if let Some(closer) = closer {
+            closer.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Nothing more can be sent. A peer that took nothing for so long is dead.
+    /// One that has gone may have said all before: the reader goes on to the
+    /// end of that, and ends the connection there.
+    fn write_failed(&self, error: Error) {
+        if matches!(error, Error::WriteTimeout) {
+            return self.end(error);
+        }
+        let streams = self.table.lock().set_write_error(error);
+        for core in streams {
+            core.fail_sending();
+        }
+        self.acknowledged.notify_all();
+        self.outbox.end();
+        let _ = self.closed.set(Instant::now());
     }
 
     /// Leaves the waiting to a thread that lives while the transport is full.
@@ -149,6 +175,8 @@ impl Shared {
     pub(super) fn reset(self: &Arc<Self>, core: &Core) {
         if core.reset(ResetBy::Us) {
             self.forget(core);
+            // A writer of this stream may be waiting for room.
+            self.outbox.wake_all();
             let header = Header::window_update(core.id, Flags::RST, 0);
             if !self.outbox.push_answer(header) {
                 self.end(Violation::AnswersUnread.into());
@@ -188,7 +216,7 @@ impl Shared {
 
     /// Why the connection has ended.
     pub(super) fn end_error(&self) -> Error {
-        self.table.lock().end().cloned().unwrap_or(Error::Closed)
+        self.table.lock().failure().unwrap_or(Error::Closed)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -198,8 +226,15 @@ impl Shared {
     /// Ends the connection at once, for the reason given if it is the first.
     pub(super) fn end(&self, error: Error) {
         self.cut_streams(error);
+        self.cut_transport();
+    }
+
+    fn cut_transport(&self) {
         self.outbox.end();
-        self.closer.shutdown(Shutdown::Both);
+        let closer = self.closer.lock().take();
+        if let Some(closer) = closer {
+            closer.shutdown(Shutdown::Both);
+        }
     }
 
     /// Ends the streams; what was queued before is still sent, then a go-away,
@@ -207,8 +242,7 @@ impl Shared {
     pub(super) fn close(self: &Arc<Self>) {
         if self.cut_streams(Error::Closed) {
             let _ = self.closed.set(Instant::now());
-            self.push_control(Header::go_away(0));
-            self.outbox.finish();
+            self.outbox.finish(Header::go_away(0));
             self.flush(Wait::Never);
         }
     }
@@ -222,8 +256,7 @@ impl Shared {
                 let _ = self.outbox.drain(writer, Wait::Never);
             }
         }
-        self.outbox.end();
-        self.closer.shutdown(Shutdown::Both);
+        self.cut_transport();
     }
 
     /// Notes why the connection ended and wakes every waiter but the outbox's;
@@ -244,7 +277,7 @@ impl Shared {
 
     // -- the reader --
 
-    /// Whether this side has closed the connection.
+    /// Whether the connection is to end soon.
     pub(super) fn is_closing(&self) -> bool {
         self.closed.get().is_some()
     }
@@ -264,8 +297,13 @@ impl Shared {
         self.reader_changed.notify_all();
     }
 
-    /// Waits until the reader is done; not in the reader's own thread.
-    pub(super) fn wait_reader(&self, deadline: Instant) {
+    /// Waits until the reader is done, for as long as the peer has since this
+    /// side closed the connection; not in the reader's own thread.
+    pub(super) fn wait_reader(&self) {
+        let Some(closed) = self.closed.get() else {
+            return;
+        };
+        let deadline = *closed + self.config.write_timeout;
         let mut reader = self.reader.lock();
         while !reader.done && reader.thread != Some(thread::current().id()) {
             if self

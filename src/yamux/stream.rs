@@ -10,7 +10,7 @@ use super::{
     shared::wait_for,
     state::{RecvState, ResetBy, SendState},
 };
-use crate::transport::Wait;
+use crate::{time::deadline, transport::Wait};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     fmt,
@@ -137,7 +137,7 @@ impl Stream {
     /// Takes the oldest bytes out of the inbox, without copying; waits for
     /// some. `None` at the stream's end.
     pub(crate) fn read_segment(&self) -> Result<Option<Segment>, Error> {
-        let deadline = deadline(self.inner.timeouts.lock().read);
+        let deadline = self.inner.timeouts.lock().read.map(deadline);
         self.inner.receive(deadline, |recv| recv.inbox.pop())
     }
 
@@ -161,7 +161,7 @@ impl Stream {
         plan: impl Fn(usize) -> usize,
         fill: impl FnMut(&mut Segment, usize),
     ) -> Result<usize, Error> {
-        let deadline = deadline(self.inner.timeouts.lock().write);
+        let deadline = self.inner.timeouts.lock().write.map(deadline);
         let sent = self.inner.send_frame(deadline, plan, fill);
         if sent.is_err() {
             // The room that this thread may have been let into is for others.
@@ -204,6 +204,9 @@ impl Stream {
     /// Tells the peer that the stream is accepted; leaves with what is sent
     /// next.
     pub(crate) fn acknowledge(&self) {
+        if self.inner.core.is_gone() {
+            return;
+        }
         let header = Header::window_update(self.id(), Flags::ACK, 0);
         self.inner.handle.shared.outbox.push(header);
     }
@@ -229,9 +232,9 @@ impl Inner {
                 return Ok(Some(taken));
             }
             match recv.state {
-                RecvState::Open => {}
+                _ if recv.stopped => return Err(Error::StreamClosed),
+                RecvState::Open | RecvState::Stopped => {}
                 RecvState::Finished => return Ok(None),
-                RecvState::Stopped => return Err(Error::StreamClosed),
                 RecvState::Reset(by) => {
                     drop(recv);
                     return Err(self.reset_error(by));
@@ -245,7 +248,7 @@ impl Inner {
                         .readable
                         .wait_until(&mut recv, deadline)
                         .timed_out();
-                    if timed_out && recv.inbox.is_empty() && recv.state == RecvState::Open {
+                    if timed_out && recv.waits() {
                         return Err(Error::TimedOut);
                     }
                 }
@@ -414,7 +417,7 @@ impl Read for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let deadline = deadline(self.inner.timeouts.lock().read);
+        let deadline = self.inner.timeouts.lock().read.map(deadline);
         let read = self.inner.receive(deadline, |recv| {
             (!recv.inbox.is_empty()).then(|| recv.inbox.read(buf))
         })?;
@@ -457,10 +460,6 @@ impl Write for Stream {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn deadline(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.map(|timeout| Instant::now() + timeout)
 }
 
 fn not_zero(timeout: Option<Duration>) -> io::Result<Option<Duration>> {

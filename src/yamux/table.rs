@@ -44,6 +44,8 @@ pub(super) struct Table {
     pub(super) going_away: bool,
     /// The peer has.
     pub(super) peer_going_away: bool,
+    /// Why nothing more can be sent.
+    write_error: Option<Error>,
     /// Why the connection ended.
     end: Option<Error>,
 }
@@ -66,6 +68,7 @@ impl Table {
             unacknowledged: 0,
             going_away: false,
             peer_going_away: false,
+            write_error: None,
             end: None,
         }
     }
@@ -85,11 +88,8 @@ impl Table {
 
     /// Why no stream can be opened from this side, if so.
     pub(super) fn closed_to_us(&self) -> Option<Error> {
-        match &self.end {
-            Some(end) => Some(end.clone()),
-            None if self.going_away || self.peer_going_away => Some(Error::GoingAway),
-            None => None,
-        }
+        let going_away = self.going_away || self.peer_going_away;
+        self.failure().or(going_away.then_some(Error::GoingAway))
     }
 
     /// Numbers and enters a stream of ours.
@@ -140,6 +140,17 @@ impl Table {
         }
     }
 
+    /// Why the connection is of no use for sending, if so.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.end.as_ref().or(self.write_error.as_ref()).cloned()
+    }
+
+    /// Notes why nothing more can be sent; gives the streams.
+    pub(super) fn set_write_error(&mut self, error: Error) -> Vec<Arc<Core>> {
+        self.write_error.get_or_insert(error);
+        self.streams.values().cloned().collect()
+    }
+
     pub(super) fn end(&self) -> Option<&Error> {
         self.end.as_ref()
     }
@@ -150,7 +161,13 @@ impl Table {
         if self.end.is_some() {
             return None;
         }
-        self.end = Some(error);
+        self.end = Some(match (error, self.write_error.take()) {
+            // It had said all: what could not be sent then does not matter.
+            (Error::ClosedByPeer, _) => Error::ClosedByPeer,
+            (error, None) => error,
+            // What failed first is the cause.
+            (_, Some(first)) => first,
+        });
         self.inbound = 0;
         Some(std::mem::take(&mut self.streams).into_values().collect())
     }

@@ -1,0 +1,12 @@
+//! Deadlines.
+
+use std::time::{Duration, Instant};
+
+/// As good as for ever, and no overflow.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The moment that lies `timeout` ahead; timeouts beyond a hundred years are
+/// cut to that.
+pub(crate) fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(FOR_EVER)
+}
