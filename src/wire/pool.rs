@@ -32,7 +32,7 @@ struct State {
 /// Why a job was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Full {
-    #[error("{0} handlers are busy, which is the limit")]
+    #[error("all {0} handlers are busy")]
     Limit(usize),
     #[error("no thread for a handler: {0}")]
     Spawn(#[source] io::Error),

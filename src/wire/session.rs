@@ -167,11 +167,15 @@ impl Session {
             name,
             deadline,
         };
-        if let Err(error) = answer.await_answer(&source) {
-            // Not closed, which would leave the peer's half open.
-            raw.reset();
-            return Err(self.opening_error(error));
-        }
+        answer.await_answer(&source).map_err(|error| {
+            let error = self.opening_error(error);
+            if matches!(error, Error::TimedOut { .. }) {
+                // Nobody waits for the answer any more: closing would leave the
+                // peer's half open.
+                raw.reset();
+            }
+            error
+        })?;
         Ok(Stream::new(raw, self.clone(), name.into(), answer))
     }
 
