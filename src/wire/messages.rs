@@ -19,6 +19,8 @@ pub(super) trait Source {
     fn ready(&self) -> Option<Segment>;
     /// The error that an error frame stands for.
     fn refused(&self, frame: &Frame) -> Error;
+    /// The answer to the opening has come.
+    fn answered(&self, accepted: bool);
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ impl Messages {
             Ok(None) => return None,
             Ok(Some(frame)) if frame.kind == frame::Kind::Accept => {
                 self.answer = Answer::Accepted;
+                source.answered(true);
                 return Some(Ok(()));
             }
             Ok(Some(frame)) if frame.kind == frame::Kind::Error => source.refused(&frame),
@@ -132,6 +135,7 @@ impl Messages {
             Err(error) => Error::malformed("answer", error),
         };
         self.answer = Answer::Refused(error.clone());
+        source.answered(false);
         Some(Err(error))
     }
 

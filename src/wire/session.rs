@@ -190,6 +190,7 @@ impl Session {
     /// [`Error::TimedOut`] when too many streams wait to be acknowledged.
     pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
         let raw = self.send_open(name, deadline(self.inner.open_timeout))?;
+        raw.await_input(true);
         let recv = Messages::unanswered();
         Ok(Stream::new(raw, self.clone(), name.into(), recv))
     }
@@ -258,4 +259,7 @@ impl Source for Opening<'_> {
     fn refused(&self, frame: &Frame) -> Error {
         refused(self.name, frame)
     }
+
+    /// Whoever waits is told by what it waits for.
+    fn answered(&self, _accepted: bool) {}
 }

@@ -277,7 +277,6 @@ impl Inner {
     /// Sends as much of `payload` as fits one frame, and the end mark after
     /// all of it if `end` is asked for; how much, and whether the end was.
     fn send(&self, send: &mut Outgoing, payload: &[u8], end: End) -> io::Result<(usize, bool)> {
-        self.check_answer()?;
         if *send == Outgoing::Broken {
             return Err(yamux::Error::StreamClosed.into());
         }
@@ -289,7 +288,7 @@ impl Inner {
             _ => chunk::encoded_len(chunk::payload_for(credit, payload.len())),
         };
         let mut sent = (0, false);
-        let outcome = self.raw.send_frame(plan, |segment: &mut Segment, count| {
+        let mut fill = |segment: &mut Segment, count| {
             let ended = count == with_end && end == End::With;
             let body = if ended { whole } else { count };
             let bytes = body - body.div_ceil(HEAD + chunk::CHUNK) * HEAD;
@@ -298,8 +297,14 @@ impl Inner {
                 segment.put(&END);
             }
             sent = (bytes, ended);
-        });
-        outcome.map_err(|error| self.refusal_or(error))?;
+        };
+        loop {
+            self.check_answer()?;
+            let body = self.raw.send_frame(plan, &mut fill);
+            if body.map_err(|error| self.refusal_or(error))? > 0 {
+                break;
+            }
+        }
         *send = match sent.1 {
             true => Outgoing::Between,
             false => Outgoing::Inside(thread::current().id()),
@@ -339,6 +344,8 @@ impl Inner {
     /// Whether a stream that was opened without waiting has been refused in
     /// the meantime.
     fn check_answer(&self) -> io::Result<()> {
+        // What comes from here on wakes a write that waits.
+        self.raw.take_input();
         if let Some(mut recv) = self.recv.try_lock() {
             recv.check_answer(self)?;
         }
@@ -347,7 +354,13 @@ impl Inner {
 
     /// A refused stream is reset if it is written to: the refusal is the cause.
     fn refusal_or(&self, error: yamux::Error) -> io::Error {
-        match self.check_answer() {
+        use yamux::Error::{Reset, ResetByPeer, StreamClosed};
+        let checked = match error {
+            // Reads have ended too: nobody holds the lock for long.
+            StreamClosed | Reset | ResetByPeer => self.recv.lock().check_answer(self),
+            _ => self.check_answer(),
+        };
+        match checked {
             Err(refusal) => refusal,
             Ok(()) => error.into(),
         }
@@ -365,6 +378,14 @@ impl Source for Inner {
 
     fn refused(&self, frame: &frame::Frame) -> Error {
         refused(&self.name, frame)
+    }
+
+    fn answered(&self, accepted: bool) {
+        self.raw.await_input(false);
+        if !accepted {
+            // Wakes a writer in another thread, who finds the refusal too.
+            self.raw.shutdown(Shutdown::Both).ok();
+        }
     }
 }
 

@@ -15,6 +15,11 @@ use std::{
     time::Instant,
 };
 
+/// States of [`Core::input`].
+const NOT_AWAITED: u8 = 0;
+const AWAITED: u8 = 1;
+const ARRIVED: u8 = 2;
+
 /// Bits of [`Core::done`].
 const RECV_DONE: u8 = 1;
 const SEND_DONE: u8 = 2;
@@ -29,6 +34,9 @@ pub(super) struct Core {
     /// Which halves are done. Each side sets its bit and sees the other's in
     /// one step, so that exactly one of them finds the stream gone.
     done: AtomicU8,
+    /// Whether a writer that waits for credit is to be woken by what the peer
+    /// sends, which may be that it wants nothing.
+    input: AtomicU8,
     /// We opened it, and the peer has not acknowledged it.
     unacknowledged: AtomicBool,
 }
@@ -80,6 +88,7 @@ impl Core {
             }),
             writable: Condvar::new(),
             done: AtomicU8::new(0),
+            input: AtomicU8::new(NOT_AWAITED),
             unacknowledged: AtomicBool::new(!inbound),
         }
     }
@@ -87,6 +96,34 @@ impl Core {
     /// The peer's ACK, or what does instead of it: whether it was awaited.
     pub(super) fn acknowledge(&self) -> bool {
         self.unacknowledged.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has writers that wait woken by the peer's next bytes or FIN, or no more.
+    pub(super) fn await_input(&self, awaited: bool) {
+        let state = if awaited { AWAITED } else { NOT_AWAITED };
+        self.input.store(state, Ordering::Release);
+    }
+
+    /// Whether such bytes have come; from then on the next ones are awaited.
+    pub(super) fn take_input(&self) -> bool {
+        self.input
+            .compare_exchange(ARRIVED, AWAITED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    pub(super) fn input_has_arrived(&self) -> bool {
+        self.input.load(Ordering::Acquire) == ARRIVED
+    }
+
+    fn input_arrives(&self) {
+        let told =
+            self.input
+                .compare_exchange(AWAITED, ARRIVED, Ordering::AcqRel, Ordering::Relaxed);
+        if told.is_ok() {
+            // A writer that has just looked is waiting when this is unlocked.
+            drop(self.send.lock());
+            self.writable.notify_all();
+        }
     }
 
     /// Whether both halves are done, and the stream is in the table no more.
@@ -142,6 +179,7 @@ impl Core {
                 push(&mut recv.inbox);
                 drop(recv);
                 self.readable.notify_all();
+                self.input_arrives();
                 Delivery::Done
             }
             // A frame's length is a u32.
@@ -167,6 +205,7 @@ impl Core {
         recv.state.on_fin();
         drop(recv);
         self.readable.notify_all();
+        self.input_arrives();
         self.mark_done(RECV_DONE)
     }
 

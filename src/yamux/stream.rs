@@ -154,8 +154,21 @@ impl Stream {
         Some(segment)
     }
 
+    /// Has a write that waits for credit return once the peer has sent
+    /// something, or no more.
+    pub(crate) fn await_input(&self, awaited: bool) {
+        self.inner.core.await_input(awaited);
+    }
+
+    /// Whether the peer has sent something since that was awaited, or since
+    /// the last call.
+    pub(crate) fn take_input(&self) -> bool {
+        self.inner.core.take_input()
+    }
+
     /// Sends one Data frame. `plan` is told the credit and says how many bytes
     /// the frame is to carry, 0 to wait for more credit; `fill` appends them.
+    /// `Ok(0)`: input has come that was [awaited](Self::await_input).
     pub(crate) fn send_frame(
         &self,
         plan: impl Fn(usize) -> usize,
@@ -276,6 +289,10 @@ impl Inner {
             let mut send = self.core.send.lock();
             self.check_sending(&send)?;
             let count = plan(send.window.credit() as usize);
+            if count == 0 && self.core.input_has_arrived() {
+                shared.outbox.pass_on();
+                return Ok(0);
+            }
             if count == 0 {
                 shared.outbox.pass_on();
                 self.wait_credit(&mut send, deadline, &plan)?;
@@ -325,7 +342,7 @@ impl Inner {
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
     ) -> Result<(), Error> {
-        while plan(send.window.credit() as usize) == 0 {
+        while plan(send.window.credit() as usize) == 0 && !self.core.input_has_arrived() {
             self.check_sending(send)?;
             match deadline {
                 None => self.core.writable.wait(send),

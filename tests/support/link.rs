@@ -70,6 +70,15 @@ pub fn told_of_handler(told: &Receiver<Told>) -> (String, String) {
     }
 }
 
+/// Whether an error is of a kind that a broken connection gives, be it noticed
+/// by a read or by a write.
+pub fn means_broken(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
 /// The next message of `stream`, whole.
 pub fn message(mut stream: &Stream) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();

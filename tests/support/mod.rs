@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod cut;
 pub mod file;
 pub mod frames;
+pub mod hand;
 pub mod link;
 pub mod pattern;
 pub mod process;

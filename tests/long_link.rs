@@ -1,0 +1,132 @@
+//! A link with round trips of 100 ms: the windows grow until one stream fills
+//! it, as a TCP connection of its own would.
+
+mod support;
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+use support::{
+    PATIENCE, in_time,
+    pattern::PIECE,
+    relay::{self, Profile},
+};
+use wirenet::{Builder, Wire};
+
+/// Half a round trip.
+const DELAY: Duration = Duration::from_millis(50);
+
+/// What the link carries in a second: little for the machine, which is to
+/// limit nothing here, and in each round trip nearly eight times the window
+/// that a stream begins with.
+const RATE: u32 = 20_000_000;
+
+const LINK: Profile = Profile {
+    delay: DELAY,
+    rate: RATE,
+    // What is under way at that rate, and as much again that waits for it.
+    buffer: 2 * (RATE / 20) as usize,
+};
+
+/// Bytes per second of a transfer of `len` bytes: from the first write until
+/// the other side says that it has all.
+fn rate(len: u64, transfer: impl FnOnce() -> io::Result<()>) -> f64 {
+    let begin = Instant::now();
+    transfer().unwrap();
+    len as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn write(mut to: impl Write, len: u64) -> io::Result<()> {
+    let bytes = [0x5a; PIECE];
+    for _ in 0..len / PIECE as u64 {
+        to.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// A TCP connection over the link.
+fn raw_rate(len: u64) -> f64 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = relay::to(listener.local_addr().unwrap(), LINK).unwrap();
+    let mut near = TcpStream::connect(addr).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    let reader = thread::spawn(move || {
+        assert_eq!(io::copy(&mut far, &mut io::sink()).unwrap(), len);
+        far.write_all(b"all").unwrap();
+    });
+    let rate = rate(len, || {
+        write(&near, len)?;
+        near.shutdown(Shutdown::Write)?;
+        near.read_exact(&mut [0; 3])
+    });
+    reader.join().unwrap();
+    rate
+}
+
+/// One stream over the link, to a server with these options.
+fn stream_rate(len: u64, options: impl FnOnce(Builder) -> Builder) -> f64 {
+    let server = options(Wire::mount("127.0.0.1:0"))
+        .stream("sink", move |stream| {
+            assert_eq!(io::copy(stream, &mut io::sink())?, len);
+            stream.write_message(b"all")
+        })
+        .build()
+        .unwrap();
+    server.start().unwrap();
+    let client = join_over_link(server.local_addr().expect("it listens"));
+    let session = client.wait_session(PATIENCE).unwrap();
+    rate(len, || {
+        let mut stream = session.open_stream("sink")?;
+        write(&stream, len)?;
+        stream.finish()?;
+        stream.read_exact(&mut [0; 3])
+    })
+}
+
+fn join_over_link(server: SocketAddr) -> Wire {
+    let addr = relay::to(server, LINK).unwrap();
+    let client = Wire::join(addr.to_string()).build().unwrap();
+    client.start().unwrap();
+    client
+}
+
+/// One stream is nearly as fast as a TCP connection, the time that its window
+/// takes to grow included.
+#[test]
+fn one_stream_fills_a_long_link() {
+    const LEN: u64 = 64 << 20;
+
+    /// What is busy besides takes away from one more than from the other.
+    const TRIES: usize = 3;
+
+    in_time(|| {
+        let filled = (0..TRIES).any(|_| {
+            // At the same time, so that they find the same machine.
+            let (raw, ours) = thread::scope(|scope| {
+                let raw = scope.spawn(|| raw_rate(LEN));
+                let ours = stream_rate(LEN, |server| server);
+                (raw.join().expect("no panic"), ours)
+            });
+            let ratio = ours / raw;
+            println!("{ratio:.2} of raw TCP: {ours:.0} of {raw:.0} bytes/s");
+            ratio >= 0.8
+        });
+        assert!(filled, "at least 0.8 of raw TCP");
+    });
+}
+
+/// What growing is good for: with the window that every stream begins with,
+/// there is one of it in each round trip.
+#[test]
+fn a_window_that_may_not_grow_limits_a_long_link() {
+    const LEN: u64 = 4 << 20;
+
+    in_time(|| {
+        let ours = stream_rate(LEN, |server| server.max_window(262_144));
+        println!("{ours:.0} bytes/s");
+        assert!(ours < 4e6, "{ours:.0} bytes/s");
+    });
+}

@@ -1,0 +1,188 @@
+//! Files between two processes over loopback: each arrives as it was, in both
+//! directions at once, on one stream and on many.
+
+use crate::support::{
+    PATIENCE,
+    checksum::Checksum,
+    file, in_time,
+    process::{self, Other},
+};
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    thread,
+};
+use wirenet::{Session, Stream, Wire};
+
+/// Around the size of a chunk, of nothing, and a whole window.
+const SIZES: [u64; 6] = [0, 1, 1023, 1024, 1025, 262_144];
+
+const GIBIBYTE: u64 = 1 << 30;
+
+/// What both processes serve: an exchange of files.
+const EXCHANGE: &str = "exchange";
+
+/// What the other process serves too: it opens an exchange itself.
+const CALL_BACK: &str = "call back";
+
+/// A file to be exchanged, as its size and its seed.
+type Wanted = (u64, u64);
+
+/// The other process of these tests: a server until its parent is done.
+#[test]
+fn other_process() -> io::Result<()> {
+    if process::role().is_none() {
+        return Ok(());
+    }
+    let server = Wire::mount("127.0.0.1:0")
+        .stream(EXCHANGE, |stream| answer_exchange(stream))
+        .stream(CALL_BACK, |stream| {
+            let wanted = read_wanted(stream)?;
+            ask_exchange(&stream.session().open_stream(EXCHANGE)?, wanted)
+        })
+        .build()?;
+    server.start()?;
+    process::tell(server.local_addr().expect("it listens"))?;
+    process::wait_for_parent()?;
+    server.close()?;
+    Ok(())
+}
+
+/// Another process, and a session with it.
+struct Peer {
+    session: Session,
+    _client: Wire,
+    _process: Other,
+}
+
+impl Peer {
+    fn start() -> Self {
+        let process = Other::start("files::other_process", "server").unwrap();
+        let client = Wire::join(process.told())
+            .stream(EXCHANGE, |stream| answer_exchange(stream))
+            .build()
+            .unwrap();
+        client.start().unwrap();
+        Self {
+            session: client.wait_session(PATIENCE).unwrap(),
+            _client: client,
+            _process: process,
+        }
+    }
+
+    fn exchange(&self, wanted: Wanted) -> io::Result<()> {
+        ask_exchange(&self.session.open_stream(EXCHANGE)?, wanted)
+    }
+}
+
+/// Says which file is wanted, then exchanges files.
+fn ask_exchange(stream: &Stream, wanted: Wanted) -> io::Result<()> {
+    let (size, seed) = wanted;
+    let mut request = [0; 16];
+    request[..8].copy_from_slice(&size.to_le_bytes());
+    request[8..].copy_from_slice(&seed.to_le_bytes());
+    stream.write_message(&request)?;
+    exchange(stream, file::of_size(size, seed)?, size)?;
+    assert!(!stream.next_message()?, "the stream ends with the exchange");
+    Ok(())
+}
+
+fn answer_exchange(stream: &Stream) -> io::Result<()> {
+    let (size, seed) = read_wanted(stream)?;
+    exchange(stream, file::of_size(size, seed + 1)?, size)
+}
+
+fn read_wanted(mut stream: &Stream) -> io::Result<Wanted> {
+    let mut number = [0; 8];
+    let mut next = || {
+        stream.read_exact(&mut number)?;
+        Ok::<_, io::Error>(u64::from_le_bytes(number))
+    };
+    let wanted = (next()?, next()?);
+    let rest = io::copy(&mut stream, &mut io::sink())?;
+    assert_eq!(rest, 0, "the end of the request");
+    Ok(wanted)
+}
+
+/// Sends a file and receives one, at the same time. The message after each
+/// file is its checksum.
+fn exchange(stream: &Stream, file: File, size: u64) -> io::Result<()> {
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| send(stream, file));
+        let received = receive(stream, size);
+        sender.join().expect("the sender does not panic")?;
+        received
+    })
+}
+
+fn send(mut stream: &Stream, mut file: File) -> io::Result<()> {
+    let checksum = Checksum::of(&file)?;
+    file.rewind()?;
+    io::copy(&mut file, &mut stream)?;
+    stream.finish()?;
+    stream.write_message(&checksum.to_le_bytes())
+}
+
+fn receive(mut stream: &Stream, size: u64) -> io::Result<()> {
+    let mut checksum = Checksum::new();
+    let received = io::copy(&mut stream, &mut checksum)?;
+    let mut told = [0; 8];
+    stream.read_exact(&mut told)?;
+    let rest = io::copy(&mut stream, &mut io::sink())?;
+    let outcome = (received, checksum.value(), rest);
+    if outcome == (size, u64::from_le_bytes(told), 0) {
+        Ok(())
+    } else {
+        let text = format!("{size} bytes with checksum {told:?} came as {outcome:?}");
+        Err(io::Error::other(text))
+    }
+}
+
+/// A file of any size goes over, while another comes.
+#[test]
+fn files_of_every_size_go_both_ways_at_once() {
+    in_time(|| {
+        let peer = Peer::start();
+        for size in SIZES {
+            peer.exchange((size, size)).unwrap();
+        }
+    });
+}
+
+/// A file that is larger than any buffer on the way goes over, while another
+/// comes.
+#[test]
+fn a_gibibyte_goes_both_ways_at_once() {
+    in_time(|| Peer::start().exchange((GIBIBYTE, 7)).unwrap());
+}
+
+/// Streams of one connection do not mix.
+#[test]
+fn sixty_four_streams_at_once_keep_apart() {
+    in_time(|| {
+        let peer = Peer::start();
+        thread::scope(|scope| {
+            for number in 0..64 {
+                let size = SIZES[number % SIZES.len()] * 5 + number as u64;
+                let peer = &peer;
+                scope.spawn(move || peer.exchange((size, number as u64)).unwrap());
+            }
+        });
+    });
+}
+
+/// The side that accepted the connection opens streams just as well, here
+/// while streams of the other side are open.
+#[test]
+fn either_side_opens_streams() {
+    in_time(|| {
+        let peer = Peer::start();
+        for size in SIZES {
+            let stream = peer.session.open_stream(CALL_BACK).unwrap();
+            let mut request = [0; 16];
+            request[..8].copy_from_slice(&size.to_le_bytes());
+            stream.write_message(&request).unwrap();
+            assert!(!stream.next_message().unwrap(), "it went well over there");
+        }
+    });
+}
