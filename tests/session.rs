@@ -114,6 +114,7 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
             .unwrap();
         client.start().unwrap();
         let session = client.wait_session(PATIENCE).unwrap();
+        server.wait_session(PATIENCE).unwrap();
         server.close().unwrap();
         client.wait();
         let error = session.open_stream("any").unwrap_err();

@@ -1,25 +1,16 @@
-//! The handlers by name, and what happens to a stream that the peer opens:
-//! its token is checked, its handler looked up and run.
+//! The handlers by name, and the running of one.
 
 use super::{
-    frame::{self, Frame, Kind},
-    handshake::at_most,
     hello::CONFIRM_SESSION,
-    messages::Messages,
     session::{Session, check_name},
     shared::Shared,
     stream::Stream,
 };
-use crate::{
-    error::{Error, Malformed, Operation, Panicked, Refusal},
-    time::deadline,
-    yamux::{self, segment::Segment},
-};
+use crate::error::{Error, Operation, Panicked};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
     io,
-    net::Shutdown,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -72,127 +63,13 @@ impl Handlers {
         self.by_name.read().keys().cloned().collect()
     }
 
-    fn get(&self, name: &str) -> Option<Handler> {
+    pub(super) fn get(&self, name: &str) -> Option<Handler> {
         self.by_name.read().get(name).cloned()
     }
 }
 
-/// Serves a stream that the peer has opened, from its open frame to its close.
-/// Runs on a thread of the pool.
-pub(super) fn serve(wire: &Shared, session: &Session, raw: yamux::Stream) {
-    raw.acknowledge();
-    let (open, rest) = match read_open(wire, &raw) {
-        Ok(opened) => opened,
-        Err(error) => {
-            raw.reset();
-            let operation = Operation::OpenStream(String::new());
-            return wire.report(operation, Some(session), error);
-        }
-    };
-    let name = open.command;
-    match admit(wire, session, &name, &open.payload) {
-        Ok(handler) => {
-            let accept = answer(Kind::Accept, &name, "");
-            if raw.send_all(&accept.encode()).is_ok() {
-                let stream = Stream::new(raw, session.clone(), name, Messages::accepted(rest));
-                run(wire, session, stream, &handler);
-            }
-        }
-        Err(refusal) => {
-            let refused = answer(Kind::Error, &name, refusal.text());
-            // Whoever cannot be told has left.
-            let _ = raw.send_all(&refused.encode());
-            drop(raw);
-            let error = Error::Refused {
-                name: name.clone(),
-                refusal,
-            };
-            wire.report(Operation::OpenStream(name), Some(session), error);
-        }
-    }
-}
-
-/// Refuses a stream for which there is no thread. Runs on the reader, so it
-/// does not wait: neither for the open frame, if that has not come yet, nor
-/// for room.
-pub(super) fn refuse(wire: &Shared, session: &Session, raw: &yamux::Stream, reason: String) {
-    raw.acknowledge();
-    let mut decoder = frame::Decoder::default();
-    let segment = raw.try_read_segment().unwrap_or_default();
-    let open = decoder.next(&mut segment.data());
-    let name = open
-        .ok()
-        .flatten()
-        .map_or(String::new(), |open| open.command);
-    let refusal = Refusal::Other(format!("wirenet: {reason}"));
-    if raw.try_send_all(&answer(Kind::Error, &name, refusal.text()).encode()) {
-        raw.shutdown(Shutdown::Both).ok();
-    } else {
-        raw.reset();
-    }
-    let error = Error::Refused {
-        name: name.clone(),
-        refusal,
-    };
-    wire.report(Operation::OpenStream(name), Some(session), error);
-}
-
-/// Reads the open frame; what follows it is left for the handler.
-fn read_open(wire: &Shared, raw: &yamux::Stream) -> Result<(Frame, Segment), Error> {
-    let malformed = |cause: Malformed| Error::malformed("opening of a stream", cause);
-    let timeout = wire.options.handshake_timeout;
-    let deadline = deadline(timeout);
-    let mut decoder = frame::Decoder::default();
-    // Mostly it has come along with the stream; if not, the peer may be waiting
-    // to be acknowledged.
-    let mut ready = raw.try_read_segment();
-    if ready.is_none() {
-        raw.flush_queued();
-    }
-    loop {
-        let segment = ready.take().map_or_else(
-            || raw.read_segment_by(deadline),
-            |segment| Ok(Some(segment)),
-        );
-        let segment = segment.map_err(|error| match error {
-            yamux::Error::TimedOut => Error::TimedOut {
-                what: "open frame",
-                timeout,
-            },
-            error => error.into(),
-        })?;
-        let mut segment = segment.ok_or_else(|| malformed(Malformed::EndedEarly))?;
-        let mut input = segment.data();
-        let found = decoder
-            .next(&mut input)
-            .map_err(|error| malformed(error.into()))?;
-        let used = segment.len() - input.len();
-        segment.consume(used);
-        match found {
-            Some(frame) if frame.kind == Kind::Open => return Ok((frame, segment)),
-            Some(_) => return Err(malformed(Malformed::UnexpectedFrame)),
-            None => {}
-        }
-    }
-}
-
-/// The handler, if the opener may have it.
-fn admit(wire: &Shared, session: &Session, name: &str, token: &[u8]) -> Result<Handler, Refusal> {
-    let validated = wire.options.validate(name, session.identification(), token);
-    validated.map_err(|text| Refusal::Other(at_most(text, frame::MAX_PAYLOAD)))?;
-    wire.handlers.get(name).ok_or(Refusal::HandlerNotFound)
-}
-
-fn answer(kind: Kind, name: &str, text: &str) -> Frame {
-    Frame {
-        kind,
-        command: name.into(),
-        payload: text.into(),
-    }
-}
-
 /// Runs a handler: `Ok` closes the stream properly, anything else resets it.
-fn run(wire: &Shared, session: &Session, mut stream: Stream, handler: &Handler) {
+pub(super) fn run(wire: &Shared, session: &Session, mut stream: Stream, handler: &Handler) {
     let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut stream)));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
         Ok(Ok(())) => match stream.close() {

@@ -13,6 +13,7 @@ use shared::{Shared, Up};
 use socket2::SockRef;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+mod arrival;
 mod builder;
 mod chunk;
 mod client;

@@ -25,17 +25,26 @@ struct State {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job. Invariant: at least `jobs.len()`.
     idle: usize,
-    /// Jobs to which the limit applies, queued or running.
+    /// Places that are taken.
     handlers: usize,
 }
 
-/// Why a job was not taken.
+/// There is no place for another handler.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Full {
-    #[error("all {0} handlers are busy")]
-    Limit(usize),
-    #[error("no thread for a handler: {0}")]
-    Spawn(#[source] io::Error),
+#[error("all {0} handlers are busy")]
+pub(crate) struct Full(usize);
+
+/// A handler's place among those that the limit allows, for as long as this
+/// lives.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pool: Arc<Pool>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.state.lock().handlers -= 1;
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -57,35 +66,20 @@ impl Pool {
         })
     }
 
-    /// Runs `job` on a thread that has nothing to do, or on a new one within
-    /// the limit. Does not block; a panic of the job must not leave it.
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        job: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Full> {
+    /// A place for one more handler, within the limit.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, Full> {
         let mut state = self.state.lock();
         if state.handlers >= self.limit {
-            return Err(Full::Limit(self.limit));
+            return Err(Full(self.limit));
         }
         state.handlers += 1;
-        drop(state);
         let pool = Arc::clone(self);
-        let submitted = self.submit_beyond(move || {
-            job();
-            pool.state.lock().handlers -= 1;
-        });
-        if submitted.is_err() {
-            self.state.lock().handlers -= 1;
-        }
-        submitted
+        Ok(Place { pool })
     }
 
-    /// The same for jobs of the library's own, to which the limit does not
-    /// apply.
-    pub(crate) fn submit_beyond(
-        self: &Arc<Self>,
-        job: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Full> {
+    /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
+    /// block; a panic of the job must not leave it.
+    pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let job: Job = Box::new(job);
         let mut state = self.state.lock();
         if state.idle > state.jobs.len() {
@@ -95,7 +89,7 @@ impl Pool {
             return Ok(());
         }
         drop(state);
-        self.spawn(job).map_err(Full::Spawn)
+        self.spawn(job)
     }
 
     fn spawn(self: &Arc<Self>, first: Job) -> io::Result<()> {
@@ -138,34 +132,40 @@ mod tests {
     use crossbeam_channel::{bounded, unbounded};
 
     #[test]
-    fn past_the_limit_a_job_is_refused_and_not_queued() {
+    fn there_are_as_many_places_as_the_limit_says() {
         let pool = Pool::new(2, None, "test".into());
-        let (release, wait) = bounded::<()>(0);
-        for _ in 0..2 {
-            let wait = wait.clone();
-            pool.submit(move || assert!(wait.recv().is_err())).unwrap();
-        }
-        let refused = pool.submit(|| unreachable!("refused"));
-        assert!(matches!(refused, Err(Full::Limit(2))));
-        drop(release);
+        let first = pool.admit().unwrap();
+        let _second = pool.admit().unwrap();
+        assert_eq!(
+            pool.admit().unwrap_err().to_string(),
+            "all 2 handlers are busy"
+        );
+        drop(first);
+        pool.admit().unwrap();
     }
 
     #[test]
-    fn every_job_taken_is_run_once() {
+    fn no_job_waits_for_another_to_end() {
+        let pool = Pool::new(2, None, "test".into());
+        let (meet, met) = bounded(0);
+        // Each of them waits for the other.
+        pool.submit(move || meet.send(()).unwrap()).unwrap();
+        let (done, finished) = bounded(1);
+        pool.submit(move || done.send(met.recv()).unwrap()).unwrap();
+        finished.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn every_job_is_run_once() {
         let pool = Pool::new(8, None, "test".into());
         let (done, finished) = unbounded();
-        let mut taken = 0;
-        for number in 0..1000 {
+        for number in 0..200 {
             let done = done.clone();
-            if pool.submit(move || done.send(number).unwrap()).is_ok() {
-                taken += 1;
-            }
+            pool.submit(move || done.send(number).unwrap()).unwrap();
         }
         drop(done);
         let mut numbers: Vec<i32> = finished.iter().collect();
-        assert_eq!(numbers.len(), taken);
         numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len(), taken);
+        assert!(numbers.into_iter().eq(0..200));
     }
 }

@@ -2,10 +2,11 @@
 //! whether it is closed.
 
 use super::{
+    arrival::Arrival,
     builder::{Options, SessionHook},
-    handlers::{self, Handlers},
+    handlers::Handlers,
     handshake::{Agreed, Handshake},
-    pool::Pool,
+    pool::{Place, Pool},
     session::{Session, SessionId},
 };
 use crate::{
@@ -175,15 +176,33 @@ impl Shared {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
-            let job = {
-                let (wire, session, raw) = (Arc::clone(&wire), session.clone(), raw.clone());
-                move || handlers::serve(&wire, &session, raw)
-            };
-            if let Err(full) = wire.pool.submit(job) {
-                handlers::refuse(&wire, &session, &raw, full.to_string());
+            let mut arrival = Arrival::new(raw);
+            match wire.pool.admit() {
+                Ok(place) => {
+                    arrival.accept_at_once(&wire);
+                    wire.run_handler(&session, arrival, place);
+                }
+                Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }
             true
         })
+    }
+
+    fn run_handler(self: &Arc<Self>, session: &Session, arrival: Arrival, place: Place) {
+        let raw = arrival.raw().clone();
+        let job = {
+            let (wire, session) = (Arc::clone(self), session.clone());
+            move || {
+                arrival.serve(&wire, &session);
+                drop(place);
+            }
+        };
+        if let Err(error) = self.pool.submit(job) {
+            // It may have been accepted by now, so that it cannot be refused.
+            raw.reset();
+            let operation = Operation::OpenStream(String::new());
+            self.report(operation, Some(session), error);
+        }
     }
 
     /// Serves a session on this thread until it ends.
@@ -258,7 +277,7 @@ impl Shared {
             }
             drop(returns);
         };
-        if let Err(error) = self.pool.submit_beyond(job) {
+        if let Err(error) = self.pool.submit(job) {
             self.report(Operation::Hook(name), Some(session), error);
         }
         Some(returned)

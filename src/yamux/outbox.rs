@@ -145,7 +145,8 @@ impl Outbox {
     }
 
     /// Queues a Data frame whose body of `len` bytes `fill` appends, after its
-    /// header, to the segment it is given.
+    /// header, to the segment it is given; with the writing role, if it is
+    /// free.
     pub(super) fn try_push(
         &self,
         header: Header,
@@ -153,16 +154,9 @@ impl Outbox {
         fill: impl FnOnce(&mut Segment),
     ) -> Pushed {
         let mut state = self.state.lock();
-        if state.queued >= LIMIT || state.is_over() {
+        if !state.append(header, len, fill) {
             return Pushed::Not;
         }
-        let size = HEADER_LEN + len;
-        let tail = state.tail(size);
-        let before = tail.len();
-        tail.put(&header.encode());
-        fill(tail);
-        debug_assert_eq!(tail.len() - before, size);
-        state.queued += size;
         if let Some(writer) = self.take_locked(&mut state) {
             return Pushed::Role(writer);
         }
@@ -172,6 +166,16 @@ impl Outbox {
         } else {
             Pushed::Queued
         }
+    }
+
+    /// The same, to leave with what is sent next; `false` without room.
+    pub(super) fn try_queue(
+        &self,
+        header: Header,
+        len: usize,
+        fill: impl FnOnce(&mut Segment),
+    ) -> bool {
+        self.state.lock().append(header, len, fill)
     }
 
     /// Queues a frame without a body, in order with the stream's data. There
@@ -374,6 +378,21 @@ impl State {
 
     fn is_empty(&self) -> bool {
         self.control.is_empty() && self.data.is_empty()
+    }
+
+    /// Queues a Data frame, if there is room.
+    fn append(&mut self, header: Header, len: usize, fill: impl FnOnce(&mut Segment)) -> bool {
+        if self.queued >= LIMIT || self.is_over() {
+            return false;
+        }
+        let size = HEADER_LEN + len;
+        let tail = self.tail(size);
+        let before = tail.len();
+        tail.put(&header.encode());
+        fill(tail);
+        debug_assert_eq!(tail.len() - before, size);
+        self.queued += size;
+        true
     }
 
     /// The segment at the end, with room for `size` bytes more.

@@ -196,16 +196,21 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends `bytes`, which fit one frame, if that needs no waiting.
-    pub(crate) fn try_send_all(&self, bytes: &[u8]) -> bool {
-        let mut send = self.inner.core.send.lock();
+    /// Queues `bytes`, which fit one frame, to leave with what is sent next;
+    /// `false` if that would need waiting.
+    pub(crate) fn try_queue(&self, bytes: &[u8]) -> bool {
+        let core = &self.inner.core;
+        let mut send = core.send.lock();
         if send.state != SendState::Open || (send.window.credit() as usize) < bytes.len() {
             return false;
         }
-        let fill = |segment: &mut Segment, _| segment.put(bytes);
-        let pushed = self.inner.push_frame(&mut send, bytes.len(), fill);
-        drop(send);
-        self.inner.after_push(pushed, Wait::Never)
+        let header = Header::data(core.id, bytes.len() as u32);
+        let outbox = &self.inner.handle.shared.outbox;
+        let queued = outbox.try_queue(header, bytes.len(), |segment| segment.put(bytes));
+        if queued {
+            send.window.take(bytes.len() as u32);
+        }
+        queued
     }
 
     /// Whether the peer has ended its direction, and all of it was read.

@@ -1,0 +1,191 @@
+//! A stream that the other side opens, from its SYN to its handler: its token
+//! is checked, its handler looked up, and the opener told.
+//!
+//! Where that needs neither waiting nor the user's code, it is done on the
+//! connection's reader, so that the answers to all that came at once leave at
+//! once, and no opener waits for a thread to wake; else on the handler's thread.
+
+use super::{
+    frame::{self, Frame, Kind},
+    handlers::{self, Handler},
+    handshake::at_most,
+    messages::Messages,
+    session::Session,
+    shared::Shared,
+    stream::Stream,
+};
+use crate::{
+    error::{Error, Malformed, Operation, Refusal},
+    time::deadline,
+    yamux::{self, segment::Segment},
+};
+use std::net::Shutdown;
+
+pub(super) struct Arrival {
+    raw: yamux::Stream,
+    decoder: frame::Decoder,
+    /// The open frame with what came after it, which is the handler's, or what
+    /// is wrong with it; `None` while it has not come whole.
+    open: Option<Result<(Frame, Segment), Error>>,
+    /// The handler, if the opener has been told that it may have it.
+    accepted: Option<Handler>,
+}
+
+impl Arrival {
+    /// Takes what came along with the SYN. Does not wait.
+    pub(super) fn new(raw: yamux::Stream) -> Self {
+        raw.acknowledge();
+        let mut arrival = Self {
+            raw,
+            decoder: frame::Decoder::default(),
+            open: None,
+            accepted: None,
+        };
+        if let Some(segment) = arrival.raw.try_read_segment() {
+            arrival.take(segment);
+        }
+        arrival
+    }
+
+    fn take(&mut self, mut segment: Segment) {
+        let mut input = segment.data();
+        let found = self.decoder.next(&mut input);
+        let used = segment.len() - input.len();
+        segment.consume(used);
+        self.open = match found {
+            Ok(None) => None,
+            Ok(Some(frame)) if frame.kind == Kind::Open => Some(Ok((frame, segment))),
+            Ok(Some(_)) => Some(Err(malformed(Malformed::UnexpectedFrame))),
+            Err(error) => Some(Err(malformed(error.into()))),
+        };
+    }
+
+    pub(super) fn raw(&self) -> &yamux::Stream {
+        &self.raw
+    }
+
+    fn name(&self) -> &str {
+        match &self.open {
+            Some(Ok((open, _))) => &open.command,
+            _ => "",
+        }
+    }
+
+    /// Accepts the stream if nobody has to be asked; the answer leaves with
+    /// what is sent next. Does not wait.
+    pub(super) fn accept_at_once(&mut self, wire: &Shared) {
+        if wire.options.has_validator() {
+            return;
+        }
+        if let Some(handler) = wire.handlers.get(self.name()) {
+            let accept = answer(Kind::Accept, self.name(), "");
+            if self.raw.try_queue(&accept.encode()) {
+                self.accepted = Some(handler);
+            }
+        }
+    }
+
+    /// Refuses a stream for which there is no thread. Does not wait: neither
+    /// for the open frame, if that has not come yet, nor for room.
+    pub(super) fn refuse(self, wire: &Shared, session: &Session, reason: &str) {
+        let refusal = Refusal::Other(format!("wirenet: {reason}"));
+        let refused = answer(Kind::Error, self.name(), refusal.text());
+        if self.raw.try_queue(&refused.encode()) {
+            self.raw.shutdown(Shutdown::Both).ok();
+        } else {
+            self.raw.reset();
+        }
+        report_refused(wire, session, self.name().into(), refusal);
+    }
+
+    /// Serves the stream from here to its close.
+    pub(super) fn serve(mut self, wire: &Shared, session: &Session) {
+        let (open, rest) = match self.wait_open(wire) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.raw.reset();
+                let operation = Operation::OpenStream(String::new());
+                return wire.report(operation, Some(session), error);
+            }
+        };
+        let name = open.command;
+        let admitted = match self.accepted.take() {
+            Some(handler) => Ok(handler),
+            None => self.admit(wire, session, &name, &open.payload),
+        };
+        match admitted {
+            Ok(handler) => {
+                let recv = Messages::accepted(rest);
+                let stream = Stream::new(self.raw, session.clone(), name, recv);
+                handlers::run(wire, session, stream, &handler);
+            }
+            Err(refusal) => {
+                // The stream is closed before its opener's peer hears of it.
+                drop(self.raw);
+                report_refused(wire, session, name, refusal);
+            }
+        }
+    }
+
+    /// The open frame, and what came after it.
+    fn wait_open(&mut self, wire: &Shared) -> Result<(Frame, Segment), Error> {
+        let timeout = wire.options.handshake_timeout;
+        let deadline = deadline(timeout);
+        if self.open.is_none() {
+            // The opener may be waiting to be acknowledged.
+            self.raw.flush_queued();
+        }
+        loop {
+            if let Some(open) = self.open.take() {
+                return open;
+            }
+            let segment = self.raw.read_segment_by(deadline);
+            let segment = segment.map_err(|error| match error {
+                yamux::Error::TimedOut => Error::TimedOut {
+                    what: "open frame",
+                    timeout,
+                },
+                error => error.into(),
+            })?;
+            self.take(segment.ok_or_else(|| malformed(Malformed::EndedEarly))?);
+        }
+    }
+
+    /// Finds out whether the opener may have the handler, and tells it.
+    fn admit(
+        &self,
+        wire: &Shared,
+        session: &Session,
+        name: &str,
+        token: &[u8],
+    ) -> Result<Handler, Refusal> {
+        let validated = wire.options.validate(name, session.identification(), token);
+        let admitted = validated
+            .map_err(|text| Refusal::Other(at_most(text, frame::MAX_PAYLOAD)))
+            .and_then(|()| wire.handlers.get(name).ok_or(Refusal::HandlerNotFound));
+        let answer = match &admitted {
+            Ok(_) => answer(Kind::Accept, name, ""),
+            Err(refusal) => answer(Kind::Error, name, refusal.text()),
+        };
+        // An opener that cannot be told has left, which the handler finds out.
+        let _ = self.raw.send_all(&answer.encode());
+        admitted
+    }
+}
+
+fn malformed(cause: Malformed) -> Error {
+    Error::malformed("opening of a stream", cause)
+}
+
+fn answer(kind: Kind, name: &str, text: &str) -> Frame {
+    Frame {
+        kind,
+        command: name.into(),
+        payload: text.into(),
+    }
+}
+
+fn report_refused(wire: &Shared, session: &Session, name: String, refusal: Refusal) {
+    let operation = Operation::OpenStream(name.clone());
+    wire.report(operation, Some(session), Error::Refused { name, refusal });
+}
