@@ -1,9 +1,8 @@
 //! A stream that the other side opens, from its SYN to its handler: its token
 //! is checked, its handler looked up, and the opener told.
 //!
-//! Where that needs neither waiting nor the user's code, it is done on the
-//! connection's reader, so that the answers to all that came at once leave at
-//! once, and no opener waits for a thread to wake; else on the handler's thread.
+//! All of it happens on the handler's thread. Answering on the connection's
+//! reader was tried, and was slower: it keeps the reader from reading.
 
 use super::{
     frame::{self, Frame, Kind},
@@ -27,8 +26,6 @@ pub(super) struct Arrival {
     /// The open frame with what came after it, which is the handler's, or what
     /// is wrong with it; `None` while it has not come whole.
     open: Option<Result<(Frame, Segment), Error>>,
-    /// The handler, if the opener has been told that it may have it.
-    accepted: Option<Handler>,
 }
 
 impl Arrival {
@@ -39,7 +36,6 @@ impl Arrival {
             raw,
             decoder: frame::Decoder::default(),
             open: None,
-            accepted: None,
         };
         if let Some(segment) = arrival.raw.try_read_segment() {
             arrival.take(segment);
@@ -71,26 +67,13 @@ impl Arrival {
         }
     }
 
-    /// Accepts the stream if nobody has to be asked; the answer leaves with
-    /// what is sent next. Does not wait.
-    pub(super) fn accept_at_once(&mut self, wire: &Shared) {
-        if wire.options.has_validator() {
-            return;
-        }
-        if let Some(handler) = wire.handlers.get(self.name()) {
-            let accept = answer(Kind::Accept, self.name(), "");
-            if self.raw.try_queue(&accept.encode()) {
-                self.accepted = Some(handler);
-            }
-        }
-    }
-
     /// Refuses a stream for which there is no thread. Does not wait: neither
     /// for the open frame, if that has not come yet, nor for room.
     pub(super) fn refuse(self, wire: &Shared, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
         let refused = answer(Kind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
+            // Sends the refusal along.
             self.raw.shutdown(Shutdown::Both).ok();
         } else {
             self.raw.reset();
@@ -109,11 +92,7 @@ impl Arrival {
             }
         };
         let name = open.command;
-        let admitted = match self.accepted.take() {
-            Some(handler) => Ok(handler),
-            None => self.admit(wire, session, &name, &open.payload),
-        };
-        match admitted {
+        match self.admit(wire, session, &name, &open.payload) {
             Ok(handler) => {
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);

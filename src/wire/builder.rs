@@ -264,10 +264,6 @@ impl Options {
         Ok(())
     }
 
-    pub(super) fn has_validator(&self) -> bool {
-        self.validator.is_some()
-    }
-
     /// Asks the validator, if there is one.
     pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
         let Some(validator) = &self.validator else {

@@ -176,12 +176,9 @@ impl Shared {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
-            let mut arrival = Arrival::new(raw);
+            let arrival = Arrival::new(raw);
             match wire.pool.admit() {
-                Ok(place) => {
-                    arrival.accept_at_once(&wire);
-                    wire.run_handler(&session, arrival, place);
-                }
+                Ok(place) => wire.run_handler(&session, arrival, place),
                 Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }
             true
@@ -198,7 +195,7 @@ impl Shared {
             }
         };
         if let Err(error) = self.pool.submit(job) {
-            // It may have been accepted by now, so that it cannot be refused.
+            // Dropped with the job, it would seem to end in order.
             raw.reset();
             let operation = Operation::OpenStream(String::new());
             self.report(operation, Some(session), error);

@@ -395,8 +395,6 @@ impl Reader {
     /// The end of a turn: new streams go to whoever accepts them, answers to
     /// the peer.
     fn hand_over(&mut self) {
-        // Whoever accepts them may have queued an answer.
-        self.answer_due |= !self.fresh.is_empty();
         for core in self.fresh.drain(..) {
             if !(self.acceptor)(Incoming(Arc::clone(&core))) {
                 self.shared.reset(&core);
