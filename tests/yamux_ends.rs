@@ -1,0 +1,441 @@
+//! Layer 1 where something ends while something else is under way: a reset
+//! beside a write that waits, a close before all has been taken, a peer that
+//! has said all and is gone, one that reads no answers.
+
+mod support;
+
+#[path = "yamux_ends/made.rs"]
+mod made;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use made::{Held, Made, Refusable};
+use socket2::SockRef;
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use support::{
+    PATIENCE,
+    frames::{ACK, FIN, Frame, GO_AWAY, PING, RST, SYN},
+    in_time,
+};
+use wirenet::{
+    transport::{Halves, Transport, Wait, memory},
+    yamux::{Config, Connection, Error, Stream, Violation},
+};
+
+/// More than an outbox and the pipe behind it hold together, in any state.
+const TOO_MUCH: usize = 1 << 20;
+
+/// A connection of which none of the timeouts passes during a test.
+fn patient() -> Config {
+    Config::default()
+        .keep_alive(None)
+        .write_timeout(Duration::from_secs(3600))
+}
+
+fn ping(value: u32) -> Frame {
+    Frame {
+        kind: PING,
+        flags: SYN,
+        stream: 0,
+        length: value,
+        body: Vec::new(),
+    }
+}
+
+fn go_away() -> Frame {
+    Frame {
+        kind: GO_AWAY,
+        ..Frame::flags(0, 0)
+    }
+}
+
+/// The played peer, over a pipe in memory; gone when it is dropped.
+struct Peer {
+    halves: Halves,
+}
+
+impl Peer {
+    fn new(end: memory::End) -> Self {
+        let mut halves = end.split().unwrap();
+        halves.reader.set_timeout(Some(PATIENCE)).unwrap();
+        Self { halves }
+    }
+
+    fn try_send(&mut self, frames: &[Frame]) -> io::Result<()> {
+        let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let written = self.halves.writer.write(&[IoSlice::new(rest)], Wait::Block);
+            rest = &rest[written?..];
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, frames: &[Frame]) {
+        self.try_send(frames).unwrap();
+    }
+
+    fn receive(&mut self) -> Option<Frame> {
+        Frame::read(&mut *self).unwrap()
+    }
+
+    /// Everything up to the end of the connection.
+    fn receive_all(&mut self) -> Vec<Frame> {
+        std::iter::from_fn(|| self.receive()).collect()
+    }
+
+    /// Has everything that was sent before be dealt with.
+    fn settle(&mut self) {
+        self.send(&[ping(77)]);
+        while self.receive().expect("an answer to the ping").kind != PING {}
+    }
+}
+
+impl Read for Peer {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.halves.reader.read(buf)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.halves.closer.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection of ours that dialled, and the peer that accepted it.
+fn dialled(capacity: usize) -> (Connection, Peer) {
+    let (ours, theirs) = memory::pair(capacity);
+    let connection = Connection::client(ours, patient()).unwrap();
+    (connection, Peer::new(theirs))
+}
+
+/// Writes until there is no more room in the outbox, and none comes.
+fn fill(connection: &Connection) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    let mut written = 0;
+    while written < TOO_MUCH {
+        let stream = connection.open().unwrap();
+        let timeout = Some(Duration::from_millis(20));
+        stream.set_write_timeout(timeout).unwrap();
+        let full = loop {
+            match (&stream).write(&[1; 64 * 1024]) {
+                Ok(0) => unreachable!("a write of something"),
+                Ok(count) => written += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::TimedOut);
+        streams.push(stream);
+        // Less than its window: it was the outbox that had no room.
+        if written < 262_144 * streams.len() {
+            return streams;
+        }
+    }
+    panic!("{written} bytes were taken, which nobody reads");
+}
+
+/// Writes to each of these streams in a thread of its own.
+fn write_to_each(streams: &[Stream]) -> Vec<Receiver<io::Result<usize>>> {
+    let write = |stream: &Stream| {
+        let (sender, outcome) = bounded(1);
+        let stream = stream.clone();
+        thread::spawn(move || sender.send((&stream).write(&[2; 100])).unwrap());
+        outcome
+    };
+    streams.iter().map(write).collect()
+}
+
+#[test]
+fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_peer() {
+    in_time(|| {
+        let (connection, mut peer) = dialled(1024);
+        let filling = fill(&connection);
+        let reset: Vec<Stream> = (0..5).map(|_| connection.open().unwrap()).collect();
+        let last = connection.open().unwrap();
+        let outcomes = [&reset[..], std::slice::from_ref(&last)].map(|streams| {
+            let outcomes = write_to_each(streams);
+            // They have come to wait by the time that this has waited in vain.
+            (&filling[filling.len() - 1]).write(&[1; 100]).unwrap_err();
+            outcomes
+        });
+        for mut stream in &reset {
+            peer.send(&[Frame::flags(stream.id().0, RST)]);
+            stream.read(&mut [0]).unwrap_err();
+        }
+        // Reading makes room; what is written to the last stream comes then.
+        while peer.receive().expect("a frame").body != [2; 100] {}
+        for outcome in &outcomes[0] {
+            let error = outcome.recv().unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert_eq!(outcomes[1][0].recv().unwrap().unwrap(), 100);
+    });
+}
+
+#[test]
+fn a_reset_on_this_side_wakes_a_write_that_waits_for_room() {
+    in_time(|| {
+        let (connection, _peer) = dialled(1024);
+        let filling = fill(&connection);
+        let stream = connection.open().unwrap();
+        let outcome = write_to_each(std::slice::from_ref(&stream)).remove(0);
+        (&filling[filling.len() - 1]).write(&[1; 100]).unwrap_err();
+        stream.reset();
+        let error = outcome.recv().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    });
+}
+
+#[test]
+fn a_stream_whose_reading_was_ended_here_never_says_that_it_ended_in_order() {
+    in_time(|| {
+        for fin_comes_first in [true, false] {
+            let (connection, mut peer) = dialled(1 << 20);
+            let mut stream = connection.open().unwrap();
+            let fin = [Frame::data(1, vec![7; 100]), Frame::flags(1, FIN)];
+            peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![7; 100_000])]);
+            stream.read_exact(&mut [0; 10]).unwrap();
+            if fin_comes_first {
+                peer.send(&fin);
+            }
+            peer.settle();
+            stream.shutdown(Shutdown::Read).unwrap();
+            stream.read(&mut [0; 9]).unwrap_err();
+            if !fin_comes_first {
+                peer.send(&fin);
+                peer.settle();
+            }
+            // Most of it was thrown away.
+            stream.read_to_end(&mut Vec::new()).unwrap_err();
+        }
+    });
+}
+
+/// A connection over TCP whose other end takes in little at a time.
+fn narrow_tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = SockRef::from(&listener);
+    socket.set_recv_buffer_size(4096).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    SockRef::from(&near).set_send_buffer_size(400_000).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (near, far)
+}
+
+/// All implementations ping, and acknowledge, whenever they like.
+#[test]
+fn what_was_finished_before_a_close_reaches_a_peer_that_goes_on_sending() {
+    in_time(|| {
+        let (near, mut far) = narrow_tcp();
+        let connection = Connection::client(near, patient()).unwrap();
+        let mut stream = connection.open().unwrap();
+        stream.write_all(&[9; 200_000]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let closing = thread::spawn(move || connection.close());
+        far.write_all(&Frame::flags(1, ACK).encode()).unwrap();
+        let mut received = Vec::new();
+        let mut pings = 0;
+        while let Some(frame) = Frame::read(&mut far).unwrap() {
+            far.write_all(&ping(pings).encode()).unwrap();
+            pings += 1;
+            // Answers to what came before the close.
+            if frame.kind != PING {
+                received.push(frame);
+            }
+        }
+        assert_eq!(received.pop(), Some(go_away()));
+        assert_eq!(received.pop(), Some(Frame::flags(1, FIN)));
+        let bytes: usize = received.iter().map(|frame| frame.body.len()).sum();
+        assert_eq!(bytes, 200_000);
+        drop(far);
+        closing.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_finished_before_a_close_reaches_a_peer_that_reads_slowly() {
+    in_time(|| {
+        for _ in 0..5 {
+            let (near, far) = narrow_tcp();
+            let client = Connection::client(near, patient()).unwrap();
+            let server = Connection::server(far, patient()).unwrap();
+            let mut stream = client.open().unwrap();
+            let mut accepted = server.accept().unwrap();
+            let reading = thread::spawn(move || {
+                let mut received = Vec::new();
+                accepted.read_to_end(&mut received).map(|_| received.len())
+            });
+            stream.write_all(&[9; 262_000]).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            client.close();
+            assert_eq!(reading.join().unwrap().unwrap(), 262_000);
+        }
+    });
+}
+
+#[test]
+fn streams_that_came_before_the_end_can_still_be_accepted() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(1 << 20);
+        let connection = Connection::server(ours, patient()).unwrap();
+        let mut peer = Peer::new(theirs);
+        for id in [1, 3, 5, 7] {
+            peer.send(&[
+                Frame::flags(id, SYN),
+                Frame::data(id, b"whole".to_vec()),
+                Frame::flags(id, FIN),
+            ]);
+        }
+        peer.send(&[go_away()]);
+        drop(peer);
+        // Until it has ended.
+        connection.ping().unwrap_err();
+        for _ in 0..4 {
+            let mut said = String::new();
+            let mut stream = connection.accept().unwrap();
+            stream.read_to_string(&mut said).unwrap();
+            assert_eq!(said, "whole");
+        }
+        let error = connection.accept().unwrap_err();
+        assert!(matches!(error, Error::ClosedByPeer), "{error}");
+    });
+}
+
+#[test]
+fn a_go_away_comes_after_all_that_was_finished() {
+    in_time(|| {
+        let (connection, mut peer) = dialled(1024);
+        let mut stream = connection.open().unwrap();
+        // Who has a timeout does not wait for the transport.
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&[1; 120_000]).unwrap();
+        drop(stream);
+        drop(connection);
+        let mut frames = peer.receive_all();
+        assert_eq!(frames.pop(), Some(go_away()));
+        assert_eq!(frames.pop(), Some(Frame::flags(1, FIN)));
+        let bytes: usize = frames.iter().map(|frame| frame.body.len()).sum();
+        assert_eq!(bytes, 120_000);
+    });
+}
+
+/// Sends frames without end, in batches of 64, and reads nothing, until the
+/// connection ends.
+fn flood(config: Config, frame: fn(u32) -> Frame, mut dealt_with: impl FnMut(&Connection)) {
+    let (ours, theirs) = memory::pair(1024);
+    let connection = Connection::server(ours, config).unwrap();
+    let mut peer = Peer::new(theirs);
+    // Their answers would be some 800 KB.
+    let mut batches = (0..1024).map(|batch| 64 * batch..64 * (batch + 1));
+    let cut = batches.any(|batch| {
+        let frames: Vec<Frame> = batch.map(frame).collect();
+        let sent = peer.try_send(&frames);
+        dealt_with(&connection);
+        sent.is_err()
+    });
+    assert!(cut);
+    let reason = connection.end_reason().unwrap();
+    let unread = matches!(reason, Error::Protocol(Violation::AnswersUnread));
+    assert!(unread, "{reason}");
+}
+
+fn opening(number: u32) -> Frame {
+    Frame::flags(2 * number + 1, SYN | FIN)
+}
+
+#[test]
+fn a_peer_that_asks_and_reads_no_answers_is_cut_off() {
+    in_time(|| {
+        flood(patient(), ping, |_| {});
+        flood(patient().max_streams(0), opening, |_| {});
+    });
+}
+
+#[test]
+fn a_peer_that_opens_streams_and_does_not_read_that_they_are_accepted_is_cut_off() {
+    in_time(|| {
+        flood(patient(), opening, |connection| {
+            // All of a batch, unless the connection has ended.
+            let accepted = (0..64).map(|_| connection.accept());
+            accepted.take_while(Result::is_ok).for_each(drop);
+        });
+    });
+}
+
+#[test]
+fn no_timeout_is_too_long() {
+    in_time(|| {
+        let longest = Duration::MAX;
+        let config = Config::default().write_timeout(longest);
+        let (ours, theirs) = memory::pair(1024);
+        let connection = Connection::client(ours, config.keep_alive(Some(longest))).unwrap();
+        let mut peer = Peer::new(theirs);
+        let mut stream = connection.open().unwrap();
+        stream.set_read_timeout(Some(longest)).unwrap();
+        stream.set_write_timeout(Some(longest)).unwrap();
+        let reading = thread::spawn(move || {
+            stream.write_all(b"here").unwrap();
+            stream.read(&mut [0; 8]).unwrap()
+        });
+        peer.settle();
+        peer.send(&[Frame::data(1, b"there".to_vec())]);
+        assert_eq!(reading.join().unwrap(), 5);
+    });
+}
+
+/// hashicorp/yamux closes its socket right after its last FIN.
+#[test]
+fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(1 << 20);
+        let mut halves = ours.split().unwrap();
+        let refused = Arc::new(AtomicBool::new(false));
+        halves.writer = Box::new(Refusable {
+            refused: Arc::clone(&refused),
+            half: halves.writer,
+        });
+        let connection = Connection::client(Made(halves), patient()).unwrap();
+        let mut peer = Peer::new(theirs);
+        let mut stream = connection.open().unwrap();
+        peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![3; 140_000])]);
+        refused.store(true, Ordering::SeqCst);
+        // More than half of the window: an update is due, and fails.
+        stream.read_exact(&mut vec![0; 135_000]).unwrap();
+        let rest = Frame::data(1, vec![3; 100_000]);
+        peer.send(&[rest, Frame::flags(1, FIN), go_away()]);
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 105_000);
+    });
+}
+
+#[test]
+fn a_connection_that_has_ended_holds_no_descriptor_though_handles_live_on() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(1024);
+        let halves = ours.split().unwrap();
+        let (descriptor, held) = bounded(0);
+        let made = Made(Halves {
+            reader: Box::new(Held::new(halves.reader, &descriptor)),
+            writer: Box::new(Held::new(halves.writer, &descriptor)),
+            closer: Arc::new(Held::new(halves.closer, &descriptor)),
+            local_addr: None,
+            peer_addr: None,
+        });
+        drop(descriptor);
+        let connection = Connection::client(made, patient()).unwrap();
+        let stream = connection.open().unwrap();
+        drop(Peer::new(theirs));
+        connection.close();
+        let gone = held.recv_timeout(PATIENCE).unwrap_err();
+        assert_eq!(gone, RecvTimeoutError::Disconnected);
+        drop((connection, stream));
+    });
+}

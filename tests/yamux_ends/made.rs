@@ -1,0 +1,85 @@
+//! Transports that are put together from parts, to see what becomes of them.
+
+use crossbeam_channel::Sender;
+use std::{
+    convert::Infallible,
+    io::{self, IoSlice},
+    net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use wirenet::transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+
+/// A transport whose parts were replaced.
+pub struct Made(pub Halves);
+
+impl Transport for Made {
+    fn split(self) -> io::Result<Halves> {
+        Ok(self.0)
+    }
+}
+
+/// A writer whose peer takes no more once it is told so.
+#[derive(Debug)]
+pub struct Refusable {
+    pub refused: Arc<AtomicBool>,
+    pub half: Box<dyn WriteHalf>,
+}
+
+impl WriteHalf for Refusable {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.half.write(slices, wait)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.half.set_timeout(timeout)
+    }
+}
+
+/// A part of a transport, and a share in what stands for its descriptor.
+#[derive(Debug)]
+pub struct Held<T> {
+    part: T,
+    _descriptor: Sender<Infallible>,
+}
+
+impl<T> Held<T> {
+    pub fn new(part: T, descriptor: &Sender<Infallible>) -> Self {
+        Self {
+            part,
+            _descriptor: descriptor.clone(),
+        }
+    }
+}
+
+impl ReadHalf for Held<Box<dyn ReadHalf>> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.part.read(buf)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.part.set_timeout(timeout)
+    }
+}
+
+impl WriteHalf for Held<Box<dyn WriteHalf>> {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        self.part.write(slices, wait)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.part.set_timeout(timeout)
+    }
+}
+
+impl Closer for Held<Arc<dyn Closer>> {
+    fn shutdown(&self, how: Shutdown) {
+        self.part.shutdown(how);
+    }
+}
