@@ -59,9 +59,9 @@ impl Client {
         let config = wire.options.yamux.clone();
         let mut handshake =
             Handshake::new(wire, stream, Role::Client, config).map_err(dial_error)?;
-        let _pending = wire.begin_handshake(handshake.connection.downgrade());
+        let pending = wire.begin_handshake(handshake.connection.downgrade());
         let agreed = handshake.ask()?;
-        wire.establish(handshake, agreed)
+        wire.establish(handshake, agreed, &pending)
     }
 
     /// Tries every address that the name resolves to. A close interrupts it,

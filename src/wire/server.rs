@@ -126,11 +126,11 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
 }
 
 fn open_session(wire: &Arc<Shared>, mut handshake: Handshake<'_>) -> Result<Established, Error> {
-    let _pending = wire.begin_handshake(handshake.connection.downgrade());
+    let pending = wire.begin_handshake(handshake.connection.downgrade());
     match handshake.answer() {
         Ok(agreed) => {
             let id = agreed.id;
-            let established = wire.establish(handshake, agreed);
+            let established = wire.establish(handshake, agreed, &pending);
             established.inspect_err(|_| wire.release(id))
         }
         Err(error) => {

@@ -99,6 +99,7 @@ impl Shared {
         self: &Arc<Self>,
         handshake: Handshake<'_>,
         agreed: Agreed,
+        pending: &Pending,
     ) -> Result<Established, Error> {
         let weak = handshake.connection.downgrade();
         let session = Session::new(
@@ -108,7 +109,7 @@ impl Shared {
             agreed.identification,
             agreed.stream_names,
         );
-        self.enter(&session)?;
+        self.enter(&session, pending)?;
         let mut acceptor = self.acceptor(&session, weak);
         while let Some(early) = handshake.next_early() {
             acceptor(early);
@@ -154,11 +155,13 @@ impl Shared {
         Pending { wire, number }
     }
 
-    fn enter(&self, session: &Session) -> Result<(), Error> {
+    /// From here on a close ends the session in order, and cuts it no more.
+    fn enter(&self, session: &Session, pending: &Pending) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::Closed);
         }
+        state.handshakes.remove(&pending.number);
         state.sessions.insert(session.id(), Some(session.clone()));
         drop(state);
         self.changed.notify_all();

@@ -6,7 +6,7 @@ use super::{
     frame::StreamId,
     half::Core,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Which side of the connection this is, and so whose ids are whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,9 @@ impl Role {
 #[derive(Debug)]
 pub(super) struct Table {
     role: Role,
-    streams: HashMap<StreamId, Arc<Core>>,
+    /// Ordered, because that needs no random keys: a peer chooses the ids, and
+    /// making keys takes more stack than all else that a reader does.
+    streams: BTreeMap<StreamId, Arc<Core>>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
     /// Streams in the table that the peer opened.
@@ -62,7 +64,7 @@ impl Table {
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
             unacknowledged: 0,
@@ -133,10 +135,6 @@ impl Table {
         }
         if !self.role.is_ours(id) {
             self.inbound -= 1;
-        }
-        // One burst of streams must not cost memory for ever.
-        if self.streams.capacity() > 64 && self.streams.len() < self.streams.capacity() / 8 {
-            self.streams.shrink_to(self.streams.len() * 2);
         }
     }
 
