@@ -74,3 +74,8 @@ pub mod yamux;
 
 pub use error::{Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode};
 pub use wire::{Builder, FrameError, Reader, Session, SessionId, Stream, Wire, Writer};
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
