@@ -21,6 +21,7 @@ mod frame;
 mod handlers;
 mod handshake;
 mod hello;
+mod message;
 mod messages;
 mod pool;
 mod server;
@@ -30,8 +31,9 @@ mod stream;
 
 pub use builder::Builder;
 pub use frame::FrameError;
+pub use message::{Reader, Writer};
 pub use session::{Session, SessionId};
-pub use stream::{Reader, Stream, Writer};
+pub use stream::Stream;
 
 /// One side of the system: a server that clients connect to, or a client. A
 /// cheap clone, usable from any thread; the wire closes, as with

@@ -4,6 +4,7 @@
 use super::{
     chunk::{self, END, HEAD},
     frame,
+    message::{Reader, Writer},
     messages::{Messages, Source},
     session::Session,
 };
@@ -14,10 +15,10 @@ use crate::{
         segment::{MAX_PAYLOAD, Segment},
     },
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     fmt,
-    io::{self, BufRead, Read, Write},
+    io::{self, Read, Write},
     net::Shutdown,
     sync::{
         Arc,
@@ -50,10 +51,10 @@ pub struct Stream {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    raw: yamux::Stream,
+pub(super) struct Inner {
+    pub(super) raw: yamux::Stream,
     session: Session,
-    name: String,
+    pub(super) name: String,
     recv: Mutex<Messages>,
     send: Mutex<Outgoing>,
     closed: AtomicBool,
@@ -61,7 +62,7 @@ struct Inner {
 
 /// The sending side: how the message stands that is being sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Outgoing {
+pub(super) enum Outgoing {
     /// Nothing of it was sent.
     #[default]
     Between,
@@ -209,11 +210,7 @@ impl Stream {
     ///
     /// Until it is dropped, other reads of the stream wait.
     pub fn reader(&self) -> Reader<'_> {
-        Reader {
-            inner: &self.inner,
-            recv: self.inner.recv.lock(),
-            at_end: false,
-        }
+        Reader::new(&self.inner, self.inner.recv.lock())
     }
 
     /// Writes one message, which [`Writer::finish`] ends. Dropped before, it
@@ -221,11 +218,7 @@ impl Stream {
     ///
     /// Until it is dropped, other writes to the stream wait.
     pub fn writer(&self) -> Writer<'_> {
-        Writer {
-            inner: &self.inner,
-            send: self.inner.send.lock(),
-            finished: false,
-        }
+        Writer::new(&self.inner, self.inner.send.lock())
     }
 
     /// Closes the stream for all its handles: ends the message that is being
@@ -312,14 +305,14 @@ impl Inner {
         Ok(sent)
     }
 
-    fn write(&self, send: &mut Outgoing, buf: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&self, send: &mut Outgoing, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         Ok(self.send(send, buf, End::Without)?.0)
     }
 
-    fn finish(&self, send: &mut Outgoing) -> io::Result<()> {
+    pub(super) fn finish(&self, send: &mut Outgoing) -> io::Result<()> {
         self.write_message(send, &[])
     }
 
@@ -444,103 +437,5 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Reads one message; see [`Stream::reader`].
-pub struct Reader<'a> {
-    inner: &'a Inner,
-    recv: MutexGuard<'a, Messages>,
-    at_end: bool,
-}
-
-impl fmt::Debug for Reader<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("stream", &self.inner.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at_end || buf.is_empty() {
-            return Ok(0);
-        }
-        let count = self.recv.read(self.inner, buf)?;
-        self.at_end = count == 0;
-        Ok(count)
-    }
-}
-
-impl BufRead for Reader<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.at_end {
-            return Ok(&[]);
-        }
-        let buf = self.recv.fill_buf(self.inner)?;
-        self.at_end = buf.is_empty();
-        Ok(buf)
-    }
-
-    fn consume(&mut self, count: usize) {
-        if !self.at_end {
-            self.recv.consume(count);
-        }
-    }
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        if !self.at_end {
-            self.recv.skip_message();
-        }
-    }
-}
-
-/// Writes one message; see [`Stream::writer`].
-pub struct Writer<'a> {
-    inner: &'a Inner,
-    send: MutexGuard<'a, Outgoing>,
-    finished: bool,
-}
-
-impl fmt::Debug for Writer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("stream", &self.inner.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Writer<'_> {
-    /// Ends the message; an empty one if nothing was written.
-    ///
-    /// # Errors
-    ///
-    /// Those of a write; the stream is reset then.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.inner.finish(&mut self.send)?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Write for Writer<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.inner.write(&mut self.send, buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            *self.send = Outgoing::Broken;
-            self.inner.raw.reset();
-        }
     }
 }
