@@ -12,34 +12,10 @@ use std::{
 };
 use support::{
     PATIENCE,
-    frames::{FIN, Frame, SYN},
-    in_time,
+    frames::{Frame, SYN},
+    hand, in_time,
 };
 use wirenet::{Error, Wire};
-
-/// A frame of layer 2 with its command and payload.
-fn layer_2(kind: u32, command: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for word in [kind, command.len() as u32, payload.len() as u32] {
-        bytes.extend(word.to_le_bytes());
-    }
-    bytes.extend(command.as_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
-/// Reads the client's request, and gives the confirmation of it.
-fn confirmation(client: &mut TcpStream) -> Vec<u8> {
-    let open = Frame::read(&mut *client).unwrap().unwrap();
-    assert!(open.has(SYN));
-    let request = Frame::read(&mut *client).unwrap().unwrap();
-    // Header and command, then the sid's tag and length, then the sid.
-    let payload = &request.body[12 + "openSession".len()..];
-    let sid = &payload[..18];
-    let mut bytes = Frame::data(1, layer_2(0x64, "confirmSession", sid)).encode();
-    bytes.extend(Frame::flags(1, FIN).encode());
-    bytes
-}
 
 #[test]
 fn a_server_may_open_streams_in_the_same_breath_as_it_confirms_the_session() {
@@ -48,10 +24,10 @@ fn a_server_may_open_streams_in_the_same_breath_as_it_confirms_the_session() {
         let addr = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
-            let mut bytes = confirmation(&mut client);
+            let mut bytes = hand::confirmation(&client).unwrap();
             for stream in [2, 4, 6] {
                 bytes.extend(Frame::flags(stream, SYN).encode());
-                bytes.extend(Frame::data(stream, layer_2(0x16, "hello", b"")).encode());
+                bytes.extend(Frame::data(stream, hand::layer_2(0x16, "hello", b"")).encode());
             }
             client.write_all(&bytes).unwrap();
             let mut greetings = 0;

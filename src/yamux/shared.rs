@@ -142,7 +142,7 @@ impl Shared {
     fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
-            .name("wirenet writer".into())
+            .name("wirenet-writer".into())
             .stack_size(self.config.stack_size)
             .spawn(move || shared.drain(writer, Wait::Block));
         if let Err(error) = helper {

@@ -373,11 +373,7 @@ impl Inner {
         match by {
             ResetBy::Us => Error::Reset,
             ResetBy::Peer => Error::ResetByPeer,
-            ResetBy::Connection => match self.handle.shared.end_error() {
-                // Not an end that the stream has come to in order.
-                Error::Closed => Error::Closed,
-                error => error,
-            },
+            ResetBy::Connection => self.handle.shared.end_error(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A server that is played by hand, for what no library would do.
 
-use super::frames::{ACK, FIN, Frame};
+use super::frames::{ACK, FIN, Frame, SYN};
 use crossbeam_channel::{Receiver, bounded};
 use std::{
     io::{self, Write},
@@ -27,12 +27,18 @@ pub fn layer_2(kind: u32, command: &str, payload: &[u8]) -> Vec<u8> {
 pub fn read_request(client: &TcpStream) -> io::Result<Frame> {
     let syn = Frame::read(client)?.expect("a SYN");
     let request = Frame::read(client)?.expect("an open session");
+    assert!(syn.has(SYN));
     assert_eq!((syn.stream, request.stream), (1, 1));
     Ok(request)
 }
 
 /// Gives a client the session that it asks for.
 pub fn confirm_session(mut client: &TcpStream) -> io::Result<()> {
+    client.write_all(&confirmation(client)?)
+}
+
+/// Reads a client's request, and gives the bytes that confirm it.
+pub fn confirmation(client: &TcpStream) -> io::Result<Vec<u8>> {
     let request = read_request(client)?;
     // Behind the frame's head and command: tag and length of the id, and it.
     let sid = &request.body[12 + "openSession".len()..][..18];
@@ -41,7 +47,7 @@ pub fn confirm_session(mut client: &TcpStream) -> io::Result<()> {
         Frame::data(1, layer_2(CONFIRM_SESSION, "confirmSession", sid)),
         Frame::flags(1, FIN),
     ];
-    client.write_all(&answer.map(|frame| frame.encode()).concat())
+    Ok(answer.map(|frame| frame.encode()).concat())
 }
 
 /// A server that plays its part on each connection, and from then on neither
