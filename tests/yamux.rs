@@ -464,7 +464,7 @@ fn a_connection_that_ends_inside_a_stream_is_an_error_to_its_reader() {
         peer.send(&data(SYN, 1, b"half"));
         peer.send_bytes(bytes);
         let mut stream = connection.accept().unwrap();
-        peer.halves.closer.shutdown(Shutdown::Both);
+        peer.halves.closer.shutdown();
         let mut said = Vec::new();
         let error = stream.read_to_end(&mut said).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -478,7 +478,7 @@ fn what_was_complete_when_the_connection_ended_stays_complete() {
     peer.send(&data(SYN | FIN, 1, b"whole"));
     let mut stream = connection.accept().unwrap();
     peer.settle();
-    peer.halves.closer.shutdown(Shutdown::Both);
+    peer.halves.closer.shutdown();
     let mut said = Vec::new();
     stream.read_to_end(&mut said).unwrap();
     assert_eq!(said, b"whole");

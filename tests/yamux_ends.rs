@@ -107,7 +107,7 @@ impl Read for Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.halves.closer.shutdown(Shutdown::Both);
+        self.halves.closer.shutdown();
     }
 }
 

@@ -7,7 +7,6 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    net::Shutdown,
     sync::Arc,
     time::Duration,
 };
@@ -64,13 +63,9 @@ impl Transport for End {
 }
 
 impl Closer for End {
-    fn shutdown(&self, how: Shutdown) {
-        if how != Shutdown::Write {
-            self.incoming.close();
-        }
-        if how != Shutdown::Read {
-            self.outgoing.close();
-        }
+    fn shutdown(&self) {
+        self.incoming.close();
+        self.outgoing.close();
     }
 }
 
@@ -172,6 +167,11 @@ impl WriteHalf for PipeWriter {
         drop(state);
         self.pipe.changed.notify_all();
         Ok(count)
+    }
+
+    fn finish(&mut self, _wait: Wait) -> io::Result<()> {
+        self.pipe.close();
+        Ok(())
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {

@@ -9,7 +9,7 @@
 use std::{
     fmt,
     io::{self, IoSlice},
-    net::{Shutdown, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -82,6 +82,27 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// write timeout. Any other is final.
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize>;
 
+    /// Sends on what [`write`](Self::write) has taken and kept back, where a
+    /// transport does that (TLS keeps what is encrypted and did not fit).
+    ///
+    /// # Errors
+    ///
+    /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
+    /// again.
+    fn flush(&mut self, wait: Wait) -> io::Result<()> {
+        let _ = wait;
+        Ok(())
+    }
+
+    /// Ends this direction, after a flush: the peer reads all that was written,
+    /// and then the end. Nothing is written after it.
+    ///
+    /// # Errors
+    ///
+    /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
+    /// again.
+    fn finish(&mut self, wait: Wait) -> io::Result<()>;
+
     /// How long a blocking write may make no progress; `None` is for ever.
     ///
     /// # Errors
@@ -92,7 +113,7 @@ pub trait WriteHalf: Send + fmt::Debug {
 
 /// Ends a connection from outside of its two halves.
 pub trait Closer: Send + Sync + fmt::Debug {
-    /// Ends one direction or both, and wakes whoever is blocked in it. Never
-    /// blocks; calling it again does nothing.
-    fn shutdown(&self, how: Shutdown);
+    /// Ends both directions at once, and wakes whoever is blocked in them.
+    /// Never blocks; calling it again does nothing.
+    fn shutdown(&self);
 }

@@ -56,6 +56,10 @@ impl WriteHalf for TcpWriter {
         }
     }
 
+    fn finish(&mut self, _wait: Wait) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_write_timeout(timeout)
     }
@@ -90,8 +94,8 @@ fn send_flags(wait: Wait) -> Option<i32> {
 struct TcpCloser(Arc<Socket>);
 
 impl Closer for TcpCloser {
-    fn shutdown(&self, how: Shutdown) {
+    fn shutdown(&self) {
         // Fails when the connection is gone already, which is what was asked.
-        let _ = self.0.shutdown(how);
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }

@@ -78,6 +78,8 @@ pub(super) struct Writer {
     /// Bytes of `control` that are written.
     control_sent: usize,
     data: VecDeque<Segment>,
+    /// Our direction of the connection is ended.
+    finished: bool,
 }
 
 /// The outbox has ended, or what it was asked for took too long.
@@ -114,8 +116,6 @@ pub(super) enum Pushed {
 pub(super) enum Drained {
     /// All is written, or another thread goes on.
     Done,
-    /// All is written, and nothing more will be.
-    Finished,
     /// The transport takes no more without waiting.
     Full(Box<Writer>),
 }
@@ -127,6 +127,7 @@ impl Outbox {
             control: Vec::new(),
             control_sent: 0,
             data: VecDeque::new(),
+            finished: false,
         };
         Self {
             state: Mutex::new(State {
@@ -346,15 +347,17 @@ impl Outbox {
                 return Ok(Drained::Done);
             }
             if state.is_empty() {
-                let finished = state.finish;
+                if state.finish && !writer.finished {
+                    drop(state);
+                    if !writer.finish(wait)? {
+                        return Ok(Drained::Full(writer));
+                    }
+                    continue;
+                }
                 state.relief = false;
                 state.writer = Some(writer);
                 self.pass_on_locked(&state);
-                return Ok(if finished {
-                    Drained::Finished
-                } else {
-                    Drained::Done
-                });
+                return Ok(Drained::Done);
             }
             if state.waiting > 0 {
                 state.relief = false;
@@ -430,6 +433,16 @@ impl Writer {
 
     /// Writes what was taken over; `false` when the transport is full.
     fn write(&mut self, wait: Wait) -> io::Result<bool> {
+        fits(self.write_slices(wait), wait)
+    }
+
+    /// Ends our direction; `false` when the transport is full.
+    fn finish(&mut self, wait: Wait) -> io::Result<bool> {
+        self.finished = fits(self.half.finish(wait), wait)?;
+        Ok(self.finished)
+    }
+
+    fn write_slices(&mut self, wait: Wait) -> io::Result<()> {
         loop {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;
@@ -443,15 +456,12 @@ impl Writer {
             }
             if count == 0 {
                 self.data.clear();
-                return Ok(true);
+                return self.half.flush(wait);
             }
             match self.half.write(&slices[..count], wait) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait == Wait::Never => {
-                    return Ok(false);
-                }
                 Err(error) => return Err(error),
             }
         }
@@ -470,5 +480,14 @@ impl Writer {
             }
             self.data.pop_front();
         }
+    }
+}
+
+/// `false` for a transport that takes no more without waiting.
+fn fits(outcome: io::Result<()>, wait: Wait) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait == Wait::Never => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -17,7 +17,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::{
     convert::Infallible,
-    net::{Shutdown, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     thread::{self, ThreadId},
     time::{Duration, Instant},
@@ -107,18 +107,8 @@ impl Shared {
     pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
         match self.outbox.drain(writer, wait) {
             Ok(Drained::Done) => {}
-            Ok(Drained::Finished) => self.end_sending(),
             Ok(Drained::Full(writer)) => self.spawn_helper(writer),
             Err(error) => self.write_failed(Error::from_write(error)),
-        }
-    }
-
-    /// Ends our direction of the transport.
-    fn end_sending(&self) {
-        // Not under the lock: it is a system call.
-        let closer = self.closer.lock().clone();
-        if let Some(closer) = closer {
-            closer.shutdown(Shutdown::Write);
         }
     }
 
@@ -233,7 +223,7 @@ impl Shared {
         self.outbox.end();
         let closer = self.closer.lock().take();
         if let Some(closer) = closer {
-            closer.shutdown(Shutdown::Both);
+            closer.shutdown();
         }
     }
 

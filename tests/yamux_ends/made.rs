@@ -4,7 +4,6 @@ use crossbeam_channel::Sender;
 use std::{
     convert::Infallible,
     io::{self, IoSlice},
-    net::Shutdown,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,6 +34,10 @@ impl WriteHalf for Refusable {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.half.write(slices, wait)
+    }
+
+    fn finish(&mut self, wait: Wait) -> io::Result<()> {
+        self.half.finish(wait)
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -73,13 +76,17 @@ impl WriteHalf for Held<Box<dyn WriteHalf>> {
         self.part.write(slices, wait)
     }
 
+    fn finish(&mut self, wait: Wait) -> io::Result<()> {
+        self.part.finish(wait)
+    }
+
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.part.set_timeout(timeout)
     }
 }
 
 impl Closer for Held<Arc<dyn Closer>> {
-    fn shutdown(&self, how: Shutdown) {
-        self.part.shutdown(how);
+    fn shutdown(&self) {
+        self.part.shutdown();
     }
 }
