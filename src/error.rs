@@ -193,6 +193,22 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
+    /// Whether trying again cannot help, as far as one can tell: the token was
+    /// refused, or the request itself, or an option is wrong. What may pass with
+    /// time, as a server that is down, or a name that another session still
+    /// owns, is not permanent. A server written with go-wirenet gives no reason
+    /// that could be told apart; it refuses sessions for their tokens alone.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Option { .. } => true,
+            Self::SessionRefused { code, .. } => !matches!(
+                code,
+                Some(RefusalCode::NameTaken | RefusalCode::TooManySessions | RefusalCode::Closing)
+            ),
+            _ => false,
+        }
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Option { .. } => io::ErrorKind::InvalidInput,
@@ -219,9 +235,64 @@ impl From<Error> for io::Error {
     }
 }
 
+/// A close could not end everything in order by its deadline.
+///
+/// Everything has ended all the same, but for the handlers and hooks that are
+/// counted here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownError {
+    /// The sessions with streams that were cut.
+    pub sessions: Vec<CutSession>,
+    /// Handlers and hooks that run on, although every call of theirs to this
+    /// library has failed.
+    pub running: usize,
+}
+
+/// A session whose streams a close has cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CutSession {
+    /// The session.
+    pub id: SessionId,
+    /// What its client calls itself.
+    pub identification: Vec<u8>,
+    /// The address of the other end.
+    pub peer_addr: Option<SocketAddr>,
+    /// How many of its streams were still open.
+    pub streams: usize,
+}
+
+impl std::error::Error for ShutdownError {}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for session in &self.sessions {
+            write!(
+                f,
+                "{separator}cut {} streams of session {}",
+                session.streams, session.id
+            )?;
+            write!(f, "{}", Peer(&session.identification, session.peer_addr))?;
+            separator = ", ";
+        }
+        if self.running > 0 {
+            write!(f, "{separator}{} handlers or hooks run on", self.running)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ShutdownError> for io::Error {
+    fn from(error: ShutdownError) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
 /// An error that no caller got, as the error handler is told of it.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation}{}: {cause}", Peer(self))]
+#[error("{operation}{}: {cause}", Peer(.identification, *.peer_addr))]
 #[non_exhaustive]
 pub struct OpError {
     /// What was being done.
@@ -245,6 +316,8 @@ pub struct OpError {
 pub enum Operation {
     /// Accepting a connection.
     Accept,
+    /// Connecting to the server; it is tried again.
+    Dial,
     /// Opening a session.
     Handshake,
     /// Serving a session.
@@ -261,6 +334,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accept => write!(f, "accept"),
+            Self::Dial => write!(f, "dial"),
             Self::Handshake => write!(f, "handshake"),
             Self::Session => write!(f, "session"),
             Self::OpenStream(name) => write!(f, "open of stream {name:?}"),
@@ -270,16 +344,15 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Who the error was about, as far as it is known.
-struct Peer<'a>(&'a OpError);
+/// Who an error was about, as far as it is known.
+struct Peer<'a>(&'a [u8], Option<SocketAddr>);
 
 impl fmt::Display for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.identification.is_empty() {
-            let name = String::from_utf8_lossy(&self.0.identification);
-            write!(f, " of {name:?}")?;
+        if !self.0.is_empty() {
+            write!(f, " of {:?}", String::from_utf8_lossy(self.0))?;
         }
-        match self.0.peer_addr {
+        match self.1 {
             Some(addr) => write!(f, " ({addr})"),
             None => Ok(()),
         }

@@ -72,8 +72,12 @@ pub mod transport;
 mod wire;
 pub mod yamux;
 
-pub use error::{Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode};
-pub use wire::{Builder, FrameError, Reader, Session, SessionId, Stream, Wire, Writer};
+pub use error::{
+    CutSession, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode, ShutdownError,
+};
+pub use wire::{
+    Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
+};
 
 /// The programs of the README compile.
 #[cfg(doctest)]

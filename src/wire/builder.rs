@@ -1,33 +1,25 @@
-//! Every option, its default, and why.
+//! The setting of options; what each defaults to, and why, stands with its
+//! setter.
 
 use super::{
     Wire,
+    addr::Addr,
     client::Client,
-    frame,
     handlers::{Handler, Handlers},
+    options::Options,
+    retry::Retry,
     server::Server,
     session::Session,
     shared::Shared,
     stream::Stream,
 };
-use crate::{
-    error::{Error, OpError},
-    yamux,
-};
-use std::{
-    fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use crate::error::{Error, OpError};
+#[cfg(doc)]
+use crate::{RefusalCode, yamux};
+use std::{fmt, io, sync::Arc, time::Duration};
 
-type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
-/// Shared with the thread that runs it.
-pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
-type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
-
-/// Sets up a [`Wire`]; made by [`Wire::mount`] or [`Wire::join`]. Each option
-/// has a default that suits most.
+/// Sets up a [`Wire`]; made by [`Wire::mount`], [`Wire::hub`] or
+/// [`Wire::join`]. Each option has a default that suits most.
 #[must_use]
 pub struct Builder {
     side: Side,
@@ -38,24 +30,8 @@ pub struct Builder {
 #[derive(Debug)]
 enum Side {
     Mount(String),
+    Hub(String),
     Join(String),
-}
-
-/// What the builder has gathered.
-pub(super) struct Options {
-    pub(super) identification: Vec<u8>,
-    pub(super) token: Vec<u8>,
-    validator: Option<Validator>,
-    pub(super) on_session_open: Option<SessionHook>,
-    pub(super) on_session_close: Option<SessionHook>,
-    pub(super) on_error: Option<ErrorHandler>,
-    pub(super) handler_limit: usize,
-    pub(super) stack_size: Option<usize>,
-    pub(super) thread_name: String,
-    pub(super) handshake_timeout: Duration,
-    pub(super) send_buffer: Option<usize>,
-    pub(super) recv_buffer: Option<usize>,
-    pub(super) yamux: yamux::Config,
 }
 
 impl fmt::Debug for Builder {
@@ -71,6 +47,10 @@ impl Builder {
         Self::new(Side::Mount(addr))
     }
 
+    pub(super) fn hub(addr: String) -> Self {
+        Self::new(Side::Hub(addr))
+    }
+
     pub(super) fn join(addr: String) -> Self {
         Self::new(Side::Join(addr))
     }
@@ -79,21 +59,7 @@ impl Builder {
         Self {
             side,
             handlers: Vec::new(),
-            options: Options {
-                identification: Vec::new(),
-                token: Vec::new(),
-                validator: None,
-                on_session_open: None,
-                on_session_close: None,
-                on_error: None,
-                handler_limit: 1024,
-                stack_size: None,
-                thread_name: "wirenet".into(),
-                handshake_timeout: Duration::from_secs(10),
-                send_buffer: None,
-                recv_buffer: None,
-                yamux: yamux::Config::default(),
-            },
+            options: Options::default(),
         }
     }
 
@@ -128,6 +94,16 @@ impl Builder {
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         self.options.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Called each time the wire is up: when a server or a hub listens, and when
+    /// a client's session stands, which may be again and again. Gets the wire,
+    /// which it may close, or clone; a clone that is kept keeps the wire from
+    /// closing by itself. Runs on a thread of the pool, beside the wire; a
+    /// panic is caught and reported.
+    pub fn on_connect(mut self, hook: impl Fn(&Wire) + Send + Sync + 'static) -> Self {
+        self.options.on_connect = Some(Arc::new(hook));
         self
     }
 
@@ -179,11 +155,114 @@ impl Builder {
         self
     }
 
+    /// Sessions that a server or a hub has at once: 16,384, because each takes
+    /// a thread, of which Linux lets a process have about twice as many. One
+    /// more is refused, with [`RefusalCode::TooManySessions`].
+    pub fn max_sessions(mut self, count: usize) -> Self {
+        self.options.max_sessions = count;
+        self
+    }
+
+    /// Connections at once on which a session is being opened, TLS included:
+    /// 64. So many strangers who say nothing can a server or a hub have, each
+    /// for the handshake timeout; the next one is closed at once. A client
+    /// whose turn has not come tries again.
+    pub fn max_handshakes(mut self, count: usize) -> Self {
+        self.options.max_handshakes = count;
+        self
+    }
+
+    /// Stream names that a client may offer in one session: 1,024. A hub keeps
+    /// them for as long as the session stands. Past that the session is
+    /// refused, with [`RefusalCode::Malformed`].
+    ///
+    /// The protocol's own limits are not options: a name has up to 255 bytes,
+    /// as a path's component, an identification and a token up to 4,096, which
+    /// holds any usual certificate or signed token, and what opens a session
+    /// 256 KiB in all. Nothing is held for what a header merely announces.
+    pub fn max_names(mut self, count: usize) -> Self {
+        self.options.max_names = count;
+        self
+    }
+
+    /// How long a client waits for its server's name to be resolved, and then
+    /// for each of the addresses to answer: 10 s.
+    pub fn dial_timeout(mut self, timeout: Duration) -> Self {
+        self.options.dial_timeout = timeout;
+        self
+    }
+
     /// How long the opening of a session, or of a stream, may take in all:
     /// 10 s. Longer, and who says nothing holds a connection; shorter, and
     /// links with long round trips cannot be used.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long a [close](Wire::close) lets running streams end: 5 s. Zero cuts
+    /// them at once.
+    pub fn session_close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.session_close_timeout = timeout;
+        self
+    }
+
+    /// How long reads and writes may wait; default: `None` and 10 s.
+    ///
+    /// `read` is what [`Stream::set_read_timeout`] is for each new stream.
+    /// `write` is for the connection: one on which nothing can be written for so
+    /// long is dead, and ends, for those who read from it too. An answer to a
+    /// ping is waited for as long. At most a day.
+    pub fn read_write_timeouts(mut self, read: Option<Duration>, write: Duration) -> Self {
+        self.options.read_timeout = read;
+        self.options.write_timeout = write;
+        self
+    }
+
+    /// Whether to ping a peer from which nothing has come for a while: `true`.
+    /// One that does not answer within the write timeout is gone, and its
+    /// session ends. Without it, a dead NAT entry is noticed only by the next
+    /// write.
+    pub fn keep_alive(mut self, on: bool) -> Self {
+        self.options.keep_alive = on;
+        self
+    }
+
+    /// After how long without a byte from the peer to ping it: 15 s, which
+    /// keeps the entries of common NAT boxes alive. From 1 ms to a day.
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.options.keep_alive_interval = interval;
+        self
+    }
+
+    /// How long a client waits before it tries again: 5 s and 60 s. After the
+    /// failure number *n* in a row it is a random time up to `min` · 2ⁿ⁻¹, and
+    /// up to `max`. A session that has lived for `max` is no failure: counting
+    /// starts over.
+    pub fn retry_wait(mut self, min: Duration, max: Duration) -> Self {
+        self.options.retrying.min = min;
+        self.options.retrying.max = max;
+        self
+    }
+
+    /// How often in a row a client tries again; `None`, the default, is
+    /// without end, and 0 never: the wire ends with its first session.
+    pub fn retry_max(mut self, count: impl Into<Option<u32>>) -> Self {
+        self.options.retrying.limit = count.into();
+        self
+    }
+
+    /// Decides whether and when a client tries again: gets what has failed, and
+    /// gives the wait before the next try, or `None` to give up. Default: what
+    /// [`Retry::wait`] says, which gives up at once where
+    /// [`Error::is_permanent`].
+    ///
+    /// Runs on the thread that serves the session.
+    pub fn retry_policy(
+        mut self,
+        policy: impl Fn(&Retry<'_>) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.retrying.policy = Some(Box::new(policy));
         self
     }
 
@@ -233,43 +312,21 @@ impl Builder {
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;
         }
-        let shared = Shared::new(self.options, handlers);
+        let is_hub = matches!(self.side, Side::Hub(_));
+        let shared = Shared::new(self.options, handlers, is_hub);
         Ok(match self.side {
-            Side::Mount(addr) => Wire::new(shared, Box::new(Server::new(addr)?)),
-            Side::Join(addr) => Wire::new(shared, Box::new(Client::new(addr)?)),
-        })
-    }
-}
-
-impl Options {
-    fn check(&self) -> Result<(), Error> {
-        let wrong = |option, reason: &str| {
-            let reason = reason.into();
-            Err(Error::Option { option, reason })
-        };
-        for bytes in [&self.identification, &self.token] {
-            if bytes.len() > frame::MAX_PAYLOAD {
-                return wrong("identification", "longer than 4,096 bytes");
+            Side::Mount(addr) => {
+                let addr = Addr::parse("mount", addr)?;
+                Wire::new(shared, Arc::new(Server::new(addr)))
             }
-        }
-        if self.handler_limit == 0 {
-            return wrong("handler_limit", "0 handlers can serve nothing");
-        }
-        if self.handshake_timeout.is_zero() {
-            return wrong("handshake_timeout", "0 is no time for a handshake");
-        }
-        if self.thread_name.contains('\0') {
-            return wrong("thread_name", "contains a zero byte");
-        }
-        Ok(())
-    }
-
-    /// Asks the validator, if there is one.
-    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
-        let Some(validator) = &self.validator else {
-            return Ok(());
-        };
-        let verdict = catch_unwind(AssertUnwindSafe(|| validator(name, id, token)));
-        verdict.unwrap_or_else(|_| Err("wirenet: the validator failed".into()))
+            Side::Hub(addr) => {
+                let addr = Addr::parse("hub", addr)?;
+                Wire::new(shared, Arc::new(Server::new(addr)))
+            }
+            Side::Join(addr) => {
+                let addr = Addr::parse("join", addr)?;
+                Wire::new(shared, Arc::new(Client::new(addr)))
+            }
+        })
     }
 }

@@ -1,130 +1,126 @@
-//! The dialling side: connects, opens its session, and reads it on the thread
-//! that asked for it.
+//! The dialling side: connects, opens its session, reads it on the thread that
+//! asked for it, and begins again when it has ended.
 
 use super::{
-    Run,
+    Failure, Run,
+    addr::Addr,
+    dial::dial,
     handshake::Handshake,
-    shared::{Established, Shared, Up},
+    session::Session,
+    shared::{Established, Shared},
 };
 use crate::{
     error::{Error, Operation},
-    yamux::Role,
+    time::deadline,
+    yamux::{self, Role},
 };
-use crossbeam_channel::bounded;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::{
-    io,
-    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
-
-/// How long a dial waits for one address to answer.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The stack of the reader's thread; see the server's.
-const STACK: usize = 256 * 1024;
+use std::{sync::Arc, time::Instant};
 
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    addr: String,
+    addr: Addr,
+}
+
+/// How a try, or the session that it led to, ended.
+struct Ended {
+    operation: Operation,
+    session: Option<Session>,
+    error: Option<Error>,
+}
+
+impl Ended {
+    fn failed(operation: Operation, error: Error) -> Self {
+        Self {
+            operation,
+            session: None,
+            error: Some(error),
+        }
+    }
 }
 
 impl Client {
-    pub(super) fn new(addr: String) -> Result<Self, Error> {
-        super::check_addr("join", &addr)?;
-        Ok(Self { addr })
+    pub(super) fn new(addr: Addr) -> Self {
+        Self { addr }
     }
 
-    /// Connects and opens a session.
-    fn establish(&self, wire: &Arc<Shared>) -> Result<Established, Error> {
-        self.try_establish(wire).map_err(|error| {
-            // Whatever a close interrupts fails somehow.
-            if wire.is_closed() {
-                Error::Closed
-            } else {
-                error
-            }
-        })
-    }
-
-    fn try_establish(&self, wire: &Arc<Shared>) -> Result<Established, Error> {
-        let dial_error = |cause| Error::Dial {
-            addr: self.addr.clone(),
+    /// Connects, opens a session and serves it until it ends.
+    fn try_once(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Ended {
+        let dialled = dial(wire, &self.addr).map_err(|cause| Error::Dial {
+            addr: self.addr.to_string(),
             cause: Arc::new(cause),
+        });
+        let stream = match dialled {
+            Ok(stream) => stream,
+            Err(error) => return Ended::failed(Operation::Dial, error),
         };
-        let stream = self.dial(wire).map_err(dial_error)?;
-        wire.set_local_addr(stream.local_addr().ok());
-        let config = wire.options.yamux.clone();
-        let mut handshake =
-            Handshake::new(wire, stream, Role::Client, config).map_err(dial_error)?;
-        let pending = wire.begin_handshake(handshake.connection.downgrade());
-        let agreed = handshake.ask()?;
-        wire.establish(handshake, agreed, &pending)
-    }
-
-    /// Tries every address that the name resolves to. A close interrupts it,
-    /// but for the look-up of the name.
-    fn dial(&self, wire: &Shared) -> io::Result<TcpStream> {
-        let mut last = None;
-        for addr in self.addr.to_socket_addrs()? {
-            match dial_one(wire, addr) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
+        let established = match open_session(wire, stream) {
+            Ok(established) => established,
+            Err(error) => return Ended::failed(Operation::Handshake, error),
+        };
+        let session = established.session.clone();
+        wire.forget_nudge();
+        wire.tell_up(Some(&session));
+        up();
+        let served = wire.serve(established);
+        Ended {
+            operation: Operation::Session,
+            session: Some(session),
+            error: served.err(),
         }
-        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
     }
 }
 
-fn dial_one(wire: &Shared, addr: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    super::set_buffers(&SockRef::from(&socket), &wire.options)?;
-    let socket = Arc::new(socket);
-    let dialling = Arc::downgrade(&socket);
-    wire.set_interrupt(move || {
-        if let Some(socket) = dialling.upgrade() {
-            // Ends a connect that waits, too.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    });
-    if wire.is_closed() {
-        return Err(io::ErrorKind::Interrupted.into());
-    }
-    socket.connect_timeout(&addr.into(), DIAL_TIMEOUT)?;
-    let stream = socket.try_clone()?;
-    Ok(stream.into())
+fn open_session(wire: &Arc<Shared>, stream: std::net::TcpStream) -> Result<Established, Error> {
+    let deadline = deadline(wire.options.handshake_timeout);
+    let broken = |error| Error::from(yamux::Error::from_read(error));
+    // One client has one handshake: none is refused, unless it is closing.
+    let pending = wire.begin_handshake(&stream).ok_or(Error::Closed)?;
+    wire.set_local_addr(stream.local_addr().ok());
+    let mut handshake = Handshake::new(wire, stream, Role::Client, deadline).map_err(broken)?;
+    let agreed = handshake.ask()?;
+    wire.establish(handshake, agreed, &pending)
 }
 
 impl Run for Client {
-    fn connect(&self, up: Up) -> Result<(), Error> {
-        let established = self.establish(&up.wire)?;
-        up.wire.serve(established)
+    fn thread_name(&self) -> &'static str {
+        "session"
     }
 
-    fn start(&self, up: Up) -> Result<(), Error> {
-        let (sender, stands) = bounded(1);
-        let client = self.clone();
-        let thread = thread::Builder::new()
-            .name(format!("{}-session", up.wire.options.thread_name))
-            .stack_size(STACK);
-        let spawned = thread.spawn(move || match client.establish(&up.wire) {
-            Ok(established) => {
-                let session = established.session.clone();
-                // The receiver waits for exactly this.
-                let _ = sender.send(Ok(()));
-                if let Err(error) = up.wire.serve(established) {
-                    up.wire.report(Operation::Session, Some(&session), error);
-                }
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure> {
+        let retrying = &wire.options.retrying;
+        let (mut failures, mut stood) = (0u32, false);
+        loop {
+            let began = Instant::now();
+            let ended = self.try_once(wire, up);
+            stood |= ended.session.is_some();
+            if wire.is_closed() {
+                // Whatever a close interrupts fails somehow.
+                return if stood {
+                    Ok(())
+                } else {
+                    Err(Error::Closed.into())
+                };
             }
-            Err(error) => {
-                drop(up);
-                let _ = sender.send(Err(error));
+            if ended.session.is_some() && began.elapsed() >= retrying.lived() {
+                failures = 0;
             }
-        });
-        spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
-        // The thread sends before it ends, whatever happens to it.
-        stands.recv().unwrap_or(Err(Error::Closed))
+            failures = failures.saturating_add(1);
+            let closed_by_peer = Error::Connection(yamux::Error::ClosedByPeer);
+            let cause = ended.error.as_ref().unwrap_or(&closed_by_peer);
+            let wait = retrying.wait(failures, cause);
+            let failure = ended.error.map(|error| Failure {
+                operation: ended.operation,
+                session: ended.session,
+                error,
+            });
+            let Some(wait) = wait else {
+                return failure.map_or(Ok(()), Err);
+            };
+            if let Some(failure) = failure {
+                failure.report(wire);
+            }
+            log::debug!("trying {} again in {wait:?}", self.addr);
+            wire.pause(wait);
+        }
     }
 }

@@ -6,22 +6,22 @@
 
 use super::{
     frame::{self, Frame, Kind},
-    handlers::MAX_HANDLERS,
     hello::{CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
+    registry::Conflict,
     session::{SessionId, check_name},
     shared::Shared,
 };
 use crate::{
     error::{Error, Malformed, RefusalCode},
-    time::deadline,
-    yamux::{self, Config, Connection, Incoming, Reader, Role, Turn},
+    transport::Transport,
+    yamux::{self, Connection, Incoming, Reader, Role, Turn},
 };
 use parking_lot::Mutex;
 use prost::Message;
 use std::{
     collections::VecDeque,
     io,
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -71,9 +71,9 @@ impl Early {
 impl<'a> Handshake<'a> {
     pub(super) fn new(
         wire: &'a Shared,
-        transport: TcpStream,
+        transport: impl Transport,
         role: Role,
-        config: Config,
+        deadline: Instant,
     ) -> io::Result<Self> {
         let early = Arc::new(Mutex::new(Early {
             waiting: VecDeque::new(),
@@ -84,13 +84,14 @@ impl<'a> Handshake<'a> {
         }));
         let admitting = Arc::clone(&early);
         let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
+        let config = wire.options.connection();
         let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
         Ok(Self {
             wire,
             connection,
             reader,
             early,
-            deadline: deadline(wire.options.handshake_timeout),
+            deadline,
         })
     }
 
@@ -169,7 +170,7 @@ impl<'a> Handshake<'a> {
             }
         }
         let names = request.local_stream_names;
-        if names.len() > MAX_HANDLERS {
+        if names.len() > self.wire.options.max_names {
             let (what, len) = ("a list of stream names", names.len());
             return Err(malformed(Malformed::TooLong { what, len }));
         }
@@ -189,9 +190,8 @@ impl<'a> Handshake<'a> {
             let text = "wirenet: closing".into();
             return Err(refused(RefusalCode::Closing, text));
         }
-        if !self.wire.reserve(id) {
-            return Err(malformed(Malformed::SessionId));
-        }
+        let reserved = self.wire.reserve(id, &request.identification, &names);
+        reserved.map_err(conflict)?;
         Ok(Agreed {
             id,
             identification: request.identification,
@@ -294,6 +294,21 @@ fn refused(code: RefusalCode, text: String) -> Error {
     };
     let code = Some(code);
     Error::SessionRefused { code, text }
+}
+
+fn conflict(conflict: Conflict) -> Error {
+    let (code, text) = match conflict {
+        Conflict::Id => return malformed(Malformed::SessionId),
+        Conflict::Name(name) => (
+            RefusalCode::NameTaken,
+            format!("wirenet: the stream name {name:?} belongs to another session"),
+        ),
+        Conflict::Full => (
+            RefusalCode::TooManySessions,
+            "wirenet: too many sessions".into(),
+        ),
+    };
+    refused(code, text)
 }
 
 fn malformed(cause: impl Into<Malformed>) -> Error {

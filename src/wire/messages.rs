@@ -139,6 +139,11 @@ impl Messages {
         Some(Err(error))
     }
 
+    /// What has come with the answer.
+    pub(super) fn into_rest(self) -> Segment {
+        self.segment
+    }
+
     // -- messages --
 
     /// Reads from the current message, or the next one; 0 at its end, and at

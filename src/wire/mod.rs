@@ -7,35 +7,46 @@
 //! locks. The wire's state, the handlers and the pool are locked with nothing
 //! else held. No handler, hook or validator runs under a lock.
 
-use crate::error::Error;
-use builder::Options;
-use shared::{Shared, Up};
-use socket2::SockRef;
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use crate::error::{Error, Operation, ShutdownError};
+use crossbeam_channel::bounded;
+use shared::Shared;
+use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
+mod addr;
 mod arrival;
 mod builder;
 mod chunk;
 mod client;
+mod closing;
+mod dial;
 mod frame;
 mod handlers;
 mod handshake;
 mod hello;
 mod message;
 mod messages;
+mod options;
 mod pool;
+mod registry;
+mod retry;
 mod server;
 mod session;
 mod shared;
+mod socket;
+mod stats;
 mod stream;
+mod threads;
 
 pub use builder::Builder;
 pub use frame::FrameError;
 pub use message::{Reader, Writer};
+pub use retry::Retry;
 pub use session::{Session, SessionId};
+pub use stats::Stats;
 pub use stream::Stream;
 
-/// One side of the system: a server that clients connect to, or a client. A
+/// One side of the system: a server that clients connect to, a hub through
+/// which they call each other, or a client. A
 /// cheap clone, usable from any thread; the wire closes, as with
 /// [`close`](Self::close), when the last clone is dropped.
 ///
@@ -71,16 +82,44 @@ pub struct Wire {
 /// it.
 struct Owner {
     shared: Arc<Shared>,
-    run: Box<dyn Run>,
+    run: Arc<dyn Run>,
 }
 
 /// What is different between a server and a client.
 trait Run: Send + Sync {
-    /// Runs the wire on this thread until it ends.
-    fn connect(&self, up: Up) -> Result<(), Error>;
-    /// Has it run on a thread of its own, once it stands.
-    fn start(&self, up: Up) -> Result<(), Error>;
+    /// What the thread is called that it runs on, if it gets one of its own.
+    fn thread_name(&self) -> &'static str;
+    /// Runs the wire on this thread until it ends; calls `up` each time that
+    /// it is up.
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure>;
 }
+
+/// What ended a wire.
+struct Failure {
+    operation: Operation,
+    session: Option<Session>,
+    error: Error,
+}
+
+impl Failure {
+    fn report(self, wire: &Shared) {
+        wire.report(self.operation, self.session.as_ref(), self.error);
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            operation: Operation::Session,
+            session: None,
+            error,
+        }
+    }
+}
+
+/// The stack of a thread that opens a session and reads it. The handshake uses
+/// a few pages of it; more costs nothing until it is touched.
+const STACK: usize = 256 * 1024;
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,70 +131,179 @@ impl fmt::Debug for Wire {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.close();
+        // Nobody is left to be told.
+        let _ = closing::close_wire(&self.shared);
     }
 }
 
 impl Wire {
-    /// A server, which listens at `addr`: `host:port`; port 0 lets the system
-    /// choose one, which [`local_addr`](Self::local_addr) tells.
+    /// A server, which listens at `addr`: `host:port`, with IPv6 addresses in
+    /// brackets; `:port` is on all interfaces, by both versions of IP. Port 0
+    /// lets the system choose one, which [`local_addr`](Self::local_addr) tells.
     pub fn mount(addr: impl Into<String>) -> Builder {
         Builder::mount(addr.into())
     }
 
-    /// A client, which connects to the server at `addr`: `host:port`.
+    /// A hub: a server whose clients call each other through it.
+    ///
+    /// A client opens a stream by its name, as always. The hub looks for the
+    /// client that offers the name, opens the stream there, and then answers
+    /// the caller, with the owner's refusal if that refuses. From there on it
+    /// passes on what comes: data, the end of a direction as such, a reset as a
+    /// reset. What the owner's window has room for is what the caller may send,
+    /// so that a slow owner slows its caller, and nobody else. A name that no
+    /// client offers is served by the hub's own handlers.
+    ///
+    /// **A name has one owner.** A session that offers a name which another one
+    /// owns is refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken);
+    /// unless it comes with the same [identification](Builder::identification),
+    /// which is not empty, and a token that the
+    /// [validator](Builder::token_validator) accepts: then it is the same client,
+    /// which has come back after its connection broke, its old session is ended
+    /// and the new one takes over. **Without a validator the identification alone
+    /// decides**: whoever knows it can take the names over. With one, it should
+    /// check that the token belongs to the identification.
+    ///
+    /// Callers' tokens are checked by the hub and not passed on: an owner's
+    /// validator sees the hub's own.
+    ///
+    /// `addr` is as for [`mount`](Self::mount).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use wirenet::Wire;
+    ///
+    /// let hub = Wire::hub("127.0.0.1:0").build()?;
+    /// hub.start()?;
+    /// let addr = hub.local_addr().expect("it listens").to_string();
+    ///
+    /// let owner = Wire::join(&addr)
+    ///     .identification("box-1", "secret")
+    ///     .stream("box-1:greeting", |stream| stream.write_message(b"hello"))
+    ///     .build()?;
+    /// owner.start()?;
+    ///
+    /// let caller = Wire::join(&addr).build()?;
+    /// caller.start()?;
+    /// let session = caller.sessions().remove(0);
+    /// let mut greeting = String::new();
+    /// session.open_stream("box-1:greeting")?.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn hub(addr: impl Into<String>) -> Builder {
+        Builder::hub(addr.into())
+    }
+
+    /// A client, which connects to the server or hub at `addr`: `host:port`,
+    /// with IPv6 addresses in brackets; `:port` is on this machine. The name is
+    /// looked up anew at each try, and all its addresses are tried.
     pub fn join(addr: impl Into<String>) -> Builder {
         Builder::join(addr.into())
     }
 
-    fn new(shared: Arc<Shared>, run: Box<dyn Run>) -> Self {
+    fn new(shared: Arc<Shared>, run: Arc<dyn Run>) -> Self {
         let owner = Arc::new(Owner { shared, run });
+        owner.shared.set_owner(&owner);
         Self { owner }
     }
 
-    /// Takes the wire up and serves it on this thread: a server accepts
-    /// clients, a client reads its connection. Blocks until the wire is
-    /// closed, or, on a client, until its session ends.
+    /// Takes the wire up and serves it on this thread. Blocks until the wire is
+    /// closed: a server accepts clients; a client reads its session, and dials
+    /// again when that has ended or could not be had.
+    ///
+    /// What a client tries again after, the error handler is told.
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`], [`Error::Dial`]; [`Error::SessionRefused`] and the
-    /// other errors of a handshake; [`Error::Connection`] when the session
-    /// breaks; [`Error::AlreadyConnected`] while it is up. Once it has
-    /// returned, it may be called again.
+    /// [`Error::Listen`]; on a client that gives up, which
+    /// [`Builder::retry_policy`] decides, the last error: [`Error::Dial`],
+    /// [`Error::SessionRefused`] and the other errors of a handshake,
+    /// [`Error::Connection`] when the session broke. [`Error::Closed`] when the
+    /// wire was closed before a session stood, and [`Error::AlreadyConnected`]
+    /// while it is up. Unless it is closed it may be called again.
     pub fn connect(&self) -> Result<(), Error> {
-        self.owner.run.connect(self.owner.shared.begin()?)
+        let up = self.owner.shared.begin()?;
+        let run = || self.owner.run.run(&up.wire, &mut || {});
+        let ended = up.wire.threads.count(run)();
+        ended.map_err(|failure| failure.error)
     }
 
     /// Takes the wire up and serves it on a thread of its own. Returns once a
-    /// server listens, or once a client's session stands. How that session
-    /// ends later, the error handler is told.
+    /// server listens, or once a client's first session stands, however many
+    /// tries that takes. How it goes on, the error handler is told.
     ///
     /// # Errors
     ///
     /// Those of [`connect`](Self::connect), up to there, and
     /// [`Error::Thread`].
     pub fn start(&self) -> Result<(), Error> {
-        self.owner.run.start(self.owner.shared.begin()?)
+        let up = self.owner.shared.begin()?;
+        let shared = Arc::clone(&up.wire);
+        let run = Arc::clone(&self.owner.run);
+        let (sender, stands) = bounded(1);
+        let name = format!("{}-{}", shared.options.thread_name, run.thread_name());
+        let work = move || {
+            let mut is_up = false;
+            let ended = run.run(&up.wire, &mut || {
+                is_up = true;
+                // Full: it was up before.
+                let _ = sender.try_send(Ok(()));
+            });
+            match ended {
+                Ok(()) => {}
+                Err(failure) if is_up => failure.report(&up.wire),
+                Err(failure) => {
+                    drop(up);
+                    let _ = sender.try_send(Err(failure.error));
+                }
+            }
+        };
+        let thread = thread::Builder::new().name(name).stack_size(STACK);
+        let spawned = thread.spawn(shared.threads.count(work));
+        spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
+        // The thread sends before it ends, whatever happens to it.
+        stands.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Ends a client's wait before its next try: for a program that learns that
+    /// the network is back. While a try is under way, it ends the wait that comes
+    /// after it, should it fail.
+    pub fn reconnect_now(&self) {
+        self.owner.shared.nudge();
     }
 
     /// Waits until a wire that was [started](Self::start) is up no more: until
-    /// it is closed, or, on a client, until its session has ended. Returns at
-    /// once if it is not up.
+    /// it is closed, or a client has given up. Returns at once if it is not up.
     pub fn wait(&self) {
         self.owner.shared.wait();
     }
 
-    /// Closes the wire: a server stops listening, every session ends as with
-    /// [`Session::close`], blocked calls return. Waits for the peers to do
-    /// their part, for at most the write timeout. Closing again does nothing.
+    /// Closes the wire, in order: it stops accepting and dialling; tells every
+    /// peer that no new streams are wanted; lets the streams that are open end,
+    /// in all sessions side by side, for up to
+    /// [`Builder::session_close_timeout`] in all; cuts what is left then, which
+    /// wakes every blocked read, write, open and wait; and waits for its threads
+    /// to end, which takes no more than a second longer. A handler sees that it
+    /// should end by [`Session::is_closing`].
+    ///
+    /// Closing again does no harm, nor does it from a handler, a hook, or a
+    /// validator: what runs there is not waited for.
     ///
     /// # Errors
     ///
-    /// None today.
-    pub fn close(&self) -> Result<(), Error> {
-        self.owner.shared.close();
-        Ok(())
+    /// [`ShutdownError`], listing what was cut, and what runs on. The wire is
+    /// closed all the same.
+    pub fn close(&self) -> Result<(), ShutdownError> {
+        closing::close_wire(&self.owner.shared)
+    }
+
+    /// What the wire has done so far, in numbers: all its sessions together,
+    /// those that have ended too.
+    pub fn stats(&self) -> Stats {
+        self.owner.shared.stats()
     }
 
     /// Serves the streams that the other side opens under `name`, from now on;
@@ -206,28 +354,4 @@ impl Wire {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.owner.shared.local_addr()
     }
-}
-
-/// What can be said of an address without looking it up.
-fn check_addr(option: &'static str, addr: &str) -> Result<(), Error> {
-    if let Some((host, port)) = addr.rsplit_once(':')
-        && !host.is_empty()
-        && port.parse::<u16>().is_ok()
-    {
-        return Ok(());
-    }
-    let reason = format!("{addr:?} is not HOST:PORT");
-    Err(Error::Option { option, reason })
-}
-
-/// Before the socket is connected, or on the listening one, which passes it on:
-/// TCP agrees on the scale of its windows when it connects.
-fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
-    if let Some(bytes) = options.send_buffer {
-        socket.set_send_buffer_size(bytes)?;
-    }
-    if let Some(bytes) = options.recv_buffer {
-        socket.set_recv_buffer_size(bytes)?;
-    }
-    Ok(())
 }

@@ -27,6 +27,8 @@ struct State {
     idle: usize,
     /// Places that are taken.
     handlers: usize,
+    /// No thread waits for a job any more.
+    closed: bool,
 }
 
 /// There is no place for another handler.
@@ -92,6 +94,13 @@ impl Pool {
         self.spawn(job)
     }
 
+    /// Lets the threads go that have nothing to do, and each of the others when
+    /// it has done its job.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.submitted.notify_all();
+    }
+
     fn spawn(self: &Arc<Self>, first: Job) -> io::Result<()> {
         let mut builder = thread::Builder::new().name(self.thread_name.clone());
         if let Some(bytes) = self.stack_size {
@@ -117,8 +126,8 @@ impl Pool {
                 state.idle -= 1;
                 return Some(job);
             }
-            let waited = self.submitted.wait_for(&mut state, IDLE);
-            if waited.timed_out() && state.jobs.is_empty() {
+            let waited = !state.closed && !self.submitted.wait_for(&mut state, IDLE).timed_out();
+            if !waited && state.jobs.is_empty() {
                 state.idle -= 1;
                 return None;
             }

@@ -2,74 +2,100 @@
 //! connection that opens its session and then reads it.
 
 use super::{
-    Run,
+    Failure, Run, STACK,
+    addr::Addr,
     handshake::Handshake,
-    shared::{Established, Shared, Up},
+    shared::{Established, Pending, Shared},
+    socket,
 };
 use crate::{
     error::{Error, OpError, Operation},
+    time::deadline,
     yamux::{self, Role},
 };
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
+    io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread,
     time::Duration,
 };
 
-/// The stack of a session's thread. The handshake uses a few pages of it; more
-/// costs nothing until it is touched.
-const STACK: usize = 256 * 1024;
-
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that the kernel accepts ahead of the loop.
+const BACKLOG: i32 = 1024;
+
 #[derive(Debug)]
 pub(super) struct Server {
-    addr: String,
+    addr: Addr,
 }
 
 impl Server {
-    pub(super) fn new(addr: String) -> Result<Self, Error> {
-        super::check_addr("mount", &addr)?;
-        Ok(Self { addr })
+    pub(super) fn new(addr: Addr) -> Self {
+        Self { addr }
     }
 
     fn listen(&self, wire: &Shared) -> Result<TcpListener, Error> {
-        let error = |cause| Error::Listen {
-            addr: self.addr.clone(),
+        let listener = self.listen_any(wire).map_err(|cause| Error::Listen {
+            addr: self.addr.to_string(),
             cause: Arc::new(cause),
-        };
-        let listener = TcpListener::bind(&self.addr).map_err(error)?;
-        super::set_buffers(&SockRef::from(&listener), &wire.options).map_err(error)?;
+        })?;
         wire.set_local_addr(listener.local_addr().ok());
         Ok(listener)
     }
+
+    /// Listens at the first of the addresses that lets it.
+    fn listen_any(&self, wire: &Shared) -> io::Result<TcpListener> {
+        let mut last = None;
+        for addr in self.addr.listen_addrs()? {
+            match listen_at(addr, wire) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+    }
+}
+
+fn listen_at(addr: SocketAddr, wire: &Shared) -> io::Result<TcpListener> {
+    let listener = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // As std does it: a server may start again while old connections linger.
+    #[cfg(not(windows))]
+    listener.set_reuse_address(true)?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        // IPv4 too.
+        listener.set_only_v6(false)?;
+    }
+    // TCP agrees on the scale of its windows when it connects.
+    socket::set_buffers(&SockRef::from(&listener), &wire.options)?;
+    listener.bind(&addr.into())?;
+    listener.listen(BACKLOG)?;
+    Ok(listener.into())
 }
 
 impl Run for Server {
-    fn connect(&self, up: Up) -> Result<(), Error> {
-        accept_all(&up.wire, &Arc::new(self.listen(&up.wire)?));
-        Ok(())
+    fn thread_name(&self) -> &'static str {
+        "accept"
     }
 
-    fn start(&self, up: Up) -> Result<(), Error> {
-        let listener = Arc::new(self.listen(&up.wire)?);
-        let name = format!("{}-accept", up.wire.options.thread_name);
-        let thread = thread::Builder::new().name(name);
-        let spawned = thread.spawn(move || accept_all(&up.wire, &listener));
-        spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure> {
+        let listener = Arc::new(self.listen(wire)?);
+        if let Some(addr) = wire.local_addr() {
+            log::info!("listening at {addr}");
+        }
+        let to_wake = Arc::clone(&listener);
+        wire.set_interrupt(move || wake(&to_wake));
+        wire.tell_up(None);
+        up();
+        accept_all(wire, &listener);
         Ok(())
     }
 }
 
-fn accept_all(wire: &Arc<Shared>, listener: &Arc<TcpListener>) {
-    if let Some(addr) = wire.local_addr() {
-        log::info!("listening at {addr}");
-    }
-    let to_wake = Arc::clone(listener);
-    wire.set_interrupt(move || wake(&to_wake));
+fn accept_all(wire: &Arc<Shared>, listener: &TcpListener) {
     while !wire.is_closed() {
         let accepted = listener.accept();
         if wire.is_closed() {
@@ -98,22 +124,32 @@ fn wake(listener: &TcpListener) {
 
 /// Gives a connection a thread.
 fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let Some(pending) = wire.begin_handshake(&stream) else {
+        let cause = TooManyHandshakes(wire.options.max_handshakes);
+        return report(wire, Operation::Accept, None, peer, cause);
+    };
     let shared = Arc::clone(wire);
     let spawned = thread::Builder::new()
         .name(format!("{}-session", wire.options.thread_name))
         .stack_size(STACK)
-        .spawn(move || serve(&shared, stream, peer));
+        .spawn(
+            wire.threads
+                .count(move || serve(&shared, stream, peer, pending)),
+        );
     if let Err(error) = spawned {
         report(wire, Operation::Accept, None, peer, error);
     }
 }
 
-fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+/// A connection is closed because others have not yet said who they are.
+#[derive(Debug, thiserror::Error)]
+#[error("connection closed: {0} handshakes are under way")]
+struct TooManyHandshakes(usize);
+
+fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, pending: Pending) {
     let local = stream.local_addr().ok();
-    let config = wire.options.yamux.clone();
-    let established = Handshake::new(wire, stream, Role::Server, config)
-        .map_err(|error| Error::from(yamux::Error::from_read(error)))
-        .and_then(|handshake| open_session(wire, handshake));
+    let established = open_session(wire, stream, &pending);
+    drop(pending);
     match established {
         Ok(established) => {
             let session = established.session.clone();
@@ -125,12 +161,19 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-fn open_session(wire: &Arc<Shared>, mut handshake: Handshake<'_>) -> Result<Established, Error> {
-    let pending = wire.begin_handshake(handshake.connection.downgrade());
+fn open_session(
+    wire: &Arc<Shared>,
+    stream: TcpStream,
+    pending: &Pending,
+) -> Result<Established, Error> {
+    let deadline = deadline(wire.options.handshake_timeout);
+    let broken = |error| Error::from(yamux::Error::from_read(error));
+    socket::watch(&SockRef::from(&stream), &wire.options).map_err(broken)?;
+    let mut handshake = Handshake::new(wire, stream, Role::Server, deadline).map_err(broken)?;
     match handshake.answer() {
         Ok(agreed) => {
             let id = agreed.id;
-            let established = wire.establish(handshake, agreed, &pending);
+            let established = wire.establish(handshake, agreed, pending);
             established.inspect_err(|_| wire.release(id))
         }
         Err(error) => {

@@ -1,13 +1,17 @@
 //! A session: one client's connection, once both sides have agreed on it.
 
+#[cfg(doc)]
+use super::{Builder, Wire};
 use super::{
+    closing::{close_session, close_wire},
     frame::{Frame, Kind, MAX_COMMAND},
     messages::{Messages, Source},
     shared::Shared,
+    stats::Stats,
     stream::{Stream, refused},
 };
 use crate::{
-    error::Error,
+    error::{Error, ShutdownError},
     time::deadline,
     yamux::{self, Connection, segment::Segment},
 };
@@ -15,7 +19,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use uuid::Uuid;
 
@@ -67,6 +71,9 @@ struct Inner {
     /// What this side shows when it opens a stream.
     token: Vec<u8>,
     open_timeout: Duration,
+    close_timeout: Duration,
+    read_timeout: Option<Duration>,
+    since: SystemTime,
 }
 
 impl fmt::Debug for Session {
@@ -95,6 +102,9 @@ impl Session {
                 stream_names,
                 token: wire.options.token.clone(),
                 open_timeout: wire.options.handshake_timeout,
+                close_timeout: wire.options.session_close_timeout,
+                read_timeout: wire.options.read_timeout,
+                since: SystemTime::now(),
             }),
         }
     }
@@ -135,19 +145,55 @@ impl Session {
         self.inner.connection.is_closed()
     }
 
-    /// Ends the session. Streams that are still open are cut, and blocked
-    /// calls on them fail; what was finished before is still sent. Waits for
-    /// the peer to do its part, for at most the write timeout. Ending it again
-    /// does nothing.
-    pub fn close(&self) {
-        self.inner.connection.close();
+    /// Whether the session has ended, or one side has said that it wants no new
+    /// streams because it is about to. A handler that could run for long looks
+    /// here now and then.
+    pub fn is_closing(&self) -> bool {
+        self.inner.connection.is_going_away()
     }
 
-    /// Closes the wire that the session belongs to, with all its sessions.
-    pub fn close_wire(&self) {
-        if let Some(wire) = self.inner.wire.upgrade() {
-            wire.close();
-        }
+    /// Ends the session as [`Wire::close`] ends a wire: tells the other side,
+    /// lets the streams that are open end, for up to
+    /// [`Builder::session_close_timeout`], cuts what is left, and waits for the
+    /// other side to do its part within that time. A client whose session
+    /// ends tries again; to end it for good, close its wire.
+    ///
+    /// Ending it again, or from a handler, hook or validator, does no harm: a
+    /// handler's own stream is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError`], when streams were cut.
+    pub fn close(&self) -> Result<(), ShutdownError> {
+        let wire = self.inner.wire.upgrade();
+        close_session(wire.as_deref(), self, self.inner.close_timeout)
+    }
+
+    /// Ends the session at once: its streams are cut, and blocked calls on them
+    /// fail, on both sides. Does not block.
+    pub fn abort(&self) {
+        self.inner.connection.cut();
+    }
+
+    /// Closes the wire that the session belongs to, with all its sessions; see
+    /// [`Wire::close`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wire::close`].
+    pub fn close_wire(&self) -> Result<(), ShutdownError> {
+        self.inner
+            .wire
+            .upgrade()
+            .map_or(Ok(()), |wire| close_wire(&wire))
+    }
+
+    /// What the session has done so far, in numbers.
+    pub fn stats(&self) -> Stats {
+        let traffic = self.inner.connection.stats();
+        let mut stats = Stats::new(self.inner.since, 1, traffic);
+        stats.round_trip_time = self.round_trip_time();
+        stats
     }
 
     /// Opens the stream of this name and waits for the other side to accept
@@ -159,24 +205,34 @@ impl Session {
     /// [`Error::TimedOut`] when no answer came within the handshake timeout;
     /// [`Error::Connection`] when the session has ended, or ends meanwhile.
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
+        let (raw, answer) = self.open_answered(name)?;
+        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+    }
+
+    /// The stream, and what of the other side's messages has come with its
+    /// answer.
+    pub(super) fn open_answered(&self, name: &str) -> Result<(yamux::Stream, Messages), Error> {
         let deadline = deadline(self.inner.open_timeout);
         let raw = self.send_open(name, deadline)?;
         let mut answer = Messages::unanswered();
         let source = Opening {
+            session: self,
             raw: &raw,
             name,
             deadline,
         };
-        answer.await_answer(&source).map_err(|error| {
-            let error = self.opening_error(error);
-            if matches!(error, Error::TimedOut { .. }) {
-                // Nobody waits for the answer any more: closing would leave the
-                // peer's half open.
-                raw.reset();
+        match answer.await_answer(&source) {
+            Ok(()) => Ok((raw, answer)),
+            Err(error) => {
+                let error = self.opening_error(error);
+                if matches!(error, Error::TimedOut { .. }) {
+                    // Nobody waits for the answer any more: closing would leave
+                    // the peer's half open.
+                    raw.reset();
+                }
+                Err(error)
             }
-            error
-        })?;
-        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+        }
     }
 
     /// Opens the stream of this name and does not wait for the other side:
@@ -201,6 +257,10 @@ impl Session {
                 what: "answer to the opening of a stream",
                 timeout: self.inner.open_timeout,
             },
+            // A peer that is going away resets what it has not seen before.
+            Error::Connection(yamux::Error::ResetByPeer) if self.is_closing() => {
+                yamux::Error::GoingAway.into()
+            }
             error => error,
         }
     }
@@ -219,6 +279,11 @@ impl Session {
         };
         raw.send_all(&frame.encode())?;
         Ok(raw)
+    }
+
+    /// How long a read of a new stream waits.
+    pub(super) fn read_timeout(&self) -> Option<Duration> {
+        self.inner.read_timeout
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -242,6 +307,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 
 /// A stream while its opening is answered.
 struct Opening<'a> {
+    session: &'a Session,
     raw: &'a yamux::Stream,
     name: &'a str,
     deadline: Instant,
@@ -257,7 +323,7 @@ impl Source for Opening<'_> {
     }
 
     fn refused(&self, frame: &Frame) -> Error {
-        refused(self.name, frame)
+        refused(self.session, self.name, frame)
     }
 
     /// Whoever waits is told by what it waits for.

@@ -2,95 +2,163 @@
 //! whether it is closed.
 
 use super::{
+    Owner, Wire,
     arrival::Arrival,
-    builder::{Options, SessionHook},
     handlers::Handlers,
     handshake::{Agreed, Handshake},
+    options::{Options, SessionHook},
     pool::{Place, Pool},
+    registry::{Conflict, Registry},
     session::{Session, SessionId},
+    stats::Stats,
+    threads::Threads,
 };
 use crate::{
     error::{Error, OpError, Operation, Panicked},
     time::deadline,
-    yamux::{Incoming, Reader, WeakConnection},
+    yamux::{self, Incoming, Reader, WeakConnection},
 };
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     convert::Infallible,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant, SystemTime},
 };
 
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) handlers: Handlers,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) threads: Threads,
+    /// The handle that people have, for hooks to get.
+    owner: OnceLock<Weak<Owner>>,
+    /// Whether names of clients' streams have one owner, to whom calls are
+    /// relayed.
+    pub(super) is_hub: bool,
+    since: SystemTime,
     state: Mutex<State>,
     /// A session was added, or the wire was closed, or it is up no more.
     changed: Condvar,
+    /// Disconnected when the wire is closed.
+    stopped: Receiver<Infallible>,
+    /// Ends a client's wait before its next try.
+    nudge: (Sender<()>, Receiver<()>),
 }
 
-#[derive(Default)]
-struct State {
-    /// The sessions that stand; `None` while one of this id is being opened.
-    sessions: HashMap<SessionId, Option<Session>>,
+pub(super) struct State {
+    pub(super) registry: Registry,
     /// Connections on which a session is being opened, for close to cut.
-    handshakes: HashMap<u64, WeakConnection>,
+    handshakes: HashMap<u64, TcpStream>,
     next_handshake: u64,
-    /// Wakes what waits outside of any session: the accept loop, a dial.
+    /// Wakes the accept loop.
     interrupt: Option<Box<dyn Fn() + Send>>,
     connected: bool,
-    closed: bool,
+    /// `None` when the wire is closed.
+    stops: Option<Sender<Infallible>>,
+    /// By when the close is to be over.
+    close_by: Option<Instant>,
     local_addr: Option<SocketAddr>,
+    /// What ended sessions have done.
+    past: yamux::Stats,
+    sessions: u64,
+    round_trip_time: Option<Duration>,
 }
 
 impl Shared {
-    pub(super) fn new(options: Options, handlers: Handlers) -> Arc<Self> {
+    pub(super) fn new(options: Options, handlers: Handlers, is_hub: bool) -> Arc<Self> {
         let pool = Pool::new(
             options.handler_limit,
             options.stack_size,
             format!("{}-handler", options.thread_name),
         );
+        let (stops, stopped) = bounded(0);
+        let state = State {
+            registry: Registry::new(options.max_sessions, is_hub),
+            handshakes: HashMap::new(),
+            next_handshake: 0,
+            interrupt: None,
+            connected: false,
+            stops: Some(stops),
+            close_by: None,
+            local_addr: None,
+            past: yamux::Stats::default(),
+            sessions: 0,
+            round_trip_time: None,
+        };
         Arc::new(Self {
             options,
             handlers,
             pool,
-            state: Mutex::default(),
+            threads: Threads::default(),
+            owner: OnceLock::new(),
+            is_hub,
+            since: SystemTime::now(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
+            stopped,
+            nudge: bounded(1),
         })
+    }
+
+    pub(super) fn set_owner(&self, owner: &Arc<Owner>) {
+        let _ = self.owner.set(Arc::downgrade(owner));
     }
 
     // -- sessions --
 
     pub(super) fn sessions(&self) -> Vec<Session> {
-        let state = self.state.lock();
-        state.sessions.values().flatten().cloned().collect()
+        self.state.lock().registry.standing().cloned().collect()
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
-        self.state.lock().sessions.get(&id).cloned().flatten()
+        self.state.lock().registry.get(id).cloned()
+    }
+
+    /// The session to which calls of this stream name are relayed; the inner
+    /// `None`: it does not stand yet.
+    pub(super) fn owner_of(&self, name: &str) -> Option<Option<Session>> {
+        if !self.is_hub {
+            return None;
+        }
+        self.state.lock().registry.owner(name)
     }
 
     pub(super) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
         let deadline = deadline(timeout);
         let mut state = self.state.lock();
         loop {
-            if state.closed {
+            if state.is_closed() {
                 return Err(Error::Closed);
             }
-            let mut standing = state.sessions.values().flatten();
+            let mut standing = state.registry.standing();
             if let Some(session) = standing.find(|session| !session.is_closed()) {
                 return Ok(session.clone());
             }
+            drop(standing);
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 let what = "session";
                 return Err(Error::TimedOut { what, timeout });
             }
         }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.state.lock();
+        let (mut traffic, sessions) = (state.past, state.sessions);
+        let mut round_trip_time = state.round_trip_time;
+        let standing: Vec<Session> = state.registry.standing().cloned().collect();
+        drop(state);
+        for session in standing {
+            traffic += session.connection().stats();
+            round_trip_time = session.round_trip_time().or(round_trip_time);
+        }
+        let mut stats = Stats::new(self.since, sessions, traffic);
+        stats.round_trip_time = round_trip_time;
+        stats
     }
 
     /// Makes a session of a connection on which both sides have agreed, and
@@ -119,51 +187,63 @@ impl Shared {
         Ok(Established { session, reader })
     }
 
-    /// Keeps a session's id for the one that is being opened; `false` if a
-    /// session has it.
-    pub(super) fn reserve(&self, id: SessionId) -> bool {
-        match self.state.lock().sessions.entry(id) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(vacant) => {
-                vacant.insert(None);
-                true
-            }
+    /// Keeps an id, and on a hub the names, for the session that is being
+    /// opened.
+    pub(super) fn reserve(
+        &self,
+        id: SessionId,
+        identification: &[u8],
+        names: &[String],
+    ) -> Result<(), Conflict> {
+        let mut state = self.state.lock();
+        let replaced = state.registry.reserve(id, identification, names)?;
+        drop(state);
+        for session in replaced {
+            log::debug!(
+                "session {} gives way to {id}, the same client",
+                session.id()
+            );
+            session.connection().cut();
         }
+        Ok(())
     }
 
     /// The session that the id was kept for does not come about.
     pub(super) fn release(&self, id: SessionId) {
         let mut state = self.state.lock();
-        if matches!(state.sessions.get(&id), Some(None)) {
-            state.sessions.remove(&id);
+        if state.registry.get(id).is_none() {
+            state.registry.remove(id);
         }
     }
 
     /// Notes that a session is being opened on a connection, until what is
-    /// given is dropped; cuts it at once if the wire is closed.
-    pub(super) fn begin_handshake(self: &Arc<Self>, connection: WeakConnection) -> Pending {
+    /// given is dropped; `None` if too many are, or the wire is closed.
+    pub(super) fn begin_handshake(self: &Arc<Self>, stream: &TcpStream) -> Option<Pending> {
+        let stream = stream.try_clone().ok()?;
         let mut state = self.state.lock();
+        if state.is_closed() || state.handshakes.len() >= self.options.max_handshakes {
+            return None;
+        }
         let number = state.next_handshake;
         state.next_handshake += 1;
-        let closed = state.closed;
-        state.handshakes.insert(number, connection.clone());
+        state.handshakes.insert(number, stream);
         drop(state);
-        if closed {
-            connection.cut();
-        }
         let wire = Arc::clone(self);
-        Pending { wire, number }
+        Some(Pending { wire, number })
     }
 
     /// From here on a close ends the session in order, and cuts it no more.
     fn enter(&self, session: &Session, pending: &Pending) -> Result<(), Error> {
         let mut state = self.state.lock();
-        if state.closed {
+        if state.is_closed() {
             return Err(Error::Closed);
         }
-        state.handshakes.remove(&pending.number);
-        state.sessions.insert(session.id(), Some(session.clone()));
+        let stream = state.handshakes.remove(&pending.number);
+        state.registry.enter(session);
+        state.sessions += 1;
         drop(state);
+        // A descriptor less, and not under the lock.
+        drop(stream);
         self.changed.notify_all();
         Ok(())
     }
@@ -190,13 +270,11 @@ impl Shared {
 
     fn run_handler(self: &Arc<Self>, session: &Session, arrival: Arrival, place: Place) {
         let raw = arrival.raw().clone();
-        let job = {
-            let (wire, session) = (Arc::clone(self), session.clone());
-            move || {
-                arrival.serve(&wire, &session);
-                drop(place);
-            }
-        };
+        let (wire, serving) = (Arc::clone(self), session.clone());
+        let job = self.threads.count(move || {
+            arrival.serve(&wire, &serving);
+            drop(place);
+        });
         if let Err(error) = self.pool.submit(job) {
             // Dropped with the job, it would seem to end in order.
             raw.reset();
@@ -217,17 +295,25 @@ impl Shared {
             session.peer_addr()
         );
         let hook = ("on_session_open", &self.options.on_session_open);
-        let opened = self.run_hook(hook, &session, None);
+        let opened = self.run_session_hook(hook, &session, None);
         let ended = reader.run();
         drop(reader);
-        self.state.lock().sessions.remove(&session.id());
+        self.leave(&session);
         log::debug!("session {} ended: {ended:?}", session.id());
         let hook = ("on_session_close", &self.options.on_session_close);
-        self.run_hook(hook, &session, opened);
+        self.run_session_hook(hook, &session, opened);
         ended.map_err(Error::from)
     }
 
-    // -- errors --
+    fn leave(&self, session: &Session) {
+        let traffic = session.connection().stats();
+        let mut state = self.state.lock();
+        state.registry.remove(session.id());
+        state.past += traffic;
+        state.round_trip_time = session.round_trip_time().or(state.round_trip_time);
+    }
+
+    // -- errors and hooks --
 
     /// Tells the error handler of an error that no caller gets.
     pub(super) fn report(
@@ -256,31 +342,55 @@ impl Shared {
         }
     }
 
-    /// Runs a hook, if there is one, off the reader and after the one before
-    /// it; gives what is disconnected when it has returned.
-    fn run_hook(
+    /// The wire is up: it listens, or its session stands.
+    pub(super) fn tell_up(self: &Arc<Self>, session: Option<&Session>) {
+        let Some(hook) = self.options.on_connect.clone() else {
+            return;
+        };
+        let owner = self.owner.get().cloned().unwrap_or_default();
+        self.run_hook("on_connect", session, None, move || {
+            // Nobody has the wire any more: it closes.
+            if let Some(owner) = owner.upgrade() {
+                hook(&Wire { owner });
+            }
+        });
+    }
+
+    fn run_session_hook(
         self: &Arc<Self>,
         (name, hook): (&'static str, &Option<SessionHook>),
         session: &Session,
         after: Option<Receiver<Infallible>>,
     ) -> Option<Receiver<Infallible>> {
-        let hook = hook.clone()?;
+        let (hook, hooked) = (hook.clone()?, session.clone());
+        Some(self.run_hook(name, Some(session), after, move || hook(&hooked)))
+    }
+
+    /// Runs a hook off the reader and after the one before it; gives what is
+    /// disconnected when it has returned.
+    fn run_hook(
+        self: &Arc<Self>,
+        name: &'static str,
+        session: Option<&Session>,
+        after: Option<Receiver<Infallible>>,
+        hook: impl FnOnce() + Send + 'static,
+    ) -> Receiver<Infallible> {
         let (returns, returned) = bounded(0);
-        let (wire, hooked) = (Arc::clone(self), session.clone());
-        let job = move || {
+        let (wire, hooked) = (Arc::clone(self), session.cloned());
+        let job = self.threads.count(move || {
             if let Some(after) = after {
                 let _ = after.recv();
             }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&hooked))) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) {
                 let cause = Panicked::from_payload(&*payload);
-                wire.report(Operation::Hook(name), Some(&hooked), cause);
+                wire.report(Operation::Hook(name), hooked.as_ref(), cause);
             }
             drop(returns);
-        };
+        });
         if let Err(error) = self.pool.submit(job) {
-            self.report(Operation::Hook(name), Some(session), error);
+            self.report(Operation::Hook(name), session, error);
         }
-        Some(returned)
+        returned
     }
 
     // -- up and down --
@@ -288,7 +398,7 @@ impl Shared {
     /// Takes the wire up, unless it is already.
     pub(super) fn begin(self: &Arc<Self>) -> Result<Up, Error> {
         let mut state = self.state.lock();
-        if state.closed {
+        if state.is_closed() {
             return Err(Error::Closed);
         }
         if std::mem::replace(&mut state.connected, true) {
@@ -307,18 +417,37 @@ impl Shared {
         }
     }
 
-    /// Waits for a moment, or until the wire is closed.
+    /// Waits for a moment, or until the wire is closed, or somebody is
+    /// impatient.
     pub(super) fn pause(&self, time: Duration) {
-        let deadline = Instant::now() + time;
-        let mut state = self.state.lock();
-        while !state.closed && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        crossbeam_channel::select! {
+            recv(self.stopped) -> _ => {}
+            recv(self.nudge.1) -> _ => {}
+            default(time) => {}
+        }
+    }
+
+    /// Ends a wait before the next try: the one that is, or the next one.
+    pub(super) fn nudge(&self) {
+        // Full: somebody was as impatient already.
+        let _ = self.nudge.0.try_send(());
+    }
+
+    /// Who was impatient has got a session.
+    pub(super) fn forget_nudge(&self) {
+        let _ = self.nudge.1.try_recv();
+    }
+
+    /// Disconnected when the wire is closed.
+    pub(super) fn stopped(&self) -> &Receiver<Infallible> {
+        &self.stopped
     }
 
     /// Notes how to wake what waits outside of any session; at once, if the
     /// wire is closed already.
     pub(super) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
         let mut state = self.state.lock();
-        if state.closed {
+        if state.is_closed() {
             drop(state);
             interrupt();
         } else {
@@ -327,7 +456,7 @@ impl Shared {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        self.state.lock().is_closed()
     }
 
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
@@ -338,28 +467,32 @@ impl Shared {
         self.state.lock().local_addr = addr;
     }
 
-    /// Closes everything: stops accepting, tells every peer, waits for them
-    /// side by side.
-    pub(super) fn close(&self) {
+    /// Lets nobody in any more and wakes who waits outside of a session; gives
+    /// the sessions to close, and by when. Those that come again get the same.
+    pub(super) fn stop(&self) -> (Vec<Session>, Instant) {
         let mut state = self.state.lock();
-        state.closed = true;
+        let stops = state.stops.take();
+        let timeout = self.options.session_close_timeout;
+        let close_by = *state.close_by.get_or_insert_with(|| deadline(timeout));
         let interrupt = state.interrupt.take();
-        let sessions: Vec<Session> = state.sessions.values().flatten().cloned().collect();
-        let handshakes: Vec<WeakConnection> = state.handshakes.values().cloned().collect();
+        let sessions = state.registry.standing().cloned().collect();
+        for stream in state.handshakes.values() {
+            // Only marks the socket; fails if the peer was faster.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         drop(state);
+        drop(stops);
         self.changed.notify_all();
         if let Some(interrupt) = interrupt {
             interrupt();
         }
-        for connection in handshakes {
-            connection.cut();
-        }
-        for session in &sessions {
-            session.connection().start_close();
-        }
-        for session in &sessions {
-            session.close();
-        }
+        (sessions, close_by)
+    }
+}
+
+impl State {
+    fn is_closed(&self) -> bool {
+        self.stops.is_none()
     }
 }
 
@@ -371,10 +504,9 @@ pub(super) struct Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let mut state = self.wire.state.lock();
-        let connection = state.handshakes.remove(&self.number);
-        drop(state);
-        drop(connection);
+        let stream = self.wire.state.lock().handshakes.remove(&self.number);
+        // A descriptor less, and not under the lock.
+        drop(stream);
     }
 }
 

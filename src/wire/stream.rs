@@ -84,6 +84,8 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     pub(super) fn new(raw: yamux::Stream, session: Session, name: String, recv: Messages) -> Self {
+        // Not zero: the builder has checked.
+        let _ = raw.set_read_timeout(session.read_timeout());
         Self {
             inner: Arc::new(Inner {
                 raw,
@@ -94,6 +96,10 @@ impl Stream {
                 closed: AtomicBool::new(false),
             }),
         }
+    }
+
+    pub(super) fn raw(&self) -> &yamux::Stream {
+        &self.inner.raw
     }
 
     /// The stream's number in its session.
@@ -126,7 +132,8 @@ impl Stream {
         self.inner.closed.load(Ordering::Acquire) || self.inner.raw.is_closed()
     }
 
-    /// How long a read waits for bytes; `None`, the default, is for ever.
+    /// How long a read waits for bytes; `None` is for ever. Default: the read
+    /// timeout of the wire, which is `None`.
     ///
     /// # Errors
     ///
@@ -370,7 +377,7 @@ impl Source for Inner {
     }
 
     fn refused(&self, frame: &frame::Frame) -> Error {
-        refused(&self.name, frame)
+        refused(&self.session, &self.name, frame)
     }
 
     fn answered(&self, accepted: bool) {
@@ -383,7 +390,8 @@ impl Source for Inner {
 }
 
 /// What an error frame says.
-pub(super) fn refused(name: &str, frame: &frame::Frame) -> Error {
+pub(super) fn refused(session: &Session, name: &str, frame: &frame::Frame) -> Error {
+    session.connection().count_refused();
     Error::Refused {
         name: name.into(),
         refusal: Refusal::from_text(&String::from_utf8_lossy(&frame.payload)),

@@ -8,6 +8,7 @@ use super::{
     outbox::Outbox,
     reader::{Acceptor, Incoming, Reader},
     shared::Shared,
+    stats::Stats,
     stream::Stream,
     table::Role,
 };
@@ -206,13 +207,14 @@ impl Connection {
     /// Tells the peer that no new streams are wanted, from either side. Those
     /// that are open go on. Does not block.
     pub fn go_away(&self) {
-        let shared = &self.handle.shared;
-        let first = !std::mem::replace(&mut shared.table.lock().going_away, true);
-        if first {
-            shared.acknowledged.notify_all();
-            shared.push_control(Header::go_away(0));
-            shared.flush(Wait::Never);
-        }
+        self.handle.shared.go_away();
+    }
+
+    /// Whether either side has told the other that it wants no new streams, or
+    /// the connection has ended.
+    pub fn is_going_away(&self) -> bool {
+        let table = self.handle.shared.table.lock();
+        table.is_going_away() || table.end().is_some()
     }
 
     /// Closes the connection: its streams end with an error, except for what
@@ -222,13 +224,65 @@ impl Connection {
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
-        shared.wait_reader();
+        if let Some(deadline) = shared.linger_deadline() {
+            shared.wait_reader(deadline);
+        }
         shared.end(Error::Closed);
     }
 
     /// The same, without waiting for the peer.
     pub(crate) fn start_close(&self) {
         self.handle.shared.close();
+    }
+
+    /// Lets no new streams in, and closes when those that are open have ended.
+    /// Does not block.
+    pub(crate) fn close_when_idle(&self) {
+        self.handle.shared.close_when_idle();
+    }
+
+    /// A close does not wait for this stream, should it be of this connection.
+    pub(crate) fn retire(&self, stream: &Stream) {
+        if Arc::ptr_eq(stream.shared(), &self.handle.shared) {
+            self.handle.shared.retire(stream.core());
+        }
+    }
+
+    /// Waits until both sides have closed the connection, and ends it at the
+    /// deadline; says how many streams that cut short.
+    pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
+        let shared = &self.handle.shared;
+        shared.wait_reader(deadline);
+        self.cut()
+    }
+
+    /// Ends the connection at once; says how many streams that cut short.
+    pub(crate) fn cut(&self) -> usize {
+        let shared = &self.handle.shared;
+        let table = shared.table.lock();
+        let live = if table.end().is_some() {
+            0
+        } else {
+            table.live()
+        };
+        drop(table);
+        shared.end(Error::Closed);
+        live
+    }
+
+    /// What has gone over the connection so far.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.handle.shared;
+        let stats = shared.table.lock().stats;
+        Stats {
+            bytes_sent: shared.outbox.sent(),
+            ..stats
+        }
+    }
+
+    /// Counts a stream that was refused above this layer.
+    pub(crate) fn count_refused(&self) {
+        self.handle.shared.table.lock().stats.streams_refused += 1;
     }
 
     /// Whether the connection has ended, for whatever reason.
@@ -287,13 +341,6 @@ fn assemble(
 pub(crate) struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
-    /// Ends the connection at once, if it is still there.
-    pub(crate) fn cut(&self) {
-        if let Some(handle) = self.0.upgrade() {
-            handle.shared.end(Error::Closed);
-        }
-    }
-
     /// The stream that the peer has opened, for whoever accepts it; `None`
     /// when the connection is given up already.
     pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {

@@ -39,6 +39,8 @@ pub(super) struct Core {
     input: AtomicU8,
     /// We opened it, and the peer has not acknowledged it.
     unacknowledged: AtomicBool,
+    /// Somebody here still uses it.
+    live: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -90,12 +92,18 @@ impl Core {
             done: AtomicU8::new(0),
             input: AtomicU8::new(NOT_AWAITED),
             unacknowledged: AtomicBool::new(!inbound),
+            live: AtomicBool::new(true),
         }
     }
 
     /// The peer's ACK, or what does instead of it: whether it was awaited.
     pub(super) fn acknowledge(&self) -> bool {
         self.unacknowledged.swap(false, Ordering::AcqRel)
+    }
+
+    /// Nobody here uses it any more; says whether that is new.
+    pub(super) fn retire(&self) -> bool {
+        self.live.swap(false, Ordering::AcqRel)
     }
 
     /// Has writers that wait woken by the peer's next bytes or FIN, or no more.

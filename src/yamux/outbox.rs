@@ -59,6 +59,8 @@ struct State {
     queued: usize,
     /// Bytes of answers in `data`.
     answers: usize,
+    /// Bytes of the bodies of all Data frames so far.
+    sent: u64,
     /// Here while nobody writes.
     writer: Option<Box<Writer>>,
     /// Threads that wait on `changed`.
@@ -135,6 +137,7 @@ impl Outbox {
                 data: VecDeque::new(),
                 queued: 0,
                 answers: 0,
+                sent: 0,
                 writer: Some(Box::new(writer)),
                 waiting: 0,
                 relief: false,
@@ -188,6 +191,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes of the bodies of all Data frames so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.state.lock().sent
+    }
+
     /// Whether so much waits that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
@@ -223,13 +231,15 @@ impl Outbox {
         true
     }
 
-    /// Queues a last frame, and has our direction of the connection ended once
+    /// Queues a last frame, if there is one, and has our direction of the connection ended once
     /// all is written. What is queued later is thrown away: it would only make
     /// the transport fail.
-    pub(super) fn finish(&self, last: Header) {
+    pub(super) fn finish(&self, last: Option<Header>) {
         let mut state = self.state.lock();
         if !state.is_over() {
-            state.put(last);
+            if let Some(last) = last {
+                state.put(last);
+            }
             state.finish = true;
         }
     }
@@ -395,6 +405,7 @@ impl State {
         fill(tail);
         debug_assert_eq!(tail.len() - before, size);
         self.queued += size;
+        self.sent += len as u64;
         true
     }
 

@@ -314,9 +314,9 @@ impl Reader {
             return Err(Violation::FrameTooLarge(header.length));
         }
         let core = if header.flags.contains(Flags::SYN) {
-            self.on_syn(header.stream)?
+            self.on_syn(header)?
         } else {
-            self.find(header.stream)
+            self.find(header)
         };
         let Some(core) = core else {
             // The stream is gone: a body is skipped.
@@ -329,6 +329,7 @@ impl Reader {
         if header.flags.contains(Flags::RST) {
             self.body = None;
             if core.reset(ResetBy::Peer) {
+                self.shared.table.lock().stats.streams_reset += 1;
                 self.shared.forget(&core);
             }
             return Ok(());
@@ -354,7 +355,8 @@ impl Reader {
         Ok(())
     }
 
-    fn on_syn(&mut self, id: StreamId) -> Result<Option<Arc<Core>>, Violation> {
+    fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
+        let id = header.stream;
         let mut table = self.shared.table.lock();
         match table.judge(id, &self.shared.config)? {
             Inbound::Open if self.shared.outbox.is_overfull() => {
@@ -363,11 +365,13 @@ impl Reader {
             }
             Inbound::Open => {
                 let core = table.accept(id);
+                table.stats.bytes_received += u64::from(header.body_len());
                 drop(table);
                 self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
             Inbound::Refuse => {
+                table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;
                 Ok(None)
@@ -382,8 +386,11 @@ impl Reader {
         pushed.then_some(()).ok_or(Violation::AnswersUnread)
     }
 
-    fn find(&self, id: StreamId) -> Option<Arc<Core>> {
-        self.shared.table.lock().get(id).cloned()
+    fn find(&self, header: Header) -> Option<Arc<Core>> {
+        let mut table = self.shared.table.lock();
+        let core = Arc::clone(table.get(header.stream)?);
+        table.stats.bytes_received += u64::from(header.body_len());
+        Some(core)
     }
 
     fn on_fin(&mut self, core: &Arc<Core>) {

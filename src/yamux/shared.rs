@@ -164,6 +164,7 @@ impl Shared {
     /// Resets a stream of the table and tells the peer.
     pub(super) fn reset(self: &Arc<Self>, core: &Core) {
         if core.reset(ResetBy::Us) {
+            self.table.lock().stats.streams_reset += 1;
             self.forget(core);
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
@@ -188,10 +189,19 @@ impl Shared {
     }
 
     /// Takes a stream that is gone out of the table.
-    pub(super) fn forget(&self, core: &Core) {
+    pub(super) fn forget(self: &Arc<Self>, core: &Core) {
         self.table.lock().remove(core.id);
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
+        self.retire(core);
+    }
+
+    /// Nobody here uses the stream any more: the last one lets a connection
+    /// close that was asked to.
+    pub(super) fn retire(self: &Arc<Self>, core: &Core) {
+        if core.retire() && self.table.lock().retire() {
+            self.close();
+        }
     }
 
     /// The peer has acknowledged a stream, or it is gone anyway.
@@ -232,7 +242,30 @@ impl Shared {
     pub(super) fn close(self: &Arc<Self>) {
         if self.cut_streams(Error::Closed) {
             let _ = self.closed.set(Instant::now());
-            self.outbox.finish(Header::go_away(0));
+            let first = !std::mem::replace(&mut self.table.lock().going_away, true);
+            self.outbox.finish(first.then(|| Header::go_away(0)));
+            self.flush(Wait::Never);
+        }
+    }
+
+    /// Lets no new streams in, and closes when those that are open have ended.
+    pub(super) fn close_when_idle(self: &Arc<Self>) {
+        self.go_away();
+        let mut table = self.table.lock();
+        table.closing = true;
+        let idle = table.is_idle();
+        drop(table);
+        if idle {
+            self.close();
+        }
+    }
+
+    /// Tells the peer, once, that no new streams are wanted.
+    pub(super) fn go_away(self: &Arc<Self>) {
+        let first = !std::mem::replace(&mut self.table.lock().going_away, true);
+        if first {
+            self.acknowledged.notify_all();
+            self.push_control(Header::go_away(0));
             self.flush(Wait::Never);
         }
     }
@@ -274,8 +307,8 @@ impl Shared {
 
     /// Whether the peer has had its time to close the connection too.
     pub(super) fn lingered_enough(&self) -> bool {
-        let closed = self.closed.get();
-        closed.is_some_and(|closed| closed.elapsed() >= self.config.write_timeout)
+        let deadline = self.linger_deadline();
+        deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     pub(super) fn reader_runs_here(&self) {
@@ -287,20 +320,18 @@ impl Shared {
         self.reader_changed.notify_all();
     }
 
-    /// Waits until the reader is done, for as long as the peer has since this
-    /// side closed the connection; not in the reader's own thread.
-    pub(super) fn wait_reader(&self) {
-        let Some(closed) = self.closed.get() else {
-            return;
-        };
-        let deadline = *closed + self.config.write_timeout;
+    /// When the peer has had its time since this side closed the connection.
+    pub(super) fn linger_deadline(&self) -> Option<Instant> {
+        let closed = self.closed.get();
+        closed.map(|closed| *closed + self.config.write_timeout)
+    }
+
+    /// Waits until the reader is done; not in the reader's own thread.
+    pub(super) fn wait_reader(&self, deadline: Instant) {
         let mut reader = self.reader.lock();
         while !reader.done && reader.thread != Some(thread::current().id()) {
-            if self
-                .reader_changed
-                .wait_until(&mut reader, deadline)
-                .timed_out()
-            {
+            let waited = self.reader_changed.wait_until(&mut reader, deadline);
+            if waited.timed_out() {
                 return;
             }
         }

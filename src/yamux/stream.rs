@@ -7,7 +7,7 @@ use super::{
     half::{Core, RecvHalf, SendHalf},
     outbox::Pushed,
     segment::{MAX_PAYLOAD, Segment},
-    shared::wait_for,
+    shared::{Shared, wait_for},
     state::{RecvState, ResetBy, SendState},
 };
 use crate::{time::deadline, transport::Wait};
@@ -213,6 +213,14 @@ impl Stream {
         queued
     }
 
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.handle.shared
+    }
+
     /// Whether the peer has ended its direction, and all of it was read.
     pub(crate) fn has_ended(&self) -> bool {
         let recv = self.inner.core.recv.lock();
@@ -393,6 +401,7 @@ impl Inner {
                 shared.forget(&self.core);
             }
             shared.flush(Wait::Never);
+            self.retire_if_done();
         }
     }
 
@@ -402,6 +411,16 @@ impl Inner {
         self.core.readable.notify_all();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
+        }
+        self.retire_if_done();
+    }
+
+    /// Whoever wants neither to send nor to receive uses the stream no more.
+    fn retire_if_done(&self) {
+        let sending = self.core.send.lock().state == SendState::Open;
+        let receiving = !self.core.recv.lock().stopped;
+        if !sending && !receiving {
+            self.handle.shared.retire(&self.core);
         }
     }
 }

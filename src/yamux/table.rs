@@ -5,6 +5,7 @@ use super::{
     error::{Error, Violation},
     frame::StreamId,
     half::Core,
+    stats::Stats,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,6 +41,12 @@ pub(super) struct Table {
     next: Option<u32>,
     /// Streams in the table that the peer opened.
     inbound: usize,
+    /// Streams that somebody here still uses.
+    live: usize,
+    /// The connection is to close when there are none of those.
+    pub(super) closing: bool,
+    /// All but the bytes sent.
+    pub(super) stats: Stats,
     /// Streams that we opened and the peer has not acknowledged.
     pub(super) unacknowledged: usize,
     /// We have sent a go-away.
@@ -67,6 +74,9 @@ impl Table {
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
+            live: 0,
+            closing: false,
+            stats: Stats::default(),
             unacknowledged: 0,
             going_away: false,
             peer_going_away: false,
@@ -90,8 +100,8 @@ impl Table {
 
     /// Why no stream can be opened from this side, if so.
     pub(super) fn closed_to_us(&self) -> Option<Error> {
-        let going_away = self.going_away || self.peer_going_away;
-        self.failure().or(going_away.then_some(Error::GoingAway))
+        self.failure()
+            .or(self.is_going_away().then_some(Error::GoingAway))
     }
 
     /// Numbers and enters a stream of ours.
@@ -101,6 +111,8 @@ impl Table {
         let core = Arc::new(Core::new(StreamId(id), false));
         self.streams.insert(core.id, Arc::clone(&core));
         self.unacknowledged += 1;
+        self.live += 1;
+        self.stats.streams_opened += 1;
         Ok(core)
     }
 
@@ -125,7 +137,31 @@ impl Table {
         let core = Arc::new(Core::new(id, true));
         self.streams.insert(id, Arc::clone(&core));
         self.inbound += 1;
+        self.live += 1;
+        self.stats.streams_accepted += 1;
         core
+    }
+
+    /// Nobody here uses one of the streams any more; says whether the
+    /// connection is to close by it.
+    pub(super) fn retire(&mut self) -> bool {
+        self.live -= 1;
+        self.is_idle()
+    }
+
+    /// Whether the connection is to close, and nothing keeps it from that.
+    pub(super) fn is_idle(&self) -> bool {
+        self.closing && self.live == 0
+    }
+
+    /// Streams that somebody here still uses.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether either side has said that it wants no new streams.
+    pub(super) fn is_going_away(&self) -> bool {
+        self.going_away || self.peer_going_away
     }
 
     /// Forgets a stream that is gone.
@@ -167,6 +203,7 @@ impl Table {
             (_, Some(first)) => first,
         });
         self.inbound = 0;
+        self.stats.streams_reset += self.live as u64;
         Some(std::mem::take(&mut self.streams).into_values().collect())
     }
 }

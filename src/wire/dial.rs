@@ -1,0 +1,121 @@
+//! Connecting to a server by name.
+
+use super::{addr::Addr, shared::Shared, socket};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::{Arc, Weak},
+    thread,
+};
+
+/// A dial under way. It runs on a thread of its own, because looking a name up
+/// cannot be interrupted, but can be left to itself.
+struct Dial {
+    wire: Arc<Shared>,
+    addr: Addr,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Nobody waits for it any more.
+    abandoned: bool,
+    /// The socket that is being connected.
+    socket: Weak<Socket>,
+}
+
+/// Looks the name up anew and tries every address that it resolves to. A close
+/// of the wire interrupts it at once.
+pub(super) fn dial(wire: &Arc<Shared>, addr: &Addr) -> io::Result<TcpStream> {
+    let dial = Arc::new(Dial {
+        wire: Arc::clone(wire),
+        addr: addr.clone(),
+        state: Mutex::default(),
+    });
+    let (found, resolved) = bounded(1);
+    let (sender, connected) = bounded(1);
+    let dialling = Arc::clone(&dial);
+    thread::Builder::new()
+        .name(format!("{}-dial", wire.options.thread_name))
+        .spawn(move || {
+            let outcome = dialling.run(&found);
+            // The receiver may have given up.
+            let _ = sender.send(outcome);
+        })?;
+    let outcome = dial.wait(&resolved, &connected);
+    dial.abandon();
+    outcome
+}
+
+impl Dial {
+    fn wait(
+        &self,
+        resolved: &Receiver<()>,
+        connected: &Receiver<io::Result<TcpStream>>,
+    ) -> io::Result<TcpStream> {
+        let timeout = self.wire.options.dial_timeout;
+        let stopped = self.wire.stopped();
+        select! {
+            // Disconnected: there is an outcome.
+            recv(resolved) -> _ => {}
+            recv(stopped) -> _ => return Err(io::ErrorKind::Interrupted.into()),
+            default(timeout) => {
+                let text = format!("the name was not resolved within {timeout:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+        }
+        select! {
+            recv(connected) -> outcome => {
+                outcome.unwrap_or_else(|_| Err(io::Error::other("the dialling thread failed")))
+            }
+            recv(stopped) -> _ => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+
+    fn run(&self, found: &Sender<()>) -> io::Result<TcpStream> {
+        let addrs = self.addr.resolve()?;
+        let _ = found.send(());
+        let mut last = None;
+        for addr in addrs {
+            match self.connect(addr) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+    }
+
+    fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+        let options = &self.wire.options;
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket::set_buffers(&SockRef::from(&socket), options)?;
+        socket::watch(&SockRef::from(&socket), options)?;
+        let socket = Arc::new(socket);
+        let mut state = self.state.lock();
+        if state.abandoned {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        state.socket = Arc::downgrade(&socket);
+        drop(state);
+        socket.connect_timeout(&addr.into(), options.dial_timeout)?;
+        self.state.lock().socket = Weak::new();
+        // Where an abandoning thread holds it just now, it is of no use.
+        let socket = Arc::into_inner(socket).ok_or(io::ErrorKind::Interrupted)?;
+        Ok(socket.into())
+    }
+
+    /// Ends what still runs, as far as it can be.
+    fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.abandoned = true;
+        let socket = state.socket.upgrade();
+        drop(state);
+        if let Some(socket) = socket {
+            // Ends a connect that waits, too.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}

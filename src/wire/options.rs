@@ -1,0 +1,146 @@
+//! What the builder has gathered: every option, its default, and why.
+
+use super::{Wire, frame, retry::Retrying, session::Session};
+use crate::{
+    error::{Error, OpError},
+    yamux,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
+/// Shared with the thread that runs it.
+pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
+pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
+type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
+
+pub(super) struct Options {
+    pub(super) identification: Vec<u8>,
+    pub(super) token: Vec<u8>,
+    pub(super) validator: Option<Validator>,
+    pub(super) on_connect: Option<ConnectHook>,
+    pub(super) on_session_open: Option<SessionHook>,
+    pub(super) on_session_close: Option<SessionHook>,
+    pub(super) on_error: Option<ErrorHandler>,
+    pub(super) max_sessions: usize,
+    pub(super) max_handshakes: usize,
+    pub(super) max_names: usize,
+    pub(super) handler_limit: usize,
+    pub(super) stack_size: Option<usize>,
+    pub(super) thread_name: String,
+    pub(super) dial_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+    pub(super) session_close_timeout: Duration,
+    pub(super) read_timeout: Option<Duration>,
+    pub(super) write_timeout: Duration,
+    pub(super) keep_alive: bool,
+    pub(super) keep_alive_interval: Duration,
+    pub(super) retrying: Retrying,
+    pub(super) send_buffer: Option<usize>,
+    pub(super) recv_buffer: Option<usize>,
+    pub(super) yamux: yamux::Config,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            identification: Vec::new(),
+            token: Vec::new(),
+            validator: None,
+            on_connect: None,
+            on_session_open: None,
+            on_session_close: None,
+            on_error: None,
+            max_sessions: 16_384,
+            max_handshakes: 64,
+            max_names: 1024,
+            handler_limit: 1024,
+            stack_size: None,
+            thread_name: "wirenet".into(),
+            dial_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            session_close_timeout: Duration::from_secs(5),
+            read_timeout: None,
+            write_timeout: Duration::from_secs(10),
+            keep_alive: true,
+            keep_alive_interval: Duration::from_secs(15),
+            retrying: Retrying::default(),
+            send_buffer: None,
+            recv_buffer: None,
+            yamux: yamux::Config::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Checks the options against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`], naming the one whose value cannot be.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let wrong = |option, reason: &str| {
+            let reason = reason.into();
+            Err(Error::Option { option, reason })
+        };
+        for bytes in [&self.identification, &self.token] {
+            if bytes.len() > frame::MAX_PAYLOAD {
+                return wrong("identification", "longer than 4,096 bytes");
+            }
+        }
+        for (option, count, reason) in [
+            (
+                "handler_limit",
+                self.handler_limit,
+                "0 handlers can serve nothing",
+            ),
+            ("max_sessions", self.max_sessions, "0 sessions serve nobody"),
+            (
+                "max_handshakes",
+                self.max_handshakes,
+                "0 handshakes let nobody in",
+            ),
+        ] {
+            if count == 0 {
+                return wrong(option, reason);
+            }
+        }
+        for (option, timeout) in [
+            ("dial_timeout", Some(self.dial_timeout)),
+            ("handshake_timeout", Some(self.handshake_timeout)),
+            ("keep_alive_interval", Some(self.keep_alive_interval)),
+            ("read_write_timeouts", self.read_timeout),
+            ("read_write_timeouts", Some(self.write_timeout)),
+        ] {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return wrong(option, "0 is no time");
+            }
+        }
+        if self.retrying.min > self.retrying.max {
+            return wrong("retry_wait", "the least wait is longer than the longest");
+        }
+        if self.thread_name.contains('\0') {
+            return wrong("thread_name", "contains a zero byte");
+        }
+        Ok(())
+    }
+
+    /// The settings of each connection.
+    pub(super) fn connection(&self) -> yamux::Config {
+        let keep_alive = self.keep_alive.then_some(self.keep_alive_interval);
+        let config = self.yamux.clone().keep_alive(keep_alive);
+        config.write_timeout(self.write_timeout)
+    }
+
+    /// Asks the validator, if there is one.
+    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
+        let Some(validator) = &self.validator else {
+            return Ok(());
+        };
+        let verdict = catch_unwind(AssertUnwindSafe(|| validator(name, id, token)));
+        verdict.unwrap_or_else(|_| Err("wirenet: the validator failed".into()))
+    }
+}

@@ -1,0 +1,182 @@
+//! When a client tries again, and how long it waits before. Pure, but for the
+//! dice.
+
+use crate::error::Error;
+use std::{fmt, time::Duration};
+use uuid::Uuid;
+
+/// A try that has failed, or a session that has ended, as a
+/// [`Builder::retry_policy`](super::Builder::retry_policy) sees it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Retry<'a> {
+    /// How many have failed in a row, this one included: 1, 2 …
+    pub attempt: u32,
+    /// Why it failed, or why the session ended.
+    pub cause: &'a Error,
+    /// What happens without a policy: the wait before the next try, or `None`
+    /// for giving up.
+    pub wait: Option<Duration>,
+}
+
+type Policy = Box<dyn Fn(&Retry<'_>) -> Option<Duration> + Send + Sync>;
+
+/// The options of trying again.
+pub(super) struct Retrying {
+    pub(super) min: Duration,
+    pub(super) max: Duration,
+    /// Tries after the first; `None` is no limit.
+    pub(super) limit: Option<u32>,
+    pub(super) policy: Option<Policy>,
+}
+
+impl fmt::Debug for Retrying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retrying")
+            .field("min", &self.min)
+            .field("max", &self.max)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Retrying {
+    fn default() -> Self {
+        Self {
+            min: Duration::from_secs(5),
+            max: Duration::from_secs(60),
+            limit: None,
+            policy: None,
+        }
+    }
+}
+
+impl Retrying {
+    /// How long to wait after the failure number `attempt` in a row; `None` to
+    /// give up.
+    pub(super) fn wait(&self, attempt: u32, cause: &Error) -> Option<Duration> {
+        let may_pass = !cause.is_permanent() && self.limit.is_none_or(|limit| attempt <= limit);
+        let wait = may_pass.then(|| scaled(self.longest(attempt), dice()));
+        match &self.policy {
+            None => wait,
+            Some(policy) => policy(&Retry {
+                attempt,
+                cause,
+                wait,
+            }),
+        }
+    }
+
+    /// The wait doubles with each failure, up to the limit.
+    fn longest(&self, attempt: u32) -> Duration {
+        let factor = 1u32
+            .checked_shl(attempt.saturating_sub(1))
+            .unwrap_or(u32::MAX);
+        self.min.saturating_mul(factor).min(self.max)
+    }
+
+    /// A session that lived for so long was no failure: counting starts over.
+    /// A server that accepts and closes is not hammered.
+    pub(super) fn lived(&self) -> Duration {
+        self.max
+    }
+}
+
+/// A part of `longest`: clients that lost one server do not come back all at
+/// once.
+fn scaled(longest: Duration, dice: u32) -> Duration {
+    let nanos = longest.as_nanos() * u128::from(dice) / u128::from(u32::MAX);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+fn dice() -> u32 {
+    // The last bits of a random UUID are all random.
+    Uuid::new_v4().as_u128() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::RefusalCode;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn refused(code: RefusalCode) -> Error {
+        let (code, text) = (Some(code), String::new());
+        Error::SessionRefused { code, text }
+    }
+
+    #[test]
+    fn the_longest_wait_doubles_up_to_the_limit_and_never_overflows() {
+        let retrying = Retrying::default();
+        for (attempt, seconds) in [
+            (1, 5),
+            (2, 10),
+            (3, 20),
+            (4, 40),
+            (5, 60),
+            (32, 60),
+            (33, 60),
+            (u32::MAX, 60),
+        ] {
+            assert_eq!(retrying.longest(attempt), seconds * S, "{attempt}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_anything_from_nothing_to_the_longest() {
+        assert_eq!(scaled(8 * S, 0), Duration::ZERO);
+        assert_eq!(scaled(8 * S, u32::MAX), 8 * S);
+        assert_eq!(
+            scaled(Duration::MAX, u32::MAX),
+            Duration::from_nanos(u64::MAX)
+        );
+        let waits: Vec<Duration> = (0..50)
+            .filter_map(|_| Retrying::default().wait(5, &Error::Closed))
+            .collect();
+        assert_eq!(waits.len(), 50);
+        assert!(waits.iter().all(|wait| *wait <= 60 * S));
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+
+    #[test]
+    fn what_will_not_pass_is_not_tried_again() {
+        let retrying = Retrying::default();
+        assert!(
+            retrying
+                .wait(1, &refused(RefusalCode::TokenRefused))
+                .is_none()
+        );
+        assert!(retrying.wait(1, &refused(RefusalCode::Malformed)).is_none());
+        for code in [
+            RefusalCode::NameTaken,
+            RefusalCode::TooManySessions,
+            RefusalCode::Closing,
+        ] {
+            assert!(retrying.wait(1, &refused(code)).is_some(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_tries_as_the_limit_says() {
+        let retrying = Retrying {
+            limit: Some(2),
+            ..Retrying::default()
+        };
+        let tried = (1..=4).map(|attempt| retrying.wait(attempt, &Error::Closed).is_some());
+        assert!(tried.eq([true, true, false, false]));
+    }
+
+    #[test]
+    fn a_policy_has_the_last_word() {
+        let retrying = Retrying {
+            policy: Some(Box::new(|retry| {
+                assert_eq!(retry.wait, None);
+                Some(retry.attempt * S)
+            })),
+            ..Retrying::default()
+        };
+        let wait = retrying.wait(7, &refused(RefusalCode::TokenRefused));
+        assert_eq!(wait, Some(7 * S));
+    }
+}

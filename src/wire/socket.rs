@@ -1,0 +1,34 @@
+//! The options of a TCP socket that the wire's own options ask for.
+
+use super::options::Options;
+use socket2::{SockRef, TcpKeepalive};
+use std::{io, time::Duration};
+
+/// Before the socket is connected, or on the listening one, which passes it on:
+/// TCP agrees on the scale of its windows when it connects.
+pub(super) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.recv_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    Ok(())
+}
+
+/// Has the kernel look whether the peer is there: below the wire's own
+/// keepalive, it also notices a peer that is gone while nobody reads.
+/// `TCP_NODELAY` is the transport's affair.
+pub(super) fn watch(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
+    if options.keep_alive {
+        // The kernel counts in seconds.
+        let second = Duration::from_secs(1);
+        let time = options.keep_alive_interval.max(second);
+        let interval = (options.write_timeout / 3).max(second);
+        let keep_alive = TcpKeepalive::new().with_time(time).with_interval(interval);
+        socket.set_tcp_keepalive(&keep_alive)?;
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(options.write_timeout))?;
+    Ok(())
+}

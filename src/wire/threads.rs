@@ -1,0 +1,127 @@
+//! The threads that work for a wire, for its close to wait for; and which of
+//! them this is, so that a close from within does not wait for itself.
+
+use crate::yamux;
+use parking_lot::{Condvar, Mutex};
+use std::{cell::RefCell, sync::Arc, time::Instant};
+
+thread_local! {
+    /// What this thread works at, innermost last.
+    static WORK: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Work {
+    counts: Arc<Counts>,
+    /// The stream whose handler it runs.
+    stream: Option<yamux::Stream>,
+}
+
+#[derive(Default)]
+pub(super) struct Threads {
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    /// Those of them that wait for the others.
+    waiting: usize,
+}
+
+impl Threads {
+    /// Counts `work` from now until it has run, or is dropped.
+    pub(super) fn count<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
+        let counts = Arc::clone(&self.counts);
+        counts.state.lock().running += 1;
+        let counted = Counted { counts };
+        move || {
+            WORK.with_borrow_mut(|all| {
+                let counts = Arc::clone(&counted.counts);
+                let stream = None;
+                all.push(Work { counts, stream });
+            });
+            let popped = Popped;
+            let done = work();
+            drop(popped);
+            drop(counted);
+            done
+        }
+    }
+
+    /// The streams whose handlers this thread runs.
+    pub(super) fn streams_here(&self) -> Vec<yamux::Stream> {
+        WORK.with_borrow(|all| {
+            let own = all.iter().filter(|work| self.owns(work));
+            own.filter_map(|work| work.stream.clone()).collect()
+        })
+    }
+
+    fn owns(&self, work: &Work) -> bool {
+        Arc::ptr_eq(&work.counts, &self.counts)
+    }
+
+    /// Waits until all have ended but those that wait here themselves; says
+    /// how many have not by then.
+    pub(super) fn join(&self, deadline: Instant) -> usize {
+        let here = WORK.with_borrow(|all| all.iter().filter(|work| self.owns(work)).count());
+        let mut state = self.counts.state.lock();
+        state.waiting += here;
+        self.counts.changed.notify_all();
+        while state.running > state.waiting {
+            let waited = self.counts.changed.wait_until(&mut state, deadline);
+            if waited.timed_out() {
+                break;
+            }
+        }
+        let left = state.running.saturating_sub(state.waiting);
+        state.waiting -= here;
+        left
+    }
+}
+
+/// This thread runs the stream's handler, until what is given is dropped.
+pub(super) fn serve(stream: &yamux::Stream) -> Serving {
+    WORK.with_borrow_mut(|all| {
+        if let Some(work) = all.last_mut() {
+            work.stream = Some(stream.clone());
+        }
+    });
+    Serving
+}
+
+#[must_use]
+pub(super) struct Serving;
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let stream = WORK.with_borrow_mut(|all| all.last_mut()?.stream.take());
+        // May run code of ours that looks here.
+        drop(stream);
+    }
+}
+
+struct Counted {
+    counts: Arc<Counts>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.counts.state.lock().running -= 1;
+        self.counts.changed.notify_all();
+    }
+}
+
+struct Popped;
+
+impl Drop for Popped {
+    fn drop(&mut self) {
+        let work = WORK.with_borrow_mut(Vec::pop);
+        drop(work);
+    }
+}
