@@ -86,6 +86,7 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
         let server = Wire::mount("127.0.0.1:0").build().unwrap();
         server.start().unwrap();
         let client = Wire::join(server.local_addr().unwrap().to_string())
+            .retry_max(0)
             .build()
             .unwrap();
         client.start().unwrap();
@@ -130,7 +131,7 @@ fn a_wire_can_be_taken_up_again_after_it_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let client = Wire::join(&addr).build().unwrap();
+        let client = Wire::join(&addr).retry_max(0).build().unwrap();
         assert!(matches!(client.start(), Err(Error::Dial { .. })));
         let server = Wire::mount(&addr).build().unwrap();
         server.start().unwrap();
