@@ -84,7 +84,7 @@ impl<'a> Handshake<'a> {
         }));
         let admitting = Arc::clone(&early);
         let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
-        let config = wire.options.connection();
+        let config = wire.options.connection().relays(wire.is_hub);
         let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
         Ok(Self {
             wire,
