@@ -68,11 +68,15 @@
 
 mod error;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 mod wire;
 pub mod yamux;
 
 pub use error::{Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode};
+#[cfg(feature = "tls")]
+pub use tls::{Certificates, TlsClient, TlsError, TlsServer, load_certificates};
 pub use wire::{Builder, FrameError, Reader, Session, SessionId, Stream, Wire, Writer};
 
 /// The programs of the README compile.
