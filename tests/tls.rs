@@ -5,8 +5,20 @@
 
 mod support;
 
+#[path = "tls/ending.rs"]
+mod ending;
+#[path = "tls/hand.rs"]
+mod hand;
+#[path = "tls/made.rs"]
+mod made;
 #[path = "tls/pair.rs"]
 mod pair;
+#[path = "tls/streams.rs"]
+mod streams;
+#[path = "tls/traffic.rs"]
+mod traffic;
+#[path = "tls/whom.rs"]
+mod whom;
 
 use pair::{both, ends};
 use support::{PATIENCE, in_time};

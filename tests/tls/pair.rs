@@ -1,9 +1,10 @@
 //! Two ends of a TLS connection over loopback.
 
 use super::PATIENCE;
+use socket2::{Domain, Socket, Type};
 use std::{
     io::{self, IoSlice},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     thread,
     time::Instant,
@@ -12,6 +13,9 @@ use wirenet::{
     TlsClient, TlsError, TlsServer, load_certificates,
     transport::{Halves, TlsStream, Transport, Wait},
 };
+
+/// What a narrow connection holds.
+const BUFFER: usize = 4096;
 
 pub fn certs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("certs")
@@ -39,6 +43,23 @@ pub fn sockets() -> (TcpStream, TcpStream) {
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (far, _) = listener.accept().unwrap();
     (near, far)
+}
+
+/// The same, whose ends hold as little as the system lets them.
+pub fn narrow_sockets() -> (TcpStream, TcpStream) {
+    let narrow = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(BUFFER).unwrap();
+        socket.set_send_buffer_size(BUFFER).unwrap();
+        socket
+    };
+    let (listener, near) = (narrow(), narrow());
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    listener.bind(&any.into()).unwrap();
+    listener.listen(1).unwrap();
+    near.connect(&listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (near.into(), far.into())
 }
 
 pub fn patience() -> Instant {
@@ -136,5 +157,14 @@ impl End {
 
     pub fn finish(&mut self) {
         self.0.writer.finish(Wait::Block).unwrap();
+    }
+}
+
+/// A transport that was taken apart before.
+pub struct Ready(pub Halves);
+
+impl Transport for Ready {
+    fn split(self) -> io::Result<Halves> {
+        Ok(self.0)
     }
 }
