@@ -8,7 +8,7 @@ use crate::{
 };
 #[cfg(feature = "tls")]
 use crate::{
-    tls::{TlsConfig, TlsError},
+    tls::{TlsClient, TlsConfig, TlsError, TlsServer},
     transport::TlsStream,
 };
 use std::{io, net::TcpStream, time::Instant};
@@ -21,9 +21,16 @@ pub(super) fn accepted(
     deadline: Instant,
 ) -> Result<Halves, Error> {
     match &options.tls {
-        Some(TlsConfig::Server(config)) => split(TlsStream::server(stream, config, deadline)?),
+        Some(TlsConfig::Server(config)) => accepted_tls(stream, config, deadline),
         _ => split(stream),
     }
+}
+
+/// By itself, because a TLS handshake takes much more stack than the rest.
+#[cfg(feature = "tls")]
+#[inline(never)]
+fn accepted_tls(stream: TcpStream, config: &TlsServer, deadline: Instant) -> Result<Halves, Error> {
+    split(TlsStream::server(stream, config, deadline)?)
 }
 
 /// The dialling side's.
@@ -35,11 +42,20 @@ pub(super) fn dialled(
     deadline: Instant,
 ) -> Result<Halves, Error> {
     match &options.tls {
-        Some(TlsConfig::Client(config)) => {
-            split(TlsStream::client(stream, config, addr.host(), deadline)?)
-        }
+        Some(TlsConfig::Client(config)) => dialled_tls(stream, config, addr, deadline),
         _ => split(stream),
     }
+}
+
+#[cfg(feature = "tls")]
+#[inline(never)]
+fn dialled_tls(
+    stream: TcpStream,
+    config: &TlsClient,
+    addr: &Addr,
+    deadline: Instant,
+) -> Result<Halves, Error> {
+    split(TlsStream::client(stream, config, addr.host(), deadline)?)
 }
 
 /// Whether what was given is for this side.
