@@ -56,7 +56,7 @@
 //! - [`Wire::close`] ends all in order, and says what it had to cut.
 //! - [`Error`] says what a call failed with, [`OpError`] what went wrong where
 //!   no caller is.
-//! - [`tls`] has certificates, and how each side is set up; with the feature
+//! - `tls` has certificates, and how each side is set up; with the feature
 //!   `tls`, which is on by default.
 //! - [`yamux`] is the layer below, usable by itself: many byte streams over
 //!   any [`transport`].
