@@ -52,6 +52,8 @@
 //!   [`Stream::reader`] and [`Stream::writer`] take one at a time.
 //! - [`Error`] says what a call failed with, [`OpError`] what went wrong where
 //!   no caller is.
+//! - `tls` has the certificates, and what each side needs to know for TLS
+//!   (feature `tls`, which is on by default).
 //! - [`yamux`] is the layer below, usable by itself: many byte streams over
 //!   any [`transport`].
 //!
