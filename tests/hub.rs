@@ -5,6 +5,8 @@ mod support;
 
 #[path = "hub/by_hand.rs"]
 mod by_hand;
+#[path = "hub/chunks.rs"]
+mod chunks;
 #[path = "hub/opening.rs"]
 mod opening;
 #[path = "hub/stage.rs"]
