@@ -5,6 +5,10 @@ mod support;
 
 #[path = "hub/by_hand.rs"]
 mod by_hand;
+#[path = "hub/chunks.rs"]
+mod chunks;
+#[path = "hub/ending.rs"]
+mod ending;
 #[path = "hub/opening.rs"]
 mod opening;
 #[path = "hub/stage.rs"]

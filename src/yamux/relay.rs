@@ -17,6 +17,7 @@ use super::{
     shared::Shared,
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
+    window::INITIAL_WINDOW,
 };
 use crate::transport::Wait;
 use parking_lot::Mutex;
@@ -206,8 +207,7 @@ impl Relay {
         if recv.state != RecvState::Open {
             return;
         }
-        let tuning = near.shared.tuning();
-        let delta = recv.window.align(credit, tuning.max, tuning.budget);
+        let delta = recv.window.align(credit, near.shared.tuning());
         drop(recv);
         if let Some(delta) = delta {
             let update = Header::window_update(near.core.id, Flags::NONE, delta);
@@ -246,9 +246,18 @@ impl Leg {
         }
     }
 
+    /// What comes from now on is for nobody. A sender that waits for credit gets
+    /// some: so it hears of that, as any that goes on sending.
     fn stop_receiving(&self) {
-        let update = self.core.recv.lock().stop(|| self.shared.tuning());
-        if let Some(delta) = update {
+        let tuning = || self.shared.tuning();
+        let mut recv = self.core.recv.lock();
+        let granted = match recv.state {
+            RecvState::Open => recv.window.align(INITIAL_WINDOW, tuning()),
+            _ => None,
+        };
+        let read = recv.stop(tuning);
+        drop(recv);
+        for delta in [granted, read].into_iter().flatten() {
             let update = Header::window_update(self.core.id, Flags::NONE, delta);
             self.shared.outbox.push_first(update);
         }
