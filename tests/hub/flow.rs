@@ -178,6 +178,24 @@ fn what_waits_for_one_owner_takes_turns() {
             before += frame.body.len();
         }
         println!("{before} bytes of bulk before another stream's turn");
+        // A new call has its turn too.
+        let session = caller.session.clone();
+        let call = thread::spawn(move || session.open_stream("call").unwrap());
+        let mut before_call = 0;
+        loop {
+            let frame = owner.wait(|frame| frame.kind == DATA);
+            if frame.stream != large_id {
+                owner.send(&Frame::data(
+                    frame.stream,
+                    crate::support::hand::layer_2(0x08, "call", b""),
+                ));
+                break;
+            }
+            before_call += frame.body.len();
+        }
+        println!("{before_call} bytes of bulk before a new call");
+        call.join().unwrap();
+        assert!(before_call < 2_000_000, "{before_call}");
         // What was on its way: an outbox, what was taken out of it, and the
         // buffers of the sockets.
         assert!(before < 2_000_000, "{before}");
