@@ -80,17 +80,23 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
         legs: Mutex::new(None),
         touched: AtomicBool::new(false),
     });
+    let ends = [(End::A, a), (End::B, b)];
+    // Readers that come meanwhile wait here, for work in memory.
     let mut legs = relay.legs.lock();
-    let leg = |end, (stream, rest): (Stream, Segment)| {
+    let mut streams = Vec::new();
+    *legs = Some(ends.map(|(end, (stream, rest))| {
         stream.core().join(Arc::clone(&relay), end, rest);
-        Leg {
+        let leg = Leg {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
             parked: false,
-        }
-    };
-    *legs = Some([leg(End::A, a), leg(End::B, b)]);
+        };
+        streams.push(stream);
+        leg
+    }));
     drop(legs);
+    // Not under the lock: with its last handle a connection closes.
+    drop(streams);
     relay.look_after();
 }
 

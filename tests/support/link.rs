@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use crossbeam_channel::{Receiver, unbounded};
-use std::io;
+use std::{io, net::SocketAddr};
 use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
 
 /// Both sides of a session; closes both wires when it is dropped.
@@ -41,6 +41,52 @@ impl Link {
     ) -> Self {
         Self::new(|server| server.stream(name, handler), |client| client)
     }
+}
+
+/// A server on this machine.
+pub fn mounting() -> Builder {
+    Wire::mount("127.0.0.1:0")
+}
+
+/// A client of this server.
+pub fn joining(server: &Wire) -> Builder {
+    Wire::join(addr_of(server).to_string())
+}
+
+/// As a link's side that has no options.
+pub fn as_it_is(builder: Builder) -> Builder {
+    builder
+}
+
+/// A handler that sends back a message.
+pub fn echo(stream: &mut Stream) -> io::Result<()> {
+    let bytes = message(stream)?;
+    stream.write_message(&bytes)
+}
+
+/// Has a message go there and back.
+pub fn assert_echoes(session: &Session) {
+    let stream = session.open_stream("echo").unwrap();
+    stream.write_message(b"there and back").unwrap();
+    assert_eq!(message(&stream).unwrap(), b"there and back");
+}
+
+/// A wire that is up.
+pub fn started(builder: Builder) -> Wire {
+    let wire = builder.build().unwrap();
+    wire.start().unwrap();
+    wire
+}
+
+pub fn addr_of(server: &Wire) -> SocketAddr {
+    server.local_addr().expect("it listens")
+}
+
+/// Has a server say which sessions stand.
+pub fn announcing(server: Builder) -> (Builder, Receiver<Session>) {
+    let (stands, standing) = unbounded();
+    let announce = move |session: &Session| stands.send(session.clone()).unwrap();
+    (server.on_session_open(announce), standing)
 }
 
 /// What an error handler was told: of what, and why.
