@@ -1,5 +1,7 @@
 //! What can go wrong, as the user of the library sees it.
 
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 use crate::{wire::FrameError, wire::SessionId, yamux};
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -42,6 +44,10 @@ pub enum Error {
     /// The connection failed, or the stream on it.
     #[error(transparent)]
     Connection(#[from] yamux::Error),
+    /// TLS failed: the handshake, or what it is set up with.
+    #[cfg(feature = "tls")]
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The accepting side refused the session.
     #[error("session refused: {text}")]
     SessionRefused {
@@ -194,13 +200,15 @@ impl Error {
     }
 
     /// Whether trying again cannot help, as far as one can tell: the token was
-    /// refused, or the request itself, or an option is wrong. What may pass with
+    /// refused, or the request itself, or a certificate, or an option is wrong. What may pass with
     /// time, as a server that is down, or a name that another session still
     /// owns, is not permanent. A server written with go-wirenet gives no reason
     /// that could be told apart; it refuses sessions for their tokens alone.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Option { .. } => true,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.will_not_pass(),
             Self::SessionRefused { code, .. } => !matches!(
                 code,
                 Some(RefusalCode::NameTaken | RefusalCode::TooManySessions | RefusalCode::Closing)
@@ -216,6 +224,8 @@ impl Error {
                 cause.kind()
             }
             Self::Connection(error) => io::Error::from(error.clone()).kind(),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => io::ErrorKind::InvalidData,
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,

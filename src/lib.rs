@@ -68,6 +68,8 @@
 
 mod error;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 mod wire;
 pub mod yamux;
@@ -75,6 +77,8 @@ pub mod yamux;
 pub use error::{
     CutSession, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode, ShutdownError,
 };
+#[cfg(feature = "tls")]
+pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use wire::{
     Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
 };

@@ -4,22 +4,22 @@
 
 mod support;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     thread,
     time::Duration,
 };
 use support::{
     PATIENCE,
-    frames::{FIN, Frame, GO_AWAY, PING, SYN},
-    hand::{CONFIRM_SESSION, Played, confirm_session, layer_2},
+    frames::{FIN, Frame, PING, SYN},
+    hand::{Played, ask_by_hand, confirm_session, join_by_hand, said_goodbye},
     in_time,
-    link::{Link, errors, message},
+    link::{Link, addr_of, announcing, errors, message, started},
     within,
 };
-use wirenet::{Builder, Error, Operation, Refusal, Session, Stream, Wire};
+use wirenet::{Builder, Error, Operation, Refusal, Stream, Wire};
 
 /// As long as no test takes.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -32,23 +32,6 @@ fn as_it_is(builder: Builder) -> Builder {
     builder
 }
 
-fn started(builder: Builder) -> Wire {
-    let wire = builder.build().unwrap();
-    wire.start().unwrap();
-    wire
-}
-
-fn addr_of(server: &Wire) -> SocketAddr {
-    server.local_addr().expect("it listens")
-}
-
-/// Has a server say which sessions stand.
-fn announcing(server: Builder) -> (Builder, Receiver<Session>) {
-    let (stands, standing) = unbounded();
-    let announce = move |session: &Session| stands.send(session.clone()).unwrap();
-    (server.on_session_open(announce), standing)
-}
-
 /// A handler that gives on what it reads as one message, or why it cannot.
 fn received(to: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result<()> {
     move |stream| {
@@ -56,45 +39,6 @@ fn received(to: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result
         to.send(received).unwrap();
         Ok(())
     }
-}
-
-/// A client by hand that asks for a session of this id; gives the payload of
-/// the answer too.
-fn ask_by_hand(addr: SocketAddr, id: [u8; 16]) -> (TcpStream, Vec<u8>) {
-    let mut client = TcpStream::connect(addr).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = [&[0x0a, 16][..], &id].concat();
-    let open = Frame::data(1, layer_2(0x32, "openSession", &request));
-    let asked = [Frame::flags(1, SYN), open, Frame::flags(1, FIN)];
-    client
-        .write_all(&asked.map(|frame| frame.encode()).concat())
-        .unwrap();
-    let mut answer = Vec::new();
-    loop {
-        let frame = Frame::read(&client).unwrap().expect("an answer");
-        answer.extend(&frame.body);
-        if frame.has(FIN) {
-            break;
-        }
-    }
-    assert_eq!(answer[..4], CONFIRM_SESSION.to_le_bytes());
-    (client, answer.split_off(12 + "confirmSession".len()))
-}
-
-/// Reads to the end of a connection; whether a go-away came before it.
-fn said_goodbye(client: &TcpStream) -> bool {
-    let mut last = None;
-    while let Some(frame) = Frame::read(client).unwrap() {
-        last = Some(frame.kind);
-    }
-    last == Some(GO_AWAY)
-}
-
-/// A client by hand whose session stands.
-fn join_by_hand(server: &Wire, id: [u8; 16]) -> TcpStream {
-    let (client, answer) = ask_by_hand(addr_of(server), id);
-    assert_eq!(answer, [&[0x0a, 16][..], &id].concat());
-    client
 }
 
 // -- truncated is never taken for complete --

@@ -6,7 +6,7 @@ mod support;
 use crossbeam_channel::bounded;
 use std::{
     io::{self, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     thread,
     time::Duration,
 };
@@ -14,6 +14,7 @@ use support::{
     PATIENCE,
     frames::{Frame, SYN},
     hand, in_time,
+    unreachable::Unreachable,
 };
 use wirenet::{Error, Wire};
 
@@ -86,6 +87,7 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
         let server = Wire::mount("127.0.0.1:0").build().unwrap();
         server.start().unwrap();
         let client = Wire::join(server.local_addr().unwrap().to_string())
+            .retry_max(0)
             .build()
             .unwrap();
         client.start().unwrap();
@@ -103,18 +105,8 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
 #[test]
 fn close_wakes_a_dial() {
     in_time(|| {
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let listener = listener.unwrap();
-        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-        listener.bind(&any.into()).unwrap();
-        listener.listen(0).unwrap();
-        let addr = listener.local_addr().unwrap().as_socket().unwrap();
-        let timeout = Duration::from_millis(100);
-        let mut filling = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&addr, timeout) {
-            filling.push(stream);
-        }
-        let wire = Wire::join(addr.to_string()).build().unwrap();
+        let nobody = Unreachable::new();
+        let wire = Wire::join(nobody.addr.to_string()).build().unwrap();
         let closing = wire.clone();
         let dial = thread::spawn(move || wire.start());
         // Whether it has come to the dial or not: it must not wait for it.
@@ -130,7 +122,7 @@ fn a_wire_can_be_taken_up_again_after_it_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let client = Wire::join(&addr).build().unwrap();
+        let client = Wire::join(&addr).retry_max(0).build().unwrap();
         assert!(matches!(client.start(), Err(Error::Dial { .. })));
         let server = Wire::mount(&addr).build().unwrap();
         server.start().unwrap();

@@ -3,8 +3,8 @@
 //! A [`Transport`] comes apart into a half that one thread reads, a half that
 //! whoever holds the writing role writes, and a [`Closer`] that any thread may
 //! call to wake both. It knows nothing of frames. TCP is
-//! [`std::net::TcpStream`] itself; [`memory::pair`] makes two connected ends
-//! inside one process, for tests and examples.
+//! [`std::net::TcpStream`] itself, `TlsStream` is TLS over it; [`memory::pair`]
+//! makes two connected ends inside one process, for tests and examples.
 
 use std::{
     fmt,
@@ -16,6 +16,11 @@ use std::{
 
 pub mod memory;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
+
+#[cfg(feature = "tls")]
+pub use tls::TlsStream;
 
 /// An ordered, reliable, two-way byte connection.
 pub trait Transport: Send + 'static {
@@ -51,7 +56,9 @@ pub trait ReadHalf: Send + fmt::Debug {
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the
-    /// timeout passed, after which reading may go on; any other is final.
+    /// timeout passed and nothing came, [`io::ErrorKind::Interrupted`] when
+    /// what came is not yet of use: after these, reading may go on. Any other
+    /// is final.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// How long [`read`](Self::read) waits; `None`, the default, is for ever.

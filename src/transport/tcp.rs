@@ -47,13 +47,7 @@ struct TcpWriter(Arc<Socket>);
 
 impl WriteHalf for TcpWriter {
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
-        let Some(flags) = send_flags(wait) else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        match slices {
-            [one] => self.0.send_with_flags(one, flags),
-            many => self.0.send_vectored_with_flags(many, flags),
-        }
+        send(&self.0, slices, wait)
     }
 
     fn finish(&mut self, _wait: Wait) -> io::Result<()> {
@@ -62,6 +56,17 @@ impl WriteHalf for TcpWriter {
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_write_timeout(timeout)
+    }
+}
+
+/// Sends once, and waits for room only if it may.
+pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+    let Some(flags) = send_flags(wait) else {
+        return Err(io::ErrorKind::WouldBlock.into());
+    };
+    match slices {
+        [one] => socket.send_with_flags(one, flags),
+        many => socket.send_vectored_with_flags(many, flags),
     }
 }
 

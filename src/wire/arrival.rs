@@ -93,7 +93,8 @@ impl Arrival {
         };
         let name = open.command;
         match self.admit(wire, session, &name, &open.payload) {
-            Ok(handler) => {
+            Ok(Admitted::Relay(leg)) => yamux::relay((self.raw, rest), leg),
+            Ok(Admitted::Handler(handler)) => {
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
                 handlers::run(wire, session, stream, &handler);
@@ -137,11 +138,11 @@ impl Arrival {
         session: &Session,
         name: &str,
         token: &[u8],
-    ) -> Result<Handler, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let validated = wire.options.validate(name, session.identification(), token);
         let admitted = validated
             .map_err(|text| Refusal::Other(at_most(text, frame::MAX_PAYLOAD)))
-            .and_then(|()| wire.handlers.get(name).ok_or(Refusal::HandlerNotFound));
+            .and_then(|()| find(wire, name));
         let answer = match &admitted {
             Ok(_) => answer(Kind::Accept, name, ""),
             Err(refusal) => answer(Kind::Error, name, refusal.text()),
@@ -149,6 +150,42 @@ impl Arrival {
         // An opener that cannot be told has left, which the handler finds out.
         let _ = self.raw.send_all(&answer.encode());
         admitted
+    }
+}
+
+/// What serves a stream that is let in.
+enum Admitted {
+    Handler(Handler),
+    /// A stream of the session that owns the name, on a hub, with what has come
+    /// on it.
+    Relay((yamux::Stream, Segment)),
+}
+
+/// Looks the name up: on a hub among the clients first.
+fn find(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
+    match wire.owner_of(name) {
+        Some(owner) => open_leg(owner, name).map(Admitted::Relay),
+        None => {
+            let handler = wire.handlers.get(name);
+            handler
+                .map(Admitted::Handler)
+                .ok_or(Refusal::HandlerNotFound)
+        }
+    }
+}
+
+/// Opens the stream at the session that owns the name, and waits for its
+/// answer.
+fn open_leg(owner: Option<Session>, name: &str) -> Result<(yamux::Stream, Segment), Refusal> {
+    let owner = owner.ok_or(Refusal::SessionNotFound)?;
+    match owner.open_answered(name) {
+        Ok((raw, answer)) => Ok((raw, answer.into_rest())),
+        Err(Error::Refused { refusal, .. }) => Err(refusal),
+        Err(Error::TimedOut { .. }) => {
+            let text = "wirenet: the owner of the stream does not answer";
+            Err(Refusal::Other(text.into()))
+        }
+        Err(_) => Err(Refusal::SessionNotFound),
     }
 }
 
@@ -165,6 +202,7 @@ fn answer(kind: Kind, name: &str, text: &str) -> Frame {
 }
 
 fn report_refused(wire: &Shared, session: &Session, name: String, refusal: Refusal) {
+    session.connection().count_refused();
     let operation = Operation::OpenStream(name.clone());
     wire.report(operation, Some(session), Error::Refused { name, refusal });
 }

@@ -82,6 +82,18 @@ impl Builder {
         self
     }
 
+    /// Has every connection use TLS: a [`TlsServer`](crate::TlsServer) for a
+    /// server or a hub, a [`TlsClient`](crate::TlsClient) for a client, or one
+    /// of rustls's own configurations. Its handshake is a part of the
+    /// session's, under one [`handshake_timeout`](Self::handshake_timeout).
+    /// Default: none, so that everyone on the way can read and change all,
+    /// tokens too.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: impl Into<crate::TlsConfig>) -> Self {
+        self.options.tls = Some(config.into());
+        self
+    }
+
     /// Checks the token of every session that a client opens, under the name
     /// `confirmSession`, and of every stream that the other side opens. It
     /// gets the stream's name, the client's identification and the token; the
@@ -308,6 +320,8 @@ impl Builder {
     /// [`Error::Option`], naming the option whose value cannot be.
     pub fn build(self) -> Result<Wire, Error> {
         self.options.check()?;
+        #[cfg(feature = "tls")]
+        super::secure::check(&self.options, matches!(self.side, Side::Join(_)))?;
         let handlers = Handlers::default();
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;

@@ -6,6 +6,7 @@ use super::{
     addr::Addr,
     dial::dial,
     handshake::Handshake,
+    secure,
     session::Session,
     shared::{Established, Shared},
 };
@@ -14,7 +15,7 @@ use crate::{
     time::deadline,
     yamux::{self, Role},
 };
-use std::{sync::Arc, time::Instant};
+use std::{net::TcpStream, sync::Arc, time::Instant};
 
 #[derive(Clone, Debug)]
 pub(super) struct Client {
@@ -53,7 +54,7 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => return Ended::failed(Operation::Dial, error),
         };
-        let established = match open_session(wire, stream) {
+        let established = match self.open_session(wire, stream) {
             Ok(established) => established,
             Err(error) => return Ended::failed(Operation::Handshake, error),
         };
@@ -68,17 +69,18 @@ impl Client {
             error: served.err(),
         }
     }
-}
 
-fn open_session(wire: &Arc<Shared>, stream: std::net::TcpStream) -> Result<Established, Error> {
-    let deadline = deadline(wire.options.handshake_timeout);
-    let broken = |error| Error::from(yamux::Error::from_read(error));
-    // One client has one handshake: none is refused, unless it is closing.
-    let pending = wire.begin_handshake(&stream).ok_or(Error::Closed)?;
-    wire.set_local_addr(stream.local_addr().ok());
-    let mut handshake = Handshake::new(wire, stream, Role::Client, deadline).map_err(broken)?;
-    let agreed = handshake.ask()?;
-    wire.establish(handshake, agreed, &pending)
+    fn open_session(&self, wire: &Arc<Shared>, stream: TcpStream) -> Result<Established, Error> {
+        let deadline = deadline(wire.options.handshake_timeout);
+        // One client has one handshake: none is refused, unless it is closing.
+        let pending = wire.begin_handshake(&stream).ok_or(Error::Closed)?;
+        wire.set_local_addr(stream.local_addr().ok());
+        let halves = secure::dialled(stream, &self.addr, &wire.options, deadline)?;
+        let handshake = Handshake::new(wire, halves, Role::Client, deadline);
+        let mut handshake = handshake.map_err(secure::broken)?;
+        let agreed = handshake.ask().map_err(secure::cause)?;
+        wire.establish(handshake, agreed, &pending)
+    }
 }
 
 impl Run for Client {
@@ -86,7 +88,7 @@ impl Run for Client {
         "session"
     }
 
-    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure> {
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Box<Failure>> {
         let retrying = &wire.options.retrying;
         let (mut failures, mut stood) = (0u32, false);
         loop {
@@ -108,10 +110,12 @@ impl Run for Client {
             let closed_by_peer = Error::Connection(yamux::Error::ClosedByPeer);
             let cause = ended.error.as_ref().unwrap_or(&closed_by_peer);
             let wait = retrying.wait(failures, cause);
-            let failure = ended.error.map(|error| Failure {
-                operation: ended.operation,
-                session: ended.session,
-                error,
+            let failure = ended.error.map(|error| {
+                Box::new(Failure {
+                    operation: ended.operation,
+                    session: ended.session,
+                    error,
+                })
             });
             let Some(wait) = wait else {
                 return failure.map_or(Ok(()), Err);

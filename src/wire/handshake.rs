@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Malformed, RefusalCode},
-    transport::Transport,
+    transport::Halves,
     yamux::{self, Connection, Incoming, Reader, Role, Turn},
 };
 use parking_lot::Mutex;
@@ -71,7 +71,7 @@ impl Early {
 impl<'a> Handshake<'a> {
     pub(super) fn new(
         wire: &'a Shared,
-        transport: impl Transport,
+        halves: Halves,
         role: Role,
         deadline: Instant,
     ) -> io::Result<Self> {
@@ -84,8 +84,8 @@ impl<'a> Handshake<'a> {
         }));
         let admitting = Arc::clone(&early);
         let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
-        let config = wire.options.connection();
-        let (connection, reader) = Connection::driven(transport, role, config, acceptor)?;
+        let config = wire.options.connection().relays(wire.is_hub);
+        let (connection, reader) = Connection::driven(halves, role, config, acceptor)?;
         Ok(Self {
             wire,
             connection,

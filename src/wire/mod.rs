@@ -29,6 +29,7 @@ mod options;
 mod pool;
 mod registry;
 mod retry;
+mod secure;
 mod server;
 mod session;
 mod shared;
@@ -91,7 +92,7 @@ trait Run: Send + Sync {
     fn thread_name(&self) -> &'static str;
     /// Runs the wire on this thread until it ends; calls `up` each time that
     /// it is up.
-    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure>;
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Box<Failure>>;
 }
 
 /// What ended a wire.
@@ -107,13 +108,13 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for Box<Failure> {
     fn from(error: Error) -> Self {
-        Self {
+        Self::new(Failure {
             operation: Operation::Session,
             session: None,
             error,
-        }
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the builder has gathered: every option, its default, and why.
 
 use super::{Wire, frame, retry::Retrying, session::Session};
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 use crate::{
     error::{Error, OpError},
     yamux,
@@ -41,6 +43,8 @@ pub(super) struct Options {
     pub(super) retrying: Retrying,
     pub(super) send_buffer: Option<usize>,
     pub(super) recv_buffer: Option<usize>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<TlsConfig>,
     pub(super) yamux: yamux::Config,
 }
 
@@ -70,6 +74,8 @@ impl Default for Options {
             retrying: Retrying::default(),
             send_buffer: None,
             recv_buffer: None,
+            #[cfg(feature = "tls")]
+            tls: None,
             yamux: yamux::Config::default(),
         }
     }

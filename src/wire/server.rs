@@ -5,13 +5,14 @@ use super::{
     Failure, Run, STACK,
     addr::Addr,
     handshake::Handshake,
+    secure,
     shared::{Established, Pending, Shared},
     socket,
 };
 use crate::{
     error::{Error, OpError, Operation},
     time::deadline,
-    yamux::{self, Role},
+    yamux::Role,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
@@ -81,7 +82,7 @@ impl Run for Server {
         "accept"
     }
 
-    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Failure> {
+    fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Box<Failure>> {
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
             log::info!("listening at {addr}");
@@ -167,10 +168,11 @@ fn open_session(
     pending: &Pending,
 ) -> Result<Established, Error> {
     let deadline = deadline(wire.options.handshake_timeout);
-    let broken = |error| Error::from(yamux::Error::from_read(error));
-    socket::watch(&SockRef::from(&stream), &wire.options).map_err(broken)?;
-    let mut handshake = Handshake::new(wire, stream, Role::Server, deadline).map_err(broken)?;
-    match handshake.answer() {
+    socket::watch(&SockRef::from(&stream), &wire.options).map_err(secure::broken)?;
+    let halves = secure::accepted(stream, &wire.options, deadline)?;
+    let handshake = Handshake::new(wire, halves, Role::Server, deadline);
+    let mut handshake = handshake.map_err(secure::broken)?;
+    match handshake.answer().map_err(secure::cause) {
         Ok(agreed) => {
             let id = agreed.id;
             let established = wire.establish(handshake, agreed, pending);

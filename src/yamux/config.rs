@@ -28,6 +28,7 @@ pub struct Config {
     pub(super) write_timeout: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
+    pub(super) relays: bool,
 }
 
 impl Default for Config {
@@ -41,6 +42,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
+            relays: false,
         }
     }
 }
@@ -116,6 +118,12 @@ impl Config {
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
+        self
+    }
+
+    /// Whether streams of this connection may be relayed to another one.
+    pub(crate) fn relays(mut self, relays: bool) -> Self {
+        self.relays = relays;
         self
     }
 }

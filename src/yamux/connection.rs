@@ -12,7 +12,7 @@ use super::{
     stream::Stream,
     table::Role,
 };
-use crate::transport::{Transport, Wait};
+use crate::transport::{Halves, Transport, Wait};
 use crossbeam_channel::{Receiver, TrySendError, bounded, never, select};
 use std::{
     convert::Infallible,
@@ -81,7 +81,7 @@ impl Connection {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         });
-        let (shared, mut reader) = assemble(transport, role, config, acceptor)?;
+        let (shared, mut reader) = assemble(transport.split()?, role, config, acceptor)?;
         let (stands, standing) = bounded(0);
         *shared.standing.lock() = Some(stands);
         thread::Builder::new()
@@ -94,12 +94,12 @@ impl Connection {
     /// A connection that the caller reads, and whose streams go to `acceptor`
     /// as the peer opens them.
     pub(crate) fn driven(
-        transport: impl Transport,
+        halves: Halves,
         role: Role,
         config: Config,
         acceptor: Acceptor,
     ) -> io::Result<(Self, Box<Reader>)> {
-        let (shared, reader) = assemble(transport, role, config, acceptor)?;
+        let (shared, reader) = assemble(halves, role, config, acceptor)?;
         Ok((Self::new(shared, never(), never()), reader))
     }
 
@@ -318,12 +318,11 @@ impl Connection {
 /// What both sides of a connection consist of. The reader is boxed because it
 /// outlives many frames of its thread's stack, which is to stay small.
 fn assemble(
-    transport: impl Transport,
+    mut halves: Halves,
     role: Role,
     config: Config,
     acceptor: Acceptor,
 ) -> io::Result<(Arc<Shared>, Box<Reader>)> {
-    let mut halves = transport.split()?;
     halves.writer.set_timeout(Some(config.write_timeout))?;
     let shared = Arc::new(Shared::new(
         role,

@@ -6,12 +6,18 @@ use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
+    relay::{End, Relay},
+    segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
+    whole::Whole,
     window::{RecvWindow, SendWindow, Tuning},
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
     time::Instant,
 };
 
@@ -41,6 +47,8 @@ pub(super) struct Core {
     unacknowledged: AtomicBool,
     /// Somebody here still uses it.
     live: AtomicBool,
+    /// It is one end of a relay.
+    relayed: OnceLock<(Arc<Relay>, End)>,
 }
 
 #[derive(Debug)]
@@ -54,6 +62,8 @@ pub(super) struct RecvHalf {
     /// Bytes that may still be thrown away before a peer that goes on sending
     /// to nobody is told so with a reset.
     discard_left: u32,
+    /// Where the frames in the inbox end, on connections that relay.
+    whole: Option<Box<Whole>>,
 }
 
 #[derive(Debug)]
@@ -73,7 +83,7 @@ pub(super) enum Delivery {
 }
 
 impl Core {
-    pub(super) fn new(id: StreamId, inbound: bool) -> Self {
+    pub(super) fn new(id: StreamId, inbound: bool, relays: bool) -> Self {
         Self {
             id,
             recv: Mutex::new(RecvHalf {
@@ -82,6 +92,7 @@ impl Core {
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
+                whole: relays.then(Box::default),
             }),
             readable: Condvar::new(),
             send: Mutex::new(SendHalf {
@@ -93,12 +104,29 @@ impl Core {
             input: AtomicU8::new(NOT_AWAITED),
             unacknowledged: AtomicBool::new(!inbound),
             live: AtomicBool::new(true),
+            relayed: OnceLock::new(),
         }
     }
 
     /// The peer's ACK, or what does instead of it: whether it was awaited.
     pub(super) fn acknowledge(&self) -> bool {
         self.unacknowledged.swap(false, Ordering::AcqRel)
+    }
+
+    /// Gives the stream to a relay, with what had been read of it.
+    pub(super) fn join(&self, relay: Arc<Relay>, end: End, rest: Segment) {
+        let mut recv = self.recv.lock();
+        // No more than a segment's length.
+        let count = rest.len() as u32;
+        recv.inbox.put_back(rest);
+        recv.window.begin_relay(count);
+        recv.whole.get_or_insert_default().put_back(count);
+        let _ = self.relayed.set((relay, end));
+    }
+
+    /// The relay that the stream is an end of.
+    pub(super) fn relay(&self) -> Option<&Arc<Relay>> {
+        self.relayed.get().map(|(relay, _)| relay)
     }
 
     /// Nobody here uses it any more; says whether that is new.
@@ -173,11 +201,13 @@ impl Core {
         }
     }
 
-    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, for
+    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, and
+    /// that they may `end`, for
     /// `push` to put into the inbox if somebody is to read them.
     pub(super) fn deliver<'a>(
         &self,
         len: usize,
+        end: bool,
         push: impl FnOnce(&mut Inbox),
         tuning: impl FnOnce() -> Tuning<'a>,
     ) -> Delivery {
@@ -185,6 +215,10 @@ impl Core {
         match recv.state.on_data() {
             OnData::Deliver => {
                 push(&mut recv.inbox);
+                if let Some(whole) = &mut recv.whole {
+                    // A frame's length is a u32.
+                    whole.arrive(len as u32, end);
+                }
                 drop(recv);
                 self.readable.notify_all();
                 self.input_arrives();
@@ -232,6 +266,7 @@ impl Core {
         recv.state.reset(by);
         if by == ResetBy::Us {
             recv.inbox.clear();
+            recv.whole = None;
         }
         drop(recv);
         self.send.lock().state.reset(by);
@@ -254,6 +289,9 @@ impl RecvHalf {
         count: usize,
         tuning: impl FnOnce() -> Tuning<'a>,
     ) -> Option<u32> {
+        if let Some(whole) = &mut self.whole {
+            whole.take(count as u32);
+        }
         if self.state.is_done() {
             return None;
         }
@@ -267,11 +305,25 @@ impl RecvHalf {
         self.stopped = true;
         let count = self.inbox.clear();
         if self.state != RecvState::Open {
+            self.whole = None;
             return None;
         }
         self.state.stop();
         self.discard_left = self.window.size();
         self.consumed(count, tuning)
+    }
+
+    /// How many bytes a relay is to pass on next, with so much credit.
+    pub(super) fn next_whole(&self, credit: u32) -> Option<u32> {
+        self.whole.as_ref()?.next(credit)
+    }
+
+    /// A relay has passed bytes on.
+    pub(super) fn relayed(&mut self, count: u32) {
+        if let Some(whole) = &mut self.whole {
+            whole.take(count);
+        }
+        self.window.relayed(count);
     }
 
     fn discard<'a>(&mut self, count: u32, tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {

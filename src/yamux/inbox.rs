@@ -46,6 +46,31 @@ impl Inbox {
         self.segments.push_back(segment);
     }
 
+    /// Puts bytes back in front that were taken out.
+    pub(crate) fn put_back(&mut self, segment: Segment) {
+        if !segment.is_empty() {
+            self.len += segment.len();
+            self.segments.push_front(segment);
+        }
+    }
+
+    /// The oldest bytes, as many as lie together.
+    pub(crate) fn front(&self) -> &[u8] {
+        self.segments.front().map_or(&[], Segment::data)
+    }
+
+    /// Drops `count` of the bytes in [`front`](Self::front).
+    pub(crate) fn consume_front(&mut self, count: usize) {
+        let Some(front) = self.segments.front_mut() else {
+            return;
+        };
+        front.consume(count);
+        self.len -= count;
+        if front.is_empty() {
+            self.segments.pop_front();
+        }
+    }
+
     /// Takes out the oldest bytes, as many as lie together.
     pub(crate) fn pop(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;

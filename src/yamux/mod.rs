@@ -31,8 +31,8 @@
 //!
 //! # Who may lock what
 //!
-//! In this order: one half of a stream, the table of streams, the outbox or the
-//! pings. Nobody holds two halves. No lock is held over a system call.
+//! In this order: a relay, one half of a stream, the table of streams, the
+//! outbox or the pings. Nobody holds two relays or two halves. No lock is held over a system call.
 
 mod config;
 mod connection;
@@ -44,12 +44,14 @@ mod inbox;
 mod outbox;
 mod ping;
 mod reader;
+mod relay;
 pub(crate) mod segment;
 mod shared;
 mod state;
 mod stats;
 mod stream;
 mod table;
+mod whole;
 mod window;
 
 pub use config::Config;
@@ -58,6 +60,7 @@ pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{Incoming, Reader, Turn};
+pub(crate) use relay::relay;
 pub use stats::Stats;
 pub use stream::Stream;
 pub(crate) use table::Role;

@@ -17,6 +17,8 @@
 
 use super::{
     frame::{HEADER_LEN, Header},
+    inbox::Inbox,
+    relay::{End, Relay},
     segment::{SEGMENT, Segment},
 };
 use crate::transport::{Wait, WriteHalf};
@@ -24,6 +26,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    sync::Arc,
     time::Instant,
 };
 
@@ -38,6 +41,10 @@ const ANSWERS_LIMIT: usize = 64 * 1024;
 
 /// Bytes after which the holder of the role wants to be relieved of it.
 const SHIFT: usize = 1024 * 1024;
+
+/// Bytes of a relayed frame that are moved in a buffer of their own, and not
+/// copied behind what waits.
+const WORTH_MOVING: usize = 16 * 1024;
 
 /// How many buffers one system call takes.
 const SLICES: usize = 8;
@@ -63,6 +70,8 @@ struct State {
     sent: u64,
     /// Here while nobody writes.
     writer: Option<Box<Writer>>,
+    /// Relays whose frames for the streams at these ends wait for room.
+    parked: Vec<(Arc<Relay>, End)>,
     /// Threads that wait on `changed`.
     waiting: usize,
     /// The holder has served long enough.
@@ -139,6 +148,7 @@ impl Outbox {
                 answers: 0,
                 sent: 0,
                 writer: Some(Box::new(writer)),
+                parked: Vec::new(),
                 waiting: 0,
                 relief: false,
                 finish: false,
@@ -180,6 +190,24 @@ impl Outbox {
         fill: impl FnOnce(&mut Segment),
     ) -> bool {
         self.state.lock().append(header, len, fill)
+    }
+
+    /// Queues a Data frame with bytes out of an inbox, to leave with what is
+    /// sent next; without room `false`, and the relay is told when there is
+    /// some.
+    pub(super) fn try_relay(
+        &self,
+        header: Header,
+        inbox: &mut Inbox,
+        relay: impl FnOnce() -> (Arc<Relay>, End),
+    ) -> bool {
+        let mut state = self.state.lock();
+        if state.queued >= LIMIT && !state.is_over() {
+            state.parked.push(relay());
+            return false;
+        }
+        state.relay(header, inbox);
+        true
     }
 
     /// Queues a frame without a body, in order with the stream's data. There
@@ -231,6 +259,15 @@ impl Outbox {
         true
     }
 
+    /// The same, for what another peer's frames make us send, who is not to be
+    /// able to have this one cut off.
+    pub(super) fn push_first(&self, header: Header) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            state.control.extend_from_slice(&header.encode());
+        }
+    }
+
     /// Queues a last frame, if there is one, and has our direction of the connection ended once
     /// all is written. What is queued later is thrown away: it would only make
     /// the transport fail.
@@ -251,10 +288,13 @@ impl Outbox {
         state.control = Vec::new();
         state.data = VecDeque::new();
         state.queued = 0;
+        let parked = std::mem::take(&mut state.parked);
         // Gives the descriptor back, though handles of streams may live on.
         let writer = state.writer.take();
         drop(state);
         drop(writer);
+        // They look after themselves when their streams end.
+        drop(parked);
         self.changed.notify_all();
     }
 
@@ -356,6 +396,10 @@ impl Outbox {
             if state.ended {
                 return Ok(Drained::Done);
             }
+            if state.is_empty() && !state.parked.is_empty() {
+                make_room(state);
+                continue;
+            }
             if state.is_empty() {
                 if state.finish && !writer.finished {
                     drop(state);
@@ -379,6 +423,7 @@ impl Outbox {
             writer.load(&mut state);
             served += writer.pending();
             self.pass_on_locked(&state);
+            make_room(state);
         }
     }
 }
@@ -417,6 +462,29 @@ impl State {
         }
         // Pushed above if it was not there.
         self.data.back_mut().expect("a tail")
+    }
+
+    /// Queues a Data frame with the oldest bytes of an inbox. Large pieces move
+    /// over as they are.
+    fn relay(&mut self, header: Header, inbox: &mut Inbox) {
+        let mut left = header.length as usize;
+        if !self.is_over() {
+            self.put(header);
+            self.queued += left;
+            self.sent += left as u64;
+        }
+        while left > 0 {
+            let piece = inbox.front().len().min(left);
+            if self.is_over() {
+                inbox.consume_front(piece);
+            } else if piece >= WORTH_MOVING && piece == inbox.front().len() {
+                self.data.extend(inbox.pop());
+            } else {
+                self.tail(piece).put(&inbox.front()[..piece]);
+                inbox.consume_front(piece);
+            }
+            left -= piece;
+        }
     }
 
     fn put(&mut self, header: Header) {
@@ -491,6 +559,15 @@ impl Writer {
             }
             self.data.pop_front();
         }
+    }
+}
+
+/// Tells the relays that wait that there is room.
+fn make_room(mut state: MutexGuard<'_, State>) {
+    let parked = std::mem::take(&mut state.parked);
+    drop(state);
+    for (relay, end) in parked {
+        relay.on_room(end);
     }
 }
 

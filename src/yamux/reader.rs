@@ -11,6 +11,7 @@ use super::{
     frame::{Decoder, Event, Flags, HEADER_LEN, Header, Kind, StreamId},
     half::{Core, Delivery},
     inbox::Inbox,
+    relay::Relay,
     segment::{self, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
@@ -19,7 +20,7 @@ use super::{
 use crate::transport::{ReadHalf, Wait};
 use std::{
     fmt, io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -64,6 +65,8 @@ pub(crate) struct Reader {
     /// Streams opened by what was read last. They are handed over at the end
     /// of a turn, when what came along with their SYN is there to be read.
     fresh: Vec<Arc<Core>>,
+    /// Relays with an end among the streams of what was read last.
+    relays: Vec<Arc<Relay>>,
     /// What was read last wants an answer.
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
@@ -95,6 +98,7 @@ impl Reader {
             buf: Segment::with_room(IDLE_BUFFER),
             body: None,
             fresh: Vec::new(),
+            relays: Vec::new(),
             answer_due: false,
             timeout: None,
             pinged: None,
@@ -264,16 +268,27 @@ impl Reader {
     }
 
     fn deliver(&mut self, core: &Arc<Core>, len: usize, push: impl FnOnce(&mut Inbox)) {
-        match core.deliver(len, push, || self.shared.tuning()) {
+        let end = self.decoder.body_left() == 0;
+        match core.deliver(len, end, push, || self.shared.tuning()) {
             Delivery::Done => {}
             Delivery::Update(delta) => self.shared.update_window(core.id, delta),
             Delivery::Unwanted => self.shared.reset(core),
         }
-        if self.decoder.body_left() == 0
-            && let Some(body) = self.body.take()
-            && body.fin
+        if end {
+            self.touch(core);
+            if self.body.take().is_some_and(|body| body.fin) {
+                self.on_fin(core);
+            }
+        }
+    }
+
+    /// Something has come for the stream: if it is relayed, that is passed on
+    /// at the end of the turn.
+    fn touch(&mut self, core: &Core) {
+        if let Some(relay) = core.relay()
+            && !relay.touched.swap(true, Ordering::AcqRel)
         {
-            self.on_fin(core);
+            self.relays.push(Arc::clone(relay));
         }
     }
 
@@ -332,6 +347,7 @@ impl Reader {
                 self.shared.table.lock().stats.streams_reset += 1;
                 self.shared.forget(&core);
             }
+            self.touch(&core);
             return Ok(());
         }
         self.on_payload(core, header)
@@ -346,7 +362,10 @@ impl Reader {
                 self.body = Some(Body { core, fin });
                 return Ok(());
             }
-            Kind::WindowUpdate => core.on_window_update(header.length)?,
+            Kind::WindowUpdate => {
+                core.on_window_update(header.length)?;
+                self.touch(&core);
+            }
             Kind::Data | Kind::Ping | Kind::GoAway => {}
         }
         if fin {
@@ -397,6 +416,7 @@ impl Reader {
         if core.on_fin() {
             self.shared.forget(core);
         }
+        self.touch(core);
     }
 
     /// The end of a turn: new streams go to whoever accepts them, answers to
@@ -407,8 +427,15 @@ impl Reader {
                 self.shared.reset(&core);
             }
         }
+        self.look_after_relays();
         if std::mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
+        }
+    }
+
+    fn look_after_relays(&mut self) {
+        for relay in self.relays.drain(..) {
+            relay.look_after();
         }
     }
 
@@ -432,6 +459,8 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.shared.end(Error::Closed);
+        // Left by a turn that ended in the middle.
+        self.look_after_relays();
         self.shared.reader_is_done();
     }
 }

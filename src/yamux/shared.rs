@@ -65,7 +65,7 @@ impl Shared {
     ) -> Self {
         let [local_addr, peer_addr] = addrs;
         Self {
-            table: Mutex::new(Table::new(role)),
+            table: Mutex::new(Table::new(role, config.relays)),
             acknowledged: Condvar::new(),
             outbox,
             pings: Pings::default(),
@@ -120,12 +120,13 @@ impl Shared {
             return self.end(error);
         }
         let streams = self.table.lock().set_write_error(error);
-        for core in streams {
+        for core in &streams {
             core.fail_sending();
         }
         self.acknowledged.notify_all();
         self.outbox.end();
         let _ = self.closed.set(Instant::now());
+        look_after_relays(&streams);
     }
 
     /// Leaves the waiting to a thread that lives while the transport is full.
@@ -288,13 +289,14 @@ impl Shared {
         let Some(streams) = self.table.lock().set_end(error) else {
             return false;
         };
-        for core in streams {
+        for core in &streams {
             // The table has let go of them all.
             let _ = core.reset(ResetBy::Connection);
         }
         self.acknowledged.notify_all();
         self.standing.lock().take();
         self.pings.end();
+        look_after_relays(&streams);
         true
     }
 
@@ -335,6 +337,13 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+/// The other ends of relays hear of the end of these.
+fn look_after_relays(streams: &[Arc<Core>]) {
+    for relay in streams.iter().filter_map(|core| core.relay()) {
+        relay.look_after();
     }
 }
 

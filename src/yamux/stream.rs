@@ -427,6 +427,10 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.core.relay().is_some() {
+            // It is not ours any more.
+            return;
+        }
         self.finish_sending();
         self.stop_receiving();
     }

@@ -34,6 +34,8 @@ impl Role {
 #[derive(Debug)]
 pub(super) struct Table {
     role: Role,
+    /// Whether its streams may be relayed.
+    relays: bool,
     /// Ordered, because that needs no random keys: a peer chooses the ids, and
     /// making keys takes more stack than all else that a reader does.
     streams: BTreeMap<StreamId, Arc<Core>>,
@@ -68,9 +70,10 @@ pub(super) enum Inbound {
 }
 
 impl Table {
-    pub(super) fn new(role: Role) -> Self {
+    pub(super) fn new(role: Role, relays: bool) -> Self {
         Self {
             role,
+            relays,
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
@@ -108,7 +111,7 @@ impl Table {
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::IdsExhausted)?;
         self.next = id.checked_add(2);
-        let core = Arc::new(Core::new(StreamId(id), false));
+        let core = Arc::new(Core::new(StreamId(id), false, self.relays));
         self.streams.insert(core.id, Arc::clone(&core));
         self.unacknowledged += 1;
         self.live += 1;
@@ -134,7 +137,7 @@ impl Table {
 
     /// Enters a stream that the peer opened.
     pub(super) fn accept(&mut self, id: StreamId) -> Arc<Core> {
-        let core = Arc::new(Core::new(id, true));
+        let core = Arc::new(Core::new(id, true, self.relays));
         self.streams.insert(id, Arc::clone(&core));
         self.inbound += 1;
         self.live += 1;

@@ -19,6 +19,10 @@ const LEAST_ROUND_TRIP: Duration = Duration::from_micros(100);
 /// the other streams.
 const LEAST_STRETCH: Duration = Duration::from_millis(1);
 
+/// A relay grants no less at a time, unless the sender has nothing: so a far
+/// end that grants byte by byte does not make many updates of it.
+const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
+
 /// A peer's number that does not fit the window it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowViolation;
@@ -168,6 +172,44 @@ impl RecvWindow {
         } else {
             0
         }
+    }
+
+    /// The bytes that lie here are for a relay from now on: what was read before
+    /// is not granted again, and `put_back` bytes were not read after all.
+    pub(crate) fn begin_relay(&mut self, put_back: u32) {
+        self.buffered += put_back;
+        self.consumed = 0;
+        self.size = self.granted + self.buffered;
+    }
+
+    /// Books `count` bytes that were passed on; they are not granted again here,
+    /// but as the far end grants them.
+    pub(crate) fn relayed(&mut self, count: u32) {
+        debug_assert!(count <= self.buffered);
+        self.buffered -= count;
+        self.size -= count;
+    }
+
+    /// Makes what the peer may send, with what lies here, as much as the far
+    /// end's `credit`, within what the window may grow to; by how much to
+    /// update the peer's.
+    pub(crate) fn align(&mut self, credit: u32, max: u32, budget: &Budget) -> Option<u32> {
+        // It has grown up to a u32.
+        let limit = INITIAL_WINDOW + self.grown as u32;
+        let wanted = credit.min(max).saturating_sub(limit);
+        let growth = if wanted > 0 && budget.reserve(wanted as usize) {
+            wanted
+        } else {
+            0
+        };
+        self.grown += growth as usize;
+        let delta = credit.min(limit + growth).saturating_sub(self.size);
+        if delta < LEAST_GRANT && (delta == 0 || self.size > 0) {
+            return None;
+        }
+        self.granted += delta;
+        self.size += delta;
+        Some(delta)
     }
 
     /// How far the window has grown: the stream is gone, and the budget gets

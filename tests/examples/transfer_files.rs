@@ -216,11 +216,11 @@ fn a_transfer_that_is_cut_leaves_no_file() {
     let cut: [fn(&mut Stream) -> io::Result<()>; 3] = [
         |_| Err(io::Error::other("the stream is reset")),
         |stream| {
-            stream.session().close();
+            stream.session().abort();
             Ok(())
         },
         |stream| {
-            stream.session().close_wire();
+            stream.session().close_wire()?;
             Ok(())
         },
     ];

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use crossbeam_channel::{Receiver, unbounded};
-use std::io;
+use std::{io, net::SocketAddr};
 use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
 
 /// Both sides of a session; closes both wires when it is dropped.
@@ -41,6 +41,24 @@ impl Link {
     ) -> Self {
         Self::new(|server| server.stream(name, handler), |client| client)
     }
+}
+
+/// A wire that is up.
+pub fn started(builder: Builder) -> Wire {
+    let wire = builder.build().unwrap();
+    wire.start().unwrap();
+    wire
+}
+
+pub fn addr_of(server: &Wire) -> SocketAddr {
+    server.local_addr().expect("it listens")
+}
+
+/// Has a server say which sessions stand.
+pub fn announcing(server: Builder) -> (Builder, Receiver<Session>) {
+    let (stands, standing) = unbounded();
+    let announce = move |session: &Session| stands.send(session.clone()).unwrap();
+    (server.on_session_open(announce), standing)
 }
 
 /// What an error handler was told: of what, and why.

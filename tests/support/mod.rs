@@ -11,6 +11,9 @@ pub mod link;
 pub mod pattern;
 pub mod process;
 pub mod relay;
+pub mod threads;
+pub mod unreachable;
+pub mod valve;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{panic::resume_unwind, thread, time::Duration};

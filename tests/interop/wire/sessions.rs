@@ -101,7 +101,7 @@ fn our_validator_refuses_their_token_with_its_own_words() {
 #[test]
 fn our_session_close_ends_theirs_in_good_order() {
     with_peer("serve", |connected| {
-        connected.session.close();
+        connected.session.close().expect("a close");
         connected
             .closed
             .recv_timeout(PATIENCE)

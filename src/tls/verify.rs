@@ -1,0 +1,79 @@
+//! Server certificates that no authority vouches for.
+
+use super::provider::sha256;
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use std::sync::Arc;
+
+/// Which certificate the server may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Accepts {
+    /// Only the one with this SHA-256.
+    Pinned([u8; 32]),
+    /// Any, also one whose key the server does not have.
+    Anything,
+}
+
+/// Looks at the certificate alone: not at its issuer, names or dates.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pub(super) accepts: Accepts,
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.accepts {
+            Accepts::Pinned(pin) if sha256(end_entity) != pin => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            Accepts::Pinned(_) | Accepts::Anything => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.accepts {
+            Accepts::Anything => Ok(HandshakeSignatureValid::assertion()),
+            Accepts::Pinned(_) => {
+                let algorithms = &self.provider.signature_verification_algorithms;
+                verify_tls12_signature(message, cert, signed, algorithms)
+            }
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.accepts {
+            Accepts::Anything => Ok(HandshakeSignatureValid::assertion()),
+            Accepts::Pinned(_) => {
+                let algorithms = &self.provider.signature_verification_algorithms;
+                verify_tls13_signature(message, cert, signed, algorithms)
+            }
+        }
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,270 @@
+//! Two streams of two connections, joined: what comes on one goes out on the
+//! other, without a thread of its own.
+//!
+//! The reader of either connection passes frames on as they come whole, and
+//! whoever writes to a connection takes along what had no room before. Credit
+//! goes from end to end: what the receiver at the far end has granted is what
+//! the sender at the near end gets, so that what lies here is bounded by the
+//! windows that the near connection could have had anyway.
+//!
+//! A relay's lock comes before all locks of its streams and connections. It is
+//! only ever held for work in memory.
+
+use super::{
+    frame::{Flags, Header},
+    half::Core,
+    segment::Segment,
+    shared::Shared,
+    state::{RecvState, ResetBy, SendState},
+    stream::Stream,
+};
+use crate::transport::Wait;
+use parking_lot::Mutex;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// One of the two ends of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    A,
+    B,
+}
+
+impl End {
+    const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    /// `None` when all is passed on that will be.
+    legs: Mutex<Option<[Leg; 2]>>,
+    /// A reader is going to look after it at the end of its turn.
+    pub(super) touched: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Leg {
+    shared: Arc<Shared>,
+    core: Arc<Core>,
+    /// What comes from the other leg waits for room in this one's outbox.
+    parked: bool,
+}
+
+/// What is left to do once a relay's lock is released.
+#[derive(Default)]
+#[must_use]
+struct Due {
+    /// Connections with something to send.
+    flush: Vec<Arc<Shared>>,
+    /// Streams that are over.
+    gone: Vec<(Arc<Shared>, Arc<Core>)>,
+    /// Streams that the relay uses no more.
+    unused: Vec<(Arc<Shared>, Arc<Core>)>,
+}
+
+/// Joins two streams, with what had been read of them already. Both are the
+/// relay's from now on; handles that are left do nothing to them.
+pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
+    let relay = Arc::new(Relay {
+        legs: Mutex::new(None),
+        touched: AtomicBool::new(false),
+    });
+    let mut legs = relay.legs.lock();
+    let leg = |end, (stream, rest): (Stream, Segment)| {
+        stream.core().join(Arc::clone(&relay), end, rest);
+        Leg {
+            shared: Arc::clone(stream.shared()),
+            core: Arc::clone(stream.core()),
+            parked: false,
+        }
+    };
+    *legs = Some([leg(End::A, a), leg(End::B, b)]);
+    drop(legs);
+    relay.look_after();
+}
+
+impl Relay {
+    /// Something may have come, or been granted, or ended, at either end:
+    /// passes on what it can.
+    pub(super) fn look_after(self: &Arc<Self>) {
+        let due = self.settle();
+        due.forget_streams();
+        for shared in &due.flush {
+            shared.flush(Wait::Never);
+        }
+    }
+
+    /// There is room in the outbox of the leg at `to`: fills it. Whoever calls
+    /// holds that outbox's writing role, and sends what is queued.
+    pub(super) fn on_room(self: &Arc<Self>, to: End) {
+        let mut due = Due::default();
+        let mut guard = self.legs.lock();
+        if let Some(legs) = &mut *guard {
+            legs[to as usize].parked = false;
+            self.forward(legs, to.other(), &mut due);
+            due.end_if_over(&mut guard);
+        }
+        drop(guard);
+        due.forget_streams();
+    }
+
+    fn settle(self: &Arc<Self>) -> Due {
+        // Sees all that was there when somebody left it to this call.
+        self.touched.swap(false, Ordering::AcqRel);
+        let mut due = Due::default();
+        let mut guard = self.legs.lock();
+        let Some(legs) = &mut *guard else {
+            return due;
+        };
+        for from in End::BOTH {
+            self.forward(legs, from, &mut due);
+        }
+        for from in End::BOTH {
+            Self::pass_on_end(legs, from, &mut due);
+        }
+        for from in End::BOTH {
+            Self::grant(legs, from);
+        }
+        due.flush = legs.iter().map(|leg| Arc::clone(&leg.shared)).collect();
+        due.end_if_over(&mut guard);
+        due
+    }
+
+    /// Passes on whole frames, and then the end, as far as there are credit and
+    /// room.
+    fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due) {
+        let to = from.other();
+        while !legs[to as usize].parked {
+            let (source, sink) = (&legs[from as usize], &legs[to as usize]);
+            let send = sink.core.send.lock();
+            let credit = send.window.credit();
+            let open = send.state == SendState::Open;
+            drop(send);
+            if !open {
+                return;
+            }
+            let mut recv = source.core.recv.lock();
+            let Some(count) = recv.next_whole(credit) else {
+                let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
+                drop(recv);
+                if ended {
+                    sink.finish(due);
+                }
+                return;
+            };
+            let outbox = &sink.shared.outbox;
+            let header = Header::data(sink.core.id, count);
+            if !outbox.try_relay(header, &mut recv.inbox, || (Arc::clone(self), to)) {
+                drop(recv);
+                legs[to as usize].parked = true;
+                return;
+            }
+            recv.relayed(count);
+            drop(recv);
+            sink.core.send.lock().window.take(count);
+        }
+    }
+
+    /// What has ended at one end in another way than with its data's end.
+    fn pass_on_end(legs: &[Leg; 2], from: End, due: &mut Due) {
+        let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
+        let lost = matches!(near.core.send.lock().state, SendState::Reset(_));
+        let state = near.core.recv.lock().state;
+        match state {
+            RecvState::Reset(_) => far.reset(due),
+            // It has said all and left: what the other says is for nobody.
+            RecvState::Finished if lost => far.stop_receiving(),
+            RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
+        }
+    }
+
+    /// Grants the sender at one end what the receiver at the other has granted.
+    fn grant(legs: &[Leg; 2], from: End) {
+        let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
+        let send = far.core.send.lock();
+        let credit = (send.state == SendState::Open).then(|| send.window.credit());
+        drop(send);
+        let Some(credit) = credit else {
+            return;
+        };
+        let mut recv = near.core.recv.lock();
+        if recv.state != RecvState::Open {
+            return;
+        }
+        let tuning = near.shared.tuning();
+        let delta = recv.window.align(credit, tuning.max, tuning.budget);
+        drop(recv);
+        if let Some(delta) = delta {
+            let update = Header::window_update(near.core.id, Flags::NONE, delta);
+            near.shared.outbox.push_first(update);
+        }
+    }
+}
+
+impl Leg {
+    fn is_sending(&self) -> bool {
+        self.core.send.lock().state == SendState::Open
+    }
+
+    /// Sends the end of what came from the other leg.
+    fn finish(&self, due: &mut Due) {
+        if !self.core.send.lock().state.finish() {
+            return;
+        }
+        let fin = Header::window_update(self.core.id, Flags::FIN, 0);
+        self.shared.outbox.push(fin);
+        if self.core.send_done() {
+            due.gone.push(self.stream());
+        }
+    }
+
+    fn stream(&self) -> (Arc<Shared>, Arc<Core>) {
+        (Arc::clone(&self.shared), Arc::clone(&self.core))
+    }
+
+    fn reset(&self, due: &mut Due) {
+        if self.core.reset(ResetBy::Us) {
+            let reset = Header::window_update(self.core.id, Flags::RST, 0);
+            self.shared.outbox.push(reset);
+            self.shared.table.lock().stats.streams_reset += 1;
+            due.gone.push(self.stream());
+        }
+    }
+
+    fn stop_receiving(&self) {
+        let update = self.core.recv.lock().stop(|| self.shared.tuning());
+        if let Some(delta) = update {
+            let update = Header::window_update(self.core.id, Flags::NONE, delta);
+            self.shared.outbox.push_first(update);
+        }
+    }
+}
+
+impl Due {
+    /// Lets go of the legs, when nothing more is passed on.
+    fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
+        let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
+        for leg in legs.take_if(over).into_iter().flatten() {
+            self.unused.push((leg.shared, leg.core));
+        }
+    }
+
+    /// Not under the relay's lock: a connection may close by it.
+    fn forget_streams(&self) {
+        for (shared, core) in &self.gone {
+            shared.forget(core);
+        }
+        for (shared, core) in &self.unused {
+            shared.retire(core);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Where the frames end that lie in a stream's inbox, for a relay that passes
+//! them on whole. Pure.
+
+use super::window::INITIAL_WINDOW;
+use std::collections::VecDeque;
+
+/// Frames are merged up to this size, so that many tiny ones cost little.
+const MERGED: u32 = 64 * 1024;
+
+/// The frames in an inbox, in bytes.
+///
+/// Invariant: all of them together are what lies in the inbox.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// Frames that have come whole, oldest first.
+    frames: VecDeque<u32>,
+    /// Bytes of the frame that is coming in.
+    partial: u32,
+}
+
+impl Whole {
+    /// Bytes have come, which `end` a frame or do not.
+    pub(super) fn arrive(&mut self, count: u32, end: bool) {
+        self.partial += count;
+        if !end {
+            return;
+        }
+        let frame = std::mem::take(&mut self.partial);
+        match self.frames.back_mut() {
+            Some(last) if *last + frame <= MERGED => *last += frame,
+            _ => self.frames.push_back(frame),
+        }
+    }
+
+    /// Bytes were taken out.
+    pub(super) fn take(&mut self, mut count: u32) {
+        while let Some(frame) = self.frames.front_mut() {
+            let piece = count.min(*frame);
+            *frame -= piece;
+            count -= piece;
+            if *frame > 0 {
+                return;
+            }
+            self.frames.pop_front();
+        }
+        self.partial -= count;
+    }
+
+    /// Bytes were put back. They may end inside of a frame, so they go with
+    /// what follows.
+    pub(super) fn put_back(&mut self, count: u32) {
+        match self.frames.front_mut() {
+            Some(first) => *first += count,
+            None if self.partial > 0 => self.partial += count,
+            None if count > 0 => self.frames.push_back(count),
+            None => {}
+        }
+    }
+
+    /// How many bytes to pass on next, with so much credit: one whole frame. A
+    /// frame that does not fit waits for more, unless there is so much credit
+    /// already that none may come: then its first part.
+    pub(super) fn next(&self, credit: u32) -> Option<u32> {
+        let frame = *self.frames.front()?;
+        if frame <= credit {
+            Some(frame)
+        } else {
+            (credit >= INITIAL_WINDOW / 2).then_some(credit)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(frames: &[u32]) -> Whole {
+        let mut whole = Whole::default();
+        for frame in frames {
+            whole.arrive(*frame, true);
+        }
+        whole
+    }
+
+    #[test]
+    fn a_frame_is_passed_on_when_it_has_come_whole() {
+        let mut whole = Whole::default();
+        whole.arrive(100, false);
+        assert_eq!(whole.next(1000), None);
+        whole.arrive(20, true);
+        assert_eq!(whole.next(1000), Some(120));
+        whole.take(120);
+        assert_eq!(whole.next(1000), None);
+    }
+
+    #[test]
+    fn tiny_frames_are_merged_and_large_ones_are_not() {
+        let mut merged = whole(&[1; 1000]);
+        assert_eq!((merged.next(5000), merged.frames.len()), (Some(1000), 1));
+        merged.arrive(MERGED, true);
+        assert_eq!(merged.frames, [1000, MERGED]);
+    }
+
+    #[test]
+    fn a_frame_without_credit_for_it_waits_unless_no_more_may_come() {
+        let frames = whole(&[INITIAL_WINDOW]);
+        assert_eq!(frames.next(INITIAL_WINDOW / 2 - 1), None);
+        assert_eq!(frames.next(INITIAL_WINDOW - 1), Some(INITIAL_WINDOW - 1));
+        assert_eq!(frames.next(INITIAL_WINDOW), Some(INITIAL_WINDOW));
+    }
+
+    #[test]
+    fn what_is_put_back_goes_with_what_follows() {
+        let mut frames = whole(&[50, MERGED]);
+        frames.take(30);
+        frames.put_back(10);
+        assert_eq!(frames.frames, [30, MERGED]);
+        let mut coming = Whole::default();
+        coming.arrive(7, false);
+        coming.take(5);
+        coming.put_back(3);
+        assert_eq!((coming.frames.len(), coming.partial), (0, 5));
+        let mut alone = Whole::default();
+        alone.put_back(9);
+        assert_eq!(alone.next(9), Some(9));
+    }
+}

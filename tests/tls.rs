@@ -1,0 +1,35 @@
+//! TLS: the transport by itself, and `yamux` over it. Whom each side takes, what
+//! the end of a connection looks like, and what rustls wants done with care.
+
+#![cfg(feature = "tls")]
+
+mod support;
+
+#[path = "tls/ending.rs"]
+mod ending;
+#[path = "tls/hand.rs"]
+mod hand;
+#[path = "tls/made.rs"]
+mod made;
+#[path = "tls/pair.rs"]
+mod pair;
+#[path = "tls/streams.rs"]
+mod streams;
+#[path = "tls/traffic.rs"]
+mod traffic;
+#[path = "tls/whom.rs"]
+mod whom;
+
+use pair::{both, ends};
+use support::{PATIENCE, in_time};
+
+#[test]
+fn bytes_go_both_ways() {
+    in_time(|| {
+        let (mut near, mut far) = ends(both());
+        near.send(b"hello");
+        far.expect(b"hello");
+        far.send(b"and back");
+        near.expect(b"and back");
+    });
+}

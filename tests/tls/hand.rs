@@ -1,0 +1,142 @@
+//! A peer played by hand, with rustls itself: one that does what ours never
+//! would, and sees what comes.
+
+use super::{PATIENCE, made, pair::End};
+use std::{
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, TcpStream},
+    sync::Arc,
+    thread,
+};
+use wirenet::{
+    TlsClient, TlsServer,
+    tls::rustls::{ClientConnection, Connection, ServerConfig, ServerConnection, crypto::ring},
+    transport::TlsStream,
+};
+
+pub struct Hand {
+    pub socket: TcpStream,
+    pub tls: Connection,
+}
+
+impl Hand {
+    fn new(socket: TcpStream, tls: Connection) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, tls }
+    }
+
+    /// One that dialled; its handshake is yet to come.
+    pub fn client(socket: TcpStream) -> Self {
+        let config = Arc::new(made::client_config(ring::default_provider()));
+        let name = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let tls = ClientConnection::new(config, name);
+        Self::new(socket, tls.unwrap().into())
+    }
+
+    /// One that accepted.
+    pub fn server(socket: TcpStream, config: Arc<ServerConfig>) -> Self {
+        Self::new(socket, ServerConnection::new(config).unwrap().into())
+    }
+
+    /// Does the handshake, but keeps the last flight back.
+    pub fn begin(&mut self) {
+        loop {
+            if !self.tls.is_handshaking() {
+                return;
+            }
+            let records = self.records();
+            self.send(&records);
+            self.receive().unwrap();
+        }
+    }
+
+    pub fn shake_hands(&mut self) {
+        self.begin();
+        let records = self.records();
+        self.send(&records);
+    }
+
+    /// What rustls wants sent.
+    pub fn records(&mut self) -> Vec<u8> {
+        let mut records = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).unwrap();
+        }
+        records
+    }
+
+    pub fn encrypt(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.tls.set_buffer_limit(None);
+        self.tls.writer().write_all(plain).unwrap();
+        self.records()
+    }
+
+    pub fn send(&mut self, records: &[u8]) {
+        self.socket.write_all(records).unwrap();
+    }
+
+    /// Reads from the socket once.
+    fn receive(&mut self) -> io::Result<()> {
+        self.tls.read_tls(&mut self.socket)?;
+        let processed = self.tls.process_new_packets();
+        processed.map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// What comes before the end, and how it ends.
+    pub fn receive_all(&mut self) -> (Vec<u8>, io::Result<()>) {
+        let mut bytes = Vec::new();
+        let outcome = loop {
+            let mut buf = [0; 4096];
+            match self.tls.reader().read(&mut buf) {
+                Ok(0) => break Ok(()),
+                Ok(count) => bytes.extend_from_slice(&buf[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = self.receive() {
+                        // What came along before it.
+                        let _ = self.tls.reader().read_to_end(&mut bytes);
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        (bytes, outcome)
+    }
+
+    pub fn expect(&mut self, bytes: &[u8]) {
+        let mut received = vec![0; bytes.len()];
+        let mut filled = 0;
+        while filled < received.len() {
+            match self.tls.reader().read(&mut received[filled..]) {
+                Ok(count) => filled += count,
+                Err(_) => self.receive().unwrap(),
+            }
+        }
+        assert_eq!(received, bytes);
+    }
+}
+
+/// Our server, and a client played by hand.
+pub fn with_server((near, far): (TcpStream, TcpStream), server: TlsServer) -> (Hand, End) {
+    thread::scope(|scope| {
+        let far = scope.spawn(move || TlsStream::server(far, &server, super::pair::patience()));
+        let mut hand = Hand::client(near);
+        hand.shake_hands();
+        (hand, End::new(far.join().unwrap().unwrap()))
+    })
+}
+
+/// Our client, and a server played by hand.
+pub fn with_client((near, far): (TcpStream, TcpStream), client: TlsClient) -> (End, Hand) {
+    thread::scope(|scope| {
+        let near = scope
+            .spawn(move || TlsStream::client(near, &client, "127.0.0.1", super::pair::patience()));
+        let config = made::server_config(ring::default_provider());
+        let mut hand = Hand::server(far, Arc::new(config));
+        hand.shake_hands();
+        (End::new(near.join().unwrap().unwrap()), hand)
+    })
+}

@@ -1,0 +1,170 @@
+//! Two ends of a TLS connection over loopback.
+
+use super::PATIENCE;
+use socket2::{Domain, Socket, Type};
+use std::{
+    io::{self, IoSlice},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
+use wirenet::{
+    TlsClient, TlsError, TlsServer, load_certificates,
+    transport::{Halves, TlsStream, Transport, Wait},
+};
+
+/// What a narrow connection holds.
+const BUFFER: usize = 4096;
+
+pub fn certs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("certs")
+}
+
+pub fn ca() -> PathBuf {
+    certs().join("ca.pem")
+}
+
+pub fn server() -> TlsServer {
+    TlsServer::new(load_certificates("server", certs()).unwrap()).unwrap()
+}
+
+pub fn client() -> TlsClient {
+    TlsClient::with_ca(ca()).unwrap()
+}
+
+pub fn both() -> (TlsClient, TlsServer) {
+    (client(), server())
+}
+
+/// A connected pair of sockets: who dialled, who accepted.
+pub fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (near, far)
+}
+
+/// The same, whose ends hold as little as the system lets them.
+pub fn narrow_sockets() -> (TcpStream, TcpStream) {
+    let narrow = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(BUFFER).unwrap();
+        socket.set_send_buffer_size(BUFFER).unwrap();
+        socket
+    };
+    let (listener, near) = (narrow(), narrow());
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    listener.bind(&any.into()).unwrap();
+    listener.listen(1).unwrap();
+    near.connect(&listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (near.into(), far.into())
+}
+
+pub fn patience() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+pub type Outcome = Result<TlsStream, TlsError>;
+
+/// Both handshakes, and what each came to.
+pub fn shake_hands(
+    (near, far): (TcpStream, TcpStream),
+    (client, server): (TlsClient, TlsServer),
+    host: &str,
+) -> (Outcome, Outcome) {
+    thread::scope(|scope| {
+        let far = scope.spawn(|| TlsStream::server(far, &server, patience()));
+        let near = TlsStream::client(near, &client, host, patience());
+        (near, far.join().unwrap())
+    })
+}
+
+/// The same, over sockets of their own.
+pub fn meet(both: (TlsClient, TlsServer)) -> (Outcome, Outcome) {
+    shake_hands(sockets(), both, "127.0.0.1")
+}
+
+/// A connection that stands: the client's end and the server's.
+pub fn streams(both: (TlsClient, TlsServer)) -> (TlsStream, TlsStream) {
+    let (near, far) = meet(both);
+    (near.unwrap(), far.unwrap())
+}
+
+/// The same, taken apart.
+pub fn ends(both: (TlsClient, TlsServer)) -> (End, End) {
+    let (near, far) = streams(both);
+    (End::new(near), End::new(far))
+}
+
+/// One end, whose reads have a deadline.
+pub struct End(pub Halves);
+
+impl End {
+    pub fn new(stream: TlsStream) -> Self {
+        let mut halves = stream.split().unwrap();
+        halves.reader.set_timeout(Some(PATIENCE)).unwrap();
+        halves.writer.set_timeout(Some(PATIENCE)).unwrap();
+        Self(halves)
+    }
+
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self.0.writer.write(&[IoSlice::new(rest)], Wait::Block)?;
+            rest = &rest[count..];
+        }
+        self.0.writer.flush(Wait::Block)
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).unwrap();
+    }
+
+    pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.reader.read(buf)
+    }
+
+    /// What comes next, as many bytes as asked for.
+    pub fn receive(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let mut filled = 0;
+        while filled < count {
+            let read = self.read(&mut bytes[filled..]).unwrap();
+            assert_ne!(read, 0, "the connection ended after {filled} bytes");
+            filled += read;
+        }
+        bytes
+    }
+
+    pub fn expect(&mut self, bytes: &[u8]) {
+        assert_eq!(self.receive(bytes.len()), bytes);
+    }
+
+    /// What comes before the end, and how it ends.
+    pub fn receive_all(&mut self) -> (Vec<u8>, io::Result<()>) {
+        let mut bytes = Vec::new();
+        let mut buf = vec![0; 10_000];
+        loop {
+            match self.read(&mut buf) {
+                Ok(0) => return (bytes, Ok(())),
+                Ok(count) => bytes.extend_from_slice(&buf[..count]),
+                Err(error) => return (bytes, Err(error)),
+            }
+        }
+    }
+
+    pub fn finish(&mut self) {
+        self.0.writer.finish(Wait::Block).unwrap();
+    }
+}
+
+/// A transport that was taken apart before.
+pub struct Ready(pub Halves);
+
+impl Transport for Ready {
+    fn split(self) -> io::Result<Halves> {
+        Ok(self.0)
+    }
+}

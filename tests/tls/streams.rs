@@ -1,0 +1,188 @@
+//! `yamux` over TLS.
+
+use super::{
+    hand::with_client,
+    in_time,
+    pair::{both, ca, client, meet, narrow_sockets, server, shake_hands, sockets, streams},
+    support::pattern::{PIECE, Pattern},
+};
+use std::{
+    io::{self, Read, Write},
+    net::Shutdown,
+    thread,
+};
+use wirenet::{
+    load_certificates,
+    tls::rustls::{self, AlertDescription},
+    transport::TlsStream,
+    yamux::{Config, Connection, Error, Stream},
+};
+
+fn connect((near, far): (TlsStream, TlsStream)) -> (Connection, Connection) {
+    (
+        Connection::client(near, Config::default()).unwrap(),
+        Connection::server(far, Config::default()).unwrap(),
+    )
+}
+
+#[test]
+fn streams_carry_messages_both_ways() {
+    in_time(|| {
+        let (near, far) = connect(streams(both()));
+        let mut asking = near.open().unwrap();
+        asking.write_all(b"question").unwrap();
+        asking.shutdown(Shutdown::Write).unwrap();
+        let mut answering = far.accept().unwrap();
+        let mut question = String::new();
+        answering.read_to_string(&mut question).unwrap();
+        assert_eq!(question, "question");
+        answering.write_all(b"answer").unwrap();
+        answering.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "answer");
+        near.ping().unwrap();
+        far.ping().unwrap();
+    });
+}
+
+#[test]
+fn a_connection_with_certificates_on_both_sides_carries_streams() {
+    in_time(|| {
+        let certificates = load_certificates("client", super::pair::certs()).unwrap();
+        let client = client().certificate(certificates).unwrap();
+        let server = server().client_ca(ca()).unwrap();
+        let (near, far) = connect(streams((client, server)));
+        near.open().unwrap().write_all(b"here").unwrap();
+        let mut said = [0; 4];
+        far.accept().unwrap().read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"here");
+    });
+}
+
+/// Streams that each side opens, and what goes each way on each.
+const STREAMS: u64 = 4;
+const BYTES: u64 = 1 << 20;
+
+fn send_and_check(stream: &Stream, seed: u64) {
+    let pattern = &Pattern::new(seed);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for position in (0..BYTES).step_by(PIECE) {
+                (&mut &*stream)
+                    .write_all(pattern.at(position, PIECE))
+                    .unwrap();
+            }
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut received = Vec::new();
+        (&mut &*stream).read_to_end(&mut received).unwrap();
+        assert_eq!(received.len() as u64, BYTES);
+        pattern.check(0, &received);
+    });
+}
+
+fn echo(connection: &Connection) {
+    thread::scope(|scope| {
+        for _ in 0..STREAMS {
+            let stream = connection.accept().unwrap();
+            scope.spawn(move || {
+                io::copy(&mut &stream, &mut &stream).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            });
+        }
+    });
+}
+
+/// Over sockets that hold next to nothing, with many writers on each side.
+#[test]
+fn both_sides_write_on_many_streams_as_fast_as_they_can() {
+    in_time(|| {
+        let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
+        let (near, far) = connect((near.unwrap(), far.unwrap()));
+        thread::scope(|scope| {
+            for (side, connection) in [&near, &far].into_iter().enumerate() {
+                scope.spawn(move || echo(connection));
+                for number in 0..STREAMS {
+                    scope.spawn(move || {
+                        let stream = connection.open().unwrap();
+                        send_and_check(&stream, side as u64 * STREAMS + number);
+                    });
+                }
+            }
+        });
+        near.close();
+    });
+}
+
+#[test]
+fn a_close_is_seen_as_one_by_the_peer() {
+    in_time(|| {
+        for server_closes in [false, true] {
+            let (near, far) = connect(streams(both()));
+            let (closing, other) = if server_closes {
+                (far, near)
+            } else {
+                (near, far)
+            };
+            closing.close();
+            let error = other.accept().unwrap_err();
+            assert!(matches!(error, Error::ClosedByPeer), "{error:?}");
+            let reason = closing.end_reason().unwrap();
+            assert!(matches!(reason, Error::Closed), "{reason:?}");
+        }
+    });
+}
+
+#[test]
+fn what_was_finished_before_a_close_arrives_with_all_that_went_before() {
+    in_time(|| {
+        let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
+        let (near, far) = connect((near.unwrap(), far.unwrap()));
+        let mut stream = near.open().unwrap();
+        let reading = thread::spawn(move || {
+            let mut received = Vec::new();
+            let mut stream = far.accept().unwrap();
+            stream.read_to_end(&mut received).map(|_| received.len())
+        });
+        stream.write_all(&[9; 200_000]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        near.close();
+        assert_eq!(reading.join().unwrap().unwrap(), 200_000);
+    });
+}
+
+/// All streams are finished, and still: nobody has said that this is all.
+#[test]
+fn a_cut_is_seen_as_an_error_even_between_two_frames() {
+    in_time(|| {
+        let (near, hand) = with_client_stream();
+        hand.shutdown(Shutdown::Write).unwrap();
+        match near.accept().unwrap_err() {
+            Error::Io(cause) => assert_eq!(cause.kind(), io::ErrorKind::UnexpectedEof),
+            error => panic!("{error:?}"),
+        }
+    });
+}
+
+fn with_client_stream() -> (Connection, std::net::TcpStream) {
+    let (near, hand) = with_client(sockets(), client());
+    let near = Connection::client(super::pair::Ready(near.0), Config::default()).unwrap();
+    (near, hand.socket)
+}
+
+#[test]
+fn a_refused_client_has_the_refusal_for_the_end_of_its_connection() {
+    in_time(|| {
+        let server = server().client_ca(ca()).unwrap();
+        let (near, far) = meet((client(), server));
+        far.unwrap_err();
+        let near = Connection::client(near.unwrap(), Config::default()).unwrap();
+        let Error::Io(cause) = near.accept().unwrap_err() else {
+            panic!("{:?}", near.end_reason());
+        };
+        let said = cause.get_ref().and_then(|inner| inner.downcast_ref());
+        let required = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        assert_eq!(said, Some(&required));
+    });
+}
