@@ -2,7 +2,7 @@
 
 mod support;
 
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::bounded;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::Write,
@@ -224,26 +224,37 @@ fn a_caller_gets_credit_for_what_waited_for_room() {
                 left -= count;
             }
         }
-        sync(&caller);
+        let mut count = |value: u32| {
+            let mut ping = Frame::flags(0, SYN);
+            (ping.kind, ping.length) = (PING, value);
+            send(&caller, &[ping]);
+            read_until(&caller, |frame| {
+                if frame.is_mere_credit() {
+                    granted[(frame.stream as usize - 3) / 2] += frame.length;
+                }
+                frame.kind == PING && frame.has(ACK) && frame.length == value
+            });
+        };
+        count(8);
         // The owner takes it all.
         let mut received = 0;
         while received < 3 * REST {
             received += read_until(&owner, |frame| frame.kind == DATA).length;
         }
         sync(&owner);
-        let mut ping = Frame::flags(0, SYN);
-        (ping.kind, ping.length) = (PING, 9);
-        send(&caller, &[ping]);
-        read_until(&caller, |frame| {
-            if frame.is_mere_credit() {
-                granted[(frame.stream as usize - 3) / 2] += frame.length;
-            }
-            frame.kind == PING && frame.has(ACK)
-        });
-        for granted in granted {
-            assert!(granted > REST, "the caller may send no more: {granted}");
-        }
+        count(9);
+        assert!(
+            granted.iter().all(|granted| *granted > REST),
+            "the caller may send no more than this: {granted:?}"
+        );
     });
+}
+
+/// The hub has nothing to report about the owner's session: it says the same
+/// of the opening, which it refuses, as its first words.
+fn sync_or_told(told: &crossbeam_channel::Receiver<support::link::Told>) {
+    let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+    assert_ne!(operation, wirenet::Operation::Session, "{cause}");
 }
 
 /// Large frames for an owner that is slow to take them; the owner opens a
@@ -251,7 +262,8 @@ fn a_caller_gets_credit_for_what_waited_for_room() {
 #[test]
 fn an_owner_is_not_cut_off_for_what_its_callers_send() {
     in_time(|| {
-        let (_hub, addr) = hub(|hub| hub.send_buffer(4096));
+        let (handler, told) = support::link::errors();
+        let (_hub, addr) = hub(|hub| hub.send_buffer(4096).on_error(handler));
         let owner = join(addr, 1, &[NAME], true);
         let caller = join(addr, 2, &[], false);
         for stream in [3, 5, 7, 9] {
@@ -262,7 +274,9 @@ fn an_owner_is_not_cut_off_for_what_its_callers_send() {
             send(&caller, &[bytes(stream, 200_000)]);
         }
         sync(&caller);
-        open(&owner, 3);
+        let frame = Frame::data(3, layer_2(OPEN, "nobody's", b""));
+        send(&owner, &[Frame::flags(3, SYN), frame]);
+        sync_or_told(&told);
         let (mut received, mut answered) = (0, false);
         while received < 800_000 || !answered {
             let frame = read_until(&owner, |_| true);
@@ -360,7 +374,7 @@ fn the_hub_opens_streams_at_an_owner_that_is_busy_with_relayed_bulk() {
         let mut after = 0u64;
         read_until(&owner, |frame| {
             after += u64::from(frame.length) * u64::from(frame.kind == DATA);
-            let found = frame.has(SYN) && !numbers.contains(&frame.stream) && frame.kind != PING;
+            let found = frame.kind == DATA && !numbers.contains(&frame.stream);
             found || after > 200 << 20
         });
         stop.store(true, Ordering::Relaxed);
@@ -376,11 +390,11 @@ fn the_hub_opens_streams_at_an_owner_that_is_busy_with_relayed_bulk() {
 #[test]
 fn updates_for_a_caller_that_does_not_read_have_a_bound() {
     in_time(|| {
-        let (_hub, addr) = hub(|hub| hub.send_buffer(4096));
+        let (_hub, addr) = hub(|hub| hub.send_buffer(65_536));
         let owner = join(addr, 1, &[NAME], false);
         let caller = join(addr, 2, &[], true);
-        const STREAMS: u32 = 32;
-        const ROUNDS: u32 = 1500;
+        const STREAMS: u32 = 128;
+        const ROUNDS: u32 = 600;
         let streams: Vec<u32> = (0..STREAMS).map(|i| 3 + 2 * i).collect();
         let mut numbers = Vec::new();
         for stream in &streams {
@@ -398,7 +412,9 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
         };
         wait_for(&owner, STREAMS * REST);
         // From here on the caller sends, and reads nothing.
-        for _ in 0..ROUNDS {
+        eprintln!("all sent");
+        for round in 0..ROUNDS {
+            if round % 50 == 0 { eprintln!("round {round}"); }
             let grants: Vec<Frame> = numbers.iter().map(|number| grant(*number, 0, 1)).collect();
             send(&owner, &grants);
             sync(&owner);
@@ -408,7 +424,7 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
             }
             wait_for(&owner, STREAMS);
         }
-        // What the hub has kept for it.
+        eprintln!("reading");
         let mut updates = 0u64;
         let mut ping = Frame::flags(0, SYN);
         (ping.kind, ping.length) = (PING, 9);
@@ -418,7 +434,6 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
             frame.kind == PING && frame.has(ACK)
         });
         let kept = updates * 12;
-        assert!(kept < 128 * 1024, "{kept} bytes of updates were kept");
-        let _ = unbounded::<()>();
+        assert!(kept < 512 * 1024, "{kept} bytes of updates were kept");
     });
 }
