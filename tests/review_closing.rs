@@ -121,3 +121,24 @@ fn a_panic_of_the_retry_policy_is_caught_and_reported() {
         );
     });
 }
+
+/// "So many strangers who say nothing can a server or a hub have, each for the
+/// handshake timeout": after it they keep the place for the write timeout too.
+#[test]
+fn a_stranger_who_says_nothing_is_let_go_after_the_handshake_timeout() {
+    in_time(|| {
+        let (handler, told) = support::link::errors();
+        let server = Wire::mount("127.0.0.1:0")
+            .handshake_timeout(Duration::from_millis(300))
+            .read_write_timeouts(None, Duration::from_secs(6))
+            .on_error(handler)
+            .build()
+            .unwrap();
+        server.start().unwrap();
+        let began = Instant::now();
+        let _stranger = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    });
+}

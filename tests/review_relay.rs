@@ -415,3 +415,22 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
         assert!(kept < 512 * 1024, "{kept} bytes of updates were kept");
     });
 }
+
+/// An owner that answers no openings takes a thread of the hub's for each, up
+/// to the limit of all handlers: then nobody else is served.
+#[test]
+fn an_owner_that_does_not_answer_does_not_keep_others_from_being_served() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.handler_limit(8).stream("own", |_| Ok(())));
+        let _owner = join(addr, 1, &[NAME], false);
+        let caller = join(addr, 2, &[], false);
+        for stream in 0..8 {
+            open(&caller, 3 + 2 * stream);
+        }
+        sync(&caller);
+        let other = Wire::join(addr.to_string()).build().unwrap();
+        other.start().unwrap();
+        let session = other.wait_session(PATIENCE).unwrap();
+        session.open_stream("own").expect("it is served");
+    });
+}
