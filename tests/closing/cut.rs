@@ -276,6 +276,7 @@ fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_up() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
         let client = join_by_hand(&server, [1; 16]);
+        server.wait_session(PATIENCE).unwrap();
         let opening = client.try_clone().unwrap();
         let opener = thread::spawn(move || {
             let ids = (0..).map(|number| 3 + 2 * number);
@@ -289,7 +290,6 @@ fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_up() {
             }
         });
         let reader = thread::spawn(move || io::copy(&mut &client, &mut io::sink()));
-        server.wait_session(PATIENCE).unwrap();
         let begin = Instant::now();
         // It may have got some in before.
         let _ = server.close();

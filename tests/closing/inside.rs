@@ -36,23 +36,36 @@ fn closer() -> (
     (found, close, outcomes)
 }
 
-/// Has the wire closed by `provoke`, which makes the code run that does it.
+/// Has the wire closed by `provoke`, which makes the code run that does it: in
+/// order.
 fn assert_closes(
     builder: Builder,
     found: &Found,
     outcomes: &Receiver<Result<(), ShutdownError>>,
     provoke: impl FnOnce(&Wire),
 ) {
+    assert_returns(builder, found, outcomes, provoke).unwrap();
+}
+
+/// The same, whatever had to be cut.
+fn assert_returns(
+    builder: Builder,
+    found: &Found,
+    outcomes: &Receiver<Result<(), ShutdownError>>,
+    provoke: impl FnOnce(&Wire),
+) -> Result<(), ShutdownError> {
     let wire = builder.build().unwrap();
     found.set(wire.clone()).unwrap();
     // A client may be closed before it has begun.
     let _ = wire.start();
     provoke(&wire);
-    outcomes.recv_timeout(SOON).unwrap().unwrap();
+    let outcome = outcomes.recv_timeout(SOON).unwrap();
     wire.wait();
+    // This one waits for the thread of the other.
+    wire.close().unwrap();
     assert!(wire.sessions().is_empty());
     assert!(matches!(wire.start(), Err(Error::Closed)));
-    wire.close().unwrap();
+    outcome
 }
 
 fn client_of(wire: &Wire) -> Wire {
@@ -236,7 +249,8 @@ fn the_error_handler_may_close_the_wire() {
                     Ok(())
                 });
             let mut client = None;
-            assert_closes(builder, &found, &outcomes, |wire| {
+            // Where it has the reader wait, what that reads is cut.
+            let _ = assert_returns(builder, &found, &outcomes, |wire| {
                 client = Some(provoke(wire))
             });
         });
