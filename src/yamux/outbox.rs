@@ -141,8 +141,9 @@ pub(super) enum Pushed {
 pub(super) enum Drained {
     /// All is written, or another thread goes on.
     Done,
-    /// The transport takes no more without waiting.
-    Full(Box<Writer>),
+    /// A helper is to go on: the transport takes no more without waiting, or
+    /// relays have more to send than what is this thread's share of the work.
+    Helper(Box<Writer>),
 }
 
 impl Outbox {
@@ -246,10 +247,20 @@ impl Outbox {
         self.state.lock().sent
     }
 
-    /// Whether so much waits that the peer must be making us send without
+    /// Whether so many answers wait that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
-        self.state.lock().queued >= LIMIT + ANSWERS_LIMIT
+        self.state.lock().answers >= ANSWERS_LIMIT
+    }
+
+    /// Queues an answer that is owed, whatever waits: the peer's next demand
+    /// meets [`is_overfull`](Self::is_overfull).
+    pub(super) fn push_owed(&self, header: Header) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            state.answers += HEADER_LEN;
+            state.put(header);
+        }
     }
 
     /// Queues an answer to a peer's frame, in order with the data: `false`
@@ -281,9 +292,15 @@ impl Outbox {
         true
     }
 
-    /// The same, for what another peer's frames make us send, who is not to be
-    /// able to have this one cut off.
-    pub(super) fn push_first(&self, header: Header) {
+    /// Whether a relay may queue a window update. Another peer makes us send
+    /// those, who is not to be able to have this one cut off: they stay far
+    /// below the limit of what this one makes us send.
+    pub(super) fn has_room_for_grants(&self) -> bool {
+        self.state.lock().control.len() < ANSWERS_LIMIT / 4
+    }
+
+    /// Queues a relay's window update ahead of all data.
+    pub(super) fn push_grant(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
             state.control.extend_from_slice(&header.encode());
@@ -402,21 +419,30 @@ impl Outbox {
     }
 
     /// Writes what was taken out and all that waits, or until somebody else
-    /// takes over.
+    /// takes over. Who `serves` relays does so for as long as they have
+    /// something.
     ///
     /// # Errors
     ///
     /// The transport's; with [`Wait::Block`], `WouldBlock` says that the write
     /// timeout has passed.
-    pub(super) fn drain(&self, mut writer: Box<Writer>, wait: Wait) -> io::Result<Drained> {
+    pub(super) fn drain(
+        &self,
+        mut writer: Box<Writer>,
+        wait: Wait,
+        serves: bool,
+    ) -> io::Result<Drained> {
         let mut served = writer.pending();
         loop {
             if !writer.write(wait)? {
-                return Ok(Drained::Full(writer));
+                return Ok(Drained::Helper(writer));
             }
             let mut state = self.state.lock();
             if state.ended {
                 return Ok(Drained::Done);
+            }
+            if served >= SHIFT && !serves && !state.parked.is_empty() {
+                return Ok(Drained::Helper(writer));
             }
             if state.is_empty() && !state.parked.is_empty() {
                 drop(state);
@@ -427,7 +453,7 @@ impl Outbox {
                 if state.finish && !writer.finished {
                     drop(state);
                     if !writer.finish(wait)? {
-                        return Ok(Drained::Full(writer));
+                        return Ok(Drained::Helper(writer));
                     }
                     continue;
                 }
