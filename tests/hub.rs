@@ -11,6 +11,8 @@ mod chunks;
 mod ending;
 #[path = "hub/flow.rs"]
 mod flow;
+#[path = "hub/names.rs"]
+mod names;
 #[path = "hub/opening.rs"]
 mod opening;
 #[path = "hub/stage.rs"]

@@ -12,6 +12,7 @@ use crate::{
         pattern::{PIECE, Pattern},
         process::{Other, role, tell, wait_for_parent},
         relay::{self, Profile},
+        threads,
     },
 };
 use crossbeam_channel::bounded;
@@ -202,13 +203,6 @@ fn what_waits_for_one_owner_takes_turns() {
     });
 }
 
-/// Threads of this process by the beginning of their names.
-fn threads(name: &str) -> usize {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|comm| comm.starts_with(name)).count()
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn relayed_streams_that_are_idle_have_no_threads() {
@@ -233,7 +227,7 @@ fn relayed_streams_that_are_idle_have_no_threads() {
         opener.join().unwrap();
         // One that accepts, one for each session, and a few of the pool that
         // have answered calls.
-        let count = threads("idlehub");
+        let count = threads::named("idlehub").len();
         println!("{count} threads for 500 relayed streams");
         assert!((3..20).contains(&count), "{count}");
         // And all of them work.
@@ -281,7 +275,8 @@ fn growth_of_hub(test: &str, streams: usize, owner: impl FnOnce(&str) -> Box<dyn
     let after = resident(pid);
     println!("{streams} blocked streams, {total} bytes written: hub {before} -> {after} bytes");
     assert!(total <= (streams * INITIAL_WINDOW) as u64, "{total}");
-    drop((opened, owner));
+    drop(opened);
+    drop(owner);
     after.saturating_sub(before)
 }
 

@@ -1,11 +1,7 @@
 //! A hub and its clients, in this process.
 
 use crate::support::PATIENCE;
-use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{io, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
 /// How long a close waits for streams that nobody is going to end.
@@ -110,12 +106,6 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
         stream.write_message(&message)?;
     }
     Ok(())
-}
-
-/// A name that no other test has.
-pub fn unique(what: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{what}{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether something comes about that gives no sign. Looks at it again and
