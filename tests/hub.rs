@@ -7,6 +7,8 @@ mod support;
 mod by_hand;
 #[path = "hub/chunks.rs"]
 mod chunks;
+#[path = "hub/closing.rs"]
+mod closing;
 #[path = "hub/ending.rs"]
 mod ending;
 #[path = "hub/flow.rs"]
