@@ -16,7 +16,7 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{random::RandomBytes, stop::Stop};
+use support::{Addr, random::RandomBytes, stop::Stop};
 use wirenet::{Session, Wire};
 
 const LEN: usize = 1 << 20;
@@ -30,21 +30,15 @@ const PACE: Duration = Duration::from_millis(500);
 /// SIGTERM close properly. RUST_LOG=debug shows what the library does.
 #[derive(Parser)]
 struct Args {
-    /// Where the server listens
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8765"
-    )]
-    addr: String,
+    #[command(flatten)]
+    addr: Addr<8765>,
     #[command(subcommand)]
     role: Role,
 }
 
 #[derive(Subcommand)]
 enum Role {
-    /// Hands out the bytes, until it is stopped; port 0 is any free port
+    /// Hands out the bytes, until it is stopped
     Server,
     /// Reads them, in many sessions
     Client(ClientArgs),
@@ -61,7 +55,10 @@ struct ClientArgs {
 }
 
 fn main() -> ExitCode {
-    let Args { addr, role } = Args::parse();
+    let Args {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
     support::run(|stop| match role {
         Role::Server => server(addr, stop),
         Role::Client(args) => client(&addr, &args, stop),

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use support::{at, stop::Stop};
+use support::{Addr, at, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
 /// The longest name that file systems have, in bytes.
@@ -30,21 +30,15 @@ const MAX_NAME: u64 = 255;
 /// RUST_LOG=debug shows what the library does.
 #[derive(Parser)]
 struct Args {
-    /// Where the server listens
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:7989"
-    )]
-    addr: String,
+    #[command(flatten)]
+    addr: Addr<7989>,
     #[command(subcommand)]
     role: Role,
 }
 
 #[derive(Subcommand)]
 enum Role {
-    /// Sends a folder to whoever asks, until it is stopped; port 0 is any free port
+    /// Sends a folder to whoever asks, until it is stopped
     ///
     /// Only the regular files right in the folder are sent: no subfolders, and
     /// nothing through symbolic links.
@@ -65,7 +59,10 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let Args { addr, role } = Args::parse();
+    let Args {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
     support::run(|stop| match role {
         Role::Server { dir } => server(addr, dir, stop),
         Role::Client { dir } => client(addr, &dir, stop),

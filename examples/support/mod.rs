@@ -1,13 +1,44 @@
-//! What the examples do alike: log output, errors, Ctrl-C and SIGTERM.
+//! What the examples do alike: their address, log output, errors, Ctrl-C and
+//! SIGTERM.
 
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod command;
+pub mod messages;
 pub mod random;
+#[cfg(feature = "tls")]
+pub mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "insecure.rs"]
+pub mod secure;
 pub mod stop;
 
-use std::{io, path::Path, process::ExitCode, time::Duration};
+use std::{
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use stop::Stop;
 use wirenet::{Builder, Session, Wire};
+
+// Not a doc comment: clap would take it for the program's.
+// The address that an example listens at or connects to.
+#[derive(clap::Args)]
+pub struct Addr<const PORT: u16> {
+    /// Where the server listens; on a server, port 0 is any free port
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        default_value_t = format!("127.0.0.1:{PORT}")
+    )]
+    pub addr: String,
+}
 
 /// Long enough for a session that stands already to be seen.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,24 +64,64 @@ pub fn run(role: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
     }
 }
 
-/// Runs a server until Ctrl-C or SIGTERM, and closes it.
+/// Runs a server or a hub until Ctrl-C or SIGTERM, and closes it.
 pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
-    let wire = builder.on_error(|error| log::warn!("{error}")).build()?;
+    let wire = builder.build()?;
     wire.start()?;
     if let Some(addr) = wire.local_addr() {
         println!("listening at {addr}");
     }
     stop.wait();
-    Ok(wire.close()?)
+    close(&wire);
+    Ok(())
 }
 
-/// Connects a client, which Ctrl-C and SIGTERM close.
+/// Connects a client that has one thing to do, and does not come back once its
+/// session has ended. Ctrl-C and SIGTERM close it.
 pub fn join(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
-    let wire = builder.build()?;
+    let wire = builder.retry_max(0).build()?;
     stop.closes(&wire);
     wire.start()?;
     let session = wire.wait_session(SESSION_TIMEOUT)?;
     Ok((wire, session))
+}
+
+/// Runs a client until Ctrl-C or SIGTERM, as [`coming_back`] says.
+pub fn stay_joined(builder: Builder, stop: &Stop) -> io::Result<()> {
+    run_client(&coming_back(builder).build()?, stop)
+}
+
+/// A client that comes back when it has lost its session. If the first one
+/// cannot be had, that is an error: the address may be wrong, and somebody may
+/// be looking.
+pub fn coming_back(builder: Builder) -> Builder {
+    let stood = Arc::new(AtomicBool::new(false));
+    let stands = Arc::clone(&stood);
+    builder
+        .on_connect(move |_| {
+            stands.store(true, Ordering::Release);
+            println!("connected");
+        })
+        .retry_policy(move |retry| retry.wait.filter(|_| stood.load(Ordering::Acquire)))
+}
+
+/// Runs a client until it gives up, or until Ctrl-C or SIGTERM.
+pub fn run_client(wire: &Wire, stop: &Stop) -> io::Result<()> {
+    stop.closes(wire);
+    let ended = wire.connect();
+    close(wire);
+    match stop.requested() {
+        true => Ok(()),
+        false => Ok(ended?),
+    }
+}
+
+/// Closes a wire that was to stop: what that has cut is worth telling, and no
+/// error.
+pub fn close(wire: &Wire) {
+    if let Err(cut) = wire.close() {
+        log::warn!("{cut}");
+    }
 }
 
 /// Adds the path that an error is about.

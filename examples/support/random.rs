@@ -17,7 +17,7 @@ impl RandomBytes {
         Self { state }
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl RandomBytes {
 impl Read for RandomBytes {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         for piece in buf.chunks_mut(8) {
-            let bytes = self.next().to_le_bytes();
+            let bytes = self.number().to_le_bytes();
             piece.copy_from_slice(&bytes[..piece.len()]);
         }
         Ok(buf.len())

@@ -1,6 +1,17 @@
 //! The example programs, run as processes, the way a person runs them.
 
+mod alike;
+mod auth;
 mod bytes;
+mod exchange;
+mod hub;
+mod keyboard;
 mod program;
 mod quickstart;
+mod reconnect;
+mod shell;
+mod through_nat;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer_files;
+mod tunnel;

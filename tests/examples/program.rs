@@ -5,10 +5,10 @@ use std::{
     env,
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -33,6 +33,7 @@ pub fn example(name: &str) -> Command {
 /// Kills the process if it is dropped before its end.
 pub struct Program {
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
 }
@@ -47,8 +48,16 @@ pub struct Ended {
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// With an input to [`type_line`](Self::type_line) into.
+    pub fn start_with_input(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -65,22 +74,44 @@ impl Program {
             text.send(all)
         });
         Self {
+            stdin: child.stdin.take(),
             child,
             stdout,
             stderr,
         }
     }
 
-    /// Waits for a line that begins so, and gives what follows in it.
+    /// Types a line into its input.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it has an input");
+        writeln!(stdin, "{line}").expect("it reads its input");
+    }
+
+    /// Ends its input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for a line that begins so, and gives what follows in it. The lines
+    /// before it are thrown away.
     pub fn line(&self, begin: &str) -> String {
+        self.lines_to(begin).pop().expect("the line itself")
+    }
+
+    /// Waits for a line that begins so, and gives those before it, and what
+    /// follows in it.
+    pub fn lines_to(&self, begin: &str) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
+        let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stdout.recv_timeout(left) {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(begin) {
-                        return rest.into();
+                        lines.push(rest.into());
+                        return lines;
                     }
+                    lines.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => panic!("no line {begin:?} in time"),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -158,6 +189,32 @@ impl Ended {
         assert!(!self.stderr.contains("panicked"), "{self:?}");
     }
 }
+
+/// Starts the example's role that listens, at any free port of this machine;
+/// gives its address too.
+pub fn serve<S: AsRef<OsStr>>(
+    name: &str,
+    role: &str,
+    args: impl IntoIterator<Item = S>,
+) -> (Program, String) {
+    let mut command = example(name);
+    let server = Program::start(command.args([role, "--addr", "127.0.0.1:0"]).args(args));
+    let addr = server.address();
+    (server, addr)
+}
+
+/// Starts one of the roles that connect to it.
+pub fn join<S: AsRef<OsStr>>(
+    name: &str,
+    role: &str,
+    addr: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Program {
+    Program::start(example(name).args([role, "--addr", addr]).args(args))
+}
+
+/// No arguments.
+pub const NONE: [&str; 0] = [];
 
 /// Runs an example to its end.
 pub fn run<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Ended {

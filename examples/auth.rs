@@ -1,0 +1,105 @@
+//! Tokens: a server that lets in who shows the right one, and three clients, of
+//! which one does not.
+//!
+//! ```text
+//! cargo run --release --example auth -- server
+//! cargo run --release --example auth -- aws
+//! cargo run --release --example auth -- digitalocean   # is refused
+//! ```
+
+mod support;
+
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+use support::{Addr, messages::print_messages, stop::Stop};
+use wirenet::{Session, Wire};
+
+/// The token that the server accepts.
+const TOKEN: &str = "token";
+
+/// A server that checks tokens, and clients that show some.
+///
+/// The server accepts the token `token` and refuses all others. It prints what
+/// it decides, and reads the stream that each client offers. Either side may be
+/// the go-wirenet example of the same name. Ctrl-C and SIGTERM close properly.
+/// RUST_LOG=debug shows what the library does.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    addr: Addr<8989>,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Checks tokens, until it is stopped
+    Server,
+    /// Has the right token; handles `aws:read`
+    Aws,
+    /// Has a wrong token, and ends with the server's refusal
+    Digitalocean,
+    /// Has the right token; handles `macbook:read`
+    Macbook,
+}
+
+fn main() -> ExitCode {
+    let Args {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
+    support::run(|stop| match role {
+        Role::Server => server(addr, stop),
+        Role::Aws => client(addr, "aws", TOKEN, stop),
+        Role::Digitalocean => client(addr, "digitalocean", "badtoken", stop),
+        Role::Macbook => client(addr, "macbook", TOKEN, stop),
+    })
+}
+
+fn server(addr: String, stop: &Stop) -> io::Result<()> {
+    let wire = Wire::mount(addr)
+        .token_validator(validate)
+        .on_session_open(|session| {
+            if let Err(error) = read_all(session) {
+                log::warn!("session {}: {error}", session.id());
+            }
+        });
+    support::serve(wire, stop)
+}
+
+/// Called for each session, as the stream `confirmSession`, and for each stream
+/// that a client opens.
+fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
+    // Anyone may know it: a token that is a secret is compared in constant time.
+    let verdict = match token == TOKEN.as_bytes() {
+        true => Ok(()),
+        false => Err("invalid token".to_string()),
+    };
+    let node = String::from_utf8_lossy(id);
+    let text = verdict.as_ref().map_or("refused", |()| "accepted");
+    println!("node={node:?} stream={stream:?} {text}");
+    verdict
+}
+
+/// Prints what the client has to say.
+fn read_all(session: &Session) -> io::Result<()> {
+    for name in session.stream_names() {
+        let stream = session.open_stream(name)?;
+        writeln!(io::stdout(), "reading {name:?}")?;
+        print_messages(&stream)?;
+    }
+    Ok(())
+}
+
+fn client(addr: String, node: &str, token: &str, stop: &Stop) -> io::Result<()> {
+    let payload = format!("{node} some payload");
+    let wire = Wire::join(addr)
+        .identification(format!("{node}.svc"), token)
+        .stream(format!("{node}:read"), move |stream| {
+            stream.write_message(payload.as_bytes())
+        });
+    support::stay_joined(wire, stop)
+}

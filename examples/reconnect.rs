@@ -1,0 +1,160 @@
+//! A client that loses its server again and again, and goes on where it was.
+//!
+//! ```text
+//! cargo run --release --example reconnect -- server    # stop it, start it again
+//! cargo run --release --example reconnect -- client
+//! ```
+
+mod support;
+
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, BufRead, Read, Write},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use support::{Addr, messages::pause, stop::Stop};
+use wirenet::{Session, Stream, Wire};
+
+/// The last greeting.
+const LAST: u32 = 20;
+/// More than any greeting has, in bytes.
+const MAX_GREETING: u64 = 64;
+
+/// A client that comes back to its server, and resumes where it was.
+///
+/// The server serves the stream `sayHello`: it reads one message, the index to
+/// begin with, and writes a greeting for each index up to 20. The client
+/// connects again whenever it has lost the server, and asks for what it has not
+/// got yet. Either side may be the go-wirenet example of the same name. Ctrl-C
+/// and SIGTERM close properly. RUST_LOG=debug shows what the library does.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    addr: Addr<9876>,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Greets, until it is stopped
+    Server {
+        /// Milliseconds between two greetings
+        #[arg(long, value_name = "MS", default_value_t = 1000)]
+        interval_ms: u64,
+    },
+    /// Reads all greetings, then ends
+    Client(ClientArgs),
+}
+
+#[derive(clap::Args)]
+struct ClientArgs {
+    /// How often in a row to try again; 0 is not at all
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    tries: u32,
+    /// The wait before the first of them, at most, in milliseconds; doubles
+    /// with each
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    wait_ms: u64,
+    /// The longest wait, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    max_wait_ms: u64,
+}
+
+fn main() -> ExitCode {
+    let Args {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
+    support::run(|stop| match role {
+        Role::Server { interval_ms } => server(addr, Duration::from_millis(interval_ms), stop),
+        Role::Client(args) => client(addr, &args, stop),
+    })
+}
+
+// -- the server --
+
+fn server(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
+    let wire = Wire::mount(addr)
+        .stream("sayHello", move |stream| say_hello(stream, interval))
+        .on_session_open(|session| println!("open session {}", session.id()))
+        .on_session_close(|session| println!("close session {}", session.id()));
+    support::serve(wire, stop)
+}
+
+fn say_hello(stream: &mut Stream, interval: Duration) -> io::Result<()> {
+    let mut start = [0; 4];
+    stream.read_exact(&mut start)?;
+    let start = u32::from_le_bytes(start);
+    for index in start..=LAST {
+        if index > start && !pause(stream, interval)? {
+            // Not in order: it was not all.
+            return Err(io::Error::other("stopped before the last greeting"));
+        }
+        stream.write_all(format!("{index}. Hello from server! ").as_bytes())?;
+    }
+    Ok(())
+}
+
+// -- the client --
+
+fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
+    // The index to go on with, whatever becomes of a session.
+    let reached = Arc::new(AtomicU32::new(0));
+    let (counter, stopper) = (Arc::clone(&reached), stop.clone());
+    let waits = [args.wait_ms, args.max_wait_ms].map(Duration::from_millis);
+    let wire = Wire::join(addr)
+        .session_close_timeout(Duration::from_secs(1))
+        .retry_max(args.tries)
+        .retry_wait(waits[0], waits[1])
+        .on_session_open(move |session| {
+            println!("open session {}", session.id());
+            if let Err(error) = read_greetings(session, &counter) {
+                log::warn!("session {}: {error}", session.id());
+            }
+            if counter.load(Ordering::Acquire) > LAST {
+                stopper.request();
+            } else if let Err(cut) = session.close() {
+                // The client comes back by itself all the same.
+                log::warn!("{cut}");
+            }
+        })
+        .on_session_close(|session| println!("close session {}", session.id()));
+    support::run_client(&wire.build()?, stop)?;
+    if reached.load(Ordering::Acquire) > LAST {
+        println!("data complete!");
+    }
+    Ok(())
+}
+
+/// Reads on in a new session.
+fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
+    let stream = session.open_stream("sayHello")?;
+    let start = reached.load(Ordering::Acquire);
+    stream.write_message(&start.to_le_bytes())?;
+    let mut reader = stream.reader();
+    for index in start..=LAST {
+        let greeting = read_greeting(&mut reader)?;
+        if greeting != format!("{index}. Hello from server!") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("greeting {index} is {greeting:?}"),
+            ));
+        }
+        writeln!(io::stdout(), "{greeting}")?;
+        reached.store(index + 1, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// Reads up to the mark at its end, without the spaces around it.
+fn read_greeting(reader: impl BufRead) -> io::Result<String> {
+    let mut greeting = Vec::new();
+    reader.take(MAX_GREETING).read_until(b'!', &mut greeting)?;
+    Ok(String::from_utf8_lossy(&greeting).trim().into())
+}

@@ -1,0 +1,88 @@
+use crate::program::{NONE, join, serve};
+use wirenet::Wire;
+
+/// Quickly enough for a test.
+const PACE: [&str; 2] = ["--interval-ms", "10"];
+
+const CLIENTS: [(&str, &str); 3] = [("binance", "USD"), ("google", "BTC"), ("okcoin", "EUR")];
+
+/// Whether it is an object as the Go program makes it.
+#[track_caller]
+fn assert_quote(quote: &str, symbol: &str) {
+    let begin = format!(r#"{{"Symbol":"{symbol}","Price":"#);
+    let rest = quote.strip_prefix(&begin).expect(quote);
+    let (price, rest) = rest.split_once(r#","Timestamp":"#).expect(quote);
+    assert!(price.parse::<u32>().expect(quote) < 1000);
+    let timestamp = rest.strip_suffix("}").expect(quote);
+    assert!(timestamp.parse::<u64>().expect(quote) >= 1_700_000_000);
+}
+
+#[test]
+fn the_server_prints_what_three_clients_quote() {
+    let (server, addr) = serve("exchange", "server", NONE);
+    let clients = CLIENTS.map(|(role, _)| join("exchange", role, &addr, PACE));
+    for (role, symbol) in CLIENTS {
+        for _ in 0..3 {
+            assert_quote(&server.line(&format!("{role}:quotes ")), symbol);
+        }
+    }
+    let server = server.terminate();
+    assert_eq!(server.stderr, "");
+    for client in clients {
+        client.terminate();
+    }
+}
+
+#[test]
+fn a_client_that_is_stopped_leaves_the_others_alone() {
+    let (server, addr) = serve("exchange", "server", NONE);
+    let [binance, google, okcoin] = CLIENTS.map(|(role, _)| join("exchange", role, &addr, PACE));
+    server.line("google:quotes ");
+    google.terminate().assert_success();
+    okcoin.line("connected");
+    server.line("okcoin:quotes ");
+    server.line("binance:quotes ");
+    binance.terminate().assert_success();
+    okcoin.terminate().assert_success();
+    server.terminate().assert_success();
+}
+
+#[test]
+fn each_quote_is_a_message_with_a_newline() {
+    let wire = Wire::mount("127.0.0.1:0").build().unwrap();
+    wire.start().unwrap();
+    let addr = wire.local_addr().unwrap().to_string();
+    let client = join("exchange", "binance", &addr, PACE);
+    let session = wire.wait_session(crate::program::DEADLINE).unwrap();
+    assert_eq!(session.stream_names(), ["binance:quotes"]);
+    let stream = session.open_stream("binance:quotes").unwrap();
+    for _ in 0..3 {
+        assert!(stream.next_message().unwrap());
+        let message = std::io::read_to_string(stream.reader()).unwrap();
+        assert_quote(message.strip_suffix('\n').unwrap(), "USD");
+    }
+    drop(stream);
+    client.terminate().assert_success();
+}
+
+#[test]
+fn other_streams_are_not_opened_and_endless_quotes_are_not_kept() {
+    let (server, addr) = serve("exchange", "server", NONE);
+    let wire = Wire::join(addr)
+        .stream("google:quotes", |stream| {
+            stream.write_message(b"{\"Symbol\":\"BTC\"}\n")?;
+            std::io::copy(&mut std::io::repeat(b'x'), stream).map(drop)
+        })
+        .stream("others:quotes", |stream| stream.write_message(b"others"))
+        .on_error(|_| {});
+    let wire = wire.build().unwrap();
+    wire.start().unwrap();
+    assert_eq!(server.line("google:quotes "), "{\"Symbol\":\"BTC\"}");
+    let session = wire.wait_session(crate::program::DEADLINE).unwrap();
+    // It has given up on the one, and serves on.
+    assert!(!session.is_closed());
+    let _ = wire.close();
+    let ended = server.terminate();
+    assert!(ended.stdout.is_empty(), "{ended:?}");
+    assert!(ended.stderr.contains("a message of more than 4096 bytes"));
+}

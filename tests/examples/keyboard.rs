@@ -1,0 +1,111 @@
+use crate::program::{DEADLINE, NONE, Program, example, join, run};
+use std::io::Read;
+use wirenet::Wire;
+
+fn server() -> (Program, String) {
+    let mut command = example("keyboard");
+    command.args(["server", "--addr", "127.0.0.1:0"]);
+    let server = Program::start_with_input(&mut command);
+    let addr = server.address();
+    (server, addr)
+}
+
+#[test]
+fn every_client_runs_what_is_typed() {
+    let (mut server, addr) = server();
+    let clients = ["one", "two"].map(|id| {
+        let client = join("keyboard", "client", &addr, ["--id", id]);
+        server.line(&format!("joined: {id:?} in session "));
+        client
+    });
+    server.type_line("echo $((6 * 7)); echo oops >&2");
+    let mut lines = server.lines_to("42");
+    lines.extend(server.lines_to("42"));
+    let both = lines.join("\n");
+    assert!(both.contains("\"one\" in session ") && both.contains("\"two\" in session "));
+    server.line("oops");
+    for client in clients {
+        client.line("running \"echo $((6 * 7)); echo oops >&2\"");
+        client.terminate().assert_success();
+    }
+    server.line("left: ");
+    server.terminate().assert_success();
+}
+
+#[test]
+fn commands_follow_each_other_and_the_end_of_the_input_ends_the_server() {
+    let (mut server, addr) = server();
+    let client = join("keyboard", "client", &addr, NONE);
+    server.line("joined: \"client\" ");
+    server.type_line("");
+    server.type_line("exit 7");
+    server.type_line("printf 'without a newline'");
+    server.line("without a newline");
+    server.end_input();
+    server.end().assert_success();
+    client.terminate();
+}
+
+#[test]
+fn nobody_is_there() {
+    let (mut server, _) = server();
+    server.type_line("date");
+    server.line("nobody is there to run \"date\"");
+    server.terminate().assert_success();
+}
+
+#[test]
+fn a_server_is_stopped_while_a_command_runs_and_the_command_with_it() {
+    let (mut server, addr) = server();
+    let client = join("keyboard", "client", &addr, NONE);
+    server.line("joined: ");
+    server.type_line("echo id $$; exec sleep 100000");
+    let id = server.line("id ");
+    server.terminate();
+    client.terminate();
+    assert!(!std::path::Path::new("/proc").join(&id).exists(), "{id}");
+}
+
+#[test]
+fn each_line_is_a_message_and_the_answer_may_come_without_reading_it() {
+    let (mut server, addr) = server();
+    let (tell, told) = std::sync::mpsc::channel();
+    // The Go client's way, but for the reading.
+    let wire = Wire::join(&addr).stream("shell", move |stream| {
+        stream.write_message(&[b'x'; 1000])?;
+        let mut command = String::new();
+        stream.reader().read_to_string(&mut command)?;
+        tell.send((command, stream.was_finished())).unwrap();
+        Ok(())
+    });
+    let wire = wire.build().unwrap();
+    wire.start().unwrap();
+    server.line("joined: ");
+    server.type_line("ls -l");
+    assert_eq!(server.line("x"), "x".repeat(999));
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), ("ls -l".into(), true));
+    wire.close().unwrap();
+    server.terminate().assert_success();
+}
+
+#[test]
+fn the_id_and_the_token_are_shown_to_the_server() {
+    let validator = |_: &str, id: &[u8], token: &[u8]| match (id, token) {
+        (b"me", b"mine") => Ok(()),
+        _ => Err("somebody else".to_string()),
+    };
+    let wire = Wire::mount("127.0.0.1:0").token_validator(validator);
+    let wire = wire.on_error(|_| {}).build().unwrap();
+    wire.start().unwrap();
+    let addr = wire.local_addr().unwrap().to_string();
+    let me = join(
+        "keyboard",
+        "client",
+        &addr,
+        ["--id", "me", "--token", "mine"],
+    );
+    me.line("connected");
+    me.terminate().assert_success();
+    let args = ["client", "--addr", &addr];
+    run("keyboard", args).assert_failure("error: session refused: somebody else");
+}
