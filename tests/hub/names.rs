@@ -215,7 +215,7 @@ fn a_session_with_other_names_takes_nothing_over() {
         let one = start(client("a")).unwrap();
         let two = start(client("b")).unwrap();
         let _caller = start(hub.client().identification("box-1", "")).unwrap();
-        assert_eq!(hub.wire.sessions().len(), 3);
+        assert!(hub.sessions_are(3));
         assert!(!one.session.is_closed() && !two.session.is_closed());
     });
 }
@@ -245,7 +245,7 @@ fn of_many_that_want_a_name_at_once_one_gets_it() {
             };
             assert_eq!(code, Some(RefusalCode::NameTaken));
         }
-        assert_eq!(hub.wire.sessions().len(), 1);
+        assert!(hub.sessions_are(1));
     });
 }
 

@@ -55,12 +55,19 @@ impl Hub {
         self.join(|client| client.identification(name, "").stream(name, handler))
     }
 
-    /// The hub's end of a client's session.
+    /// The hub's end of a client's session, of which the client may know a
+    /// little earlier.
     pub fn end_of(&self, client: &Client) -> Session {
-        self.wire.session(client.session.id()).expect("it stands")
+        let mut end = None;
+        let stands = eventually(|| {
+            end = self.wire.session(client.session.id());
+            end.is_some()
+        });
+        assert!(stands);
+        end.expect("it stands")
     }
 
-    /// Waits until `done`, which sessions' ends bring about.
+    /// Waits until there are so many sessions.
     pub fn sessions_are(&self, count: usize) -> bool {
         eventually(|| self.wire.sessions().len() == count)
     }
