@@ -123,6 +123,16 @@ pub(super) enum Turn {
     Any,
 }
 
+/// How long the holder of the writing role is to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// It has something else to do: relays that refill the outbox do not keep
+    /// it.
+    Short,
+    /// It is there for that.
+    Long,
+}
+
 /// What became of a Data frame.
 #[derive(Debug)]
 pub(super) enum Pushed {
@@ -141,8 +151,9 @@ pub(super) enum Pushed {
 pub(super) enum Drained {
     /// All is written, or another thread goes on.
     Done,
-    /// The transport takes no more without waiting.
-    Full(Box<Writer>),
+    /// Somebody else has to go on: the transport takes no more without waiting,
+    /// or the shift is over.
+    Left(Box<Writer>),
 }
 
 impl Outbox {
@@ -408,17 +419,31 @@ impl Outbox {
     ///
     /// The transport's; with [`Wait::Block`], `WouldBlock` says that the write
     /// timeout has passed.
-    pub(super) fn drain(&self, mut writer: Box<Writer>, wait: Wait) -> io::Result<Drained> {
+    pub(super) fn drain(
+        &self,
+        mut writer: Box<Writer>,
+        wait: Wait,
+        shift: Shift,
+    ) -> io::Result<Drained> {
         let mut served = writer.pending();
+        // A thread that waits could wait for long on behalf of others.
+        let enough = match wait {
+            Wait::Block => 0,
+            Wait::Never => SHIFT,
+        };
         loop {
             if !writer.write(wait)? {
-                return Ok(Drained::Full(writer));
+                return Ok(Drained::Left(writer));
             }
             let mut state = self.state.lock();
             if state.ended {
                 return Ok(Drained::Done);
             }
-            if state.is_empty() && !state.parked.is_empty() {
+            let relays_wait = !state.parked.is_empty();
+            if relays_wait && shift == Shift::Short && served >= enough && state.waiting == 0 {
+                return Ok(Drained::Left(writer));
+            }
+            if relays_wait && state.is_empty() {
                 drop(state);
                 self.make_room();
                 continue;
@@ -427,7 +452,7 @@ impl Outbox {
                 if state.finish && !writer.finished {
                     drop(state);
                     if !writer.finish(wait)? {
-                        return Ok(Drained::Full(writer));
+                        return Ok(Drained::Left(writer));
                     }
                     continue;
                 }
