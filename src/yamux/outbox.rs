@@ -123,6 +123,16 @@ pub(super) enum Turn {
     Any,
 }
 
+/// How long the holder of the writing role is to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// It has something else to do: relays that refill the outbox do not keep
+    /// it.
+    Short,
+    /// It is there for that.
+    Long,
+}
+
 /// What became of a Data frame.
 #[derive(Debug)]
 pub(super) enum Pushed {
@@ -141,9 +151,9 @@ pub(super) enum Pushed {
 pub(super) enum Drained {
     /// All is written, or another thread goes on.
     Done,
-    /// A helper is to go on: the transport takes no more without waiting, or
-    /// relays have more to send than what is this thread's share of the work.
-    Helper(Box<Writer>),
+    /// Somebody else has to go on: the transport takes no more without waiting,
+    /// or the shift is over.
+    Left(Box<Writer>),
 }
 
 impl Outbox {
@@ -419,8 +429,7 @@ impl Outbox {
     }
 
     /// Writes what was taken out and all that waits, or until somebody else
-    /// takes over. Who `serves` relays does so for as long as they have
-    /// something.
+    /// takes over.
     ///
     /// # Errors
     ///
@@ -430,21 +439,27 @@ impl Outbox {
         &self,
         mut writer: Box<Writer>,
         wait: Wait,
-        serves: bool,
+        shift: Shift,
     ) -> io::Result<Drained> {
         let mut served = writer.pending();
+        // A thread that waits could wait for long on behalf of others.
+        let enough = match wait {
+            Wait::Block => 0,
+            Wait::Never => SHIFT,
+        };
         loop {
             if !writer.write(wait)? {
-                return Ok(Drained::Helper(writer));
+                return Ok(Drained::Left(writer));
             }
             let mut state = self.state.lock();
             if state.ended {
                 return Ok(Drained::Done);
             }
-            if served >= SHIFT && !serves && !state.parked.is_empty() {
-                return Ok(Drained::Helper(writer));
+            let relays_wait = !state.parked.is_empty();
+            if relays_wait && shift == Shift::Short && served >= enough && state.waiting == 0 {
+                return Ok(Drained::Left(writer));
             }
-            if state.is_empty() && !state.parked.is_empty() {
+            if relays_wait && state.is_empty() {
                 drop(state);
                 self.make_room();
                 continue;
@@ -453,7 +468,7 @@ impl Outbox {
                 if state.finish && !writer.finished {
                     drop(state);
                     if !writer.finish(wait)? {
-                        return Ok(Drained::Helper(writer));
+                        return Ok(Drained::Left(writer));
                     }
                     continue;
                 }

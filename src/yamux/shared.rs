@@ -6,7 +6,7 @@ use super::{
     error::{Error, Violation},
     frame::{Flags, Header, StreamId},
     half::Core,
-    outbox::{Drained, NoRoom, Outbox, Room, Writer},
+    outbox::{Drained, NoRoom, Outbox, Room, Shift, Writer},
     ping::Pings,
     state::ResetBy,
     table::{Role, Table},
@@ -125,13 +125,13 @@ impl Shared {
 
     /// Writes with the role, which the caller has taken.
     pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
-        self.drain_and(writer, wait, false);
+        self.drain_for(writer, wait, Shift::Short);
     }
 
-    fn drain_and(self: &Arc<Self>, writer: Box<Writer>, wait: Wait, serves: bool) {
-        match self.outbox.drain(writer, wait, serves) {
+    fn drain_for(self: &Arc<Self>, writer: Box<Writer>, wait: Wait, shift: Shift) {
+        match self.outbox.drain(writer, wait, shift) {
             Ok(Drained::Done) => {}
-            Ok(Drained::Helper(writer)) => self.spawn_helper(writer),
+            Ok(Drained::Left(writer)) => self.spawn_helper(writer),
             Err(error) => self.write_failed(Error::from_write(error)),
         }
     }
@@ -153,13 +153,14 @@ impl Shared {
         look_after_relays(&streams);
     }
 
-    /// Leaves the writing to a thread that lives while there is so much of it.
+    /// Leaves the writing to a thread that lives while the transport is full, or
+    /// relays go on filling the outbox.
     fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
             .name("wirenet-writer".into())
             .stack_size(self.config.stack_size)
-            .spawn(move || shared.drain_and(writer, Wait::Block, true));
+            .spawn(move || shared.drain_for(writer, Wait::Block, Shift::Long));
         if let Err(error) = helper {
             // The writer, and what it was writing, is lost with the thread.
             self.end(Error::from_write(error));
@@ -301,7 +302,7 @@ impl Shared {
             // As far as it goes without waiting: the peer may not read.
             let _ = self.outbox.push_control(Header::go_away(1));
             if let Some(writer) = self.outbox.take_role(Wait::Never) {
-                let _ = self.outbox.drain(writer, Wait::Never, false);
+                let _ = self.outbox.drain(writer, Wait::Never, Shift::Short);
             }
         }
         self.cut_transport();
