@@ -114,11 +114,13 @@ impl Run for Client {
             let in_order = ended.session.as_ref().and_then(Session::end_reason);
             let in_order = in_order.unwrap_or(yamux::Error::ClosedByPeer).into();
             let cause = ended.error.as_ref().unwrap_or(&in_order);
-            let wait = retrying.wait(failures, cause).unwrap_or_else(|broken| {
-                let operation = Operation::Hook("retry_policy");
-                wire.report(operation, ended.session.as_ref(), broken.cause);
-                broken.wait
-            });
+            let wait = retrying
+                .wait(failures, stood, cause)
+                .unwrap_or_else(|broken| {
+                    let operation = Operation::Hook("retry_policy");
+                    wire.report(operation, ended.session.as_ref(), broken.cause);
+                    broken.wait
+                });
             let failure = ended.error.map(|error| {
                 Box::new(Failure {
                     operation: ended.operation,
