@@ -19,3 +19,5 @@ mod names;
 mod opening;
 #[path = "hub/stage.rs"]
 mod stage;
+#[path = "hub/over_tcp.rs"]
+mod transport;

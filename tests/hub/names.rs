@@ -1,13 +1,9 @@
 //! A name has one owner.
 
 use crate::{
+    by_hand::Hand,
     stage::{Client, Hub, client_of, echo, eventually, start},
-    support::{
-        PATIENCE,
-        hand::{ask_for, field},
-        in_time,
-        valve::Valve,
-    },
+    support::{PATIENCE, hand::field, in_time, valve::Valve},
 };
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::{
@@ -431,7 +427,7 @@ fn a_request_for_a_session_id_that_is_taken_is_refused() {
         let hub = Hub::new();
         let owner = hub.owner("a", echo);
         let request = [field(1, owner.session.id().as_bytes()), field(4, b"b")];
-        let (_, answer) = ask_for(hub.addr.parse().unwrap(), &request.concat());
+        let (_, answer) = Hand::ask(&hub.addr, &request.concat(), |_| Ok(()));
         assert!(String::from_utf8_lossy(&answer).contains("session id"));
         assert_eq!(hub.wire.sessions().len(), 1);
         assert_eq!(hub.caller().ask("a", b"still").unwrap(), b"still");

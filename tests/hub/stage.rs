@@ -1,6 +1,6 @@
 //! A hub and its clients, in this process.
 
-use crate::support::PATIENCE;
+use crate::{support::PATIENCE, transport};
 use std::{io, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
@@ -23,9 +23,10 @@ impl Hub {
         Self::with(|hub| hub)
     }
 
-    /// All hubs of these tests are made here.
+    /// All hubs of these tests are made here, over the transport that the test
+    /// program is about.
     pub fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
-        let hub = Wire::hub("127.0.0.1:0").session_close_timeout(CLOSE);
+        let hub = transport::hub(Wire::hub("127.0.0.1:0")).session_close_timeout(CLOSE);
         let wire = set(hub).build().unwrap();
         wire.start().unwrap();
         let addr = wire.local_addr().expect("it listens").to_string();
@@ -75,7 +76,9 @@ impl Hub {
 
 /// A client of the hub at an address; it does not come back by itself.
 pub fn client_of(addr: &str) -> Builder {
-    Wire::join(addr).session_close_timeout(CLOSE).retry_max(0)
+    transport::client(Wire::join(addr))
+        .session_close_timeout(CLOSE)
+        .retry_max(0)
 }
 
 pub fn start(builder: Builder) -> Result<Client, wirenet::Error> {

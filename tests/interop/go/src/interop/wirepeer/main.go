@@ -13,7 +13,7 @@ import (
 )
 
 type options struct {
-	addr, id, token, accept, script, refusal string
+	addr, id, token, accept, script, refusal, names string
 }
 
 func main() {
@@ -24,6 +24,7 @@ func main() {
 	flag.StringVar(&o.token, "token", "secret", "token that this side shows")
 	flag.StringVar(&o.accept, "accept", "secret", "token that this side's validator wants")
 	flag.StringVar(&o.script, "script", "serve", "what this side opens")
+	flag.StringVar(&o.names, "names", "all", "which handlers this side has: all or none")
 	flag.StringVar(&o.refusal, "refusal", "", "the session is to be refused with this text")
 	flag.Parse()
 	peer.Run(func() error { return run(*role, o) })
@@ -48,6 +49,9 @@ func run(role string, o options) error {
 	n := &node{
 		id: o.id, token: o.token, validator: validator(o.accept),
 		handlers: handlers, session: session, audit: audited,
+	}
+	if o.names == "none" {
+		n.handlers = nil
 	}
 	open := n.mount
 	if role == "join" {
