@@ -125,7 +125,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
             }
         })
         .on_session_close(|session| println!("close session {}", session.id()));
-    support::serve_session(wire, stop)?;
+    support::run_client(&wire.build()?, stop)?;
     if reached.load(Ordering::Acquire) > LAST {
         println!("data complete!");
     }

@@ -47,13 +47,14 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-#[command(rename_all = "snake_case")]
 enum Role {
     /// Calls into every client, until it is stopped
     Server,
     /// Handles `ping` and `hostA:envPath`
+    #[command(name = "host_a")]
     HostA(Host),
     /// Handles `ifconfig` and `hostB:envPath`
+    #[command(name = "host_b")]
     HostB(Host),
 }
 
@@ -117,7 +118,7 @@ fn host_a(addr: String, command: String, stop: &Stop) -> io::Result<()> {
             send_output(command::shell(&command), stream)
         })
         .stream("hostA:envPath", send_path);
-    support::serve_session(wire.retry_max(0), stop)
+    support::run_client(&wire.retry_max(0).build()?, stop)
 }
 
 fn host_b(addr: String, command: String, stop: &Stop) -> io::Result<()> {
@@ -127,7 +128,7 @@ fn host_b(addr: String, command: String, stop: &Stop) -> io::Result<()> {
             send_output(command::shell(&command), stream)
         })
         .stream("hostB:envPath", send_path);
-    support::serve_session(wire.retry_max(0), stop)
+    support::run_client(&wire.retry_max(0).build()?, stop)
 }
 
 fn read_amount(session: &Session) -> io::Result<String> {

@@ -1,5 +1,6 @@
-//! Named, two-way streams between programs over one TCP connection that the
-//! client dials: so a server can call *into* machines behind NAT.
+//! Named, two-way streams between programs over one TCP or TLS connection that
+//! the client dials: so a server, or another client through a hub, can call
+//! *into* machines behind NAT.
 //!
 //! For programs that block: threads, `Read` and `Write`, [`std::io::copy`]. No
 //! async runtime. Speaks the protocol of go-wirenet, so that either side may be
@@ -44,14 +45,19 @@
 //! # What is where
 //!
 //! - [`Wire`] is one side of the system: [`Wire::mount`] makes a server,
-//!   [`Wire::join`] a client, both through a [`Builder`] with all the options.
+//!   [`Wire::hub`] a server whose clients call each other, [`Wire::join`] a
+//!   client that comes back by itself, each through a [`Builder`] with all the
+//!   options.
 //! - A [`Session`] is one client's connection, on either side. Either side may
 //!   [open](Session::open_stream) the streams that the other handles.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
 //!   [`Stream::finish`] send one, `io::copy` receives one;
 //!   [`Stream::reader`] and [`Stream::writer`] take one at a time.
+//! - [`Wire::close`] ends all in order, and says what it had to cut.
 //! - [`Error`] says what a call failed with, [`OpError`] what went wrong where
 //!   no caller is.
+//! - `tls` has certificates, and how each side is set up; with the feature
+//!   `tls`, which is on by default.
 //! - [`yamux`] is the layer below, usable by itself: many byte streams over
 //!   any [`transport`].
 //!

@@ -57,11 +57,18 @@ use verify::{Accepts, Verifier};
 /// key does not belong to the certificate. The error names the file.
 pub fn load_certificates(name: &str, dir: impl AsRef<Path>) -> Result<Certificates, TlsError> {
     let dir = dir.as_ref();
-    let chain = read_chain(&dir.join(format!("{name}.pem")))?;
-    let path = dir.join(format!("{name}.key"));
-    let key = read_key(&path)?;
-    let certified = CertifiedKey::from_der(chain, key, &provider())
-        .map_err(|cause| TlsError::Key { path, cause })?;
+    let chain_path = dir.join(format!("{name}.pem"));
+    let key_path = dir.join(format!("{name}.key"));
+    let chain = read_chain(&chain_path)?;
+    let key = read_key(&key_path)?;
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|cause| {
+        if matches!(cause, rustls::Error::InvalidCertificate(_)) {
+            let path = chain_path;
+            return TlsError::Certificate { path, cause };
+        }
+        let path = key_path;
+        TlsError::Key { path, cause }
+    })?;
     Ok(Certificates(Arc::new(certified)))
 }
 
@@ -394,5 +401,63 @@ impl From<Arc<ServerConfig>> for TlsConfig {
 impl From<Arc<ClientConfig>> for TlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self::Client(config.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(name: &str) -> Option<String> {
+        parse_name(name).ok().map(|name| name.to_str().into_owned())
+    }
+
+    #[test]
+    fn names_and_addresses_are_told_apart_however_an_address_is_written() {
+        for (name, expected) in [
+            ("localhost", "localhost"),
+            ("box-1.example", "box-1.example"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%eth0]", "fe80::1"),
+        ] {
+            assert_eq!(parsed(name).as_deref(), Some(expected), "{name}");
+        }
+        for name in ["", "no name", "[localhost]", "localhost%eth0", "a:1"] {
+            assert_eq!(parsed(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_given_goes_before_that_of_the_address() {
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let client = TlsClient::pinned([0; 32]);
+        let name = |client: &TlsClient, host| client.name_for(host, peer).unwrap();
+        assert_eq!(name(&client, "host").to_str(), "host");
+        assert_eq!(name(&client, "no name").to_str(), "192.0.2.1");
+        let named = client.server_name("other").unwrap();
+        assert_eq!(name(&named, "host").to_str(), "other");
+    }
+
+    #[test]
+    fn settings_are_for_sessions_that_last() {
+        let certificates = load_certificates("server", "certs").unwrap();
+        let server = TlsServer::new(certificates).unwrap();
+        for server in [server.clone(), server.client_ca("certs/ca.pem").unwrap()] {
+            assert_eq!(server.config.send_tls13_tickets, 0);
+            assert_eq!(server.config.max_early_data_size, 0);
+        }
+        let client = TlsClient::with_ca("certs/ca.pem").unwrap();
+        assert!(!client.config.enable_early_data);
+    }
+
+    #[test]
+    fn what_is_set_up_can_be_passed_between_threads() {
+        fn check<T: Clone + fmt::Debug + Send + Sync + 'static>() {}
+        check::<Certificates>();
+        check::<TlsServer>();
+        check::<TlsClient>();
     }
 }

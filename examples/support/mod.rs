@@ -6,6 +6,11 @@
 pub mod command;
 pub mod messages;
 pub mod random;
+#[cfg(feature = "tls")]
+pub mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "insecure.rs"]
+pub mod secure;
 pub mod stop;
 
 use std::{
@@ -67,10 +72,7 @@ pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
         println!("listening at {addr}");
     }
     stop.wait();
-    if let Err(cut) = wire.close() {
-        // It was to stop, and has: no error of ours.
-        log::warn!("{cut}");
-    }
+    close(&wire);
     Ok(())
 }
 
@@ -84,33 +86,41 @@ pub fn join(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
     Ok((wire, session))
 }
 
-/// Runs a client until Ctrl-C or SIGTERM. It comes back when it has lost its
-/// session. If the first one cannot be had, that is an error: the address may be
-/// wrong, and somebody may be looking.
+/// Runs a client until Ctrl-C or SIGTERM, as [`coming_back`] says.
 pub fn stay_joined(builder: Builder, stop: &Stop) -> io::Result<()> {
+    run_client(&coming_back(builder).build()?, stop)
+}
+
+/// A client that comes back when it has lost its session. If the first one
+/// cannot be had, that is an error: the address may be wrong, and somebody may
+/// be looking.
+pub fn coming_back(builder: Builder) -> Builder {
     let stood = Arc::new(AtomicBool::new(false));
     let stands = Arc::clone(&stood);
-    let builder = builder
+    builder
         .on_connect(move |_| {
             stands.store(true, Ordering::Release);
             println!("connected");
         })
-        .retry_policy(move |retry| retry.wait.filter(|_| stood.load(Ordering::Acquire)));
-    serve_session(builder, stop)
+        .retry_policy(move |retry| retry.wait.filter(|_| stood.load(Ordering::Acquire)))
 }
 
-/// Runs a client until it gives up, by what the builder says of that, or until
-/// Ctrl-C or SIGTERM.
-pub fn serve_session(builder: Builder, stop: &Stop) -> io::Result<()> {
-    let wire = builder.build()?;
-    stop.closes(&wire);
+/// Runs a client until it gives up, or until Ctrl-C or SIGTERM.
+pub fn run_client(wire: &Wire, stop: &Stop) -> io::Result<()> {
+    stop.closes(wire);
     let ended = wire.connect();
-    if let Err(cut) = wire.close() {
-        log::warn!("{cut}");
-    }
+    close(wire);
     match stop.requested() {
         true => Ok(()),
         false => Ok(ended?),
+    }
+}
+
+/// Closes a wire that was to stop: what that has cut is worth telling, and no
+/// error.
+pub fn close(wire: &Wire) {
+    if let Err(cut) = wire.close() {
+        log::warn!("{cut}");
     }
 }
 

@@ -78,6 +78,12 @@ pub enum TlsError {
     TimedOut,
 }
 
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        crate::Error::from(error).into()
+    }
+}
+
 impl TlsError {
     /// What the connection under a handshake failed with; a timeout of its is
     /// the handshake's.

@@ -419,15 +419,6 @@ impl Shared {
             let _ = outgoing.send_due(&self.socket);
         }
     }
-
-    /// Gives memory back, unless somebody is writing.
-    fn trim(&self) {
-        if let Some(mut outgoing) = self.outgoing.try_lock() {
-            outgoing.trim();
-            drop(outgoing);
-            self.send_due();
-        }
-    }
 }
 
 impl Outgoing {
@@ -477,10 +468,13 @@ impl Outgoing {
         Ok(())
     }
 
-    fn trim(&mut self) {
-        if self.kept.is_empty() && self.kept.capacity() > IDLE_OUTPUT {
+    /// Sends what is kept, when nothing follows for now: gives memory back.
+    fn flush(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
+        self.send(socket, wait)?;
+        if self.kept.capacity() > IDLE_OUTPUT {
             self.kept = Vec::new();
         }
+        Ok(())
     }
 }
 
@@ -520,7 +514,7 @@ impl WriteHalf for TlsWriter {
     }
 
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
-        self.with_outgoing(|outgoing, socket| outgoing.send(socket, wait))
+        self.with_outgoing(|outgoing, socket| outgoing.flush(socket, wait))
     }
 
     fn finish(&mut self, wait: Wait) -> io::Result<()> {
@@ -614,7 +608,6 @@ impl TlsReader {
             Err(error) => {
                 if is_timeout(&error) {
                     self.input.trim();
-                    self.shared.trim();
                 }
                 Err(error)
             }
@@ -721,5 +714,29 @@ impl Closer for TlsCloser {
         self.0.cut.store(true, Ordering::SeqCst);
         // Fails when the connection is gone already, which is what was asked.
         let _ = self.0.socket.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batched(lens: &[usize]) -> Vec<usize> {
+        let bytes = vec![0; lens.iter().copied().max().unwrap_or(0)];
+        let slices: Vec<_> = lens
+            .iter()
+            .map(|len| IoSlice::new(&bytes[..*len]))
+            .collect();
+        let (batch, count) = batch(&slices);
+        batch[..count].iter().map(|slice| slice.len()).collect()
+    }
+
+    #[test]
+    fn a_batch_is_the_front_of_what_there_is_up_to_its_limit() {
+        assert_eq!(batched(&[]), []);
+        assert_eq!(batched(&[12, 0, 30]), [12, 0, 30]);
+        assert_eq!(batched(&[BATCH, 1]), [BATCH]);
+        assert_eq!(batched(&[BATCH - 10, 12, 3]), [BATCH - 10, 10]);
+        assert_eq!(batched(&[1; SLICES + 1]), [1; SLICES]);
     }
 }

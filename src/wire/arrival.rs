@@ -12,6 +12,7 @@ use super::{
     session::Session,
     shared::Shared,
     stream::Stream,
+    threads,
 };
 use crate::{
     error::{Error, Malformed, Operation, Refusal},
@@ -83,6 +84,7 @@ impl Arrival {
 
     /// Serves the stream from here to its close.
     pub(super) fn serve(mut self, wire: &Shared, session: &Session) {
+        let _serving = threads::serve(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
             Err(error) => {
@@ -101,7 +103,7 @@ impl Arrival {
             }
             Err(refusal) => {
                 // The stream is closed before its opener's peer hears of it.
-                drop(self.raw);
+                self.raw.shutdown(Shutdown::Both).ok();
                 report_refused(wire, session, name, refusal);
             }
         }

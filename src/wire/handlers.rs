@@ -5,7 +5,6 @@ use super::{
     session::{Session, check_name},
     shared::Shared,
     stream::Stream,
-    threads,
 };
 use crate::error::{Error, Operation, Panicked};
 use parking_lot::RwLock;
@@ -71,9 +70,7 @@ impl Handlers {
 
 /// Runs a handler: `Ok` closes the stream properly, anything else resets it.
 pub(super) fn run(wire: &Shared, session: &Session, mut stream: Stream, handler: &Handler) {
-    let serving = threads::serve(stream.raw());
     let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut stream)));
-    drop(serving);
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
         Ok(Ok(())) => match stream.close() {
             Ok(()) => return,

@@ -41,7 +41,8 @@ pub(super) struct Shared {
     pub(super) is_hub: bool,
     since: SystemTime,
     state: Mutex<State>,
-    /// A session was added, or the wire was closed, or it is up no more.
+    /// A session was added, or did not come about, or the wire was closed, or it
+    /// is up no more.
     changed: Condvar,
     /// Disconnected when the wire is closed.
     stopped: Receiver<Infallible>,
@@ -119,12 +120,21 @@ impl Shared {
     }
 
     /// The session to which calls of this stream name are relayed; the inner
-    /// `None`: it does not stand yet.
+    /// `None`: it does not come to stand. One that is being opened is waited for:
+    /// its client may know of it already, and have told others.
     pub(super) fn owner_of(&self, name: &str) -> Option<Option<Session>> {
         if !self.is_hub {
             return None;
         }
-        self.state.lock().registry.owner(name)
+        let deadline = deadline(self.options.handshake_timeout);
+        let mut state = self.state.lock();
+        loop {
+            let owner = state.registry.owner(name);
+            let is_opening = matches!(owner, Some(None)) && !state.is_closed();
+            if !is_opening || self.changed.wait_until(&mut state, deadline).timed_out() {
+                return owner;
+            }
+        }
     }
 
     pub(super) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
@@ -214,6 +224,8 @@ impl Shared {
         if state.registry.get(id).is_none() {
             state.registry.remove(id);
         }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Notes that a session is being opened on a connection, until what is

@@ -98,10 +98,6 @@ impl Stream {
         }
     }
 
-    pub(super) fn raw(&self) -> &yamux::Stream {
-        &self.inner.raw
-    }
-
     /// The stream's number in its session.
     pub fn id(&self) -> StreamId {
         self.inner.raw.id()

@@ -12,7 +12,7 @@ thread_local! {
 
 struct Work {
     counts: Arc<Counts>,
-    /// The stream whose handler it runs.
+    /// The stream that it serves.
     stream: Option<yamux::Stream>,
 }
 
@@ -54,7 +54,7 @@ impl Threads {
         }
     }
 
-    /// The streams whose handlers this thread runs.
+    /// The streams that this thread serves.
     pub(super) fn streams_here(&self) -> Vec<yamux::Stream> {
         WORK.with_borrow(|all| {
             let own = all.iter().filter(|work| self.owns(work));
@@ -85,7 +85,7 @@ impl Threads {
     }
 }
 
-/// This thread runs the stream's handler, until what is given is dropped.
+/// This thread serves the stream, until what is given is dropped.
 pub(super) fn serve(stream: &yamux::Stream) -> Serving {
     WORK.with_borrow_mut(|all| {
         if let Some(work) = all.last_mut() {

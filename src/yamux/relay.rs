@@ -17,6 +17,7 @@ use super::{
     shared::Shared,
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
+    window::INITIAL_WINDOW,
 };
 use crate::transport::Wait;
 use parking_lot::Mutex;
@@ -78,17 +79,23 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
         legs: Mutex::new(None),
         touched: AtomicBool::new(false),
     });
+    let ends = [(End::A, a), (End::B, b)];
+    // Readers that come meanwhile wait here, for work in memory.
     let mut legs = relay.legs.lock();
-    let leg = |end, (stream, rest): (Stream, Segment)| {
+    let mut streams = Vec::new();
+    *legs = Some(ends.map(|(end, (stream, rest))| {
         stream.core().join(Arc::clone(&relay), end, rest);
-        Leg {
+        let leg = Leg {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
             parked: false,
-        }
-    };
-    *legs = Some([leg(End::A, a), leg(End::B, b)]);
+        };
+        streams.push(stream);
+        leg
+    }));
     drop(legs);
+    // Not under the lock: with its last handle a connection closes.
+    drop(streams);
     relay.look_after();
 }
 
@@ -200,8 +207,7 @@ impl Relay {
         if recv.state != RecvState::Open {
             return;
         }
-        let tuning = near.shared.tuning();
-        let delta = recv.window.align(credit, tuning.max, tuning.budget);
+        let delta = recv.window.align(credit, near.shared.tuning());
         drop(recv);
         if let Some(delta) = delta {
             let update = Header::window_update(near.core.id, Flags::NONE, delta);
@@ -240,9 +246,18 @@ impl Leg {
         }
     }
 
+    /// What comes from now on is for nobody. A sender that waits for credit gets
+    /// some: so it hears of that, as any that goes on sending.
     fn stop_receiving(&self) {
-        let update = self.core.recv.lock().stop(|| self.shared.tuning());
-        if let Some(delta) = update {
+        let tuning = || self.shared.tuning();
+        let mut recv = self.core.recv.lock();
+        let granted = match recv.state {
+            RecvState::Open => recv.window.align(INITIAL_WINDOW, tuning()),
+            _ => None,
+        };
+        let read = recv.stop(tuning);
+        drop(recv);
+        for delta in [granted, read].into_iter().flatten() {
             let update = Header::window_update(self.core.id, Flags::NONE, delta);
             self.shared.outbox.push_first(update);
         }

@@ -16,12 +16,15 @@ pub(super) struct Whole {
     frames: VecDeque<u32>,
     /// Bytes of the frame that is coming in.
     partial: u32,
+    /// More of it is to come.
+    midway: bool,
 }
 
 impl Whole {
     /// Bytes have come, which `end` a frame or do not.
     pub(super) fn arrive(&mut self, count: u32, end: bool) {
         self.partial += count;
+        self.midway = !end;
         if !end {
             return;
         }
@@ -51,7 +54,7 @@ impl Whole {
     pub(super) fn put_back(&mut self, count: u32) {
         match self.frames.front_mut() {
             Some(first) => *first += count,
-            None if self.partial > 0 => self.partial += count,
+            None if self.midway => self.partial += count,
             None if count > 0 => self.frames.push_back(count),
             None => {}
         }
@@ -120,6 +123,11 @@ mod tests {
         coming.take(5);
         coming.put_back(3);
         assert_eq!((coming.frames.len(), coming.partial), (0, 5));
+        coming.take(5);
+        coming.put_back(4);
+        assert_eq!(coming.next(100), None);
+        coming.arrive(6, true);
+        assert_eq!(coming.next(100), Some(10));
         let mut alone = Whole::default();
         alone.put_back(9);
         assert_eq!(alone.next(9), Some(9));

@@ -193,11 +193,11 @@ impl RecvWindow {
     /// Makes what the peer may send, with what lies here, as much as the far
     /// end's `credit`, within what the window may grow to; by how much to
     /// update the peer's.
-    pub(crate) fn align(&mut self, credit: u32, max: u32, budget: &Budget) -> Option<u32> {
+    pub(crate) fn align(&mut self, credit: u32, tuning: Tuning<'_>) -> Option<u32> {
         // It has grown up to a u32.
         let limit = INITIAL_WINDOW + self.grown as u32;
-        let wanted = credit.min(max).saturating_sub(limit);
-        let growth = if wanted > 0 && budget.reserve(wanted as usize) {
+        let wanted = credit.min(tuning.max).saturating_sub(limit);
+        let growth = if wanted > 0 && tuning.budget.reserve(wanted as usize) {
             wanted
         } else {
             0

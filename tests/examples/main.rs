@@ -4,9 +4,13 @@ mod alike;
 mod auth;
 mod bytes;
 mod exchange;
+mod hub;
 mod keyboard;
 mod program;
 mod quickstart;
 mod reconnect;
 mod shell;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer_files;
+mod tunnel;

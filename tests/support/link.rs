@@ -43,6 +43,34 @@ impl Link {
     }
 }
 
+/// A server on this machine.
+pub fn mounting() -> Builder {
+    Wire::mount("127.0.0.1:0")
+}
+
+/// A client of this server.
+pub fn joining(server: &Wire) -> Builder {
+    Wire::join(addr_of(server).to_string())
+}
+
+/// As a link's side that has no options.
+pub fn as_it_is(builder: Builder) -> Builder {
+    builder
+}
+
+/// A handler that sends back a message.
+pub fn echo(stream: &mut Stream) -> io::Result<()> {
+    let bytes = message(stream)?;
+    stream.write_message(&bytes)
+}
+
+/// Has a message go there and back.
+pub fn assert_echoes(session: &Session) {
+    let stream = session.open_stream("echo").unwrap();
+    stream.write_message(b"there and back").unwrap();
+    assert_eq!(message(&stream).unwrap(), b"there and back");
+}
+
 /// A wire that is up.
 pub fn started(builder: Builder) -> Wire {
     let wire = builder.build().unwrap();

@@ -2,7 +2,7 @@
 //! another role.
 
 use super::PATIENCE;
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::{
     env,
     io::{self, BufRead, BufReader, Read, Write},
@@ -25,7 +25,18 @@ pub struct Other {
 impl Other {
     /// Starts it; it runs the test `test`, in which [`role`] gives `role`.
     pub fn start(test: &str, role: &str) -> io::Result<Self> {
-        let mut child = Command::new(env::current_exe()?)
+        Self::spawn(Command::new(env::current_exe()?), test, role)
+    }
+
+    /// The same through another program, which runs what it is given as its
+    /// last arguments.
+    pub fn start_in(mut program: Command, test: &str, role: &str) -> io::Result<Self> {
+        program.arg(env::current_exe()?);
+        Self::spawn(program, test, role)
+    }
+
+    fn spawn(mut command: Command, test: &str, role: &str) -> io::Result<Self> {
+        let mut child = command
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .stdin(Stdio::piped())
@@ -49,6 +60,14 @@ impl Other {
     pub fn told(&self) -> String {
         let told = self.told.recv_timeout(PATIENCE);
         told.expect("the other process says something in time")
+    }
+
+    /// What it tells next; `None` when it has ended instead.
+    pub fn may_tell(&self) -> Option<String> {
+        match self.told.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => panic!("the other process hangs"),
+            told => told.ok(),
+        }
     }
 
     /// Kills it, so that it can do nothing about it (SIGKILL on Unix).

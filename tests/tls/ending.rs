@@ -125,6 +125,10 @@ fn fill(end: &mut End) -> usize {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
             Err(error) => panic!("{error}"),
         }
+        assert!(
+            taken < 1 << 20,
+            "{taken} bytes were taken, which nobody reads"
+        );
     }
 }
 
@@ -214,9 +218,9 @@ fn what_came_before_a_corrupt_record_is_read_and_the_peer_is_told() {
         assert_eq!(*said(&end.unwrap_err()), rustls::Error::DecryptError);
         let error = far.read(&mut [0]).unwrap_err();
         assert_eq!(*said(&error), rustls::Error::DecryptError);
-        far.try_send(b"too late").unwrap_err();
         let error = hand.receive_all().1.unwrap_err();
         assert!(is_bad_record_alert(&error), "{error}");
+        far.try_send(b"too late").unwrap_err();
     });
 }
 

@@ -284,6 +284,16 @@ fn certificates_that_cannot_be_loaded_are_named() {
     assert!(matches!(error, TlsError::Pem { path: ref named, .. } if *named == path("b.pem")));
     assert!(error.to_string().contains("b.pem"), "{error}");
 
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(path("c.pem"), garbage).unwrap();
+    copy("server.key", "c.key");
+    for error in [load("c"), TlsClient::with_ca(path("c.pem")).unwrap_err()] {
+        assert!(
+            matches!(error, TlsError::Certificate { path: ref named, .. } if *named == path("c.pem")),
+            "{error:?}"
+        );
+    }
+
     let error = TlsClient::with_ca(path("a.key")).unwrap_err();
     assert!(matches!(error, TlsError::NoCertificate { .. }), "{error:?}");
     let error = server().client_ca(path("nowhere.pem")).unwrap_err();

@@ -1,0 +1,118 @@
+//! Two clients that call each other through a hub.
+//!
+//! ```text
+//! cargo run --release --example hub -- hub
+//! cargo run --release --example hub -- node_b
+//! cargo run --release --example hub -- node_a
+//! ```
+
+mod support;
+
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+use support::{Addr, messages::print_messages, stop::Stop};
+use wirenet::{Session, Stream, Wire};
+
+/// How many messages node A sends, and how many lines are in each.
+const PARTS: u32 = 3;
+const LINES: u32 = 10;
+
+/// Two clients that call each other through a hub.
+///
+/// Node A opens the stream `nodeB:hello` and sends three messages of ten lines,
+/// a line every three seconds. Node B prints them, opens the stream
+/// `nodeA:hello` back meanwhile, and sends `GGGGG`. Neither can reach the other but
+/// through the hub. Each of the three may be the go-wirenet example of the same
+/// name. Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the
+/// library does.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    addr: Addr<8765>,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Passes on what its clients say to each other, until it is stopped
+    Hub,
+    /// Calls node B, which must be there, and is called until it is stopped
+    #[command(name = "node_a")]
+    NodeA {
+        /// Milliseconds between two lines
+        #[arg(long, value_name = "MS", default_value_t = 3000)]
+        interval_ms: u64,
+    },
+    /// Is called, and calls back, until it is stopped
+    #[command(name = "node_b")]
+    NodeB,
+}
+
+fn main() -> ExitCode {
+    let Args {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
+    support::run(|stop| match role {
+        Role::Hub => hub(addr, stop),
+        Role::NodeA { interval_ms } => node_a(addr, Duration::from_millis(interval_ms), stop),
+        Role::NodeB => node_b(addr, stop),
+    })
+}
+
+fn hub(addr: String, stop: &Stop) -> io::Result<()> {
+    let wire = Wire::hub(addr)
+        .on_session_open(|session| println!("open session {}", session.id()))
+        .on_session_close(|session| println!("close session {}", session.id()));
+    support::serve(wire, stop)
+}
+
+fn node_a(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
+    let wire = Wire::join(addr).stream("nodeA:hello", |stream| print_messages(stream));
+    let (wire, session) = support::join(wire, stop)?;
+    let outcome = say_hello(&session, interval, stop);
+    if outcome.is_ok() {
+        println!("FIN");
+        // Node B may call as long as it likes.
+        wire.wait();
+    }
+    support::close(&wire);
+    match stop.requested() {
+        true => Ok(()),
+        false => outcome.and(Err(io::Error::other("the hub has ended the session"))),
+    }
+}
+
+fn say_hello(session: &Session, interval: Duration, stop: &Stop) -> io::Result<()> {
+    let mut stream = session.open_stream("nodeB:hello")?;
+    for line in 0..PARTS * LINES {
+        let part = line / LINES + 1;
+        stream.write_all(format!("{line}. part{part} Hello from nodeA\n").as_bytes())?;
+        if stop.wait_for(interval) {
+            return Err(io::Error::other("stopped"));
+        }
+        if line % LINES == LINES - 1 {
+            stream.finish()?;
+        }
+    }
+    stream.close()
+}
+
+fn node_b(addr: String, stop: &Stop) -> io::Result<()> {
+    let wire = Wire::join(addr).stream("nodeB:hello", answer);
+    support::stay_joined(wire, stop)
+}
+
+fn answer(stream: &mut Stream) -> io::Result<()> {
+    writeln!(io::stdout(), "node A calls")?;
+    let back = stream.session().open_stream("nodeA:hello")?;
+    back.write_message(b"GGGGG")?;
+    back.close()?;
+    print_messages(stream)?;
+    writeln!(io::stdout(), "FIN")
+}

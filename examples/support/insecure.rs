@@ -1,0 +1,22 @@
+//! No options of TLS: the library is built without it.
+
+use std::io;
+use wirenet::Builder;
+
+#[derive(clap::Args)]
+pub struct ServerTls {}
+
+#[derive(clap::Args)]
+pub struct ClientTls {}
+
+impl ServerTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        Ok(wire)
+    }
+}
+
+impl ClientTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        Ok(wire)
+    }
+}

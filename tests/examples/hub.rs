@@ -1,0 +1,136 @@
+use crate::program::{DEADLINE, NONE, join, serve};
+use std::{io::Read, sync::mpsc::channel};
+use wirenet::{Session, Wire};
+
+/// Quickly enough for a test.
+const PACE: [&str; 2] = ["--interval-ms", "5"];
+
+/// What node A sends.
+fn parts() -> [String; 3] {
+    [1, 2, 3].map(|part| {
+        let lines = (part - 1) * 10..part * 10;
+        lines
+            .map(|line| format!("{line}. part{part} Hello from nodeA\n"))
+            .collect()
+    })
+}
+
+#[test]
+fn the_nodes_call_each_other() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let node_b = join("hub", "node_b", &addr, NONE);
+    node_b.line("connected");
+    let node_a = join("hub", "node_a", &addr, PACE);
+    // While A speaks.
+    let mut said = node_a.lines_to("FIN");
+    said.pop();
+    assert_eq!(said, ["GGGGG"]);
+
+    node_b.line("node A calls");
+    let mut heard = node_b.lines_to("FIN");
+    heard.pop();
+    let expected = parts().concat();
+    assert_eq!(heard, expected.lines().collect::<Vec<_>>());
+
+    // Both are called on, until they are stopped.
+    node_a.terminate().assert_success();
+    node_b.terminate().assert_success();
+    let hub = hub.terminate();
+    hub.assert_success();
+    for what in ["open session ", "close session "] {
+        let lines = hub.stdout.iter().filter(|line| line.starts_with(what));
+        assert_eq!(lines.count(), 2, "{hub:?}");
+    }
+}
+
+fn client(addr: &str, wire: impl FnOnce(wirenet::Builder) -> wirenet::Builder) -> (Wire, Session) {
+    let wire = wire(Wire::join(addr)).on_error(|_| {}).build().unwrap();
+    wire.start().unwrap();
+    let session = wire.wait_session(DEADLINE).unwrap();
+    (wire, session)
+}
+
+#[test]
+fn a_part_is_a_message() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let (tell, told) = channel();
+    let (_node_b, _) = client(&addr, |wire| {
+        wire.stream("nodeB:hello", move |stream| {
+            while stream.next_message()? {
+                let mut message = String::new();
+                stream.reader().read_to_string(&mut message)?;
+                tell.send((message, stream.was_finished())).unwrap();
+            }
+            Ok(())
+        })
+    });
+    let node_a = join("hub", "node_a", &addr, PACE);
+    for part in parts() {
+        assert_eq!(told.recv_timeout(DEADLINE).unwrap(), (part, true));
+    }
+    node_a.line("FIN");
+    node_a.terminate();
+    hub.terminate();
+}
+
+#[test]
+fn node_b_calls_back_while_it_is_called() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let node_b = join("hub", "node_b", &addr, NONE);
+    node_b.line("connected");
+    let (tell, told) = channel();
+    let (node_a, session) = client(&addr, |wire| {
+        wire.stream("nodeA:hello", move |stream| {
+            let mut message = String::new();
+            stream.reader().read_to_string(&mut message)?;
+            tell.send((message, stream.was_finished())).unwrap();
+            // The Go program ends neither the message nor the stream of its own.
+            Ok(())
+        })
+    });
+    let stream = session.open_stream("nodeB:hello").unwrap();
+    let called_back = told.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(called_back, ("GGGGG".into(), true));
+    stream.write_message(b"one\ntwo\n").unwrap();
+    assert_eq!(node_b.line("on"), "e");
+    stream.close().unwrap();
+    assert_eq!(node_b.lines_to("FIN"), ["two", ""]);
+    node_a.close().unwrap();
+    node_b.terminate().assert_success();
+    hub.terminate().assert_success();
+}
+
+#[test]
+fn a_node_that_is_not_there_is_told() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let node_a = join("hub", "node_a", &addr, PACE).end();
+    node_a.assert_failure("error: stream \"nodeB:hello\" refused: ");
+    hub.terminate().assert_success();
+}
+
+#[test]
+fn nodes_are_stopped_while_they_talk() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let node_b = join("hub", "node_b", &addr, NONE);
+    node_b.line("connected");
+    let node_a = join("hub", "node_a", &addr, ["--interval-ms", "100000"]);
+    node_b.line("0. part1 Hello from nodeA");
+    node_a.terminate();
+    // Not in order: it was not all.
+    let ended = node_b.terminate();
+    assert!(!ended.stdout.contains(&"FIN".to_string()), "{ended:?}");
+    hub.terminate();
+}
+
+#[test]
+fn a_hub_that_is_stopped_ends_node_a_and_node_b_waits_for_it() {
+    let (hub, addr) = serve("hub", "hub", NONE);
+    let node_b = join("hub", "node_b", &addr, NONE);
+    node_b.line("connected");
+    let node_a = join("hub", "node_a", &addr, PACE);
+    node_a.line("FIN");
+    hub.terminate();
+    let node_a = node_a.end();
+    node_a.assert_failure("error: the hub has ended the session");
+    node_b.terminate();
+}

@@ -1,0 +1,432 @@
+//! TCP connections through the tunnel, on this machine; `through_nat` has
+//! services and clients that cannot reach each other.
+
+use crate::program::{DEADLINE, NONE, Program, example, join, refusing, run, serve};
+use socket2::SockRef;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+const TOKEN: [&str; 2] = ["--token", "a secret"];
+
+fn expose(addr: &str, name: &str, to: &str, args: &[&str]) -> Program {
+    let own = ["--name", name, "--to", to];
+    let exposed = join("tunnel", "expose", addr, own.iter().chain(args));
+    exposed.line("connected");
+    exposed
+}
+
+/// With the address to connect to.
+fn forward(addr: &str, name: &str, args: &[&str]) -> (Program, String) {
+    let own = ["--name", name, "--listen", "127.0.0.1:0"];
+    let forward = join("tunnel", "forward", addr, own.iter().chain(args));
+    let entrance = forward.address();
+    forward.line("connected");
+    (forward, entrance)
+}
+
+/// A tunnel to a service of ours.
+struct Tunnel {
+    hub: Program,
+    addr: String,
+    expose: Program,
+    forward: Program,
+    entrance: String,
+    service: Receiver<TcpStream>,
+}
+
+impl Tunnel {
+    fn new() -> Self {
+        Self::with(&TOKEN, &TOKEN)
+    }
+
+    fn with(of_hub: &[&str], of_clients: &[&str]) -> Self {
+        let (hub, addr) = serve("tunnel", "hub", of_hub);
+        Self::at(hub, addr, of_clients)
+    }
+
+    fn at(hub: Program, addr: String, args: &[&str]) -> Self {
+        let (to, service) = service();
+        let expose = expose(&addr, "box:echo", &to, args);
+        let (forward, entrance) = forward(&addr, "box:echo", args);
+        Self {
+            hub,
+            addr,
+            expose,
+            forward,
+            entrance,
+            service,
+        }
+    }
+
+    /// Both ends of a new connection: the client's and the service's.
+    fn connect(&self) -> (TcpStream, TcpStream) {
+        let client = connect(&self.entrance);
+        let served = self.service.recv_timeout(DEADLINE).unwrap();
+        (client, served)
+    }
+
+    /// Ends in order, with nothing open.
+    fn end(self) {
+        self.forward.terminate().assert_success();
+        self.expose.terminate().assert_success();
+        self.hub.terminate().assert_success();
+    }
+}
+
+/// A service that hands over who connects.
+fn service() -> (String, Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap().to_string();
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        listener.incoming().try_for_each(|tcp| {
+            let tcp = tcp.unwrap();
+            tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+            sender.send(tcp)
+        })
+    });
+    (to, receiver)
+}
+
+fn connect(addr: &str) -> TcpStream {
+    let tcp = TcpStream::connect(addr).unwrap();
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    tcp
+}
+
+#[track_caller]
+fn assert_reads(mut tcp: &TcpStream, expected: &str) {
+    let mut bytes = vec![0; expected.len()];
+    tcp.read_exact(&mut bytes).unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+}
+
+#[track_caller]
+fn assert_end(mut tcp: &TcpStream) {
+    assert_eq!(tcp.read(&mut [0; 1]).unwrap(), 0);
+}
+
+/// It ends, and not as if that had been all.
+#[track_caller]
+fn assert_reset(mut tcp: &TcpStream) {
+    let error = io::copy(&mut tcp, &mut io::sink()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}
+
+/// Dropped from now on, it is reset.
+fn reset(tcp: TcpStream) {
+    SockRef::from(&tcp)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+#[test]
+fn either_side_may_end_first_and_be_told_on() {
+    let tunnel = Tunnel::new();
+    let (mut client, mut served) = tunnel.connect();
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_reads(&served, "question");
+    assert_end(&served);
+    served.write_all(b"answer").unwrap();
+    assert_reads(&client, "answer");
+    drop(served);
+    assert_end(&client);
+
+    let (mut client, mut served) = tunnel.connect();
+    served.write_all(b"welcome").unwrap();
+    served.shutdown(Shutdown::Write).unwrap();
+    assert_reads(&client, "welcome");
+    assert_end(&client);
+    client.write_all(b"thanks").unwrap();
+    drop(client);
+    assert_reads(&served, "thanks");
+    assert_end(&served);
+
+    let (client, served) = tunnel.connect();
+    // Not a byte, either way.
+    drop(client);
+    assert_end(&served);
+    drop(served);
+    tunnel.end();
+}
+
+#[test]
+fn what_is_written_comes_at_once() {
+    let tunnel = Tunnel::new();
+    let (mut client, mut served) = tunnel.connect();
+    for word in ["one", "two", "three"] {
+        client.write_all(word.as_bytes()).unwrap();
+        assert_reads(&served, word);
+        served.write_all(word.as_bytes()).unwrap();
+        assert_reads(&client, word);
+    }
+    drop((client, served));
+    tunnel.end();
+}
+
+#[test]
+fn much_goes_both_ways_at_once() {
+    const LEN: u64 = 8 << 20;
+    let tunnel = Tunnel::new();
+    let (client, served) = tunnel.connect();
+    thread::scope(|scope| {
+        for tcp in [&client, &served] {
+            scope.spawn(move || {
+                io::copy(&mut io::repeat(b'x').take(LEN), &mut { tcp }).unwrap();
+                tcp.shutdown(Shutdown::Write).unwrap();
+            });
+            scope.spawn(move || {
+                assert_eq!(io::copy(&mut { tcp }, &mut io::sink()).unwrap(), LEN);
+            });
+        }
+    });
+    drop((client, served));
+    tunnel.end();
+}
+
+#[test]
+fn a_reset_passes_as_a_reset() {
+    let tunnel = Tunnel::new();
+    for turn in [false, true] {
+        let (mut client, mut served) = tunnel.connect();
+        client.write_all(b"half of a ques").unwrap();
+        served.write_all(b"half of an ans").unwrap();
+        assert_reads(&served, "half of a ques");
+        assert_reads(&client, "half of an ans");
+        let (resetting, other) = if turn {
+            (client, served)
+        } else {
+            (served, client)
+        };
+        reset(resetting);
+        assert_reset(&other);
+    }
+    // After one direction has ended in order.
+    let (client, served) = tunnel.connect();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_end(&served);
+    reset(served);
+    assert_reset(&client);
+    tunnel.forward.terminate();
+    tunnel.expose.terminate();
+    tunnel.hub.terminate().assert_success();
+}
+
+#[test]
+fn whoever_dies_no_end_is_taken_for_one_in_order() {
+    for who in 0..3 {
+        let tunnel = Tunnel::new();
+        let (mut client, mut served) = tunnel.connect();
+        client.write_all(b"half of a ques").unwrap();
+        assert_reads(&served, "half of a ques");
+        served.write_all(b"half of an ans").unwrap();
+        assert_reads(&client, "half of an ans");
+        [&tunnel.hub, &tunnel.expose, &tunnel.forward][who].signal("KILL");
+        assert_reset(&client);
+        assert_reset(&served);
+    }
+}
+
+#[test]
+fn whoever_is_stopped_no_end_is_taken_for_one_in_order() {
+    thread::scope(|scope| {
+        for who in 0..3 {
+            scope.spawn(move || {
+                let tunnel = Tunnel::new();
+                let (client, served) = tunnel.connect();
+                let Tunnel {
+                    hub,
+                    expose,
+                    forward,
+                    ..
+                } = tunnel;
+                let mut programs = [hub, expose, forward].map(Some);
+                let stopped = programs[who].take().unwrap();
+                let begun = Instant::now();
+                stopped.terminate();
+                // They had their time to end.
+                assert!(begun.elapsed() < DEADLINE / 4);
+                assert_reset(&client);
+                assert_reset(&served);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_service_that_is_not_there_resets_who_comes() {
+    let (_socket, to) = refusing();
+    let (hub, addr) = serve("tunnel", "hub", TOKEN);
+    let expose = expose(&addr, "x", &to, &TOKEN);
+    let (forward, entrance) = forward(&addr, "x", &TOKEN);
+    assert_reset(&connect(&entrance));
+    forward.terminate();
+    let told = expose.terminate().stderr;
+    assert!(told.contains(&format!("cannot connect to {to}")), "{told}");
+    hub.terminate();
+}
+
+#[test]
+fn what_nobody_exposes_is_not_reached() {
+    let tunnel = Tunnel::new();
+    // Neither another name nor the service's address leads there.
+    for name in ["box:other", "box:", "127.0.0.1:22"] {
+        let (forward, entrance) = forward(&tunnel.addr, name, &TOKEN);
+        assert_reset(&connect(&entrance));
+        let told = forward.terminate().stderr;
+        assert!(told.contains("refused"), "{told}");
+    }
+    assert!(tunnel.service.try_recv().is_err());
+    // It tells of each.
+    assert!(tunnel.hub.terminate().stderr.contains("127.0.0.1:22"));
+}
+
+#[test]
+fn without_the_token_nobody_gets_in() {
+    let (hub, addr) = serve("tunnel", "hub", TOKEN);
+    let roles = [
+        ("expose", ["--name", "x", "--to", "127.0.0.1:22"]),
+        ("forward", ["--name", "x", "--listen", "127.0.0.1:0"]),
+    ];
+    for (role, args) in roles {
+        for token in ["", "a secre", "a secret ", "A secret"] {
+            let shown = ["--token", token];
+            let args = args.iter().chain(&shown);
+            let client = join("tunnel", role, &addr, args).end();
+            client.assert_failure("error: session refused: wrong token");
+        }
+    }
+    // The hub says whom it has refused, and not what they showed.
+    let told = hub.terminate();
+    assert!(
+        told.stdout.is_empty() && !told.stderr.contains("secre"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn the_token_may_come_from_the_environment() {
+    let (hub, addr) = serve("tunnel", "hub", TOKEN);
+    let mut command = example("tunnel");
+    command.args([
+        "expose",
+        "--name",
+        "x",
+        "--to",
+        "127.0.0.1:22",
+        "--addr",
+        &addr,
+    ]);
+    let expose = Program::start(command.env("WIRENET_TOKEN", "a secret"));
+    expose.line("connected");
+    assert_eq!(hub.line("exposed: "), "\"x\"");
+    expose.terminate().assert_success();
+    assert_eq!(hub.line("no longer exposed: "), "\"x\"");
+    hub.terminate().assert_success();
+    let mut help = example("tunnel");
+    let help = Program::start(help.arg("--help").env("WIRENET_TOKEN", "a secret")).end();
+    assert!(!help.stdout.join("\n").contains("a secret"));
+}
+
+#[test]
+fn a_name_has_one_owner() {
+    let tunnel = Tunnel::new();
+    let args = ["--name", "box:echo", "--to", "127.0.0.1:22"];
+    let second = join("tunnel", "expose", &tunnel.addr, args.iter().chain(&TOKEN)).end();
+    second.assert_failure("error: session refused: ");
+    drop(tunnel.connect());
+    tunnel.forward.terminate();
+    tunnel.expose.terminate();
+    tunnel.hub.terminate();
+}
+
+#[test]
+fn both_come_back_after_the_hub_was_gone() {
+    let serve_at = |addr: &str| {
+        let hub = Program::start(example("tunnel").args(["hub", "--addr", addr]).args(TOKEN));
+        let addr = hub.address();
+        (hub, addr)
+    };
+    // An address where nobody else gets a port.
+    let (first, addr) = serve_at("127.42.0.1:0");
+    let mut tunnel = Tunnel::at(first, addr.clone(), &TOKEN);
+    drop(tunnel.connect());
+    tunnel.hub.signal("KILL");
+    let (second, _) = serve_at(&addr);
+    let first = std::mem::replace(&mut tunnel.hub, second);
+    first.end();
+    tunnel.expose.line("connected");
+    tunnel.forward.line("connected");
+    let (mut client, served) = tunnel.connect();
+    client.write_all(b"again").unwrap();
+    assert_reads(&served, "again");
+    drop((client, served));
+    tunnel.forward.terminate();
+    tunnel.expose.terminate();
+    tunnel.hub.terminate();
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn it_goes_over_tls() {
+    let of_hub = ["--token", "a secret", "--certs", "certs"];
+    let of_clients = ["--token", "a secret", "--ca", "certs/ca.pem"];
+    let tunnel = Tunnel::with(&of_hub, &of_clients);
+    let (mut client, served) = tunnel.connect();
+    client.write_all(b"hidden").unwrap();
+    assert_reads(&served, "hidden");
+    drop((client, served));
+
+    let args = ["--name", "x", "--to", "127.0.0.1:22"];
+    let pin = ["--pin", &"00".repeat(32)];
+    let client = join("tunnel", "expose", &tunnel.addr, args.iter().chain(&pin));
+    client.end().assert_failure("error: ");
+    tunnel.forward.terminate().assert_success();
+    tunnel.expose.terminate().assert_success();
+    tunnel.hub.terminate();
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let complete = [
+        "--name",
+        "x",
+        "--to",
+        "127.0.0.1:22",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    for (role, args, reason) in [
+        ("expose", &complete[..2], "--to <HOST:PORT>"),
+        ("expose", &complete[2..4], "--name <NAME>"),
+        ("expose", &complete[..], "--listen"),
+        ("forward", &complete[..2], "--listen <HOST:PORT>"),
+        ("expose", &["--name", "", "--to", "127.0.0.1:22"], "--name"),
+        ("expose", &["--name", "x", "--to", "22"], "error: 22: "),
+        (
+            "forward",
+            &["--name", "x", "--listen", "22"],
+            "error: cannot listen at 22: ",
+        ),
+    ] {
+        let args = [&[role], args].concat();
+        run("tunnel", args).assert_failure(reason);
+    }
+    let long = "x".repeat(250);
+    let args = ["expose", "--name", &long, "--to", "127.0.0.1:22"];
+    run("tunnel", args).assert_failure("257 bytes");
+}
+
+#[test]
+fn a_hub_without_a_token_says_so() {
+    let (hub, addr) = serve("tunnel", "hub", NONE);
+    let expose = expose(&addr, "x", "127.0.0.1:22", &[]);
+    expose.terminate().assert_success();
+    assert!(hub.terminate().stderr.contains("no token"));
+}

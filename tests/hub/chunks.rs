@@ -1,0 +1,201 @@
+//! Chunks that come whole leave whole: a Go peer reads the length of a chunk,
+//! and its bytes, with one read each, so no Data frame may end inside.
+
+use crate::{
+    by_hand::{Hand, Open, chunks, whole_chunks},
+    stage::Hub,
+    support::{
+        frames::{DATA, FIN, Frame},
+        in_time,
+        pattern::Pattern,
+    },
+};
+use std::{io::Write, thread};
+
+const INITIAL_WINDOW: usize = 262_144;
+
+/// Reads a stream to its end, and grants again what was read as `grant` says.
+///
+/// # Panics
+///
+/// If a Data frame does not hold whole chunks.
+fn read_whole(owner: &mut Hand, stream: u32, mut grant: impl FnMut(&mut Hand, usize)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let frame = owner.next_of(stream);
+        if frame.kind == DATA {
+            bytes.extend(whole_chunks(&frame.body));
+            grant(owner, frame.body.len());
+        }
+        if frame.has(FIN) {
+            return bytes;
+        }
+    }
+}
+
+/// What one of ours sends through the hub to an owner that is played by hand,
+/// which grants again what it has read as it likes.
+fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Hand, u32, usize)) {
+    let hub = Hub::new();
+    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+    let caller = hub.caller();
+    let sent = Pattern::new(size as u64).to_vec(size);
+    let expected = sent.clone();
+    let call = thread::spawn(move || {
+        let stream = caller.session.open_stream("hand").unwrap();
+        for message in sent.chunks(100_000) {
+            stream.write_message(message).unwrap();
+        }
+        stream.finish().unwrap();
+    });
+    let open = owner.next_open();
+    owner.accept(&open);
+    let got = read_whole(&mut owner, open.stream, |owner, count| {
+        grant(owner, open.stream, count);
+    });
+    assert!(got == expected);
+    call.join().unwrap();
+}
+
+#[test]
+fn an_owner_that_grants_as_it_reads_gets_whole_chunks() {
+    in_time(|| {
+        send_to_hand(2 << 20, |owner, stream, count| {
+            owner.grant(stream, count as u32)
+        })
+    });
+}
+
+#[test]
+fn an_owner_that_lets_its_window_run_out_gets_whole_chunks() {
+    in_time(|| {
+        let (mut window, mut read) = (INITIAL_WINDOW, 0);
+        send_to_hand(2 << 20, move |owner, stream, count| {
+            read += count;
+            // A hub may keep back what does not take a whole chunk.
+            if window - read < 2_000 {
+                owner.grant(stream, 50_001);
+                window += 50_001;
+            }
+        });
+    });
+}
+
+#[test]
+fn an_owner_that_grants_byte_by_byte_gets_everything_in_whole_chunks() {
+    in_time(|| {
+        send_to_hand(400_000, |owner, stream, count| {
+            for _ in 0..count {
+                let mut update = Frame::flags(stream, 0);
+                update.length = 1;
+                owner.send(&update);
+            }
+        });
+    });
+}
+
+/// Has the hub do something else, which takes as long as what it was about to
+/// do too early.
+fn serve_another(hub: &Hub) {
+    hub.caller().open("nothing").unwrap_err();
+}
+
+/// Opens a stream by hand with `more` in the same Data frame, of which the last
+/// `late` bytes are sent only when the owner has accepted; then the end.
+fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Hand, Open) {
+    let hub = Hub::new();
+    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+    let mut caller = Hand::join(&hub.addr, "caller", &[]);
+    let (stream, mut body) = caller.begin_open("hand");
+    body.extend(more);
+    let bytes = Frame::data(stream, body).encode();
+    let (first, last) = bytes.split_at(bytes.len() - late);
+    caller.socket.write_all(first).unwrap();
+    let open = owner.next_open();
+    owner.accept(&open);
+    // The hub has told the caller, so it passes things on.
+    caller.expect_accepted(stream);
+    serve_another(&hub);
+    caller.socket.write_all(last).unwrap();
+    caller.send(&Frame::flags(stream, FIN));
+    (hub, owner, open)
+}
+
+#[test]
+fn a_chunk_that_comes_along_with_the_open_in_pieces_leaves_whole() {
+    in_time(|| {
+        let message = Pattern::new(5).to_vec(900);
+        let (_hub, mut owner, open) = open_in_two_pieces(&chunks(&message, 900), 300);
+        assert!(open.rest.is_empty());
+        let got = read_whole(&mut owner, open.stream, |_, _| {});
+        assert!(got == message);
+    });
+}
+
+#[test]
+fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
+    in_time(|| {
+        // The hub's open frame takes more of the owner's window than the
+        // caller's took of the hub's, so the last chunks have no room there.
+        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let (stream, open) = caller.begin_open("hand");
+        let window = INITIAL_WINDOW - open.len();
+        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
+        caller.send(&Frame::data(stream, open));
+        for chunk in message.chunks(1024) {
+            caller.send(&Frame::data(stream, chunks(chunk, 1024)));
+        }
+        caller.send(&Frame::flags(stream, FIN));
+        let open = owner.next_open();
+        assert_eq!(open.token.len(), 4_000);
+        owner.accept(&open);
+        let got = read_whole(&mut owner, open.stream, |owner, count| {
+            owner.grant(open.stream, count as u32);
+        });
+        assert!(got == message);
+    });
+}
+
+#[test]
+fn frames_as_large_as_the_window_are_passed_on() {
+    in_time(|| {
+        let hub = Hub::new();
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let (stream, open) = caller.begin_open("hand");
+        let room = INITIAL_WINDOW - open.len() - 4;
+        caller.send(&Frame::data(stream, open));
+        let open = owner.next_open();
+        owner.accept(&open);
+        caller.expect_accepted(stream);
+        let message = Pattern::new(8).to_vec(room);
+        caller.send(&Frame::data(stream, chunks(&message, room)));
+        caller.send(&Frame::flags(stream, FIN));
+        assert!(read_whole(&mut owner, open.stream, |_, _| {}) == message);
+    });
+}
+
+#[test]
+fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_chunks() {
+    in_time(|| {
+        let hub = Hub::new();
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let (stream, open) = caller.begin_open("hand");
+        caller.send(&Frame::data(stream, open));
+        let open = owner.next_open();
+        let message = Pattern::new(4).to_vec(700);
+        let mut body = crate::support::hand::layer_2(0x08, &open.name, b"");
+        body.extend(chunks(&message, 700));
+        let bytes = Frame::data(open.stream, body).encode();
+        let (first, last) = bytes.split_at(bytes.len() - 200);
+        owner.socket.write_all(first).unwrap();
+        caller.expect_accepted(stream);
+        serve_another(&hub);
+        owner.socket.write_all(last).unwrap();
+        owner.send(&Frame::flags(open.stream, FIN));
+        assert!(read_whole(&mut caller, stream, |_, _| {}) == message);
+    });
+}

@@ -1,0 +1,355 @@
+//! How a stream's directions end, at the one end and at the other.
+
+use crate::{
+    by_hand::{Hand, chunks},
+    stage::{Hub, echo},
+    support::{
+        PATIENCE,
+        frames::{FIN, Frame},
+        in_time,
+        link::{means_broken, message},
+        pattern::Pattern,
+        process::{Other, role, wait_for_parent},
+    },
+};
+use crossbeam_channel::{Receiver, bounded};
+use std::{
+    io::{self, Read, Write},
+    thread,
+    time::Duration,
+};
+use wirenet::{Refusal, Stream, Wire};
+
+/// What an owner's handler did, for the test to wait for.
+fn outcome<T: Send + 'static>(
+    work: impl Fn(&mut Stream) -> T + Send + Sync + 'static,
+) -> (
+    impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
+    Receiver<T>,
+) {
+    let (sender, outcome) = bounded(16);
+    let handler = move |stream: &mut Stream| {
+        // A test that has failed is not there any more.
+        let _ = sender.send(work(stream));
+        Ok(())
+    };
+    (handler, outcome)
+}
+
+/// All that comes, and how it ended.
+fn drain(stream: &mut Stream) -> (usize, Result<(), io::ErrorKind>) {
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes);
+    (bytes.len(), end.map(drop).map_err(|error| error.kind()))
+}
+
+#[test]
+fn a_half_close_of_the_caller_is_one_at_the_owner() {
+    in_time(|| {
+        let hub = Hub::new();
+        let _owner = hub.owner("count", |stream| {
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes)?;
+            // The other direction is open, for as much as one likes.
+            stream.write_message(&bytes)
+        });
+        let caller = hub.caller();
+        let mut stream = caller.open("count").unwrap();
+        let sent = Pattern::new(2).to_vec(500_000);
+        stream.write_all(&sent).unwrap();
+        stream.finish().unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert!(back == sent);
+    });
+}
+
+#[test]
+fn a_half_close_of_the_owner_is_one_at_the_caller() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, got) = outcome(|stream| {
+            stream.write_message(b"that is all").unwrap();
+            stream.finish().unwrap();
+            drain(stream)
+        });
+        let _owner = hub.owner("talk", handler);
+        let caller = hub.caller();
+        let mut stream = caller.open("talk").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "that is all");
+        stream.write_all(&[1; 500_000]).unwrap();
+        stream.finish().unwrap();
+        assert_eq!(got.recv_timeout(PATIENCE).unwrap(), (500_000, Ok(())));
+    });
+}
+
+#[test]
+fn a_reset_by_the_caller_is_one_at_the_owner() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, got) = outcome(|stream| {
+            stream.write_message(b"ready").unwrap();
+            drain(stream).1
+        });
+        let _owner = hub.owner("drain", handler);
+        let caller = hub.caller();
+        let stream = caller.open("drain").unwrap();
+        assert_eq!(message(&stream).unwrap(), b"ready");
+        stream.reset();
+        let end = got.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(end, Err(io::ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn a_reset_by_the_owner_is_one_at_the_caller() {
+    in_time(|| {
+        let hub = Hub::new();
+        let _owner = hub.owner("fail", |stream| {
+            message(stream)?;
+            Err(io::Error::other("it cannot go on"))
+        });
+        let caller = hub.caller();
+        let mut stream = caller.open("fail").unwrap();
+        stream.write_message(b"go").unwrap();
+        assert_eq!(drain(&mut stream).1, Err(io::ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn a_caller_that_drops_a_stream_in_a_message_is_a_reset_at_the_owner() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, got) = outcome(drain);
+        let _owner = hub.owner("drain", handler);
+        let caller = hub.caller();
+        let mut stream = caller.open("drain").unwrap();
+        stream.write_all(b"the beginning of").unwrap();
+        drop(stream);
+        let (_, end) = got.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(end, Err(io::ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn a_half_close_in_a_chunk_is_no_clean_end() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, got) = outcome(drain);
+        let _owner = hub.owner("drain", handler);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let stream = caller.open("drain");
+        let chunk = chunks(&[1; 1000], 1000);
+        caller.send(&Frame::data(stream, chunk[..500].to_vec()));
+        caller.send(&Frame::flags(stream, FIN));
+        let (_, end) = got.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(end, Err(io::ErrorKind::UnexpectedEof));
+    });
+}
+
+#[test]
+fn everything_before_a_half_close_arrives_though_the_caller_leaves_at_once() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (release, released) = bounded::<()>(0);
+        let (handler, got) = outcome(move |stream| {
+            // The caller has long gone.
+            let _ = released.recv();
+            let mut bytes = Vec::new();
+            let end = stream.read_to_end(&mut bytes);
+            end.map(|_| bytes).map_err(|error| error.kind())
+        });
+        let _owner = hub.owner("late", handler);
+        let caller = hub.caller();
+        let stream = caller.open("late").unwrap();
+        let sent = Pattern::new(12).to_vec(200_000);
+        stream.write_message(&sent).unwrap();
+        stream.finish().unwrap();
+        drop(stream);
+        caller.wire.close().unwrap();
+        assert!(hub.sessions_are(1));
+        drop(release);
+        assert!(got.recv_timeout(PATIENCE).unwrap() == Ok(sent));
+    });
+}
+
+#[test]
+fn everything_before_a_half_close_arrives_though_the_owner_leaves_at_once() {
+    in_time(|| {
+        let hub = Hub::new();
+        let sent = Pattern::new(13).to_vec(200_000);
+        let to_send = sent.clone();
+        let owner = hub.owner("source", move |stream| stream.write_message(&to_send));
+        let caller = hub.caller();
+        let mut stream = caller.open("source").unwrap();
+        owner.wire.close().unwrap();
+        assert!(hub.sessions_are(1));
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(got == sent);
+    });
+}
+
+#[test]
+fn a_lost_owner_is_an_error_to_its_callers() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, begun) = outcome(|stream| {
+            stream.write_message(b"begun").unwrap();
+            // Waits for more until it is cut off.
+            drain(stream)
+        });
+        let owner = hub.owner("lost", handler);
+        let caller = hub.caller();
+        let mut reading = caller.open("lost").unwrap();
+        let mut writing = caller.open("lost").unwrap();
+        for stream in [&reading, &writing] {
+            assert_eq!(message(stream).unwrap(), b"begun");
+        }
+        let writer = thread::spawn(move || {
+            loop {
+                if let Err(error) = writing.write_all(&[0; 10_000]) {
+                    return error.kind();
+                }
+            }
+        });
+        owner.session.abort();
+        let read = reading.read(&mut [0; 1]).unwrap_err().kind();
+        assert!(means_broken(read), "{read:?}");
+        let written = writer.join().unwrap();
+        assert!(means_broken(written), "{written:?}");
+        drop(begun);
+        // Its name is free.
+        assert!(hub.sessions_are(1));
+        assert_eq!(caller.open("lost").unwrap_err(), Refusal::HandlerNotFound);
+        // And the caller's session goes on.
+        let _owner = hub.owner("lost", echo);
+        assert_eq!(caller.ask("lost", b"again").unwrap(), b"again");
+    });
+}
+
+#[test]
+fn a_killed_owner_is_an_error_to_its_callers() {
+    if let Some(addr) = role() {
+        let owner = Wire::join(addr).stream("killed", |stream| {
+            stream.write_message(b"begun")?;
+            drain(stream);
+            Ok(())
+        });
+        let owner = owner.build().unwrap();
+        owner.start().unwrap();
+        crate::support::process::tell("up").unwrap();
+        wait_for_parent().unwrap();
+        return;
+    }
+    in_time(|| {
+        let hub = Hub::new();
+        let test = "ending::a_killed_owner_is_an_error_to_its_callers";
+        let mut owner = Other::start(test, &hub.addr).unwrap();
+        assert_eq!(owner.told(), "up");
+        let caller = hub.caller();
+        let mut stream = caller.open("killed").unwrap();
+        assert_eq!(message(&stream).unwrap(), b"begun");
+        owner.kill().unwrap();
+        let error = stream.read(&mut [0; 1]).unwrap_err().kind();
+        assert!(means_broken(error), "{error:?}");
+    });
+}
+
+#[test]
+fn a_lost_caller_is_an_error_to_the_owner() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (handler, ended) = outcome(|stream| {
+            stream.write_message(b"begun").unwrap();
+            let read = stream.read(&mut [0; 1]).unwrap_err().kind();
+            let written = loop {
+                if let Err(error) = stream.write_all(&[0; 10_000]) {
+                    break error.kind();
+                }
+            };
+            [read, written]
+        });
+        let _owner = hub.owner("echo", handler);
+        let caller = hub.caller();
+        let stream = caller.open("echo").unwrap();
+        assert_eq!(message(&stream).unwrap(), b"begun");
+        caller.session.abort();
+        for error in ended.recv_timeout(PATIENCE).unwrap() {
+            assert!(means_broken(error), "{error:?}");
+        }
+    });
+}
+
+/// An owner that has said all it wanted to say, reads nothing, and is lost.
+#[test]
+fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished() {
+    in_time(|| {
+        let hub = Hub::new();
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let caller = hub.caller();
+        let session = caller.session.clone();
+        let call = thread::spawn(move || session.open_stream("hand").unwrap());
+        let open = owner.next_open();
+        owner.accept(&open);
+        let mut stream = call.join().unwrap();
+        owner.send(&Frame::data(open.stream, chunks(b"all", 3)));
+        owner.send(&Frame::flags(open.stream, FIN));
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"all");
+        // Until there is no room at the owner, nor on the way.
+        stream
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        while stream.write_all(&[0; 10_000]).is_ok() {}
+        stream.set_write_timeout(None).unwrap();
+        let stream = stream.try_clone().unwrap();
+        let writer = thread::spawn(move || {
+            let mut written = 0;
+            loop {
+                match (&stream).write(&[0; 10_000]) {
+                    Ok(count) => written += count,
+                    Err(error) => return (written, error.kind()),
+                }
+            }
+        });
+        drop(owner);
+        let (written, error) = writer.join().unwrap();
+        assert!(means_broken(error), "{error:?}");
+        assert!(written < 1 << 20, "{written}");
+    });
+}
+
+#[test]
+fn reset_storms_leave_nothing_behind() {
+    in_time(|| {
+        let hub = Hub::new();
+        let owner = hub.owner("echo", echo);
+        let caller = hub.caller();
+        thread::scope(|scope| {
+            for seed in 0..4 {
+                let caller = &caller;
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let session = &caller.session;
+                        let stream = match (seed + round) % 2 {
+                            0 => session.open_stream("echo").unwrap(),
+                            _ => session.open_stream_nowait("echo").unwrap(),
+                        };
+                        // The answer to an earlier one may have come.
+                        let _ = stream.write_message(&[3; 5_000]);
+                        stream.reset();
+                    }
+                });
+            }
+        });
+        assert_eq!(caller.ask("echo", b"well?").unwrap(), b"well?");
+        // Nothing is left that a close would have to wait for.
+        caller.wire.close().unwrap();
+        owner.wire.close().unwrap();
+        hub.wire.close().unwrap();
+    });
+}

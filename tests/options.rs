@@ -1,0 +1,22 @@
+//! Every option does what it says: a test for each promise that is made of one.
+
+mod support;
+
+#[path = "options/addresses.rs"]
+mod addresses;
+#[path = "options/error_handler.rs"]
+mod error_handler;
+#[path = "options/hooks.rs"]
+mod hooks;
+#[path = "options/identification.rs"]
+mod identification;
+#[path = "options/keepalive.rs"]
+mod keepalive;
+#[path = "options/limits.rs"]
+mod limits;
+#[path = "options/stats.rs"]
+mod stats;
+#[path = "options/threads.rs"]
+mod threads;
+#[path = "options/timeouts.rs"]
+mod timeouts;

@@ -1,0 +1,235 @@
+//! Addresses: what a wire listens at, and what it dials.
+
+use crate::support::{
+    PATIENCE, in_time,
+    link::{addr_of, assert_echoes, echo, joining, mounting, started},
+    process::{self, Other},
+};
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    process::Command,
+    time::Duration,
+};
+use wirenet::{Error, Wire};
+
+fn echoing(addr: &str) -> Wire {
+    started(Wire::mount(addr).stream("echo", echo))
+}
+
+fn assert_reaches(addr: &str) {
+    let client = started(Wire::join(addr).retry_max(0));
+    assert_echoes(&client.wait_session(PATIENCE).unwrap());
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+#[test]
+fn a_port_alone_is_on_all_interfaces_by_both_versions_of_ip() {
+    in_time(|| {
+        let server = echoing(":0");
+        let addr = addr_of(&server);
+        assert!(addr.ip().is_unspecified());
+        let port = addr.port();
+        assert_reaches(&format!("127.0.0.1:{port}"));
+        assert_reaches(&format!("127.1.2.3:{port}"));
+        if has_ipv6() {
+            assert_reaches(&format!("[::1]:{port}"));
+        }
+    });
+}
+
+#[test]
+fn a_port_alone_dials_this_machine() {
+    in_time(|| {
+        let server = echoing(":0");
+        assert_reaches(&format!(":{}", addr_of(&server).port()));
+    });
+}
+
+#[test]
+fn an_address_of_ipv6_is_in_brackets() {
+    in_time(|| {
+        if !has_ipv6() {
+            return;
+        }
+        let server = echoing("[::1]:0");
+        let addr = addr_of(&server);
+        assert_eq!(addr.ip(), IpAddr::from(Ipv6Addr::LOCALHOST));
+        let client = started(Wire::join(addr.to_string()));
+        let session = client.wait_session(PATIENCE).unwrap();
+        assert_eq!(session.peer_addr(), Some(addr));
+        assert_eq!(client.local_addr(), session.local_addr());
+        assert_echoes(&session);
+    });
+}
+
+#[test]
+fn an_address_of_ipv4_is_on_that_interface_alone() {
+    in_time(|| {
+        let server = echoing("127.0.0.1:0");
+        let addr = addr_of(&server);
+        assert_reaches(&addr.to_string());
+        let elsewhere = format!("127.0.0.2:{}", addr.port());
+        let client = Wire::join(elsewhere).retry_max(0).build().unwrap();
+        let Err(Error::Dial { cause, .. }) = client.start() else {
+            panic!("nobody is there");
+        };
+        assert_eq!(cause.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_name_is_listened_at_too() {
+    in_time(|| {
+        let server = echoing("localhost:0");
+        assert!(addr_of(&server).ip().is_loopback());
+        assert_reaches(&addr_of(&server).to_string());
+    });
+}
+
+#[test]
+fn an_address_that_is_taken_is_told() {
+    in_time(|| {
+        let server = started(mounting());
+        let addr = addr_of(&server).to_string();
+        let second = Wire::mount(&addr).build().unwrap();
+        let Err(Error::Listen { addr: told, cause }) = second.connect() else {
+            panic!("it is taken");
+        };
+        assert_eq!((told, cause.kind()), (addr, ErrorKind::AddrInUse));
+        // The port may be had again when the first is closed, and its
+        // connections linger.
+        let client = started(joining(&server));
+        server.close().unwrap();
+        second.start().unwrap();
+        drop(client);
+    });
+}
+
+#[test]
+fn what_is_no_address_is_told_when_it_is_set() {
+    for wrong in [
+        "",
+        "host",
+        "host:",
+        "host:99999",
+        "::1:80",
+        "[::1:80",
+        "host:http",
+    ] {
+        for built in [
+            Wire::join(wrong).build(),
+            Wire::mount(wrong).build(),
+            Wire::hub(wrong).build(),
+        ] {
+            let error = built.unwrap_err();
+            assert!(matches!(error, Error::Option { .. }), "{error}");
+            assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_failed_dial() {
+    in_time(|| {
+        let client = Wire::join("no-such-host.invalid:1").retry_max(0);
+        let error = client.build().unwrap().start().unwrap_err();
+        assert!(matches!(error, Error::Dial { .. }), "{error}");
+        assert!(error.to_string().contains("no-such-host.invalid:1"));
+        // It may resolve later.
+        assert!(!error.is_permanent());
+    });
+}
+
+// -- names, where this process may say what they mean --
+
+const NAME: &str = "wirenet.test";
+
+/// The other process of the tests below, with a hosts file of its own in a
+/// mount namespace of its own.
+#[test]
+fn in_a_world_of_its_own() {
+    let Some(role) = process::role() else {
+        return;
+    };
+    in_time(move || {
+        let (hosts, task) = role.split_once(' ').unwrap();
+        let mean = |addrs: &[&str]| {
+            let mut file = fs::File::create(hosts).unwrap();
+            for addr in addrs {
+                writeln!(file, "{addr} {NAME}").unwrap();
+            }
+        };
+        mean(&["127.0.0.9"]);
+        match task {
+            "can" => {
+                let addrs = (NAME, 1).to_socket_addrs();
+                let can = addrs.is_ok_and(|mut addrs| {
+                    addrs.next() == Some(SocketAddr::from(([127, 0, 0, 9], 1)))
+                });
+                process::tell(can).unwrap();
+            }
+            "each" => {
+                let server = echoing("127.0.0.3:0");
+                mean(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+                assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
+                process::tell("done").unwrap();
+            }
+            "anew" => {
+                let server = echoing("127.0.0.3:0");
+                mean(&["127.0.0.2"]);
+                let (failed, fails) = crossbeam_channel::unbounded();
+                let client = Wire::join(format!("{NAME}:{}", addr_of(&server).port()))
+                    .retry_policy(|_| Some(Duration::from_secs(3600)))
+                    .on_error(move |error| failed.send(error.to_string()).unwrap());
+                let client = client.build().unwrap();
+                let starting = client.clone();
+                let starter = std::thread::spawn(move || starting.start());
+                fails.recv().unwrap();
+                mean(&["127.0.0.3"]);
+                client.reconnect_now();
+                starter.join().unwrap().unwrap();
+                process::tell("done").unwrap();
+            }
+            _ => unreachable!("a task"),
+        }
+    });
+}
+
+/// Does the task in another process; `None` where the system does not let us.
+fn in_other_process(task: &str) -> Option<String> {
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    let path = hosts.path().to_str().unwrap();
+    let mount = format!("mount --bind {path} /etc/hosts && exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &mount]);
+    let role = format!("{path} {task}");
+    let other = Other::start_in(command, "addresses::in_a_world_of_its_own", &role).ok()?;
+    other.may_tell()
+}
+
+fn names_can_be_changed() -> bool {
+    let can = in_other_process("can").is_some_and(|told| told == "true");
+    if !can {
+        println!("skipped: this needs a mount namespace");
+    }
+    can
+}
+
+#[test]
+fn every_address_of_a_name_is_tried() {
+    if names_can_be_changed() {
+        assert_eq!(in_other_process("each").unwrap(), "done");
+    }
+}
+
+#[test]
+fn a_name_is_resolved_anew_at_each_try() {
+    if names_can_be_changed() {
+        assert_eq!(in_other_process("anew").unwrap(), "done");
+    }
+}

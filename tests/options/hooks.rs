@@ -1,0 +1,239 @@
+//! `on_connect`, `on_session_open`, `on_session_close`.
+
+use crate::support::{
+    PATIENCE, in_time,
+    link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
+};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::{collections::HashMap, thread, time::Duration};
+use wirenet::{Builder, Error, Operation, SessionId};
+
+#[test]
+fn on_connect_is_called_each_time_a_clients_session_stands() {
+    in_time(|| {
+        let (up, ups) = unbounded();
+        let server = started(mounting());
+        let client = started(
+            joining(&server)
+                .retry_policy(|_| Some(Duration::ZERO))
+                .on_connect(move |wire| up.send(wire.local_addr()).unwrap()),
+        );
+        for _ in 0..5 {
+            assert!(ups.recv().unwrap().is_some());
+            server.wait_session(PATIENCE).unwrap().abort();
+        }
+        drop(client);
+    });
+}
+
+#[test]
+fn on_connect_is_called_once_when_a_server_listens() {
+    in_time(|| {
+        let (up, ups) = unbounded();
+        let server = started(mounting().on_connect(move |wire| {
+            up.send(wire.local_addr()).unwrap();
+        }));
+        assert_eq!(ups.recv().unwrap(), Some(addr_of(&server)));
+        for _ in 0..3 {
+            started(joining(&server)).close().unwrap();
+        }
+        server.close().unwrap();
+        drop(server);
+        ups.recv().unwrap_err();
+    });
+}
+
+#[test]
+fn on_connect_may_close_the_wire() {
+    in_time(|| {
+        let server = started(mounting());
+        for builder in [joining(&server), mounting()] {
+            let (closed, closes) = bounded(1);
+            let hooked = builder.on_connect(move |wire| closed.send(wire.close()).unwrap());
+            let wire = hooked.build().unwrap();
+            wire.connect().unwrap();
+            closes.recv().unwrap().unwrap();
+            assert!(matches!(wire.connect(), Err(Error::Closed)));
+        }
+    });
+}
+
+/// Which hook was called, of which session.
+type Event = (&'static str, SessionId);
+
+/// Has a side tell of the beginning and the end of each session.
+fn telling(builder: Builder) -> (Builder, Receiver<Event>) {
+    let (sender, events) = unbounded();
+    let also = sender.clone();
+    let builder = builder
+        .on_session_open(move |session| sender.send(("open", session.id())).unwrap())
+        .on_session_close(move |session| also.send(("close", session.id())).unwrap());
+    (builder, events)
+}
+
+#[test]
+fn each_session_has_each_hook_once_open_before_close() {
+    const SESSIONS: usize = 20;
+
+    in_time(|| {
+        let (serving, events) = telling(mounting());
+        let server = started(serving);
+        thread::scope(|scope| {
+            for number in 0..SESSIONS {
+                let server = &server;
+                scope.spawn(move || {
+                    let (client, events) = telling(joining(server));
+                    let client = started(client);
+                    let session = client.wait_session(PATIENCE).unwrap();
+                    match number % 2 {
+                        0 => session.abort(),
+                        _ => session.close().unwrap(),
+                    }
+                    client.close().unwrap();
+                    drop(client);
+                    let hooks: Vec<&str> = events.iter().map(|(name, _)| name).collect();
+                    // It may have come back in between.
+                    assert_eq!(hooks[..2], ["open", "close"]);
+                });
+            }
+        });
+        server.close().unwrap();
+        drop(server);
+        let mut by_session: HashMap<SessionId, Vec<&str>> = HashMap::new();
+        for (name, id) in events {
+            by_session.entry(id).or_default().push(name);
+        }
+        assert!(by_session.len() >= SESSIONS);
+        for hooks in by_session.values() {
+            assert_eq!(hooks[..], ["open", "close"]);
+        }
+    });
+}
+
+#[test]
+fn the_hook_of_an_end_waits_for_the_hook_of_the_beginning() {
+    in_time(|| {
+        let (event, events) = unbounded();
+        let (release, released) = bounded::<()>(0);
+        let (entered, has_entered) = bounded(1);
+        let also = event.clone();
+        let server = started(
+            mounting()
+                .on_session_open(move |session| {
+                    entered.send(session.clone()).unwrap();
+                    assert!(released.recv().is_err());
+                    event.send("open returns").unwrap();
+                })
+                .on_session_close(move |_| also.send("close").unwrap()),
+        );
+        let client = started(joining(&server));
+        let session = has_entered.recv().unwrap();
+        client.close().unwrap();
+        assert!(session.close().is_ok() && session.is_closed());
+        drop(release);
+        assert_eq!(events.recv().unwrap(), "open returns");
+        assert_eq!(events.recv().unwrap(), "close");
+    });
+}
+
+#[test]
+fn the_hooks_may_use_the_session_they_are_called_for() {
+    in_time(|| {
+        let (event, events) = unbounded();
+        let also = event.clone();
+        let client = |client: Builder| {
+            client
+                .retry_max(0)
+                .on_session_open(move |session| {
+                    assert_echoes(session);
+                    event.send("an echo").unwrap();
+                    session.close().unwrap();
+                })
+                .on_session_close(move |session| {
+                    assert!(session.is_closed() && session.open_stream("echo").is_err());
+                    assert!(session.stats().bytes_sent > 0);
+                    session.close().unwrap();
+                    also.send("an end").unwrap();
+                })
+        };
+        let _link = Link::new(|server| server.stream("echo", echo), client);
+        assert_eq!(events.recv().unwrap(), "an echo");
+        assert_eq!(events.recv().unwrap(), "an end");
+    });
+}
+
+fn panicking(builder: Builder, told: Sender<(Operation, String)>) -> Builder {
+    builder
+        .on_connect(|_| panic!("in the first"))
+        .on_session_open(|_| panic!("in the second"))
+        .on_session_close(|_| panic!("in the third"))
+        .on_error(move |error| {
+            let told_of = (error.operation.clone(), error.cause.to_string());
+            told.send(told_of).unwrap();
+        })
+}
+
+#[test]
+fn a_panic_in_a_hook_is_caught_and_reported() {
+    in_time(|| {
+        let (told, errors) = unbounded();
+        let link = Link::new(
+            |server| server.stream("echo", echo),
+            |client| panicking(client, told),
+        );
+        assert_echoes(&link.near);
+        link.client.close().unwrap();
+        drop(link);
+        let mut panics: Vec<_> = errors.iter().collect();
+        panics.sort_by_key(|(_, text)| text.clone());
+        let expected = [
+            ("on_connect", "panicked: in the first"),
+            ("on_session_open", "panicked: in the second"),
+            ("on_session_close", "panicked: in the third"),
+        ];
+        let expected = expected.map(|(hook, text)| (Operation::Hook(hook), text.to_owned()));
+        assert_eq!(panics, expected);
+    });
+}
+
+#[test]
+fn a_refused_session_has_no_hook_and_is_nowhere() {
+    in_time(|| {
+        let (serving, at_server) = telling(mounting());
+        let refuse = |_: &str, _: &[u8], _: &[u8]| Err("not you".into());
+        let server = started(serving.token_validator(refuse));
+        let (client, at_client) = telling(joining(&server));
+        let (up, ups) = bounded::<()>(1);
+        let client = client.on_connect(move |_| up.send(()).unwrap());
+        let client = client.build().unwrap();
+        client.start().unwrap_err();
+        assert!(client.sessions().is_empty() && server.sessions().is_empty());
+        assert_eq!((client.stats().sessions, server.stats().sessions), (0, 0));
+        client.close().unwrap();
+        server.close().unwrap();
+        drop((client, server));
+        at_server.recv().unwrap_err();
+        at_client.recv().unwrap_err();
+        ups.recv().unwrap_err();
+    });
+}
+
+#[test]
+fn hooks_of_many_sessions_run_beside_each_other() {
+    in_time(|| {
+        let (meet, met) = bounded::<()>(0);
+        let server = started(mounting().on_session_open(move |_| {
+            // Each of the two waits for the other.
+            crossbeam_channel::select! {
+                send(meet, ()) -> sent => sent.unwrap(),
+                recv(met) -> received => received.unwrap(),
+            }
+        }));
+        let link = Link::new(as_it_is, as_it_is);
+        let clients = [started(joining(&server)), started(joining(&server))];
+        // Their close hooks would come after: closing joins all of them.
+        clients.iter().for_each(|client| client.close().unwrap());
+        server.close().unwrap();
+        drop(link);
+    });
+}

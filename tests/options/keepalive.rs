@@ -1,0 +1,198 @@
+//! `keep_alive`, `keep_alive_interval`, and the round-trip time.
+
+use crate::support::{
+    PATIENCE,
+    frames::{ACK, Frame, PING, SYN, WINDOW_UPDATE},
+    hand::{self, Played, until_quiet},
+    in_time,
+    link::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
+    valve::Valve,
+};
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use std::{
+    io::Write,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Operation, Session, Wire, yamux};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// As long as no test takes.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// A side that pings, and tells of its sessions' ends and of its errors.
+fn pinging(side: Builder) -> (Builder, Receiver<Instant>, Receiver<Told>) {
+    let (ended, ends) = unbounded();
+    let (on_error, told) = errors();
+    let side = side
+        .keep_alive_interval(SHORT)
+        .read_write_timeouts(None, 2 * SHORT)
+        .retry_max(0)
+        .on_session_close(move |_| ended.send(Instant::now()).unwrap())
+        .on_error(on_error);
+    (side, ends, told)
+}
+
+#[test]
+fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
+    in_time(|| {
+        let (serving, server_ends, server_told) = pinging(mounting());
+        let server = started(serving.stream("echo", echo));
+        let valve = Valve::to(addr_of(&server)).unwrap();
+        let (dialling, client_ends, client_told) = pinging(Wire::join(valve.addr.to_string()));
+        let client = started(dialling);
+        let session = client.wait_session(PATIENCE).unwrap();
+        assert_echoes(&session);
+        let shut = Instant::now();
+        valve.shut();
+        for (ends, told) in [(server_ends, server_told), (client_ends, client_told)] {
+            let after = ends.recv().unwrap() - shut;
+            // What came last may have come a while before.
+            assert!(after >= SHORT, "{after:?}");
+            assert!(after < 30 * SHORT, "{after:?}");
+            let (operation, cause) = told.recv().unwrap();
+            assert_eq!(operation, Operation::Session);
+            assert_eq!(cause, yamux::Error::KeepAlive.to_string());
+        }
+        assert!(server.sessions().is_empty() && session.is_closed());
+    });
+}
+
+/// A client by hand with its session at a server of these options.
+fn by_hand(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, TcpStream) {
+    let server = started(options(mounting().session_close_timeout(Duration::ZERO)));
+    let client = hand::join_by_hand(&server, [3; 16]);
+    let session = server.wait_session(PATIENCE).unwrap();
+    (server, session, client)
+}
+
+/// The next ping, whatever comes before it.
+fn next_ping(mut client: &TcpStream) -> Frame {
+    loop {
+        let frame = Frame::read(&mut client).unwrap().expect("a ping");
+        if frame.kind == PING {
+            assert_eq!((frame.flags, frame.stream), (SYN, 0));
+            return frame;
+        }
+    }
+}
+
+fn answer(mut client: &TcpStream, mut ping: Frame) {
+    ping.flags = ACK;
+    client.write_all(&ping.encode()).unwrap();
+}
+
+#[test]
+fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
+    in_time(|| {
+        let begin = Instant::now();
+        let (_server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        for round in 1..4 {
+            let ping = next_ping(&client);
+            assert!(begin.elapsed() >= round * SHORT);
+            answer(&client, ping);
+        }
+        assert!(!session.is_closed());
+    });
+}
+
+#[test]
+fn without_keepalive_no_ping_is_sent() {
+    in_time(|| {
+        let (_server, session, client) = by_hand(|server| {
+            let quick = server.keep_alive_interval(Duration::from_millis(1));
+            quick.keep_alive(false)
+        });
+        assert_eq!(until_quiet(&client, 5 * SHORT).unwrap(), [0; 0]);
+        assert!(!session.is_closed());
+        assert_eq!(session.round_trip_time(), None);
+    });
+}
+
+/// Nor by a client.
+#[test]
+fn without_keepalive_a_client_sends_no_ping() {
+    in_time(|| {
+        let server = Played::listen(hand::confirm_session);
+        let client = Wire::join(server.addr.to_string())
+            .session_close_timeout(Duration::ZERO)
+            .keep_alive_interval(Duration::from_millis(1))
+            .keep_alive(false);
+        let _client = started(client);
+        let connection = server.accepted.recv().unwrap();
+        let kinds = until_quiet(&connection, 5 * SHORT).unwrap();
+        // The end of the stream on which it asked.
+        assert!(kinds.iter().all(|kind| *kind == WINDOW_UPDATE), "{kinds:?}");
+    });
+}
+
+/// Any byte counts as life, not only an answer.
+#[test]
+fn a_peer_that_says_something_else_is_alive() {
+    in_time(|| {
+        let (_server, session, mut client) = by_hand(|server| {
+            let server = server.keep_alive_interval(SHORT);
+            server.read_write_timeouts(None, 3 * SHORT)
+        });
+        for _ in 0..6 {
+            next_ping(&client);
+            // For a stream that is not there, to which nothing is said.
+            client.write_all(&Frame::flags(99, 0).encode()).unwrap();
+        }
+        assert!(!session.is_closed());
+    });
+}
+
+#[test]
+fn the_round_trip_time_is_read_from_a_ping() {
+    in_time(|| {
+        let (server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        assert_eq!(session.round_trip_time(), None);
+        let ping = next_ping(&client);
+        // On a link as long as this.
+        assert_eq!(until_quiet(&client, SHORT).unwrap(), [0; 0]);
+        answer(&client, ping);
+        // The next one comes after the answer was seen.
+        next_ping(&client);
+        let measured = session.round_trip_time().unwrap();
+        assert!(measured >= SHORT && measured < PATIENCE, "{measured:?}");
+        for stats in [session.stats(), server.stats()] {
+            assert_eq!(stats.round_trip_time, Some(measured));
+        }
+        session.abort();
+        // The wire goes on to know it.
+        server.close().unwrap();
+        assert_eq!(server.stats().round_trip_time, Some(measured));
+    });
+}
+
+#[test]
+fn a_session_that_answers_lives_for_many_intervals() {
+    in_time(|| {
+        let (stop, stopped) = bounded::<()>(0);
+        let quick = |side: Builder| {
+            side.keep_alive_interval(Duration::from_millis(5))
+                .read_write_timeouts(None, PATIENCE)
+        };
+        let server = started(quick(mounting()).stream("echo", echo));
+        let client = started(quick(joining(&server)));
+        let session = client.wait_session(PATIENCE).unwrap();
+        stopped.recv_timeout(3 * SHORT).unwrap_err();
+        drop(stop);
+        assert_echoes(&session);
+        assert!(session.round_trip_time().is_some());
+        assert_eq!(client.stats().sessions, 1);
+    });
+}
+
+#[test]
+fn keepalive_of_a_day_does_not_keep_a_close_waiting() {
+    in_time(|| {
+        let slow = |side: Builder| side.keep_alive_interval(NEVER);
+        let server = started(slow(mounting()));
+        let client = started(slow(joining(&server)));
+        client.close().unwrap();
+        server.close().unwrap();
+    });
+}

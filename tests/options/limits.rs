@@ -1,0 +1,340 @@
+//! What may be had so often, or be so long.
+
+use crate::support::{
+    PATIENCE,
+    hand::{ask_for, field},
+    in_time,
+    link::{
+        Link, addr_of, announcing, as_it_is, assert_echoes, echo, errors, joining, message,
+        mounting, started,
+    },
+};
+use crossbeam_channel::bounded;
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+use wirenet::{Builder, Error, Operation, Refusal, RefusalCode, Wire};
+
+/// As long as no test takes.
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn assert_refused(error: &Error, expected: RefusalCode, part: &str) {
+    let Error::SessionRefused { code, text } = error else {
+        panic!("not refused: {error}");
+    };
+    assert_eq!(*code, Some(expected));
+    assert!(text.contains(part), "{text}");
+}
+
+#[test]
+fn one_session_more_than_the_limit_is_refused_until_there_is_room() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let (serving, stands) = announcing(mounting().max_sessions(2).on_error(on_error));
+        let server = started(serving);
+        let mut clients = [started(joining(&server)), started(joining(&server))];
+        let third = joining(&server).retry_max(0).build().unwrap();
+        let error = third.start().unwrap_err();
+        assert_refused(&error, RefusalCode::TooManySessions, "too many sessions");
+        assert!(!error.is_permanent());
+        assert_eq!(told.recv().unwrap().0, Operation::Handshake);
+        assert_eq!(server.sessions().len(), 2);
+        assert_eq!(stands.try_iter().count(), 2, "no hook of the third");
+        // There is room, as soon as one has left; until then it tries again.
+        clients[0] = joining(&server)
+            .retry_policy(|_| Some(Duration::ZERO))
+            .build()
+            .unwrap();
+        clients[0].start().unwrap();
+        clients[1].close().unwrap();
+        assert_eq!(server.stats().sessions, 3);
+    });
+}
+
+#[test]
+fn strangers_do_not_keep_others_from_being_accepted() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let serving = mounting().max_handshakes(2).handshake_timeout(NEVER);
+        let server = started(serving.on_error(on_error).stream("echo", echo));
+        let dial = || TcpStream::connect(addr_of(&server)).unwrap();
+        let first = dial();
+        // Sessions that stand do not count, and are not in the way.
+        let client = started(joining(&server));
+        let second = dial();
+        let mut third = dial();
+        // It is closed, and the accept loop has gone on.
+        let closed = third.read(&mut [0]);
+        assert!(matches!(closed, Ok(0)) || closed.is_err());
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Accept);
+        assert_eq!(cause, "connection closed: 2 handshakes are under way");
+        assert_echoes(&client.sessions()[0]);
+        drop(first);
+        // As soon as the first one's end is noticed.
+        let patient = joining(&server).retry_policy(|_| Some(Duration::ZERO));
+        assert_echoes(&started(patient).sessions()[0]);
+        drop(second);
+    });
+}
+
+#[test]
+fn a_client_with_too_many_names_is_refused() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let server = started(mounting().max_names(2).on_error(on_error));
+        let client = |count: usize| {
+            let named = |builder: Builder, number| builder.stream(format!("{number}"), |_| Ok(()));
+            (0..count).fold(joining(&server), named).build().unwrap()
+        };
+        client(2).start().unwrap();
+        // It would not help to try again.
+        let error = client(3).start().unwrap_err();
+        assert_refused(&error, RefusalCode::Malformed, "3");
+        assert!(error.is_permanent());
+        assert_eq!(told.recv().unwrap().0, Operation::Handshake);
+    });
+}
+
+/// Asks by hand, with an id and these fields; what the answer says.
+fn answer_to(server: &Wire, fields: &[u8]) -> Vec<u8> {
+    let request = [&field(1, &[6; 16]), fields].concat();
+    ask_for(addr_of(server), &request).1
+}
+
+fn assert_answer(answer: &[u8], part: &str) {
+    let text = String::from_utf8_lossy(answer);
+    assert!(text.contains(part), "{text}");
+    assert!(answer.ends_with(&[15 << 3, 5]), "the code of a bad request");
+}
+
+#[test]
+fn lengths_beyond_their_limits_are_refused() {
+    in_time(|| {
+        let server = started(mounting());
+        let long = vec![b'x'; 4097];
+        for (number, part) in [
+            (2, "token of 4097 bytes"),
+            (3, "identification of 4097 bytes"),
+        ] {
+            assert_answer(&answer_to(&server, &field(number, &long)), part);
+        }
+        assert_answer(&answer_to(&server, &field(4, &long[..256])), "256 bytes");
+        assert_answer(&answer_to(&server, &field(4, b"")), "name of 0 bytes");
+        assert!(server.sessions().is_empty());
+        // Each as long as it may be.
+        let longest = [
+            field(2, &long[..4096]),
+            field(3, &long[..4096]),
+            field(4, &long[..255]),
+        ];
+        let (client, answer) = ask_for(
+            addr_of(&server),
+            &[field(1, &[6; 16]), longest.concat()].concat(),
+        );
+        assert_eq!(answer, field(1, &[6; 16]));
+        let session = server.wait_session(PATIENCE).unwrap();
+        assert_eq!(session.identification(), &long[..4096]);
+        assert_eq!(session.stream_names()[0].len(), 255);
+        session.abort();
+        drop(client);
+    });
+}
+
+#[test]
+fn a_request_that_announces_too_much_is_refused_before_it_comes() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let server = started(mounting().handshake_timeout(NEVER).on_error(on_error));
+        let mut client = TcpStream::connect(addr_of(&server)).unwrap();
+        // The head of a request of 1 GiB, and nothing else.
+        let head = [0x32, "openSession".len() as u32, 1 << 30];
+        let head = head.map(u32::to_le_bytes).concat();
+        let opening = [
+            crate::support::frames::Frame::flags(1, crate::support::frames::SYN),
+            crate::support::frames::Frame::data(1, head),
+        ];
+        let opening = opening.map(|frame| frame.encode()).concat();
+        client.write_all(&opening).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Handshake);
+        assert!(cause.contains("malformed session handshake"), "{cause}");
+    });
+}
+
+#[test]
+fn one_stream_more_than_the_limit_fails_until_there_is_room() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let server = |server: Builder| {
+            let server = server.max_streams(2).stream("echo", echo);
+            server.stream("wait", move |stream| {
+                // Until it is released.
+                let _ = released.recv();
+                stream.write_message(b"done")
+            })
+        };
+        let link = Link::new(server, as_it_is);
+        let streams = [(); 2].map(|()| link.near.open_stream("wait").unwrap());
+        link.near.open_stream("echo").unwrap_err();
+        drop(release);
+        for stream in &streams {
+            assert_eq!(message(stream).unwrap(), b"done", "untouched by it");
+            assert!(!stream.next_message().unwrap());
+            stream.close().unwrap();
+        }
+        assert_echoes(&link.near);
+        assert_eq!(link.far.stats().streams_refused, 1);
+    });
+}
+
+#[test]
+fn the_limit_of_streams_is_that_of_one_session() {
+    in_time(|| {
+        let (_release, released) = bounded::<()>(0);
+        let server = started(mounting().max_streams(1).stream("wait", move |_| {
+            // Until it is released.
+            let _ = released.recv();
+            Ok(())
+        }));
+        let clients = [started(joining(&server)), started(joining(&server))];
+        let _streams = clients.each_ref().map(|client| {
+            let session = client.wait_session(PATIENCE).unwrap();
+            session.open_stream("wait").unwrap()
+        });
+        drop(_release);
+    });
+}
+
+#[test]
+fn a_wire_has_1024_handlers_and_no_more() {
+    in_time(|| {
+        let wire = Wire::join("host:1").build().unwrap();
+        let add = |name: String| wire.stream(name, |_| Ok(()));
+        (0..1024).for_each(|number| add(format!("{number}")).unwrap());
+        let error = add("one more".into()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Option {
+                    option: "stream",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains("1024"), "{error}");
+        // One that is there can be replaced.
+        add("7".into()).unwrap();
+    });
+}
+
+#[test]
+fn a_handler_that_is_added_or_replaced_serves_from_then_on() {
+    in_time(|| {
+        let link = Link::new(as_it_is, as_it_is);
+        link.near.open_stream("late").unwrap_err();
+        for text in ["first", "second"] {
+            let handler = move |stream: &mut wirenet::Stream| stream.write_message(text.as_bytes());
+            link.server.stream("late", handler).unwrap();
+            let stream = link.near.open_stream("late").unwrap();
+            assert_eq!(message(&stream).unwrap(), text.as_bytes());
+        }
+        assert!(
+            link.near.stream_names().is_empty(),
+            "as it was said when it opened"
+        );
+    });
+}
+
+#[test]
+fn a_streams_name_has_up_to_255_bytes() {
+    in_time(|| {
+        let longest = "ü".repeat(127) + "x";
+        let link = Link::serving(&longest, |stream| stream.write_message(b"hi"));
+        let stream = link.near.open_stream(&longest).unwrap();
+        assert_eq!(stream.name(), longest);
+        assert_eq!(message(&stream).unwrap(), b"hi");
+        for wrong in [String::new(), "x".repeat(256)] {
+            for error in [
+                link.near.open_stream(&wrong).unwrap_err(),
+                link.near.open_stream_nowait(&wrong).unwrap_err(),
+                link.server.stream(wrong.clone(), |_| Ok(())).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::Option { .. }), "{error}");
+            }
+        }
+        let error = link.near.open_stream("confirmSession").unwrap_err();
+        let not_found = Refusal::HandlerNotFound;
+        assert!(matches!(error, Error::Refused { refusal, .. } if refusal == not_found));
+    });
+}
+
+/// A peer that nobody reads may send as much as a window, and no more.
+#[test]
+fn a_window_bounds_what_is_held_for_a_stream() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let server = |server: Builder| {
+            let server = server.max_window(1).window_budget(0);
+            server.stream("wait", move |_| {
+                // Until it is released.
+                let _ = released.recv();
+                Ok(())
+            })
+        };
+        let link = Link::new(server, as_it_is);
+        let mut stream = link.near.open_stream("wait").unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let mut taken = 0;
+        let error = loop {
+            match stream.write(&[0; 1000]) {
+                Ok(count) => taken += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Less the heads of chunks, and what is left for half of one.
+        assert!((250_000..=262_144).contains(&taken), "{taken}");
+        stream.reset();
+        drop(release);
+    });
+}
+
+#[test]
+fn an_option_that_cannot_be_is_named() {
+    let join = || Wire::join("host:1");
+    let zero = Duration::ZERO;
+    let wrong: [(&str, Builder); 11] = [
+        ("identification", join().identification(vec![0; 4097], "")),
+        ("identification", join().identification("", vec![0; 4097])),
+        ("max_sessions", join().max_sessions(0)),
+        ("max_handshakes", join().max_handshakes(0)),
+        ("handler_limit", join().handler_limit(0)),
+        ("dial_timeout", join().dial_timeout(zero)),
+        ("handshake_timeout", join().handshake_timeout(zero)),
+        ("keep_alive_interval", join().keep_alive_interval(zero)),
+        (
+            "read_write_timeouts",
+            join().read_write_timeouts(Some(zero), NEVER),
+        ),
+        (
+            "read_write_timeouts",
+            join().read_write_timeouts(None, zero),
+        ),
+        ("retry_wait", join().retry_wait(NEVER, zero)),
+    ];
+    for (name, builder) in wrong {
+        let error = builder.build().unwrap_err();
+        let Error::Option { option, .. } = &error else {
+            panic!("not an option: {error}");
+        };
+        assert_eq!(*option, name);
+        assert!(error.is_permanent());
+    }
+}

@@ -1,0 +1,300 @@
+//! `read_write_timeouts`, `handshake_timeout`, `dial_timeout`.
+
+use crate::support::{
+    PATIENCE,
+    hand::{self, Played},
+    in_time,
+    link::{Link, addr_of, errors, mounting, started},
+    unreachable::Unreachable,
+};
+use crossbeam_channel::bounded;
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Error, Operation, Session, Stream, Wire, yamux};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// As long as no test takes.
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_read_timeout_is_that_of_every_new_stream() {
+    in_time(|| {
+        let (handled, handling) = bounded(1);
+        let impatient = |side: Builder| side.read_write_timeouts(Some(SHORT), NEVER);
+        let link = Link::new(
+            |server| {
+                impatient(server).stream("silent", move |stream| {
+                    let begin = Instant::now();
+                    let error = stream.read(&mut [0]).unwrap_err();
+                    handled.send((error.kind(), begin.elapsed())).unwrap();
+                    // It was but a default.
+                    stream.set_read_timeout(None)?;
+                    let read = stream.read(&mut [0]);
+                    handled.send((read.unwrap_err().kind(), SHORT)).unwrap();
+                    Ok(())
+                })
+            },
+            impatient,
+        );
+        let read = |mut stream: Stream| {
+            let begin = Instant::now();
+            let error = stream.read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+            assert!(begin.elapsed() >= SHORT);
+            stream
+        };
+        let stream = read(link.near.open_stream("silent").unwrap());
+        let (kind, after) = handling.recv().unwrap();
+        assert_eq!(kind, ErrorKind::TimedOut);
+        assert!(after >= SHORT);
+        // Closed, not timed out again.
+        stream.reset();
+        assert_eq!(handling.recv().unwrap().0, ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn the_read_timeout_is_that_of_streams_opened_without_waiting_too() {
+    in_time(|| {
+        let server = Played::listen(hand::confirm_session);
+        let joining = Wire::join(server.addr.to_string())
+            .read_write_timeouts(Some(SHORT), NEVER)
+            .session_close_timeout(Duration::ZERO);
+        let client = started(joining);
+        let session = client.wait_session(PATIENCE).unwrap();
+        let mut stream = session.open_stream_nowait("any").unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!(!session.is_closed());
+    });
+}
+
+#[test]
+fn streams_wait_for_ever_by_default() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let link = Link::serving("late", move |stream| {
+            assert!(released.recv().is_err());
+            stream.write_message(b"at last")
+        });
+        let mut stream = link.near.open_stream("late").unwrap();
+        let reading = thread::spawn(move || stream.read(&mut [0; 7]));
+        // Longer than anything here is set to.
+        drop(released_after(SHORT, release));
+        assert_eq!(reading.join().unwrap().unwrap(), 7);
+    });
+}
+
+/// Waits on what does not happen, and gives `value` on.
+fn released_after<T>(time: Duration, value: T) -> T {
+    let (_sender, nothing) = bounded::<()>(0);
+    nothing.recv_timeout(time).unwrap_err();
+    value
+}
+
+fn write_on(mut stream: &Stream) -> io::Error {
+    loop {
+        if let Err(error) = stream.write_all(&[0; 10_000]) {
+            return error;
+        }
+    }
+}
+
+fn assert_write_timeout(error: &io::Error) {
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    assert!(
+        matches!(cause, Some(yamux::Error::WriteTimeout)),
+        "{error:?}"
+    );
+}
+
+/// Opens so many streams that their windows are more than the kernel takes.
+fn many(session: &Session) -> Vec<Stream> {
+    let open = |_| session.open_stream_nowait("any").unwrap();
+    (0..32).map(open).collect()
+}
+
+#[test]
+fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let server = Played::listen(hand::confirm_session);
+        let joining = Wire::join(server.addr.to_string())
+            .read_write_timeouts(None, 3 * SHORT)
+            // It is the write timeout that finds out.
+            .keep_alive(false)
+            .retry_max(1)
+            .retry_policy(|_| None)
+            .on_error(on_error);
+        let client = started(joining);
+        let session = client.wait_session(PATIENCE).unwrap();
+        let mut quiet = session.open_stream_nowait("any").unwrap();
+        let streams = many(&session);
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| quiet.read(&mut [0]).unwrap_err());
+            let writers: Vec<_> = streams
+                .iter()
+                .map(|stream| scope.spawn(move || write_on(stream)))
+                .collect();
+            for writer in writers {
+                assert_write_timeout(&writer.join().unwrap());
+            }
+            assert_write_timeout(&reader.join().unwrap());
+        });
+        assert!(begin.elapsed() >= 3 * SHORT);
+        assert!(session.is_closed());
+        client.wait();
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Session);
+        assert_eq!(cause, yamux::Error::WriteTimeout.to_string());
+        // Nothing is left to be cut.
+        client.close().unwrap();
+    });
+}
+
+/// The same of the accepting side, whose client is silent.
+#[test]
+fn a_server_gives_up_a_client_that_reads_nothing() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let (ended, ends) = bounded(1);
+        let server = started(
+            mounting()
+                .read_write_timeouts(None, 3 * SHORT)
+                .keep_alive(false)
+                .on_error(on_error)
+                .on_session_close(move |session| ended.send(session.id()).unwrap()),
+        );
+        let _client = hand::join_by_hand(&server, [4; 16]);
+        let session = server.wait_session(PATIENCE).unwrap();
+        let streams = many(&session);
+        thread::scope(|scope| {
+            for stream in &streams {
+                scope.spawn(move || assert_write_timeout(&write_on(stream)));
+            }
+        });
+        assert_eq!(told.recv().unwrap().0, Operation::Session);
+        assert_eq!(ends.recv().unwrap(), session.id());
+        assert!(server.sessions().is_empty());
+    });
+}
+
+/// Slow is not dead: what is taken now and then keeps a connection up.
+#[test]
+fn a_peer_that_reads_slowly_is_not_dead() {
+    const PIECE: usize = 64 * 1024;
+
+    in_time(|| {
+        let (finished, sent) = bounded(1);
+        let server = Played::listen(hand::confirm_session);
+        let joining = Wire::join(server.addr.to_string())
+            .read_write_timeouts(None, 10 * SHORT)
+            .session_close_timeout(Duration::ZERO)
+            .keep_alive(false)
+            .send_buffer(PIECE);
+        let client = started(joining);
+        let session = client.wait_session(PATIENCE).unwrap();
+        let mut connection: TcpStream = server.accepted.recv().unwrap();
+        let streams = many(&session);
+        let writing = thread::spawn(move || {
+            thread::scope(|scope| {
+                for mut stream in &streams {
+                    // As much as its window takes.
+                    scope.spawn(move || stream.write_all(&[0; 250_000]).unwrap());
+                }
+            });
+            finished.send(()).unwrap();
+            streams
+        });
+        // Far longer in all than the timeout.
+        let begin = Instant::now();
+        let mut buf = vec![0; PIECE];
+        while begin.elapsed() < 20 * SHORT {
+            connection.read_exact(&mut buf).unwrap();
+            if sent.recv_timeout(2 * SHORT).is_ok() {
+                break;
+            }
+        }
+        assert!(!session.is_closed());
+        // The rest, as quickly as it goes.
+        let rest = thread::spawn(move || io::copy(&mut connection, &mut io::sink()));
+        drop(writing.join().unwrap());
+        session.abort();
+        // It may end with a reset.
+        let _ = rest.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stranger_who_says_nothing_is_gone_after_the_handshake_timeout() {
+    in_time(|| {
+        let (on_error, told) = errors();
+        let serving = mounting().handshake_timeout(SHORT).on_error(on_error);
+        let server = started(serving);
+        let begin = Instant::now();
+        let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
+        // Whatever it is told: then comes the end.
+        io::copy(&mut stranger, &mut io::sink()).unwrap();
+        assert!(begin.elapsed() >= SHORT);
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Handshake);
+        assert_eq!(cause, "no session handshake within 100ms");
+    });
+}
+
+/// One deadline for all of it: who says a byte now and then does not get more.
+#[test]
+fn a_stranger_who_is_slow_is_gone_after_the_handshake_timeout() {
+    in_time(|| {
+        let server = started(mounting().handshake_timeout(5 * SHORT));
+        let begin = Instant::now();
+        let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
+        stranger.set_read_timeout(Some(SHORT / 2)).unwrap();
+        let syn = hand_syn();
+        let mut said = syn.iter().cycle();
+        // Until the server hangs up, which fails a read or a write.
+        loop {
+            let wrote = stranger.write(&[*said.next().unwrap()]);
+            match stranger.read(&mut [0]) {
+                Err(error) if is_timeout(&error) && wrote.is_ok() => {}
+                Ok(count) if count > 0 && wrote.is_ok() => {}
+                _ => break,
+            }
+        }
+        assert!(begin.elapsed() >= 5 * SHORT);
+    });
+}
+
+/// Window updates for a stream that is not there: nothing is wrong with them.
+fn hand_syn() -> Vec<u8> {
+    crate::support::frames::Frame::flags(99, 0).encode()
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[test]
+fn a_dial_that_nobody_answers_ends_after_the_dial_timeout() {
+    in_time(|| {
+        let nobody = Unreachable::new();
+        let joining = Wire::join(nobody.addr.to_string()).dial_timeout(SHORT);
+        let begin = Instant::now();
+        let error = joining.retry_max(0).build().unwrap().start().unwrap_err();
+        assert!(begin.elapsed() >= SHORT);
+        let Error::Dial { addr, cause } = &error else {
+            panic!("not a dial: {error}");
+        };
+        assert_eq!(*addr, nobody.addr.to_string());
+        assert_eq!(cause.kind(), ErrorKind::TimedOut);
+        assert!(error.source().is_some());
+    });
+}
