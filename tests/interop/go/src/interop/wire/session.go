@@ -178,6 +178,9 @@ func (s *Session) Close() error { return s.yamux.Close() }
 // IsClosed says whether either side has closed the connection.
 func (s *Session) IsClosed() bool { return s.yamux.IsClosed() }
 
+// Over is closed when either side has closed the connection.
+func (s *Session) Over() <-chan struct{} { return s.yamux.CloseChan() }
+
 func (s *Session) handle(conn *yamux.Stream) {
 	defer conn.Close()
 	request, err := readFrame(conn)
