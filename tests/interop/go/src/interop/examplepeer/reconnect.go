@@ -47,7 +47,7 @@ func readHello(p *program) error {
 		if err == nil {
 			wait = p.wait
 			peer.Say("note", "connected")
-			err = readFrom(session, &index)
+			err = resume(session, &index)
 			_ = session.Close()
 		}
 		if err == nil {
@@ -62,8 +62,8 @@ func readHello(p *program) error {
 	return fmt.Errorf("not complete after %d tries", maxTries)
 }
 
-// readFrom notes the greetings from an index on, which it counts up.
-func readFrom(session *wire.Session, index *uint32) error {
+// resume notes the greetings from an index on, which it counts up.
+func resume(session *wire.Session, index *uint32) error {
 	s, err := session.Open("sayHello")
 	if err != nil {
 		return err
