@@ -1,4 +1,4 @@
-//! TLS 1.3, and each side checks the other's certificate against `certs/ca.pem`.
+//! TLS 1.3, and each client checks its server's certificate against `certs/ca.pem`.
 
 use super::{go_joins, go_serves};
 use crate::program::{join, serve};
