@@ -9,6 +9,8 @@ mod by_hand;
 mod chunks;
 #[path = "hub/ending.rs"]
 mod ending;
+#[path = "hub/flow.rs"]
+mod flow;
 #[path = "hub/opening.rs"]
 mod opening;
 #[path = "hub/stage.rs"]

@@ -97,7 +97,6 @@ impl TlsError {
     /// Finds what rustls said inside of an I/O error: with TLS 1.3, a server's
     /// refusal of a client's certificate arrives with the first read after a
     /// handshake that went well on the client.
-    #[allow(dead_code, reason = "for the layer that reads first")]
     pub(crate) fn from_io(error: &io::Error) -> Option<Self> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = cause {
@@ -117,7 +116,6 @@ impl TlsError {
 
     /// Whether trying again cannot help: a person has to see to certificates
     /// or options.
-    #[allow(dead_code, reason = "for the layer that dials again")]
     pub(crate) fn will_not_pass(&self) -> bool {
         match self {
             Self::Handshake(error) => is_lasting(error),

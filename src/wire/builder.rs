@@ -269,7 +269,8 @@ impl Builder {
     /// [`Retry::wait`] says, which gives up at once where
     /// [`Error::is_permanent`].
     ///
-    /// Runs on the thread that serves the session.
+    /// Runs on the thread that serves the session. A panic is caught and
+    /// reported, and the default holds.
     pub fn retry_policy(
         mut self,
         policy: impl Fn(&Retry<'_>) -> Option<Duration> + Send + Sync + 'static,

@@ -109,7 +109,11 @@ impl Run for Client {
             failures = failures.saturating_add(1);
             let closed_by_peer = Error::Connection(yamux::Error::ClosedByPeer);
             let cause = ended.error.as_ref().unwrap_or(&closed_by_peer);
-            let wait = retrying.wait(failures, cause);
+            let wait = retrying.wait(failures, cause).unwrap_or_else(|broken| {
+                let operation = Operation::Hook("retry_policy");
+                wire.report(operation, ended.session.as_ref(), broken.cause);
+                broken.wait
+            });
             let failure = ended.error.map(|error| {
                 Box::new(Failure {
                     operation: ended.operation,

@@ -23,6 +23,7 @@ mod frame;
 mod handlers;
 mod handshake;
 mod hello;
+mod hooks;
 mod message;
 mod messages;
 mod options;

@@ -1,8 +1,12 @@
 //! When a client tries again, and how long it waits before. Pure, but for the
 //! dice.
 
-use crate::error::Error;
-use std::{fmt, time::Duration};
+use crate::error::{Error, Panicked};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// A try that has failed, or a session that has ended, as a
@@ -17,6 +21,14 @@ pub struct Retry<'a> {
     /// What happens without a policy: the wait before the next try, or `None`
     /// for giving up.
     pub wait: Option<Duration>,
+}
+
+/// A policy has panicked.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// What happens without one.
+    pub(super) wait: Option<Duration>,
+    pub(super) cause: Panicked,
 }
 
 type Policy = Box<dyn Fn(&Retry<'_>) -> Option<Duration> + Send + Sync>;
@@ -54,17 +66,25 @@ impl Default for Retrying {
 impl Retrying {
     /// How long to wait after the failure number `attempt` in a row; `None` to
     /// give up.
-    pub(super) fn wait(&self, attempt: u32, cause: &Error) -> Option<Duration> {
+    ///
+    /// # Errors
+    ///
+    /// When the policy panics.
+    pub(super) fn wait(&self, attempt: u32, cause: &Error) -> Result<Option<Duration>, Broken> {
         let may_pass = !cause.is_permanent() && self.limit.is_none_or(|limit| attempt <= limit);
         let wait = may_pass.then(|| scaled(self.longest(attempt), dice()));
-        match &self.policy {
-            None => wait,
-            Some(policy) => policy(&Retry {
-                attempt,
-                cause,
-                wait,
-            }),
-        }
+        let Some(policy) = &self.policy else {
+            return Ok(wait);
+        };
+        let retry = Retry {
+            attempt,
+            cause,
+            wait,
+        };
+        catch_unwind(AssertUnwindSafe(|| policy(&retry))).map_err(|payload| Broken {
+            wait,
+            cause: Panicked::from_payload(&*payload),
+        })
     }
 
     /// The wait doubles with each failure, up to the limit.
@@ -132,7 +152,7 @@ mod tests {
             Duration::from_nanos(u64::MAX)
         );
         let waits: Vec<Duration> = (0..50)
-            .filter_map(|_| Retrying::default().wait(5, &Error::Closed))
+            .filter_map(|_| Retrying::default().wait(5, &Error::Closed).unwrap())
             .collect();
         assert_eq!(waits.len(), 50);
         assert!(waits.iter().all(|wait| *wait <= 60 * S));
@@ -145,15 +165,24 @@ mod tests {
         assert!(
             retrying
                 .wait(1, &refused(RefusalCode::TokenRefused))
+                .unwrap()
                 .is_none()
         );
-        assert!(retrying.wait(1, &refused(RefusalCode::Malformed)).is_none());
+        assert!(
+            retrying
+                .wait(1, &refused(RefusalCode::Malformed))
+                .unwrap()
+                .is_none()
+        );
         for code in [
             RefusalCode::NameTaken,
             RefusalCode::TooManySessions,
             RefusalCode::Closing,
         ] {
-            assert!(retrying.wait(1, &refused(code)).is_some(), "{code:?}");
+            assert!(
+                retrying.wait(1, &refused(code)).unwrap().is_some(),
+                "{code:?}"
+            );
         }
     }
 
@@ -163,7 +192,8 @@ mod tests {
             limit: Some(2),
             ..Retrying::default()
         };
-        let tried = (1..=4).map(|attempt| retrying.wait(attempt, &Error::Closed).is_some());
+        let tried =
+            (1..=4).map(|attempt| retrying.wait(attempt, &Error::Closed).unwrap().is_some());
         assert!(tried.eq([true, true, false, false]));
     }
 
@@ -176,7 +206,9 @@ mod tests {
             })),
             ..Retrying::default()
         };
-        let wait = retrying.wait(7, &refused(RefusalCode::TokenRefused));
+        let wait = retrying
+            .wait(7, &refused(RefusalCode::TokenRefused))
+            .unwrap();
         assert_eq!(wait, Some(7 * S));
     }
 }

@@ -6,7 +6,8 @@ use super::{
     arrival::Arrival,
     handlers::Handlers,
     handshake::{Agreed, Handshake},
-    options::{Options, SessionHook},
+    hooks::Hooks,
+    options::Options,
     pool::{Place, Pool},
     registry::{Conflict, Registry},
     session::{Session, SessionId},
@@ -306,14 +307,17 @@ impl Shared {
             session.id(),
             session.peer_addr()
         );
-        let hook = ("on_session_open", &self.options.on_session_open);
-        let opened = self.run_session_hook(hook, &session, None);
+        let hooks = Hooks::of(self, &session);
+        if let Some(hooks) = &hooks {
+            hooks.opened();
+        }
         let ended = reader.run();
         drop(reader);
         self.leave(&session);
         log::debug!("session {} ended: {ended:?}", session.id());
-        let hook = ("on_session_close", &self.options.on_session_close);
-        self.run_session_hook(hook, &session, opened);
+        if let Some(hooks) = &hooks {
+            hooks.closed();
+        }
         ended.map_err(Error::from)
     }
 
@@ -360,49 +364,41 @@ impl Shared {
             return;
         };
         let owner = self.owner.get().cloned().unwrap_or_default();
-        self.run_hook("on_connect", session, None, move || {
+        let (wire, stands) = (Arc::clone(self), session.cloned());
+        self.submit_hook("on_connect", session, move || {
             // Nobody has the wire any more: it closes.
             if let Some(owner) = owner.upgrade() {
-                hook(&Wire { owner });
+                wire.run_hook("on_connect", stands.as_ref(), || hook(&Wire { owner }));
             }
         });
     }
 
-    fn run_session_hook(
-        self: &Arc<Self>,
-        (name, hook): (&'static str, &Option<SessionHook>),
-        session: &Session,
-        after: Option<Receiver<Infallible>>,
-    ) -> Option<Receiver<Infallible>> {
-        let (hook, hooked) = (hook.clone()?, session.clone());
-        Some(self.run_hook(name, Some(session), after, move || hook(&hooked)))
-    }
-
-    /// Runs a hook off the reader and after the one before it; gives what is
-    /// disconnected when it has returned.
-    fn run_hook(
-        self: &Arc<Self>,
+    /// Has `job`, which runs a hook, run on a thread of the pool; `false` if
+    /// there is none, of which the error handler was told.
+    pub(super) fn submit_hook(
+        &self,
         name: &'static str,
         session: Option<&Session>,
-        after: Option<Receiver<Infallible>>,
-        hook: impl FnOnce() + Send + 'static,
-    ) -> Receiver<Infallible> {
-        let (returns, returned) = bounded(0);
-        let (wire, hooked) = (Arc::clone(self), session.cloned());
-        let job = self.threads.count(move || {
-            if let Some(after) = after {
-                let _ = after.recv();
-            }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) {
-                let cause = Panicked::from_payload(&*payload);
-                wire.report(Operation::Hook(name), hooked.as_ref(), cause);
-            }
-            drop(returns);
-        });
-        if let Err(error) = self.pool.submit(job) {
+        job: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let submitted = self.pool.submit(self.threads.count(job));
+        let submitted = submitted.map_err(|error| {
             self.report(Operation::Hook(name), session, error);
+        });
+        submitted.is_ok()
+    }
+
+    /// Runs a hook on this thread.
+    pub(super) fn run_hook(
+        &self,
+        name: &'static str,
+        session: Option<&Session>,
+        hook: impl FnOnce(),
+    ) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) {
+            let cause = Panicked::from_payload(&*payload);
+            self.report(Operation::Hook(name), session, cause);
         }
-        returned
     }
 
     // -- up and down --

@@ -4,6 +4,10 @@ use super::options::Options;
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, time::Duration};
 
+/// What a kernel takes, all of them.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(32_767);
+
 /// Before the socket is connected, or on the listening one, which passes it on:
 /// TCP agrees on the scale of its windows when it connects.
 pub(super) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
@@ -21,14 +25,12 @@ pub(super) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result
 /// `TCP_NODELAY` is the transport's affair.
 pub(super) fn watch(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if options.keep_alive {
-        // The kernel counts in seconds.
-        let second = Duration::from_secs(1);
-        let time = options.keep_alive_interval.max(second);
-        let interval = (options.write_timeout / 3).max(second);
+        let time = options.keep_alive_interval.clamp(SHORTEST, LONGEST);
+        let interval = (options.write_timeout / 3).clamp(SHORTEST, LONGEST);
         let keep_alive = TcpKeepalive::new().with_time(time).with_interval(interval);
         socket.set_tcp_keepalive(&keep_alive)?;
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(options.write_timeout))?;
+    socket.set_tcp_user_timeout(Some(options.write_timeout.clamp(SHORTEST, LONGEST)))?;
     Ok(())
 }

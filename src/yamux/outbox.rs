@@ -35,6 +35,10 @@ use std::{
 /// other streams.
 const LIMIT: usize = 256 * 1024;
 
+/// Bytes from where on relays wait. They refill the outbox as it is emptied, so
+/// there would never be room for others if they might fill it.
+const RELAY_LIMIT: usize = LIMIT / 2;
+
 /// Bytes that what a peer sends may make us owe it, in answers. A peer that
 /// goes beyond does not read.
 const ANSWERS_LIMIT: usize = 64 * 1024;
@@ -70,8 +74,9 @@ struct State {
     sent: u64,
     /// Here while nobody writes.
     writer: Option<Box<Writer>>,
-    /// Relays whose frames for the streams at these ends wait for room.
-    parked: Vec<(Arc<Relay>, End)>,
+    /// Relays whose frames for the streams at these ends wait for room, in the
+    /// order in which they get it.
+    parked: VecDeque<(Arc<Relay>, End)>,
     /// Threads that wait on `changed`.
     waiting: usize,
     /// The holder has served long enough.
@@ -107,6 +112,15 @@ pub(super) enum Room {
     Free,
     /// The role was free and is the caller's: it must be put to use.
     Role(Box<Writer>),
+}
+
+/// Whether it is a relay's turn, of all that wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has been told so.
+    Its,
+    /// Only if none waits.
+    Any,
 }
 
 /// What became of a Data frame.
@@ -148,7 +162,7 @@ impl Outbox {
                 answers: 0,
                 sent: 0,
                 writer: Some(Box::new(writer)),
-                parked: Vec::new(),
+                parked: VecDeque::new(),
                 waiting: 0,
                 relief: false,
                 finish: false,
@@ -193,21 +207,29 @@ impl Outbox {
     }
 
     /// Queues a Data frame with bytes out of an inbox, to leave with what is
-    /// sent next; without room `false`, and the relay is told when there is
-    /// some.
+    /// sent next. `false` without room, or if others wait for some and it is not
+    /// this relay's turn; the relay is told when there is some.
     pub(super) fn try_relay(
         &self,
         header: Header,
         inbox: &mut Inbox,
+        turn: Turn,
         relay: impl FnOnce() -> (Arc<Relay>, End),
     ) -> bool {
         let mut state = self.state.lock();
-        if state.queued >= LIMIT && !state.is_over() {
-            state.parked.push(relay());
+        let others_wait = turn == Turn::Any && !state.parked.is_empty();
+        if (others_wait || state.queued >= RELAY_LIMIT) && !state.is_over() {
+            state.parked.push_back(relay());
             return false;
         }
         state.relay(header, inbox);
         true
+    }
+
+    /// Has a relay wait for its next turn; it is told at once if there is room
+    /// and nobody is before it. Only for who is told of its turn.
+    pub(super) fn park(&self, relay: Arc<Relay>, end: End) {
+        self.state.lock().parked.push_back((relay, end));
     }
 
     /// Queues a frame without a body, in order with the stream's data. There
@@ -397,7 +419,8 @@ impl Outbox {
                 return Ok(Drained::Done);
             }
             if state.is_empty() && !state.parked.is_empty() {
-                make_room(state);
+                drop(state);
+                self.make_room();
                 continue;
             }
             if state.is_empty() {
@@ -423,7 +446,24 @@ impl Outbox {
             writer.load(&mut state);
             served += writer.pending();
             self.pass_on_locked(&state);
-            make_room(state);
+            drop(state);
+            self.make_room();
+        }
+    }
+
+    /// Lets the relays that wait take turns, while there is room. Only the
+    /// writing role's holder does.
+    fn make_room(&self) {
+        loop {
+            let mut state = self.state.lock();
+            if state.queued >= RELAY_LIMIT {
+                return;
+            }
+            let Some((relay, end)) = state.parked.pop_front() else {
+                return;
+            };
+            drop(state);
+            relay.on_room(end);
         }
     }
 }
@@ -559,15 +599,6 @@ impl Writer {
             }
             self.data.pop_front();
         }
-    }
-}
-
-/// Tells the relays that wait that there is room.
-fn make_room(mut state: MutexGuard<'_, State>) {
-    let parked = std::mem::take(&mut state.parked);
-    drop(state);
-    for (relay, end) in parked {
-        relay.on_room(end);
     }
 }
 

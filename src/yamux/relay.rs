@@ -13,6 +13,7 @@
 use super::{
     frame::{Flags, Header},
     half::Core,
+    outbox::Turn,
     segment::Segment,
     shared::Shared,
     state::{RecvState, ResetBy, SendState},
@@ -110,14 +111,19 @@ impl Relay {
         }
     }
 
-    /// There is room in the outbox of the leg at `to`: fills it. Whoever calls
-    /// holds that outbox's writing role, and sends what is queued.
+    /// There is room in the outbox of the leg at `to`: uses it for one frame,
+    /// and then it is the others' turn. Whoever calls holds that outbox's
+    /// writing role, and sends what is queued.
     pub(super) fn on_room(self: &Arc<Self>, to: End) {
         let mut due = Due::default();
         let mut guard = self.legs.lock();
         if let Some(legs) = &mut *guard {
             legs[to as usize].parked = false;
-            self.forward(legs, to.other(), &mut due);
+            if self.forward_next(legs, to.other(), Turn::Its, &mut due) {
+                legs[to as usize].parked = true;
+                let outbox = &legs[to as usize].shared.outbox;
+                outbox.park(Arc::clone(self), to);
+            }
             due.end_if_over(&mut guard);
         }
         drop(guard);
@@ -150,35 +156,47 @@ impl Relay {
     /// room.
     fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due) {
         let to = from.other();
-        while !legs[to as usize].parked {
-            let (source, sink) = (&legs[from as usize], &legs[to as usize]);
-            let send = sink.core.send.lock();
-            let credit = send.window.credit();
-            let open = send.state == SendState::Open;
-            drop(send);
-            if !open {
-                return;
-            }
-            let mut recv = source.core.recv.lock();
-            let Some(count) = recv.next_whole(credit) else {
-                let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
-                drop(recv);
-                if ended {
-                    sink.finish(due);
-                }
-                return;
-            };
-            let outbox = &sink.shared.outbox;
-            let header = Header::data(sink.core.id, count);
-            if !outbox.try_relay(header, &mut recv.inbox, || (Arc::clone(self), to)) {
-                drop(recv);
-                legs[to as usize].parked = true;
-                return;
-            }
-            recv.relayed(count);
-            drop(recv);
-            sink.core.send.lock().window.take(count);
+        while !legs[to as usize].parked && self.forward_next(legs, from, Turn::Any, due) {}
+    }
+
+    /// Passes on the next whole frame, or the end; says whether it was a frame.
+    fn forward_next(
+        self: &Arc<Self>,
+        legs: &mut [Leg; 2],
+        from: End,
+        turn: Turn,
+        due: &mut Due,
+    ) -> bool {
+        let to = from.other();
+        let (source, sink) = (&legs[from as usize], &legs[to as usize]);
+        let send = sink.core.send.lock();
+        let credit = send.window.credit();
+        let open = send.state == SendState::Open;
+        drop(send);
+        if !open {
+            return false;
         }
+        let mut recv = source.core.recv.lock();
+        let Some(count) = recv.next_whole(credit) else {
+            let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
+            drop(recv);
+            if ended {
+                sink.finish(due);
+            }
+            return false;
+        };
+        let outbox = &sink.shared.outbox;
+        let header = Header::data(sink.core.id, count);
+        let relay = || (Arc::clone(self), to);
+        if !outbox.try_relay(header, &mut recv.inbox, turn, relay) {
+            drop(recv);
+            legs[to as usize].parked = true;
+            return false;
+        }
+        recv.relayed(count);
+        drop(recv);
+        sink.core.send.lock().window.take(count);
+        true
     }
 
     /// What has ended at one end in another way than with its data's end.

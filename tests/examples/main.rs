@@ -10,6 +10,7 @@ mod program;
 mod quickstart;
 mod reconnect;
 mod shell;
+mod through_nat;
 #[cfg(feature = "tls")]
 mod tls;
 mod transfer_files;

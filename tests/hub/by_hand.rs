@@ -5,7 +5,12 @@ use crate::support::{
     frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
     hand::{ERROR, layer_2},
 };
-use std::{collections::VecDeque, io::Write, net::TcpStream};
+use socket2::{Domain, Socket, Type};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 const ACCEPT: u32 = 0x08;
 const OPEN: u32 = 0x16;
@@ -29,7 +34,21 @@ pub struct Open {
 impl Hand {
     /// Opens a session that offers some names.
     pub fn join(addr: &str, identification: &str, names: &[&str]) -> Self {
-        let socket = TcpStream::connect(addr).unwrap();
+        Self::join_with(addr, identification, names, |_| Ok(()))
+    }
+
+    /// The same, over a socket that is `set` before it connects.
+    pub fn join_with(
+        addr: &str,
+        identification: &str,
+        names: &[&str],
+        set: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> Self {
+        let addr: SocketAddr = addr.parse().unwrap();
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        set(&socket).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        let socket = TcpStream::from(socket);
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut hand = Self {

@@ -94,7 +94,10 @@ pub fn until_quiet(mut client: &TcpStream, time: Duration) -> io::Result<Vec<u8>
         client.set_read_timeout(Some(time))?;
         match client.peek(&mut [0]) {
             Ok(_) => {}
-            Err(error) if is_timeout(&error) => return Ok(kinds),
+            Err(error) if is_timeout(&error) => {
+                client.set_read_timeout(Some(PATIENCE))?;
+                return Ok(kinds);
+            }
             Err(error) => return Err(error),
         }
         client.set_read_timeout(Some(PATIENCE))?;

@@ -1,0 +1,89 @@
+//! The two hooks of a session: each once, the first before the second, on
+//! threads of the pool.
+
+use super::{options::SessionHook, session::Session, shared::Shared};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+const OPEN: &str = "on_session_open";
+const CLOSE: &str = "on_session_close";
+
+pub(super) struct Hooks {
+    wire: Arc<Shared>,
+    session: Session,
+    /// No thread waits for a hook: whoever runs the first goes on with the
+    /// second, if that has become due meanwhile.
+    progress: Mutex<Progress>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The first hook runs, or is about to.
+    Opening,
+    /// It does, and the second is due after it.
+    OpeningAndDue,
+    Opened,
+}
+
+impl Hooks {
+    /// `None` if the wire has neither.
+    pub(super) fn of(wire: &Arc<Shared>, session: &Session) -> Option<Arc<Self>> {
+        let options = &wire.options;
+        if options.on_session_open.is_none() && options.on_session_close.is_none() {
+            return None;
+        }
+        Some(Arc::new(Self {
+            wire: Arc::clone(wire),
+            session: session.clone(),
+            progress: Mutex::new(Progress::Opened),
+        }))
+    }
+
+    /// The session stands.
+    pub(super) fn opened(self: &Arc<Self>) {
+        let Some(hook) = self.wire.options.on_session_open.clone() else {
+            return;
+        };
+        *self.progress.lock() = Progress::Opening;
+        let hooks = Arc::clone(self);
+        let submitted = self.submit(OPEN, move || {
+            hooks.run(OPEN, &hook);
+            let mut progress = hooks.progress.lock();
+            let due = std::mem::replace(&mut *progress, Progress::Opened);
+            drop(progress);
+            if due == Progress::OpeningAndDue {
+                hooks.run_close();
+            }
+        });
+        if !submitted {
+            *self.progress.lock() = Progress::Opened;
+        }
+    }
+
+    /// The session has ended.
+    pub(super) fn closed(self: &Arc<Self>) {
+        let mut progress = self.progress.lock();
+        if *progress != Progress::Opened {
+            *progress = Progress::OpeningAndDue;
+            return;
+        }
+        drop(progress);
+        let hooks = Arc::clone(self);
+        self.submit(CLOSE, move || hooks.run_close());
+    }
+
+    fn run_close(&self) {
+        if let Some(hook) = &self.wire.options.on_session_close {
+            self.run(CLOSE, hook);
+        }
+    }
+
+    fn run(&self, name: &'static str, hook: &SessionHook) {
+        let session = &self.session;
+        self.wire.run_hook(name, Some(session), || hook(session));
+    }
+
+    fn submit(&self, name: &'static str, job: impl FnOnce() + Send + 'static) -> bool {
+        self.wire.submit_hook(name, Some(&self.session), job)
+    }
+}

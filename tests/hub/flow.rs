@@ -1,0 +1,507 @@
+//! Credit goes from end to end: a slow owner slows its caller and nobody else,
+//! nothing piles up at the hub, and no thread is there for it.
+
+use crate::{
+    by_hand::{Hand, chunks},
+    stage::{Client, Hub, client_of, echo, eventually, start},
+    support::{
+        PATIENCE,
+        frames::{DATA, FIN, Frame},
+        in_time,
+        link::message,
+        pattern::{PIECE, Pattern},
+        process::{Other, role, tell, wait_for_parent},
+        relay::{self, Profile},
+    },
+};
+use crossbeam_channel::bounded;
+use std::{
+    fs,
+    io::{Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Stream};
+
+const INITIAL_WINDOW: usize = 262_144;
+
+/// How long nothing moves before a writer is taken to be blocked.
+const STUCK: Duration = Duration::from_millis(300);
+
+/// Writes until nothing goes any more; how much went.
+fn fill(stream: &Stream, pattern: &Pattern) -> u64 {
+    let mut stream = stream;
+    stream.set_write_timeout(Some(STUCK)).unwrap();
+    let mut written = 0;
+    while let Ok(count) = stream.write(pattern.at(written, 10_000)) {
+        written += count as u64;
+    }
+    stream.set_write_timeout(None).unwrap();
+    written
+}
+
+/// The longest of so many round trips of a small message.
+fn longest_trip(caller: &Client, name: &str, trips: usize) -> Duration {
+    let stream = caller.open(name).unwrap();
+    let trip = || {
+        let began = Instant::now();
+        stream.write_message(b"ping").unwrap();
+        assert_eq!(message(&stream).unwrap(), b"ping");
+        began.elapsed()
+    };
+    (0..trips).map(|_| trip()).max().unwrap()
+}
+
+#[test]
+fn a_slow_owner_slows_its_caller_and_nobody_else() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (release, released) = bounded::<()>(0);
+        let (sender, read) = bounded(1);
+        let slow = hub.join(|owner| {
+            owner.stream("echo", echo).stream("slow", move |stream| {
+                let _ = released.recv();
+                let mut bytes = Vec::new();
+                stream.read_to_end(&mut bytes)?;
+                sender.send(bytes).unwrap();
+                Ok(())
+            })
+        });
+        let _other = hub.owner("other", echo);
+        let (caller, another) = (hub.caller(), hub.caller());
+        let stream = caller.open("slow").unwrap();
+        let pattern = Pattern::new(21);
+        let written = fill(&stream, &pattern);
+        // What the owner's window takes, and no more on the way.
+        let window = INITIAL_WINDOW as u64;
+        assert!(written > window / 2 && written <= window, "{written}");
+        // Neither on the same connections, nor on others.
+        let trips = [
+            longest_trip(&caller, "echo", 50),
+            longest_trip(&another, "echo", 50),
+            longest_trip(&another, "other", 50),
+        ];
+        println!("longest trips beside a blocked stream: {trips:?}");
+        for trip in trips {
+            assert!(trip < Duration::from_secs(2), "{trips:?}");
+        }
+        drop(release);
+        stream.finish().unwrap();
+        pattern.check(0, &read.recv_timeout(PATIENCE).unwrap());
+        drop(slow);
+    });
+}
+
+#[test]
+fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
+    in_time(|| {
+        let hub = Hub::new();
+        // The link is the bottleneck, so that what is to go to this owner
+        // waits at the hub.
+        let profile = Profile {
+            delay: Duration::from_millis(2),
+            rate: 4_000_000,
+            buffer: 64 * 1024,
+        };
+        let (sender, read) = bounded(1);
+        let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let owner = client_of(&link.to_string())
+            .recv_buffer(32 * 1024)
+            .stream("echo", echo)
+            .stream("sink", move |stream| {
+                let mut bytes = Vec::new();
+                stream.read_to_end(&mut bytes)?;
+                sender.send(bytes.len()).unwrap();
+                Ok(())
+            });
+        let _owner = start(owner).unwrap();
+        let (bulk, caller) = (hub.caller(), hub.caller());
+        let stream = bulk.open("sink").unwrap();
+        let size = 12_000_000;
+        let sender = thread::spawn(move || {
+            let mut stream = &stream;
+            stream.write_all(&vec![1; size]).unwrap();
+            stream.finish().unwrap();
+        });
+        let mut trips = Vec::new();
+        while read.is_empty() {
+            trips.push(longest_trip(&caller, "echo", 1));
+        }
+        sender.join().unwrap();
+        assert_eq!(read.recv().unwrap(), size);
+        trips.sort_unstable();
+        let longest = *trips.last().expect("a trip beside the bulk");
+        let middle = trips[trips.len() / 2];
+        println!(
+            "{} trips beside bulk: middle {middle:?}, longest {longest:?}",
+            trips.len()
+        );
+        // What is before it: socket buffers, an outbox, a frame of each other
+        // stream; some 0.2 s at this rate, if nothing else.
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+    });
+}
+
+#[test]
+fn what_waits_for_one_owner_takes_turns() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.send_buffer(16 * 1024));
+        let mut owner = Hand::join_with(&hub.addr, "hand", &["bulk", "call"], |socket| {
+            socket.set_recv_buffer_size(16 * 1024)
+        });
+        let (bulk, caller) = (hub.caller(), hub.caller());
+        let mut open = |client: &Client, name: &'static str| {
+            let session = client.session.clone();
+            let call = thread::spawn(move || session.open_stream(name).unwrap());
+            let open = owner.next_open();
+            owner.accept(&open);
+            (call.join().unwrap(), open.stream)
+        };
+        let (large, large_id) = open(&bulk, "bulk");
+        let (small, small_id) = open(&caller, "call");
+        // All of it has room at the owner; so it lies at the hub, while the
+        // owner reads nothing.
+        let size = 8_000_000;
+        owner.grant(large_id, 12_000_000);
+        large.write_message(&vec![1; size]).unwrap();
+        small.write_message(b"my turn").unwrap();
+        let both = [(&bulk, size), (&caller, 7)];
+        assert!(eventually(|| both.iter().all(|(client, size)| {
+            hub.end_of(client).stats().bytes_received > *size as u64
+        })));
+        let mut before = 0;
+        loop {
+            let frame = owner.wait(|frame| frame.kind == DATA);
+            if frame.stream == small_id {
+                break;
+            }
+            before += frame.body.len();
+        }
+        println!("{before} bytes of bulk before another stream's turn");
+        // A new call has its turn too.
+        let session = caller.session.clone();
+        let call = thread::spawn(move || session.open_stream("call").unwrap());
+        let mut before_call = 0;
+        loop {
+            let frame = owner.wait(|frame| frame.kind == DATA);
+            if frame.stream != large_id {
+                owner.send(&Frame::data(
+                    frame.stream,
+                    crate::support::hand::layer_2(0x08, "call", b""),
+                ));
+                break;
+            }
+            before_call += frame.body.len();
+        }
+        println!("{before_call} bytes of bulk before a new call");
+        call.join().unwrap();
+        assert!(before_call < 2_000_000, "{before_call}");
+        // What was on its way: an outbox, what was taken out of it, and the
+        // buffers of the sockets.
+        assert!(before < 2_000_000, "{before}");
+    });
+}
+
+/// Threads of this process by the beginning of their names.
+fn threads(name: &str) -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|comm| comm.starts_with(name)).count()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn relayed_streams_that_are_idle_have_no_threads() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.thread_name("idlehub"));
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let caller = hub.caller();
+        let session = caller.session.clone();
+        let (opened, streams) = bounded(500);
+        let opener = thread::spawn(move || {
+            for _ in 0..500 {
+                opened.send(session.open_stream("hand").unwrap()).unwrap();
+            }
+        });
+        let opens: Vec<_> = (0..500)
+            .map(|_| {
+                let open = owner.next_open();
+                owner.accept(&open);
+                open
+            })
+            .collect();
+        opener.join().unwrap();
+        // One that accepts, one for each session, and a few of the pool that
+        // have answered calls.
+        let count = threads("idlehub");
+        println!("{count} threads for 500 relayed streams");
+        assert!((3..20).contains(&count), "{count}");
+        // And all of them work.
+        for (stream, open) in streams.try_iter().zip(&opens) {
+            stream.write_message(b"hello").unwrap();
+            let frame = owner.next_of(open.stream);
+            assert_eq!(frame.body, [&chunks(b"hello", 5)[..], &[0; 4]].concat());
+        }
+    });
+}
+
+/// Resident memory of a process in bytes.
+fn resident(pid: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.expect("a size").parse::<u64>().unwrap() << 10
+}
+
+/// A hub in a process of its own.
+fn hub_process() {
+    let hub = Hub::new();
+    tell(format!("{} {}", std::process::id(), hub.addr)).unwrap();
+    wait_for_parent().unwrap();
+}
+
+/// Callers fill streams of an owner that reads none of them; how much the hub
+/// grew by that, with the callers held up.
+fn growth_of_hub(test: &str, streams: usize, owner: impl FnOnce(&str) -> Box<dyn Send>) -> u64 {
+    let process = Other::start(test, "hub").unwrap();
+    let told = process.told();
+    let (pid, addr) = told.split_once(' ').unwrap();
+    let owner = owner(addr);
+    let caller = start(client_of(addr)).unwrap();
+    let before = resident(pid);
+    let opened: Vec<_> = (0..streams).map(|_| caller.open("deaf").unwrap()).collect();
+    let pattern = Pattern::new(31);
+    let total: u64 = thread::scope(|scope| {
+        let filling: Vec<_> = opened
+            .iter()
+            .map(|stream| scope.spawn(|| fill(stream, &pattern)))
+            .collect();
+        filling.into_iter().map(|fill| fill.join().unwrap()).sum()
+    });
+    let after = resident(pid);
+    println!("{streams} blocked streams, {total} bytes written: hub {before} -> {after} bytes");
+    assert!(total <= (streams * INITIAL_WINDOW) as u64, "{total}");
+    drop((opened, owner));
+    after.saturating_sub(before)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn streams_that_an_owner_does_not_read_take_no_memory_of_the_hub() {
+    if role().is_some() {
+        return hub_process();
+    }
+    in_time(|| {
+        let test = "flow::streams_that_an_owner_does_not_read_take_no_memory_of_the_hub";
+        let (release, released) = bounded::<()>(0);
+        let growth = growth_of_hub(test, 100, |addr| {
+            let deaf = client_of(addr).stream("deaf", move |_| {
+                let _ = released.recv();
+                Ok(())
+            });
+            Box::new(start(deaf).unwrap())
+        });
+        drop(release);
+        // 25 MB were written.
+        assert!(growth < 8 << 20, "{growth}");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more() {
+    if role().is_some() {
+        return hub_process();
+    }
+    in_time(|| {
+        let test = "flow::an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more";
+        let streams = 100;
+        let growth = growth_of_hub(test, streams, |addr| {
+            let mut owner = Hand::join(addr, "deaf", &["deaf"]);
+            Box::new(thread::spawn(move || {
+                for _ in 0..streams {
+                    let open = owner.next_open();
+                    owner.accept(&open);
+                }
+                // From here on it reads nothing; the hub cuts it off only when
+                // the test is over.
+                owner
+            }))
+        });
+        let windows = (streams * INITIAL_WINDOW) as u64;
+        assert!(growth < windows + windows / 4 + (4 << 20), "{growth}");
+    });
+}
+
+#[test]
+fn both_directions_of_several_streams_at_once_get_through_small_buffers() {
+    in_time(|| {
+        let small = |builder: Builder| builder.send_buffer(4096).recv_buffer(4096);
+        let hub = Hub::with(small);
+        // Sends back what comes, as it comes.
+        let owner = hub.join(|owner| {
+            small(owner).stream("mirror", |stream| {
+                let mut buf = [0; 10_000];
+                loop {
+                    match stream.read(&mut buf)? {
+                        0 => return Ok(()),
+                        count => stream.write_all(&buf[..count])?,
+                    }
+                }
+            })
+        });
+        let callers = [hub.join(small), hub.join(small)];
+        thread::scope(|scope| {
+            for (number, caller) in callers.iter().cycle().take(4).enumerate() {
+                scope.spawn(move || {
+                    let stream = caller.open("mirror").unwrap();
+                    let pattern = Pattern::new(number as u64);
+                    let size = 1_000_000;
+                    thread::scope(|scope| {
+                        scope.spawn(|| {
+                            let mut stream = &stream;
+                            stream.write_all(&pattern.to_vec(size)).unwrap();
+                            stream.finish().unwrap();
+                        });
+                        let mut back = Vec::new();
+                        (&stream).read_to_end(&mut back).unwrap();
+                        assert_eq!(back.len(), size);
+                        pattern.check(0, &back);
+                    });
+                });
+            }
+        });
+        drop(owner);
+    });
+}
+
+#[test]
+fn bulk_goes_both_ways_at_once_and_arrives_whole() {
+    in_time(|| {
+        let hub = Hub::new();
+        let _owner = hub.owner("mirror", |stream| {
+            let mut reader = stream.try_clone()?;
+            std::io::copy(&mut reader, stream)?;
+            stream.finish()
+        });
+        let caller = hub.caller();
+        let stream = caller.open("mirror").unwrap();
+        let pattern = Pattern::new(77);
+        let size: u64 = 32 << 20;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut stream = &stream;
+                for at in (0..size).step_by(PIECE) {
+                    stream.write_all(pattern.at(at, PIECE)).unwrap();
+                }
+                stream.finish().unwrap();
+            });
+            let (mut stream, mut at, mut buf) = (&stream, 0, vec![0; PIECE]);
+            loop {
+                let count = stream.read(&mut buf).unwrap();
+                if count == 0 {
+                    break;
+                }
+                pattern.check(at, &buf[..count]);
+                at += count as u64;
+            }
+            assert_eq!(at, size);
+        });
+    });
+}
+
+/// Sends bulk to `owner` by hand, as much as the hub grants; the most credit
+/// that there was.
+fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
+    let mut caller = Hand::join(&hub.addr, "caller", &[]);
+    let (stream, open) = caller.begin_open(name);
+    let mut credit = INITIAL_WINDOW - open.len();
+    caller.send(&Frame::data(stream, open));
+    caller.expect_accepted(stream);
+    let (mut sent, mut most) = (0, credit);
+    let chunk = chunks(&[5; 1024], 1024);
+    while sent < size {
+        while credit >= 16 * chunk.len() && sent < size {
+            caller.send(&Frame::data(stream, chunk.repeat(16)));
+            credit -= 16 * chunk.len();
+            sent += 16 * 1024;
+        }
+        if sent < size {
+            let update = caller.next_of(stream);
+            assert_ne!(update.kind, DATA);
+            credit += update.length as usize;
+            most = most.max(credit);
+        }
+    }
+    caller.send(&Frame::flags(stream, FIN));
+    caller.wait(|frame| frame.stream == stream && frame.has(FIN));
+    most
+}
+
+fn far_owner(hub: &Hub, delay: Duration) -> Client {
+    let profile = Profile {
+        delay,
+        rate: 200_000_000,
+        buffer: 64 << 20,
+    };
+    let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+    let owner = client_of(&link.to_string()).stream("sink", |stream| {
+        std::io::copy(stream, &mut std::io::sink())?;
+        while stream.next_message()? {}
+        Ok(())
+    });
+    start(owner).unwrap()
+}
+
+#[test]
+fn a_window_that_the_owner_lets_grow_reaches_the_caller() {
+    in_time(|| {
+        let hub = Hub::new();
+        let owner = far_owner(&hub, Duration::from_millis(15));
+        let most = most_credit(&hub, "sink", 16 << 20);
+        println!("most credit of a caller of an owner 30 ms away: {most}");
+        assert!(most >= 2 * INITIAL_WINDOW, "{most}");
+        drop(owner);
+    });
+}
+
+#[test]
+fn a_window_grows_no_further_than_the_hub_lets_it() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.max_window(400_000));
+        let owner = far_owner(&hub, Duration::from_millis(15));
+        let most = most_credit(&hub, "sink", 8 << 20);
+        assert!(most > INITIAL_WINDOW && most <= 400_000, "{most}");
+        drop(owner);
+    });
+}
+
+#[test]
+#[ignore = "the owner's window is tuned to its own round trip; the caller's is not known there"]
+fn a_caller_far_away_fills_its_link_through_the_hub() {
+    in_time(|| {
+        let hub = Hub::new();
+        let sink = |stream: &mut Stream| {
+            std::io::copy(stream, &mut std::io::sink())?;
+            Ok(())
+        };
+        let _owner = hub.owner("sink", sink);
+        let profile = Profile {
+            delay: Duration::from_millis(25),
+            rate: 50_000_000,
+            buffer: 64 << 20,
+        };
+        let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let caller = start(client_of(&link.to_string())).unwrap();
+        let stream = caller.open("sink").unwrap();
+        let size = 24 << 20;
+        let began = Instant::now();
+        stream.write_message(&vec![1; size]).unwrap();
+        stream.finish().unwrap();
+        (&stream).read_to_end(&mut Vec::new()).unwrap();
+        let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;
+        // A first window in each round trip would be 5.2 MB/s.
+        println!("a caller 50 ms away: {rate:.1} MB/s of 50");
+        assert!(rate > 10.0, "{rate}");
+    });
+}

@@ -1,0 +1,436 @@
+//! A reviewer's findings about streams that a hub relays.
+
+mod support;
+
+use crossbeam_channel::bounded;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
+use support::{
+    PATIENCE,
+    frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, SYN},
+    hand::layer_2,
+    in_time,
+};
+use wirenet::Wire;
+
+const ACCEPT: u32 = 0x08;
+const OPEN: u32 = 0x16;
+/// What is left of the first window behind the hub's open frame.
+const NAME: &str = "name";
+const OPENED: u32 = 12 + NAME.len() as u32;
+const REST: u32 = 262_144 - OPENED;
+
+fn hub(options: impl FnOnce(wirenet::Builder) -> wirenet::Builder) -> (Wire, SocketAddr) {
+    let hub = options(Wire::hub("127.0.0.1:0")).build().unwrap();
+    hub.start().unwrap();
+    let addr = hub.local_addr().unwrap();
+    (hub, addr)
+}
+
+fn send(mut to: &TcpStream, frames: &[Frame]) {
+    let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
+    to.write_all(&bytes).unwrap();
+}
+
+fn grant(stream: u32, flags: u16, length: u32) -> Frame {
+    let mut frame = Frame::flags(stream, flags);
+    frame.length = length;
+    frame
+}
+
+fn next(from: &TcpStream) -> Frame {
+    Frame::read(from).unwrap().expect("a frame")
+}
+
+/// Answers what has to be answered, until `wanted` says so.
+fn read_until(from: &TcpStream, mut wanted: impl FnMut(&Frame) -> bool) -> Frame {
+    loop {
+        let frame = next(from);
+        if wanted(&frame) {
+            return frame;
+        }
+        assert_ne!(frame.kind, GO_AWAY, "code {}", frame.length);
+        if frame.kind == PING && frame.has(SYN) {
+            let mut pong = frame.clone();
+            pong.flags = ACK;
+            send(from, &[pong]);
+        }
+    }
+}
+
+/// Waits until the hub has seen to all that was sent so far. Twice: the answer
+/// may leave before the end of the turn in which the ping was read.
+fn sync(peer: &TcpStream) {
+    for value in [7, 8] {
+        let mut ping = Frame::flags(0, SYN);
+        (ping.kind, ping.length) = (PING, value);
+        send(peer, &[ping]);
+        read_until(peer, |frame| {
+            frame.kind == PING && frame.has(ACK) && frame.length == value
+        });
+    }
+}
+
+/// A client by hand, with a session, that offers these names. A small buffer
+/// keeps what it does not read out of the kernel.
+fn join(addr: SocketAddr, id: u8, names: &[&str], small: bool) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    if small {
+        socket.set_recv_buffer_size(4096).unwrap();
+    }
+    socket.connect(&addr.into()).unwrap();
+    let client = TcpStream::from(socket);
+    client.set_nodelay(true).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = [&[0x0a, 16][..], &[id; 16]].concat();
+    for name in names {
+        request.extend([0x22, name.len() as u8]);
+        request.extend(name.as_bytes());
+    }
+    let open = Frame::data(1, layer_2(0x32, "openSession", &request));
+    send(&client, &[Frame::flags(1, SYN), open, Frame::flags(1, FIN)]);
+    read_until(&client, |frame| frame.stream == 1 && frame.has(FIN));
+    client
+}
+
+/// Opens the stream of `NAME` and leaves the answer to `accepted`.
+fn open(caller: &TcpStream, stream: u32) {
+    let frame = Frame::data(stream, layer_2(OPEN, NAME, b""));
+    send(caller, &[Frame::flags(stream, SYN), frame]);
+}
+
+fn accepted(caller: &TcpStream, stream: u32) {
+    let frame = read_until(caller, |frame| frame.stream == stream && frame.kind == DATA);
+    assert_eq!(frame.body[0], ACCEPT as u8, "{frame:?}");
+}
+
+/// The owner's part of an opening; gives the stream's number.
+fn accept(owner: &TcpStream) -> u32 {
+    let open = read_until(owner, |frame| frame.kind == DATA);
+    let answer = Frame::data(open.stream, layer_2(ACCEPT, NAME, b""));
+    send(owner, &[Frame::flags(open.stream, ACK), answer]);
+    open.stream
+}
+
+/// A stream from `caller` to `owner`; its number there.
+fn relayed(caller: &TcpStream, stream: u32, owner: &TcpStream) -> u32 {
+    open(caller, stream);
+    let number = accept(owner);
+    accepted(caller, stream);
+    number
+}
+
+fn bytes(stream: u32, count: u32) -> Frame {
+    Frame::data(stream, vec![7; count as usize])
+}
+
+/// The caller has said all (FIN) and reads slowly; then its connection breaks.
+/// The owner waits for credit that never comes: not told, not woken.
+#[test]
+fn an_owner_that_waits_for_credit_hears_that_its_caller_is_lost() {
+    in_time(|| {
+        let (hub, addr) = hub(|hub| hub);
+        let (sender, ended) = bounded(1);
+        let owner = Wire::join(addr.to_string())
+            .stream(NAME, move |stream| {
+                let outcome = loop {
+                    if let Err(error) = stream.write_all(&[7; 10_000]) {
+                        break error;
+                    }
+                };
+                let _ = sender.send(outcome.to_string());
+                Err(outcome)
+            })
+            .build()
+            .unwrap();
+        owner.start().unwrap();
+        hub.wait_session(PATIENCE).unwrap();
+        let caller = join(addr, 1, &[], false);
+        open(&caller, 3);
+        send(&caller, &[Frame::flags(3, FIN)]);
+        // All that it has room for; less than a chunk may be left.
+        let mut received = 0;
+        while received <= 262_144 - 1028 {
+            received += read_until(&caller, |frame| frame.kind == DATA).length;
+        }
+        sync(&caller);
+        drop(caller);
+        ended
+            .recv_timeout(Duration::from_secs(20))
+            .expect("the owner's write fails");
+    });
+}
+
+/// The other way round: the owner has ended its direction, and is lost.
+#[test]
+fn a_caller_that_waits_for_credit_hears_that_its_owner_is_lost() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub);
+        let owner = join(addr, 1, &[NAME], false);
+        let caller = Wire::join(addr.to_string()).build().unwrap();
+        caller.start().unwrap();
+        let session = caller.wait_session(PATIENCE).unwrap();
+        let opening = thread::spawn(move || session.open_stream(NAME).unwrap());
+        let number = accept(&owner);
+        send(&owner, &[Frame::flags(number, FIN)]);
+        let mut stream = opening.join().unwrap();
+        let (sender, ended) = bounded(1);
+        thread::spawn(move || {
+            let outcome = loop {
+                if let Err(error) = stream.write_all(&[7; 10_000]) {
+                    break error;
+                }
+            };
+            let _ = sender.send(outcome.to_string());
+        });
+        let mut received = OPENED;
+        while received <= 262_144 - 1028 {
+            received += read_until(&owner, |frame| frame.kind == DATA).length;
+        }
+        sync(&owner);
+        drop(owner);
+        ended
+            .recv_timeout(Duration::from_secs(20))
+            .expect("the caller's write fails");
+    });
+}
+
+/// What waited for room goes out when there is some; the caller's window is
+/// used up, the owner's is not, and nobody grants the caller any more.
+#[test]
+fn a_caller_gets_credit_for_what_waited_for_room() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.window_budget(0).send_buffer(4096));
+        let owner = join(addr, 1, &[NAME], true);
+        let caller = join(addr, 2, &[], false);
+        let numbers = [3, 5, 7].map(|stream| relayed(&caller, stream, &owner));
+        // As a peer does whose windows have grown.
+        send(&owner, &numbers.map(|number| grant(number, 0, 1 << 20)));
+        sync(&owner);
+        sync(&caller);
+        let mut granted = [REST; 3];
+        for stream in [3, 5, 7] {
+            let frame = bytes(stream, 32_000);
+            let mut left = REST;
+            while left > 0 {
+                let count = left.min(32_000);
+                send(
+                    &caller,
+                    &[Frame::data(stream, frame.body[..count as usize].into())],
+                );
+                left -= count;
+            }
+        }
+        let mut count = |value: u32| {
+            let mut ping = Frame::flags(0, SYN);
+            (ping.kind, ping.length) = (PING, value);
+            send(&caller, &[ping]);
+            read_until(&caller, |frame| {
+                if frame.is_mere_credit() {
+                    granted[(frame.stream as usize - 3) / 2] += frame.length;
+                }
+                frame.kind == PING && frame.has(ACK) && frame.length == value
+            });
+        };
+        count(8);
+        // The owner takes it all.
+        let mut received = 0;
+        while received < 3 * REST {
+            received += read_until(&owner, |frame| frame.kind == DATA).length;
+        }
+        sync(&owner);
+        count(9);
+        assert!(
+            granted.iter().all(|granted| *granted > REST),
+            "the caller may send no more than this: {granted:?}"
+        );
+    });
+}
+
+/// The hub has nothing to report about the owner's session: it says the same
+/// of the opening, which it refuses, as its first words.
+fn sync_or_told(told: &crossbeam_channel::Receiver<support::link::Told>) {
+    let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+    assert_ne!(operation, wirenet::Operation::Session, "{cause}");
+}
+
+/// Large frames for an owner that is slow to take them; the owner opens a
+/// stream of its own and is cut off for what another client has sent.
+#[test]
+fn an_owner_is_not_cut_off_for_what_its_callers_send() {
+    in_time(|| {
+        let (handler, told) = support::link::errors();
+        let (_hub, addr) = hub(|hub| hub.send_buffer(4096).on_error(handler));
+        let owner = join(addr, 1, &[NAME], true);
+        let caller = join(addr, 2, &[], false);
+        for stream in [3, 5, 7, 9] {
+            relayed(&caller, stream, &owner);
+        }
+        // As hashicorp's yamux sends them: as large as the window allows.
+        for stream in [3, 5, 7, 9] {
+            send(&caller, &[bytes(stream, 200_000)]);
+        }
+        sync(&caller);
+        let frame = Frame::data(3, layer_2(OPEN, "nobody's", b""));
+        send(&owner, &[Frame::flags(3, SYN), frame]);
+        sync_or_told(&told);
+        let (mut received, mut answered) = (0, false);
+        while received < 800_000 || !answered {
+            let frame = read_until(&owner, |_| true);
+            assert_ne!(frame.kind, GO_AWAY, "code {}", frame.length);
+            answered |= frame.stream == 3;
+            if frame.kind == DATA && frame.stream != 3 {
+                received += frame.length;
+            }
+        }
+    });
+}
+
+/// Two callers with much for one owner on a slow link: the one that has waited
+/// longer for room gets it only when the other has nothing left.
+#[test]
+fn a_callers_few_bytes_do_not_wait_behind_all_of_anothers_bulk() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.send_buffer(4096));
+        let owner = join(addr, 1, &[NAME], true);
+        let (bulk, few) = (join(addr, 2, &[], false), join(addr, 3, &[], false));
+        let number = relayed(&bulk, 3, &owner);
+        let other = relayed(&few, 3, &owner);
+        const MUCH: u32 = 12 << 20;
+        send(&owner, &[grant(number, 0, MUCH)]);
+        sync(&owner);
+        read_until(&bulk, |frame| frame.is_mere_credit() && frame.length > 0);
+        let mut left = MUCH;
+        while left > 0 {
+            send(&bulk, &[bytes(3, left.min(32_768))]);
+            left -= left.min(32_768);
+        }
+        sync(&bulk);
+        send(&few, &[bytes(3, 100)]);
+        sync(&few);
+        let mut ahead = 0;
+        read_until(&owner, |frame| {
+            let found = frame.kind == DATA && frame.stream == other;
+            if frame.kind == DATA && !found {
+                ahead += frame.length;
+            }
+            found
+        });
+        assert!(ahead < 2 << 20, "{ahead} bytes of another's went first");
+    });
+}
+
+/// A thread of the hub's that has something to send to an owner takes the
+/// writing role, and serves relays for as long as they have something; what it
+/// came with is not even queued.
+#[test]
+fn the_hubs_own_streams_do_not_wait_behind_all_of_a_relays_bulk() {
+    in_time(|| {
+        let (hub, addr) = hub(|hub| hub.send_buffer(4096));
+        let owner = join(addr, 1, &[NAME], true);
+        let session = hub.wait_session(PATIENCE).unwrap();
+        let bulk = join(addr, 2, &[], false);
+        let number = relayed(&bulk, 3, &owner);
+        const MUCH: u32 = 15 << 20;
+        send(&owner, &[grant(number, 0, MUCH)]);
+        sync(&owner);
+        read_until(&bulk, |frame| frame.is_mere_credit() && frame.length > 0);
+        let mut left = MUCH;
+        while left > 0 {
+            send(&bulk, &[bytes(3, left.min(32_768))]);
+            left -= left.min(32_768);
+        }
+        sync(&bulk);
+        let (starts, started) = bounded(0);
+        let opening = thread::spawn(move || {
+            starts.send(()).unwrap();
+            session.open_stream_nowait("other").map(drop)
+        });
+        started.recv().unwrap();
+        let mut ahead = 0;
+        read_until(&owner, |frame| {
+            let found = frame.kind == DATA && frame.stream != number;
+            if frame.kind == DATA && !found {
+                ahead += frame.length;
+            }
+            found
+        });
+        let _ = opening.join();
+        assert!(ahead < 8 << 20, "{ahead} bytes of a relay's went first");
+    });
+}
+
+/// Credit that an owner gives a byte at a time makes a frame each for a caller
+/// that does not read: they pile up without bound.
+#[test]
+fn updates_for_a_caller_that_does_not_read_have_a_bound() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.send_buffer(65_536).on_error(|e| eprintln!("{e}")));
+        let owner = join(addr, 1, &[NAME], false);
+        let caller = join(addr, 2, &[], true);
+        const STREAMS: u32 = 128;
+        const ROUNDS: u32 = 600;
+        let streams: Vec<u32> = (0..STREAMS).map(|i| 3 + 2 * i).collect();
+        let mut numbers = Vec::new();
+        for stream in &streams {
+            numbers.push(relayed(&caller, *stream, &owner));
+        }
+        for stream in &streams {
+            send(&caller, &[bytes(*stream, REST)]);
+        }
+        let mut received = 0;
+        let mut wait_for = |owner: &TcpStream, count: u32| {
+            received = 0;
+            while received < count {
+                received += read_until(owner, |frame| frame.kind == DATA).length;
+            }
+        };
+        wait_for(&owner, STREAMS * REST);
+        // From here on the caller sends, and reads nothing.
+        for _ in 0..ROUNDS {
+            let grants: Vec<Frame> = numbers.iter().map(|number| grant(*number, 0, 1)).collect();
+            send(&owner, &grants);
+            sync(&owner);
+            let data: Vec<u8> = streams.iter().flat_map(|s| bytes(*s, 1).encode()).collect();
+            if (&caller).write_all(&data).is_err() {
+                return; // Cut off: that is a bound.
+            }
+            wait_for(&owner, STREAMS);
+        }
+        // What the hub has kept for it: it all came after the last read.
+        let (mut updates, mut granted) = (0u64, 0);
+        while granted < ROUNDS * STREAMS {
+            let frame = next(&caller);
+            if frame.is_mere_credit() {
+                updates += 1;
+                granted += frame.length;
+            }
+        }
+        let kept = updates * 12;
+        assert!(kept < 512 * 1024, "{kept} bytes of updates were kept");
+    });
+}
+
+/// An owner that answers no openings takes a thread of the hub's for each, up
+/// to the limit of all handlers: then nobody else is served.
+#[test]
+fn an_owner_that_does_not_answer_does_not_keep_others_from_being_served() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.handler_limit(8).stream("own", |_| Ok(())));
+        let _owner = join(addr, 1, &[NAME], false);
+        let caller = join(addr, 2, &[], false);
+        for stream in 0..8 {
+            open(&caller, 3 + 2 * stream);
+        }
+        sync(&caller);
+        let other = Wire::join(addr.to_string()).build().unwrap();
+        other.start().unwrap();
+        let session = other.wait_session(PATIENCE).unwrap();
+        session.open_stream("own").expect("it is served");
+    });
+}
