@@ -3,7 +3,7 @@
 use crate::support::{
     PATIENCE,
     frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
-    hand::{ERROR, layer_2},
+    hand::{ERROR, field, layer_2},
 };
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -203,19 +203,6 @@ pub fn whole_chunks(mut body: &[u8]) -> Vec<u8> {
         body = rest;
     }
     bytes
-}
-
-/// A length-delimited field of a protobuf message.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    let mut len = bytes.len();
-    while len >= 0x80 {
-        field.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    field.push(len as u8);
-    field.extend(bytes);
-    field
 }
 
 /// A session id: any will do that no other test has.

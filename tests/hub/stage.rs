@@ -1,11 +1,7 @@
 //! A hub and its clients, in this process.
 
 use crate::support::PATIENCE;
-use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{io, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
 /// How long a close waits for streams that nobody is going to end.
@@ -59,12 +55,19 @@ impl Hub {
         self.join(|client| client.identification(name, "").stream(name, handler))
     }
 
-    /// The hub's end of a client's session.
+    /// The hub's end of a client's session, of which the client may know a
+    /// little earlier.
     pub fn end_of(&self, client: &Client) -> Session {
-        self.wire.session(client.session.id()).expect("it stands")
+        let mut end = None;
+        let stands = eventually(|| {
+            end = self.wire.session(client.session.id());
+            end.is_some()
+        });
+        assert!(stands);
+        end.expect("it stands")
     }
 
-    /// Waits until `done`, which sessions' ends bring about.
+    /// Waits until there are so many sessions.
     pub fn sessions_are(&self, count: usize) -> bool {
         eventually(|| self.wire.sessions().len() == count)
     }
@@ -110,12 +113,6 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
         stream.write_message(&message)?;
     }
     Ok(())
-}
-
-/// A name that no other test has.
-pub fn unique(what: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{what}{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether something comes about that gives no sign. Looks at it again and
