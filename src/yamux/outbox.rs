@@ -257,10 +257,20 @@ impl Outbox {
         self.state.lock().sent
     }
 
-    /// Whether so much waits that the peer must be making us send without
+    /// Whether so many answers wait that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
-        self.state.lock().queued >= LIMIT + ANSWERS_LIMIT
+        self.state.lock().answers >= ANSWERS_LIMIT
+    }
+
+    /// Queues an answer that is owed, whatever waits: the peer's next demand
+    /// meets [`is_overfull`](Self::is_overfull).
+    pub(super) fn push_owed(&self, header: Header) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            state.answers += HEADER_LEN;
+            state.put(header);
+        }
     }
 
     /// Queues an answer to a peer's frame, in order with the data: `false`
@@ -292,9 +302,15 @@ impl Outbox {
         true
     }
 
-    /// The same, for what another peer's frames make us send, who is not to be
-    /// able to have this one cut off.
-    pub(super) fn push_first(&self, header: Header) {
+    /// Whether a relay may queue a window update. Another peer makes us send
+    /// those, who is not to be able to have this one cut off: they stay far
+    /// below the limit of what this one makes us send.
+    pub(super) fn has_room_for_grants(&self) -> bool {
+        self.state.lock().control.len() < ANSWERS_LIMIT / 4
+    }
+
+    /// Queues a relay's window update ahead of all data.
+    pub(super) fn push_grant(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
             state.control.extend_from_slice(&header.encode());

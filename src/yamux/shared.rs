@@ -16,6 +16,7 @@ use crate::transport::{Closer, Wait};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::{
+    cell::Cell,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -26,6 +27,13 @@ use std::{
 /// The least time between two pings that measure the round trip while data
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Connections whose writing one thread may nest.
+const MAX_DEPTH: u32 = 8;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -87,6 +95,18 @@ impl Shared {
     pub(super) fn flush(self: &Arc<Self>, wait: Wait) {
         if let Some(writer) = self.outbox.take_role(wait) {
             self.drain(writer, wait);
+        }
+    }
+
+    /// Writes what waits, in the middle of another connection's writing. Relays
+    /// may lead from there to the next, and so on: not without end on one stack.
+    pub(super) fn flush_within(self: &Arc<Self>) {
+        if DEPTH.get() < MAX_DEPTH {
+            DEPTH.set(DEPTH.get() + 1);
+            self.flush(Wait::Never);
+            DEPTH.set(DEPTH.get() - 1);
+        } else if let Some(writer) = self.outbox.take_role(Wait::Never) {
+            self.spawn_helper(writer);
         }
     }
 

@@ -141,8 +141,9 @@ fn the_hooks_may_use_the_session_they_are_called_for() {
     in_time(|| {
         let (event, events) = unbounded();
         let also = event.clone();
-        let client = |client: Builder| {
-            client
+        let server = started(mounting().stream("echo", echo));
+        let _client = started(
+            joining(&server)
                 .retry_max(0)
                 .on_session_open(move |session| {
                     assert_echoes(session);
@@ -154,9 +155,8 @@ fn the_hooks_may_use_the_session_they_are_called_for() {
                     assert!(session.stats().bytes_sent > 0);
                     session.close().unwrap();
                     also.send("an end").unwrap();
-                })
-        };
-        let _link = Link::new(|server| server.stream("echo", echo), client);
+                }),
+        );
         assert_eq!(events.recv().unwrap(), "an echo");
         assert_eq!(events.recv().unwrap(), "an end");
     });

@@ -1,0 +1,300 @@
+//! What does not end in time is cut, and listed.
+
+use super::{NEVER, SHORT, SOON, await_closing};
+use crate::support::{
+    PATIENCE,
+    frames::{Frame, SYN},
+    hand::{self, Played, join_by_hand},
+    in_time,
+    link::{Link, as_it_is, errors, joining, mounting, started},
+    within,
+};
+use crossbeam_channel::{Sender, bounded, unbounded};
+use std::{
+    io::{self, Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Error, Stream, Wire};
+
+/// A handler that reads what never comes, and tells what it gets instead.
+fn reading(outcomes: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result<()> {
+    move |stream| {
+        outcomes.send(stream.read(&mut [0])).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_cut_at_the_deadline_is_listed() {
+    in_time(|| {
+        let (outcome, outcomes) = unbounded();
+        let server = mounting().session_close_timeout(3 * SHORT);
+        let server = started(server.stream("read", reading(outcome)));
+        let client = |id: &str| {
+            let client = joining(&server).retry_max(0).identification(id, "");
+            let client = started(client);
+            let session = client.sessions().remove(0);
+            (client, session)
+        };
+        let (idle, one, two) = (client("idle"), client("one"), client("two"));
+        let open = |session: &wirenet::Session| session.open_stream("read").unwrap();
+        let streams = [open(&one.1), open(&two.1), open(&two.1)];
+        let begin = Instant::now();
+        let mut error = server.close().unwrap_err();
+        assert!(begin.elapsed() >= 3 * SHORT);
+        error.sessions.sort_by_key(|cut| cut.streams);
+        assert_eq!(error.running, 0);
+        assert_eq!(error.sessions.len(), 2, "{error}");
+        for (cut, (session, id, count)) in error
+            .sessions
+            .iter()
+            .zip([(&one.1, "one", 1), (&two.1, "two", 2)])
+        {
+            assert_eq!(cut.id, session.id());
+            assert_eq!(cut.identification, id.as_bytes());
+            assert_eq!(cut.peer_addr, session.local_addr());
+            assert_eq!(cut.streams, count);
+            for part in [id, &session.id().to_string(), &count.to_string()] {
+                assert!(error.to_string().contains(part), "{error}");
+            }
+        }
+        // Everything has ended all the same, with an error.
+        for _ in &streams {
+            outcomes.recv().unwrap().unwrap_err();
+        }
+        for mut stream in streams {
+            stream.read(&mut [0]).unwrap_err();
+        }
+        assert!(server.sessions().is_empty());
+        server.close().unwrap();
+        let as_io: io::Error = error.into();
+        assert_eq!(as_io.kind(), io::ErrorKind::TimedOut);
+        drop(idle);
+    });
+}
+
+#[test]
+fn a_timeout_of_zero_cuts_at_once() {
+    within(SOON, || {
+        let (outcome, outcomes) = bounded(1);
+        let link = Link::new(
+            |server| {
+                let server = server.session_close_timeout(Duration::ZERO);
+                server.stream("read", reading(outcome))
+            },
+            as_it_is,
+        );
+        let mut stream = link.near.open_stream("read").unwrap();
+        let error = link.server.close().unwrap_err();
+        assert_eq!((error.sessions.len(), error.running), (1, 0));
+        outcomes.recv().unwrap().unwrap_err();
+        stream.read(&mut [0]).unwrap_err();
+    });
+}
+
+#[test]
+fn one_timeout_is_for_all_sessions_together() {
+    const SESSIONS: u32 = 10;
+    const TIMEOUT: Duration = Duration::from_millis(500);
+
+    in_time(|| {
+        let (outcome, outcomes) = unbounded();
+        let server = mounting().session_close_timeout(TIMEOUT);
+        let server = started(server.stream("read", reading(outcome)));
+        let clients: Vec<Wire> = (0..SESSIONS).map(|_| started(joining(&server))).collect();
+        let open = |client: &Wire| client.sessions()[0].open_stream("read").unwrap();
+        let streams: Vec<Stream> = clients.iter().map(open).collect();
+        let begin = Instant::now();
+        let error = server.close().unwrap_err();
+        let took = begin.elapsed();
+        assert!(took >= TIMEOUT && took < SESSIONS / 2 * TIMEOUT, "{took:?}");
+        assert_eq!(error.sessions.len() as u32, SESSIONS);
+        assert_eq!(
+            outcomes
+                .iter()
+                .take(streams.len())
+                .filter(Result::is_err)
+                .count(),
+            10
+        );
+    });
+}
+
+/// A handler that listens to nothing of the library.
+#[test]
+fn handlers_and_hooks_that_run_on_are_counted() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let hooked = released.clone();
+        let (entered, enters) = bounded(2);
+        let also = entered.clone();
+        let link = Link::new(
+            |server| {
+                server
+                    .session_close_timeout(SHORT)
+                    .on_session_open(move |_| {
+                        entered.send(()).unwrap();
+                        let _ = hooked.recv();
+                    })
+                    .stream("deaf", move |_| {
+                        also.send(()).unwrap();
+                        let _ = released.recv();
+                        Ok(())
+                    })
+            },
+            as_it_is,
+        );
+        let stream = link.near.open_stream("deaf").unwrap();
+        enters.iter().take(2).for_each(drop);
+        let begin = Instant::now();
+        let error = link.server.close().unwrap_err();
+        assert_eq!((error.sessions.len(), error.running), (1, 2), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(error.to_string().contains('2'), "{error}");
+        drop((release, stream));
+        // They have all the time that they need now, and no more do harm.
+        link.server.close().unwrap();
+    });
+}
+
+#[test]
+fn the_cut_wakes_every_call_that_waits() {
+    in_time(|| {
+        let (ended, ends) = unbounded();
+        let (has_written, written) = (ended.clone(), ended.clone());
+        let (release, released) = bounded::<()>(0);
+        let server = |server: Builder| {
+            server
+                .session_close_timeout(3 * SHORT)
+                .stream("read", move |stream| {
+                    ended.send(stream.read(&mut [0]).is_err()).unwrap();
+                    Ok(())
+                })
+                .stream("next", move |stream| {
+                    has_written.send(stream.next_message().is_err()).unwrap();
+                    Ok(())
+                })
+                .stream("write", move |stream| {
+                    written
+                        .send(stream.write_all(&[0; 1 << 20]).is_err())
+                        .unwrap();
+                    Ok(())
+                })
+                .token_validator(move |name, _, _| {
+                    if name == "slow" {
+                        let _ = released.recv();
+                    }
+                    Ok(())
+                })
+        };
+        let link = Link::new(server, |client| client.retry_max(0));
+        let open = |name: &str| link.near.open_stream(name).unwrap();
+        let streams = ["read", "next", "write"].map(open);
+        let waiting = link.server.clone();
+        thread::scope(|scope| {
+            let opener = scope.spawn(|| link.near.open_stream("slow"));
+            let reader = scope.spawn(|| (&streams[0]).read(&mut [0]));
+            let writer = scope.spawn(|| (&streams[2]).write_all(&[0; 1 << 20]));
+            let closer = scope.spawn(|| link.server.close());
+            await_closing(&link.near);
+            opener.join().unwrap().unwrap_err();
+            reader.join().unwrap().unwrap_err();
+            writer.join().unwrap().unwrap_err();
+            assert!(matches!(waiting.wait_session(NEVER), Err(Error::Closed)));
+            for _ in 0..3 {
+                assert!(ends.recv().unwrap());
+            }
+            drop(release);
+            closer.join().unwrap().unwrap_err();
+        });
+    });
+}
+
+/// Clients that confirm nothing, and read and write nothing any more.
+#[test]
+fn a_server_closes_on_time_though_its_clients_have_stopped() {
+    in_time(|| {
+        let server = started(mounting().session_close_timeout(3 * SHORT));
+        let clients = [1, 2, 3].map(|id| join_by_hand(&server, [id; 16]));
+        let begin = Instant::now();
+        // There was nothing to be cut.
+        server.close().unwrap();
+        let took = begin.elapsed();
+        assert!(took >= 3 * SHORT && took < SOON, "{took:?}");
+        assert!(server.sessions().is_empty());
+        drop(clients);
+    });
+}
+
+#[test]
+fn a_server_closes_on_time_though_a_client_reads_nothing() {
+    in_time(|| {
+        let (on_error, _told) = errors();
+        let server = mounting()
+            .session_close_timeout(3 * SHORT)
+            .on_error(on_error);
+        let server = started(server);
+        let client = join_by_hand(&server, [1; 16]);
+        let session = server.wait_session(PATIENCE).unwrap();
+        let streams: Vec<Stream> = (0..32)
+            .map(|_| session.open_stream_nowait("any").unwrap())
+            .collect();
+        thread::scope(|scope| {
+            for mut stream in &streams {
+                scope.spawn(move || stream.write_all(&[0; 1 << 20]).unwrap_err());
+            }
+            let begin = Instant::now();
+            let error = server.close().unwrap_err();
+            assert!(begin.elapsed() < SOON);
+            assert_eq!(error.sessions[0].streams, 32);
+        });
+        drop(client);
+    });
+}
+
+#[test]
+fn a_client_closes_on_time_though_its_server_has_stopped() {
+    in_time(|| {
+        let server = Played::listen(hand::confirm_session);
+        let joining = Wire::join(server.addr.to_string());
+        let client = started(joining.session_close_timeout(3 * SHORT));
+        let mut stream = client.sessions()[0].open_stream_nowait("any").unwrap();
+        let reader = thread::spawn(move || stream.read(&mut [0]));
+        let begin = Instant::now();
+        client.close().unwrap_err();
+        let took = begin.elapsed();
+        assert!(took >= 3 * SHORT && took < SOON, "{took:?}");
+        reader.join().unwrap().unwrap_err();
+        client.wait();
+    });
+}
+
+/// A client that opens streams for ever and answers the go-away with more.
+#[test]
+fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_up() {
+    in_time(|| {
+        let server = started(mounting().session_close_timeout(3 * SHORT));
+        let client = join_by_hand(&server, [1; 16]);
+        let opening = client.try_clone().unwrap();
+        let opener = thread::spawn(move || {
+            let ids = (0..).map(|number| 3 + 2 * number);
+            for id in ids {
+                if (&opening)
+                    .write_all(&Frame::flags(id, SYN).encode())
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let reader = thread::spawn(move || io::copy(&mut &client, &mut io::sink()));
+        server.wait_session(PATIENCE).unwrap();
+        let begin = Instant::now();
+        // It may have got some in before.
+        let _ = server.close();
+        assert!(begin.elapsed() < SOON);
+        opener.join().unwrap();
+        let _ = reader.join().unwrap();
+    });
+}

@@ -1,0 +1,440 @@
+//! A close that is called where the wire's own work is done: it does not wait
+//! for itself.
+
+use super::{NEVER, SHORT, SOON};
+use crate::support::{
+    PATIENCE,
+    hand::{self, Played},
+    link::{Link, addr_of, joining, mounting, started},
+    threads, within,
+};
+use crossbeam_channel::{Receiver, bounded};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use wirenet::{Builder, Error, ShutdownError, Wire};
+
+/// A wire that code finds which has to be there before it.
+type Found = Arc<OnceLock<Wire>>;
+
+/// Gives what closes the wire once there is one, at its first call, and tells
+/// how that went.
+fn closer() -> (
+    Found,
+    impl Fn() + Clone + Send + Sync + 'static,
+    Receiver<Result<(), ShutdownError>>,
+) {
+    let found = Found::default();
+    let wire = Arc::clone(&found);
+    let (sender, outcomes) = bounded(1);
+    let close = move || {
+        // It may be called again while the first call is at it.
+        let _ = sender.try_send(wire.wait().close());
+    };
+    (found, close, outcomes)
+}
+
+/// Has the wire closed by `provoke`, which makes the code run that does it.
+fn assert_closes(
+    builder: Builder,
+    found: &Found,
+    outcomes: &Receiver<Result<(), ShutdownError>>,
+    provoke: impl FnOnce(&Wire),
+) {
+    let wire = builder.build().unwrap();
+    found.set(wire.clone()).unwrap();
+    // A client may be closed before it has begun.
+    let _ = wire.start();
+    provoke(&wire);
+    outcomes.recv_timeout(SOON).unwrap().unwrap();
+    wire.wait();
+    assert!(wire.sessions().is_empty());
+    assert!(matches!(wire.start(), Err(Error::Closed)));
+    wire.close().unwrap();
+}
+
+fn client_of(wire: &Wire) -> Wire {
+    joining(wire).retry_max(0).build().unwrap()
+}
+
+#[test]
+fn a_handler_may_close_its_wire() {
+    within(SOON, || {
+        let (found, close, outcomes) = closer();
+        let builder = mounting().stream("close", move |_| {
+            close();
+            Ok(())
+        });
+        let mut client = None;
+        assert_closes(builder, &found, &outcomes, |wire| {
+            let caller = client_of(wire);
+            caller.start().unwrap();
+            let session = caller.wait_session(PATIENCE).unwrap();
+            let _ = session.open_stream_nowait("close").unwrap();
+            client = Some(caller);
+        });
+    });
+}
+
+/// Its own stream is not waited for: neither by the wire nor by the session.
+#[test]
+fn a_handler_may_close_its_session_or_its_wire_by_the_stream() {
+    within(2 * SOON, || {
+        for whole in [true, false] {
+            let (outcome, outcomes) = bounded(1);
+            let link = Link::new(
+                |server| {
+                    server
+                        .session_close_timeout(NEVER)
+                        .stream("close", move |stream| {
+                            let session = stream.session();
+                            let closed = match whole {
+                                true => session.close_wire(),
+                                false => session.close(),
+                            };
+                            assert!(session.is_closed());
+                            outcome.send(closed).unwrap();
+                            Ok(())
+                        })
+                },
+                |client| client.retry_max(0),
+            );
+            let stream = link.near.open_stream_nowait("close").unwrap();
+            outcomes.recv_timeout(SOON).unwrap().unwrap();
+            drop(stream);
+            assert_eq!(link.server.start().is_ok(), false);
+        }
+    });
+}
+
+/// Each waits for all others, of which none is left to be waited for.
+#[test]
+fn many_handlers_may_close_their_wire_at_once() {
+    within(2 * SOON, || {
+        let (outcome, outcomes) = bounded(8);
+        let (meet, met) = bounded::<()>(0);
+        let link = Link::new(
+            |server| {
+                server.stream("close", move |stream| {
+                    // Until all are there.
+                    let _ = met.recv();
+                    outcome.send(stream.session().close_wire()).unwrap();
+                    Ok(())
+                })
+            },
+            |client| client.retry_max(0),
+        );
+        let _streams = [(); 4].map(|()| link.near.open_stream("close").unwrap());
+        drop(meet);
+        for _ in 0..4 {
+            outcomes.recv_timeout(SOON).unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_hook_of_a_session_may_close_its_wire() {
+    for ending in [false, true] {
+        within(SOON, move || {
+            let (found, close, outcomes) = closer();
+            let builder = match ending {
+                false => mounting().on_session_open(move |_| close()),
+                true => mounting().on_session_close(move |_| close()),
+            };
+            assert_closes(builder, &found, &outcomes, |wire| {
+                let client = client_of(wire);
+                // It may be cut off before it stands.
+                let _ = client.start();
+                client.close().unwrap();
+            });
+        });
+    }
+}
+
+#[test]
+fn the_hook_of_a_clients_session_may_close_its_wire() {
+    for ending in [false, true] {
+        within(SOON, move || {
+            let server = started(mounting());
+            let (found, close, outcomes) = closer();
+            let builder = match ending {
+                false => joining(&server).on_session_open(move |_| close()),
+                true => joining(&server).on_session_close(move |_| close()),
+            };
+            assert_closes(builder, &found, &outcomes, |_| {
+                if let Ok(session) = server.wait_session(SHORT) {
+                    session.abort();
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn on_connect_may_close_the_wire_of_either_side() {
+    within(SOON, || {
+        let server = started(mounting());
+        for builder in [mounting(), joining(&server)] {
+            let (found, close, outcomes) = closer();
+            let builder = builder.on_connect(move |_| close());
+            assert_closes(builder, &found, &outcomes, |_| {});
+        }
+    });
+}
+
+/// Called on the handler's thread, on the handshake's, and on the one that
+/// reads the session.
+#[test]
+fn the_error_handler_may_close_the_wire() {
+    type Provoke = fn(&Wire) -> Wire;
+    let provoking: [Provoke; 4] = [
+        // A handler fails.
+        |wire| {
+            let client = client_of(wire);
+            client.start().unwrap();
+            let _ = client.sessions()[0].open_stream_nowait("bad").unwrap();
+            client
+        },
+        // A stream is refused.
+        |wire| {
+            let client = client_of(wire);
+            client.start().unwrap();
+            let _ = client.sessions()[0].open_stream_nowait("nobody").unwrap();
+            client
+        },
+        // There is no place for another handler.
+        |wire| {
+            let client = client_of(wire);
+            client.start().unwrap();
+            let session = client.sessions().remove(0);
+            let running = session.open_stream("wait").unwrap();
+            let refused = session.open_stream_nowait("wait").unwrap();
+            drop((running, refused));
+            client
+        },
+        // A handshake fails.
+        |wire| {
+            let addr = addr_of(wire);
+            let stranger = std::net::TcpStream::connect(addr).unwrap();
+            drop(stranger);
+            client_of(wire)
+        },
+    ];
+    for provoke in provoking {
+        within(SOON, move || {
+            let (found, close, outcomes) = closer();
+            let builder = mounting()
+                .handler_limit(1)
+                .session_close_timeout(PATIENCE)
+                .on_error(move |_| close())
+                .stream("bad", |_| Err(io::Error::other("bad")))
+                .stream("wait", |stream| {
+                    // Until the client has gone.
+                    let _ = io::copy(stream, &mut io::sink());
+                    Ok(())
+                });
+            let mut client = None;
+            assert_closes(builder, &found, &outcomes, |wire| {
+                client = Some(provoke(wire))
+            });
+        });
+    }
+}
+
+#[test]
+fn the_error_handler_of_a_client_may_close_it_when_a_session_is_lost_or_a_dial_fails() {
+    within(2 * SOON, || {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = nobody.local_addr().unwrap();
+        drop(nobody);
+        let (found, close, outcomes) = closer();
+        let builder = Wire::join(refusing.to_string()).on_error(move |_| close());
+        assert_closes(builder, &found, &outcomes, |_| {});
+
+        let server = Played::listen(hand::confirm_session);
+        let (found, close, outcomes) = closer();
+        let builder = Wire::join(server.addr.to_string()).on_error(move |_| close());
+        assert_closes(builder, &found, &outcomes, |wire| {
+            let session = wire.wait_session(PATIENCE).unwrap();
+            let _cut_in_the_middle = session.open_stream_nowait("any").unwrap();
+            drop(server.accepted.recv().unwrap());
+            session.open_stream("any").unwrap_err();
+        });
+    });
+}
+
+#[test]
+fn a_validator_may_close_the_wire() {
+    for name in ["confirmSession", "any"] {
+        within(SOON, move || {
+            let (found, close, outcomes) = closer();
+            let builder = mounting().token_validator(move |asked, _, _| {
+                if asked == name {
+                    close();
+                }
+                Ok(())
+            });
+            let mut client = None;
+            assert_closes(builder, &found, &outcomes, |wire| {
+                let caller = client_of(wire);
+                if caller.start().is_ok() {
+                    let _ = caller.sessions()[0].open_stream_nowait("any");
+                }
+                client = Some(caller);
+            });
+        });
+    }
+}
+
+#[test]
+fn a_retry_policy_may_close_the_wire() {
+    within(SOON, || {
+        let server = started(mounting());
+        let (found, close, outcomes) = closer();
+        let builder = joining(&server).retry_policy(move |_| {
+            close();
+            Some(NEVER)
+        });
+        assert_closes(builder, &found, &outcomes, |_| {
+            server.wait_session(PATIENCE).unwrap().abort();
+        });
+    });
+}
+
+/// A hook that waits for the wire's end would wait for itself, were it not for
+/// close.
+#[test]
+fn two_hooks_may_close_two_wires_of_one_session() {
+    within(SOON, || {
+        let (outcome, outcomes) = bounded(2);
+        let also = outcome.clone();
+        let server = started(mounting().on_session_open(move |session| {
+            outcome.send(session.close_wire()).unwrap();
+        }));
+        let client = joining(&server)
+            .retry_max(0)
+            .on_session_open(move |session| {
+                also.send(session.close_wire()).unwrap();
+            });
+        let client = client.build().unwrap();
+        // It may be closed before it begins to stand.
+        if client.start().is_ok() {
+            outcomes.recv_timeout(SOON).unwrap().unwrap();
+        }
+        outcomes.recv_timeout(SOON).unwrap().unwrap();
+        server.close().unwrap();
+        client.close().unwrap();
+    });
+}
+
+// -- the last handle --
+
+#[test]
+fn dropping_the_last_handle_closes() {
+    within(SOON, || {
+        let server = started(mounting().thread_name("la-srv"));
+        let addr = addr_of(&server);
+        let client = started(joining(&server).retry_max(0).thread_name("la-cli"));
+        let session = client.sessions().remove(0);
+        let second = client.clone();
+        drop(client);
+        assert!(!session.is_closed() && second.sessions().len() == 1);
+        drop(second);
+        assert!(session.is_closed());
+        threads::await_none("la-cli");
+        drop(server);
+        threads::await_none("la-srv");
+        std::net::TcpStream::connect(addr).unwrap_err();
+        // What is left of it does no harm.
+        session.close().unwrap();
+        session.close_wire().unwrap();
+        session.abort();
+        session.open_stream("any").unwrap_err();
+    });
+}
+
+#[test]
+fn dropping_the_last_handle_lets_running_streams_end() {
+    within(SOON, || {
+        let (read, reads) = bounded(1);
+        let server = mounting().stream("take", move |stream| {
+            read.send(crate::support::link::message(stream)).unwrap();
+            Ok(())
+        });
+        let server = started(server);
+        let client = started(joining(&server).session_close_timeout(NEVER));
+        let session = client.sessions().remove(0);
+        let stream = session.open_stream("take").unwrap();
+        let dropping = std::thread::spawn(move || drop(client));
+        super::await_closing(&session);
+        stream.write_message(b"the last words").unwrap();
+        assert_eq!(reads.recv().unwrap().unwrap(), b"the last words");
+        drop(stream);
+        dropping.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_in_a_hook_or_a_handler() {
+    within(SOON, || {
+        let (give, given) = bounded::<Wire>(1);
+        let (gone, goes) = bounded(1);
+        let server = started(mounting().thread_name("la-hnd").stream("drop", move |_| {
+            drop(given.recv().unwrap());
+            gone.send(()).unwrap();
+            Ok(())
+        }));
+        let client = started(joining(&server).retry_max(0));
+        let stream = client.sessions()[0].open_stream("drop").unwrap();
+        give.send(server).unwrap();
+        goes.recv_timeout(SOON).unwrap();
+        client.wait();
+        drop(stream);
+        threads::await_none("la-hnd");
+    });
+}
+
+/// A clone that a hook keeps does what the docs say.
+#[test]
+fn a_handle_that_on_connect_keeps_keeps_the_wire_up() {
+    within(SOON, || {
+        let (keep, kept) = bounded(1);
+        let server = started(mounting());
+        let client = started(joining(&server).on_connect(move |wire| {
+            let _ = keep.try_send(wire.clone());
+        }));
+        let session = client.sessions().remove(0);
+        let kept = kept.recv().unwrap();
+        drop(client);
+        assert!(!session.is_closed());
+        drop(kept);
+        // The hook may be dropping its own handle still, and be the last.
+        while !session.is_closed() {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn nothing_of_a_wire_is_left_but_its_handle() {
+    within(SOON + Duration::from_secs(2), || {
+        let server = started(
+            mounting()
+                .thread_name("no-srv")
+                .stream("echo", crate::support::link::echo),
+        );
+        let clients: Vec<Wire> = (0..8)
+            .map(|_| started(joining(&server).thread_name("no-cli")))
+            .collect();
+        for client in &clients {
+            crate::support::link::assert_echoes(&client.sessions()[0]);
+        }
+        assert!(threads::named("no-cli").len() >= clients.len());
+        server.close().unwrap();
+        threads::await_none("no-srv");
+        clients.iter().for_each(|client| client.close().unwrap());
+        threads::await_none("no-cli");
+    });
+}

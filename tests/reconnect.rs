@@ -1,0 +1,748 @@
+//! A client comes back by itself: after whatever may pass, at its pace, and
+//! until it is closed.
+
+mod support;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use socket2::SockRef;
+use std::{
+    io::{self, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use support::{
+    PATIENCE,
+    frames::{FIN, Frame, PING, SYN},
+    hand::{Part, Played, confirm_session, play, read_request, refuse_session},
+    in_time,
+    link::{addr_of, assert_echoes, echo, joining, mounting, started},
+    threads,
+    unreachable::Unreachable,
+    within,
+};
+use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// More than anything takes that does not wait, and less than any default.
+const SOON: Duration = Duration::from_secs(5);
+
+/// As long as no test takes.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// What a policy was asked: which failure in a row, why, and what it would be.
+#[derive(Debug)]
+struct Asked {
+    attempt: u32,
+    cause: Error,
+    wait: Option<Duration>,
+    at: Instant,
+}
+
+/// A policy that has a client try again at once where it would try again at
+/// all, and tells of it.
+fn at_once() -> (
+    impl Fn(&Retry<'_>) -> Option<Duration> + Send + Sync + 'static,
+    Receiver<Asked>,
+) {
+    let (sender, asked) = unbounded();
+    let policy = move |retry: &Retry<'_>| {
+        tell(&sender, retry);
+        retry.wait.map(|_| Duration::ZERO)
+    };
+    (policy, asked)
+}
+
+fn tell(to: &Sender<Asked>, retry: &Retry<'_>) {
+    // What comes after the test has seen enough is of no interest.
+    let _ = to.send(Asked {
+        attempt: retry.attempt,
+        cause: retry.cause.clone(),
+        wait: retry.wait,
+        at: Instant::now(),
+    });
+}
+
+fn keep(client: TcpStream) -> io::Result<()> {
+    // To the client's end.
+    io::copy(&mut &client, &mut io::sink())?;
+    Ok(())
+}
+
+/// Confirms the session and keeps it.
+fn stay(client: TcpStream) -> io::Result<()> {
+    confirm_session(&client)?;
+    keep(client)
+}
+
+/// Confirms the session and hangs up.
+fn hang_up(client: TcpStream) -> io::Result<()> {
+    confirm_session(&client)?;
+    client.shutdown(Shutdown::Write)?;
+    keep(client)
+}
+
+/// The connection breaks while the session is being opened.
+fn break_off(client: TcpStream) -> io::Result<()> {
+    read_request(&client)?;
+    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+}
+
+/// Refuses the session with this code, or none.
+fn refuse(code: u8) -> Part {
+    Box::new(move |client| {
+        refuse_session(&client, code, "no")?;
+        keep(client)
+    })
+}
+
+/// Has a client dial these parts one after the other, and the last one stand;
+/// what its policy was asked.
+fn comes_through(parts: Vec<Part>) -> Vec<Asked> {
+    let addr = play(parts);
+    let (policy, asked) = at_once();
+    let (up, ups) = bounded(1);
+    let client = Wire::join(addr.to_string())
+        .retry_policy(policy)
+        .session_close_timeout(Duration::ZERO)
+        .on_connect(move |_| {
+            // The first session may not be the last.
+            let _ = up.try_send(());
+        });
+    let client = client.build().unwrap();
+    client.start().unwrap();
+    ups.recv().unwrap();
+    client.close().unwrap();
+    asked.try_iter().collect()
+}
+
+// -- after what it tries again --
+
+#[test]
+fn a_broken_handshake_is_tried_again() {
+    in_time(|| {
+        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(break_off), Box::new(stay)];
+        let asked = comes_through(parts);
+        assert_eq!(asked.len(), 2);
+        for (number, asked) in (1..).zip(&asked) {
+            assert_eq!(asked.attempt, number);
+            assert!(matches!(asked.cause, Error::Connection(_)), "{asked:?}");
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_is_tried_again() {
+    in_time(|| {
+        let nonsense = |mut client: TcpStream| {
+            read_request(&client)?;
+            client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")?;
+            client.shutdown(Shutdown::Write)?;
+            // It may end with a reset.
+            let _ = keep(client);
+            Ok(())
+        };
+        let parts: Vec<Part> = vec![Box::new(nonsense), Box::new(stay)];
+        assert_eq!(comes_through(parts).len(), 1);
+    });
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_tried_again() {
+    in_time(|| {
+        let codes = [
+            (2, RefusalCode::NameTaken),
+            (3, RefusalCode::TooManySessions),
+            (4, RefusalCode::Closing),
+        ];
+        let mut parts: Vec<Part> = codes.iter().map(|(code, _)| refuse(*code)).collect();
+        parts.push(Box::new(stay));
+        let asked = comes_through(parts);
+        assert_eq!(asked.len(), codes.len());
+        for (asked, (_, expected)) in asked.iter().zip(codes) {
+            let Error::SessionRefused { code, text } = &asked.cause else {
+                panic!("not refused: {asked:?}");
+            };
+            assert_eq!((*code, &**text), (Some(expected), "no"));
+            assert!(asked.wait.is_some() && !asked.cause.is_permanent());
+        }
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_tried_again() {
+    in_time(|| {
+        let server = Played::silent();
+        let (policy, asked) = at_once();
+        let client = Wire::join(server.addr.to_string())
+            .handshake_timeout(SHORT)
+            .retry_policy(policy)
+            .build()
+            .unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        for number in 1..3 {
+            let asked = asked.recv().unwrap();
+            assert_eq!(asked.attempt, number);
+            assert!(matches!(asked.cause, Error::TimedOut { .. }), "{asked:?}");
+        }
+        client.close().unwrap();
+        assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
+    });
+}
+
+/// Has a client fail to dial an address, again and again.
+fn assert_dials_again(addr: &str) -> io::ErrorKind {
+    let (policy, asked) = at_once();
+    let client = Wire::join(addr).dial_timeout(SHORT).retry_policy(policy);
+    let client = client.build().unwrap();
+    let starting = client.clone();
+    let starter = thread::spawn(move || starting.start());
+    let kinds = [1, 2, 3].map(|number| {
+        let asked = asked.recv().unwrap();
+        assert_eq!(asked.attempt, number);
+        let Error::Dial { cause, .. } = asked.cause else {
+            panic!("not a dial: {asked:?}");
+        };
+        cause.kind()
+    });
+    client.close().unwrap();
+    assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
+    kinds[2]
+}
+
+#[test]
+fn a_server_that_is_not_there_is_dialled_again() {
+    in_time(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        assert_eq!(assert_dials_again(&addr), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_dial_that_times_out_is_tried_again() {
+    in_time(|| {
+        let nobody = Unreachable::new();
+        let kind = assert_dials_again(&nobody.addr.to_string());
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn a_network_that_is_unreachable_is_tried_again() {
+    in_time(|| {
+        // However the system says that there is no way.
+        assert_dials_again("255.255.255.255:9");
+    });
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_tried_again() {
+    in_time(|| {
+        assert_dials_again("no-such-host.invalid:9");
+    });
+}
+
+/// A server that comes up later, and the one try more that finds it.
+#[test]
+fn a_client_may_be_started_before_its_server() {
+    in_time(|| {
+        let listener = TcpListener::bind("127.0.7.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let (failed, fails) = unbounded();
+        let client = Wire::join(&addr)
+            .retry_wait(NEVER, NEVER)
+            .retry_policy(|_| Some(NEVER))
+            .on_error(move |error| failed.send(error.operation.clone()).unwrap());
+        let client = client.build().unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        assert_eq!(fails.recv().unwrap(), Operation::Dial);
+        let _server = started(Wire::mount(&addr).stream("echo", echo));
+        client.reconnect_now();
+        starter.join().unwrap().unwrap();
+        assert_echoes(&client.sessions()[0]);
+    });
+}
+
+#[test]
+fn a_lost_session_is_followed_by_another() {
+    in_time(|| {
+        let server = started(mounting().stream("echo", echo));
+        let client = started(joining(&server).retry_policy(|_| Some(Duration::ZERO)));
+        let mut before = Vec::new();
+        for end in [
+            |server: &Wire| server.sessions()[0].abort(),
+            |server: &Wire| server.sessions()[0].close().unwrap(),
+        ] {
+            let session = client.wait_session(PATIENCE).unwrap();
+            assert_echoes(&session);
+            end(&server);
+            // The old one stays what it was: ended.
+            session.open_stream("echo").unwrap_err();
+            before.push(session.id());
+        }
+        let last = client.wait_session(PATIENCE).unwrap();
+        assert_echoes(&last);
+        assert!(!before.contains(&last.id()) && before[0] != before[1]);
+    });
+}
+
+/// Not the process: what is listening is closed and comes back.
+#[test]
+fn a_server_that_is_started_again_gets_its_clients_back() {
+    in_time(|| {
+        let first = started(Wire::mount("127.0.7.2:0").stream("echo", echo));
+        let addr = addr_of(&first).to_string();
+        let quickly = |client: Builder| client.retry_wait(SHORT / 10, SHORT);
+        let clients: Vec<Wire> = (0..5)
+            .map(|_| started(quickly(Wire::join(&addr))))
+            .collect();
+        first.close().unwrap();
+        let (stands, standing) = unbounded();
+        let second = Wire::mount(&addr).stream("echo", echo);
+        let second = started(second.on_session_open(move |_| stands.send(()).unwrap()));
+        standing.iter().take(clients.len()).for_each(drop);
+        for session in second.sessions() {
+            session.open_stream("nobody").unwrap_err();
+        }
+        for client in &clients {
+            assert_echoes(&client.wait_session(PATIENCE).unwrap());
+        }
+    });
+}
+
+// -- when it gives up --
+
+#[test]
+fn a_refused_token_is_final_and_its_cause_is_told() {
+    within(SOON, || {
+        let tries = std::sync::Arc::new(AtomicUsize::new(0));
+        let counting = std::sync::Arc::clone(&tries);
+        let server = started(mounting().token_validator(move |_, _, token| {
+            counting.fetch_add(1, Ordering::SeqCst);
+            match token {
+                b"right" => Ok(()),
+                _ => Err("bad token".into()),
+            }
+        }));
+        let client = joining(&server).identification("", "wrong");
+        let error = client.build().unwrap().connect().unwrap_err();
+        assert!(error.is_permanent());
+        let Error::SessionRefused { code, text } = error else {
+            panic!("not refused: {error}");
+        };
+        assert_eq!(
+            (code, &*text),
+            (Some(RefusalCode::TokenRefused), "bad token")
+        );
+        assert_eq!(tries.load(Ordering::SeqCst), 1);
+        started(joining(&server).identification("", "right"));
+    });
+}
+
+#[test]
+fn a_refusal_that_will_not_pass_is_final() {
+    within(SOON, || {
+        // Malformed, without a reason as go-wirenet refuses, and a new one.
+        for (code, expected) in [(5, Some(RefusalCode::Malformed)), (0, None), (99, None)] {
+            let client = Wire::join(play(vec![refuse(code)]).to_string());
+            let error = client.build().unwrap().start().unwrap_err();
+            assert!(error.is_permanent());
+            let Error::SessionRefused { code, text } = error else {
+                panic!("not refused: {error}");
+            };
+            assert_eq!((code, &*text), (expected, "no"));
+        }
+    });
+}
+
+#[test]
+fn a_policy_may_try_again_after_what_is_final() {
+    in_time(|| {
+        let (sender, asked) = unbounded();
+        let client = Wire::join(play(vec![refuse(1), refuse(0), Box::new(stay)]).to_string())
+            .session_close_timeout(Duration::ZERO)
+            .retry_policy(move |retry| {
+                tell(&sender, retry);
+                Some(Duration::ZERO)
+            });
+        started(client).close().unwrap();
+        let asked: Vec<Asked> = asked.iter().collect();
+        let attempts: Vec<u32> = asked.iter().map(|asked| asked.attempt).collect();
+        assert_eq!(attempts, [1, 2]);
+        assert!(asked.iter().all(|asked| asked.wait.is_none()));
+    });
+}
+
+#[test]
+fn a_policy_may_give_up_on_what_may_pass() {
+    within(SOON, || {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = nobody.local_addr().unwrap().to_string();
+        drop(nobody);
+        let client = Wire::join(addr).retry_policy(|retry| {
+            assert!(retry.wait.is_some());
+            (retry.attempt < 3).then_some(Duration::ZERO)
+        });
+        let error = client.build().unwrap().start().unwrap_err();
+        assert!(matches!(error, Error::Dial { .. }), "{error}");
+    });
+}
+
+#[test]
+fn there_are_as_many_tries_as_the_limit_says() {
+    in_time(|| {
+        for limit in [0, 1, 3] {
+            let parts = (0..=limit).map(|_| Box::new(break_off) as Part);
+            let (sender, asked) = unbounded();
+            let client = Wire::join(play(parts.collect()).to_string())
+                .retry_max(limit)
+                .retry_policy(move |retry| {
+                    tell(&sender, retry);
+                    retry.wait.map(|_| Duration::ZERO)
+                });
+            // One try more would find nobody: a failed dial.
+            let error = client.build().unwrap().start().unwrap_err();
+            assert!(matches!(error, Error::Connection(_)), "{error}");
+            assert_eq!(asked.iter().count() as u32, limit + 1);
+        }
+    });
+}
+
+#[test]
+fn without_tries_a_client_ends_with_its_session() {
+    in_time(|| {
+        // A session that is closed in order, and one that breaks.
+        let addr = play(vec![Box::new(hang_up), Box::new(break_session)]);
+        let client = Wire::join(addr.to_string()).retry_max(0).build().unwrap();
+        client.connect().unwrap();
+        let error = client.connect().unwrap_err();
+        assert!(matches!(error, Error::Connection(_)), "{error}");
+        assert!(client.sessions().is_empty());
+        client.wait();
+    });
+}
+
+/// Confirms the session, which breaks when the client has said all it has to.
+fn break_session(client: TcpStream) -> io::Result<()> {
+    let await_frame = |enough: fn(&Frame) -> bool| -> io::Result<()> {
+        while !enough(&Frame::read(&client)?.expect("more of it")) {}
+        Ok(())
+    };
+    confirm_session(&client)?;
+    await_frame(|frame| frame.stream == 1 && frame.has(FIN))?;
+    let ping = Frame {
+        kind: PING,
+        ..Frame::flags(0, SYN)
+    };
+    (&client).write_all(&ping.encode())?;
+    await_frame(|frame| frame.kind == PING)?;
+    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+}
+
+#[test]
+fn a_client_that_gives_up_later_tells_the_error_handler() {
+    in_time(|| {
+        let (told, errors) = unbounded();
+        let addr = play(vec![Box::new(break_session), refuse(1)]);
+        let client = Wire::join(addr.to_string())
+            .retry_wait(Duration::ZERO, Duration::ZERO)
+            .on_error(move |error| told.send(error.operation.clone()).unwrap());
+        let client = started(client);
+        client.wait();
+        client.close().unwrap();
+        drop(client);
+        let told: Vec<Operation> = errors.iter().collect();
+        assert_eq!(told, [Operation::Session, Operation::Handshake]);
+    });
+}
+
+// -- how long it waits --
+
+#[test]
+fn waits_double_up_to_the_longest() {
+    const MIN: Duration = Duration::from_millis(64);
+    const MAX: Duration = Duration::from_secs(2);
+
+    in_time(|| {
+        let parts = (0..40).map(|_| Box::new(break_off) as Part);
+        let (sender, asked) = unbounded();
+        let client = Wire::join(play(parts.collect()).to_string())
+            .retry_wait(MIN, MAX)
+            .retry_max(39)
+            .retry_policy(move |retry| {
+                tell(&sender, retry);
+                retry.wait.map(|_| Duration::ZERO)
+            });
+        client.build().unwrap().start().unwrap_err();
+        let mut waits = Vec::new();
+        for asked in asked.iter().take(39) {
+            let longest = MIN
+                .saturating_mul(1 << (asked.attempt - 1).min(20))
+                .min(MAX);
+            let wait = asked.wait.unwrap();
+            assert!(wait <= longest, "{wait:?} after {}", asked.attempt);
+            waits.push(wait);
+        }
+        // Full jitter: any of them may be anything, and so some are.
+        assert!(waits.iter().any(|wait| *wait < MAX / 2));
+        assert!(waits.iter().any(|wait| *wait > MAX / 2));
+    });
+}
+
+#[test]
+fn a_client_waits_for_as_long_as_it_says() {
+    in_time(|| {
+        let parts = (0..4).map(|_| Box::new(break_off) as Part);
+        let (sender, asked) = unbounded();
+        let client = Wire::join(play(parts.collect()).to_string()).retry_policy(move |retry| {
+            tell(&sender, retry);
+            (retry.attempt < 4).then_some(SHORT)
+        });
+        client.build().unwrap().start().unwrap_err();
+        let asked: Vec<Asked> = asked.iter().collect();
+        for pair in asked.windows(2) {
+            assert!(pair[1].at - pair[0].at >= SHORT);
+        }
+    });
+}
+
+#[test]
+fn counting_starts_over_only_after_a_session_that_has_lived() {
+    const MAX: Duration = Duration::from_millis(800);
+
+    in_time(|| {
+        let lives = |client: TcpStream| {
+            confirm_session(&client)?;
+            // Nothing comes that would end it before.
+            let _ = support::hand::until_quiet(&client, MAX + SHORT)?;
+            client.shutdown(Shutdown::Write)?;
+            keep(client)
+        };
+        let parts: Vec<Part> = vec![
+            Box::new(hang_up),
+            Box::new(hang_up),
+            Box::new(hang_up),
+            Box::new(lives),
+            Box::new(hang_up),
+            Box::new(stay),
+        ];
+        let (sender, asked) = unbounded();
+        let client = Wire::join(play(parts).to_string())
+            .retry_wait(Duration::ZERO, MAX)
+            .session_close_timeout(Duration::ZERO)
+            .retry_policy(move |retry| {
+                tell(&sender, retry);
+                Some(Duration::ZERO)
+            });
+        let _client = started(client);
+        let attempts: Vec<u32> = asked.iter().take(5).map(|asked| asked.attempt).collect();
+        assert_eq!(attempts, [1, 2, 3, 1, 2]);
+    });
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_is_not_hammered() {
+    in_time(|| {
+        let (dialled, dials) = unbounded();
+        let server = Played::listen(move |client| {
+            confirm_session(client)?;
+            client.shutdown(Shutdown::Write)?;
+            dialled.send(()).unwrap();
+            Ok(())
+        });
+        let client = Wire::join(server.addr.to_string());
+        // Were it counted anew each time, no wait would be longer than this.
+        let client = started(client.retry_wait(Duration::from_millis(1), NEVER));
+        // 2^n ms: so many tries take seconds.
+        let begin = Instant::now();
+        let mut count = 0;
+        while begin.elapsed() < 4 * SHORT {
+            count += usize::from(dials.recv_timeout(SHORT).is_ok());
+        }
+        assert!(count < 40, "{count} tries in {:?}", begin.elapsed());
+        client.close().unwrap();
+    });
+}
+
+// -- reconnect_now --
+
+/// A client whose waits are endless, in the first of them.
+fn waiting(addr: SocketAddr) -> (Wire, thread::JoinHandle<Result<(), Error>>) {
+    let (failed, fails) = unbounded();
+    let client = Wire::join(addr.to_string())
+        .retry_policy(|_| Some(NEVER))
+        .session_close_timeout(Duration::ZERO)
+        .on_error(move |_| {
+            // What comes after the first is of no interest.
+            let _ = failed.send(());
+        });
+    let client = client.build().unwrap();
+    let starting = client.clone();
+    let starter = thread::spawn(move || starting.start());
+    fails.recv().unwrap();
+    (client, starter)
+}
+
+#[test]
+fn reconnect_now_ends_a_wait() {
+    within(SOON, || {
+        let (client, starter) = waiting(play(vec![Box::new(break_off), Box::new(stay)]));
+        client.reconnect_now();
+        starter.join().unwrap().unwrap();
+        client.close().unwrap();
+    });
+}
+
+#[test]
+fn reconnect_now_during_a_try_ends_the_wait_after_it() {
+    within(SOON, || {
+        let (asked, asks) = bounded(1);
+        let (release, released) = bounded::<()>(0);
+        let first = move |client: TcpStream| {
+            read_request(&client)?;
+            asked.send(()).unwrap();
+            assert!(released.recv().is_err());
+            SockRef::from(&client).set_linger(Some(Duration::ZERO))
+        };
+        let addr = play(vec![Box::new(first), Box::new(stay)]);
+        let client = Wire::join(addr.to_string())
+            .retry_policy(|_| Some(NEVER))
+            .session_close_timeout(Duration::ZERO)
+            .build()
+            .unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        asks.recv().unwrap();
+        client.reconnect_now();
+        drop(release);
+        starter.join().unwrap().unwrap();
+        client.close().unwrap();
+    });
+}
+
+/// What was asked for before a session stood is no reason to hurry after it.
+#[test]
+fn reconnect_now_is_forgotten_when_a_session_stands() {
+    in_time(|| {
+        let (hang_up_now, hangs_up) = bounded::<()>(0);
+        let first = move |client: TcpStream| {
+            confirm_session(&client)?;
+            assert!(hangs_up.recv().is_err());
+            client.shutdown(Shutdown::Write)?;
+            keep(client)
+        };
+        let (came, comes) = bounded(1);
+        let second = move |client: TcpStream| {
+            came.send(()).unwrap();
+            stay(client)
+        };
+        let addr = play(vec![Box::new(first), Box::new(second)]);
+        let client = Wire::join(addr.to_string())
+            .retry_policy(|_| Some(NEVER))
+            .session_close_timeout(Duration::ZERO)
+            .build()
+            .unwrap();
+        client.reconnect_now();
+        client.start().unwrap();
+        drop(hang_up_now);
+        comes.recv_timeout(3 * SHORT).unwrap_err();
+        client.reconnect_now();
+        comes.recv().unwrap();
+        client.close().unwrap();
+    });
+}
+
+// -- close in the middle of it --
+
+#[test]
+fn close_ends_a_wait_at_once() {
+    within(SOON, || {
+        let (client, starter) = waiting(play(vec![Box::new(break_off)]));
+        client.close().unwrap();
+        assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
+    });
+}
+
+#[test]
+fn close_ends_a_dial_at_once_and_its_thread() {
+    within(SOON, || {
+        let nobody = Unreachable::new();
+        let client = Wire::join(nobody.addr.to_string())
+            .dial_timeout(NEVER)
+            .thread_name("cl-dl")
+            .build()
+            .unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        threads::await_one("cl-dl-dial");
+        client.close().unwrap();
+        assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
+        threads::await_none("cl-dl");
+    });
+}
+
+#[test]
+fn close_ends_a_handshake_at_once() {
+    within(SOON, || {
+        let server = Played::listen(|client| read_request(client).map(drop));
+        let client = Wire::join(server.addr.to_string()).handshake_timeout(NEVER);
+        let client = client.thread_name("cl-hs").build().unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        let _accepted = server.accepted.recv().unwrap();
+        client.close().unwrap();
+        assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
+        threads::await_none("cl-hs");
+    });
+}
+
+#[test]
+fn close_between_two_sessions_ends_connect_in_order() {
+    within(SOON, || {
+        let (failed, fails) = unbounded();
+        let server = started(mounting());
+        let client = joining(&server).retry_policy(move |_| {
+            failed.send(()).unwrap();
+            Some(NEVER)
+        });
+        let client = client.build().unwrap();
+        let connecting = client.clone();
+        let connection = thread::spawn(move || connecting.connect());
+        server.wait_session(PATIENCE).unwrap().abort();
+        fails.recv().unwrap();
+        client.close().unwrap();
+        // It was up before.
+        connection.join().unwrap().unwrap();
+    });
+}
+
+/// No session comes of a wire that is closed, whatever moment that was.
+#[test]
+fn close_at_any_moment_leaves_nothing_behind() {
+    in_time(|| {
+        let server = started(mounting());
+        for round in 0..100 {
+            let client = joining(&server).thread_name("any-mo").build().unwrap();
+            let starting = client.clone();
+            let starter = thread::spawn(move || starting.start());
+            // Sooner and later: there is no waiting for a moment.
+            (0..round).for_each(|_| thread::yield_now());
+            client.close().unwrap();
+            let outcome = starter.join().unwrap();
+            assert!(
+                matches!(outcome, Ok(()) | Err(Error::Closed)),
+                "{outcome:?}"
+            );
+            assert!(client.sessions().is_empty());
+            client.wait();
+        }
+        threads::await_none("any-mo");
+    });
+}
