@@ -225,6 +225,7 @@ impl Reader {
             buf.consume(used);
             self.buf = buf;
             if let Err(violation) = outcome {
+                self.buf.consume(self.buf.len());
                 self.shared.abort(violation);
                 return Err(violation.into());
             }
