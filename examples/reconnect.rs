@@ -106,7 +106,7 @@ fn say_hello(stream: &mut Stream, interval: Duration) -> io::Result<()> {
 fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
     // The index to go on with, whatever becomes of a session.
     let reached = Arc::new(AtomicU32::new(0));
-    let (counter, stopper) = (Arc::clone(&reached), stop.clone());
+    let counter = Arc::clone(&reached);
     let waits = [args.wait_ms, args.max_wait_ms].map(Duration::from_millis);
     let wire = Wire::join(addr)
         .session_close_timeout(Duration::from_secs(1))
@@ -117,10 +117,12 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
             if let Err(error) = read_greetings(session, &counter) {
                 log::warn!("session {}: {error}", session.id());
             }
-            if counter.load(Ordering::Acquire) > LAST {
-                stopper.request();
-            } else if let Err(cut) = session.close() {
-                // The client comes back by itself all the same.
+            // Short of the last greeting, the client comes back by itself.
+            let cut = match counter.load(Ordering::Acquire) > LAST {
+                true => session.close_wire(),
+                false => session.close(),
+            };
+            if let Err(cut) = cut {
                 log::warn!("{cut}");
             }
         })

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 use support::{
     Addr,
-    messages::{pause, print_messages},
+    messages::{pause, print_message},
     secure::{ClientTls, ServerTls},
     stop::Stop,
 };
@@ -95,7 +95,9 @@ fn client(addr: String, certs: PathBuf, mut tls: ClientTls, stop: &Stop) -> io::
     let (wire, session) = support::join(wire, stop)?;
     let outcome = (|| {
         let stream = session.open_stream("info")?;
-        print_messages(&stream)?;
+        while !session.is_closing() && stream.next_message()? {
+            print_message(&stream)?;
+        }
         stream.close()
     })();
     support::close(&wire);

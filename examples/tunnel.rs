@@ -48,7 +48,7 @@ const BUFFER: usize = 64 << 10;
 /// Reaches a TCP service behind NAT, through a hub that both sides dial.
 ///
 /// `expose` offers one service, under a name; `forward` listens, and carries each
-/// connection to the service of a name, however many at once. A half-close
+/// connection to the service of a name, up to 512 at once. A half-close
 /// passes through, and what breaks on one side is reset on the other. Both come
 /// back by themselves when they have lost the hub.
 ///

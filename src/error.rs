@@ -148,17 +148,21 @@ pub enum RefusalCode {
     Closing = 4,
     /// The request was none.
     Malformed = 5,
+    /// A number that this version does not know.
+    Unknown = 0,
 }
 
 impl RefusalCode {
     pub(crate) fn from_number(number: u32) -> Option<Self> {
         Some(match number {
+            // Peers that have none.
+            0 => return None,
             1 => Self::TokenRefused,
             2 => Self::NameTaken,
             3 => Self::TooManySessions,
             4 => Self::Closing,
             5 => Self::Malformed,
-            _ => return None,
+            _ => Self::Unknown,
         })
     }
 }
@@ -183,6 +187,9 @@ pub enum Malformed {
     /// that another session has.
     #[error("wrong session id")]
     SessionId,
+    /// A stream name that belongs to the protocol.
+    #[error("a stream called \"confirmSession\"")]
+    ReservedName,
     /// A name, token or identification beyond its limit.
     #[error("{what} of {len} bytes")]
     TooLong {
@@ -209,9 +216,9 @@ impl Error {
             Self::Option { .. } => true,
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.will_not_pass(),
-            Self::SessionRefused { code, .. } => !matches!(
+            Self::SessionRefused { code, .. } => matches!(
                 code,
-                Some(RefusalCode::NameTaken | RefusalCode::TooManySessions | RefusalCode::Closing)
+                None | Some(RefusalCode::TokenRefused | RefusalCode::Malformed)
             ),
             _ => false,
         }

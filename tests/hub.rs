@@ -7,11 +7,17 @@ mod support;
 mod by_hand;
 #[path = "hub/chunks.rs"]
 mod chunks;
+#[path = "hub/closing.rs"]
+mod closing;
 #[path = "hub/ending.rs"]
 mod ending;
 #[path = "hub/flow.rs"]
 mod flow;
+#[path = "hub/names.rs"]
+mod names;
 #[path = "hub/opening.rs"]
 mod opening;
 #[path = "hub/stage.rs"]
 mod stage;
+#[path = "hub/over_tcp.rs"]
+mod transport;

@@ -452,7 +452,7 @@ fn a_client_that_gives_up_later_tells_the_error_handler() {
         let (told, errors) = unbounded();
         let addr = play(vec![Box::new(break_session), refuse(1)]);
         let client = Wire::join(addr.to_string())
-            .retry_wait(Duration::ZERO, Duration::ZERO)
+            .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
             .on_error(move |error| told.send(error.operation.clone()).unwrap());
         let client = started(client);
         client.wait();
@@ -535,7 +535,7 @@ fn counting_starts_over_only_after_a_session_that_has_lived() {
         ];
         let (sender, asked) = unbounded();
         let client = Wire::join(play(parts).to_string())
-            .retry_wait(Duration::ZERO, MAX)
+            .retry_wait(Duration::from_millis(1), MAX)
             .session_close_timeout(Duration::ZERO)
             .retry_policy(move |retry| {
                 tell(&sender, retry);

@@ -13,16 +13,7 @@ pub mod secure;
 pub mod secure;
 pub mod stop;
 
-use std::{
-    io,
-    path::Path,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, path::Path, process::ExitCode, time::Duration};
 use stop::Stop;
 use wirenet::{Builder, Session, Wire};
 
@@ -95,14 +86,9 @@ pub fn stay_joined(builder: Builder, stop: &Stop) -> io::Result<()> {
 /// cannot be had, that is an error: the address may be wrong, and somebody may
 /// be looking.
 pub fn coming_back(builder: Builder) -> Builder {
-    let stood = Arc::new(AtomicBool::new(false));
-    let stands = Arc::clone(&stood);
     builder
-        .on_connect(move |_| {
-            stands.store(true, Ordering::Release);
-            println!("connected");
-        })
-        .retry_policy(move |retry| retry.wait.filter(|_| stood.load(Ordering::Acquire)))
+        .on_connect(|_| println!("connected"))
+        .retry_policy(|retry| retry.wait.filter(|_| retry.stood))
 }
 
 /// Runs a client until it gives up, or until Ctrl-C or SIGTERM.

@@ -8,6 +8,7 @@ use super::{
     frame::{self, Frame, Kind},
     handlers::{self, Handler},
     handshake::at_most,
+    hello::CONFIRM_SESSION,
     messages::Messages,
     session::Session,
     shared::Shared,
@@ -141,9 +142,14 @@ impl Arrival {
         name: &str,
         token: &[u8],
     ) -> Result<Admitted, Refusal> {
-        let validated = wire.options.validate(name, session.identification(), token);
+        let validated = if name == CONFIRM_SESSION {
+            // To a validator it would look like a session.
+            Err(Refusal::HandlerNotFound.to_string())
+        } else {
+            wire.options.validate(name, session.identification(), token)
+        };
         let admitted = validated
-            .map_err(|text| Refusal::Other(at_most(text, frame::MAX_PAYLOAD)))
+            .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))
             .and_then(|()| find(wire, name));
         let answer = match &admitted {
             Ok(_) => answer(Kind::Accept, name, ""),
@@ -180,12 +186,16 @@ fn find(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
 /// answer.
 fn open_leg(owner: Option<Session>, name: &str) -> Result<(yamux::Stream, Segment), Refusal> {
     let owner = owner.ok_or(Refusal::SessionNotFound)?;
+    let other = |text: &str| Refusal::Other(text.into());
+    let Some(_call) = owner.begin_call() else {
+        return Err(other("wirenet: too many calls wait for the stream's owner"));
+    };
     match owner.open_answered(name) {
         Ok((raw, answer)) => Ok((raw, answer.into_rest())),
         Err(Error::Refused { refusal, .. }) => Err(refusal),
-        Err(Error::TimedOut { .. }) => {
-            let text = "wirenet: the owner of the stream does not answer";
-            Err(Refusal::Other(text.into()))
+        Err(Error::TimedOut { .. }) => Err(other("wirenet: the stream's owner does not answer")),
+        Err(Error::Connection(yamux::Error::ResetByPeer)) => {
+            Err(other("wirenet: the stream's owner takes no more streams"))
         }
         Err(_) => Err(Refusal::SessionNotFound),
     }

@@ -147,7 +147,8 @@ impl Builder {
     /// Handlers that run at once, over all sessions: 1,024. Each takes a
     /// thread for as long as it runs. Past the limit a stream is refused with
     /// an error that says so; it is never queued behind handlers that may wait
-    /// for it.
+    /// for it. On a hub, a call counts until its owner has answered, and one
+    /// owner may leave a quarter of the limit unanswered.
     pub fn handler_limit(mut self, count: usize) -> Self {
         self.options.handler_limit = count;
         self

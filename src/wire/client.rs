@@ -8,7 +8,7 @@ use super::{
     handshake::Handshake,
     secure,
     session::Session,
-    shared::{Established, Shared},
+    shared::{Established, NoHandshake, Shared},
 };
 use crate::{
     error::{Error, Operation},
@@ -72,8 +72,12 @@ impl Client {
 
     fn open_session(&self, wire: &Arc<Shared>, stream: TcpStream) -> Result<Established, Error> {
         let deadline = deadline(wire.options.handshake_timeout);
-        // One client has one handshake: none is refused, unless it is closing.
-        let pending = wire.begin_handshake(&stream).ok_or(Error::Closed)?;
+        // One client has one handshake: there is a place for it.
+        let pending = wire.begin_handshake(&stream);
+        let pending = pending.map_err(|cause| match cause {
+            NoHandshake::Io(cause) => secure::broken(cause),
+            NoHandshake::Closed | NoHandshake::TooMany(_) => Error::Closed,
+        })?;
         wire.set_local_addr(stream.local_addr().ok());
         let halves = secure::dialled(stream, &self.addr, &wire.options, deadline)?;
         let handshake = Handshake::new(wire, halves, Role::Client, deadline);
@@ -107,13 +111,16 @@ impl Run for Client {
                 failures = 0;
             }
             failures = failures.saturating_add(1);
-            let closed_by_peer = Error::Connection(yamux::Error::ClosedByPeer);
-            let cause = ended.error.as_ref().unwrap_or(&closed_by_peer);
-            let wait = retrying.wait(failures, cause).unwrap_or_else(|broken| {
-                let operation = Operation::Hook("retry_policy");
-                wire.report(operation, ended.session.as_ref(), broken.cause);
-                broken.wait
-            });
+            let in_order = ended.session.as_ref().and_then(Session::end_reason);
+            let in_order = in_order.unwrap_or(yamux::Error::ClosedByPeer).into();
+            let cause = ended.error.as_ref().unwrap_or(&in_order);
+            let wait = retrying
+                .wait(failures, stood, cause)
+                .unwrap_or_else(|broken| {
+                    let operation = Operation::Hook("retry_policy");
+                    wire.report(operation, ended.session.as_ref(), broken.cause);
+                    broken.wait
+                });
             let failure = ended.error.map(|error| {
                 Box::new(Failure {
                     operation: ended.operation,

@@ -45,6 +45,7 @@ fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutS
         }
         session.connection().close_when_idle();
     }
+    // All are counted before any is cut: on a hub a cut ends streams of others.
     let mut cut = Vec::new();
     for session in sessions {
         let streams = session.connection().wait_closed(deadline);
@@ -56,6 +57,9 @@ fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutS
                 streams,
             });
         }
+    }
+    for session in sessions {
+        session.connection().cut();
     }
     cut
 }

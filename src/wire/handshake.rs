@@ -174,6 +174,9 @@ impl<'a> Handshake<'a> {
             let (what, len) = ("a list of stream names", names.len());
             return Err(malformed(Malformed::TooLong { what, len }));
         }
+        if names.iter().any(|name| name == CONFIRM_SESSION) {
+            return Err(malformed(Malformed::ReservedName));
+        }
         if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
             let len = name.len();
             return Err(malformed(Malformed::TooLong {
@@ -204,13 +207,11 @@ impl<'a> Handshake<'a> {
         self.early.lock().waiting.pop_front()
     }
 
-    /// The peer was refused: waits for it to leave, so that it reads why, and
-    /// then closes the connection.
+    /// The peer was refused: waits for it to leave, so that it reads why, but no
+    /// longer than a handshake may take, and then closes the connection.
     pub(super) fn dismiss(mut self) {
         while self.turn().is_ok() {}
         self.connection.start_close();
-        // The peer has had its reason; how it takes it is its own affair.
-        let _ = self.reader.run();
     }
 
     /// Waits for the stream on which the peer asks.

@@ -292,7 +292,9 @@ impl Wire {
     /// should end by [`Session::is_closing`].
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
-    /// validator: what runs there is not waited for.
+    /// validator: what runs there is not waited for. From an error handler that
+    /// runs on a session's own thread, that session is cut at once. A name that
+    /// is being looked up leaves its thread behind until the system gives up.
     ///
     /// # Errors
     ///

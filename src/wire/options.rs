@@ -125,6 +125,9 @@ impl Options {
                 return wrong(option, "0 is no time");
             }
         }
+        if self.retrying.min.is_zero() {
+            return wrong("retry_wait", "without a wait a server is hammered");
+        }
         if self.retrying.min > self.retrying.max {
             return wrong("retry_wait", "the least wait is longer than the longest");
         }

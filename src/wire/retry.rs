@@ -16,6 +16,9 @@ use uuid::Uuid;
 pub struct Retry<'a> {
     /// How many have failed in a row, this one included: 1, 2 …
     pub attempt: u32,
+    /// Whether a session has stood since the wire was taken up. If not, its
+    /// address may be wrong.
+    pub stood: bool,
     /// Why it failed, or why the session ended.
     pub cause: &'a Error,
     /// What happens without a policy: the wait before the next try, or `None`
@@ -70,7 +73,12 @@ impl Retrying {
     /// # Errors
     ///
     /// When the policy panics.
-    pub(super) fn wait(&self, attempt: u32, cause: &Error) -> Result<Option<Duration>, Broken> {
+    pub(super) fn wait(
+        &self,
+        attempt: u32,
+        stood: bool,
+        cause: &Error,
+    ) -> Result<Option<Duration>, Broken> {
         let may_pass = !cause.is_permanent() && self.limit.is_none_or(|limit| attempt <= limit);
         let wait = may_pass.then(|| scaled(self.longest(attempt), dice()));
         let Some(policy) = &self.policy else {
@@ -78,6 +86,7 @@ impl Retrying {
         };
         let retry = Retry {
             attempt,
+            stood,
             cause,
             wait,
         };
@@ -152,7 +161,7 @@ mod tests {
             Duration::from_nanos(u64::MAX)
         );
         let waits: Vec<Duration> = (0..50)
-            .filter_map(|_| Retrying::default().wait(5, &Error::Closed).unwrap())
+            .filter_map(|_| Retrying::default().wait(5, false, &Error::Closed).unwrap())
             .collect();
         assert_eq!(waits.len(), 50);
         assert!(waits.iter().all(|wait| *wait <= 60 * S));
@@ -164,13 +173,13 @@ mod tests {
         let retrying = Retrying::default();
         assert!(
             retrying
-                .wait(1, &refused(RefusalCode::TokenRefused))
+                .wait(1, false, &refused(RefusalCode::TokenRefused))
                 .unwrap()
                 .is_none()
         );
         assert!(
             retrying
-                .wait(1, &refused(RefusalCode::Malformed))
+                .wait(1, false, &refused(RefusalCode::Malformed))
                 .unwrap()
                 .is_none()
         );
@@ -180,7 +189,7 @@ mod tests {
             RefusalCode::Closing,
         ] {
             assert!(
-                retrying.wait(1, &refused(code)).unwrap().is_some(),
+                retrying.wait(1, false, &refused(code)).unwrap().is_some(),
                 "{code:?}"
             );
         }
@@ -192,8 +201,12 @@ mod tests {
             limit: Some(2),
             ..Retrying::default()
         };
-        let tried =
-            (1..=4).map(|attempt| retrying.wait(attempt, &Error::Closed).unwrap().is_some());
+        let tried = (1..=4).map(|attempt| {
+            retrying
+                .wait(attempt, false, &Error::Closed)
+                .unwrap()
+                .is_some()
+        });
         assert!(tried.eq([true, true, false, false]));
     }
 
@@ -207,7 +220,7 @@ mod tests {
             ..Retrying::default()
         };
         let wait = retrying
-            .wait(7, &refused(RefusalCode::TokenRefused))
+            .wait(7, false, &refused(RefusalCode::TokenRefused))
             .unwrap();
         assert_eq!(wait, Some(7 * S));
     }

@@ -125,9 +125,9 @@ fn wake(listener: &TcpListener) {
 
 /// Gives a connection a thread.
 fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    let Some(pending) = wire.begin_handshake(&stream) else {
-        let cause = TooManyHandshakes(wire.options.max_handshakes);
-        return report(wire, Operation::Accept, None, peer, cause);
+    let pending = match wire.begin_handshake(&stream) {
+        Ok(pending) => pending,
+        Err(cause) => return report(wire, Operation::Accept, None, peer, cause),
     };
     let shared = Arc::clone(wire);
     let spawned = thread::Builder::new()
@@ -141,11 +141,6 @@ fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         report(wire, Operation::Accept, None, peer, error);
     }
 }
-
-/// A connection is closed because others have not yet said who they are.
-#[derive(Debug, thiserror::Error)]
-#[error("connection closed: {0} handshakes are under way")]
-struct TooManyHandshakes(usize);
 
 fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, pending: Pending) {
     let local = stream.local_addr().ok();

@@ -18,7 +18,10 @@ use crate::{
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 use uuid::Uuid;
@@ -74,6 +77,11 @@ struct Inner {
     close_timeout: Duration,
     read_timeout: Option<Duration>,
     since: SystemTime,
+    /// Calls that a hub relays here and that wait for the answer.
+    unanswered_calls: AtomicUsize,
+    /// How many may. Each takes one of the wire's handlers, and a session that
+    /// answers none is not to take all.
+    max_unanswered_calls: usize,
 }
 
 impl fmt::Debug for Session {
@@ -105,6 +113,8 @@ impl Session {
                 close_timeout: wire.options.session_close_timeout,
                 read_timeout: wire.options.read_timeout,
                 since: SystemTime::now(),
+                unanswered_calls: AtomicUsize::new(0),
+                max_unanswered_calls: (wire.options.handler_limit / 4).max(1),
             }),
         }
     }
@@ -281,6 +291,22 @@ impl Session {
         Ok(raw)
     }
 
+    /// Notes that a call waits here for an answer, until what is given is
+    /// dropped; `None` when so many do that the session seems not to answer.
+    pub(super) fn begin_call(&self) -> Option<Call<'_>> {
+        let count = &self.inner.unanswered_calls;
+        // A count of its own: nothing else is read on the strength of it.
+        let begun = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < self.inner.max_unanswered_calls).then_some(count + 1)
+        });
+        begun.is_ok().then_some(Call { count })
+    }
+
+    /// Why the session ended, if it has.
+    pub(super) fn end_reason(&self) -> Option<yamux::Error> {
+        self.inner.connection.end_reason()
+    }
+
     /// How long a read of a new stream waits.
     pub(super) fn read_timeout(&self) -> Option<Duration> {
         self.inner.read_timeout
@@ -288,6 +314,17 @@ impl Session {
 
     pub(super) fn connection(&self) -> &Connection {
         &self.inner.connection
+    }
+}
+
+/// A call that a hub relays and that is not answered yet.
+pub(super) struct Call<'a> {
+    count: &'a AtomicUsize,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

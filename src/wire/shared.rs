@@ -230,19 +230,26 @@ impl Shared {
     }
 
     /// Notes that a session is being opened on a connection, until what is
-    /// given is dropped; `None` if too many are, or the wire is closed.
-    pub(super) fn begin_handshake(self: &Arc<Self>, stream: &TcpStream) -> Option<Pending> {
-        let stream = stream.try_clone().ok()?;
+    /// given is dropped.
+    pub(super) fn begin_handshake(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+    ) -> Result<Pending, NoHandshake> {
+        let stream = stream.try_clone()?;
         let mut state = self.state.lock();
-        if state.is_closed() || state.handshakes.len() >= self.options.max_handshakes {
-            return None;
+        if state.is_closed() {
+            return Err(NoHandshake::Closed);
+        }
+        let most = self.options.max_handshakes;
+        if state.handshakes.len() >= most {
+            return Err(NoHandshake::TooMany(most));
         }
         let number = state.next_handshake;
         state.next_handshake += 1;
         state.handshakes.insert(number, stream);
         drop(state);
         let wire = Arc::clone(self);
-        Some(Pending { wire, number })
+        Ok(Pending { wire, number })
     }
 
     /// From here on a close ends the session in order, and cuts it no more.
@@ -484,12 +491,13 @@ impl Shared {
         let close_by = *state.close_by.get_or_insert_with(|| deadline(timeout));
         let interrupt = state.interrupt.take();
         let sessions = state.registry.standing().cloned().collect();
-        for stream in state.handshakes.values() {
-            // Only marks the socket; fails if the peer was faster.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        let handshakes = std::mem::take(&mut state.handshakes);
         drop(state);
         drop(stops);
+        for stream in handshakes.values() {
+            // Fails if the peer was faster.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         self.changed.notify_all();
         if let Some(interrupt) = interrupt {
             interrupt();
@@ -502,6 +510,17 @@ impl State {
     fn is_closed(&self) -> bool {
         self.stops.is_none()
     }
+}
+
+/// Why no session can be opened on a connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoHandshake {
+    #[error("connection closed: {0} handshakes are under way")]
+    TooMany(usize),
+    #[error("connection closed: the wire is")]
+    Closed,
+    #[error("connection closed: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 /// A handshake under way.

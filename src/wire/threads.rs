@@ -73,13 +73,18 @@ impl Threads {
         let mut state = self.counts.state.lock();
         state.waiting += here;
         self.counts.changed.notify_all();
-        while state.running > state.waiting {
+        // From outside, those that wait here are waited for too.
+        let left = |state: &State| match here {
+            0 => state.running,
+            _ => state.running.saturating_sub(state.waiting),
+        };
+        while left(&state) > 0 {
             let waited = self.counts.changed.wait_until(&mut state, deadline);
             if waited.timed_out() {
                 break;
             }
         }
-        let left = state.running.saturating_sub(state.waiting);
+        let left = left(&state);
         state.waiting -= here;
         left
     }

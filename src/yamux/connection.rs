@@ -248,26 +248,20 @@ impl Connection {
         }
     }
 
-    /// Waits until both sides have closed the connection, and ends it at the
-    /// deadline; says how many streams that cut short.
+    /// Waits until both sides have closed the connection, or the deadline has
+    /// passed; says how many streams are still open then.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
-        let shared = &self.handle.shared;
-        shared.wait_reader(deadline);
-        self.cut()
+        self.handle.shared.wait_reader(deadline);
+        let table = self.handle.shared.table.lock();
+        match table.end() {
+            Some(_) => 0,
+            None => table.live(),
+        }
     }
 
-    /// Ends the connection at once; says how many streams that cut short.
-    pub(crate) fn cut(&self) -> usize {
-        let shared = &self.handle.shared;
-        let table = shared.table.lock();
-        let live = if table.end().is_some() {
-            0
-        } else {
-            table.live()
-        };
-        drop(table);
-        shared.end(Error::Closed);
-        live
+    /// Ends the connection at once.
+    pub(crate) fn cut(&self) {
+        self.handle.shared.end(Error::Closed);
     }
 
     /// What has gone over the connection so far.

@@ -123,6 +123,16 @@ pub(super) enum Turn {
     Any,
 }
 
+/// How long the holder of the writing role is to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// It has something else to do: relays that refill the outbox do not keep
+    /// it.
+    Short,
+    /// It is there for that.
+    Long,
+}
+
 /// What became of a Data frame.
 #[derive(Debug)]
 pub(super) enum Pushed {
@@ -141,8 +151,9 @@ pub(super) enum Pushed {
 pub(super) enum Drained {
     /// All is written, or another thread goes on.
     Done,
-    /// The transport takes no more without waiting.
-    Full(Box<Writer>),
+    /// Somebody else has to go on: the transport takes no more without waiting,
+    /// or the shift is over.
+    Left(Box<Writer>),
 }
 
 impl Outbox {
@@ -246,10 +257,20 @@ impl Outbox {
         self.state.lock().sent
     }
 
-    /// Whether so much waits that the peer must be making us send without
+    /// Whether so many answers wait that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
-        self.state.lock().queued >= LIMIT + ANSWERS_LIMIT
+        self.state.lock().answers >= ANSWERS_LIMIT
+    }
+
+    /// Queues an answer that is owed, whatever waits: the peer's next demand
+    /// meets [`is_overfull`](Self::is_overfull).
+    pub(super) fn push_owed(&self, header: Header) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            state.answers += HEADER_LEN;
+            state.put(header);
+        }
     }
 
     /// Queues an answer to a peer's frame, in order with the data: `false`
@@ -281,9 +302,15 @@ impl Outbox {
         true
     }
 
-    /// The same, for what another peer's frames make us send, who is not to be
-    /// able to have this one cut off.
-    pub(super) fn push_first(&self, header: Header) {
+    /// Whether a relay may queue a window update. Another peer makes us send
+    /// those, who is not to be able to have this one cut off: they stay far
+    /// below the limit of what this one makes us send.
+    pub(super) fn has_room_for_grants(&self) -> bool {
+        self.state.lock().control.len() < ANSWERS_LIMIT / 4
+    }
+
+    /// Queues a relay's window update ahead of all data.
+    pub(super) fn push_grant(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
             state.control.extend_from_slice(&header.encode());
@@ -408,17 +435,31 @@ impl Outbox {
     ///
     /// The transport's; with [`Wait::Block`], `WouldBlock` says that the write
     /// timeout has passed.
-    pub(super) fn drain(&self, mut writer: Box<Writer>, wait: Wait) -> io::Result<Drained> {
+    pub(super) fn drain(
+        &self,
+        mut writer: Box<Writer>,
+        wait: Wait,
+        shift: Shift,
+    ) -> io::Result<Drained> {
         let mut served = writer.pending();
+        // A thread that waits could wait for long on behalf of others.
+        let enough = match wait {
+            Wait::Block => 0,
+            Wait::Never => SHIFT,
+        };
         loop {
             if !writer.write(wait)? {
-                return Ok(Drained::Full(writer));
+                return Ok(Drained::Left(writer));
             }
             let mut state = self.state.lock();
             if state.ended {
                 return Ok(Drained::Done);
             }
-            if state.is_empty() && !state.parked.is_empty() {
+            let relays_wait = !state.parked.is_empty();
+            if relays_wait && shift == Shift::Short && served >= enough && state.waiting == 0 {
+                return Ok(Drained::Left(writer));
+            }
+            if relays_wait && state.is_empty() {
                 drop(state);
                 self.make_room();
                 continue;
@@ -427,7 +468,7 @@ impl Outbox {
                 if state.finish && !writer.finished {
                     drop(state);
                     if !writer.finish(wait)? {
-                        return Ok(Drained::Full(writer));
+                        return Ok(Drained::Left(writer));
                     }
                     continue;
                 }

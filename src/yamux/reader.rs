@@ -156,6 +156,8 @@ impl Reader {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
+                // What a peer that just closes makes of our last words.
+                io::ErrorKind::ConnectionReset if self.peer_has_finished() => Err(self.at_end()),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }
@@ -225,6 +227,7 @@ impl Reader {
             buf.consume(used);
             self.buf = buf;
             if let Err(violation) = outcome {
+                self.buf.consume(self.buf.len());
                 self.shared.abort(violation);
                 return Err(violation.into());
             }
@@ -441,12 +444,17 @@ impl Reader {
 
     /// The peer has ended its direction.
     fn at_end(&self) -> Error {
-        let all_finished = self.shared.table.lock().peer_has_finished();
-        self.fail(if all_finished && self.decoder.at_boundary() {
+        self.fail(if self.peer_has_finished() {
             Error::ClosedByPeer
         } else {
             Error::EndedByPeer
         })
+    }
+
+    /// Whether an end of the connection takes nothing away from what the peer
+    /// has said.
+    fn peer_has_finished(&self) -> bool {
+        self.decoder.at_boundary() && self.shared.table.lock().peer_has_finished()
     }
 
     /// Ends the connection; what it ended with, which may have come before.

@@ -124,10 +124,20 @@ impl Relay {
                 let outbox = &legs[to as usize].shared.outbox;
                 outbox.park(Arc::clone(self), to);
             }
+            // What has gone out makes room in the windows of who sent it, and
+            // may have kept a grant of its own waiting.
+            for from in End::BOTH {
+                if self.grant(legs, from) && from != to {
+                    due.flush.push(Arc::clone(&legs[from as usize].shared));
+                }
+            }
             due.end_if_over(&mut guard);
         }
         drop(guard);
         due.forget_streams();
+        for shared in &due.flush {
+            shared.flush_within();
+        }
     }
 
     fn settle(self: &Arc<Self>) -> Due {
@@ -145,7 +155,7 @@ impl Relay {
             Self::pass_on_end(legs, from, &mut due);
         }
         for from in End::BOTH {
-            Self::grant(legs, from);
+            self.grant(legs, from);
         }
         due.flush = legs.iter().map(|leg| Arc::clone(&leg.shared)).collect();
         due.end_if_over(&mut guard);
@@ -212,25 +222,36 @@ impl Relay {
         }
     }
 
-    /// Grants the sender at one end what the receiver at the other has granted.
-    fn grant(legs: &[Leg; 2], from: End) {
+    /// Grants the sender at one end what the receiver at the other has granted;
+    /// says whether there was something to grant.
+    fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: End) -> bool {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let send = far.core.send.lock();
         let credit = (send.state == SendState::Open).then(|| send.window.credit());
         drop(send);
         let Some(credit) = credit else {
-            return;
+            return false;
         };
         let mut recv = near.core.recv.lock();
         if recv.state != RecvState::Open {
-            return;
+            return false;
+        }
+        if !near.shared.outbox.has_room_for_grants() {
+            // The sender reads slowly: it gets the next one when it has read.
+            drop(recv);
+            if !near.parked {
+                near.shared.outbox.park(Arc::clone(self), from);
+                legs[from as usize].parked = true;
+            }
+            return false;
         }
         let delta = recv.window.align(credit, near.shared.tuning());
         drop(recv);
         if let Some(delta) = delta {
             let update = Header::window_update(near.core.id, Flags::NONE, delta);
-            near.shared.outbox.push_first(update);
+            near.shared.outbox.push_grant(update);
         }
+        delta.is_some()
     }
 }
 
@@ -277,7 +298,7 @@ impl Leg {
         drop(recv);
         for delta in [granted, read].into_iter().flatten() {
             let update = Header::window_update(self.core.id, Flags::NONE, delta);
-            self.shared.outbox.push_first(update);
+            self.shared.outbox.push_grant(update);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     error::{Error, Violation},
     frame::{Flags, Header, StreamId},
     half::Core,
-    outbox::{Drained, NoRoom, Outbox, Room, Writer},
+    outbox::{Drained, NoRoom, Outbox, Room, Shift, Writer},
     ping::Pings,
     state::ResetBy,
     table::{Role, Table},
@@ -16,6 +16,7 @@ use crate::transport::{Closer, Wait};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::{
+    cell::Cell,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -26,6 +27,13 @@ use std::{
 /// The least time between two pings that measure the round trip while data
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Connections whose writing one thread may nest.
+const MAX_DEPTH: u32 = 8;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -90,6 +98,18 @@ impl Shared {
         }
     }
 
+    /// Writes what waits, in the middle of another connection's writing. Relays
+    /// may lead from there to the next, and so on: not without end on one stack.
+    pub(super) fn flush_within(self: &Arc<Self>) {
+        if DEPTH.get() < MAX_DEPTH {
+            DEPTH.set(DEPTH.get() + 1);
+            self.flush(Wait::Never);
+            DEPTH.set(DEPTH.get() - 1);
+        } else if let Some(writer) = self.outbox.take_role(Wait::Never) {
+            self.spawn_helper(writer);
+        }
+    }
+
     /// Waits until there is room in the outbox.
     pub(super) fn wait_room(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), Error> {
         let wait = wait_for(deadline);
@@ -105,9 +125,13 @@ impl Shared {
 
     /// Writes with the role, which the caller has taken.
     pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
-        match self.outbox.drain(writer, wait) {
+        self.drain_for(writer, wait, Shift::Short);
+    }
+
+    fn drain_for(self: &Arc<Self>, writer: Box<Writer>, wait: Wait, shift: Shift) {
+        match self.outbox.drain(writer, wait, shift) {
             Ok(Drained::Done) => {}
-            Ok(Drained::Full(writer)) => self.spawn_helper(writer),
+            Ok(Drained::Left(writer)) => self.spawn_helper(writer),
             Err(error) => self.write_failed(Error::from_write(error)),
         }
     }
@@ -129,13 +153,14 @@ impl Shared {
         look_after_relays(&streams);
     }
 
-    /// Leaves the waiting to a thread that lives while the transport is full.
+    /// Leaves the writing to a thread that lives while the transport is full, or
+    /// relays go on filling the outbox.
     fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
             .name("wirenet-writer".into())
             .stack_size(self.config.stack_size)
-            .spawn(move || shared.drain(writer, Wait::Block));
+            .spawn(move || shared.drain_for(writer, Wait::Block, Shift::Long));
         if let Err(error) = helper {
             // The writer, and what it was writing, is lost with the thread.
             self.end(Error::from_write(error));
@@ -277,7 +302,7 @@ impl Shared {
             // As far as it goes without waiting: the peer may not read.
             let _ = self.outbox.push_control(Header::go_away(1));
             if let Some(writer) = self.outbox.take_role(Wait::Never) {
-                let _ = self.outbox.drain(writer, Wait::Never);
+                let _ = self.outbox.drain(writer, Wait::Never, Shift::Short);
             }
         }
         self.cut_transport();

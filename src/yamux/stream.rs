@@ -234,7 +234,7 @@ impl Stream {
             return;
         }
         let header = Header::window_update(self.id(), Flags::ACK, 0);
-        self.inner.handle.shared.outbox.push(header);
+        self.inner.handle.shared.outbox.push_owed(header);
     }
 
     /// Sends what was queued before.

@@ -115,7 +115,7 @@ fn a_client_is_stopped_while_it_reads_and_while_it_waits() {
     let args = ["--wait-ms", "100000", "--max-wait-ms", "100000"];
     let waits = join("reconnect", "client", &addr, args);
     waits.line(&greeting(0));
-    server.terminate();
+    server.signal("KILL");
     waits.line("close session ");
     waits.terminate();
 }

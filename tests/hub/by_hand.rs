@@ -1,9 +1,12 @@
 //! A client of a hub that is played by hand, frame by frame.
 
-use crate::support::{
-    PATIENCE,
-    frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
-    hand::{ERROR, layer_2},
+use crate::{
+    support::{
+        PATIENCE,
+        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
+        hand::{CONFIRM_SESSION, ERROR, field, layer_2},
+    },
+    transport,
 };
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -17,7 +20,7 @@ const OPEN: u32 = 0x16;
 const OPEN_SESSION: u32 = 0x32;
 
 pub struct Hand {
-    pub socket: TcpStream,
+    pub socket: transport::Socket,
     /// Frames that were read while another one was waited for.
     waiting: VecDeque<Frame>,
     next: u32,
@@ -44,6 +47,23 @@ impl Hand {
         names: &[&str],
         set: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Self {
+        let mut request = field(1, uuid().as_bytes());
+        request.extend(field(3, identification.as_bytes()));
+        for name in names {
+            request.extend(field(4, name.as_bytes()));
+        }
+        let (hand, answer) = Self::ask(addr, &request, set);
+        // Its id, and nothing else: no error.
+        assert_eq!(answer, request[..18]);
+        hand
+    }
+
+    /// Asks for a session; gives the answer's payload too.
+    pub fn ask(
+        addr: &str,
+        request: &[u8],
+        set: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> (Self, Vec<u8>) {
         let addr: SocketAddr = addr.parse().unwrap();
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
         set(&socket).unwrap();
@@ -52,25 +72,19 @@ impl Hand {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut hand = Self {
-            socket,
+            socket: transport::by_hand(socket),
             waiting: VecDeque::new(),
             next: 3,
         };
-        let mut request = field(1, uuid().as_bytes());
-        request.extend(field(3, identification.as_bytes()));
-        for name in names {
-            request.extend(field(4, name.as_bytes()));
-        }
         hand.send(&Frame::flags(1, SYN));
-        hand.send(&Frame::data(
-            1,
-            layer_2(OPEN_SESSION, "openSession", &request),
-        ));
-        let confirmed = hand.wait(|frame| frame.kind == DATA && frame.stream == 1);
-        assert_eq!(confirmed.body[0], 0x64, "a confirmation");
+        let open = layer_2(OPEN_SESSION, "openSession", request);
+        hand.send(&Frame::data(1, open));
+        let mut answer = hand.wait(|frame| frame.kind == DATA && frame.stream == 1);
+        assert_eq!(answer.body[..4], CONFIRM_SESSION.to_le_bytes());
         hand.send(&Frame::flags(1, FIN));
         hand.wait(|frame| frame.stream == 1 && frame.has(FIN));
-        hand
+        let payload = answer.body.split_off(12 + "confirmSession".len());
+        (hand, payload)
     }
 
     pub fn send(&mut self, frame: &Frame) {
@@ -87,7 +101,7 @@ impl Hand {
     /// Reads the next frame; answers pings.
     fn read(&mut self) -> Frame {
         loop {
-            let frame = Frame::read(&self.socket).unwrap().expect("a frame");
+            let frame = Frame::read(&mut self.socket).unwrap().expect("a frame");
             match frame.kind {
                 PING if frame.has(SYN) => self.send(&Frame {
                     flags: ACK,
@@ -203,19 +217,6 @@ pub fn whole_chunks(mut body: &[u8]) -> Vec<u8> {
         body = rest;
     }
     bytes
-}
-
-/// A length-delimited field of a protobuf message.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    let mut len = bytes.len();
-    while len >= 0x80 {
-        field.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    field.push(len as u8);
-    field.extend(bytes);
-    field
 }
 
 /// A session id: any will do that no other test has.

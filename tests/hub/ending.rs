@@ -2,7 +2,7 @@
 
 use crate::{
     by_hand::{Hand, chunks},
-    stage::{Hub, echo},
+    stage::{Hub, client_of, echo},
     support::{
         PATIENCE,
         frames::{FIN, Frame},
@@ -18,7 +18,7 @@ use std::{
     thread,
     time::Duration,
 };
-use wirenet::{Refusal, Stream, Wire};
+use wirenet::{Refusal, Stream};
 
 /// What an owner's handler did, for the test to wait for.
 fn outcome<T: Send + 'static>(
@@ -233,10 +233,9 @@ fn a_lost_owner_is_an_error_to_its_callers() {
 #[test]
 fn a_killed_owner_is_an_error_to_its_callers() {
     if let Some(addr) = role() {
-        let owner = Wire::join(addr).stream("killed", |stream| {
+        let owner = client_of(&addr).stream("killed", |stream| {
             stream.write_message(b"begun")?;
-            drain(stream);
-            Ok(())
+            stream.read_to_end(&mut Vec::new()).map(drop)
         });
         let owner = owner.build().unwrap();
         owner.start().unwrap();

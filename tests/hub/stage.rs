@@ -1,11 +1,7 @@
 //! A hub and its clients, in this process.
 
-use crate::support::PATIENCE;
-use std::{
-    io,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use crate::{support::PATIENCE, transport};
+use std::{io, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
 /// How long a close waits for streams that nobody is going to end.
@@ -27,9 +23,10 @@ impl Hub {
         Self::with(|hub| hub)
     }
 
-    /// All hubs of these tests are made here.
+    /// All hubs of these tests are made here, over the transport that the test
+    /// program is about.
     pub fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
-        let hub = Wire::hub("127.0.0.1:0").session_close_timeout(CLOSE);
+        let hub = transport::hub(Wire::hub("127.0.0.1:0")).session_close_timeout(CLOSE);
         let wire = set(hub).build().unwrap();
         wire.start().unwrap();
         let addr = wire.local_addr().expect("it listens").to_string();
@@ -59,12 +56,19 @@ impl Hub {
         self.join(|client| client.identification(name, "").stream(name, handler))
     }
 
-    /// The hub's end of a client's session.
+    /// The hub's end of a client's session, of which the client may know a
+    /// little earlier.
     pub fn end_of(&self, client: &Client) -> Session {
-        self.wire.session(client.session.id()).expect("it stands")
+        let mut end = None;
+        let stands = eventually(|| {
+            end = self.wire.session(client.session.id());
+            end.is_some()
+        });
+        assert!(stands);
+        end.expect("it stands")
     }
 
-    /// Waits until `done`, which sessions' ends bring about.
+    /// Waits until there are so many sessions.
     pub fn sessions_are(&self, count: usize) -> bool {
         eventually(|| self.wire.sessions().len() == count)
     }
@@ -72,7 +76,9 @@ impl Hub {
 
 /// A client of the hub at an address; it does not come back by itself.
 pub fn client_of(addr: &str) -> Builder {
-    Wire::join(addr).session_close_timeout(CLOSE).retry_max(0)
+    transport::client(Wire::join(addr))
+        .session_close_timeout(CLOSE)
+        .retry_max(0)
 }
 
 pub fn start(builder: Builder) -> Result<Client, wirenet::Error> {
@@ -110,12 +116,6 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
         stream.write_message(&message)?;
     }
     Ok(())
-}
-
-/// A name that no other test has.
-pub fn unique(what: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{what}{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether something comes about that gives no sign. Looks at it again and

@@ -36,7 +36,7 @@ fn build() -> Result<PathBuf, String> {
         return Err(format!("no package {YAMUX} for the Go toolchain"));
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop-go");
-    for program in ["yamuxpeer", "wirepeer"] {
+    for program in ["yamuxpeer", "wirepeer", "examplepeer"] {
         let path = folder
             .join(program)
             .into_os_string()

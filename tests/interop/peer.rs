@@ -1,9 +1,9 @@
 //! What a Go program says on its standard output, a line at a time. The words
 //! are those of `go/src/interop/peer`.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::SocketAddr;
-use std::process::ChildStdout;
+use std::process::{ChildStdin, ChildStdout};
 
 /// What hashicorp/yamux logs without anybody being at fault; two of its own do
 /// it to each other.
@@ -14,16 +14,18 @@ const NOBODYS_FAULT: [&str; 2] = [
     "use of closed network connection",
 ];
 
-/// The output of a running program.
+/// The input and the output of a running program.
 pub struct GoPeer {
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     /// Lines of the kinds `log`, `violation` and `reset` so far.
     complaints: Vec<String>,
 }
 
 impl GoPeer {
-    pub fn new(output: ChildStdout) -> GoPeer {
+    pub fn new(input: ChildStdin, output: ChildStdout) -> GoPeer {
         GoPeer {
+            input,
             lines: BufReader::new(output).lines(),
             complaints: Vec::new(),
         }
@@ -39,6 +41,23 @@ impl GoPeer {
     /// The program's next note.
     pub fn note(&mut self) -> String {
         self.next("note")
+    }
+
+    /// Its next notes, so many.
+    pub fn notes(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.note()).collect()
+    }
+
+    /// Gives the program a line of input.
+    pub fn type_line(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("the program reads its input");
+    }
+
+    /// Has one of the examples stop, and waits for its end as
+    /// [`ends_well`](Self::ends_well) does.
+    pub fn stops_well(mut self) {
+        self.type_line("stop");
+        self.ends_well();
     }
 
     /// Waits for the program's end: well, and without a complaint about us.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::go;
 use crate::peer::GoPeer;
 
-/// Far above what any of the tests takes; it only ends one that hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Far above what any of the tests takes; it only ends one that hangs. And above
+/// the deadline of a wait for an example, which tells more.
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// How long a test may take to fail by itself once its programs are killed:
 /// what it then says about the broken connection tells more than the deadline.
@@ -58,7 +59,7 @@ pub fn on_stage(label: &str, test: impl FnOnce(&Stage) + Send + 'static) {
 }
 
 impl Stage {
-    /// Starts one of the Go programs.
+    /// Starts one of the Go programs. It ends when its [`GoPeer`] is dropped.
     pub fn start(&self, program: &str, arguments: &[&str]) -> GoPeer {
         let mut child = Command::new(self.programs.join(program))
             .args(arguments)
@@ -66,12 +67,13 @@ impl Stage {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a program that was built");
+        let input = child.stdin.take().expect("standard input is piped");
         let output = child.stdout.take().expect("standard output is piped");
         self.running
             .lock()
             .expect("no test panics here")
             .push(child);
-        GoPeer::new(output)
+        GoPeer::new(input, output)
     }
 
     fn clear(&self) {

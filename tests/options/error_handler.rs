@@ -159,7 +159,8 @@ fn it_is_told_of_a_dial_that_is_tried_again() {
         let addr = addr_of(&server);
         server.close().unwrap();
         let joining = joining_at(addr).retry_max(2);
-        let (joining, told) = telling(joining.retry_wait(Duration::ZERO, Duration::ZERO));
+        let (joining, told) =
+            telling(joining.retry_wait(Duration::from_millis(1), Duration::from_millis(1)));
         let client = joining.build().unwrap();
         client.start().unwrap_err();
         drop(client);

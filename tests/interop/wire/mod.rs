@@ -2,6 +2,7 @@
 //! `go/src/interop/wirepeer`. Each test runs with each of the sides mounting.
 
 mod handlers;
+mod hub;
 mod sessions;
 mod they_open;
 mod we_open;

@@ -84,6 +84,12 @@ func (c *Conn) AwaitEnd(session *yamux.Session, id uint32) error {
 	case <-c.ended(id):
 		return nil
 	case <-session.CloseChan():
+	}
+	// Both may have come at once.
+	select {
+	case <-c.ended(id):
+		return nil
+	default:
 		return errors.New("the session ended before the stream")
 	}
 }

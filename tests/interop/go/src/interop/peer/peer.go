@@ -11,11 +11,13 @@
 //	reset TEXT       the other side reset a stream
 //	result TEXT      the last line: "ok", or "fail: " and why
 //
-// The test decides what of it is to be expected. Standard input carries
-// nothing: its end means that the test is gone, and the program goes too.
+// The test decides what of it is to be expected. Standard input carries what
+// the test asks of a running program; its end means that the test is gone, and
+// the program goes too.
 package peer
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -39,11 +41,19 @@ func Say(kind, format string, args ...interface{}) {
 
 // Run does the program's work, says how it ended, and exits.
 func Run(work func() error) {
+	RunWithInput(func(<-chan string) error { return work() })
+}
+
+// RunWithInput is Run for work that takes the lines of standard input.
+func RunWithInput(work func(lines <-chan string) error) {
+	lines := make(chan string, 16)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		for input := bufio.NewScanner(os.Stdin); input.Scan(); {
+			lines <- input.Text()
+		}
 		os.Exit(3)
 	}()
-	if err := work(); err != nil {
+	if err := work(lines); err != nil {
 		Say("result", "fail: %v", err)
 		os.Exit(1)
 	}

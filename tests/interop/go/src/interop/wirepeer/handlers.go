@@ -1,29 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 
 	"interop/peer"
+	"interop/wire"
 )
 
-// handlerOrder is the order in which the names are announced.
-var handlerOrder = []string{"alpha", "bare", "cut", "echo", "sink.reader", "sink.writeto", "source", "source.writer"}
-
-var handlers = map[string]handler{
+var handlers = map[string]wire.Handler{
 	// alpha says one message, as in the recorded session `call`.
-	"alpha": func(s *stream) error {
-		_, err := s.ReadFrom(bytes.NewReader([]byte("hello from alpha")))
-		return err
+	"alpha": func(s *wire.Stream) error {
+		return s.Send([]byte("hello from alpha"))
 	},
 	// bare returns without an end mark.
-	"bare": func(s *stream) error { return s.writeChunk([]byte("no end mark")) },
+	"bare": func(s *wire.Stream) error { return s.WriteChunk([]byte("no end mark")) },
 	// cut returns inside a chunk.
-	"cut": func(s *stream) error {
-		if err := s.writeLength(1000); err != nil {
+	"cut": func(s *wire.Stream) error {
+		if err := s.WriteLength(1000); err != nil {
 			return err
 		}
 		_, err := s.ReadWriteCloser.Write([]byte("cut short"))
@@ -31,25 +26,24 @@ var handlers = map[string]handler{
 	},
 	"echo": echo,
 	// The sinks answer each message with its SHA-256.
-	"sink.reader": func(s *stream) error {
-		return eachMessage(s, readByReader, func(message []byte) error { return sendDigest(s, message) })
+	"sink.reader": func(s *wire.Stream) error {
+		return wire.EachMessage(s.MessageByReader, func(message []byte) error { return sendDigest(s, message) })
 	},
-	"sink.writeto": func(s *stream) error {
-		return eachMessage(s, readByWriteTo, func(message []byte) error { return sendDigest(s, message) })
+	"sink.writeto": func(s *wire.Stream) error {
+		return wire.EachMessage(s.Message, func(message []byte) error { return sendDigest(s, message) })
 	},
 	// The sources answer "SIZE" or "SIZE WRITE" with a pattern of that size.
-	"source": func(s *stream) error {
-		return eachMessage(s, readByWriteTo, func(message []byte) error {
+	"source": func(s *wire.Stream) error {
+		return wire.EachMessage(s.Message, func(message []byte) error {
 			size, _, err := order(message)
 			if err != nil {
 				return err
 			}
-			_, err = s.ReadFrom(bytes.NewReader(peer.Pattern(uint64(size), size)))
-			return err
+			return s.Send(peer.Pattern(uint64(size), size))
 		})
 	},
-	"source.writer": func(s *stream) error {
-		return eachMessage(s, readByWriteTo, func(message []byte) error {
+	"source.writer": func(s *wire.Stream) error {
+		return wire.EachMessage(s.Message, func(message []byte) error {
 			size, write, err := order(message)
 			if err != nil {
 				return err
@@ -59,11 +53,8 @@ var handlers = map[string]handler{
 	},
 }
 
-func echo(s *stream) error {
-	return eachMessage(s, readByWriteTo, func(message []byte) error {
-		_, err := s.ReadFrom(bytes.NewReader(message))
-		return err
-	})
+func echo(s *wire.Stream) error {
+	return wire.EachMessage(s.Message, s.Send)
 }
 
 // order reads "SIZE" or "SIZE WRITE".
@@ -75,49 +66,13 @@ func order(message []byte) (size, write int, err error) {
 	return size, write, err
 }
 
-// eachMessage hands on every message until the stream ends.
-func eachMessage(s *stream, read func(*stream) ([]byte, error), then func([]byte) error) error {
-	for {
-		message, err := read(s)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := then(message); err != nil {
-			return err
-		}
-	}
-}
-
-func readByWriteTo(s *stream) ([]byte, error) {
-	var message bytes.Buffer
-	n, err := s.WriteTo(&message)
-	if err == io.EOF && n > 0 {
-		err = fmt.Errorf("the stream ended inside a message, after %d bytes", n)
-	}
-	return message.Bytes(), err
-}
-
-func readByReader(s *stream) ([]byte, error) {
-	var message bytes.Buffer
-	r := reader{stream: s}
-	_, err := message.ReadFrom(&r)
-	if err == nil && !r.ended {
-		err = io.EOF // of the stream: io.EOF of the message leaves r ended
-	}
-	return message.Bytes(), err
-}
-
-func sendDigest(s *stream, message []byte) error {
+func sendDigest(s *wire.Stream, message []byte) error {
 	sum := sha256.Sum256(message)
-	_, err := s.ReadFrom(bytes.NewReader([]byte(hex.EncodeToString(sum[:]))))
-	return err
+	return s.Send([]byte(hex.EncodeToString(sum[:])))
 }
 
-func sendByWriter(s *stream, data []byte, write int) error {
-	w := writer{s}
+func sendByWriter(s *wire.Stream, data []byte, write int) error {
+	w := s.Writer()
 	for len(data) > 0 {
 		n := write
 		if n > len(data) {

@@ -1,19 +1,20 @@
-// wirepeer speaks layers 2 and 3 over hashicorp/yamux the way go-wirenet does,
-// and fails with a clear word where go-wirenet would panic, hang or mix up
-// bytes.
+// wirepeer is a peer with go-wirenet's manners, for the tests of layers 2 and 3.
+// Its handlers and its scripts go to the edges of what go-wirenet can do.
 package main
 
 import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
+	"strings"
 
-	"interop/audit"
 	"interop/peer"
+	"interop/wire"
 )
 
 type options struct {
-	addr, id, token, accept, script, refusal string
+	addr, id, token, accept, script, refusal, names string
 }
 
 func main() {
@@ -24,6 +25,7 @@ func main() {
 	flag.StringVar(&o.token, "token", "secret", "token that this side shows")
 	flag.StringVar(&o.accept, "accept", "secret", "token that this side's validator wants")
 	flag.StringVar(&o.script, "script", "serve", "what this side opens")
+	flag.StringVar(&o.names, "names", "all", "which handlers this side has: all or none")
 	flag.StringVar(&o.refusal, "refusal", "", "the session is to be refused with this text")
 	flag.Parse()
 	peer.Run(func() error { return run(*role, o) })
@@ -39,39 +41,42 @@ func run(role string, o options) error {
 	if err != nil {
 		return err
 	}
-	audited := audit.New(conn, side, audit.Wire)
-	session, err := peer.Session(audited, side, 256)
-	if err != nil {
-		return err
+	if o.names == "none" {
+		handlers = nil
 	}
-	defer session.Close()
-	n := &node{
-		id: o.id, token: o.token, validator: validator(o.accept),
-		handlers: handlers, session: session, audit: audited,
-	}
-	open := n.mount
-	if role == "join" {
-		open = n.join
-	}
-	err = open()
+	party := wire.Party{ID: o.id, Token: o.token, Validator: validator(o.accept), Handlers: handlers}
+	open := map[string]func(net.Conn) (*wire.Session, error){"mount": party.Mount, "join": party.Join}[role]
+	session, err := open(conn)
 	if o.refusal != "" {
 		return expectRefused(err, o.refusal)
 	}
 	if err != nil {
 		return err
 	}
-	return play(n, script)
+	defer session.Close()
+	greet(role, session)
+	return play(session, script)
+}
+
+func greet(role string, s *wire.Session) {
+	names := strings.Join(s.Names, ",")
+	switch role {
+	case "mount":
+		peer.Say("note", "session id=%s token=%s streams=%s", s.Identification, s.Token, names)
+	default:
+		peer.Say("note", "session streams=%s", names)
+	}
 }
 
 // play runs the script while this side's handlers serve. The other side ends
 // the session, after the note; only the script "hang up" does it here.
-func play(n *node, script func(*node) error) error {
+func play(s *wire.Session, script func(*wire.Session) error) error {
 	served := make(chan error, 1)
-	go func() { served <- n.serve() }()
-	if err := script(n); err != nil {
+	go func() { served <- s.Serve() }()
+	if err := script(s); err != nil {
 		return err
 	}
-	if n.session.IsClosed() {
+	if s.IsClosed() {
 		return nil
 	}
 	peer.Say("note", "done")
@@ -92,9 +97,10 @@ func validator(accept string) func(string, []byte, []byte) error {
 }
 
 func expectRefused(err error, text string) error {
-	var refused refusal
-	if !errors.As(err, &refused) || refused.text != text {
+	var refused wire.Refusal
+	if !errors.As(err, &refused) || refused.Text != text {
 		return fmt.Errorf("the session was to be refused with %q, but: %v", text, err)
 	}
+	peer.Say("note", "code %d", refused.Code)
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 
 	"interop/peer"
+	"interop/wire"
 )
 
 var sizes = []int{0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20}
@@ -16,69 +16,57 @@ var sizes = []int{0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20}
 // scripts are what this side opens at the other once the session stands. The
 // other side has handlers with the names and manners of those here, and
 // `collect`: it notes what it reads, and the kind of end that it meets.
-var scripts = map[string]func(*node) error{
+var scripts = map[string]func(*wire.Session) error{
 	// serve opens nothing.
-	"serve": func(n *node) error { return nil },
+	"serve": func(n *wire.Session) error { return nil },
 	// hang-up ends the session as soon as it stands.
-	"hang-up": func(n *node) error { return n.session.Close() },
-	"echo": func(n *node) error {
-		return n.with("echo", func(s *stream) error { return echoSizes(s, readByWriteTo) })
+	"hang-up": func(n *wire.Session) error { return n.Close() },
+	"echo": func(n *wire.Session) error {
+		return n.With("echo", func(s *wire.Stream) error { return echoSizes(s, s.Message) })
 	},
-	"echo.reader": func(n *node) error {
-		return n.with("echo", func(s *stream) error { return echoSizes(s, readByReader) })
+	"echo.reader": func(n *wire.Session) error {
+		return n.With("echo", func(s *wire.Stream) error { return echoSizes(s, s.MessageByReader) })
 	},
-	"writer": func(n *node) error { return n.with("sink", sendLargeChunks) },
-	"many": func(n *node) error {
+	"writer": func(n *wire.Session) error { return n.With("sink", sendLargeChunks) },
+	"many": func(n *wire.Session) error {
 		return peer.All(64, func(i int) error {
-			return n.with("echo", func(s *stream) error {
-				return echoMessage(s, peer.Pattern(uint64(i), 3_000*i+1), readByReader)
+			return n.With("echo", func(s *wire.Stream) error {
+				return echoMessage(s, peer.Pattern(uint64(i), 3_000*i+1), s.MessageByReader)
 			})
 		})
 	},
-	"call": func(n *node) error {
-		return n.with("alpha", func(s *stream) error { return expectMessage(s, []byte("hello from alpha")) })
+	"call": func(n *wire.Session) error {
+		return n.With("alpha", func(s *wire.Stream) error { return expectMessage(s, []byte("hello from alpha")) })
 	},
 	"eager": eager,
-	"unknown": func(n *node) error {
-		return n.expectRefusal("nobody", notFound)
+	"unknown": func(n *wire.Session) error {
+		return expectRefusal(n, "nobody", wire.NotFound)
 	},
-	"forbidden": func(n *node) error {
-		return n.expectRefusal("forbidden", "forbidden is not for you")
+	"forbidden": func(n *wire.Session) error {
+		return expectRefusal(n, "forbidden", "forbidden is not for you")
 	},
-	"bare": func(n *node) error {
-		return n.with("collect", handlers["bare"])
+	"bare": func(n *wire.Session) error {
+		return n.With("collect", handlers["bare"])
 	},
-	"cut": func(n *node) error {
-		return n.with("collect", handlers["cut"])
+	"cut": func(n *wire.Session) error {
+		return n.With("collect", handlers["cut"])
 	},
 }
 
-// with opens a stream, does something with it, and sees it closed.
-func (n *node) with(name string, use func(*stream) error) error {
-	s, err := n.open(name)
-	if err != nil {
-		return err
-	}
-	if err := use(s); err != nil {
-		return fmt.Errorf("stream %q: %v", name, err)
-	}
-	return s.finish()
-}
-
-func (n *node) expectRefusal(name, text string) error {
-	_, err := n.open(name)
-	var refused refusal
+func expectRefusal(n *wire.Session, name, text string) error {
+	_, err := n.Open(name)
+	var refused wire.Refusal
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("an open of %q: %v", name, err)
 	}
-	if refused.text != text {
-		return fmt.Errorf("an open of %q was refused with %q, not %q", name, refused.text, text)
+	if refused.Text != text {
+		return fmt.Errorf("an open of %q was refused with %q, not %q", name, refused.Text, text)
 	}
 	// Refusing a stream leaves the session as it was.
-	return n.with("echo", func(s *stream) error { return echoMessage(s, []byte("on"), readByReader) })
+	return n.With("echo", func(s *wire.Stream) error { return echoMessage(s, []byte("on"), s.MessageByReader) })
 }
 
-func echoSizes(s *stream, read func(*stream) ([]byte, error)) error {
+func echoSizes(s *wire.Stream, read func() ([]byte, error)) error {
 	for _, size := range sizes {
 		if err := echoMessage(s, peer.Pattern(uint64(size), size), read); err != nil {
 			return fmt.Errorf("echo of %d bytes: %v", size, err)
@@ -87,13 +75,10 @@ func echoSizes(s *stream, read func(*stream) ([]byte, error)) error {
 	return nil
 }
 
-func echoMessage(s *stream, message []byte, read func(*stream) ([]byte, error)) error {
+func echoMessage(s *wire.Stream, message []byte, read func() ([]byte, error)) error {
 	sent := make(chan error, 1)
-	go func() {
-		_, err := s.ReadFrom(bytes.NewReader(message))
-		sent <- err
-	}()
-	got, err := read(s)
+	go func() { sent <- s.Send(message) }()
+	got, err := read()
 	if err != nil {
 		return err
 	}
@@ -104,7 +89,7 @@ func echoMessage(s *stream, message []byte, read func(*stream) ([]byte, error)) 
 }
 
 // sendLargeChunks sends messages whose chunks are as large as the writes.
-func sendLargeChunks(s *stream) error {
+func sendLargeChunks(s *wire.Stream) error {
 	for _, write := range []int{1, 100_000, 262_144, 1 << 20} {
 		message := peer.Pattern(uint64(write), 3*write+1)
 		if err := sendByWriter(s, message, write); err != nil {
@@ -119,20 +104,20 @@ func sendLargeChunks(s *stream) error {
 }
 
 // eager sends a message together with the open, before any answer.
-func eager(n *node) error {
+func eager(n *wire.Session) error {
 	message := peer.Pattern(11, 5_000)
-	s, err := n.openWith("echo", message)
+	s, err := n.OpenWith("echo", message)
 	if err != nil {
 		return err
 	}
 	if err := expectMessage(s, message); err != nil {
 		return err
 	}
-	return s.finish()
+	return s.Finish()
 }
 
-func expectMessage(s *stream, want []byte) error {
-	got, err := readByReader(s)
+func expectMessage(s *wire.Stream, want []byte) error {
+	got, err := s.MessageByReader()
 	if err == io.EOF {
 		return errors.New("the stream ended instead of a message")
 	}

@@ -1,4 +1,5 @@
-//! A reviewer's findings about closing, retrying and options.
+//! What users' own code may do from where the library calls it, and the ends
+//! of what options may be.
 
 mod support;
 
@@ -12,9 +13,7 @@ use wirenet::Wire;
 
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// "Closing again does no harm, nor does it from a handler, a hook, or a
-/// validator: what runs there is not waited for." The other hook's job waits
-/// for this one to return, and close waits for that job.
+/// The other hook comes after this one, and a close waits for hooks.
 #[test]
 fn a_close_from_the_open_hook_does_not_wait_for_the_close_hook() {
     in_time(|| {
@@ -86,14 +85,13 @@ fn stands(options: impl Fn(wirenet::Builder) -> wirenet::Builder + Send + 'stati
     });
 }
 
-/// "From 1 ms to a day": the kernel takes up to 32,767 s.
+/// The kernel's own interval has 32,767 s at most.
 #[test]
 fn a_keep_alive_interval_may_be_a_day() {
     stands(|builder| builder.keep_alive_interval(Duration::from_secs(24 * 3600)));
 }
 
-/// "At most a day" and no error from `build`: then it is cut to that. The
-/// kernel takes a user timeout up to 2³¹ ms, and nothing connects.
+/// The kernel takes a user timeout up to 2³¹ ms.
 #[test]
 fn a_write_timeout_beyond_a_day_is_as_good_as_one_of_a_day() {
     stands(|builder| builder.read_write_timeouts(None, Duration::MAX));
@@ -109,6 +107,7 @@ fn a_panic_of_the_retry_policy_is_caught_and_reported() {
         drop(listener);
         let client = Wire::join(addr)
             .on_error(handler)
+            .retry_max(0)
             .retry_policy(|_| panic!("oh"))
             .build()
             .unwrap();
@@ -122,8 +121,7 @@ fn a_panic_of_the_retry_policy_is_caught_and_reported() {
     });
 }
 
-/// "So many strangers who say nothing can a server or a hub have, each for the
-/// handshake timeout": after it they keep the place for the write timeout too.
+/// And does not keep its place for the write timeout too.
 #[test]
 fn a_stranger_who_says_nothing_is_let_go_after_the_handshake_timeout() {
     in_time(|| {

@@ -1,6 +1,7 @@
-package main
+package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,15 +11,17 @@ import (
 // where it would panic or mix bytes up.
 const bufferSize = 1024
 
-// stream is a named stream after its handshake.
-type stream struct {
+// Stream is a named stream after its handshake.
+type Stream struct {
 	io.ReadWriteCloser
+	// Session is the session that it is a stream of.
+	Session *Session
 	// awaitEnd waits until the other side has ended its half.
 	awaitEnd func() error
 }
 
-// finish closes the stream and waits for the other side to do so.
-func (s *stream) finish() error {
+// Finish closes the stream and waits for the other side to do so.
+func (s *Stream) Finish() error {
 	if err := s.Close(); err != nil {
 		return err
 	}
@@ -27,18 +30,18 @@ func (s *stream) finish() error {
 
 // ReadFrom sends one message: chunks of up to 1,024 bytes, each with a write
 // for its length and one for its bytes, and an end mark.
-func (s *stream) ReadFrom(r io.Reader) (total int64, err error) {
+func (s *Stream) ReadFrom(r io.Reader) (total int64, err error) {
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
-			if err := s.writeChunk(buf[:n]); err != nil {
+			if err := s.WriteChunk(buf[:n]); err != nil {
 				return total, err
 			}
 			total += int64(n)
 		}
 		if err == io.EOF {
-			return total, s.writeLength(0)
+			return total, s.WriteLength(0)
 		}
 		if err != nil {
 			return total, err
@@ -47,7 +50,7 @@ func (s *stream) ReadFrom(r io.Reader) (total int64, err error) {
 }
 
 // WriteTo receives one message through a buffer of 1,024 bytes.
-func (s *stream) WriteTo(w io.Writer) (total int64, err error) {
+func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 	buf := make([]byte, bufferSize)
 	for {
 		length, err := s.readLength()
@@ -70,7 +73,7 @@ func (s *stream) WriteTo(w io.Writer) (total int64, err error) {
 
 // readLength reads a chunk's length with one read. io.EOF is the end of the
 // stream.
-func (s *stream) readLength() (int, error) {
+func (s *Stream) readLength() (int, error) {
 	var head [4]byte
 	n, err := s.Read(head[:])
 	if err != nil {
@@ -82,30 +85,79 @@ func (s *stream) readLength() (int, error) {
 	return int(binary.LittleEndian.Uint32(head[:])), nil
 }
 
-func (s *stream) writeLength(n int) error {
+// WriteLength sends the length of a chunk that follows; 0 ends the message.
+func (s *Stream) WriteLength(n int) error {
 	var head [4]byte
 	binary.LittleEndian.PutUint32(head[:], uint32(n))
 	_, err := s.ReadWriteCloser.Write(head[:])
 	return err
 }
 
-func (s *stream) writeChunk(p []byte) error {
-	if err := s.writeLength(len(p)); err != nil {
+// WriteChunk sends bytes as one chunk.
+func (s *Stream) WriteChunk(p []byte) error {
+	if err := s.WriteLength(len(p)); err != nil {
 		return err
 	}
 	_, err := s.ReadWriteCloser.Write(p)
 	return err
 }
 
-// reader reads one message. Each chunk has to be there whole when the first
+// Message receives one message through WriteTo. io.EOF is the end of the stream
+// instead of one.
+func (s *Stream) Message() ([]byte, error) {
+	var message bytes.Buffer
+	n, err := s.WriteTo(&message)
+	if err == io.EOF && n > 0 {
+		err = fmt.Errorf("the stream ended inside a message, after %d bytes", n)
+	}
+	return message.Bytes(), err
+}
+
+// MessageByReader receives one message through Reader.
+func (s *Stream) MessageByReader() ([]byte, error) {
+	var message bytes.Buffer
+	r := s.Reader()
+	_, err := message.ReadFrom(r)
+	if err == nil && !r.ended {
+		err = io.EOF // of the stream: io.EOF of the message leaves r ended
+	}
+	return message.Bytes(), err
+}
+
+// EachMessage hands on what read receives, until the stream ends.
+func EachMessage(read func() ([]byte, error), then func([]byte) error) error {
+	for {
+		message, err := read()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := then(message); err != nil {
+			return err
+		}
+	}
+}
+
+// Send sends one message through ReadFrom.
+func (s *Stream) Send(message []byte) error {
+	_, err := s.ReadFrom(bytes.NewReader(message))
+	return err
+}
+
+// Reader reads one message.
+func (s *Stream) Reader() *Reader { return &Reader{stream: s} }
+
+// Reader reads one message. Each chunk has to be there whole when the first
 // of its bytes is: go-wirenet's Reader would put the pieces over one another.
-type reader struct {
-	stream       *stream
+type Reader struct {
+	stream       *Stream
 	chunk        []byte
 	began, ended bool
 }
 
-func (r *reader) Read(p []byte) (int, error) {
+func (r *Reader) Read(p []byte) (int, error) {
 	for len(r.chunk) == 0 && !r.ended {
 		if err := r.fill(); err != nil {
 			return 0, err
@@ -119,7 +171,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *reader) fill() error {
+func (r *Reader) fill() error {
 	length, err := r.stream.readLength()
 	if err == io.EOF && r.began {
 		err = io.ErrUnexpectedEOF
@@ -144,10 +196,13 @@ func (r *reader) fill() error {
 	return nil
 }
 
-// writer sends each write as one chunk, whatever its size.
-type writer struct{ stream *stream }
+// Writer begins a message.
+func (s *Stream) Writer() Writer { return Writer{s} }
 
-func (w writer) Write(p []byte) (int, error) { return len(p), w.stream.writeChunk(p) }
+// Writer sends each write as one chunk, whatever its size.
+type Writer struct{ stream *Stream }
+
+func (w Writer) Write(p []byte) (int, error) { return len(p), w.stream.WriteChunk(p) }
 
 // Close writes the end mark.
-func (w writer) Close() error { return w.stream.writeLength(0) }
+func (w Writer) Close() error { return w.stream.WriteLength(0) }

@@ -1,4 +1,4 @@
-package main
+package wire
 
 import (
 	"encoding/binary"
@@ -17,8 +17,7 @@ type confirm struct {
 	sid     []byte
 	streams []string
 	err     string
-	// code is not go-wirenet's: it is read only to be told to the test.
-	code uint64
+	code    uint64
 }
 
 func (h hello) encode() []byte {

@@ -1,4 +1,7 @@
-package main
+// Package wire speaks layers 2 and 3 over hashicorp/yamux the way go-wirenet
+// does, and fails with a clear word where go-wirenet would panic, hang or mix
+// up bytes.
+package wire
 
 import (
 	"encoding/binary"
@@ -19,8 +22,10 @@ const (
 const (
 	openSession    = "openSession"
 	confirmSession = "confirmSession"
-	notFound       = "wirenet: stream handler not found"
 )
+
+// NotFound is how go-wirenet refuses a stream of a name that has no handler.
+const NotFound = "wirenet: stream handler not found"
 
 type frame struct {
 	kind    uint32
@@ -66,10 +71,14 @@ func readFrame(r io.Reader) (frame, error) {
 	return frame{kind: kind, command: string(body[:command]), payload: body[command:]}, nil
 }
 
-// refusal is what an error frame becomes.
-type refusal struct{ text string }
+// Refusal is what an error frame becomes, or a session that was not confirmed.
+type Refusal struct {
+	Text string
+	// Code is not go-wirenet's: it is read only to be told to the test.
+	Code uint64
+}
 
-func (r refusal) Error() string { return "refused: " + r.text }
+func (r Refusal) Error() string { return "refused: " + r.Text }
 
 // expectAccept reads the answer to an open.
 func expectAccept(r io.Reader, name string) error {
@@ -87,7 +96,7 @@ func expectAccept(r io.Reader, name string) error {
 		}
 		return nil
 	case frameError:
-		return refusal{string(answer.payload)}
+		return Refusal{Text: string(answer.payload)}
 	}
 	return fmt.Errorf("an open was answered with a frame of type %#x", answer.kind)
 }

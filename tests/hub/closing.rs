@@ -1,0 +1,149 @@
+//! How a hub ends, and what it has counted.
+
+use crate::{
+    by_hand::Hand,
+    stage::{Hub, echo, eventually},
+    support::{
+        PATIENCE, in_time,
+        link::{means_broken, message},
+    },
+};
+use crossbeam_channel::bounded;
+use std::{
+    io::{Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn a_hub_that_closes_waits_for_the_streams_that_it_relays() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.session_close_timeout(PATIENCE));
+        let _owner = hub.owner("echo", echo);
+        let caller = hub.caller();
+        let stream = caller.open("echo").unwrap();
+        let closing = hub.wire.clone();
+        let close = thread::spawn(move || closing.close());
+        // Both sides have heard of it, and go on.
+        while !caller.session.is_closing() {
+            thread::yield_now();
+        }
+        caller.session.open_stream("echo").unwrap_err();
+        stream.write_message(&[5; 100_000]).unwrap();
+        assert_eq!(message(&stream).unwrap(), [5; 100_000]);
+        assert!(!close.is_finished());
+        drop(stream);
+        close.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_hub_that_cuts_relayed_streams_says_whose_they_were() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.session_close_timeout(Duration::from_millis(200)));
+        let mut owner = Hand::join(&hub.addr, "owner", &["hand"]);
+        let caller = hub.join(|caller| caller.identification("caller", ""));
+        let session = caller.session.clone();
+        let call = thread::spawn(move || {
+            let open = || session.open_stream("hand").unwrap();
+            [open(), open()]
+        });
+        for _ in 0..2 {
+            let open = owner.next_open();
+            owner.accept(&open);
+        }
+        let mut streams = call.join().unwrap();
+        let began = Instant::now();
+        let error = hub.wire.close().unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let mut cut: Vec<_> = error
+            .sessions
+            .iter()
+            .map(|session| (&session.identification[..], session.streams))
+            .collect();
+        cut.sort_unstable();
+        assert_eq!(cut, [(&b"caller"[..], 2), (b"owner", 2)]);
+        assert_eq!(error.running, 0);
+        for stream in &mut streams {
+            let error = stream.read(&mut [0; 1]).unwrap_err().kind();
+            assert!(means_broken(error), "{error:?}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_closes_waits_for_the_streams_that_the_hub_relays_to_it() {
+    in_time(|| {
+        let hub = Hub::new();
+        let (release, released) = bounded::<()>(0);
+        let owner = hub.join(|owner| {
+            owner
+                .session_close_timeout(PATIENCE)
+                .stream("slow", move |stream| {
+                    let _ = released.recv();
+                    stream.write_message(b"done")
+                })
+        });
+        let caller = hub.caller();
+        let stream = caller.open("slow").unwrap();
+        let closing = owner.wire.clone();
+        let close = thread::spawn(move || closing.close());
+        // The hub opens nothing there any more.
+        while !hub.end_of(&owner).is_closing() {
+            thread::yield_now();
+        }
+        let refused = caller.open("slow").unwrap_err();
+        assert_eq!(refused, wirenet::Refusal::SessionNotFound);
+        drop(release);
+        assert_eq!(message(&stream).unwrap(), b"done");
+        close.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_hub_counts_what_it_relays_both_ways() {
+    in_time(|| {
+        let hub = Hub::new();
+        let owner = hub.owner("echo", echo);
+        let caller = hub.caller();
+        let said = vec![3; 1_000_000];
+        for _ in 0..3 {
+            assert!(caller.ask("echo", &said).unwrap() == said);
+        }
+        caller.open("nothing").unwrap_err();
+        let (to_caller, to_owner) = (hub.end_of(&caller), hub.end_of(&owner));
+        for end in [&to_caller, &to_owner] {
+            let stats = end.stats();
+            for bytes in [stats.bytes_sent, stats.bytes_received] {
+                assert!((3_000_000..3_100_000).contains(&bytes), "{stats:?}");
+            }
+            assert_eq!(stats.streams_reset, 0);
+        }
+        // The session's own first one, and the calls.
+        assert_eq!(to_caller.stats().streams_accepted, 1 + 4);
+        // It is counted when the caller has been told.
+        assert!(eventually(|| to_caller.stats().streams_refused == 1));
+        assert_eq!(to_owner.stats().streams_opened, 3);
+        let all = hub.wire.stats();
+        assert_eq!(all.sessions, 2);
+        assert!(all.bytes_sent >= 6_000_000 && all.bytes_received >= 6_000_000);
+    });
+}
+
+#[test]
+fn a_reset_is_counted_at_both_ends_of_a_relayed_stream() {
+    in_time(|| {
+        let hub = Hub::new();
+        let owner = hub.owner("wait", |stream| {
+            stream.read_to_end(&mut Vec::new()).map(drop)
+        });
+        let caller = hub.caller();
+        let mut stream = caller.open("wait").unwrap();
+        stream.write_all(b"some").unwrap();
+        stream.reset();
+        let ends = [hub.end_of(&caller), hub.end_of(&owner)];
+        assert!(eventually(|| {
+            ends.iter().all(|end| end.stats().streams_reset == 1)
+        }));
+    });
+}

@@ -1,0 +1,248 @@
+//! A hub in a storm: 200 clients, each of which calls 20 random others again
+//! and again, while every tenth loses its connection over and over and comes
+//! back. A call may fail only where a cut connection explains it, and in the end
+//! each name has one owner, the right one.
+//!
+//! It goes on for 4 seconds; WIRENET_STORM_SECONDS sets another length.
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    env, io, iter,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use support::{PATIENCE, link::message, pattern::Pattern, within};
+use wirenet::{Session, Wire};
+
+const CLIENTS: usize = 200;
+
+/// Clients that lose their connections.
+const FLAKY: usize = CLIENTS / 10;
+
+/// Others that a client calls.
+const CALLED: usize = 20;
+
+/// Threads that cut connections.
+const CUTTERS: usize = 2;
+
+/// splitmix64: what happens does not depend on it, only which comes when.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+struct Client {
+    number: usize,
+    wire: Wire,
+    /// Odd from before its connection is cut until it is back.
+    cuts: AtomicU64,
+}
+
+impl Client {
+    fn join(number: usize, hub: &str) -> Self {
+        let name = name_of(number);
+        let answer = name.clone();
+        let wire = Wire::join(hub)
+            .identification(name.clone(), "token")
+            .retry_wait(Duration::from_millis(1), Duration::from_millis(100))
+            .stream(name, move |stream| {
+                // Who it is, and what was said.
+                let said = message(stream)?;
+                stream.write_message(&[answer.as_bytes(), &said].concat())
+            })
+            .build()
+            .unwrap();
+        wire.start().unwrap();
+        Self {
+            number,
+            wire,
+            cuts: AtomicU64::new(0),
+        }
+    }
+
+    fn session(&self) -> Session {
+        self.wire.wait_session(PATIENCE).expect("it comes back")
+    }
+
+    fn call(&self, other: usize, said: &[u8]) -> io::Result<()> {
+        let session = self.session();
+        let stream = session.open_stream(&name_of(other))?;
+        stream.set_read_timeout(Some(PATIENCE / 2))?;
+        stream.write_message(said)?;
+        let answer = message(&stream)?;
+        assert!(answer == [name_of(other).as_bytes(), said].concat());
+        Ok(())
+    }
+
+    /// Cuts its connection, at one end or the other, and waits until it is back.
+    fn cut(&self, hub: &Wire, at_hub: bool) {
+        let old = self.session();
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        let there = hub.session(old.id()).filter(|_| at_hub);
+        there.as_ref().unwrap_or(&old).abort();
+        let new = loop {
+            // The old one stands here until its end has got through.
+            let session = self.session();
+            if session.id() != old.id() {
+                break session;
+            }
+            thread::yield_now();
+        };
+        drop(new);
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn name_of(number: usize) -> String {
+    format!("client-{number:03}")
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    good: AtomicU64,
+    /// Failed for a connection that was cut.
+    explained: AtomicU64,
+    cuts: AtomicU64,
+    slowest_micros: AtomicU64,
+}
+
+/// Calls others until the storm is over; what failed without a reason.
+fn call_others(me: &Client, all: &[Client], over: &AtomicBool, tally: &Tally) -> Vec<String> {
+    let mut random = Random(me.number as u64);
+    let others: Vec<_> = iter::repeat_with(|| random.below(CLIENTS))
+        .filter(|other| *other != me.number)
+        .take(CALLED)
+        .collect();
+    let pattern = Pattern::new(me.number as u64);
+    let mut unexplained = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let other = &all[others[random.below(CALLED)]];
+        let size = match random.below(16) {
+            0 => 60_000,
+            _ => random.below(2_000),
+        };
+        let cuts = || [me, other].map(|client| client.cuts.load(Ordering::SeqCst));
+        let before = cuts();
+        let began = Instant::now();
+        let outcome = me.call(other.number, pattern.at(0, size));
+        let explained = before != cuts() || before.iter().any(|cuts| cuts % 2 == 1);
+        match outcome {
+            Ok(()) => {
+                tally.good.fetch_add(1, Ordering::Relaxed);
+                let micros = began.elapsed().as_micros() as u64;
+                tally.slowest_micros.fetch_max(micros, Ordering::Relaxed);
+            }
+            Err(_) if explained => {
+                tally.explained.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => unexplained.push(format!("{} -> {}: {error}", me.number, other.number)),
+        }
+    }
+    unexplained
+}
+
+fn cut_some(number: usize, all: &[Client], hub: &Wire, over: &AtomicBool, tally: &Tally) {
+    let mut random = Random(1_000 + number as u64);
+    let mine: Vec<_> = all[..FLAKY].iter().skip(number).step_by(CUTTERS).collect();
+    while !over.load(Ordering::Relaxed) {
+        mine[random.below(mine.len())].cut(hub, random.below(2) == 0);
+        tally.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn seconds() -> u64 {
+    let set = env::var("WIRENET_STORM_SECONDS").ok();
+    set.map_or(4, |text| text.parse().expect("a number of seconds"))
+}
+
+#[test]
+fn nothing_is_lost_in_a_storm_but_what_a_cut_connection_explains() {
+    let storm = Duration::from_secs(seconds());
+    within(storm + 2 * PATIENCE, move || {
+        let hub = Wire::hub("127.0.0.1:0")
+            .token_validator(|_, _, token| (token == b"token").then_some(()).ok_or("no".into()))
+            .build()
+            .unwrap();
+        hub.start().unwrap();
+        let addr = hub.local_addr().unwrap().to_string();
+        let began = Instant::now();
+        let clients: Vec<_> = (0..CLIENTS).map(|n| Client::join(n, &addr)).collect();
+        println!("{CLIENTS} clients in {:?}", began.elapsed());
+
+        let (over, tally) = (AtomicBool::new(false), Tally::default());
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let unexplained: Vec<String> = thread::scope(|scope| {
+            let (over, tally, all, hub) = (&over, &tally, &clients[..], &hub);
+            for number in 0..CUTTERS {
+                scope.spawn(move || cut_some(number, all, hub, over, tally));
+            }
+            let callers: Vec<_> = all
+                .iter()
+                .map(|me| scope.spawn(move || call_others(me, all, over, tally)))
+                .collect();
+            // Nobody sends: this is the storm's length.
+            let _ = stopped.recv_timeout(storm);
+            over.store(true, Ordering::Relaxed);
+            let callers = callers.into_iter();
+            callers.flat_map(|caller| caller.join().unwrap()).collect()
+        });
+        drop(stop);
+        println!("{tally:?} in {storm:?}");
+        assert!(unexplained.is_empty(), "{unexplained:#?}");
+        assert!(tally.good.load(Ordering::Relaxed) > 0);
+
+        every_name_has_its_owner(&hub, &clients);
+        let began = Instant::now();
+        thread::scope(|scope| {
+            for client in &clients {
+                scope.spawn(|| client.wire.close().unwrap());
+            }
+        });
+        hub.close().unwrap();
+        println!("closed in {:?}", began.elapsed());
+    });
+}
+
+fn every_name_has_its_owner(hub: &Wire, clients: &[Client]) {
+    // A session that was replaced may have yet to leave.
+    let deadline = Instant::now() + PATIENCE;
+    while hub.sessions().len() != CLIENTS {
+        assert!(Instant::now() < deadline, "{}", hub.sessions().len());
+        thread::yield_now();
+    }
+    let standing = hub.sessions();
+    let ids: BTreeSet<_> = standing
+        .iter()
+        .map(|session| session.identification())
+        .collect();
+    assert_eq!(ids.len(), CLIENTS);
+    for session in &standing {
+        assert_eq!(session.stream_names().len(), 1);
+        assert_eq!(
+            session.stream_names()[0].as_bytes(),
+            session.identification()
+        );
+    }
+    let all: BTreeSet<_> = standing.iter().map(Session::id).collect();
+    let theirs = clients.iter().map(|client| client.session().id());
+    assert_eq!(all, theirs.collect());
+    for other in 0..CLIENTS {
+        clients[(other + 1) % CLIENTS]
+            .call(other, b"still there?")
+            .unwrap();
+    }
+}

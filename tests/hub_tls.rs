@@ -1,0 +1,23 @@
+//! The promises of a hub, over TLS.
+#![cfg(feature = "tls")]
+
+mod support;
+
+#[path = "hub/by_hand.rs"]
+mod by_hand;
+#[path = "hub/chunks.rs"]
+mod chunks;
+#[path = "hub/closing.rs"]
+mod closing;
+#[path = "hub/ending.rs"]
+mod ending;
+#[path = "hub/flow.rs"]
+mod flow;
+#[path = "hub/names.rs"]
+mod names;
+#[path = "hub/opening.rs"]
+mod opening;
+#[path = "hub/stage.rs"]
+mod stage;
+#[path = "hub/over_tls.rs"]
+mod transport;

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"interop/peer"
+	"interop/wire"
+)
+
+// tellNews serves messages until the other side closes the stream.
+func tellNews(p *program) error {
+	certificate, err := p.certificate("server")
+	if err != nil {
+		return err
+	}
+	listener, err := tls.Listen("tcp", p.addr, &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{certificate},
+	})
+	if err != nil {
+		return err
+	}
+	party := wire.Party{Handlers: map[string]wire.Handler{
+		"info": func(s *wire.Stream) error {
+			// Its end is the write that fails.
+			for s.Send([]byte("HELLO FROM SERVER!")) == nil {
+				time.Sleep(p.interval)
+			}
+			return nil
+		},
+	}}
+	return newServer(party, nil).run(listener, p.lines, func(string) {})
+}
+
+// readNews notes three of the messages, and closes the stream.
+func readNews(p *program) error {
+	authority, err := os.ReadFile(filepath.Join(p.certs, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	certificate, err := p.certificate("client")
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return fmt.Errorf("no certificate of an authority in %q", p.certs)
+	}
+	conn, err := tls.Dial("tcp", p.addr, &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		RootCAs:      roots,
+		Certificates: []tls.Certificate{certificate},
+	})
+	if err != nil {
+		return err
+	}
+	session, err := (wire.Party{ID: "client"}).Join(conn)
+	if err != nil {
+		return err
+	}
+	go serve(session)
+	return once(session, "info", func(s *wire.Stream) error {
+		for i := 0; i < 3; i++ {
+			message, err := s.Message()
+			if err != nil {
+				return err
+			}
+			peer.Say("note", "%s", message)
+		}
+		return nil
+	})
+}
+
+func (p *program) certificate(name string) (tls.Certificate, error) {
+	path := filepath.Join(p.certs, name)
+	return tls.LoadX509KeyPair(path+".pem", path+".key")
+}
