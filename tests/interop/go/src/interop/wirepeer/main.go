@@ -41,10 +41,11 @@ func run(role string, o options) error {
 	if err != nil {
 		return err
 	}
+	offered := handlers
 	if o.names == "none" {
-		handlers = nil
+		offered = nil
 	}
-	party := wire.Party{ID: o.id, Token: o.token, Validator: validator(o.accept), Handlers: handlers}
+	party := wire.Party{ID: o.id, Token: o.token, Validator: validator(o.accept), Handlers: offered}
 	open := map[string]func(net.Conn) (*wire.Session, error){"mount": party.Mount, "join": party.Join}[role]
 	session, err := open(conn)
 	if o.refusal != "" {
