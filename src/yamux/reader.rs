@@ -156,8 +156,6 @@ impl Reader {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
-                // What a peer that just closes makes of our last words.
-                io::ErrorKind::ConnectionReset if self.peer_has_finished() => Err(self.at_end()),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }
@@ -444,17 +442,12 @@ impl Reader {
 
     /// The peer has ended its direction.
     fn at_end(&self) -> Error {
-        self.fail(if self.peer_has_finished() {
+        let all_finished = self.shared.table.lock().peer_has_finished();
+        self.fail(if all_finished && self.decoder.at_boundary() {
             Error::ClosedByPeer
         } else {
             Error::EndedByPeer
         })
-    }
-
-    /// Whether an end of the connection takes nothing away from what the peer
-    /// has said.
-    fn peer_has_finished(&self) -> bool {
-        self.decoder.at_boundary() && self.shared.table.lock().peer_has_finished()
     }
 
     /// Ends the connection; what it ended with, which may have come before.
