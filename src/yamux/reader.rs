@@ -156,6 +156,8 @@ impl Reader {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
+                // TLS: it ended without saying so.
+                io::ErrorKind::UnexpectedEof => Err(self.fail(Error::EndedByPeer)),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }

@@ -171,8 +171,7 @@ fn closing_a_wire_wakes_who_waits_for_a_session() {
 fn closing_a_wire_ends_its_connect() {
     within(SOON, || {
         let (link, _release) = link();
-        let addr = link.server.local_addr().expect("it listens");
-        let client = Wire::join(addr.to_string()).build().unwrap();
+        let client = crate::support::link::joining(&link.server).build().unwrap();
         let connecting = client.clone();
         let reader = thread::spawn(move || connecting.connect());
         client.wait_session(PATIENCE).unwrap();
