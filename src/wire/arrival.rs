@@ -150,7 +150,7 @@ impl Arrival {
         };
         let admitted = validated
             .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))
-            .and_then(|()| find(wire, name));
+            .and_then(|()| (wire.find)(wire, name));
         let answer = match &admitted {
             Ok(_) => answer(Kind::Accept, name, ""),
             Err(refusal) => answer(Kind::Error, name, refusal.text()),
@@ -161,24 +161,30 @@ impl Arrival {
     }
 }
 
+/// How the names of streams are looked up.
+pub(super) type Find = fn(&Shared, &str) -> Result<Admitted, Refusal>;
+
 /// What serves a stream that is let in.
-enum Admitted {
+pub(super) enum Admitted {
     Handler(Handler),
     /// A stream of the session that owns the name, on a hub, with what has come
     /// on it.
     Relay((yamux::Stream, Segment)),
 }
 
-/// Looks the name up: on a hub among the clients first.
-fn find(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
+/// Among the wire's own handlers.
+pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
+    let handler = wire.handlers.get(name);
+    handler
+        .map(Admitted::Handler)
+        .ok_or(Refusal::HandlerNotFound)
+}
+
+/// On a hub: among the clients first.
+pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
     match wire.owner_of(name) {
         Some(owner) => open_leg(owner, name).map(Admitted::Relay),
-        None => {
-            let handler = wire.handlers.get(name);
-            handler
-                .map(Admitted::Handler)
-                .ok_or(Refusal::HandlerNotFound)
-        }
+        None => find_handler(wire, name),
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{
     Run, Wire,
     addr::Addr,
+    arrival::{Find, find_handler, find_owner},
     client::Client,
     handlers::{Handler, Handlers},
     options::Options,
@@ -28,15 +29,16 @@ pub struct Builder {
     options: Options,
 }
 
-/// What is different between a server, a hub and a client.
+/// What is different between a server, a hub and a client. With functions, so
+/// that a program which only dials has nothing in it of what accepts.
 #[derive(Clone, Copy, Debug)]
 struct Side {
     /// The function that made the builder.
     name: &'static str,
     is_hub: bool,
+    find: Find,
     #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     is_client: bool,
-    /// So that a program that only dials has nothing in it of what accepts.
     run: fn(Addr) -> Arc<dyn Run>,
 }
 
@@ -54,6 +56,7 @@ impl Builder {
         let side = Side {
             name: "mount",
             is_hub: false,
+            find: find_handler,
             is_client: false,
             run: |addr| Arc::new(Server::new(addr)),
         };
@@ -64,6 +67,7 @@ impl Builder {
         let side = Side {
             name: "hub",
             is_hub: true,
+            find: find_owner,
             is_client: false,
             run: |addr| Arc::new(Server::new(addr)),
         };
@@ -74,6 +78,7 @@ impl Builder {
         let side = Side {
             name: "join",
             is_hub: false,
+            find: find_handler,
             is_client: true,
             run: |addr| Arc::new(Client::new(addr)),
         };
@@ -355,7 +360,7 @@ impl Builder {
             handlers.insert(name, handler)?;
         }
         let addr = Addr::parse(self.side.name, self.addr)?;
-        let shared = Shared::new(self.options, handlers, self.side.is_hub);
+        let shared = Shared::new(self.options, handlers, self.side.is_hub, self.side.find);
         Ok(Wire::new(shared, (self.side.run)(addr)))
     }
 }

@@ -7,7 +7,7 @@ use super::{
     stream::Stream,
 };
 use crate::error::{Error, Operation, Panicked};
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,7 +28,7 @@ const MAX_NAMES: usize = 128 * 1024;
 /// time.
 #[derive(Default)]
 pub(super) struct Handlers {
-    by_name: RwLock<Vec<(String, Handler)>>,
+    by_name: Mutex<Vec<(String, Handler)>>,
 }
 
 impl Handlers {
@@ -41,7 +41,7 @@ impl Handlers {
         if name == CONFIRM_SESSION {
             return Err(wrong(format!("the name {name:?} belongs to the protocol")));
         }
-        let mut by_name = self.by_name.write();
+        let mut by_name = self.by_name.lock();
         let replaced = match position(&by_name, &name) {
             Ok(index) => Some(std::mem::replace(&mut by_name[index].1, handler)),
             Err(index) => {
@@ -63,12 +63,12 @@ impl Handlers {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        let by_name = self.by_name.read();
+        let by_name = self.by_name.lock();
         by_name.iter().map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Handler> {
-        let by_name = self.by_name.read();
+        let by_name = self.by_name.lock();
         let index = position(&by_name, name).ok()?;
         Some(Arc::clone(&by_name[index].1))
     }

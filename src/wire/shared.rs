@@ -3,7 +3,7 @@
 
 use super::{
     Owner, Wire,
-    arrival::Arrival,
+    arrival::{Arrival, Find},
     handlers::Handlers,
     handshake::{Agreed, Handshake},
     hooks::Hooks,
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     /// Whether names of clients' streams have one owner, to whom calls are
     /// relayed.
     pub(super) is_hub: bool,
+    pub(super) find: Find,
     since: SystemTime,
     state: Mutex<State>,
     /// A session was added, or did not come about, or the wire was closed, or it
@@ -65,7 +66,7 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn new(options: Options, handlers: Handlers, is_hub: bool) -> Arc<Self> {
+    pub(super) fn new(options: Options, handlers: Handlers, is_hub: bool, find: Find) -> Arc<Self> {
         let pool = Pool::new(
             options.handler_limit,
             options.stack_size,
@@ -92,6 +93,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             is_hub,
+            find,
             since: SystemTime::now(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -116,9 +118,6 @@ impl Shared {
     /// `None`: it does not come to stand. One that is being opened is waited for:
     /// its client may know of it already, and have told others.
     pub(super) fn owner_of(&self, name: &str) -> Option<Option<Session>> {
-        if !self.is_hub {
-            return None;
-        }
         let deadline = deadline(self.options.handshake_timeout);
         let mut state = self.state.lock();
         loop {
