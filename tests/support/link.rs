@@ -59,7 +59,7 @@ fn secured_server(server: Builder) -> Builder {
 }
 
 #[cfg(feature = "tls")]
-fn secured_client(client: Builder) -> Builder {
+pub fn secured_client(client: Builder) -> Builder {
     if std::env::var_os(OVER_TLS).is_none() {
         return client;
     }
@@ -72,7 +72,7 @@ fn secured_server(server: Builder) -> Builder {
 }
 
 #[cfg(not(feature = "tls"))]
-fn secured_client(client: Builder) -> Builder {
+pub fn secured_client(client: Builder) -> Builder {
     client
 }
 

@@ -4,7 +4,7 @@
 use crate::support::{
     PATIENCE,
     hand::{self, Played},
-    link::{Link, message},
+    link::{Link, message, secured_client},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
@@ -171,7 +171,9 @@ fn closing_a_wire_wakes_who_waits_for_a_session() {
 fn closing_a_wire_ends_its_connect() {
     within(SOON, || {
         let (link, _release) = link();
-        let client = crate::support::link::joining(&link.server).build().unwrap();
+        let addr = link.server.local_addr().expect("it listens");
+        let client = secured_client(Wire::join(addr.to_string()));
+        let client = client.build().unwrap();
         let connecting = client.clone();
         let reader = thread::spawn(move || connecting.connect());
         client.wait_session(PATIENCE).unwrap();

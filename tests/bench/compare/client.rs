@@ -17,7 +17,7 @@ pub fn run<S: Session>(job: &Job) -> io::Result<()> {
         sessions: Vec::new(),
         streams: Vec::new(),
     };
-    if !matches!(job.workload, Workload::Idle | Workload::Sessions) {
+    if !job.workload.dials_later() {
         client.dial_up_to(1)?;
     }
     child::obey("ready", |word, number| client.obey(word, number))
@@ -45,14 +45,19 @@ impl<S: Session> Client<S> {
 
     fn run(&self) -> io::Result<Figures> {
         match self.job.workload {
-            Workload::Bulk64k => self.bulk(Service::Sink),
+            Workload::Bulk64k | Workload::RelayBulk | Workload::TlsBulk => self.bulk(Service::Sink),
             Workload::BulkCopy => self.bulk(Service::Copy),
             Workload::Fan => self.fan(),
-            Workload::Ping | Workload::PingOneCore | Workload::PingTwoCores => self.ping(),
+            Workload::Ping
+            | Workload::PingOneCore
+            | Workload::PingTwoCores
+            | Workload::RelayPing
+            | Workload::RelayPingOneCore
+            | Workload::RelayPingTwoCores => self.ping(),
             Workload::Beside => self.beside(),
             Workload::Opens => self.opens(1),
             Workload::Opens32 => self.opens(self.sizes.at_once),
-            Workload::Idle | Workload::Sessions | Workload::Streams => {
+            Workload::Idle | Workload::TlsIdle | Workload::Sessions | Workload::Streams => {
                 Err(child::unknown_command("run"))
             }
         }

@@ -1,5 +1,6 @@
 //! `cargo bench --bench compare`: the library beside raw TCP and two
-//! asynchronous crates that speak the same protocol.
+//! asynchronous crates that speak the same protocol; its hub beside a proxy, and
+//! its TLS beside rustls alone.
 //!
 //! Server and client are processes of their own. Every peer does a workload
 //! once in each round, one after another, so that what the machine does in
@@ -18,9 +19,11 @@ mod ours;
 mod plan;
 mod plot;
 mod process;
+mod proxy;
 mod raw;
 mod report;
 mod results;
+mod tls;
 mod workload;
 
 use std::error::Error;
@@ -88,7 +91,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn be_child(job: &Job) -> io::Result<()> {
     match job.role {
+        Role::Server if job.peer == Peer::Wirenet && plan::is_relayed(job.workload) => {
+            let _owner = ours::own(job)?;
+            child::obey("ready", |word, _| Err(child::unknown_command(word)))
+        }
         Role::Server => be_server(job),
+        Role::Middle => be_middle(job),
         Role::Client => be_client(job),
     }
 }
@@ -97,12 +105,16 @@ fn be_server(job: &Job) -> io::Result<()> {
     let named;
     let anonymous;
     let listening = match job.peer {
-        Peer::Raw => {
+        Peer::Raw | Peer::Proxy => {
             anonymous = raw::listen(job)?;
             &anonymous
         }
         Peer::WirenetYamux => {
             anonymous = layer1::listen(job)?;
+            &anonymous
+        }
+        Peer::Rustls => {
+            anonymous = tls::listen(job)?;
             &anonymous
         }
         _ => {
@@ -115,10 +127,25 @@ fn be_server(job: &Job) -> io::Result<()> {
     })
 }
 
+fn be_middle(job: &Job) -> io::Result<()> {
+    let hub;
+    let addr = match job.peer {
+        Peer::Proxy | Peer::WirenetProxy => proxy::listen(job.addr)?,
+        _ => {
+            hub = ours::relay(job)?;
+            hub.addr
+        }
+    };
+    child::obey(&format!("ready {addr}"), |word, _| {
+        Err(child::unknown_command(word))
+    })
+}
+
 fn be_client(job: &Job) -> io::Result<()> {
     let opens = matches!(job.workload, Workload::Opens | Workload::Opens32);
     match job.peer {
-        Peer::Raw => client::run::<raw::RawSession>(job),
+        Peer::Raw | Peer::Proxy => client::run::<raw::RawSession>(job),
+        Peer::Rustls => client::run::<tls::TlsSession>(job),
         Peer::WirenetYamux => client::run::<layer1::YamuxSession>(job),
         Peer::Wirenet if opens => client::run::<ours::NamedSession<ours::NotWaiting>>(job),
         _ => client::run::<ours::NamedSession<ours::Waiting>>(job),

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Failure, Pair, Process, Programs};
+use crate::process::{Failure, Group, Process, Programs};
 use crate::workload::{GIB, Job, Sizes, Workload};
 
 pub type Figures = Vec<(&'static str, f64)>;
@@ -16,7 +16,7 @@ const REST_AFTER_BURST: Duration = Duration::from_secs(3);
 const STEP: usize = 100;
 
 pub struct Run<'a> {
-    pair: Pair,
+    group: Group,
     job: Job,
     sizes: Sizes,
     notes: &'a mut Vec<String>,
@@ -24,26 +24,29 @@ pub struct Run<'a> {
 
 pub fn run(programs: &Programs, job: &Job, notes: &mut Vec<String>) -> Result<Figures, Failure> {
     let mut run = Run {
-        pair: Pair::start(programs, job.clone())?,
+        group: Group::start(programs, job.clone())?,
         job: job.clone(),
         sizes: job.sizes(),
         notes,
     };
     match job.workload {
         Workload::Bulk64k | Workload::BulkCopy | Workload::Fan => run.transfer(),
+        Workload::RelayBulk | Workload::TlsBulk => run.transfer(),
         Workload::Ping | Workload::PingOneCore | Workload::PingTwoCores => run.latency(),
+        Workload::RelayPing | Workload::RelayPingOneCore => run.latency(),
+        Workload::RelayPingTwoCores => run.latency(),
         Workload::Beside => run.beside(),
         Workload::Opens | Workload::Opens32 => run.opens(),
-        Workload::Idle => run.idle(),
+        Workload::Idle | Workload::TlsIdle => run.idle(),
         Workload::Sessions | Workload::Streams => run.growth(),
     }
 }
 
 impl Run<'_> {
     fn transfer(&mut self) -> Result<Figures, Failure> {
-        let before = self.pair.cpu()?;
-        let secs = self.pair.client.ask("run")?.get("secs")?;
-        let cpu = self.pair.cpu()? - before;
+        let before = self.group.cpu()?;
+        let secs = self.group.client.ask("run")?.get("secs")?;
+        let cpu = self.group.cpu()? - before;
         let bytes = self.sizes.bulk as f64;
         Ok(vec![
             ("rate", bytes / secs / 1e6),
@@ -52,7 +55,7 @@ impl Run<'_> {
     }
 
     fn latency(&mut self) -> Result<Figures, Failure> {
-        let answer = self.pair.client.ask("run")?;
+        let answer = self.group.client.ask("run")?;
         Ok(vec![
             ("p50", answer.get("p50")?),
             ("p99", answer.get("p99")?),
@@ -60,7 +63,7 @@ impl Run<'_> {
     }
 
     fn beside(&mut self) -> Result<Figures, Failure> {
-        let answer = self.pair.client.ask("run")?;
+        let answer = self.group.client.ask("run")?;
         let rate = answer.get("bytes")? / answer.get("secs")? / 1e6;
         Ok(vec![
             ("p50", answer.get("p50")?),
@@ -70,18 +73,18 @@ impl Run<'_> {
     }
 
     fn opens(&mut self) -> Result<Figures, Failure> {
-        let answer = self.pair.client.ask("run")?;
+        let answer = self.group.client.ask("run")?;
         Ok(vec![("rate", answer.get("count")? / answer.get("secs")?)])
     }
 
     fn idle(&mut self) -> Result<Figures, Failure> {
         let [count, _] = self.sizes.levels;
-        let start = Look::at(&self.pair.server)?;
+        let start = Look::at(&self.group.server)?;
         let secs = self.grow(0, count)?;
-        let idle = Look::at(&self.pair.server)?;
-        self.pair.client.ask("burst")?;
+        let idle = Look::at(&self.group.server)?;
+        self.group.client.ask("burst")?;
         thread::sleep(REST_AFTER_BURST);
-        let after = Look::at(&self.pair.server)?;
+        let after = Look::at(&self.group.server)?;
         let each = |value: f64| value / count as f64;
         Ok(vec![
             ("kb", each(idle.kb - start.kb)),
@@ -93,7 +96,7 @@ impl Run<'_> {
 
     fn growth(&mut self) -> Result<Figures, Failure> {
         let [few, many] = self.sizes.levels;
-        let start = Look::at(&self.pair.server)?;
+        let start = Look::at(&self.group.server)?;
         let at_few = self.level(&start, 0, few)?;
         let many = self.as_many_as_fit(few, many)?;
         let at_many = self.level(&start, few, many)?;
@@ -113,11 +116,11 @@ impl Run<'_> {
     /// Grows to a level and looks at what each one costs there.
     fn level(&mut self, start: &Look, from: usize, to: usize) -> Result<Level, Failure> {
         let secs = self.grow(from, to)?;
-        let look = Look::at(&self.pair.server)?;
+        let look = Look::at(&self.group.server)?;
         Ok(Level {
             kb: (look.kb - start.kb) / to as f64,
             us: secs * 1e6 / (to - from) as f64,
-            p50: self.pair.client.ask("ping")?.get("p50")?,
+            p50: self.group.client.ask("ping")?.get("p50")?,
         })
     }
 
@@ -128,9 +131,9 @@ impl Run<'_> {
         let mut count = from;
         while count < to {
             count = to.min(count + STEP);
-            self.pair.client.ask(&format!("grow {count}"))?;
+            self.group.client.ask(&format!("grow {count}"))?;
             if self.job.workload != Workload::Streams {
-                self.pair.server.ask(&format!("await {count}"))?;
+                self.group.server.ask(&format!("await {count}"))?;
             }
         }
         let secs = start.elapsed().as_secs_f64();
@@ -142,7 +145,7 @@ impl Run<'_> {
     /// what each of `few` did.
     fn as_many_as_fit(&mut self, few: usize, many: usize) -> Result<usize, Failure> {
         let mut fit = many;
-        for process in [&self.pair.client, &self.pair.server] {
+        for process in [&self.group.client, &self.group.server] {
             // Rounded down: a process has a few files of its own.
             let each = process.open_files()? / few;
             if let Some(room) = (process.file_limit()? - 64).checked_div(each) {

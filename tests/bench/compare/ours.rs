@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use wirenet::{Error, Stream, Wire};
 
 use crate::blocking::{self, Duplex, Listening, Session};
 use crate::child::Counter;
-use crate::workload::{Job, Service};
+use crate::tls;
+use crate::workload::{Job, Peer, Service};
 
 /// How `open` goes about the other side's answer.
 pub trait Opening: Send + Sync + 'static {
@@ -43,7 +45,11 @@ impl<O: Opening> Session for NamedSession<O> {
     type Stream = Stream;
 
     fn dial(job: &Job) -> io::Result<Self> {
-        let wire = builder(Wire::join(job.addr.to_string()), job).build()?;
+        let mut builder = builder(Wire::join(job.addr.to_string()), job);
+        if job.peer == Peer::WirenetTls {
+            builder = builder.tls(tls::client()?);
+        }
+        let wire = builder.build()?;
         wire.start()?;
         Ok(Self {
             session: wire.wait_session(Duration::from_secs(10))?,
@@ -110,18 +116,49 @@ pub fn listen(job: &Job) -> io::Result<NamedServer> {
             Ok(())
         },
     );
+    if job.peer == Peer::WirenetTls {
+        builder = builder.tls(tls::server()?);
+    }
+    let (wire, addr) = start(with_services(builder))?;
+    Ok(NamedServer {
+        listening: Listening { addr, counter },
+        _wire: wire,
+    })
+}
+
+/// The client of a hub that owns the services.
+pub fn own(job: &Job) -> io::Result<Wire> {
+    let builder = builder(Wire::join(job.addr.to_string()), job);
+    start(with_services(builder)).map(|(wire, _)| wire)
+}
+
+pub struct Hub {
+    pub addr: SocketAddr,
+    // Keeps it listening.
+    _wire: Wire,
+}
+
+pub fn relay(job: &Job) -> io::Result<Hub> {
+    let builder = builder(Wire::hub(job.addr.to_string()), job);
+    let (wire, addr) = start(builder)?;
+    Ok(Hub { addr, _wire: wire })
+}
+
+fn with_services(mut builder: wirenet::Builder) -> wirenet::Builder {
     for service in Service::ALL {
         builder = builder.stream(service.name(), move |stream| {
             blocking::serve(stream, service)
         });
     }
+    builder
+}
+
+/// Gives the wire's own address as well.
+fn start(builder: wirenet::Builder) -> io::Result<(Wire, SocketAddr)> {
     let wire = builder.build()?;
     wire.start()?;
     let addr = wire
         .local_addr()
-        .ok_or_else(|| io::Error::other("listens nowhere"))?;
-    Ok(NamedServer {
-        listening: Listening { addr, counter },
-        _wire: wire,
-    })
+        .ok_or_else(|| io::Error::other("it has no address"))?;
+    Ok((wire, addr))
 }

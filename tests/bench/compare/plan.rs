@@ -17,7 +17,12 @@ pub fn name_of(value: &impl ValueEnum) -> String {
 }
 
 pub fn peers(workload: Workload, layer_1: bool) -> Vec<Peer> {
-    let mut peers = vec![Peer::Raw, Peer::Wirenet];
+    let mut peers = match workload {
+        _ if is_relayed(workload) => return vec![Peer::Proxy, Peer::WirenetProxy, Peer::Wirenet],
+        Workload::TlsBulk => return vec![Peer::Rustls, Peer::WirenetTls],
+        Workload::TlsIdle => return vec![Peer::Rustls, Peer::Wirenet, Peer::WirenetTls],
+        _ => vec![Peer::Raw, Peer::Wirenet],
+    };
     match workload {
         Workload::Opens | Workload::Opens32 => peers.push(Peer::WirenetWait),
         Workload::Streams => peers.push(Peer::WirenetYamux),
@@ -26,6 +31,17 @@ pub fn peers(workload: Workload, layer_1: bool) -> Vec<Peer> {
     }
     peers.extend(CRATES);
     peers
+}
+
+/// Whether a process is between the client and the server.
+pub fn is_relayed(workload: Workload) -> bool {
+    matches!(
+        workload,
+        Workload::RelayBulk
+            | Workload::RelayPing
+            | Workload::RelayPingOneCore
+            | Workload::RelayPingTwoCores
+    )
 }
 
 pub fn describe(workload: Workload) -> &'static str {
@@ -42,6 +58,16 @@ pub fn describe(workload: Workload) -> &'static str {
         Workload::Idle => "idle sessions in the server, then a burst of 1 MiB each",
         Workload::Sessions => "1,000 and 10,000 idle sessions, in the server, on one core",
         Workload::Streams => "1,000 and 10,000 idle streams, in the server, on one core",
+        Workload::RelayBulk => "through a hub or a proxy: one stream, 64 KiB writes",
+        Workload::RelayPing => "through a hub or a proxy: 64 bytes there and back",
+        Workload::RelayPingOneCore => {
+            "through a hub or a proxy: 64 bytes there and back, all processes on one core"
+        }
+        Workload::RelayPingTwoCores => {
+            "through a hub or a proxy, which has a core of its own: 64 bytes there and back"
+        }
+        Workload::TlsBulk => "TLS: one stream, 64 KiB writes",
+        Workload::TlsIdle => "TLS: idle sessions in the server, then a burst of 1 MiB each",
     }
 }
 
@@ -52,7 +78,10 @@ pub fn core(workload: Workload, role: Role) -> Option<&'static str> {
     match (workload, role) {
         (Workload::PingTwoCores, Role::Server) => Some("1"),
         (Workload::PingTwoCores, Role::Client) => Some("0"),
-        (Workload::PingOneCore | Workload::Sessions | Workload::Streams, _) => Some("0"),
+        (Workload::RelayPingTwoCores, Role::Middle) => Some("1"),
+        (Workload::RelayPingTwoCores, _) => Some("0"),
+        (Workload::PingOneCore | Workload::RelayPingOneCore, _) => Some("0"),
+        (Workload::Sessions | Workload::Streams, _) => Some("0"),
         _ => None,
     }
 }
@@ -96,10 +125,13 @@ pub fn metrics(workload: Workload) -> Vec<Metric> {
     ];
     match workload {
         Workload::Bulk64k | Workload::BulkCopy | Workload::Fan => transfer.to_vec(),
+        Workload::RelayBulk | Workload::TlsBulk => transfer.to_vec(),
         Workload::Ping | Workload::PingOneCore | Workload::PingTwoCores => latency.to_vec(),
+        Workload::RelayPing | Workload::RelayPingOneCore => latency.to_vec(),
+        Workload::RelayPingTwoCores => latency.to_vec(),
         Workload::Beside => [&latency[..], &[higher("rate", "bulk MB/s")]].concat(),
         Workload::Opens | Workload::Opens32 => vec![higher("rate", "opens/s")],
-        Workload::Idle => vec![
+        Workload::Idle | Workload::TlsIdle => vec![
             lower("kb", "kB each"),
             lower("threads", "threads each"),
             lower("kb_burst", "kB each after the burst"),
@@ -148,6 +180,7 @@ pub struct Bar {
 
 const RAW: Against = Against::Peer(Peer::Raw);
 const YAMUX: Against = Against::Peer(Peer::Yamux);
+const PROXY: Against = Against::Peer(Peer::Proxy);
 
 pub fn bars() -> Vec<Bar> {
     use Limit::{AtLeast, AtMost, Below};
@@ -188,5 +221,16 @@ pub fn bars() -> Vec<Bar> {
         ours(W::Streams, "kb_growth", Against::Nothing, AtMost(FLAT)),
         ours(W::Streams, "us_growth", Against::Nothing, AtMost(FLAT)),
         ours(W::Streams, "p50_growth", Against::Nothing, AtMost(FLAT)),
+        ours(W::RelayBulk, "rate", PROXY, AtLeast(0.9)),
+        ours(W::RelayPing, "p50", PROXY, AtMost(1.3)),
+        Bar {
+            peer: Peer::WirenetTls,
+            ..ours(
+                W::TlsBulk,
+                "rate",
+                Against::Peer(Peer::Rustls),
+                AtLeast(0.8),
+            )
+        },
     ]
 }

@@ -66,7 +66,7 @@ pub fn svg(results: &Results) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {top}\" \
          width=\"{width}\" height=\"{top}\" role=\"img\">\n\
-         <title>wirenet beside raw TCP and two yamux crates</title>\n\
+         <title>wirenet beside raw TCP, two yamux crates and rustls</title>\n\
          <style>{STYLE}</style>\n\
          <rect class=\"page\" width=\"{width}\" height=\"{top}\"/>\n{body}</svg>\n"
     )
@@ -118,9 +118,13 @@ fn draw_row(body: &mut String, peer: Peer, summary: &Summary, most: f64, left: f
     let scaled = |value: f64| room * value.max(0.0) / most;
     text(body, "", left, top + 12.0, peer_name(peer));
     let class = match peer {
-        Peer::Raw => "raw",
+        Peer::Raw | Peer::Proxy | Peer::Rustls => "raw",
         Peer::Yamux | Peer::TokioYamux => "crate",
-        Peer::Wirenet | Peer::WirenetWait | Peer::WirenetYamux => "ours",
+        Peer::Wirenet
+        | Peer::WirenetWait
+        | Peer::WirenetYamux
+        | Peer::WirenetProxy
+        | Peer::WirenetTls => "ours",
     };
     let _ = writeln!(
         body,

@@ -60,26 +60,48 @@ pub fn can_pin_to(core: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// A server and its client. Dropping it ends both.
-pub struct Pair {
+/// A server, its client, and what is between them if anything is. Dropping it
+/// ends all.
+pub struct Group {
     // The client first: its connections end before their server does.
     pub client: Process,
+    middle: Option<Process>,
     pub server: Process,
 }
 
-impl Pair {
+impl Group {
     pub fn start(programs: &Programs, mut job: Job) -> Result<Self, Failure> {
-        job.role = Role::Server;
-        let (server, addr) = Process::start(programs.command(&job))?;
-        job.role = Role::Client;
-        job.addr = addr.parse().map_err(|_| format!("no address: {addr}"))?;
-        let (client, _) = Process::start(programs.command(&job))?;
-        Ok(Self { client, server })
+        let (relayed, peer) = (plan::is_relayed(job.workload), job.peer);
+        let mut start = |role| {
+            job.role = role;
+            let (process, addr) = Process::start(programs.command(&job))?;
+            if !addr.is_empty() {
+                job.addr = addr.parse().map_err(|_| format!("no address: {addr}"))?;
+            }
+            Ok::<_, Failure>(process)
+        };
+        let (server, middle) = match peer {
+            // A server dials its hub, a proxy its server.
+            Peer::Wirenet if relayed => {
+                let hub = start(Role::Middle)?;
+                (start(Role::Server)?, Some(hub))
+            }
+            _ if relayed => (start(Role::Server)?, Some(start(Role::Middle)?)),
+            _ => (start(Role::Server)?, None),
+        };
+        Ok(Self {
+            client: start(Role::Client)?,
+            middle,
+            server,
+        })
     }
 
-    /// Processor time of both, in seconds.
+    /// Processor time of all, in seconds.
     pub fn cpu(&self) -> Result<f64, Failure> {
-        Ok(self.client.cpu()? + self.server.cpu()?)
+        let ends = self.client.cpu()? + self.server.cpu()?;
+        self.middle
+            .as_ref()
+            .map_or(Ok(ends), |middle| Ok(ends + middle.cpu()?))
     }
 }
 

@@ -60,6 +60,10 @@ pub fn peer_name(peer: Peer) -> &'static str {
         Peer::WirenetYamux => "wirenet::yamux",
         Peer::Yamux => "yamux",
         Peer::TokioYamux => "tokio-yamux",
+        Peer::Proxy => "TCP proxy",
+        Peer::WirenetProxy => "wirenet, proxy",
+        Peer::WirenetTls => "wirenet, TLS",
+        Peer::Rustls => "rustls",
     }
 }
 

@@ -40,6 +40,18 @@ pub enum Workload {
     Sessions,
     /// Idle streams of one connection at two sizes.
     Streams,
+    /// `bulk-64k` through a hub, or a proxy.
+    RelayBulk,
+    /// `ping` through a hub, or a proxy.
+    RelayPing,
+    /// The same with all three processes on one core.
+    RelayPingOneCore,
+    /// The same with the hub or proxy on a core of its own.
+    RelayPingTwoCores,
+    /// `bulk-64k` over TLS.
+    TlsBulk,
+    /// `idle` over TLS, and without.
+    TlsIdle,
 }
 
 impl Workload {
@@ -47,6 +59,11 @@ impl Workload {
     /// opens are so many and so short that a byte more would be work added.
     pub fn implied_service(self) -> Option<Service> {
         matches!(self, Self::Opens | Self::Opens32).then_some(Service::Once)
+    }
+
+    /// Whether the client has no session until it is told to grow.
+    pub fn dials_later(self) -> bool {
+        matches!(self, Self::Idle | Self::TlsIdle | Self::Sessions)
     }
 }
 
@@ -62,6 +79,15 @@ pub enum Peer {
     WirenetYamux,
     Yamux,
     TokioYamux,
+    /// std's TCP through a proxy of threads and `io::copy`.
+    Proxy,
+    /// Streams whose connection goes through that proxy: what a hub's hop costs
+    /// is told by this one.
+    WirenetProxy,
+    /// Streams over TLS.
+    WirenetTls,
+    /// `rustls::StreamOwned`, a connection for each stream.
+    Rustls,
 }
 
 /// What a server does with a stream. Named streams ask for it by its name,
@@ -156,6 +182,8 @@ impl Sizes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     Server,
+    /// A hub or a proxy.
+    Middle,
     Client,
 }
 
@@ -168,7 +196,8 @@ pub struct Job {
     pub peer: Peer,
     #[arg(long, value_enum)]
     pub workload: Workload,
-    /// Where the server listens; clients need it.
+    /// Where the server listens, or the middle: clients need it. So does a
+    /// server behind a hub; a proxy is given its server's.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub addr: SocketAddr,
     #[arg(long)]

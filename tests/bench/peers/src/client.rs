@@ -19,7 +19,7 @@ use crate::workload::{Job, MESSAGE, Service, Sizes, Workload};
 
 pub fn run<M: Mux>(runtime: &Runtime, job: &Job) -> io::Result<()> {
     let mut client = Client::<M>::new(job.clone());
-    if !matches!(job.workload, Workload::Idle | Workload::Sessions) {
+    if !job.workload.dials_later() {
         client = command(runtime, client, |client| Box::pin(client.dial_up_to(1)))?.0;
     }
     let mut client = Some(client);
@@ -79,14 +79,21 @@ impl<M: Mux> Client<M> {
 
     async fn run(&self) -> io::Result<Figures> {
         match self.job.workload {
-            Workload::Bulk64k => self.bulk(Service::Sink).await,
+            Workload::Bulk64k | Workload::RelayBulk | Workload::TlsBulk => {
+                self.bulk(Service::Sink).await
+            }
             Workload::BulkCopy => self.bulk(Service::Copy).await,
             Workload::Fan => self.fan().await,
-            Workload::Ping | Workload::PingOneCore | Workload::PingTwoCores => self.ping().await,
+            Workload::Ping
+            | Workload::PingOneCore
+            | Workload::PingTwoCores
+            | Workload::RelayPing
+            | Workload::RelayPingOneCore
+            | Workload::RelayPingTwoCores => self.ping().await,
             Workload::Beside => self.beside().await,
             Workload::Opens => self.opens(1).await,
             Workload::Opens32 => self.opens(self.sizes.at_once).await,
-            Workload::Idle | Workload::Sessions | Workload::Streams => {
+            Workload::Idle | Workload::TlsIdle | Workload::Sessions | Workload::Streams => {
                 Err(child::unknown_command("run"))
             }
         }

@@ -44,6 +44,7 @@ fn run<M: Mux>(job: &Job) -> io::Result<()> {
     let runtime = Runtime::new()?;
     match job.role {
         Role::Server => serve::<M>(&runtime, job),
+        Role::Middle => Err(io::Error::other("no hub is here")),
         Role::Client => client::run::<M>(&runtime, job),
     }
 }
