@@ -2,7 +2,7 @@
 //! setter.
 
 use super::{
-    Wire,
+    Run, Wire,
     addr::Addr,
     client::Client,
     handlers::{Handler, Handlers},
@@ -23,41 +23,67 @@ use std::{fmt, io, sync::Arc, time::Duration};
 #[must_use]
 pub struct Builder {
     side: Side,
+    addr: String,
     handlers: Vec<(String, Handler)>,
     options: Options,
 }
 
-#[derive(Debug)]
-enum Side {
-    Mount(String),
-    Hub(String),
-    Join(String),
+/// What is different between a server, a hub and a client.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    /// The function that made the builder.
+    name: &'static str,
+    is_hub: bool,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
+    is_client: bool,
+    /// So that a program that only dials has nothing in it of what accepts.
+    run: fn(Addr) -> Arc<dyn Run>,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("side", &self.side)
+            .field("side", &self.side.name)
+            .field("addr", &self.addr)
             .finish_non_exhaustive()
     }
 }
 
 impl Builder {
     pub(super) fn mount(addr: String) -> Self {
-        Self::new(Side::Mount(addr))
+        let side = Side {
+            name: "mount",
+            is_hub: false,
+            is_client: false,
+            run: |addr| Arc::new(Server::new(addr)),
+        };
+        Self::new(side, addr)
     }
 
     pub(super) fn hub(addr: String) -> Self {
-        Self::new(Side::Hub(addr))
+        let side = Side {
+            name: "hub",
+            is_hub: true,
+            is_client: false,
+            run: |addr| Arc::new(Server::new(addr)),
+        };
+        Self::new(side, addr)
     }
 
     pub(super) fn join(addr: String) -> Self {
-        Self::new(Side::Join(addr))
+        let side = Side {
+            name: "join",
+            is_hub: false,
+            is_client: true,
+            run: |addr| Arc::new(Client::new(addr)),
+        };
+        Self::new(side, addr)
     }
 
-    fn new(side: Side) -> Self {
+    fn new(side: Side, addr: String) -> Self {
         Self {
             side,
+            addr,
             handlers: Vec::new(),
             options: Options::default(),
         }
@@ -323,26 +349,13 @@ impl Builder {
     pub fn build(self) -> Result<Wire, Error> {
         self.options.check()?;
         #[cfg(feature = "tls")]
-        super::secure::check(&self.options, matches!(self.side, Side::Join(_)))?;
+        super::secure::check(&self.options, self.side.is_client)?;
         let handlers = Handlers::default();
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;
         }
-        let is_hub = matches!(self.side, Side::Hub(_));
-        let shared = Shared::new(self.options, handlers, is_hub);
-        Ok(match self.side {
-            Side::Mount(addr) => {
-                let addr = Addr::parse("mount", addr)?;
-                Wire::new(shared, Arc::new(Server::new(addr)))
-            }
-            Side::Hub(addr) => {
-                let addr = Addr::parse("hub", addr)?;
-                Wire::new(shared, Arc::new(Server::new(addr)))
-            }
-            Side::Join(addr) => {
-                let addr = Addr::parse("join", addr)?;
-                Wire::new(shared, Arc::new(Client::new(addr)))
-            }
-        })
+        let addr = Addr::parse(self.side.name, self.addr)?;
+        let shared = Shared::new(self.options, handlers, self.side.is_hub);
+        Ok(Wire::new(shared, (self.side.run)(addr)))
     }
 }

@@ -1,8 +1,8 @@
 //! Connecting to a server by name.
 
 use super::{addr::Addr, shared::Shared, socket};
-use crossbeam_channel::{Receiver, Sender, bounded, select};
-use parking_lot::Mutex;
+use crate::time::deadline;
+use parking_lot::{Condvar, Mutex};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
@@ -17,14 +17,18 @@ struct Dial {
     wire: Arc<Shared>,
     addr: Addr,
     state: Mutex<State>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     /// Nobody waits for it any more.
     abandoned: bool,
+    /// The name was looked up.
+    resolved: bool,
     /// The socket that is being connected.
     socket: Weak<Socket>,
+    outcome: Option<io::Result<TcpStream>>,
 }
 
 /// Looks the name up anew and tries every address that it resolves to. A close
@@ -34,50 +38,53 @@ pub(super) fn dial(wire: &Arc<Shared>, addr: &Addr) -> io::Result<TcpStream> {
         wire: Arc::clone(wire),
         addr: addr.clone(),
         state: Mutex::default(),
+        changed: Condvar::new(),
     });
-    let (found, resolved) = bounded(1);
-    let (sender, connected) = bounded(1);
     let dialling = Arc::clone(&dial);
     thread::Builder::new()
         .name(format!("{}-dial", wire.options.thread_name))
         .spawn(move || {
-            let outcome = dialling.run(&found);
-            // The receiver may have given up.
-            let _ = sender.send(outcome);
+            let outcome = dialling.run();
+            dialling.state.lock().outcome = Some(outcome);
+            dialling.changed.notify_all();
         })?;
-    let outcome = dial.wait(&resolved, &connected);
+    let interrupted = Arc::downgrade(&dial);
+    wire.set_interrupt(move || {
+        if let Some(dial) = interrupted.upgrade() {
+            dial.abandon();
+        }
+    });
+    let outcome = dial.wait();
     dial.abandon();
     outcome
 }
 
 impl Dial {
-    fn wait(
-        &self,
-        resolved: &Receiver<()>,
-        connected: &Receiver<io::Result<TcpStream>>,
-    ) -> io::Result<TcpStream> {
+    fn wait(&self) -> io::Result<TcpStream> {
         let timeout = self.wire.options.dial_timeout;
-        let stopped = self.wire.stopped();
-        select! {
-            // Disconnected: there is an outcome.
-            recv(resolved) -> _ => {}
-            recv(stopped) -> _ => return Err(io::ErrorKind::Interrupted.into()),
-            default(timeout) => {
+        let deadline = deadline(timeout);
+        let mut state = self.state.lock();
+        loop {
+            if state.abandoned {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if let Some(outcome) = state.outcome.take() {
+                return outcome;
+            }
+            if state.resolved {
+                // Each address has a timeout of its own.
+                self.changed.wait(&mut state);
+            } else if self.changed.wait_until(&mut state, deadline).timed_out() && !state.resolved {
                 let text = format!("the name was not resolved within {timeout:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
         }
-        select! {
-            recv(connected) -> outcome => {
-                outcome.unwrap_or_else(|_| Err(io::Error::other("the dialling thread failed")))
-            }
-            recv(stopped) -> _ => Err(io::ErrorKind::Interrupted.into()),
-        }
     }
 
-    fn run(&self, found: &Sender<()>) -> io::Result<TcpStream> {
+    fn run(&self) -> io::Result<TcpStream> {
         let addrs = self.addr.resolve()?;
-        let _ = found.send(());
+        self.state.lock().resolved = true;
+        self.changed.notify_all();
         let mut last = None;
         for addr in addrs {
             match self.connect(addr) {
@@ -113,6 +120,7 @@ impl Dial {
         state.abandoned = true;
         let socket = state.socket.upgrade();
         drop(state);
+        self.changed.notify_all();
         if let Some(socket) = socket {
             // Ends a connect that waits, too.
             let _ = socket.shutdown(Shutdown::Both);

@@ -9,7 +9,6 @@ use super::{
 use crate::error::{Error, Operation, Panicked};
 use parking_lot::RwLock;
 use std::{
-    collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -29,7 +28,7 @@ const MAX_NAMES: usize = 128 * 1024;
 /// time.
 #[derive(Default)]
 pub(super) struct Handlers {
-    by_name: RwLock<BTreeMap<String, Handler>>,
+    by_name: RwLock<Vec<(String, Handler)>>,
 }
 
 impl Handlers {
@@ -43,16 +42,20 @@ impl Handlers {
             return Err(wrong(format!("the name {name:?} belongs to the protocol")));
         }
         let mut by_name = self.by_name.write();
-        if !by_name.contains_key(&name) {
-            let names: usize = by_name.keys().map(String::len).sum();
-            if by_name.len() >= MAX_HANDLERS || names + name.len() > MAX_NAMES {
-                let limit = format!(
-                    "more than {MAX_HANDLERS} handlers, or {MAX_NAMES} bytes of their names"
-                );
-                return Err(wrong(limit));
+        let replaced = match position(&by_name, &name) {
+            Ok(index) => Some(std::mem::replace(&mut by_name[index].1, handler)),
+            Err(index) => {
+                let names: usize = by_name.iter().map(|(name, _)| name.len()).sum();
+                if by_name.len() >= MAX_HANDLERS || names + name.len() > MAX_NAMES {
+                    let limit = format!(
+                        "more than {MAX_HANDLERS} handlers, or {MAX_NAMES} bytes of their names"
+                    );
+                    return Err(wrong(limit));
+                }
+                by_name.insert(index, (name, handler));
+                None
             }
-        }
-        let replaced = by_name.insert(name, handler);
+        };
         drop(by_name);
         // The user's code may do anything when it is dropped.
         drop(replaced);
@@ -60,12 +63,20 @@ impl Handlers {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.by_name.read().keys().cloned().collect()
+        let by_name = self.by_name.read();
+        by_name.iter().map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Handler> {
-        self.by_name.read().get(name).cloned()
+        let by_name = self.by_name.read();
+        let index = position(&by_name, name).ok()?;
+        Some(Arc::clone(&by_name[index].1))
     }
+}
+
+/// Where the handler of this name is, or belongs.
+fn position(by_name: &[(String, Handler)], name: &str) -> Result<usize, usize> {
+    by_name.binary_search_by(|(other, _)| other.as_str().cmp(name))
 }
 
 /// Runs a handler: `Ok` closes the stream properly, anything else resets it.

@@ -1,10 +1,10 @@
 //! The sessions of a wire, and on a hub the names that they own.
 
 use super::session::{Session, SessionId};
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, btree_map};
 
 pub(super) struct Registry {
-    sessions: HashMap<SessionId, Entry>,
+    sessions: BTreeMap<SessionId, Entry>,
     limit: usize,
     /// Whether a stream name has one owner, as on a hub.
     exclusive: bool,
@@ -33,7 +33,7 @@ pub(super) enum Conflict {
 impl Registry {
     pub(super) fn new(limit: usize, exclusive: bool) -> Self {
         Self {
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             limit,
             exclusive,
             owners: BTreeMap::new(),
@@ -65,7 +65,7 @@ impl Registry {
         if self.sessions.len() >= self.limit + replaced.len() {
             return Err(Conflict::Full);
         }
-        let hash_map::Entry::Vacant(vacant) = self.sessions.entry(id) else {
+        let btree_map::Entry::Vacant(vacant) = self.sessions.entry(id) else {
             return Err(Conflict::Id);
         };
         vacant.insert(Entry {

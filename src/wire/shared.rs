@@ -19,11 +19,8 @@ use crate::{
     time::deadline,
     yamux::{self, Incoming, Reader, WeakConnection},
 };
-use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::{
-    collections::HashMap,
-    convert::Infallible,
     net::{Shutdown, SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock, Weak},
@@ -43,24 +40,21 @@ pub(super) struct Shared {
     since: SystemTime,
     state: Mutex<State>,
     /// A session was added, or did not come about, or the wire was closed, or it
-    /// is up no more.
+    /// is up no more, or somebody is impatient.
     changed: Condvar,
-    /// Disconnected when the wire is closed.
-    stopped: Receiver<Infallible>,
-    /// Ends a client's wait before its next try.
-    nudge: (Sender<()>, Receiver<()>),
 }
 
 pub(super) struct State {
     pub(super) registry: Registry,
     /// Connections on which a session is being opened, for close to cut.
-    handshakes: HashMap<u64, TcpStream>,
+    handshakes: Vec<(u64, TcpStream)>,
     next_handshake: u64,
-    /// Wakes the accept loop.
+    /// Wakes what waits outside of any session: the accept loop, a dial.
     interrupt: Option<Box<dyn Fn() + Send>>,
     connected: bool,
-    /// `None` when the wire is closed.
-    stops: Option<Sender<Infallible>>,
+    closed: bool,
+    /// Somebody wants a client not to wait before its next try.
+    nudged: bool,
     /// By when the close is to be over.
     close_by: Option<Instant>,
     local_addr: Option<SocketAddr>,
@@ -77,14 +71,14 @@ impl Shared {
             options.stack_size,
             format!("{}-handler", options.thread_name),
         );
-        let (stops, stopped) = bounded(0);
         let state = State {
             registry: Registry::new(options.max_sessions, is_hub),
-            handshakes: HashMap::new(),
+            handshakes: Vec::new(),
             next_handshake: 0,
             interrupt: None,
             connected: false,
-            stops: Some(stops),
+            closed: false,
+            nudged: false,
             close_by: None,
             local_addr: None,
             past: yamux::Stats::default(),
@@ -101,8 +95,6 @@ impl Shared {
             since: SystemTime::now(),
             state: Mutex::new(state),
             changed: Condvar::new(),
-            stopped,
-            nudge: bounded(1),
         })
     }
 
@@ -131,7 +123,7 @@ impl Shared {
         let mut state = self.state.lock();
         loop {
             let owner = state.registry.owner(name);
-            let is_opening = matches!(owner, Some(None)) && !state.is_closed();
+            let is_opening = matches!(owner, Some(None)) && !state.closed;
             if !is_opening || self.changed.wait_until(&mut state, deadline).timed_out() {
                 return owner;
             }
@@ -142,7 +134,7 @@ impl Shared {
         let deadline = deadline(timeout);
         let mut state = self.state.lock();
         loop {
-            if state.is_closed() {
+            if state.closed {
                 return Err(Error::Closed);
             }
             let mut standing = state.registry.standing();
@@ -237,7 +229,7 @@ impl Shared {
     ) -> Result<Pending, NoHandshake> {
         let stream = stream.try_clone()?;
         let mut state = self.state.lock();
-        if state.is_closed() {
+        if state.closed {
             return Err(NoHandshake::Closed);
         }
         let most = self.options.max_handshakes;
@@ -246,7 +238,7 @@ impl Shared {
         }
         let number = state.next_handshake;
         state.next_handshake += 1;
-        state.handshakes.insert(number, stream);
+        state.handshakes.push((number, stream));
         drop(state);
         let wire = Arc::clone(self);
         Ok(Pending { wire, number })
@@ -255,10 +247,10 @@ impl Shared {
     /// From here on a close ends the session in order, and cuts it no more.
     fn enter(&self, session: &Session, pending: &Pending) -> Result<(), Error> {
         let mut state = self.state.lock();
-        if state.is_closed() {
+        if state.closed {
             return Err(Error::Closed);
         }
-        let stream = state.handshakes.remove(&pending.number);
+        let stream = state.take_handshake(pending.number);
         state.registry.enter(session);
         state.sessions += 1;
         drop(state);
@@ -413,7 +405,7 @@ impl Shared {
     /// Takes the wire up, unless it is already.
     pub(super) fn begin(self: &Arc<Self>) -> Result<Up, Error> {
         let mut state = self.state.lock();
-        if state.is_closed() {
+        if state.closed {
             return Err(Error::Closed);
         }
         if std::mem::replace(&mut state.connected, true) {
@@ -435,34 +427,31 @@ impl Shared {
     /// Waits for a moment, or until the wire is closed, or somebody is
     /// impatient.
     pub(super) fn pause(&self, time: Duration) {
-        crossbeam_channel::select! {
-            recv(self.stopped) -> _ => {}
-            recv(self.nudge.1) -> _ => {}
-            default(time) => {}
+        let deadline = deadline(time);
+        let mut state = self.state.lock();
+        while !state.closed && !std::mem::take(&mut state.nudged) {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
         }
     }
 
     /// Ends a wait before the next try: the one that is, or the next one.
     pub(super) fn nudge(&self) {
-        // Full: somebody was as impatient already.
-        let _ = self.nudge.0.try_send(());
+        self.state.lock().nudged = true;
+        self.changed.notify_all();
     }
 
     /// Who was impatient has got a session.
     pub(super) fn forget_nudge(&self) {
-        let _ = self.nudge.1.try_recv();
-    }
-
-    /// Disconnected when the wire is closed.
-    pub(super) fn stopped(&self) -> &Receiver<Infallible> {
-        &self.stopped
+        self.state.lock().nudged = false;
     }
 
     /// Notes how to wake what waits outside of any session; at once, if the
     /// wire is closed already.
     pub(super) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
         let mut state = self.state.lock();
-        if state.is_closed() {
+        if state.closed {
             drop(state);
             interrupt();
         } else {
@@ -471,7 +460,7 @@ impl Shared {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().is_closed()
+        self.state.lock().closed
     }
 
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
@@ -486,15 +475,14 @@ impl Shared {
     /// the sessions to close, and by when. Those that come again get the same.
     pub(super) fn stop(&self) -> (Vec<Session>, Instant) {
         let mut state = self.state.lock();
-        let stops = state.stops.take();
+        state.closed = true;
         let timeout = self.options.session_close_timeout;
         let close_by = *state.close_by.get_or_insert_with(|| deadline(timeout));
         let interrupt = state.interrupt.take();
         let sessions = state.registry.standing().cloned().collect();
         let handshakes = std::mem::take(&mut state.handshakes);
         drop(state);
-        drop(stops);
-        for stream in handshakes.values() {
+        for (_, stream) in &handshakes {
             // Fails if the peer was faster.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -507,8 +495,12 @@ impl Shared {
 }
 
 impl State {
-    fn is_closed(&self) -> bool {
-        self.stops.is_none()
+    fn take_handshake(&mut self, number: u64) -> Option<TcpStream> {
+        let index = self
+            .handshakes
+            .iter()
+            .position(|(other, _)| *other == number)?;
+        Some(self.handshakes.swap_remove(index).1)
     }
 }
 
@@ -531,7 +523,7 @@ pub(super) struct Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let stream = self.wire.state.lock().handshakes.remove(&self.number);
+        let stream = self.wire.state.lock().take_handshake(self.number);
         // A descriptor less, and not under the lock.
         drop(stream);
     }

@@ -13,9 +13,8 @@ use super::{
     table::Role,
 };
 use crate::transport::{Halves, Transport, Wait};
-use crossbeam_channel::{Receiver, TrySendError, bounded, never, select};
+use crossbeam_channel::{Receiver, bounded, never};
 use std::{
-    convert::Infallible,
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Weak},
@@ -36,9 +35,8 @@ pub struct Connection {
 /// Keeps the connection up. The reader has no part in it.
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
-    incoming: Receiver<Incoming>,
     /// Disconnected when the connection has ended.
-    standing: Receiver<Infallible>,
+    incoming: Receiver<Incoming>,
 }
 
 impl fmt::Debug for Connection {
@@ -77,18 +75,20 @@ impl Connection {
 
     fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
         let (sender, incoming) = bounded(config.backlog);
-        let acceptor: Acceptor = Box::new(move |stream| match sender.try_send(stream) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        });
-        let (shared, mut reader) = assemble(transport.split()?, role, config, acceptor)?;
-        let (stands, standing) = bounded(0);
-        *shared.standing.lock() = Some(stands);
+        let (shared, mut reader) = assemble(transport.split()?, role, config, refuse())?;
+        *shared.accepted.lock() = Some(sender);
+        let accepting = Arc::clone(&shared);
+        reader.set_acceptor(Box::new(move |stream| {
+            let accepted = accepting.accepted.lock();
+            accepted
+                .as_ref()
+                .is_some_and(|sender| sender.try_send(stream).is_ok())
+        }));
         thread::Builder::new()
             .name("wirenet-reader".into())
             .stack_size(shared.config.stack_size)
             .spawn(move || reader.run())?;
-        Ok(Self::new(shared, incoming, standing))
+        Ok(Self::new(shared, incoming))
     }
 
     /// A connection that the caller reads, and whose streams go to `acceptor`
@@ -100,21 +100,12 @@ impl Connection {
         acceptor: Acceptor,
     ) -> io::Result<(Self, Box<Reader>)> {
         let (shared, reader) = assemble(halves, role, config, acceptor)?;
-        Ok((Self::new(shared, never(), never()), reader))
+        Ok((Self::new(shared, never()), reader))
     }
 
-    fn new(
-        shared: Arc<Shared>,
-        incoming: Receiver<Incoming>,
-        standing: Receiver<Infallible>,
-    ) -> Self {
-        Self {
-            handle: Arc::new(Handle {
-                shared,
-                incoming,
-                standing,
-            }),
-        }
+    fn new(shared: Arc<Shared>, incoming: Receiver<Incoming>) -> Self {
+        let handle = Arc::new(Handle { shared, incoming });
+        Self { handle }
     }
 
     /// Opens a stream. Does not wait for the peer to accept it, unless 256
@@ -163,12 +154,9 @@ impl Connection {
     ///
     /// Why the connection ended, when it has.
     pub fn accept(&self) -> Result<Stream, Error> {
-        let incoming = select! {
-            recv(self.handle.incoming) -> incoming => incoming.ok(),
-            // What had come before the end is there to be had.
-            recv(self.handle.standing) -> _ => self.handle.incoming.try_recv().ok(),
-        };
-        let incoming = incoming.ok_or_else(|| self.handle.shared.end_error())?;
+        // What had come before the end is there to be had.
+        let incoming = self.handle.incoming.recv();
+        let incoming = incoming.map_err(|_| self.handle.shared.end_error())?;
         let stream = self.stream(incoming.0);
         stream.acknowledge();
         stream.flush_queued();
@@ -307,6 +295,11 @@ impl Connection {
     pub(crate) fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.handle))
     }
+}
+
+/// Takes no streams: there is nobody to accept them yet.
+fn refuse() -> Acceptor {
+    Box::new(|_| false)
 }
 
 /// What both sides of a connection consist of. The reader is boxed because it

@@ -8,6 +8,7 @@ use super::{
     half::Core,
     outbox::{Drained, NoRoom, Outbox, Room, Shift, Writer},
     ping::Pings,
+    reader::Incoming,
     state::ResetBy,
     table::{Role, Table},
     window::{Budget, Tuning},
@@ -17,7 +18,6 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::{
     cell::Cell,
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     thread::{self, ThreadId},
@@ -53,8 +53,9 @@ pub(super) struct Shared {
     closed: OnceLock<Instant>,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
-    /// Dropped at the end, which wakes who waits to accept a stream.
-    pub(super) standing: Mutex<Option<Sender<Infallible>>>,
+    /// Where the streams go that the peer opens, if they wait to be accepted.
+    /// Dropped at the end, which wakes who waits for one.
+    pub(super) accepted: Mutex<Option<Sender<Incoming>>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +85,7 @@ impl Shared {
             closed: OnceLock::new(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
-            standing: Mutex::default(),
+            accepted: Mutex::default(),
             config,
         }
     }
@@ -319,7 +320,7 @@ impl Shared {
             let _ = core.reset(ResetBy::Connection);
         }
         self.acknowledged.notify_all();
-        self.standing.lock().take();
+        self.accepted.lock().take();
         self.pings.end();
         look_after_relays(&streams);
         true
