@@ -396,6 +396,23 @@ fn a_policy_may_give_up_on_what_may_pass() {
 }
 
 #[test]
+fn a_policy_is_told_whether_a_session_has_stood() {
+    in_time(|| {
+        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(hang_up), Box::new(break_off)];
+        let (sender, told) = unbounded();
+        let client = Wire::join(play(parts).to_string()).retry_policy(move |retry| {
+            sender.send((retry.attempt, retry.stood)).unwrap();
+            (retry.attempt < 3).then_some(Duration::ZERO)
+        });
+        let client = client.build().unwrap();
+        client.connect().unwrap_err();
+        drop(client);
+        let told: Vec<(u32, bool)> = told.iter().collect();
+        assert_eq!(told, [(1, false), (2, true), (3, true)]);
+    });
+}
+
+#[test]
 fn there_are_as_many_tries_as_the_limit_says() {
     in_time(|| {
         for limit in [0, 1, 3] {

@@ -125,6 +125,8 @@ fn lengths_beyond_their_limits_are_refused() {
         }
         assert_answer(&answer_to(&server, &field(4, &long[..256])), "256 bytes");
         assert_answer(&answer_to(&server, &field(4, b"")), "name of 0 bytes");
+        let reserved = answer_to(&server, &field(4, b"confirmSession"));
+        assert_answer(&reserved, "confirmSession");
         assert!(server.sessions().is_empty());
         // Each as long as it may be.
         let longest = [
@@ -312,7 +314,7 @@ fn a_window_bounds_what_is_held_for_a_stream() {
 fn an_option_that_cannot_be_is_named() {
     let join = || Wire::join("host:1");
     let zero = Duration::ZERO;
-    let wrong: [(&str, Builder); 11] = [
+    let wrong: [(&str, Builder); 12] = [
         ("identification", join().identification(vec![0; 4097], "")),
         ("identification", join().identification("", vec![0; 4097])),
         ("max_sessions", join().max_sessions(0)),
@@ -330,6 +332,7 @@ fn an_option_that_cannot_be_is_named() {
             join().read_write_timeouts(None, zero),
         ),
         ("retry_wait", join().retry_wait(NEVER, zero)),
+        ("retry_wait", join().retry_wait(zero, NEVER)),
     ];
     for (name, builder) in wrong {
         let error = builder.build().unwrap_err();
