@@ -141,7 +141,9 @@ impl Options {
     pub(super) fn connection(&self) -> yamux::Config {
         let keep_alive = self.keep_alive.then_some(self.keep_alive_interval);
         let config = self.yamux.clone().keep_alive(keep_alive);
-        config.write_timeout(self.write_timeout)
+        config
+            .write_timeout(self.write_timeout)
+            .thread_name(&self.thread_name)
     }
 
     /// Asks the validator, if there is one.

@@ -1,6 +1,6 @@
 //! The settings of a connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Longer timeouts are cut to this: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -29,6 +29,7 @@ pub struct Config {
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
     pub(super) relays: bool,
+    pub(super) thread_name: Arc<str>,
 }
 
 impl Default for Config {
@@ -43,6 +44,7 @@ impl Default for Config {
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
             relays: false,
+            thread_name: "wirenet".into(),
         }
     }
 }
@@ -124,6 +126,12 @@ impl Config {
     /// Whether streams of this connection may be relayed to another one.
     pub(crate) fn relays(mut self, relays: bool) -> Self {
         self.relays = relays;
+        self
+    }
+
+    /// What the names of the threads begin with.
+    pub(crate) fn thread_name(mut self, prefix: &str) -> Self {
+        self.thread_name = prefix.into();
         self
     }
 }

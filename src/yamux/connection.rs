@@ -85,7 +85,7 @@ impl Connection {
                 .is_some_and(|sender| sender.try_send(stream).is_ok())
         }));
         thread::Builder::new()
-            .name("wirenet-reader".into())
+            .name(format!("{}-reader", shared.config.thread_name))
             .stack_size(shared.config.stack_size)
             .spawn(move || reader.run())?;
         Ok(Self::new(shared, incoming))

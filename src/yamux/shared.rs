@@ -159,7 +159,7 @@ impl Shared {
     fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
-            .name("wirenet-writer".into())
+            .name(format!("{}-writer", self.config.thread_name))
             .stack_size(self.config.stack_size)
             .spawn(move || shared.drain_for(writer, Wait::Block, Shift::Long));
         if let Err(error) = helper {
