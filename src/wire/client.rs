@@ -6,9 +6,10 @@ use super::{
     addr::Addr,
     dial::dial,
     handshake::Handshake,
+    pending::NoHandshake,
     secure,
     session::Session,
-    shared::{Established, NoHandshake, Shared},
+    shared::{Established, Shared},
 };
 use crate::{
     error::{Error, Operation},

@@ -5,8 +5,9 @@ use super::{
     Failure, Run, STACK,
     addr::Addr,
     handshake::Handshake,
+    pending::Pending,
     secure,
-    shared::{Established, Pending, Shared},
+    shared::{Established, Shared},
     socket,
 };
 use crate::{

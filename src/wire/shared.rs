@@ -2,12 +2,13 @@
 //! whether it is closed.
 
 use super::{
-    Owner, Wire,
+    Owner,
     arrival::{Arrival, Find},
     handlers::Handlers,
     handshake::{Agreed, Handshake},
     hooks::Hooks,
     options::Options,
+    pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
     registry::{Conflict, Registry},
     session::{Session, SessionId},
@@ -15,14 +16,13 @@ use super::{
     threads::Threads,
 };
 use crate::{
-    error::{Error, OpError, Operation, Panicked},
+    error::{Error, Operation},
     time::deadline,
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
     net::{Shutdown, SocketAddr, TcpStream},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     pub(super) threads: Threads,
     /// The handle that people have, for hooks to get.
-    owner: OnceLock<Weak<Owner>>,
+    pub(super) owner: OnceLock<Weak<Owner>>,
     /// Whether names of clients' streams have one owner, to whom calls are
     /// relayed.
     pub(super) is_hub: bool,
@@ -48,8 +48,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) registry: Registry,
     /// Connections on which a session is being opened, for close to cut.
-    handshakes: Vec<(u64, TcpStream)>,
-    next_handshake: u64,
+    handshakes: Handshakes,
     /// Wakes what waits outside of any session: the accept loop, a dial.
     interrupt: Option<Box<dyn Fn() + Send>>,
     connected: bool,
@@ -74,8 +73,7 @@ impl Shared {
         );
         let state = State {
             registry: Registry::new(options.max_sessions, is_hub),
-            handshakes: Vec::new(),
-            next_handshake: 0,
+            handshakes: Handshakes::new(options.max_handshakes),
             interrupt: None,
             connected: false,
             closed: false,
@@ -231,16 +229,15 @@ impl Shared {
         if state.closed {
             return Err(NoHandshake::Closed);
         }
-        let most = self.options.max_handshakes;
-        if state.handshakes.len() >= most {
-            return Err(NoHandshake::TooMany(most));
-        }
-        let number = state.next_handshake;
-        state.next_handshake += 1;
-        state.handshakes.push((number, stream));
+        let number = state.handshakes.begin(stream)?;
         drop(state);
-        let wire = Arc::clone(self);
-        Ok(Pending { wire, number })
+        Ok(Pending::new(self, number))
+    }
+
+    pub(super) fn end_handshake(&self, number: u64) {
+        let stream = self.state.lock().handshakes.end(number);
+        // A descriptor less, and not under the lock.
+        drop(stream);
     }
 
     /// From here on a close ends the session in order, and cuts it no more.
@@ -249,7 +246,7 @@ impl Shared {
         if state.closed {
             return Err(Error::Closed);
         }
-        let stream = state.take_handshake(pending.number);
+        let stream = state.handshakes.end(pending.number());
         state.registry.enter(session);
         state.sessions += 1;
         drop(state);
@@ -325,78 +322,6 @@ impl Shared {
         state.registry.remove(session.id());
         state.past += traffic;
         state.round_trip_time = session.round_trip_time().or(state.round_trip_time);
-    }
-
-    // -- errors and hooks --
-
-    /// Tells the error handler of an error that no caller gets.
-    pub(super) fn report(
-        &self,
-        operation: Operation,
-        session: Option<&Session>,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) {
-        self.report_op(OpError {
-            operation,
-            session: session.map(Session::id),
-            identification: session.map_or(Vec::new(), |session| session.identification().into()),
-            local_addr: session.and_then(Session::local_addr),
-            peer_addr: session.and_then(Session::peer_addr),
-            cause: cause.into(),
-        });
-    }
-
-    pub(super) fn report_op(&self, error: OpError) {
-        let Some(handler) = &self.options.on_error else {
-            return log::warn!("{error}");
-        };
-        log::debug!("{error}");
-        if catch_unwind(AssertUnwindSafe(|| handler(&error))).is_err() {
-            log::warn!("the error handler panicked");
-        }
-    }
-
-    /// The wire is up: it listens, or its session stands.
-    pub(super) fn tell_up(self: &Arc<Self>, session: Option<&Session>) {
-        let Some(hook) = self.options.on_connect.clone() else {
-            return;
-        };
-        let owner = self.owner.get().cloned().unwrap_or_default();
-        let (wire, stands) = (Arc::clone(self), session.cloned());
-        self.submit_hook("on_connect", session, move || {
-            // Nobody has the wire any more: it closes.
-            if let Some(owner) = owner.upgrade() {
-                wire.run_hook("on_connect", stands.as_ref(), || hook(&Wire { owner }));
-            }
-        });
-    }
-
-    /// Has `job`, which runs a hook, run on a thread of the pool; `false` if
-    /// there is none, of which the error handler was told.
-    pub(super) fn submit_hook(
-        &self,
-        name: &'static str,
-        session: Option<&Session>,
-        job: impl FnOnce() + Send + 'static,
-    ) -> bool {
-        let submitted = self.pool.submit(self.threads.count(job));
-        let submitted = submitted.map_err(|error| {
-            self.report(Operation::Hook(name), session, error);
-        });
-        submitted.is_ok()
-    }
-
-    /// Runs a hook on this thread.
-    pub(super) fn run_hook(
-        &self,
-        name: &'static str,
-        session: Option<&Session>,
-        hook: impl FnOnce(),
-    ) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) {
-            let cause = Panicked::from_payload(&*payload);
-            self.report(Operation::Hook(name), session, cause);
-        }
     }
 
     // -- up and down --
@@ -479,9 +404,9 @@ impl Shared {
         let close_by = *state.close_by.get_or_insert_with(|| deadline(timeout));
         let interrupt = state.interrupt.take();
         let sessions = state.registry.standing().cloned().collect();
-        let handshakes = std::mem::take(&mut state.handshakes);
+        let handshakes = state.handshakes.take_all();
         drop(state);
-        for (_, stream) in &handshakes {
+        for stream in &handshakes {
             // Fails if the peer was faster.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -490,41 +415,6 @@ impl Shared {
             interrupt();
         }
         (sessions, close_by)
-    }
-}
-
-impl State {
-    fn take_handshake(&mut self, number: u64) -> Option<TcpStream> {
-        let index = self
-            .handshakes
-            .iter()
-            .position(|(other, _)| *other == number)?;
-        Some(self.handshakes.swap_remove(index).1)
-    }
-}
-
-/// Why no session can be opened on a connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoHandshake {
-    #[error("connection closed: {0} handshakes are under way")]
-    TooMany(usize),
-    #[error("connection closed: the wire is")]
-    Closed,
-    #[error("connection closed: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-/// A handshake under way.
-pub(super) struct Pending {
-    wire: Arc<Shared>,
-    number: u64,
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let stream = self.wire.state.lock().take_handshake(self.number);
-        // A descriptor less, and not under the lock.
-        drop(stream);
     }
 }
 
