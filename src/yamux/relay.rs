@@ -4,8 +4,9 @@
 //! The reader of either connection passes frames on as they come whole, and
 //! whoever writes to a connection takes along what had no room before. Credit
 //! goes from end to end: what the receiver at the far end has granted is what
-//! the sender at the near end gets, so that what lies here is bounded by the
-//! windows that the near connection could have had anyway.
+//! the sender at the near end gets; more only where the near end is so far away
+//! that this would limit the speed. So what lies here is bounded by the windows
+//! that the near connection could have had anyway.
 //!
 //! A relay's lock comes before all locks of its streams and connections. It is
 //! only ever held for work in memory.
@@ -248,8 +249,7 @@ impl Relay {
         let delta = recv.window.align(credit, near.shared.tuning());
         drop(recv);
         if let Some(delta) = delta {
-            let update = Header::window_update(near.core.id, Flags::NONE, delta);
-            near.shared.outbox.push_grant(update);
+            near.shared.queue_grant(near.core.id, delta);
         }
         delta.is_some()
     }
@@ -297,8 +297,7 @@ impl Leg {
         let read = recv.stop(tuning);
         drop(recv);
         for delta in [granted, read].into_iter().flatten() {
-            let update = Header::window_update(self.core.id, Flags::NONE, delta);
-            self.shared.outbox.push_grant(update);
+            self.shared.queue_grant(self.core.id, delta);
         }
     }
 }

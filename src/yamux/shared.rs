@@ -171,14 +171,29 @@ impl Shared {
     /// Grants the peer more of a window. Measures the round trip on the way,
     /// now and then: data comes in, so it will be asked for.
     pub(super) fn update_window(self: &Arc<Self>, id: StreamId, delta: u32) {
-        let now = Instant::now();
-        if !self.pings.sent_within(PING_INTERVAL, now)
-            && let Some(value) = self.pings.begin(now, false)
-        {
-            self.push_control(Header::ping(Flags::SYN, value));
+        if let Some(ping) = self.due_ping() {
+            self.push_control(ping);
         }
         self.push_control(Header::window_update(id, Flags::NONE, delta));
         self.flush(Wait::Never);
+    }
+
+    /// The same for a relay, to leave with what is sent next.
+    pub(super) fn queue_grant(&self, id: StreamId, delta: u32) {
+        if let Some(ping) = self.due_ping() {
+            self.outbox.push_grant(ping);
+        }
+        let update = Header::window_update(id, Flags::NONE, delta);
+        self.outbox.push_grant(update);
+    }
+
+    fn due_ping(&self) -> Option<Header> {
+        let now = Instant::now();
+        if self.pings.sent_within(PING_INTERVAL, now) {
+            return None;
+        }
+        let value = self.pings.begin(now, false)?;
+        Some(Header::ping(Flags::SYN, value))
     }
 
     /// Queues a frame ahead of data. A peer that lets them pile up is cut off.

@@ -77,6 +77,9 @@ pub(crate) struct RecvWindow {
     read: u64,
     /// Bytes of the budget that growth has taken.
     grown: usize,
+    /// On a relay, what the peer may send and have lie here whatever the far
+    /// end's credit; 0 until that limits the speed.
+    tuned: u32,
 }
 
 /// What growth of a receive window depends on.
@@ -102,6 +105,7 @@ impl RecvWindow {
             since: None,
             read: 0,
             grown: 0,
+            tuned: 0,
         }
     }
 
@@ -135,7 +139,7 @@ impl RecvWindow {
         if self.consumed < self.update_at() {
             return None;
         }
-        let growth = self.growth(tuning());
+        let growth = self.growth(self.size, tuning());
         let delta = self.consumed + growth;
         self.size += growth;
         self.grown += growth as usize;
@@ -153,7 +157,7 @@ impl RecvWindow {
 
     /// The window limits the speed where half of it is read in less than two
     /// round trips, on average over a stretch; then it doubles.
-    fn growth(&mut self, tuning: Tuning<'_>) -> u32 {
+    fn growth(&mut self, size: u32, tuning: Tuning<'_>) -> u32 {
         let (Some(round_trip), Some(since)) = (tuning.round_trip, self.since) else {
             return 0;
         };
@@ -165,8 +169,8 @@ impl RecvWindow {
         let read = u128::from(std::mem::take(&mut self.read));
         self.since = Some(tuning.now);
         let in_two_round_trips = 2 * read * round_trip.as_nanos() / elapsed.as_nanos();
-        let limits_speed = in_two_round_trips > u128::from(self.size / 2);
-        let growth = self.size.min(tuning.max.saturating_sub(self.size));
+        let limits_speed = in_two_round_trips > u128::from(size / 2);
+        let growth = size.min(tuning.max.saturating_sub(size));
         if limits_speed && growth > 0 && tuning.budget.reserve(growth as usize) {
             growth
         } else {
@@ -183,27 +187,35 @@ impl RecvWindow {
     }
 
     /// Books `count` bytes that were passed on; they are not granted again here,
-    /// but as the far end grants them.
+    /// but by [`align`](Self::align).
     pub(crate) fn relayed(&mut self, count: u32) {
         debug_assert!(count <= self.buffered);
         self.buffered -= count;
         self.size -= count;
+        self.read += u64::from(count);
     }
 
     /// Makes what the peer may send, with what lies here, as much as the far
     /// end's `credit`, within what the window may grow to; by how much to
     /// update the peer's.
+    ///
+    /// The far end knows its own round trip alone. Where this one's is longer,
+    /// and what is passed on so fast that it limits the speed, the window grows
+    /// beyond the credit, and what there is none for yet lies here.
     pub(crate) fn align(&mut self, credit: u32, tuning: Tuning<'_>) -> Option<u32> {
+        let window = self.tuned.max(INITIAL_WINDOW);
+        let growth = self.growth(window, tuning);
+        if growth > 0 {
+            self.tuned = window + growth;
+            self.grown += growth as usize;
+        }
         // It has grown up to a u32.
         let limit = INITIAL_WINDOW + self.grown as u32;
         let wanted = credit.min(tuning.max).saturating_sub(limit);
-        let growth = if wanted > 0 && tuning.budget.reserve(wanted as usize) {
-            wanted
-        } else {
-            0
-        };
-        self.grown += growth as usize;
-        let delta = credit.min(limit + growth).saturating_sub(self.size);
+        let followed = tuning.budget.reserve_up_to(wanted as usize);
+        self.grown += followed;
+        let target = credit.min(limit + followed as u32).max(self.tuned);
+        let delta = target.saturating_sub(self.size);
         if delta < LEAST_GRANT && (delta == 0 || self.size > 0) {
             return None;
         }
@@ -242,6 +254,18 @@ impl Budget {
             .is_ok()
     }
 
+    /// Takes as much of `bytes` as is left, and says how much.
+    fn reserve_up_to(&self, bytes: usize) -> usize {
+        let mut taken = 0;
+        let _ = self
+            .left
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                taken = left.min(bytes);
+                (taken > 0).then(|| left - taken)
+            });
+        taken
+    }
+
     pub(crate) fn release(&self, bytes: usize) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -261,6 +285,53 @@ mod tests {
             max: MAX,
             budget,
         }
+    }
+
+    /// A window of a relay for which `rate` bytes are passed on in each of so
+    /// many round trips; all that the peer may send.
+    fn relayed_for(round_trips: u32, rate: u32, credit: u32, budget: &Budget) -> u32 {
+        let (began, round_trip) = (Instant::now(), Duration::from_millis(50));
+        let mut window = RecvWindow::new();
+        window.begin_relay(0);
+        for number in 0..round_trips {
+            let count = rate.min(window.granted);
+            window.receive(count, || began).unwrap();
+            window.relayed(count);
+            let now = began + round_trip * (number + 1);
+            window.align(credit, tuning(now, Some(round_trip), budget));
+            assert_invariant(&window);
+        }
+        window.size
+    }
+
+    #[test]
+    fn a_relays_window_is_the_credit_of_the_far_end_where_that_is_no_limit() {
+        let budget = Budget::new(64 << 20);
+        let slow = relayed_for(100, INITIAL_WINDOW / 8, INITIAL_WINDOW, &budget);
+        assert_eq!(slow, INITIAL_WINDOW);
+        let followed = relayed_for(1, 0, 1 << 20, &budget);
+        assert_eq!(followed, 1 << 20);
+        // Nothing has come that could lie here.
+        assert_eq!(relayed_for(1, 0, 0, &budget), INITIAL_WINDOW);
+    }
+
+    #[test]
+    fn a_relays_window_grows_beyond_the_far_ends_credit_where_that_limits_the_speed() {
+        let budget = Budget::new(64 << 20);
+        let fast = relayed_for(100, u32::MAX, INITIAL_WINDOW, &budget);
+        assert_eq!(fast, MAX);
+        let bounded = relayed_for(100, u32::MAX, INITIAL_WINDOW, &Budget::new(1 << 20));
+        assert!(bounded <= INITIAL_WINDOW + (1 << 20), "{bounded}");
+    }
+
+    #[test]
+    fn a_relay_takes_what_is_left_of_a_budget() {
+        let budget = Budget::new(100_000);
+        assert_eq!(
+            relayed_for(1, 0, 1 << 20, &budget),
+            INITIAL_WINDOW + 100_000
+        );
+        assert_eq!(budget.reserve_up_to(1), 0);
     }
 
     fn assert_invariant(window: &RecvWindow) {

@@ -472,3 +472,32 @@ fn a_window_grows_no_further_than_the_hub_lets_it() {
         drop(owner);
     });
 }
+
+#[test]
+fn a_caller_far_away_fills_its_link_through_the_hub() {
+    in_time(|| {
+        let hub = Hub::new();
+        let sink = |stream: &mut Stream| {
+            std::io::copy(stream, &mut std::io::sink())?;
+            Ok(())
+        };
+        let _owner = hub.owner("sink", sink);
+        let profile = Profile {
+            delay: Duration::from_millis(25),
+            rate: 50_000_000,
+            buffer: 64 << 20,
+        };
+        let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let caller = start(client_of(&link.to_string())).unwrap();
+        let stream = caller.open("sink").unwrap();
+        let size = 24 << 20;
+        let began = Instant::now();
+        stream.write_message(&vec![1; size]).unwrap();
+        stream.finish().unwrap();
+        (&stream).read_to_end(&mut Vec::new()).unwrap();
+        let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;
+        // A first window in each round trip would be 5.2 MB/s.
+        println!("a caller 50 ms away: {rate:.1} MB/s of 50");
+        assert!(rate > 10.0, "{rate}");
+    });
+}
