@@ -299,7 +299,7 @@ impl Session {
         let begun = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count < self.inner.max_unanswered_calls).then_some(count + 1)
         });
-        begun.is_ok().then_some(Call { count })
+        begun.is_ok().then(|| Call { count })
     }
 
     /// Why the session ended, if it has.
