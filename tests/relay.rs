@@ -447,3 +447,50 @@ fn an_owner_that_does_not_answer_does_not_keep_others_from_being_served() {
         assert!(served);
     });
 }
+
+/// An owner that reads late, with more relays that want to grant it something
+/// than grants have room: 1,366 of 12 bytes.
+#[test]
+fn grants_that_find_no_room_do_not_make_the_writer_spin() {
+    in_time(|| {
+        let (_hub, addr) = hub(|hub| hub.send_buffer(4096));
+        let owner = join(addr, 1, &[NAME], true);
+        owner
+            .set_read_timeout(Some(Duration::from_secs(8)))
+            .unwrap();
+        let callers = [2, 3, 4].map(|id| join(addr, id, &[], false));
+        let streams: Vec<u32> = (0..500).map(|i| 3 + 2 * i).collect();
+        for caller in &callers {
+            for stream in &streams {
+                relayed(caller, *stream, &owner);
+            }
+        }
+        // The way to the owner is full.
+        send(&callers[0], &[bytes(3, 60_000)]);
+        sync(&callers[0]);
+        // The least that is granted, twice on each stream.
+        for _ in 0..2 {
+            for caller in &callers {
+                let grants: Vec<Frame> = streams.iter().map(|s| grant(*s, 0, 16_384)).collect();
+                send(caller, &grants);
+                sync(caller);
+            }
+        }
+        // It reads again, and asks whether the hub is there.
+        let mut ping = Frame::flags(0, SYN);
+        (ping.kind, ping.length) = (PING, 9);
+        send(&owner, &[ping]);
+        let mut grants = 0;
+        loop {
+            match Frame::read(&owner) {
+                Ok(Some(frame)) => {
+                    grants += u32::from(frame.is_mere_credit());
+                    if frame.kind == PING && frame.has(ACK) && frame.length == 9 {
+                        break;
+                    }
+                }
+                other => panic!("{other:?} after {grants} grants"),
+            }
+        }
+    });
+}

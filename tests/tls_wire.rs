@@ -3,9 +3,13 @@
 
 mod support;
 
-use std::io::Read;
-use support::in_time;
-use wirenet::{Error, TlsClient, TlsServer, Wire, load_certificates};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+use support::{PATIENCE, in_time, link::errors};
+use wirenet::{Error, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream};
 
 fn server() -> TlsServer {
     TlsServer::new(load_certificates("server", "certs").unwrap()).unwrap()
@@ -64,5 +68,37 @@ fn a_client_certificate_that_is_missing_is_given_up_at_once_as_a_failure_of_tls(
         let error = client.connect().unwrap_err();
         assert!(matches!(error, Error::Tls(_)), "{error}");
         assert!(error.is_permanent());
+    });
+}
+
+/// A client that has done TLS sends a record a byte at a time: one deadline for
+/// TLS and session together.
+#[test]
+fn a_record_that_dribbles_does_not_outlast_the_handshake_timeout() {
+    in_time(|| {
+        let (handler, told) = errors();
+        let timeout = Duration::from_millis(400);
+        let server = Wire::mount("127.0.0.1:0")
+            .tls(TlsServer::new(load_certificates("server", "certs").unwrap()).unwrap())
+            .handshake_timeout(timeout)
+            .on_error(handler)
+            .build()
+            .unwrap();
+        server.start().unwrap();
+        let began = Instant::now();
+        let mut raw = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let config = TlsClient::with_ca("certs/ca.pem").unwrap();
+        let same = raw.try_clone().unwrap();
+        let _tls = TlsStream::client(same, &config, "127.0.0.1", began + PATIENCE).unwrap();
+        // The head of a record of 16 KiB.
+        for byte in [0x17, 3, 3, 0x40, 0] {
+            // As slow as may be without being silent for the whole time.
+            if told.recv_timeout(timeout * 85 / 100).is_ok() {
+                break;
+            }
+            let _ = raw.write_all(&[byte]);
+        }
+        let took = began.elapsed();
+        assert!(took < timeout * 2, "{took:?}");
     });
 }

@@ -38,7 +38,7 @@ impl ReadHalf for TcpReader {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout)
+        self.0.set_read_timeout(timeout.map(not_for_ever))
     }
 }
 
@@ -55,7 +55,7 @@ impl WriteHalf for TcpWriter {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
+        self.0.set_write_timeout(timeout.map(not_for_ever))
     }
 }
 
@@ -93,6 +93,11 @@ fn send_flags(wait: Wait) -> Option<i32> {
 #[cfg(not(unix))]
 fn send_flags(wait: Wait) -> Option<i32> {
     (wait == Wait::Block).then_some(0)
+}
+
+/// A kernel counts in microseconds, or in more, and takes 0 for no timeout.
+pub(super) fn not_for_ever(timeout: Duration) -> Duration {
+    timeout.max(Duration::from_millis(1))
 }
 
 #[derive(Debug)]

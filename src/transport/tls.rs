@@ -254,7 +254,6 @@ impl Transport for TlsStream {
                 shared: Arc::clone(&shared),
                 receiver,
                 input: Input::new(IDLE_INPUT),
-                timeout: None,
             }),
             writer: Box::new(TlsWriter(Arc::clone(&shared))),
             closer: Arc::new(TlsCloser(shared)),
@@ -522,6 +521,7 @@ impl WriteHalf for TlsWriter {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(tcp::not_for_ever);
         self.0.socket.set_write_timeout(timeout)
     }
 }
@@ -532,7 +532,6 @@ struct TlsReader {
     shared: Arc<Shared>,
     receiver: Receiver,
     input: Input,
-    timeout: Option<Duration>,
 }
 
 impl fmt::Debug for TlsReader {
@@ -548,31 +547,37 @@ impl ReadHalf for TlsReader {
         if buf.is_empty() {
             return Ok(0);
         }
-        let mut waiting = Waiting::new(self.timeout);
-        loop {
-            let outcome = self.decrypt(buf);
-            if std::mem::take(&mut self.receiver.has_due) {
-                self.shared.due.store(true, Ordering::SeqCst);
-                self.shared.send_due();
-            }
-            match outcome? {
-                Decrypted::Plain(count) => return Ok(count),
-                Decrypted::End => return Ok(0),
-                Decrypted::Nothing => {}
-            }
-            waiting.go_on()?;
-            self.receive()?;
+        if let Some(count) = self.take_decrypted(buf)? {
+            return Ok(count);
         }
+        self.receive()?;
+        // Less than a record came: the caller knows how long it still has, so
+        // that a peer that trickles does not hold it up.
+        let count = self.take_decrypted(buf)?;
+        count.ok_or_else(|| io::ErrorKind::Interrupted.into())
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.shared.socket.set_read_timeout(timeout)?;
-        self.timeout = timeout;
-        Ok(())
+        let timeout = timeout.map(tcp::not_for_ever);
+        self.shared.socket.set_read_timeout(timeout)
     }
 }
 
 impl TlsReader {
+    /// What the ciphertext at hand comes to: bytes, 0 at the end, or nothing.
+    fn take_decrypted(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let outcome = self.decrypt(buf);
+        if std::mem::take(&mut self.receiver.has_due) {
+            self.shared.due.store(true, Ordering::SeqCst);
+            self.shared.send_due();
+        }
+        Ok(match outcome? {
+            Decrypted::Plain(count) => Some(count),
+            Decrypted::End => Some(0),
+            Decrypted::Nothing => None,
+        })
+    }
+
     /// Decrypts as much as the ciphertext at hand has and `buf` holds.
     fn decrypt(&mut self, buf: &mut [u8]) -> io::Result<Decrypted> {
         let mut filled = 0;
@@ -620,42 +625,6 @@ fn is_timeout(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     )
-}
-
-/// Keeps a peer that sends a record in small pieces from holding up a read for
-/// much longer than its timeout.
-struct Waiting {
-    timeout: Option<Duration>,
-    reads: usize,
-    since: Option<Instant>,
-}
-
-impl Waiting {
-    fn new(timeout: Option<Duration>) -> Self {
-        Self {
-            timeout,
-            reads: 0,
-            since: None,
-        }
-    }
-
-    /// Called before each read.
-    ///
-    /// # Errors
-    ///
-    /// `Interrupted` when the timeout has passed with bytes coming in all the
-    /// time: which is no silence.
-    fn go_on(&mut self) -> io::Result<()> {
-        // Nearly all are done with the first read: those need no clock.
-        self.reads += 1;
-        if self.reads > 1
-            && let Some(timeout) = self.timeout
-            && self.since.get_or_insert_with(Instant::now).elapsed() >= timeout
-        {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        Ok(())
-    }
 }
 
 /// Ciphertext as it came.

@@ -38,6 +38,10 @@ impl Addr {
         self.host.as_deref().unwrap_or("localhost")
     }
 
+    pub(super) fn has_host(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Every address to dial. Looks the name up, which may block for long.
     pub(super) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         Ok((self.host(), self.port).to_socket_addrs()?.collect())

@@ -311,9 +311,11 @@ impl Builder {
         self
     }
 
-    /// Streams that the other side may have open at once in a session: 512.
+    /// Streams that the other side may have open at once in a session: 512, which
+    /// is more than the 256 that Go peers have waiting for an answer. Each may
+    /// make this side hold a window of 262,144 bytes.
     pub fn max_streams(mut self, count: usize) -> Self {
-        self.options.yamux = self.options.yamux.max_streams(count);
+        self.options.max_streams = count;
         self
     }
 

@@ -7,6 +7,7 @@ use super::{
     dial::dial,
     handshake::Handshake,
     pending::NoHandshake,
+    reports::About,
     secure,
     session::Session,
     shared::{Established, Shared},
@@ -26,15 +27,18 @@ pub(super) struct Client {
 /// How a try, or the session that it led to, ended.
 struct Ended {
     operation: Operation,
-    session: Option<Session>,
+    /// The session, and since when it stood.
+    session: Option<(Session, Instant)>,
+    about: About,
     error: Option<Error>,
 }
 
 impl Ended {
-    fn failed(operation: Operation, error: Error) -> Self {
+    fn failed(operation: Operation, about: About, error: Error) -> Self {
         Self {
             operation,
             session: None,
+            about,
             error: Some(error),
         }
     }
@@ -53,20 +57,23 @@ impl Client {
         });
         let stream = match dialled {
             Ok(stream) => stream,
-            Err(error) => return Ended::failed(Operation::Dial, error),
+            Err(error) => return Ended::failed(Operation::Dial, About::default(), error),
         };
+        let mut about = About::connection(&stream);
+        about.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream) {
             Ok(established) => established,
-            Err(error) => return Ended::failed(Operation::Handshake, error),
+            Err(error) => return Ended::failed(Operation::Handshake, about, error),
         };
-        let session = established.session.clone();
+        let (session, since) = (established.session.clone(), Instant::now());
         wire.forget_nudge();
         wire.tell_up(Some(&session));
         up();
         let served = wire.serve(established);
         Ended {
             operation: Operation::Session,
-            session: Some(session),
+            about: About::from(&session),
+            session: Some((session, since)),
             error: served.err(),
         }
     }
@@ -97,35 +104,33 @@ impl Run for Client {
         let retrying = &wire.options.retrying;
         let (mut failures, mut stood) = (0u32, false);
         loop {
-            let began = Instant::now();
             let ended = self.try_once(wire, up);
             stood |= ended.session.is_some();
             if wire.is_closed() {
-                // Whatever a close interrupts fails somehow.
-                return if stood {
-                    Ok(())
-                } else {
-                    Err(Error::Closed.into())
-                };
+                return outcome_of_close(stood);
             }
-            if ended.session.is_some() && began.elapsed() >= retrying.lived() {
+            let lived = ended.session.as_ref().map(|(_, since)| since.elapsed());
+            if lived.is_some_and(|lived| lived >= retrying.lived()) {
                 failures = 0;
             }
             failures = failures.saturating_add(1);
-            let in_order = ended.session.as_ref().and_then(Session::end_reason);
+            let in_order = ended
+                .session
+                .as_ref()
+                .and_then(|(session, _)| session.end_reason());
             let in_order = in_order.unwrap_or(yamux::Error::ClosedByPeer).into();
             let cause = ended.error.as_ref().unwrap_or(&in_order);
-            let wait = retrying
-                .wait(failures, stood, cause)
-                .unwrap_or_else(|broken| {
-                    let operation = Operation::Hook("retry_policy");
-                    wire.report(operation, ended.session.as_ref(), broken.cause);
-                    broken.wait
-                });
+            let wait = retrying.wait(failures, stood, cause);
+            let wait = wait.unwrap_or_else(|broken| {
+                let session = ended.session.as_ref().map(|(session, _)| session);
+                let operation = Operation::Hook("retry_policy");
+                wire.report(operation, session, broken.cause);
+                broken.wait
+            });
             let failure = ended.error.map(|error| {
                 Box::new(Failure {
                     operation: ended.operation,
-                    session: ended.session,
+                    about: ended.about,
                     error,
                 })
             });
@@ -137,6 +142,17 @@ impl Run for Client {
             }
             log::debug!("trying {} again in {wait:?}", self.addr);
             wire.pause(wait);
+            if wire.is_closed() {
+                return outcome_of_close(stood);
+            }
         }
+    }
+}
+
+/// Whatever a close interrupts fails somehow.
+fn outcome_of_close(stood: bool) -> Result<(), Box<Failure>> {
+    match stood {
+        true => Ok(()),
+        false => Err(Error::Closed.into()),
     }
 }

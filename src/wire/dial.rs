@@ -99,7 +99,6 @@ impl Dial {
         let options = &self.wire.options;
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket::set_buffers(&SockRef::from(&socket), options)?;
-        socket::watch(&SockRef::from(&socket), options)?;
         let socket = Arc::new(socket);
         let mut state = self.state.lock();
         if state.abandoned {
@@ -108,7 +107,14 @@ impl Dial {
         state.socket = Arc::downgrade(&socket);
         drop(state);
         socket.connect_timeout(&addr.into(), options.dial_timeout)?;
-        self.state.lock().socket = Weak::new();
+        // Before it is connected, these would count for connecting too.
+        socket::watch(&SockRef::from(&*socket), options)?;
+        let mut state = self.state.lock();
+        state.socket = Weak::new();
+        if state.abandoned {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        drop(state);
         // Where an abandoning thread holds it just now, it is of no use.
         let socket = Arc::into_inner(socket).ok_or(io::ErrorKind::Interrupted)?;
         Ok(socket.into())

@@ -46,6 +46,8 @@ pub(super) struct Handshake<'a> {
     pub(super) reader: Box<Reader>,
     early: Arc<Mutex<Early>>,
     deadline: Instant,
+    /// What the client that asks calls itself, once that was read.
+    pub(super) asker: Vec<u8>,
 }
 
 /// Streams that the peer opens before the session stands. A client has one, on
@@ -92,6 +94,7 @@ impl<'a> Handshake<'a> {
             reader,
             early,
             deadline,
+            asker: Vec::new(),
         })
     }
 
@@ -133,6 +136,10 @@ impl<'a> Handshake<'a> {
         let frame = self.read_frame(&stream)?;
         let request = parse::<OpenSessionRequest>(&frame, Kind::OpenSession);
         let sid = request.as_ref().map(|r| r.sid.clone()).unwrap_or_default();
+        if let Ok(request) = &request {
+            self.asker = request.identification.clone();
+            self.asker.truncate(frame::MAX_PAYLOAD);
+        }
         let verdict = request.and_then(|request| self.judge(request));
         let mut response = OpenSessionResponse {
             sid,

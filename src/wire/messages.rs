@@ -19,8 +19,9 @@ pub(super) trait Source {
     fn ready(&self) -> Option<Segment>;
     /// The error that an error frame stands for.
     fn refused(&self, frame: &Frame) -> Error;
-    /// The answer to the opening has come.
-    fn answered(&self, accepted: bool);
+    /// The answer to the opening has come: the stream is accepted, or refused
+    /// for this reason.
+    fn answered(&self, refusal: Option<&Error>);
 }
 
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl Messages {
             Ok(None) => return None,
             Ok(Some(frame)) if frame.kind == frame::Kind::Accept => {
                 self.answer = Answer::Accepted;
-                source.answered(true);
+                source.answered(None);
                 return Some(Ok(()));
             }
             Ok(Some(frame)) if frame.kind == frame::Kind::Error => source.refused(&frame),
@@ -135,7 +136,7 @@ impl Messages {
             Err(error) => Error::malformed("answer", error),
         };
         self.answer = Answer::Refused(error.clone());
-        source.answered(false);
+        source.answered(Some(&error));
         Some(Err(error))
     }
 

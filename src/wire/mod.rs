@@ -9,6 +9,7 @@
 
 use crate::error::{Error, Operation, ShutdownError};
 use crossbeam_channel::bounded;
+use reports::About;
 use shared::Shared;
 use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
@@ -101,13 +102,13 @@ trait Run: Send + Sync {
 /// What ended a wire.
 struct Failure {
     operation: Operation,
-    session: Option<Session>,
+    about: About,
     error: Error,
 }
 
 impl Failure {
     fn report(self, wire: &Shared) {
-        wire.report(self.operation, self.session.as_ref(), self.error);
+        wire.report(self.operation, self.about, self.error);
     }
 }
 
@@ -115,7 +116,7 @@ impl From<Error> for Box<Failure> {
     fn from(error: Error) -> Self {
         Self::new(Failure {
             operation: Operation::Session,
-            session: None,
+            about: About::default(),
             error,
         })
     }
@@ -295,8 +296,9 @@ impl Wire {
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
     /// validator: what runs there is not waited for. From an error handler that
-    /// runs on a session's own thread, that session is cut at once. A name that
-    /// is being looked up leaves its thread behind until the system gives up.
+    /// runs on a session's own thread, that session is cut at once. A dial that
+    /// looks a name up leaves its thread behind until the system gives up; idle
+    /// threads are told to end, and not waited for.
     ///
     /// # Errors
     ///
@@ -320,12 +322,14 @@ impl Wire {
     /// resets it, and the error handler is told.
     ///
     /// The other side learns the names when a session opens: one that is added
-    /// later works, and is not in its [`Session::stream_names`] until then.
+    /// later works, and is not in its [`Session::stream_names`] until then. Not
+    /// so through a hub, which relays what was offered when the session opened.
     ///
     /// # Errors
     ///
     /// [`Error::Option`] when the name is empty, longer than 255 bytes, or
-    /// `confirmSession`, or when there are 1,024 handlers.
+    /// `confirmSession`, when there are 1,024 handlers, or when their names have
+    /// 131,072 bytes together.
     pub fn stream(
         &self,
         name: impl Into<String>,

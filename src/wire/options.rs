@@ -30,6 +30,7 @@ pub(super) struct Options {
     pub(super) max_sessions: usize,
     pub(super) max_handshakes: usize,
     pub(super) max_names: usize,
+    pub(super) max_streams: usize,
     pub(super) handler_limit: usize,
     pub(super) stack_size: Option<usize>,
     pub(super) thread_name: String,
@@ -61,6 +62,7 @@ impl Default for Options {
             max_sessions: 16_384,
             max_handshakes: 64,
             max_names: 1024,
+            max_streams: 512,
             handler_limit: 1024,
             stack_size: None,
             thread_name: "wirenet".into(),
@@ -103,6 +105,7 @@ impl Options {
                 self.handler_limit,
                 "0 handlers can serve nothing",
             ),
+            ("max_streams", self.max_streams, "a session opens with one"),
             ("max_sessions", self.max_sessions, "0 sessions serve nobody"),
             (
                 "max_handshakes",
@@ -143,6 +146,7 @@ impl Options {
         let config = self.yamux.clone().keep_alive(keep_alive);
         config
             .write_timeout(self.write_timeout)
+            .max_streams(self.max_streams)
             .thread_name(&self.thread_name)
     }
 

@@ -1,31 +1,71 @@
 //! What a wire tells its user's code: errors that no caller gets, and hooks.
 
-use super::{Wire, session::Session, shared::Shared};
+use super::{
+    Wire,
+    session::{Session, SessionId},
+    shared::Shared,
+};
 use crate::error::{OpError, Operation, Panicked};
 use std::{
+    net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
+
+/// Whom an error is about, as far as that is known.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    session: Option<SessionId>,
+    pub(super) identification: Vec<u8>,
+    local_addr: Option<SocketAddr>,
+    peer_addr: Option<SocketAddr>,
+}
+
+impl About {
+    /// A connection without a session.
+    pub(super) fn connection(stream: &TcpStream) -> Self {
+        Self {
+            local_addr: stream.local_addr().ok(),
+            peer_addr: stream.peer_addr().ok(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Session> for About {
+    fn from(session: &Session) -> Self {
+        Self {
+            session: Some(session.id()),
+            identification: session.identification().into(),
+            local_addr: session.local_addr(),
+            peer_addr: session.peer_addr(),
+        }
+    }
+}
+
+impl From<Option<&Session>> for About {
+    fn from(session: Option<&Session>) -> Self {
+        session.map_or_else(Self::default, Self::from)
+    }
+}
 
 impl Shared {
     /// Tells the error handler of an error that no caller gets.
     pub(super) fn report(
         &self,
         operation: Operation,
-        session: Option<&Session>,
+        about: impl Into<About>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) {
-        self.report_op(OpError {
+        let about = about.into();
+        let error = OpError {
             operation,
-            session: session.map(Session::id),
-            identification: session.map_or(Vec::new(), |session| session.identification().into()),
-            local_addr: session.and_then(Session::local_addr),
-            peer_addr: session.and_then(Session::peer_addr),
+            session: about.session,
+            identification: about.identification,
+            local_addr: about.local_addr,
+            peer_addr: about.peer_addr,
             cause: cause.into(),
-        });
-    }
-
-    pub(super) fn report_op(&self, error: OpError) {
+        };
         let Some(handler) = &self.options.on_error else {
             return log::warn!("{error}");
         };

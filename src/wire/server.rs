@@ -6,12 +6,13 @@ use super::{
     addr::Addr,
     handshake::Handshake,
     pending::Pending,
+    reports::About,
     secure,
     shared::{Established, Shared},
     socket,
 };
 use crate::{
-    error::{Error, OpError, Operation},
+    error::{Error, Operation},
     time::deadline,
     yamux::Role,
 };
@@ -55,6 +56,10 @@ impl Server {
         for addr in self.addr.listen_addrs()? {
             match listen_at(addr, wire) {
                 Ok(listener) => return Ok(listener),
+                // The other version of IP would be half of what was asked for.
+                Err(error) if !self.addr.has_host() && error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(error);
+                }
                 Err(error) => last = Some(error),
             }
         }
@@ -104,7 +109,7 @@ fn accept_all(wire: &Arc<Shared>, listener: &TcpListener) {
             break;
         }
         match accepted {
-            Ok((stream, peer)) => admit(wire, stream, peer),
+            Ok((stream, _)) => admit(wire, stream),
             Err(error) => {
                 wire.report(Operation::Accept, None, error);
                 // Out of descriptors, most likely: they come back with time.
@@ -125,76 +130,71 @@ fn wake(listener: &TcpListener) {
 }
 
 /// Gives a connection a thread.
-fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+fn admit(wire: &Arc<Shared>, stream: TcpStream) {
     let pending = match wire.begin_handshake(&stream) {
         Ok(pending) => pending,
-        Err(cause) => return report(wire, Operation::Accept, None, peer, cause),
+        Err(cause) => {
+            return wire.report(Operation::Accept, About::connection(&stream), cause);
+        }
     };
+    let about = About::connection(&stream);
     let shared = Arc::clone(wire);
+    let work = move || serve(&shared, stream, pending);
     let spawned = thread::Builder::new()
         .name(format!("{}-session", wire.options.thread_name))
         .stack_size(STACK)
-        .spawn(
-            wire.threads
-                .count(move || serve(&shared, stream, peer, pending)),
-        );
+        .spawn(wire.threads.count(work));
     if let Err(error) = spawned {
-        report(wire, Operation::Accept, None, peer, error);
+        wire.report(Operation::Accept, about, error);
     }
 }
 
-fn serve(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, pending: Pending) {
-    let local = stream.local_addr().ok();
+fn serve(wire: &Arc<Shared>, stream: TcpStream, pending: Pending) {
     let established = open_session(wire, stream, &pending);
     drop(pending);
-    match established {
-        Ok(established) => {
-            let session = established.session.clone();
-            if let Err(error) = wire.serve(established) {
-                wire.report(Operation::Session, Some(&session), error);
-            }
+    if let Some(established) = established {
+        let session = established.session.clone();
+        if let Err(error) = wire.serve(established) {
+            wire.report(Operation::Session, &session, error);
         }
-        Err(error) => report(wire, Operation::Handshake, local, peer, error),
     }
 }
 
-fn open_session(
-    wire: &Arc<Shared>,
-    stream: TcpStream,
-    pending: &Pending,
-) -> Result<Established, Error> {
+/// Opens a session; if that fails, the error handler has been told.
+fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Option<Established> {
+    let mut about = About::connection(&stream);
+    let mut handshake = match begin(wire, stream) {
+        Ok(handshake) => handshake,
+        Err(error) => {
+            wire.report(Operation::Handshake, about, error);
+            return None;
+        }
+    };
+    let error = match handshake.answer().map_err(secure::cause) {
+        Ok(agreed) => {
+            let id = agreed.id;
+            about.identification = agreed.identification.clone();
+            match wire.establish(handshake, agreed, pending) {
+                Ok(established) => return Some(established),
+                Err(error) => {
+                    wire.release(id);
+                    wire.report(Operation::Handshake, about, error);
+                    return None;
+                }
+            }
+        }
+        Err(error) => error,
+    };
+    about.identification = std::mem::take(&mut handshake.asker);
+    wire.report(Operation::Handshake, about, error);
+    handshake.dismiss();
+    None
+}
+
+fn begin(wire: &Shared, stream: TcpStream) -> Result<Handshake<'_>, Error> {
     let deadline = deadline(wire.options.handshake_timeout);
     socket::watch(&SockRef::from(&stream), &wire.options).map_err(secure::broken)?;
     let halves = secure::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
-    let mut handshake = handshake.map_err(secure::broken)?;
-    match handshake.answer().map_err(secure::cause) {
-        Ok(agreed) => {
-            let id = agreed.id;
-            let established = wire.establish(handshake, agreed, pending);
-            established.inspect_err(|_| wire.release(id))
-        }
-        Err(error) => {
-            handshake.dismiss();
-            Err(error)
-        }
-    }
-}
-
-/// Reports an error of a connection that has no session.
-fn report(
-    wire: &Shared,
-    operation: Operation,
-    local: Option<SocketAddr>,
-    peer: SocketAddr,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) {
-    wire.report_op(OpError {
-        operation,
-        session: None,
-        identification: Vec::new(),
-        local_addr: local,
-        peer_addr: Some(peer),
-        cause: cause.into(),
-    });
+    handshake.map_err(secure::broken)
 }

@@ -364,5 +364,5 @@ impl Source for Opening<'_> {
     }
 
     /// Whoever waits is told by what it waits for.
-    fn answered(&self, _accepted: bool) {}
+    fn answered(&self, _refusal: Option<&Error>) {}
 }

@@ -21,7 +21,7 @@ use std::{
     io::{self, Read, Write},
     net::Shutdown,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
@@ -57,6 +57,8 @@ pub(super) struct Inner {
     pub(super) name: String,
     recv: Mutex<Messages>,
     send: Mutex<Outgoing>,
+    /// Why the other side refused it, once that was read.
+    refusal: OnceLock<Error>,
     closed: AtomicBool,
 }
 
@@ -93,6 +95,7 @@ impl Stream {
                 name,
                 recv: Mutex::new(recv),
                 send: Mutex::default(),
+                refusal: OnceLock::new(),
                 closed: AtomicBool::new(false),
             }),
         }
@@ -349,16 +352,12 @@ impl Inner {
     }
 
     /// A refused stream is reset if it is written to: the refusal is the cause.
+    /// Does not wait for who reads, who may be waiting for this.
     fn refusal_or(&self, error: yamux::Error) -> io::Error {
-        use yamux::Error::{Reset, ResetByPeer, StreamClosed};
-        let checked = match error {
-            // Reads have ended too: nobody holds the lock for long.
-            StreamClosed | Reset | ResetByPeer => self.recv.lock().check_answer(self),
-            _ => self.check_answer(),
-        };
-        match checked {
-            Err(refusal) => refusal,
-            Ok(()) => error.into(),
+        match (self.check_answer(), self.refusal.get()) {
+            (Err(refusal), _) => refusal,
+            (Ok(()), Some(refusal)) => refusal.clone().into(),
+            (Ok(()), None) => error.into(),
         }
     }
 }
@@ -376,10 +375,11 @@ impl Source for Inner {
         refused(&self.session, &self.name, frame)
     }
 
-    fn answered(&self, accepted: bool) {
+    fn answered(&self, refusal: Option<&Error>) {
         self.raw.await_input(false);
-        if !accepted {
-            // Wakes a writer in another thread, who finds the refusal too.
+        if let Some(refusal) = refusal {
+            // First, for a writer in another thread, whom this wakes.
+            let _ = self.refusal.set(refusal.clone());
             self.raw.shutdown(Shutdown::Both).ok();
         }
     }

@@ -306,7 +306,7 @@ impl Outbox {
     /// those, who is not to be able to have this one cut off: they stay far
     /// below the limit of what this one makes us send.
     pub(super) fn has_room_for_grants(&self) -> bool {
-        self.state.lock().control.len() < ANSWERS_LIMIT / 4
+        self.state.lock().has_room_for_grants()
     }
 
     /// Queues a relay's window update ahead of all data.
@@ -497,7 +497,8 @@ impl Outbox {
     fn make_room(&self) {
         loop {
             let mut state = self.state.lock();
-            if state.queued >= RELAY_LIMIT {
+            // Without room for either, a relay would only stand in line again.
+            if state.queued >= RELAY_LIMIT || !state.has_room_for_grants() {
                 return;
             }
             let Some((relay, end)) = state.parked.pop_front() else {
@@ -513,6 +514,10 @@ impl State {
     /// Whether nothing more is sent.
     fn is_over(&self) -> bool {
         self.ended || self.finish
+    }
+
+    fn has_room_for_grants(&self) -> bool {
+        self.control.len() < ANSWERS_LIMIT / 4
     }
 
     fn is_empty(&self) -> bool {

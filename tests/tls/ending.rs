@@ -149,7 +149,7 @@ fn cutting_frees_a_reader_and_a_writer_that_wait_for_the_peer() {
         });
         let reading = thread::spawn(move || {
             about_to.send(()).unwrap();
-            reader.read(&mut [0; 10])
+            super::pair::read(&mut *reader, &mut [0; 10])
         });
         waits.recv().unwrap();
         waits.recv().unwrap();
@@ -239,8 +239,8 @@ fn a_reader_tells_the_peer_through_a_writer_that_waits() {
         waits.recv().unwrap();
         let records = good_and_bad(&mut hand);
         hand.send(&records);
-        assert_eq!(reader.read(&mut [0; 10]).unwrap(), 4);
-        reader.read(&mut [0; 10]).unwrap_err();
+        assert_eq!(super::pair::read(&mut *reader, &mut [0; 10]).unwrap(), 4);
+        super::pair::read(&mut *reader, &mut [0; 10]).unwrap_err();
         // Only now is there room.
         let (bytes, end) = hand.receive_all();
         assert_eq!(bytes.len(), taken);
@@ -263,7 +263,7 @@ fn a_client_without_the_certificate_asked_for_hears_so_with_its_first_read() {
         assert!(none, "{refused:?}");
         // The server's refusal comes after the client is done.
         let mut halves = near.unwrap().split().unwrap();
-        let error = halves.reader.read(&mut [0; 10]).unwrap_err();
+        let error = super::pair::read(&mut *halves.reader, &mut [0; 10]).unwrap_err();
         let required = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         assert_eq!(*said(&error), required);
     });

@@ -11,7 +11,7 @@ use std::{
 };
 use wirenet::{
     TlsClient, TlsError, TlsServer, load_certificates,
-    transport::{Halves, TlsStream, Transport, Wait},
+    transport::{Halves, ReadHalf, TlsStream, Transport, Wait},
 };
 
 /// What a narrow connection holds.
@@ -127,7 +127,7 @@ impl End {
     }
 
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.reader.read(buf)
+        read(&mut *self.0.reader, buf)
     }
 
     /// What comes next, as many bytes as asked for.
@@ -170,5 +170,15 @@ pub struct Ready(pub Halves);
 impl Transport for Ready {
     fn split(self) -> io::Result<Halves> {
         Ok(self.0)
+    }
+}
+
+/// Reads on where less than a record had come.
+pub fn read(half: &mut dyn ReadHalf, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match half.read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }

@@ -67,7 +67,7 @@ fn a_record_that_trickles_in_does_not_hold_up_a_read_for_ever() {
             hand
         });
         // On a busy machine, a tick may take longer than the timeout.
-        let mut errors = std::iter::repeat_with(|| far.read(&mut [0; 10]).unwrap_err());
+        let mut errors = std::iter::repeat_with(|| far.0.reader.read(&mut [0; 10]).unwrap_err());
         let error = errors.find(|error| error.kind() != io::ErrorKind::WouldBlock);
         assert_eq!(error.unwrap().kind(), io::ErrorKind::Interrupted);
         done.send(()).unwrap();
@@ -139,7 +139,7 @@ fn read_pattern(halves: &mut Halves, seed: u64, len: usize) {
     let mut buf = vec![0; 50_000];
     let mut position = 0;
     loop {
-        let count = halves.reader.read(&mut buf).unwrap();
+        let count = super::pair::read(&mut *halves.reader, &mut buf).unwrap();
         if count == 0 {
             break;
         }
@@ -215,7 +215,7 @@ fn both_directions_go_on_after_both_were_stuck() {
                 let mut received = 0;
                 let mut buf = [0; 999];
                 loop {
-                    let count = reader.read(&mut buf).unwrap();
+                    let count = super::pair::read(&mut *reader, &mut buf).unwrap();
                     assert!(buf[..count].iter().all(|byte| *byte == 7));
                     received += count;
                     if count == 0 {
