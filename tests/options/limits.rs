@@ -65,6 +65,8 @@ fn strangers_do_not_keep_others_from_being_accepted() {
         let first = dial();
         // Sessions that stand do not count, and are not in the way.
         let client = started(joining(&server));
+        // The client knows of it a little before its place is free.
+        server.wait_session(PATIENCE).unwrap();
         let second = dial();
         let mut third = dial();
         // It is closed, and the accept loop has gone on.
