@@ -1,7 +1,7 @@
 //! Connections on which a session is being opened: no more than so many, and
 //! all of them known to a close.
 
-use super::shared::Shared;
+use super::{reports::About, shared::Shared};
 use std::{net::TcpStream, sync::Arc};
 
 pub(super) struct Handshakes {
@@ -47,6 +47,12 @@ impl Handshakes {
         Some(self.under_way.swap_remove(index).1)
     }
 
+    pub(super) fn get(&self, number: u64) -> Option<&TcpStream> {
+        let mut all = self.under_way.iter();
+        let (_, stream) = all.find(|(other, _)| *other == number)?;
+        Some(stream)
+    }
+
     /// All of them, for a close to cut.
     pub(super) fn take_all(&mut self) -> Vec<TcpStream> {
         let all = self.under_way.drain(..);
@@ -68,6 +74,15 @@ impl Pending {
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    pub(super) fn wire(&self) -> &Shared {
+        &self.wire
+    }
+
+    /// The connection's addresses, while no close has cut it.
+    pub(super) fn about(&self) -> About {
+        self.wire.about_handshake(self.number)
     }
 }
 

@@ -162,32 +162,38 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, pending: Pending) {
 
 /// Opens a session; if that fails, the error handler has been told.
 fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Option<Established> {
-    let mut about = About::connection(&stream);
     let mut handshake = match begin(wire, stream) {
         Ok(handshake) => handshake,
-        Err(error) => {
-            wire.report(Operation::Handshake, about, error);
-            return None;
-        }
+        Err(error) => return failed(pending, Vec::new(), error),
     };
-    let error = match handshake.answer().map_err(secure::cause) {
+    match handshake.answer() {
         Ok(agreed) => {
             let id = agreed.id;
-            about.identification = agreed.identification.clone();
             match wire.establish(handshake, agreed, pending) {
-                Ok(established) => return Some(established),
+                Ok(established) => Some(established),
                 Err(error) => {
                     wire.release(id);
-                    wire.report(Operation::Handshake, about, error);
-                    return None;
+                    failed(pending, Vec::new(), error)
                 }
             }
         }
-        Err(error) => error,
-    };
-    about.identification = std::mem::take(&mut handshake.asker);
-    wire.report(Operation::Handshake, about, error);
-    handshake.dismiss();
+        Err(error) => {
+            let asker = std::mem::take(&mut handshake.asker);
+            failed(pending, asker, secure::cause(error));
+            handshake.dismiss();
+            None
+        }
+    }
+}
+
+/// Tells the error handler. By itself, for the sake of the stack of a session
+/// that stands.
+#[cold]
+#[inline(never)]
+fn failed(pending: &Pending, asker: Vec<u8>, error: Error) -> Option<Established> {
+    let mut about = pending.about();
+    about.identification = asker;
+    pending.wire().report(Operation::Handshake, about, error);
     None
 }
 

@@ -11,6 +11,7 @@ use super::{
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
     registry::{Conflict, Registry},
+    reports::About,
     session::{Session, SessionId},
     stats::Stats,
     threads::Threads,
@@ -232,6 +233,17 @@ impl Shared {
         let number = state.handshakes.begin(stream)?;
         drop(state);
         Ok(Pending::new(self, number))
+    }
+
+    pub(super) fn about_handshake(&self, number: u64) -> About {
+        let state = self.state.lock();
+        let stream = state.handshakes.get(number);
+        // Not under the lock: it asks the system.
+        let stream = stream.and_then(|stream| stream.try_clone().ok());
+        drop(state);
+        stream
+            .as_ref()
+            .map_or_else(About::default, About::connection)
     }
 
     pub(super) fn end_handshake(&self, number: u64) {

@@ -86,8 +86,10 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     pub(super) fn new(raw: yamux::Stream, session: Session, name: String, recv: Messages) -> Self {
-        // Not zero: the builder has checked.
-        let _ = raw.set_read_timeout(session.read_timeout());
+        if let Some(timeout) = session.read_timeout() {
+            // Not zero: the builder has checked.
+            let _ = raw.set_read_timeout(Some(timeout));
+        }
         Self {
             inner: Arc::new(Inner {
                 raw,

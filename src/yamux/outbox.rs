@@ -487,8 +487,11 @@ impl Outbox {
             writer.load(&mut state);
             served += writer.pending();
             self.pass_on_locked(&state);
+            let relays_wait = !state.parked.is_empty();
             drop(state);
-            self.make_room();
+            if relays_wait {
+                self.make_room();
+            }
         }
     }
 

@@ -232,10 +232,16 @@ impl Shared {
 
     /// Takes a stream that is gone out of the table.
     pub(super) fn forget(self: &Arc<Self>, core: &Core) {
-        self.table.lock().remove(core.id);
+        let first = core.retire();
+        let mut table = self.table.lock();
+        table.remove(core.id);
+        let idle = first && table.retire();
+        drop(table);
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
-        self.retire(core);
+        if idle {
+            self.close();
+        }
     }
 
     /// Nobody here uses the stream any more: the last one lets a connection
