@@ -47,12 +47,6 @@ impl Handshakes {
         Some(self.under_way.swap_remove(index).1)
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&TcpStream> {
-        let mut all = self.under_way.iter();
-        let (_, stream) = all.find(|(other, _)| *other == number)?;
-        Some(stream)
-    }
-
     /// All of them, for a close to cut.
     pub(super) fn take_all(&mut self) -> Vec<TcpStream> {
         let all = self.under_way.drain(..);
@@ -64,12 +58,19 @@ impl Handshakes {
 pub(super) struct Pending {
     wire: Arc<Shared>,
     number: u64,
+    /// Noted at once: a socket whose peer has left does not know it any more.
+    /// Boxed, because it is only wanted where something fails.
+    about: Box<About>,
 }
 
 impl Pending {
-    pub(super) fn new(wire: &Arc<Shared>, number: u64) -> Self {
+    pub(super) fn new(wire: &Arc<Shared>, number: u64, about: Box<About>) -> Self {
         let wire = Arc::clone(wire);
-        Self { wire, number }
+        Self {
+            wire,
+            number,
+            about,
+        }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -80,9 +81,9 @@ impl Pending {
         &self.wire
     }
 
-    /// The connection's addresses, while no close has cut it.
+    /// The connection's addresses.
     pub(super) fn about(&self) -> About {
-        self.wire.about_handshake(self.number)
+        (*self.about).clone()
     }
 }
 

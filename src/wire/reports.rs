@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Whom an error is about, as far as that is known.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct About {
     session: Option<SessionId>,
     pub(super) identification: Vec<u8>,

@@ -225,6 +225,7 @@ impl Shared {
         self: &Arc<Self>,
         stream: &TcpStream,
     ) -> Result<Pending, NoHandshake> {
+        let about = Box::new(About::connection(stream));
         let stream = stream.try_clone()?;
         let mut state = self.state.lock();
         if state.closed {
@@ -232,18 +233,7 @@ impl Shared {
         }
         let number = state.handshakes.begin(stream)?;
         drop(state);
-        Ok(Pending::new(self, number))
-    }
-
-    pub(super) fn about_handshake(&self, number: u64) -> About {
-        let state = self.state.lock();
-        let stream = state.handshakes.get(number);
-        // Not under the lock: it asks the system.
-        let stream = stream.and_then(|stream| stream.try_clone().ok());
-        drop(state);
-        stream
-            .as_ref()
-            .map_or_else(About::default, About::connection)
+        Ok(Pending::new(self, number, about))
     }
 
     pub(super) fn end_handshake(&self, number: u64) {
