@@ -105,12 +105,18 @@ impl Shared {
 
     // -- sessions --
 
+    /// Those that have not ended: one that has may still be entered until its
+    /// thread has taken it out.
     pub(super) fn sessions(&self) -> Vec<Session> {
-        self.state.lock().registry.standing().cloned().collect()
+        let state = self.state.lock();
+        let standing = state.registry.standing();
+        standing.filter(|one| !one.is_closed()).cloned().collect()
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
-        self.state.lock().registry.get(id).cloned()
+        let state = self.state.lock();
+        let session = state.registry.get(id);
+        session.filter(|one| !one.is_closed()).cloned()
     }
 
     /// The session to which calls of this stream name are relayed; the inner
