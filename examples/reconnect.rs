@@ -151,6 +151,8 @@ fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
         writeln!(io::stdout(), "{greeting}")?;
         reached.store(index + 1, Ordering::Release);
     }
+    // The server is done too: nothing of the stream is left to be cut.
+    io::copy(&mut reader, &mut io::sink())?;
     Ok(())
 }
 
