@@ -105,18 +105,12 @@ impl Shared {
 
     // -- sessions --
 
-    /// Those that have not ended: one that has may still be entered until its
-    /// thread has taken it out.
     pub(super) fn sessions(&self) -> Vec<Session> {
-        let state = self.state.lock();
-        let standing = state.registry.standing();
-        standing.filter(|one| !one.is_closed()).cloned().collect()
+        self.state.lock().registry.standing().cloned().collect()
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
-        let state = self.state.lock();
-        let session = state.registry.get(id);
-        session.filter(|one| !one.is_closed()).cloned()
+        self.state.lock().registry.get(id).cloned()
     }
 
     /// The session to which calls of this stream name are relayed; the inner
