@@ -309,8 +309,9 @@ impl Shared {
             hooks.opened();
         }
         let ended = reader.run();
-        drop(reader);
+        // A close waits for the reader, and then finds the session gone.
         self.leave(&session);
+        drop(reader);
         log::debug!("session {} ended: {ended:?}", session.id());
         if let Some(hooks) = &hooks {
             hooks.closed();
