@@ -5,6 +5,7 @@
 //! reader was tried, and was slower: it keeps the reader from reading.
 
 use super::{
+    chunk,
     frame::{self, Frame, Kind},
     handlers::{self, Handler},
     handshake::at_most,
@@ -96,7 +97,7 @@ impl Arrival {
         };
         let name = open.command;
         match self.admit(wire, session, &name, &open.payload) {
-            Ok(Admitted::Relay(leg)) => yamux::relay((self.raw, rest), leg),
+            Ok(Admitted::Relay(leg)) => yamux::relay((self.raw, rest), leg, chunk::whole_within),
             Ok(Admitted::Handler(handler)) => {
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);

@@ -37,6 +37,28 @@ pub(crate) fn encode(payload: &[u8], mut put: impl FnMut(&[u8])) {
     }
 }
 
+/// How many of the first `room` bytes are whole chunks and end marks.
+pub(crate) fn whole_within(pieces: &mut dyn Iterator<Item = &[u8]>, room: usize) -> usize {
+    let mut decoder = Decoder::default();
+    let (mut seen, mut whole) = (0, 0);
+    for piece in pieces {
+        let mut input = &piece[..piece.len().min(room - seen)];
+        seen += input.len();
+        while !input.is_empty() {
+            let (used, step) = decoder.step(input);
+            input = &input[used..];
+            if let Step::Bytes(count) = step {
+                decoder.take(count);
+                input = &input[count..];
+            }
+            if !decoder.inside_chunk() {
+                whole = seen - input.len();
+            }
+        }
+    }
+    whole
+}
+
 /// Follows chunks through bytes that arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -104,6 +126,27 @@ impl Decoder {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn whole_chunks_are_counted_however_they_lie() {
+        let bytes = [encoded(&[7; 3 * CHUNK]), END.to_vec(), encoded(&[8; 10])].concat();
+        let chunk = HEAD + CHUNK;
+        for (room, whole) in [
+            (0, 0),
+            (3, 0),
+            (chunk - 1, 0),
+            (chunk, chunk),
+            (3 * chunk - 1, 2 * chunk),
+            (3 * chunk + 3, 3 * chunk),
+            (3 * chunk + 4, 3 * chunk + 4),
+            (3 * chunk + 17, 3 * chunk + 4),
+            (9 * chunk, 3 * chunk + 18),
+        ] {
+            for size in [1, 3, 1000, bytes.len()] {
+                assert_eq!(whole_within(&mut bytes.chunks(size), room), whole);
+            }
+        }
+    }
 
     fn encoded(payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -9,7 +9,7 @@ use super::{
     relay::{End, Relay},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
-    whole::Whole,
+    whole::{Cut, Whole},
     window::{RecvWindow, SendWindow, Tuning},
 };
 use parking_lot::{Condvar, Mutex};
@@ -314,8 +314,12 @@ impl RecvHalf {
     }
 
     /// How many bytes a relay is to pass on next, with so much credit.
-    pub(super) fn next_whole(&self, credit: u32) -> Option<u32> {
-        self.whole.as_ref()?.next(credit)
+    pub(super) fn next_whole(&self, credit: u32, cut: Cut) -> Option<u32> {
+        let whole = self.whole.as_ref()?;
+        // No more than the room, which is a u32.
+        whole.next(credit, || {
+            cut(&mut self.inbox.pieces(), credit as usize) as u32
+        })
     }
 
     /// A relay has passed bytes on.

@@ -59,6 +59,11 @@ impl Inbox {
         self.segments.front().map_or(&[], Segment::data)
     }
 
+    /// All bytes, oldest first.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().map(Segment::data)
+    }
+
     /// Drops `count` of the bytes in [`front`](Self::front).
     pub(crate) fn consume_front(&mut self, count: usize) {
         let Some(front) = self.segments.front_mut() else {

@@ -19,6 +19,7 @@ use super::{
     shared::Shared,
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
+    whole::Cut,
     window::INITIAL_WINDOW,
 };
 use crate::transport::Wait;
@@ -50,6 +51,7 @@ impl End {
 pub(super) struct Relay {
     /// `None` when all is passed on that will be.
     legs: Mutex<Option<[Leg; 2]>>,
+    cut: Cut,
     /// A reader is going to look after it at the end of its turn.
     pub(super) touched: AtomicBool,
 }
@@ -75,10 +77,12 @@ struct Due {
 }
 
 /// Joins two streams, with what had been read of them already. Both are the
-/// relay's from now on; handles that are left do nothing to them.
-pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
+/// relay's from now on; handles that are left do nothing to them. What has no
+/// room as a whole is cut where `cut` says.
+pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
     let relay = Arc::new(Relay {
         legs: Mutex::new(None),
+        cut,
         touched: AtomicBool::new(false),
     });
     let ends = [(End::A, a), (End::B, b)];
@@ -188,7 +192,7 @@ impl Relay {
             return false;
         }
         let mut recv = source.core.recv.lock();
-        let Some(count) = recv.next_whole(credit) else {
+        let Some(count) = recv.next_whole(credit, self.cut) else {
             let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
             drop(recv);
             if ended {

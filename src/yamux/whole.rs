@@ -4,8 +4,16 @@
 use super::window::INITIAL_WINDOW;
 use std::collections::VecDeque;
 
-/// Frames are merged up to this size, so that many tiny ones cost little.
-const MERGED: u32 = 64 * 1024;
+/// Frames are merged up to this size as they come, so that many tiny ones cost
+/// little; and what is merged has to have credit as a whole, so not beyond.
+const MERGED: u32 = 2 * 1024;
+
+/// Frames are passed on together up to this size.
+const TOGETHER: u32 = 64 * 1024;
+
+/// Where to cut a frame that has no room: given the bytes from its beginning on
+/// and the room, the length of its first part; 0 if it cannot be cut there.
+pub(crate) type Cut = fn(&mut dyn Iterator<Item = &[u8]>, usize) -> usize;
 
 /// The frames in an inbox, in bytes.
 ///
@@ -60,16 +68,28 @@ impl Whole {
         }
     }
 
-    /// How many bytes to pass on next, with so much credit: one whole frame. A
-    /// frame that does not fit waits for more, unless there is so much credit
-    /// already that none may come: then its first part.
-    pub(super) fn next(&self, credit: u32) -> Option<u32> {
-        let frame = *self.frames.front()?;
-        if frame <= credit {
-            Some(frame)
-        } else {
-            (credit >= INITIAL_WINDOW / 2).then_some(credit)
+    /// How many bytes to pass on next, with so much credit: whole frames. If
+    /// already the first has no room, as much of it as `cut` says; and if that
+    /// is nothing, it waits for more credit, unless there is so much already
+    /// that none may come.
+    pub(super) fn next(&self, credit: u32, cut: impl FnOnce() -> u32) -> Option<u32> {
+        let first = *self.frames.front()?;
+        if first > credit {
+            let part = match cut() {
+                0 if credit >= INITIAL_WINDOW / 2 => credit,
+                part => part,
+            };
+            return (part > 0).then_some(part);
         }
+        let room = credit.min(TOGETHER);
+        let mut sum = first;
+        for frame in self.frames.iter().skip(1) {
+            match sum.checked_add(*frame) {
+                Some(more) if more <= room => sum = more,
+                _ => break,
+            }
+        }
+        Some(sum)
     }
 }
 
@@ -89,27 +109,47 @@ mod tests {
     fn a_frame_is_passed_on_when_it_has_come_whole() {
         let mut whole = Whole::default();
         whole.arrive(100, false);
-        assert_eq!(whole.next(1000), None);
+        assert_eq!(whole.next(1000, || 0), None);
         whole.arrive(20, true);
-        assert_eq!(whole.next(1000), Some(120));
+        assert_eq!(whole.next(1000, || 0), Some(120));
         whole.take(120);
-        assert_eq!(whole.next(1000), None);
+        assert_eq!(whole.next(1000, || 0), None);
     }
 
     #[test]
     fn tiny_frames_are_merged_and_large_ones_are_not() {
         let mut merged = whole(&[1; 1000]);
-        assert_eq!((merged.next(5000), merged.frames.len()), (Some(1000), 1));
+        assert_eq!(merged.frames, [1000]);
         merged.arrive(MERGED, true);
         assert_eq!(merged.frames, [1000, MERGED]);
     }
 
     #[test]
+    fn as_many_frames_as_have_credit_go_together() {
+        let frames = whole(&[MERGED; 50]);
+        assert_eq!(frames.next(INITIAL_WINDOW, || 0), Some(TOGETHER));
+        assert_eq!(frames.next(3 * MERGED - 1, || 0), Some(2 * MERGED));
+        assert_eq!(frames.next(MERGED - 1, || 0), None);
+        let large = whole(&[100, TOGETHER + 1, 1]);
+        assert_eq!(large.next(INITIAL_WINDOW, || 0), Some(100));
+    }
+
+    #[test]
+    fn a_frame_without_credit_for_it_is_cut_where_it_can_be() {
+        let frames = whole(&[INITIAL_WINDOW]);
+        assert_eq!(frames.next(3_000, || 2_056), Some(2_056));
+        assert_eq!(frames.next(INITIAL_WINDOW / 2, || 7), Some(7));
+    }
+
+    #[test]
     fn a_frame_without_credit_for_it_waits_unless_no_more_may_come() {
         let frames = whole(&[INITIAL_WINDOW]);
-        assert_eq!(frames.next(INITIAL_WINDOW / 2 - 1), None);
-        assert_eq!(frames.next(INITIAL_WINDOW - 1), Some(INITIAL_WINDOW - 1));
-        assert_eq!(frames.next(INITIAL_WINDOW), Some(INITIAL_WINDOW));
+        assert_eq!(frames.next(INITIAL_WINDOW / 2 - 1, || 0), None);
+        assert_eq!(
+            frames.next(INITIAL_WINDOW - 1, || 0),
+            Some(INITIAL_WINDOW - 1)
+        );
+        assert_eq!(frames.next(INITIAL_WINDOW, || 0), Some(INITIAL_WINDOW));
     }
 
     #[test]
@@ -125,11 +165,11 @@ mod tests {
         assert_eq!((coming.frames.len(), coming.partial), (0, 5));
         coming.take(5);
         coming.put_back(4);
-        assert_eq!(coming.next(100), None);
+        assert_eq!(coming.next(100, || 0), None);
         coming.arrive(6, true);
-        assert_eq!(coming.next(100), Some(10));
+        assert_eq!(coming.next(100, || 0), Some(10));
         let mut alone = Whole::default();
         alone.put_back(9);
-        assert_eq!(alone.next(9), Some(9));
+        assert_eq!(alone.next(9, || 0), Some(9));
     }
 }

@@ -19,9 +19,13 @@ const LEAST_ROUND_TRIP: Duration = Duration::from_micros(100);
 /// the other streams.
 const LEAST_STRETCH: Duration = Duration::from_millis(1);
 
-/// A relay grants no less at a time, unless the sender has nothing: so a far
-/// end that grants byte by byte does not make many updates of it.
+/// A relay grants no less at a time, unless the sender has too little to go on
+/// with: so a far end that grants byte by byte does not make many updates of it.
 const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
+
+/// Less than this may be too little for what a sender has in one piece, with
+/// another piece that the relay cannot pass on yet.
+const TOO_LITTLE: u32 = 4 * 1024;
 
 /// A peer's number that does not fit the window it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,12 +215,14 @@ impl RecvWindow {
         }
         // It has grown up to a u32.
         let limit = INITIAL_WINDOW + self.grown as u32;
-        let wanted = credit.min(tuning.max).saturating_sub(limit);
-        let followed = tuning.budget.reserve_up_to(wanted as usize);
+        let credit = credit.min(tuning.max.max(INITIAL_WINDOW));
+        let followed = tuning
+            .budget
+            .reserve_up_to(credit.saturating_sub(limit) as usize);
         self.grown += followed;
         let target = credit.min(limit + followed as u32).max(self.tuned);
         let delta = target.saturating_sub(self.size);
-        if delta < LEAST_GRANT && (delta == 0 || self.size > 0) {
+        if delta == 0 || (delta < LEAST_GRANT && self.size >= TOO_LITTLE) {
             return None;
         }
         self.granted += delta;
@@ -285,6 +291,30 @@ mod tests {
             max: MAX,
             budget,
         }
+    }
+
+    #[test]
+    fn a_relays_window_keeps_to_its_limit_however_it_has_grown() {
+        let (began, round_trip) = (Instant::now(), Duration::from_millis(50));
+        let budget = Budget::new(64 << 20);
+        let mut window = RecvWindow::new();
+        window.begin_relay(0);
+        for number in 0..100 {
+            // First it follows the credit, then it grows, then it follows again.
+            let credit = if number % 3 == 0 { 1 << 20 } else { 0 };
+            let now = began + round_trip * number;
+            let tuning = Tuning {
+                max: 400_000,
+                ..tuning(now, Some(round_trip), &budget)
+            };
+            window.align(credit, tuning);
+            assert!(window.size <= 400_000, "{}", window.size);
+            let count = window.granted;
+            window.receive(count, || began).unwrap();
+            window.relayed(count);
+            assert_invariant(&window);
+        }
+        assert_eq!(window.tuned, 400_000);
     }
 
     /// A window of a relay for which `rate` bytes are passed on in each of so

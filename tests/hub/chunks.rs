@@ -66,19 +66,29 @@ fn an_owner_that_grants_as_it_reads_gets_whole_chunks() {
     });
 }
 
-#[test]
-fn an_owner_that_lets_its_window_run_out_gets_whole_chunks() {
-    in_time(|| {
+/// What an owner gets that grants so much at a time, and only when it has room
+/// for no more than a chunk: a hub may keep back what does not take a whole one.
+fn send_to_a_full_hand(size: usize, portion: usize) {
+    in_time(move || {
         let (mut window, mut read) = (INITIAL_WINDOW, 0);
-        send_to_hand(2 << 20, move |owner, stream, count| {
+        send_to_hand(size, move |owner, stream, count| {
             read += count;
-            // A hub may keep back what does not take a whole chunk.
             if window - read < 2_000 {
-                owner.grant(stream, 50_001);
-                window += 50_001;
+                owner.grant(stream, portion as u32);
+                window += portion;
             }
         });
     });
+}
+
+#[test]
+fn an_owner_that_lets_its_window_run_out_gets_whole_chunks() {
+    send_to_a_full_hand(2 << 20, 50_001);
+}
+
+#[test]
+fn an_owner_that_then_grants_little_gets_whole_chunks() {
+    send_to_a_full_hand(600_000, 1_501);
 }
 
 #[test]
@@ -153,6 +163,36 @@ fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
         owner.accept(&open);
         let got = read_whole(&mut owner, open.stream, |owner, count| {
             owner.grant(open.stream, count as u32);
+        });
+        assert!(got == message);
+    });
+}
+
+#[test]
+fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
+    in_time(|| {
+        // As above, with many chunks in a frame, and an owner that grants no
+        // more while it has room for one.
+        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let (stream, open) = caller.begin_open("hand");
+        let (window, opened) = (INITIAL_WINDOW - open.len(), open.len());
+        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
+        caller.send(&Frame::data(stream, open));
+        for part in message.chunks(60 * 1024) {
+            caller.send(&Frame::data(stream, chunks(part, 1024)));
+        }
+        caller.send(&Frame::flags(stream, FIN));
+        let open = owner.next_open();
+        owner.accept(&open);
+        let mut room = INITIAL_WINDOW - opened - 4_000;
+        let got = read_whole(&mut owner, open.stream, |owner, count| {
+            room -= count;
+            if room < 1_028 {
+                owner.grant(open.stream, 1_028);
+                room += 1_028;
+            }
         });
         assert!(got == message);
     });
