@@ -131,13 +131,11 @@ fn wake(listener: &TcpListener) {
 
 /// Gives a connection a thread.
 fn admit(wire: &Arc<Shared>, stream: TcpStream) {
-    let pending = match wire.begin_handshake(&stream) {
-        Ok(pending) => pending,
-        Err(cause) => {
-            return wire.report(Operation::Accept, About::connection(&stream), cause);
-        }
-    };
     let about = About::connection(&stream);
+    let pending = match wire.begin_handshake(&stream, &about) {
+        Ok(pending) => pending,
+        Err(cause) => return wire.report(Operation::Accept, about, cause),
+    };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
     let spawned = thread::Builder::new()
