@@ -3,7 +3,7 @@
 
 use super::{
     Failure, Run, STACK,
-    addr::Addr,
+    addr::{Addr, no_address},
     handshake::Handshake,
     pending::Pending,
     reports::About,
@@ -63,7 +63,7 @@ impl Server {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+        Err(last.unwrap_or_else(no_address))
     }
 }
 
