@@ -29,7 +29,7 @@ pub use rustls;
 
 use provider::{provider, sha256};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
     client::{ResolvesClientCert, Resumption},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject},
     server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
@@ -111,10 +111,7 @@ impl TlsServer {
     /// When rustls refuses.
     pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
         let resolver = SingleCertAndKey::from(certificates.0);
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(TlsError::Config)?;
-        let config = builder
+        let config = Self::builder()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(resolver));
         Ok(Self::without_sessions(config))
@@ -135,13 +132,16 @@ impl TlsServer {
             .build()
             .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.config.cert_resolver);
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(TlsError::Config)?;
-        let config = builder
+        let config = Self::builder()?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(resolver);
         Ok(Self::without_sessions(config))
+    }
+
+    fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+        ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Config)
     }
 
     /// Sessions last long, so that resuming them is not worth what the tickets

@@ -4,7 +4,9 @@ use super::provider::sha256;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use std::sync::Arc;
@@ -23,6 +25,19 @@ pub(super) enum Accepts {
 pub(super) struct Verifier {
     pub(super) accepts: Accepts,
     pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    /// Whether the server has the key of the certificate, where that matters.
+    fn check_signature(
+        &self,
+        verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.accepts {
+            Accepts::Anything => Ok(HandshakeSignatureValid::assertion()),
+            Accepts::Pinned(_) => verify(&self.provider.signature_verification_algorithms),
+        }
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -48,13 +63,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.accepts {
-            Accepts::Anything => Ok(HandshakeSignatureValid::assertion()),
-            Accepts::Pinned(_) => {
-                let algorithms = &self.provider.signature_verification_algorithms;
-                verify_tls12_signature(message, cert, signed, algorithms)
-            }
-        }
+        self.check_signature(|algorithms| verify_tls12_signature(message, cert, signed, algorithms))
     }
 
     fn verify_tls13_signature(
@@ -63,13 +72,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.accepts {
-            Accepts::Anything => Ok(HandshakeSignatureValid::assertion()),
-            Accepts::Pinned(_) => {
-                let algorithms = &self.provider.signature_verification_algorithms;
-                verify_tls13_signature(message, cert, signed, algorithms)
-            }
-        }
+        self.check_signature(|algorithms| verify_tls13_signature(message, cert, signed, algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

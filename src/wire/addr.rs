@@ -59,6 +59,11 @@ impl Addr {
     }
 }
 
+/// What fails where looking a name up gave nothing to try.
+pub(super) fn no_address() -> io::Error {
+    io::Error::other("the name resolves to no address")
+}
+
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.given)

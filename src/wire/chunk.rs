@@ -180,6 +180,20 @@ mod tests {
         (messages, message)
     }
 
+    /// A decoder that was given all of `input`.
+    fn fed(mut input: &[u8]) -> Decoder {
+        let mut decoder = Decoder::default();
+        while !input.is_empty() {
+            let (used, step) = decoder.step(input);
+            input = &input[used..];
+            if let Step::Bytes(count) = step {
+                decoder.take(count);
+                input = &input[count..];
+            }
+        }
+        decoder
+    }
+
     #[test]
     fn a_message_is_the_bytes_of_the_protocol() {
         let mut expected = vec![0x00, 0x04, 0, 0];
@@ -193,18 +207,8 @@ mod tests {
     fn an_end_inside_a_chunk_or_a_head_is_told_from_one_between_chunks() {
         let bytes = [encoded(b"abc"), END.to_vec()].concat();
         for end in 0..=bytes.len() {
-            let mut decoder = Decoder::default();
-            let mut input = &bytes[..end];
-            while !input.is_empty() {
-                let (used, step) = decoder.step(input);
-                input = &input[used..];
-                if let Step::Bytes(count) = step {
-                    decoder.take(count);
-                    input = &input[count..];
-                }
-            }
             let between = [0, 7, 11].contains(&end);
-            assert_eq!(decoder.inside_chunk(), !between, "{end}");
+            assert_eq!(fed(&bytes[..end]).inside_chunk(), !between, "{end}");
         }
     }
 
@@ -246,16 +250,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut decoder = Decoder::default();
-            let mut input = bytes.as_slice();
-            while !input.is_empty() {
-                let (used, step) = decoder.step(input);
-                input = &input[used..];
-                if let Step::Bytes(count) = step {
-                    decoder.take(count);
-                    input = &input[count..];
-                }
-            }
+            fed(&bytes);
         }
     }
 }

@@ -61,7 +61,7 @@ impl Client {
         };
         let mut about = About::connection(&stream);
         about.identification = wire.options.identification.clone();
-        let established = match self.open_session(wire, stream) {
+        let established = match self.open_session(wire, stream, &about) {
             Ok(established) => established,
             Err(error) => return Ended::failed(Operation::Handshake, about, error),
         };
@@ -78,15 +78,20 @@ impl Client {
         }
     }
 
-    fn open_session(&self, wire: &Arc<Shared>, stream: TcpStream) -> Result<Established, Error> {
+    fn open_session(
+        &self,
+        wire: &Arc<Shared>,
+        stream: TcpStream,
+        about: &About,
+    ) -> Result<Established, Error> {
         let deadline = deadline(wire.options.handshake_timeout);
         // One client has one handshake: there is a place for it.
-        let pending = wire.begin_handshake(&stream);
+        let pending = wire.begin_handshake(&stream, about);
         let pending = pending.map_err(|cause| match cause {
             NoHandshake::Io(cause) => secure::broken(cause),
             NoHandshake::Closed | NoHandshake::TooMany(_) => Error::Closed,
         })?;
-        wire.set_local_addr(stream.local_addr().ok());
+        wire.set_local_addr(about.local_addr);
         let halves = secure::dialled(stream, &self.addr, &wire.options, deadline)?;
         let handshake = Handshake::new(wire, halves, Role::Client, deadline);
         let mut handshake = handshake.map_err(secure::broken)?;

@@ -1,6 +1,10 @@
 //! Connecting to a server by name.
 
-use super::{addr::Addr, shared::Shared, socket};
+use super::{
+    addr::{Addr, no_address},
+    shared::Shared,
+    socket,
+};
 use crate::time::deadline;
 use parking_lot::{Condvar, Mutex};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -92,7 +96,7 @@ impl Dial {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+        Err(last.unwrap_or_else(no_address))
     }
 
     fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {

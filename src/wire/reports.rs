@@ -17,7 +17,7 @@ use std::{
 pub(super) struct About {
     session: Option<SessionId>,
     pub(super) identification: Vec<u8>,
-    local_addr: Option<SocketAddr>,
+    pub(super) local_addr: Option<SocketAddr>,
     peer_addr: Option<SocketAddr>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     Failure, Run, STACK,
-    addr::Addr,
+    addr::{Addr, no_address},
     handshake::Handshake,
     pending::Pending,
     reports::About,
@@ -63,7 +63,7 @@ impl Server {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| io::Error::other("the name resolves to no address")))
+        Err(last.unwrap_or_else(no_address))
     }
 }
 
@@ -131,13 +131,11 @@ fn wake(listener: &TcpListener) {
 
 /// Gives a connection a thread.
 fn admit(wire: &Arc<Shared>, stream: TcpStream) {
-    let pending = match wire.begin_handshake(&stream) {
-        Ok(pending) => pending,
-        Err(cause) => {
-            return wire.report(Operation::Accept, About::connection(&stream), cause);
-        }
-    };
     let about = About::connection(&stream);
+    let pending = match wire.begin_handshake(&stream, &about) {
+        Ok(pending) => pending,
+        Err(cause) => return wire.report(Operation::Accept, about, cause),
+    };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
     let spawned = thread::Builder::new()

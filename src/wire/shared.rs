@@ -224,8 +224,9 @@ impl Shared {
     pub(super) fn begin_handshake(
         self: &Arc<Self>,
         stream: &TcpStream,
+        about: &About,
     ) -> Result<Pending, NoHandshake> {
-        let about = Box::new(About::connection(stream));
+        let about = Box::new(about.clone());
         let stream = stream.try_clone()?;
         let mut state = self.state.lock();
         if state.closed {

@@ -76,6 +76,15 @@ impl Inbox {
         }
     }
 
+    /// Drops the oldest bytes; `count` of them are there.
+    pub(crate) fn skip(&mut self, mut count: usize) {
+        while count > 0 {
+            let piece = self.front().len().min(count);
+            self.consume_front(piece);
+            count -= piece;
+        }
+    }
+
     /// Takes out the oldest bytes, as many as lie together.
     pub(crate) fn pop(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;

@@ -43,6 +43,7 @@ mod half;
 mod inbox;
 mod outbox;
 mod ping;
+mod queue;
 mod reader;
 mod relay;
 pub(crate) mod segment;
@@ -53,6 +54,7 @@ mod stream;
 mod table;
 mod whole;
 mod window;
+mod writer;
 
 pub use config::Config;
 pub use connection::Connection;

@@ -1,9 +1,9 @@
-//! What waits to be sent on a connection, and who may write it.
+//! Who may write to a connection, and who waits for room to.
 //!
 //! There is no writer thread. The [`Writer`] is an object: whoever holds it has
-//! the *writing role* and writes all that waits, in as few calls as it can; it
-//! lies in the outbox while nobody writes. A thread that cannot have it leaves
-//! its frames here, and the holder takes them along.
+//! the *writing role* and writes all that waits in the [`Queue`]; it lies in the
+//! outbox while nobody writes. A thread that cannot have it leaves its frames in
+//! the queue, and the holder takes them along.
 //!
 //! - The lock is never held over a system call.
 //! - A holder that served others for a while, or that somebody waits for,
@@ -16,42 +16,19 @@
 //! about to take it has been woken.
 
 use super::{
-    frame::{HEADER_LEN, Header},
+    frame::Header,
     inbox::Inbox,
+    queue::Queue,
     relay::{End, Relay},
-    segment::{SEGMENT, Segment},
+    segment::Segment,
+    writer::Writer,
 };
 use crate::transport::{Wait, WriteHalf};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
-    sync::Arc,
-    time::Instant,
-};
-
-/// Bytes that may wait; from here on writers do. Enough to keep the socket
-/// busy while they are woken, and little enough not to add to the latency of
-/// other streams.
-const LIMIT: usize = 256 * 1024;
-
-/// Bytes from where on relays wait. They refill the outbox as it is emptied, so
-/// there would never be room for others if they might fill it.
-const RELAY_LIMIT: usize = LIMIT / 2;
-
-/// Bytes that what a peer sends may make us owe it, in answers. A peer that
-/// goes beyond does not read.
-const ANSWERS_LIMIT: usize = 64 * 1024;
+use std::{collections::VecDeque, io, sync::Arc, time::Instant};
 
 /// Bytes after which the holder of the role wants to be relieved of it.
 const SHIFT: usize = 1024 * 1024;
-
-/// Bytes of a relayed frame that are moved in a buffer of their own, and not
-/// copied behind what waits.
-const WORTH_MOVING: usize = 16 * 1024;
-
-/// How many buffers one system call takes.
-const SLICES: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -62,16 +39,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct State {
-    /// Goes first: pings, window updates, go-aways.
-    control: Vec<u8>,
-    /// Whole frames, in the order of their streams' sending.
-    data: VecDeque<Segment>,
-    /// Bytes in `data`.
-    queued: usize,
-    /// Bytes of answers in `data`.
-    answers: usize,
-    /// Bytes of the bodies of all Data frames so far.
-    sent: u64,
+    queue: Queue,
     /// Here while nobody writes.
     writer: Option<Box<Writer>>,
     /// Relays whose frames for the streams at these ends wait for room, in the
@@ -84,18 +52,6 @@ struct State {
     /// Tell the writer to end our direction when all is written.
     finish: bool,
     ended: bool,
-}
-
-/// The writing role, with what it has taken out of the outbox.
-#[derive(Debug)]
-pub(super) struct Writer {
-    half: Box<dyn WriteHalf>,
-    control: Vec<u8>,
-    /// Bytes of `control` that are written.
-    control_sent: usize,
-    data: VecDeque<Segment>,
-    /// Our direction of the connection is ended.
-    finished: bool,
 }
 
 /// The outbox has ended, or what it was asked for took too long.
@@ -158,21 +114,10 @@ pub(super) enum Drained {
 
 impl Outbox {
     pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
-        let writer = Writer {
-            half,
-            control: Vec::new(),
-            control_sent: 0,
-            data: VecDeque::new(),
-            finished: false,
-        };
         Self {
             state: Mutex::new(State {
-                control: Vec::new(),
-                data: VecDeque::new(),
-                queued: 0,
-                answers: 0,
-                sent: 0,
-                writer: Some(Box::new(writer)),
+                queue: Queue::default(),
+                writer: Some(Box::new(Writer::new(half))),
                 parked: VecDeque::new(),
                 waiting: 0,
                 relief: false,
@@ -193,9 +138,10 @@ impl Outbox {
         fill: impl FnOnce(&mut Segment),
     ) -> Pushed {
         let mut state = self.state.lock();
-        if !state.append(header, len, fill) {
+        if !state.has_room() {
             return Pushed::Not;
         }
+        state.queue.push_data(header, len, fill);
         if let Some(writer) = self.take_locked(&mut state) {
             return Pushed::Role(writer);
         }
@@ -214,7 +160,12 @@ impl Outbox {
         len: usize,
         fill: impl FnOnce(&mut Segment),
     ) -> bool {
-        self.state.lock().append(header, len, fill)
+        let mut state = self.state.lock();
+        let has_room = state.has_room();
+        if has_room {
+            state.queue.push_data(header, len, fill);
+        }
+        has_room
     }
 
     /// Queues a Data frame with bytes out of an inbox, to leave with what is
@@ -229,11 +180,15 @@ impl Outbox {
     ) -> bool {
         let mut state = self.state.lock();
         let others_wait = turn == Turn::Any && !state.parked.is_empty();
-        if (others_wait || state.queued >= RELAY_LIMIT) && !state.is_over() {
+        if (others_wait || state.queue.is_full_for_relays()) && !state.is_over() {
             state.parked.push_back(relay());
             return false;
         }
-        state.relay(header, inbox);
+        if state.is_over() {
+            inbox.skip(header.length as usize);
+        } else {
+            state.queue.relay(header, inbox);
+        }
         true
     }
 
@@ -248,19 +203,19 @@ impl Outbox {
     pub(super) fn push(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
-            state.put(header);
+            state.queue.push(header);
         }
     }
 
     /// Bytes of the bodies of all Data frames so far.
     pub(super) fn sent(&self) -> u64 {
-        self.state.lock().sent
+        self.state.lock().queue.sent()
     }
 
     /// Whether so many answers wait that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
-        self.state.lock().answers >= ANSWERS_LIMIT
+        self.state.lock().queue.is_full_of_answers()
     }
 
     /// Queues an answer that is owed, whatever waits: the peer's next demand
@@ -268,8 +223,7 @@ impl Outbox {
     pub(super) fn push_owed(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
-            state.answers += HEADER_LEN;
-            state.put(header);
+            state.queue.push_answer(header);
         }
     }
 
@@ -278,12 +232,11 @@ impl Outbox {
     #[must_use]
     pub(super) fn push_answer(&self, header: Header) -> bool {
         let mut state = self.state.lock();
-        if state.answers >= ANSWERS_LIMIT {
+        if state.queue.is_full_of_answers() {
             return false;
         }
         if !state.is_over() {
-            state.answers += HEADER_LEN;
-            state.put(header);
+            state.queue.push_answer(header);
         }
         true
     }
@@ -293,11 +246,11 @@ impl Outbox {
     #[must_use]
     pub(super) fn push_control(&self, header: Header) -> bool {
         let mut state = self.state.lock();
-        if state.control.len() >= ANSWERS_LIMIT {
+        if state.queue.is_full_of_control() {
             return false;
         }
         if !state.is_over() {
-            state.control.extend_from_slice(&header.encode());
+            state.queue.push_control(header);
         }
         true
     }
@@ -306,14 +259,14 @@ impl Outbox {
     /// those, who is not to be able to have this one cut off: they stay far
     /// below the limit of what this one makes us send.
     pub(super) fn has_room_for_grants(&self) -> bool {
-        self.state.lock().has_room_for_grants()
+        self.state.lock().queue.has_room_for_grants()
     }
 
     /// Queues a relay's window update ahead of all data.
     pub(super) fn push_grant(&self, header: Header) {
         let mut state = self.state.lock();
         if !state.is_over() {
-            state.control.extend_from_slice(&header.encode());
+            state.queue.push_control(header);
         }
     }
 
@@ -324,7 +277,7 @@ impl Outbox {
         let mut state = self.state.lock();
         if !state.is_over() {
             if let Some(last) = last {
-                state.put(last);
+                state.queue.push(last);
             }
             state.finish = true;
         }
@@ -334,9 +287,7 @@ impl Outbox {
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.ended = true;
-        state.control = Vec::new();
-        state.data = VecDeque::new();
-        state.queued = 0;
+        state.queue.clear();
         let parked = std::mem::take(&mut state.parked);
         // Gives the descriptor back, though handles of streams may live on.
         let writer = state.writer.take();
@@ -358,13 +309,13 @@ impl Outbox {
             }
             // Whoever was woken may be the only one who knows that the role is
             // free, so it comes before the room and before the deadline.
-            if (waited || state.queued >= LIMIT)
-                && !state.is_empty()
+            if (waited || state.queue.is_full())
+                && !state.queue.is_empty()
                 && let Some(writer) = self.take_locked(&mut state)
             {
                 return Ok(Room::Role(writer));
             }
-            if state.queued < LIMIT || (waited && !timed_out) {
+            if !state.queue.is_full() || (waited && !timed_out) {
                 return Ok(Room::Free);
             }
             if timed_out {
@@ -387,7 +338,7 @@ impl Outbox {
     }
 
     fn pass_on_locked(&self, state: &State) {
-        if state.waiting > 0 && (state.queued < LIMIT || state.writer.is_some()) {
+        if state.waiting > 0 && (!state.queue.is_full() || state.writer.is_some()) {
             self.changed.notify_one();
         }
     }
@@ -413,7 +364,7 @@ impl Outbox {
         while wait == Wait::Block && state.relief && state.writer.is_none() && !state.ended {
             self.wait(&mut state, None);
         }
-        if state.is_empty() && !state.finish {
+        if state.queue.is_empty() && !state.finish {
             self.pass_on_locked(&state);
             return None;
         }
@@ -423,7 +374,7 @@ impl Outbox {
     /// Takes the role if it is free, and all that waits with it.
     fn take_locked(&self, state: &mut State) -> Option<Box<Writer>> {
         let mut writer = state.writer.take()?;
-        writer.load(state);
+        writer.load(&mut state.queue);
         self.pass_on_locked(state);
         Some(writer)
     }
@@ -459,13 +410,13 @@ impl Outbox {
             if relays_wait && shift == Shift::Short && served >= enough && state.waiting == 0 {
                 return Ok(Drained::Left(writer));
             }
-            if relays_wait && state.is_empty() {
+            if relays_wait && state.queue.is_empty() {
                 drop(state);
                 self.make_room();
                 continue;
             }
-            if state.is_empty() {
-                if state.finish && !writer.finished {
+            if state.queue.is_empty() {
+                if state.finish && !writer.is_finished() {
                     drop(state);
                     if !writer.finish(wait)? {
                         return Ok(Drained::Left(writer));
@@ -484,7 +435,7 @@ impl Outbox {
                 return Ok(Drained::Done);
             }
             state.relief = served >= SHIFT || wait == Wait::Never;
-            writer.load(&mut state);
+            writer.load(&mut state.queue);
             served += writer.pending();
             self.pass_on_locked(&state);
             let relays_wait = !state.parked.is_empty();
@@ -501,7 +452,7 @@ impl Outbox {
         loop {
             let mut state = self.state.lock();
             // Without room for either, a relay would only stand in line again.
-            if state.queued >= RELAY_LIMIT || !state.has_room_for_grants() {
+            if state.queue.is_full_for_relays() || !state.queue.has_room_for_grants() {
                 return;
             }
             let Some((relay, end)) = state.parked.pop_front() else {
@@ -519,143 +470,8 @@ impl State {
         self.ended || self.finish
     }
 
-    fn has_room_for_grants(&self) -> bool {
-        self.control.len() < ANSWERS_LIMIT / 4
-    }
-
-    fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.data.is_empty()
-    }
-
-    /// Queues a Data frame, if there is room.
-    fn append(&mut self, header: Header, len: usize, fill: impl FnOnce(&mut Segment)) -> bool {
-        if self.queued >= LIMIT || self.is_over() {
-            return false;
-        }
-        let size = HEADER_LEN + len;
-        let tail = self.tail(size);
-        let before = tail.len();
-        tail.put(&header.encode());
-        fill(tail);
-        debug_assert_eq!(tail.len() - before, size);
-        self.queued += size;
-        self.sent += len as u64;
-        true
-    }
-
-    /// The segment at the end, with room for `size` bytes more.
-    fn tail(&mut self, size: usize) -> &mut Segment {
-        if self.data.back().is_none_or(|tail| tail.room() < size) {
-            let room = size.max(self.queued).min(SEGMENT);
-            self.data.push_back(Segment::with_room(room));
-        }
-        // Pushed above if it was not there.
-        self.data.back_mut().expect("a tail")
-    }
-
-    /// Queues a Data frame with the oldest bytes of an inbox. Large pieces move
-    /// over as they are.
-    fn relay(&mut self, header: Header, inbox: &mut Inbox) {
-        let mut left = header.length as usize;
-        if !self.is_over() {
-            self.put(header);
-            self.queued += left;
-            self.sent += left as u64;
-        }
-        while left > 0 {
-            let piece = inbox.front().len().min(left);
-            if self.is_over() {
-                inbox.consume_front(piece);
-            } else if piece >= WORTH_MOVING && piece == inbox.front().len() {
-                self.data.extend(inbox.pop());
-            } else {
-                self.tail(piece).put(&inbox.front()[..piece]);
-                inbox.consume_front(piece);
-            }
-            left -= piece;
-        }
-    }
-
-    fn put(&mut self, header: Header) {
-        self.tail(HEADER_LEN).put(&header.encode());
-        self.queued += HEADER_LEN;
-    }
-}
-
-impl Writer {
-    /// Takes over all that waits; called when all taken before is written.
-    fn load(&mut self, state: &mut State) {
-        debug_assert_eq!(self.pending(), 0);
-        self.control.clear();
-        self.control_sent = 0;
-        std::mem::swap(&mut self.control, &mut state.control);
-        std::mem::swap(&mut self.data, &mut state.data);
-        state.queued = 0;
-        state.answers = 0;
-    }
-
-    fn pending(&self) -> usize {
-        let data: usize = self.data.iter().map(Segment::len).sum();
-        self.control.len() - self.control_sent + data
-    }
-
-    /// Writes what was taken over; `false` when the transport is full.
-    fn write(&mut self, wait: Wait) -> io::Result<bool> {
-        fits(self.write_slices(wait), wait)
-    }
-
-    /// Ends our direction; `false` when the transport is full.
-    fn finish(&mut self, wait: Wait) -> io::Result<bool> {
-        self.finished = fits(self.half.finish(wait), wait)?;
-        Ok(self.finished)
-    }
-
-    fn write_slices(&mut self, wait: Wait) -> io::Result<()> {
-        loop {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            let control = &self.control[self.control_sent..];
-            let data = self.data.iter().map(Segment::data);
-            for bytes in std::iter::once(control).chain(data) {
-                if !bytes.is_empty() && count < SLICES {
-                    slices[count] = IoSlice::new(bytes);
-                    count += 1;
-                }
-            }
-            if count == 0 {
-                self.data.clear();
-                return self.half.flush(wait);
-            }
-            match self.half.write(&slices[..count], wait) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        let control = written.min(self.control.len() - self.control_sent);
-        self.control_sent += control;
-        written -= control;
-        while let Some(front) = self.data.front_mut() {
-            let piece = written.min(front.len());
-            front.consume(piece);
-            written -= piece;
-            if !front.is_empty() {
-                break;
-            }
-            self.data.pop_front();
-        }
-    }
-}
-
-/// `false` for a transport that takes no more without waiting.
-fn fits(outcome: io::Result<()>, wait: Wait) -> io::Result<bool> {
-    match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait == Wait::Never => Ok(false),
-        Err(error) => Err(error),
+    /// Whether a Data frame may be queued.
+    fn has_room(&self) -> bool {
+        !self.queue.is_full() && !self.is_over()
     }
 }

@@ -6,12 +6,13 @@ use super::{
     error::{Error, Violation},
     frame::{Flags, Header, StreamId},
     half::Core,
-    outbox::{Drained, NoRoom, Outbox, Room, Shift, Writer},
+    outbox::{Drained, NoRoom, Outbox, Room, Shift},
     ping::Pings,
     reader::Incoming,
     state::ResetBy,
     table::{Role, Table},
     window::{Budget, Tuning},
+    writer::Writer,
 };
 use crate::transport::{Closer, Wait};
 use crossbeam_channel::Sender;

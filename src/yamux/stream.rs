@@ -186,14 +186,19 @@ impl Stream {
     /// Sends `bytes`, in as few frames as they need.
     pub(crate) fn send_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let limit = bytes.len().min(MAX_PAYLOAD);
-            let sent = self.send_frame(
-                |credit| credit.min(limit),
-                |segment, count| segment.put(&bytes[..count]),
-            )?;
+            let sent = self.send_some(bytes)?;
             bytes = &bytes[sent..];
         }
         Ok(())
+    }
+
+    /// Sends one frame with as much of `bytes` as there is credit for.
+    fn send_some(&self, bytes: &[u8]) -> Result<usize, Error> {
+        let limit = bytes.len().min(MAX_PAYLOAD);
+        self.send_frame(
+            |credit| credit.min(limit),
+            |segment, count| segment.put(&bytes[..count]),
+        )
     }
 
     /// Queues `bytes`, which fit one frame, to leave with what is sent next;
@@ -473,12 +478,7 @@ impl Write for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let limit = buf.len().min(MAX_PAYLOAD);
-        let count = self.send_frame(
-            |credit| credit.min(limit),
-            |segment, count| segment.put(&buf[..count]),
-        )?;
-        Ok(count)
+        Ok(self.send_some(buf)?)
     }
 
     /// Does nothing: what was written is on its way.

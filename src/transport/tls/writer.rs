@@ -1,0 +1,44 @@
+//! The writing half.
+
+use super::{Shared, outgoing::Outgoing};
+use crate::transport::{Wait, WriteHalf, tcp};
+use socket2::Socket;
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    time::Duration,
+};
+
+#[derive(Debug)]
+pub(super) struct TlsWriter(Arc<Shared>);
+
+impl TlsWriter {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    fn with_outgoing<T>(&self, work: impl FnOnce(&mut Outgoing, &Socket) -> T) -> T {
+        let outcome = work(&mut self.0.outgoing.lock(), &self.0.socket);
+        self.0.send_due();
+        outcome
+    }
+}
+
+impl WriteHalf for TlsWriter {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        self.with_outgoing(|outgoing, socket| outgoing.write(socket, slices, wait))
+    }
+
+    fn flush(&mut self, wait: Wait) -> io::Result<()> {
+        self.with_outgoing(|outgoing, socket| outgoing.flush(socket, wait))
+    }
+
+    fn finish(&mut self, wait: Wait) -> io::Result<()> {
+        self.with_outgoing(|outgoing, socket| outgoing.finish(socket, wait))
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(tcp::not_for_ever);
+        self.0.socket.set_write_timeout(timeout)
+    }
+}

@@ -1,0 +1,114 @@
+//! The writing half of a connection, with what is being written to it.
+
+use super::{queue::Queue, segment::Segment};
+use crate::transport::{Wait, WriteHalf};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
+
+/// How many buffers one system call takes.
+const SLICES: usize = 8;
+
+/// Whoever holds it has the writing role. It takes all that waits out of the
+/// queue, and writes that in as few calls as it can.
+#[derive(Debug)]
+pub(super) struct Writer {
+    half: Box<dyn WriteHalf>,
+    control: Vec<u8>,
+    /// Bytes of `control` that are written.
+    control_sent: usize,
+    data: VecDeque<Segment>,
+    /// Our direction of the connection is ended.
+    finished: bool,
+}
+
+impl Writer {
+    pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
+        Self {
+            half,
+            control: Vec::new(),
+            control_sent: 0,
+            data: VecDeque::new(),
+            finished: false,
+        }
+    }
+
+    /// Takes over all that waits; called when all taken before is written.
+    pub(super) fn load(&mut self, queue: &mut Queue) {
+        debug_assert_eq!(self.pending(), 0);
+        self.control.clear();
+        self.control_sent = 0;
+        queue.swap(&mut self.control, &mut self.data);
+    }
+
+    /// Bytes that were taken over and are not written yet.
+    pub(super) fn pending(&self) -> usize {
+        let data: usize = self.data.iter().map(Segment::len).sum();
+        self.control.len() - self.control_sent + data
+    }
+
+    /// Writes what was taken over; `false` when the transport is full.
+    pub(super) fn write(&mut self, wait: Wait) -> io::Result<bool> {
+        fits(self.write_slices(wait), wait)
+    }
+
+    /// Ends our direction; `false` when the transport is full.
+    pub(super) fn finish(&mut self, wait: Wait) -> io::Result<bool> {
+        self.finished = fits(self.half.finish(wait), wait)?;
+        Ok(self.finished)
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    fn write_slices(&mut self, wait: Wait) -> io::Result<()> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            let control = &self.control[self.control_sent..];
+            let data = self.data.iter().map(Segment::data);
+            for bytes in std::iter::once(control).chain(data) {
+                if !bytes.is_empty() && count < SLICES {
+                    slices[count] = IoSlice::new(bytes);
+                    count += 1;
+                }
+            }
+            if count == 0 {
+                self.data.clear();
+                return self.half.flush(wait);
+            }
+            match self.half.write(&slices[..count], wait) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        let control = written.min(self.control.len() - self.control_sent);
+        self.control_sent += control;
+        written -= control;
+        while let Some(front) = self.data.front_mut() {
+            let piece = written.min(front.len());
+            front.consume(piece);
+            written -= piece;
+            if !front.is_empty() {
+                break;
+            }
+            self.data.pop_front();
+        }
+    }
+}
+
+/// `false` for a transport that takes no more without waiting.
+fn fits(outcome: io::Result<()>, wait: Wait) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait == Wait::Never => Ok(false),
+        Err(error) => Err(error),
+    }
+}
