@@ -78,7 +78,11 @@ impl Client {
         }
     }
 
-    fn open_session(&self, wire: &Arc<Shared>, stream: TcpStream) -> Result<Established, Error> {
+    pub(super) fn open_session(
+        &self,
+        wire: &Arc<Shared>,
+        stream: TcpStream,
+    ) -> Result<Established, Error> {
         let deadline = deadline(wire.options.handshake_timeout);
         // One client has one handshake: there is a place for it.
         let pending = wire.begin_handshake(&stream);
