@@ -9,12 +9,12 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use support::{Addr, messages::print_messages, stop::Stop};
+use support::{messages::print_messages, stop::Stop};
 use wirenet::{Session, Wire};
 
 /// The token that the server accepts.
@@ -26,14 +26,6 @@ const TOKEN: &str = "token";
 /// it decides, and reads the stream that each client offers. Either side may be
 /// the go-wirenet example of the same name. Ctrl-C and SIGTERM close properly.
 /// RUST_LOG=debug shows what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<8989>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Checks tokens, until it is stopped
@@ -47,11 +39,7 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<8989, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Aws => client(addr, "aws", TOKEN, stop),
         Role::Digitalocean => client(addr, "digitalocean", "badtoken", stop),

@@ -9,14 +9,14 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, Read, Write},
     process::ExitCode,
     thread,
     time::Duration,
 };
-use support::{Addr, random::RandomBytes, stop::Stop};
+use support::{random::RandomBytes, stop::Stop};
 use wirenet::{Session, Wire};
 
 const LEN: usize = 1 << 20;
@@ -28,14 +28,6 @@ const PACE: Duration = Duration::from_millis(500);
 /// The client keeps many sessions, and each opens that stream twice a second.
 /// Either side may be the go-wirenet example of the same name. Ctrl-C and
 /// SIGTERM close properly. RUST_LOG=debug shows what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<8765>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Hands out the bytes, until it is stopped
@@ -55,11 +47,7 @@ struct ClientArgs {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<8765, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Client(args) => client(&addr, &args, stop),
     })

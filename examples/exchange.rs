@@ -9,7 +9,7 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -17,7 +17,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::{
-    Addr,
     messages::{pause, read_text},
     random::RandomBytes,
     stop::Stop,
@@ -37,14 +36,6 @@ const MAX_QUOTE: u64 = 4096;
 /// comes. The prices are random. Either side may be the go-wirenet example of the same name.
 /// Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the library
 /// does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<9888>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Prints the quotes, until it is stopped
@@ -65,11 +56,7 @@ struct Pace {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<9888, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Binance(pace) => client(addr, "binance:quotes", "USD", &pace, stop),
         Role::Google(pace) => client(addr, "google:quotes", "BTC", &pace, stop),

@@ -8,13 +8,13 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, Write},
     process::ExitCode,
     time::Duration,
 };
-use support::{Addr, messages::print_messages, stop::Stop};
+use support::{messages::print_messages, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
 /// How many messages node A sends, and how many lines are in each.
@@ -29,14 +29,6 @@ const LINES: u32 = 10;
 /// through the hub. Each of the three may be the go-wirenet example of the same
 /// name. Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the
 /// library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<8765>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Passes on what its clients say to each other, until it is stopped
@@ -54,11 +46,7 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<8765, Role>(|role, addr, stop| match role {
         Role::Hub => hub(addr, stop),
         Role::NodeA { interval_ms } => node_a(addr, Duration::from_millis(interval_ms), stop),
         Role::NodeB => node_b(addr, stop),

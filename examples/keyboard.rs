@@ -7,7 +7,7 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 use support::{
-    Addr,
     command::{self, send_output},
     messages::{print_message, read_text},
     stop::Stop,
@@ -36,14 +35,6 @@ const MAX_COMMAND: u64 = 64 << 10;
 /// refuses servers elsewhere. Either side may be the go-wirenet example of the
 /// same name, whose client answers without reading. Ctrl-C and SIGTERM close
 /// properly. RUST_LOG=debug shows what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<8976>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Reads commands, until its input ends or it is stopped
@@ -60,11 +51,7 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<8976, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Client { id, token } => client(addr, id, token, stop),
     })

@@ -7,7 +7,7 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     io::{self, BufRead, Read, Write},
     process::ExitCode,
@@ -17,7 +17,7 @@ use std::{
     },
     time::Duration,
 };
-use support::{Addr, messages::pause, stop::Stop};
+use support::{messages::pause, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
 /// The last greeting.
@@ -32,14 +32,6 @@ const MAX_GREETING: u64 = 64;
 /// connects again whenever it has lost the server, and asks for what it has not
 /// got yet. Either side may be the go-wirenet example of the same name. Ctrl-C
 /// and SIGTERM close properly. RUST_LOG=debug shows what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<9876>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Greets, until it is stopped
@@ -67,11 +59,7 @@ struct ClientArgs {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<9876, Role>(|role, addr, stop| match role {
         Role::Server { interval_ms } => server(addr, Duration::from_millis(interval_ms), stop),
         Role::Client(args) => client(addr, &args, stop),
     })

@@ -9,7 +9,7 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     env,
     io::{self, Write},
@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 use support::{
-    Addr,
     command::{self, send_output},
     messages::{print_messages, read_text},
     stop::Stop,
@@ -38,14 +37,6 @@ const MAX_TEXT: u64 = 4096;
 /// the stream `amount` of the server. Either side may be the go-wirenet example
 /// of the same name. Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows
 /// what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<9099>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Calls into every client, until it is stopped
@@ -70,11 +61,7 @@ struct Host {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<9099, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::HostA(host) => host_a(addr, host.command, stop),
         Role::HostB(host) => host_b(addr, host.command, stop),

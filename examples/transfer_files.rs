@@ -8,14 +8,14 @@
 
 mod support;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use support::{Addr, at, stop::Stop};
+use support::{at, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
 /// The longest name that file systems have, in bytes.
@@ -28,14 +28,6 @@ const MAX_NAME: u64 = 255;
 /// client writes them into a folder of its own. Either side may be the
 /// go-wirenet example of the same name. Ctrl-C and SIGTERM close properly.
 /// RUST_LOG=debug shows what the library does.
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    addr: Addr<7989>,
-    #[command(subcommand)]
-    role: Role,
-}
-
 #[derive(Subcommand)]
 enum Role {
     /// Sends a folder to whoever asks, until it is stopped
@@ -59,11 +51,7 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let Args {
-        addr: Addr { addr },
-        role,
-    } = Args::parse();
-    support::run(|stop| match role {
+    support::play::<7989, Role>(|role, addr, stop| match role {
         Role::Server { dir } => server(addr, dir, stop),
         Role::Client { dir } => client(addr, &dir, stop),
     })

@@ -5,66 +5,24 @@
 
 mod support;
 
-use socket2::{Domain, Socket, Type};
-use std::{
-    io::{self, Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    thread,
-    time::Duration,
-};
-use support::{
-    link::Link,
-    pattern::{PIECE, Pattern},
-    within,
-};
+use std::{io, thread, time::Duration};
+use support::{both_ways::Load, link::Link, narrow, within};
 use wirenet::{
     Session,
     transport::{Transport, memory},
     yamux::{Config, Connection},
 };
 
-/// Streams that each side opens.
-const STREAMS: u64 = 16;
-
-/// What is sent on each of them, and comes back.
-const BYTES: u64 = 8 << 20;
+const LOAD: Load = Load {
+    streams: 16,
+    bytes: 8 << 20,
+};
 
 /// What the connection holds: as little as the system lets it.
 const BUFFER: usize = 4096;
 
 /// Where this passes, nothing moves any more.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Sends the pattern of this seed from one thread, and checks in another that
-/// it comes back.
-fn send_and_check<S>(stream: &S, seed: u64, finish: impl FnOnce(&S) + Send)
-where
-    S: Sync,
-    for<'a> &'a S: Read + Write,
-{
-    let pattern = &Pattern::new(seed);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for position in (0..BYTES).step_by(PIECE) {
-                (&mut &*stream)
-                    .write_all(pattern.at(position, PIECE))
-                    .unwrap();
-            }
-            finish(stream);
-        });
-        let mut buf = vec![0; PIECE];
-        let mut position = 0;
-        loop {
-            let count = (&mut &*stream).read(&mut buf).unwrap();
-            pattern.check(position, &buf[..count]);
-            position += count as u64;
-            if count == 0 {
-                break;
-            }
-        }
-        assert_eq!(position, BYTES, "all of it, and no more");
-    });
-}
 
 /// Named streams over TCP.
 #[test]
@@ -82,11 +40,11 @@ fn both_sides_write_on_named_streams() {
         let link = Link::new(side, side);
         let use_all = |session: &Session, side: u64| {
             thread::scope(|scope| {
-                for number in 0..STREAMS {
+                for number in 0..LOAD.streams {
                     scope.spawn(move || {
                         let stream = session.open_stream("echo").unwrap();
-                        let seed = side * STREAMS + number;
-                        send_and_check(&stream, seed, |stream| stream.finish().unwrap());
+                        let seed = side * LOAD.streams + number;
+                        LOAD.send_and_check(&stream, seed, |stream| stream.finish().unwrap());
                     });
                 }
             });
@@ -102,33 +60,8 @@ fn both_sides_write_on_named_streams() {
 fn both_sides_write(near: impl Transport, far: impl Transport) {
     let near = Connection::client(near, Config::default()).unwrap();
     let far = Connection::server(far, Config::default()).unwrap();
-    thread::scope(|scope| {
-        for (side, connection) in [&near, &far].into_iter().enumerate() {
-            scope.spawn(move || serve_echoes(connection));
-            for number in 0..STREAMS {
-                scope.spawn(move || {
-                    let stream = connection.open().unwrap();
-                    let seed = side as u64 * STREAMS + number;
-                    send_and_check(&stream, seed, |stream| {
-                        stream.shutdown(Shutdown::Write).unwrap();
-                    });
-                });
-            }
-        }
-    });
+    LOAD.carry(&near, &far);
     near.close();
-}
-
-fn serve_echoes(connection: &Connection) {
-    thread::scope(|scope| {
-        for _ in 0..STREAMS {
-            let stream = connection.accept().unwrap();
-            scope.spawn(move || {
-                io::copy(&mut &stream, &mut &stream).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-            });
-        }
-    });
 }
 
 /// Over a transport whose capacity is exact.
@@ -144,23 +77,7 @@ fn both_sides_write_on_raw_streams_in_memory() {
 #[test]
 fn both_sides_write_on_raw_streams_over_tcp() {
     within(LIMIT, || {
-        let listener = narrow_socket();
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        listener.bind(&any.into()).unwrap();
-        listener.listen(1).unwrap();
-        let near = narrow_socket();
-        near.connect(&listener.local_addr().unwrap()).unwrap();
-        let (far, _) = listener.accept().unwrap();
-        both_sides_write(TcpStream::from(near), TcpStream::from(far));
+        let (near, far) = narrow::sockets(|_| Ok(())).unwrap();
+        both_sides_write(near, far);
     });
-}
-
-/// A socket with small buffers. The kernel wants to know of them before it
-/// connects or listens: told later, it goes on with a window that it cannot
-/// fill, and stalls.
-fn narrow_socket() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_send_buffer_size(BUFFER).unwrap();
-    socket.set_recv_buffer_size(BUFFER).unwrap();
-    socket
 }

@@ -3,26 +3,23 @@
 
 mod support;
 
-use crossbeam_channel::{bounded, never, unbounded};
+use crossbeam_channel::{bounded, unbounded};
 use socket2::{Domain, Socket, Type};
 use std::{
-    io,
+    io::{self, Write},
     net::{TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 use support::{
-    hand::{confirm_session, play, refuse_session},
+    frames::{ACK, Frame, PING, SYN},
+    hand::{confirmation, play, refuse_session},
     in_time,
     link::{Link, addr_of, assert_echoes, echo},
     unreachable::Unreachable,
     within,
 };
 use wirenet::{Error, Wire, transport::Transport};
-
-fn pause(time: Duration) {
-    let _ = never::<()>().recv_timeout(time);
-}
 
 /// The natural echo: a message read by a Reader, written back by a Writer, on
 /// one thread. The peer resets the stream in between.
@@ -80,25 +77,43 @@ fn a_read_timeout_of_less_than_a_microsecond_is_not_for_ever() {
     });
 }
 
-/// A server that takes its time to confirm, and closes at once: no session has
-/// lived for a while.
+/// Has a client answer pings, one after another, until so much time has passed.
+fn exchange_pings(mut client: &TcpStream, time: Duration) -> io::Result<()> {
+    let began = Instant::now();
+    let ping = Frame {
+        kind: PING,
+        ..Frame::flags(0, SYN)
+    };
+    while began.elapsed() < time {
+        client.write_all(&ping.encode())?;
+        let answer = Frame::read(client)?.expect("an answer");
+        assert_eq!((answer.kind, answer.flags), (PING, ACK));
+    }
+    Ok(())
+}
+
+/// A server that has more to say before it confirms, and closes at once: no
+/// session has lived for a while.
 #[test]
 fn the_time_of_the_opening_is_not_the_life_of_a_session() {
     in_time(|| {
         const PARTS: usize = 8;
+        /// A session that lives for so long is no failure.
+        const LIFE: Duration = Duration::from_millis(500);
         let (count, counted) = unbounded();
         let part = || {
             let count = count.clone();
-            let part: support::hand::Part = Box::new(move |client| {
+            let part: support::hand::Part = Box::new(move |mut client| {
                 count.send(()).unwrap();
-                pause(Duration::from_millis(150));
-                confirm_session(&client)
+                let confirmation = confirmation(&client)?;
+                exchange_pings(&client, LIFE)?;
+                client.write_all(&confirmation)
             });
             part
         };
         let addr = play((0..PARTS).map(|_| part()).collect());
         let client = Wire::join(addr.to_string())
-            .retry_wait(Duration::from_millis(1), Duration::from_millis(100))
+            .retry_wait(Duration::from_millis(1), LIFE)
             .retry_max(2)
             .on_error(|_| {})
             .build()

@@ -8,8 +8,13 @@ use std::{
     net::TcpStream,
     time::{Duration, Instant},
 };
-use support::{PATIENCE, in_time, link::errors};
-use wirenet::{Error, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream};
+use support::{
+    PATIENCE, in_time,
+    link::{assert_echoes, echo, errors},
+};
+use wirenet::{
+    Error, Operation, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream,
+};
 
 fn server() -> TlsServer {
     TlsServer::new(load_certificates("server", "certs").unwrap()).unwrap()
@@ -40,34 +45,26 @@ fn a_stream_goes_over_tls() {
     });
 }
 
+/// Has a client meet a failure of TLS, which is final.
+fn assert_given_up(server: TlsServer, client: TlsClient) {
+    let server = Wire::mount("127.0.0.1:0").tls(server).build().unwrap();
+    server.start().unwrap();
+    let client = Wire::join(server.local_addr().unwrap().to_string()).tls(client);
+    let error = client.build().unwrap().connect().unwrap_err();
+    assert!(matches!(error, Error::Tls(_)), "{error}");
+    assert!(error.is_permanent());
+}
+
 #[test]
 fn a_certificate_that_is_not_trusted_is_given_up_at_once_with_the_cause() {
-    in_time(|| {
-        let server = Wire::mount("127.0.0.1:0").tls(server()).build().unwrap();
-        server.start().unwrap();
-        let client = Wire::join(server.local_addr().unwrap().to_string())
-            .tls(TlsClient::pinned([7; 32]))
-            .build()
-            .unwrap();
-        let error = client.connect().unwrap_err();
-        assert!(matches!(error, Error::Tls(_)), "{error}");
-        assert!(error.is_permanent());
-    });
+    in_time(|| assert_given_up(server(), TlsClient::pinned([7; 32])));
 }
 
 #[test]
 fn a_client_certificate_that_is_missing_is_given_up_at_once_as_a_failure_of_tls() {
     in_time(|| {
-        let config = server().client_ca("certs/ca.pem").unwrap();
-        let server = Wire::mount("127.0.0.1:0").tls(config).build().unwrap();
-        server.start().unwrap();
-        let client = Wire::join(server.local_addr().unwrap().to_string())
-            .tls(TlsClient::with_ca("certs/ca.pem").unwrap())
-            .build()
-            .unwrap();
-        let error = client.connect().unwrap_err();
-        assert!(matches!(error, Error::Tls(_)), "{error}");
-        assert!(error.is_permanent());
+        let server = server().client_ca("certs/ca.pem").unwrap();
+        assert_given_up(server, TlsClient::with_ca("certs/ca.pem").unwrap());
     });
 }
 
@@ -79,25 +76,35 @@ fn a_record_that_dribbles_does_not_outlast_the_handshake_timeout() {
         let (handler, told) = errors();
         let timeout = Duration::from_millis(400);
         let server = Wire::mount("127.0.0.1:0")
-            .tls(TlsServer::new(load_certificates("server", "certs").unwrap()).unwrap())
+            .tls(server())
             .handshake_timeout(timeout)
             .on_error(handler)
+            .stream("echo", echo)
             .build()
             .unwrap();
         server.start().unwrap();
+        let addr = server.local_addr().unwrap();
+        let config = || TlsClient::with_ca("certs/ca.pem").unwrap();
+        let other = Wire::join(addr.to_string()).tls(config());
+        let other = other.build().unwrap();
+        other.start().unwrap();
+        let session = other.wait_session(PATIENCE).unwrap();
         let began = Instant::now();
-        let mut raw = TcpStream::connect(server.local_addr().unwrap()).unwrap();
-        let config = TlsClient::with_ca("certs/ca.pem").unwrap();
+        let mut raw = TcpStream::connect(addr).unwrap();
         let same = raw.try_clone().unwrap();
-        let _tls = TlsStream::client(same, &config, "127.0.0.1", began + PATIENCE).unwrap();
-        // The head of a record of 16 KiB.
-        for byte in [0x17, 3, 3, 0x40, 0] {
-            // As slow as may be without being silent for the whole time.
-            if told.recv_timeout(timeout * 85 / 100).is_ok() {
+        let _tls = TlsStream::client(same, &config(), "127.0.0.1", began + PATIENCE).unwrap();
+        // A record of 16 KiB, slowly: the server does something else in between.
+        let head = [0x17, 3, 3, 0x40, 0];
+        for byte in head.into_iter().chain(std::iter::repeat_n(0, 0x4000)) {
+            if !told.is_empty() {
                 break;
             }
             let _ = raw.write_all(&[byte]);
+            assert_echoes(&session);
         }
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Handshake, "{cause}");
+        assert!(cause.contains("within"), "{cause}");
         let took = began.elapsed();
         assert!(took < timeout * 2, "{took:?}");
     });

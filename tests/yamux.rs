@@ -111,19 +111,20 @@ impl Peer {
     }
 }
 
+fn said_on_the_next(connection: &Connection) -> String {
+    let mut said = String::new();
+    let mut stream = connection.accept().unwrap();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
 #[test]
 fn a_stream_may_open_with_either_kind_of_frame() {
     for opening in [frame(UPDATE, SYN, 1, 0), data(SYN, 1, b"")] {
         let (connection, mut peer) = served(quiet());
         peer.send(&opening);
         peer.send(&data(FIN, 1, b"hello"));
-        let mut said = String::new();
-        connection
-            .accept()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        assert_eq!(said, "hello");
+        assert_eq!(said_on_the_next(&connection), "hello");
         assert_eq!(peer.receive(), Some(frame(UPDATE, ACK, 1, 0)));
     }
 }
@@ -132,13 +133,7 @@ fn a_stream_may_open_with_either_kind_of_frame() {
 fn data_that_comes_with_a_syn_is_the_first_that_is_read() {
     let (connection, mut peer) = served(quiet());
     peer.send(&data(SYN | FIN, 1, b"all at once"));
-    let mut said = String::new();
-    connection
-        .accept()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "all at once");
+    assert_eq!(said_on_the_next(&connection), "all at once");
 }
 
 #[test]

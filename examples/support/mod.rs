@@ -13,11 +13,12 @@ pub mod secure;
 pub mod secure;
 pub mod stop;
 
+use clap::{Parser, Subcommand};
 use std::{io, path::Path, process::ExitCode, time::Duration};
 use stop::Stop;
 use wirenet::{Builder, Session, Wire};
 
-// Not a doc comment: clap would take it for the program's.
+// Not doc comments: clap would take them for the program's.
 // The address that an example listens at or connects to.
 #[derive(clap::Args)]
 pub struct Addr<const PORT: u16> {
@@ -29,6 +30,26 @@ pub struct Addr<const PORT: u16> {
         default_value_t = format!("127.0.0.1:{PORT}")
     )]
     pub addr: String,
+}
+
+// The arguments of an example that takes no others but its role's.
+#[derive(Parser)]
+struct Args<const PORT: u16, Role: Subcommand> {
+    #[command(flatten)]
+    addr: Addr<PORT>,
+    #[command(subcommand)]
+    role: Role,
+}
+
+/// Runs an example in the role that the command line says, at its address.
+pub fn play<const PORT: u16, Role: Subcommand>(
+    play: impl FnOnce(Role, String, &Stop) -> io::Result<()>,
+) -> ExitCode {
+    let Args::<PORT, Role> {
+        addr: Addr { addr },
+        role,
+    } = Args::parse();
+    run(|stop| play(role, addr, stop))
 }
 
 /// Long enough for a session that stands already to be seen.

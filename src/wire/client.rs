@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    fn open_session(
+    pub(super) fn open_session(
         &self,
         wire: &Arc<Shared>,
         stream: TcpStream,

@@ -13,6 +13,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Weak},
     thread,
+    time::Duration,
 };
 
 /// A dial under way. It runs on a thread of its own, because looking a name up
@@ -110,7 +111,11 @@ impl Dial {
         }
         state.socket = Arc::downgrade(&socket);
         drop(state);
-        socket.connect_timeout(&addr.into(), options.dial_timeout)?;
+        // socket2 waits for whole milliseconds, rounded down.
+        let timeout = options
+            .dial_timeout
+            .saturating_add(Duration::from_millis(1));
+        socket.connect_timeout(&addr.into(), timeout)?;
         // Before it is connected, these would count for connecting too.
         socket::watch(&SockRef::from(&*socket), options)?;
         let mut state = self.state.lock();

@@ -67,7 +67,7 @@ impl Server {
     }
 }
 
-fn listen_at(addr: SocketAddr, wire: &Shared) -> io::Result<TcpListener> {
+pub(super) fn listen_at(addr: SocketAddr, wire: &Shared) -> io::Result<TcpListener> {
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // As std does it: a server may start again while old connections linger.
     #[cfg(not(windows))]
@@ -130,7 +130,7 @@ fn wake(listener: &TcpListener) {
 }
 
 /// Gives a connection a thread.
-fn admit(wire: &Arc<Shared>, stream: TcpStream) {
+pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream) {
     let about = About::connection(&stream);
     let pending = match wire.begin_handshake(&stream, &about) {
         Ok(pending) => pending,

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod both_ways;
 pub mod checksum;
 pub mod cut;
 pub mod file;
 pub mod frames;
 pub mod hand;
 pub mod link;
+pub mod narrow;
 pub mod pattern;
 pub mod process;
 pub mod relay;

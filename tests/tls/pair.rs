@@ -1,10 +1,10 @@
 //! Two ends of a TLS connection over loopback.
 
-use super::PATIENCE;
-use socket2::{Domain, Socket, Type};
+use super::{PATIENCE, support::narrow};
+use socket2::Socket;
 use std::{
     io::{self, IoSlice},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     thread,
     time::Instant,
@@ -13,9 +13,6 @@ use wirenet::{
     TlsClient, TlsError, TlsServer, load_certificates,
     transport::{Halves, ReadHalf, TlsStream, Transport, Wait},
 };
-
-/// What a narrow connection holds.
-const BUFFER: usize = 4096;
 
 pub fn certs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("certs")
@@ -47,23 +44,13 @@ pub fn sockets() -> (TcpStream, TcpStream) {
 
 /// The same, whose ends hold as little as the system lets them.
 pub fn narrow_sockets() -> (TcpStream, TcpStream) {
-    let narrow = || {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(BUFFER).unwrap();
-        socket.set_send_buffer_size(BUFFER).unwrap();
-        // With loopback's usual segments, the window can settle below the size
-        // of one: then Linux sends five a second.
-        #[cfg(unix)]
-        socket.set_tcp_mss(536).unwrap();
-        socket
-    };
-    let (listener, near) = (narrow(), narrow());
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    listener.bind(&any.into()).unwrap();
-    listener.listen(1).unwrap();
-    near.connect(&listener.local_addr().unwrap()).unwrap();
-    let (far, _) = listener.accept().unwrap();
-    (near.into(), far.into())
+    // With loopback's usual segments, the window can settle below the size of
+    // one: then Linux sends five a second.
+    #[cfg(unix)]
+    let set = |socket: &Socket| socket.set_tcp_mss(536);
+    #[cfg(not(unix))]
+    let set = |_: &Socket| Ok(());
+    narrow::sockets(set).unwrap()
 }
 
 pub fn patience() -> Instant {

@@ -4,10 +4,10 @@ use super::{
     hand::with_client,
     in_time,
     pair::{both, ca, client, meet, narrow_sockets, server, shake_hands, sockets, streams},
-    support::pattern::{PIECE, Pattern},
+    support::both_ways::Load,
 };
 use std::{
-    io::{self, Read, Write},
+    io::{Read, Write},
     net::Shutdown,
     thread,
 };
@@ -15,7 +15,7 @@ use wirenet::{
     load_certificates,
     tls::rustls::{self, AlertDescription},
     transport::TlsStream,
-    yamux::{Config, Connection, Error, Stream},
+    yamux::{Config, Connection, Error},
 };
 
 fn connect((near, far): (TlsStream, TlsStream)) -> (Connection, Connection) {
@@ -60,57 +60,17 @@ fn a_connection_with_certificates_on_both_sides_carries_streams() {
     });
 }
 
-/// Streams that each side opens, and what goes each way on each.
-const STREAMS: u64 = 4;
-const BYTES: u64 = 1 << 20;
-
-fn send_and_check(stream: &Stream, seed: u64) {
-    let pattern = &Pattern::new(seed);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for position in (0..BYTES).step_by(PIECE) {
-                (&mut &*stream)
-                    .write_all(pattern.at(position, PIECE))
-                    .unwrap();
-            }
-            stream.shutdown(Shutdown::Write).unwrap();
-        });
-        let mut received = Vec::new();
-        (&mut &*stream).read_to_end(&mut received).unwrap();
-        assert_eq!(received.len() as u64, BYTES);
-        pattern.check(0, &received);
-    });
-}
-
-fn echo(connection: &Connection) {
-    thread::scope(|scope| {
-        for _ in 0..STREAMS {
-            let stream = connection.accept().unwrap();
-            scope.spawn(move || {
-                io::copy(&mut &stream, &mut &stream).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-            });
-        }
-    });
-}
-
 /// Over sockets that hold next to nothing, with many writers on each side.
 #[test]
 fn both_sides_write_on_many_streams_as_fast_as_they_can() {
     in_time(|| {
         let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
         let (near, far) = connect((near.unwrap(), far.unwrap()));
-        thread::scope(|scope| {
-            for (side, connection) in [&near, &far].into_iter().enumerate() {
-                scope.spawn(move || echo(connection));
-                for number in 0..STREAMS {
-                    scope.spawn(move || {
-                        let stream = connection.open().unwrap();
-                        send_and_check(&stream, side as u64 * STREAMS + number);
-                    });
-                }
-            }
-        });
+        let load = Load {
+            streams: 4,
+            bytes: 1 << 20,
+        };
+        load.carry(&near, &far);
         near.close();
     });
 }

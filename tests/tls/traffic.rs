@@ -7,9 +7,8 @@ use super::{
     pair::{End, both, client, ends, narrow_sockets, server, shake_hands, sockets, streams},
     support::pattern::{PIECE, Pattern},
 };
-use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice, Read, Write},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -47,33 +46,22 @@ fn a_read_that_finds_nothing_is_no_end() {
     });
 }
 
+/// Each byte is sent when the read of the one before it has returned: a read
+/// that waited for the record would wait for ever.
 #[test]
 fn a_record_that_trickles_in_does_not_hold_up_a_read_for_ever() {
     in_time(|| {
         let (mut hand, mut far) = with_server(sockets(), server());
-        far.0
-            .reader
-            .set_timeout(Some(Duration::from_millis(60)))
-            .unwrap();
-        let record = hand.encrypt(&[7; 16_000]);
-        let (done, ticks) = bounded(0);
-        let trickling = thread::spawn(move || {
-            let mut sent = 0;
-            while ticks.recv_timeout(Duration::from_millis(3)) == Err(RecvTimeoutError::Timeout) {
-                hand.send(&record[sent..sent + 1]);
-                sent += 1;
-            }
-            hand.send(&record[sent..]);
-            hand
-        });
-        // On a busy machine, a tick may take longer than the timeout.
-        let mut errors = std::iter::repeat_with(|| far.0.reader.read(&mut [0; 10]).unwrap_err());
-        let error = errors.find(|error| error.kind() != io::ErrorKind::WouldBlock);
-        assert_eq!(error.unwrap().kind(), io::ErrorKind::Interrupted);
-        done.send(()).unwrap();
         far.0.reader.set_timeout(Some(super::PATIENCE)).unwrap();
+        let record = hand.encrypt(&[7; 16_000]);
+        let (trickling, rest) = record.split_at(1000);
+        for byte in trickling {
+            hand.send(&[*byte]);
+            let error = far.0.reader.read(&mut [0; 10]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        }
+        hand.send(rest);
         far.expect(&[7; 16_000]);
-        trickling.join().unwrap();
     });
 }
 
@@ -315,20 +303,26 @@ fn a_ticket_that_is_half_there_does_no_harm() {
     });
 }
 
+/// There is more to read all the time: a byte for each message that goes there
+/// and back elsewhere.
 #[test]
 fn a_handshake_that_trickles_in_has_one_deadline() {
     in_time(|| {
         for ours_is_client in [true, false] {
             let (near, mut far) = sockets();
-            let (done, ticks) = bounded::<()>(0);
+            let (mut elsewhere, echoing) = sockets();
+            elsewhere.set_nodelay(true).unwrap();
+            echoing.set_nodelay(true).unwrap();
+            thread::spawn(move || io::copy(&mut &echoing, &mut &echoing));
             let trickling = thread::spawn(move || {
-                // A handshake record of 16,000 bytes, and its beginning.
-                let mut bytes = [&[22, 3, 3, 62, 128][..], &[0; 1000]].concat().into_iter();
-                while ticks.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout)
-                    && let Some(byte) = bytes.next()
-                    && far.write_all(&[byte]).is_ok()
-                {}
-                far
+                // A handshake record of 16,000 bytes.
+                let record = [&[22, 3, 3, 62, 128][..], &[0; 16_000]].concat();
+                // Until ours has given up.
+                record.iter().any(|byte| {
+                    elsewhere.write_all(&[7]).unwrap();
+                    elsewhere.read_exact(&mut [0]).unwrap();
+                    far.write_all(&[*byte]).is_err()
+                })
             });
             let began = Instant::now();
             let deadline = began + Duration::from_millis(150);
@@ -339,10 +333,8 @@ fn a_handshake_that_trickles_in_has_one_deadline() {
             };
             let error = outcome.unwrap_err();
             assert!(matches!(error, TlsError::TimedOut), "{error:?}");
-            // Five seconds would be all that trickles.
             assert!(began.elapsed() < Duration::from_secs(4));
-            drop(done);
-            trickling.join().unwrap();
+            assert!(trickling.join().unwrap(), "it has not said all by then");
         }
     });
 }

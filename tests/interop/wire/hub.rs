@@ -1,15 +1,15 @@
 //! Our hub between Go peers and ours: a Go program calls through it, and is
 //! called through it, with its audit reading along on each connection.
 
-use std::io::{self, Cursor, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
 use wirenet::{Error, Refusal, RefusalCode, Session, Stream, Wire};
 
-use super::PATIENCE;
 use super::handlers::{Collected, digest, ours};
+use super::{PATIENCE, read_message, send_by_copy};
 use crate::pattern::{assert_pattern, pattern};
 use crate::peer::GoPeer;
 use crate::stage::{Stage, on_stage};
@@ -171,18 +171,6 @@ fn we_call(label: &str, play: fn(&Session)) {
 
 fn open(session: &Session, name: &str) -> Stream {
     session.open_stream(name).expect("a stream of the Go owner")
-}
-
-fn read_message(mut stream: &Stream) -> Vec<u8> {
-    assert!(stream.next_message().expect("another message"));
-    let mut message = Vec::new();
-    stream.read_to_end(&mut message).expect("a whole message");
-    message
-}
-
-fn send_by_copy(mut stream: &Stream, message: &[u8]) {
-    io::copy(&mut Cursor::new(message), &mut stream).expect("a copy into the stream");
-    stream.finish().expect("an end mark");
 }
 
 #[test]

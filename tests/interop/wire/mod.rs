@@ -7,10 +7,11 @@ mod sessions;
 mod they_open;
 mod we_open;
 
+use std::io::{self, Cursor, Read};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wirenet::{Builder, Session, Wire};
+use wirenet::{Builder, Session, Stream, Wire};
 
 use crate::peer::GoPeer;
 use crate::stage::{Stage, on_stage};
@@ -102,4 +103,20 @@ fn connect(stage: &Stage, script: &str, mounts: Mounts) -> Connected {
         closed,
         collected,
     }
+}
+
+fn read_message(mut stream: &Stream) -> Vec<u8> {
+    assert!(
+        stream.next_message().expect("another message"),
+        "the stream ended"
+    );
+    let mut message = Vec::new();
+    stream.read_to_end(&mut message).expect("a whole message");
+    message
+}
+
+/// Sends a message the way a file is sent.
+fn send_by_copy(mut stream: &Stream, message: &[u8]) {
+    io::copy(&mut Cursor::new(message), &mut stream).expect("a copy into the stream");
+    stream.finish().expect("an end mark");
 }

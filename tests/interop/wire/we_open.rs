@@ -1,12 +1,12 @@
 //! Streams that we open, to handlers in Go.
 
-use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::thread;
 
 use wirenet::{Error, Refusal, Session, Stream};
 
 use super::handlers::digest;
-use super::with_peer;
+use super::{read_message, send_by_copy, with_peer};
 use crate::pattern::{assert_pattern, pattern};
 
 const SIZES: [usize; 7] = [0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20];
@@ -15,22 +15,6 @@ fn open(session: &Session, name: &str) -> Stream {
     session
         .open_stream(name)
         .expect("a stream that the Go side has a handler for")
-}
-
-fn read_message(mut stream: &Stream) -> Vec<u8> {
-    assert!(
-        stream.next_message().expect("another message"),
-        "the stream ended"
-    );
-    let mut message = Vec::new();
-    stream.read_to_end(&mut message).expect("a whole message");
-    message
-}
-
-/// Sends a message the way a file is sent.
-fn send_by_copy(mut stream: &Stream, message: &[u8]) {
-    io::copy(&mut Cursor::new(message), &mut stream).expect("a copy into the stream");
-    stream.finish().expect("an end mark");
 }
 
 fn expect_end(stream: &Stream) {

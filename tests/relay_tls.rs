@@ -1,0 +1,11 @@
+//! What a hub relays where a peer is slow, lost, or means no good, over TLS.
+#![cfg(feature = "tls")]
+
+mod support;
+
+#[path = "relay/peer.rs"]
+mod peer;
+#[path = "relay/promises.rs"]
+mod promises;
+#[path = "hub/over_tls.rs"]
+mod transport;

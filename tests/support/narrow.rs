@@ -1,0 +1,29 @@
+//! Connected sockets that hold as little as the system lets them.
+
+use socket2::{Domain, Socket, Type};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+};
+
+const BUFFER: usize = 4096;
+
+/// Who dialled, and who accepted. Each socket is `set` before it is connected.
+pub fn sockets(set: impl Fn(&Socket) -> io::Result<()>) -> io::Result<(TcpStream, TcpStream)> {
+    // The kernel wants to know of small buffers before it connects or listens:
+    // told later, it goes on with a window that it cannot fill, and stalls.
+    let narrow = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_send_buffer_size(BUFFER)?;
+        socket.set_recv_buffer_size(BUFFER)?;
+        set(&socket)?;
+        io::Result::Ok(socket)
+    };
+    let (listener, near) = (narrow()?, narrow()?);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    listener.bind(&any.into())?;
+    listener.listen(1)?;
+    near.connect(&listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    Ok((near.into(), far.into()))
+}
