@@ -23,9 +23,12 @@ use super::{
 };
 use crate::transport::Wait;
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// One of the two ends of a relay.
@@ -46,12 +49,29 @@ impl End {
     }
 }
 
+/// A relay as its streams and connections know it: behind a trait, so that a
+/// program without a hub links nothing of how one works.
+pub(super) trait Relay: fmt::Debug + Send + Sync {
+    /// Something may have come, or been granted, or ended, at either end:
+    /// passes on what it can.
+    fn look_after(self: Arc<Self>);
+
+    /// There is room in the outbox of the leg at `to`: uses it for one frame,
+    /// and then it is the others' turn. Whoever calls holds that outbox's
+    /// writing role, and sends what is queued.
+    fn on_room(self: Arc<Self>, to: End);
+
+    /// Notes that a reader is going to look after it at the end of its turn;
+    /// says whether none was.
+    fn touch(&self) -> bool;
+}
+
 #[derive(Debug)]
-pub(super) struct Relay {
+struct Pair {
     /// `None` when all is passed on that will be.
     legs: Mutex<Option<[Leg; 2]>>,
     /// A reader is going to look after it at the end of its turn.
-    pub(super) touched: AtomicBool,
+    touched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -77,16 +97,16 @@ struct Due {
 /// Joins two streams, with what had been read of them already. Both are the
 /// relay's from now on; handles that are left do nothing to them.
 pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
-    let relay = Arc::new(Relay {
+    let pair = Arc::new(Pair {
         legs: Mutex::new(None),
         touched: AtomicBool::new(false),
     });
     let ends = [(End::A, a), (End::B, b)];
     // Readers that come meanwhile wait here, for work in memory.
-    let mut legs = relay.legs.lock();
+    let mut legs = pair.legs.lock();
     let mut streams = Vec::new();
     *legs = Some(ends.map(|(end, (stream, rest))| {
-        stream.core().join(Arc::clone(&relay), end, rest);
+        stream.core().join(Arc::clone(&pair) as _, end, rest);
         let leg = Leg {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
@@ -98,13 +118,11 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment)) {
     drop(legs);
     // Not under the lock: with its last handle a connection closes.
     drop(streams);
-    relay.look_after();
+    pair.look_after();
 }
 
-impl Relay {
-    /// Something may have come, or been granted, or ended, at either end:
-    /// passes on what it can.
-    pub(super) fn look_after(self: &Arc<Self>) {
+impl Relay for Pair {
+    fn look_after(self: Arc<Self>) {
         let due = self.settle();
         due.forget_streams();
         for shared in &due.flush {
@@ -112,10 +130,7 @@ impl Relay {
         }
     }
 
-    /// There is room in the outbox of the leg at `to`: uses it for one frame,
-    /// and then it is the others' turn. Whoever calls holds that outbox's
-    /// writing role, and sends what is queued.
-    pub(super) fn on_room(self: &Arc<Self>, to: End) {
+    fn on_room(self: Arc<Self>, to: End) {
         let mut due = Due::default();
         let mut guard = self.legs.lock();
         if let Some(legs) = &mut *guard {
@@ -123,7 +138,7 @@ impl Relay {
             if self.forward_next(legs, to.other(), Turn::Its, &mut due) {
                 legs[to as usize].parked = true;
                 let outbox = &legs[to as usize].shared.outbox;
-                outbox.park(Arc::clone(self), to);
+                outbox.park(Arc::clone(&self) as _, to);
             }
             // What has gone out makes room in the windows of who sent it, and
             // may have kept a grant of its own waiting.
@@ -141,6 +156,12 @@ impl Relay {
         }
     }
 
+    fn touch(&self) -> bool {
+        !self.touched.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Pair {
     fn settle(self: &Arc<Self>) -> Due {
         // Sees all that was there when somebody left it to this call.
         self.touched.swap(false, Ordering::AcqRel);
@@ -198,8 +219,7 @@ impl Relay {
         };
         let outbox = &sink.shared.outbox;
         let header = Header::data(sink.core.id, count);
-        let relay = || (Arc::clone(self), to);
-        if !outbox.try_relay(header, &mut recv.inbox, turn, relay) {
+        if !outbox.try_relay(header, &mut recv.inbox, turn, || (Arc::clone(self) as _, to)) {
             drop(recv);
             legs[to as usize].parked = true;
             return false;
@@ -241,7 +261,7 @@ impl Relay {
             // The sender reads slowly: it gets the next one when it has read.
             drop(recv);
             if !near.parked {
-                near.shared.outbox.park(Arc::clone(self), from);
+                near.shared.outbox.park(Arc::clone(self) as _, from);
                 legs[from as usize].parked = true;
             }
             return false;

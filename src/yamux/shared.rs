@@ -390,7 +390,7 @@ impl Shared {
 /// The other ends of relays hear of the end of these.
 fn look_after_relays(streams: &[Arc<Core>]) {
     for relay in streams.iter().filter_map(|core| core.relay()) {
-        relay.look_after();
+        Arc::clone(relay).look_after();
     }
 }
 
