@@ -158,17 +158,19 @@ pub(super) enum Drained {
 
 impl Outbox {
     pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
+        // Mostly one segment waits; by itself a queue would begin with four.
+        let queue = || VecDeque::with_capacity(1);
         let writer = Writer {
             half,
             control: Vec::new(),
             control_sent: 0,
-            data: VecDeque::new(),
+            data: queue(),
             finished: false,
         };
         Self {
             state: Mutex::new(State {
                 control: Vec::new(),
-                data: VecDeque::new(),
+                data: queue(),
                 queued: 0,
                 answers: 0,
                 sent: 0,

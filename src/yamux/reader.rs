@@ -26,7 +26,7 @@ use std::{
 
 /// The buffer of a connection on which little happens. It grows to [`SEGMENT`]
 /// when a read fills it, and shrinks back when nothing has come for a while.
-const IDLE_BUFFER: usize = 1024;
+const IDLE_BUFFER: usize = 512;
 
 /// How long a large buffer outlives the last byte.
 const BUSY_TICK: Duration = Duration::from_secs(1);

@@ -219,7 +219,9 @@ impl Pair {
         };
         let outbox = &sink.shared.outbox;
         let header = Header::data(sink.core.id, count);
-        if !outbox.try_relay(header, &mut recv.inbox, turn, || (Arc::clone(self) as _, to)) {
+        if !outbox.try_relay(header, &mut recv.inbox, turn, || {
+            (Arc::clone(self) as _, to)
+        }) {
             drop(recv);
             legs[to as usize].parked = true;
             return false;

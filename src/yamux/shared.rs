@@ -37,7 +37,8 @@ thread_local! {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) config: Config,
+    /// That of all of a wire's connections.
+    pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
     /// A stream was acknowledged, or none can be opened any more.
     pub(super) acknowledged: Condvar,
@@ -67,7 +68,7 @@ struct ReaderState {
 impl Shared {
     pub(super) fn new(
         role: Role,
-        config: Config,
+        config: Arc<Config>,
         outbox: Outbox,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
