@@ -27,7 +27,7 @@ pub use error::TlsError;
 /// The TLS library, in the version whose types this crate takes and gives.
 pub use rustls;
 
-use provider::{provider, sha256};
+use provider::{provider, sha256, with_keys};
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
     client::{ResolvesClientCert, Resumption},
@@ -61,7 +61,7 @@ pub fn load_certificates(name: &str, dir: impl AsRef<Path>) -> Result<Certificat
     let key_path = dir.join(format!("{name}.key"));
     let chain = read_chain(&chain_path)?;
     let key = read_key(&key_path)?;
-    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|cause| {
+    let certified = CertifiedKey::from_der(chain, key, &with_keys()).map_err(|cause| {
         if matches!(cause, rustls::Error::InvalidCertificate(_)) {
             let path = chain_path;
             return TlsError::Certificate { path, cause };

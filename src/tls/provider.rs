@@ -8,7 +8,12 @@ use rustls::crypto::ring as crypto;
 use crypto::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
 };
-use rustls::crypto::CryptoProvider;
+use rustls::{
+    Error,
+    crypto::{CryptoProvider, KeyProvider},
+    pki_types::PrivateKeyDer,
+    sign::SigningKey,
+};
 use std::sync::{Arc, LazyLock};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
@@ -26,13 +31,30 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
             TLS13_AES_256_GCM_SHA384,
         ]
     };
+    provider.key_provider = &NoKeys;
     Arc::new(provider)
 });
+
+/// Connections get certificates with keys that are loaded already. So who shows
+/// none does not link the loading of keys, and the signing with them.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Err(Error::General("keys come with their certificates".into()))
+    }
+}
 
 /// The provider, with the ciphers of TLS 1.3, the one that is fast here first:
 /// without instructions for AES, ChaCha20 is several times faster.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
+}
+
+/// What loads the keys of certificates.
+pub(super) fn with_keys() -> CryptoProvider {
+    crypto::default_provider()
 }
 
 fn has_aes() -> bool {

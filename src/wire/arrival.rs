@@ -97,7 +97,7 @@ impl Arrival {
         };
         let name = open.command;
         match self.admit(wire, session, &name, &open.payload) {
-            Ok(Admitted::Relay(leg)) => yamux::relay((self.raw, rest), leg, chunk::whole_within),
+            Ok(Admitted::Relay(join)) => join((self.raw, rest)),
             Ok(Admitted::Handler(handler)) => {
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
@@ -168,10 +168,12 @@ pub(super) type Find = fn(&Shared, &str) -> Result<Admitted, Refusal>;
 /// What serves a stream that is let in.
 pub(super) enum Admitted {
     Handler(Handler),
-    /// A stream of the session that owns the name, on a hub, with what has come
-    /// on it.
-    Relay((yamux::Stream, Segment)),
+    /// On a hub: joins the stream with one of the session that owns the name.
+    /// A function, so that only a hub links how that is done.
+    Relay(Join),
 }
+
+type Join = Box<dyn FnOnce((yamux::Stream, Segment))>;
 
 /// Among the wire's own handlers.
 pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
@@ -184,7 +186,12 @@ pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusa
 /// On a hub: among the clients first.
 pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
     match wire.owner_of(name) {
-        Some(owner) => open_leg(owner, name).map(Admitted::Relay),
+        Some(owner) => {
+            let leg = open_leg(owner, name)?;
+            Ok(Admitted::Relay(Box::new(|raw| {
+                yamux::relay(raw, leg, chunk::whole_within);
+            })))
+        }
         None => find_handler(wire, name),
     }
 }

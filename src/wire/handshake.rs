@@ -86,7 +86,7 @@ impl<'a> Handshake<'a> {
         }));
         let admitting = Arc::clone(&early);
         let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
-        let config = wire.options.connection().relays(wire.is_hub);
+        let config = Arc::clone(&wire.connection);
         let (connection, reader) = Connection::driven(halves, role, config, acceptor)?;
         Ok(Self {
             wire,

@@ -14,7 +14,6 @@ pub(super) struct Registry {
 struct Entry {
     /// `None` while the session is being opened.
     session: Option<Session>,
-    identification: Vec<u8>,
     /// The names that it owned when it came.
     names: Vec<String>,
 }
@@ -70,7 +69,6 @@ impl Registry {
         };
         vacant.insert(Entry {
             session: None,
-            identification: identification.into(),
             names: names.into(),
         });
         for name in names {
@@ -86,9 +84,11 @@ impl Registry {
             let Some(owner) = owner else {
                 continue;
             };
-            let same = !identification.is_empty() && owner.identification == identification;
+            let same = |session: &Session| {
+                !identification.is_empty() && session.identification() == identification
+            };
             match &owner.session {
-                Some(session) if same => {
+                Some(session) if same(session) => {
                     if replaced.iter().all(|other| other.id() != session.id()) {
                         replaced.push(session.clone());
                     }
@@ -104,7 +104,6 @@ impl Registry {
     pub(super) fn enter(&mut self, session: &Session) {
         let entry = self.sessions.entry(session.id()).or_insert_with(|| Entry {
             session: None,
-            identification: Vec::new(),
             names: Vec::new(),
         });
         entry.session = Some(session.clone());

@@ -35,9 +35,8 @@ pub(super) struct Shared {
     pub(super) threads: Threads,
     /// The handle that people have, for hooks to get.
     pub(super) owner: OnceLock<Weak<Owner>>,
-    /// Whether names of clients' streams have one owner, to whom calls are
-    /// relayed.
-    pub(super) is_hub: bool,
+    /// The settings of each connection.
+    pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
     since: SystemTime,
     state: Mutex<State>,
@@ -66,6 +65,8 @@ pub(super) struct State {
 }
 
 impl Shared {
+    /// On a hub, names of clients' streams have one owner, to whom calls are
+    /// relayed.
     pub(super) fn new(options: Options, handlers: Handlers, is_hub: bool, find: Find) -> Arc<Self> {
         let pool = Pool::new(
             options.handler_limit,
@@ -85,13 +86,14 @@ impl Shared {
             sessions: 0,
             round_trip_time: None,
         };
+        let connection = options.connection().relays(is_hub);
         Arc::new(Self {
             options,
+            connection: Arc::new(connection),
             handlers,
             pool,
             threads: Threads::default(),
             owner: OnceLock::new(),
-            is_hub,
             find,
             since: SystemTime::now(),
             state: Mutex::new(state),

@@ -75,7 +75,7 @@ impl Connection {
 
     fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
         let (sender, incoming) = bounded(config.backlog);
-        let (shared, mut reader) = assemble(transport.split()?, role, config, refuse())?;
+        let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), refuse())?;
         *shared.accepted.lock() = Some(sender);
         let accepting = Arc::clone(&shared);
         reader.set_acceptor(Box::new(move |stream| {
@@ -96,7 +96,7 @@ impl Connection {
     pub(crate) fn driven(
         halves: Halves,
         role: Role,
-        config: Config,
+        config: Arc<Config>,
         acceptor: Acceptor,
     ) -> io::Result<(Self, Box<Reader>)> {
         let (shared, reader) = assemble(halves, role, config, acceptor)?;
@@ -307,7 +307,7 @@ fn refuse() -> Acceptor {
 fn assemble(
     mut halves: Halves,
     role: Role,
-    config: Config,
+    config: Arc<Config>,
     acceptor: Acceptor,
 ) -> io::Result<(Arc<Shared>, Box<Reader>)> {
     halves.writer.set_timeout(Some(config.write_timeout))?;

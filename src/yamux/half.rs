@@ -48,7 +48,7 @@ pub(super) struct Core {
     /// Somebody here still uses it.
     live: AtomicBool,
     /// It is one end of a relay.
-    relayed: OnceLock<(Arc<Relay>, End)>,
+    relayed: OnceLock<(Arc<dyn Relay>, End)>,
 }
 
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// Gives the stream to a relay, with what had been read of it.
-    pub(super) fn join(&self, relay: Arc<Relay>, end: End, rest: Segment) {
+    pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
         let mut recv = self.recv.lock();
         // No more than a segment's length.
         let count = rest.len() as u32;
@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// The relay that the stream is an end of.
-    pub(super) fn relay(&self) -> Option<&Arc<Relay>> {
+    pub(super) fn relay(&self) -> Option<&Arc<dyn Relay>> {
         self.relayed.get().map(|(relay, _)| relay)
     }
 

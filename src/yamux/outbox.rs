@@ -44,7 +44,7 @@ struct State {
     writer: Option<Box<Writer>>,
     /// Relays whose frames for the streams at these ends wait for room, in the
     /// order in which they get it.
-    parked: VecDeque<(Arc<Relay>, End)>,
+    parked: VecDeque<(Arc<dyn Relay>, End)>,
     /// Threads that wait on `changed`.
     waiting: usize,
     /// The holder has served long enough.
@@ -116,7 +116,7 @@ impl Outbox {
     pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
         Self {
             state: Mutex::new(State {
-                queue: Queue::default(),
+                queue: Queue::new(),
                 writer: Some(Box::new(Writer::new(half))),
                 parked: VecDeque::new(),
                 waiting: 0,
@@ -176,7 +176,7 @@ impl Outbox {
         header: Header,
         inbox: &mut Inbox,
         turn: Turn,
-        relay: impl FnOnce() -> (Arc<Relay>, End),
+        relay: impl FnOnce() -> (Arc<dyn Relay>, End),
     ) -> bool {
         let mut state = self.state.lock();
         let others_wait = turn == Turn::Any && !state.parked.is_empty();
@@ -194,7 +194,7 @@ impl Outbox {
 
     /// Has a relay wait for its next turn; it is told at once if there is room
     /// and nobody is before it. Only for who is told of its turn.
-    pub(super) fn park(&self, relay: Arc<Relay>, end: End) {
+    pub(super) fn park(&self, relay: Arc<dyn Relay>, end: End) {
         self.state.lock().parked.push_back((relay, end));
     }
 

@@ -27,7 +27,7 @@ const ANSWERS_LIMIT: usize = 64 * 1024;
 /// copied behind what waits.
 const WORTH_MOVING: usize = 16 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     /// Goes first: pings, window updates, go-aways.
     control: Vec<u8>,
@@ -41,7 +41,22 @@ pub(super) struct Queue {
     sent: u64,
 }
 
+/// Mostly one segment waits; by itself a queue would begin with room for four.
+pub(super) fn segments() -> VecDeque<Segment> {
+    VecDeque::with_capacity(1)
+}
+
 impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            control: Vec::new(),
+            data: segments(),
+            queued: 0,
+            answers: 0,
+            sent: 0,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.control.is_empty() && self.data.is_empty()
     }

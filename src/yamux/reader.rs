@@ -20,13 +20,13 @@ use super::{
 use crate::transport::{ReadHalf, Wait};
 use std::{
     fmt, io,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// The buffer of a connection on which little happens. It grows to [`SEGMENT`]
 /// when a read fills it, and shrinks back when nothing has come for a while.
-const IDLE_BUFFER: usize = 1024;
+const IDLE_BUFFER: usize = 512;
 
 /// How long a large buffer outlives the last byte.
 const BUSY_TICK: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub(crate) struct Reader {
     /// of a turn, when what came along with their SYN is there to be read.
     fresh: Vec<Arc<Core>>,
     /// Relays with an end among the streams of what was read last.
-    relays: Vec<Arc<Relay>>,
+    relays: Vec<Arc<dyn Relay>>,
     /// What was read last wants an answer.
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
@@ -289,7 +289,7 @@ impl Reader {
     /// at the end of the turn.
     fn touch(&mut self, core: &Core) {
         if let Some(relay) = core.relay()
-            && !relay.touched.swap(true, Ordering::AcqRel)
+            && relay.touch()
         {
             self.relays.push(Arc::clone(relay));
         }

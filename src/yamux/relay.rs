@@ -24,9 +24,12 @@ use super::{
 };
 use crate::transport::Wait;
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// One of the two ends of a relay.
@@ -47,13 +50,30 @@ impl End {
     }
 }
 
+/// A relay as its streams and connections know it: behind a trait, so that a
+/// program without a hub links nothing of how one works.
+pub(super) trait Relay: fmt::Debug + Send + Sync {
+    /// Something may have come, or been granted, or ended, at either end:
+    /// passes on what it can.
+    fn look_after(self: Arc<Self>);
+
+    /// There is room in the outbox of the leg at `to`: uses it for one frame,
+    /// and then it is the others' turn. Whoever calls holds that outbox's
+    /// writing role, and sends what is queued.
+    fn on_room(self: Arc<Self>, to: End);
+
+    /// Notes that a reader is going to look after it at the end of its turn;
+    /// says whether none was.
+    fn touch(&self) -> bool;
+}
+
 #[derive(Debug)]
-pub(super) struct Relay {
+struct Pair {
     /// `None` when all is passed on that will be.
     legs: Mutex<Option<[Leg; 2]>>,
     cut: Cut,
     /// A reader is going to look after it at the end of its turn.
-    pub(super) touched: AtomicBool,
+    touched: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -80,17 +100,17 @@ struct Due {
 /// relay's from now on; handles that are left do nothing to them. What has no
 /// room as a whole is cut where `cut` says.
 pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
-    let relay = Arc::new(Relay {
+    let pair = Arc::new(Pair {
         legs: Mutex::new(None),
         cut,
         touched: AtomicBool::new(false),
     });
     let ends = [(End::A, a), (End::B, b)];
     // Readers that come meanwhile wait here, for work in memory.
-    let mut legs = relay.legs.lock();
+    let mut legs = pair.legs.lock();
     let mut streams = Vec::new();
     *legs = Some(ends.map(|(end, (stream, rest))| {
-        stream.core().join(Arc::clone(&relay), end, rest);
+        stream.core().join(Arc::clone(&pair) as _, end, rest);
         let leg = Leg {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
@@ -102,13 +122,11 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
     drop(legs);
     // Not under the lock: with its last handle a connection closes.
     drop(streams);
-    relay.look_after();
+    pair.look_after();
 }
 
-impl Relay {
-    /// Something may have come, or been granted, or ended, at either end:
-    /// passes on what it can.
-    pub(super) fn look_after(self: &Arc<Self>) {
+impl Relay for Pair {
+    fn look_after(self: Arc<Self>) {
         let due = self.settle();
         due.forget_streams();
         for shared in &due.flush {
@@ -116,10 +134,7 @@ impl Relay {
         }
     }
 
-    /// There is room in the outbox of the leg at `to`: uses it for one frame,
-    /// and then it is the others' turn. Whoever calls holds that outbox's
-    /// writing role, and sends what is queued.
-    pub(super) fn on_room(self: &Arc<Self>, to: End) {
+    fn on_room(self: Arc<Self>, to: End) {
         let mut due = Due::default();
         let mut guard = self.legs.lock();
         if let Some(legs) = &mut *guard {
@@ -127,7 +142,7 @@ impl Relay {
             if self.forward_next(legs, to.other(), Turn::Its, &mut due) {
                 legs[to as usize].parked = true;
                 let outbox = &legs[to as usize].shared.outbox;
-                outbox.park(Arc::clone(self), to);
+                outbox.park(Arc::clone(&self) as _, to);
             }
             // What has gone out makes room in the windows of who sent it, and
             // may have kept a grant of its own waiting.
@@ -145,6 +160,12 @@ impl Relay {
         }
     }
 
+    fn touch(&self) -> bool {
+        !self.touched.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Pair {
     fn settle(self: &Arc<Self>) -> Due {
         // Sees all that was there when somebody left it to this call.
         self.touched.swap(false, Ordering::AcqRel);
@@ -202,8 +223,9 @@ impl Relay {
         };
         let outbox = &sink.shared.outbox;
         let header = Header::data(sink.core.id, count);
-        let relay = || (Arc::clone(self), to);
-        if !outbox.try_relay(header, &mut recv.inbox, turn, relay) {
+        if !outbox.try_relay(header, &mut recv.inbox, turn, || {
+            (Arc::clone(self) as _, to)
+        }) {
             drop(recv);
             legs[to as usize].parked = true;
             return false;
@@ -245,7 +267,7 @@ impl Relay {
             // The sender reads slowly: it gets the next one when it has read.
             drop(recv);
             if !near.parked {
-                near.shared.outbox.park(Arc::clone(self), from);
+                near.shared.outbox.park(Arc::clone(self) as _, from);
                 legs[from as usize].parked = true;
             }
             return false;

@@ -38,7 +38,8 @@ thread_local! {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) config: Config,
+    /// That of all of a wire's connections.
+    pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
     /// A stream was acknowledged, or none can be opened any more.
     pub(super) acknowledged: Condvar,
@@ -68,7 +69,7 @@ struct ReaderState {
 impl Shared {
     pub(super) fn new(
         role: Role,
-        config: Config,
+        config: Arc<Config>,
         outbox: Outbox,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
@@ -391,7 +392,7 @@ impl Shared {
 /// The other ends of relays hear of the end of these.
 fn look_after_relays(streams: &[Arc<Core>]) {
     for relay in streams.iter().filter_map(|core| core.relay()) {
-        relay.look_after();
+        Arc::clone(relay).look_after();
     }
 }
 

@@ -1,6 +1,9 @@
 //! The writing half of a connection, with what is being written to it.
 
-use super::{queue::Queue, segment::Segment};
+use super::{
+    queue::{self, Queue},
+    segment::Segment,
+};
 use crate::transport::{Wait, WriteHalf};
 use std::{
     collections::VecDeque,
@@ -29,7 +32,7 @@ impl Writer {
             half,
             control: Vec::new(),
             control_sent: 0,
-            data: VecDeque::new(),
+            data: queue::segments(),
             finished: false,
         }
     }
