@@ -1,4 +1,5 @@
 use crate::program::{NONE, join, serve};
+use crossbeam_channel::bounded;
 use wirenet::Wire;
 
 /// Quickly enough for a test.
@@ -68,10 +69,13 @@ fn each_quote_is_a_message_with_a_newline() {
 #[test]
 fn other_streams_are_not_opened_and_endless_quotes_are_not_kept() {
     let (server, addr) = serve("exchange", "server", NONE);
+    let (sender, given_up) = bounded(1);
     let wire = Wire::join(addr)
-        .stream("google:quotes", |stream| {
+        .stream("google:quotes", move |stream| {
             stream.write_message(b"{\"Symbol\":\"BTC\"}\n")?;
-            std::io::copy(&mut std::io::repeat(b'x'), stream).map(drop)
+            let copied = std::io::copy(&mut std::io::repeat(b'x'), stream).map(drop);
+            sender.send(()).unwrap();
+            copied
         })
         .stream("others:quotes", |stream| stream.write_message(b"others"))
         .on_error(|_| {});
@@ -79,7 +83,8 @@ fn other_streams_are_not_opened_and_endless_quotes_are_not_kept() {
     wire.start().unwrap();
     assert_eq!(server.line("google:quotes "), "{\"Symbol\":\"BTC\"}");
     let session = wire.wait_session(crate::program::DEADLINE).unwrap();
-    // It has given up on the one, and serves on.
+    given_up.recv_timeout(crate::program::DEADLINE).unwrap();
+    // On the one, and serves on.
     assert!(!session.is_closed());
     let _ = wire.close();
     let ended = server.terminate();

@@ -170,19 +170,25 @@ fn the_round_trip_time_is_read_from_a_ping() {
 #[test]
 fn a_session_that_answers_lives_for_many_intervals() {
     in_time(|| {
-        let (stop, stopped) = bounded::<()>(0);
-        let quick = |side: Builder| {
-            side.keep_alive_interval(Duration::from_millis(5))
+        let asking = |side: Builder, interval| {
+            side.keep_alive_interval(interval)
                 .read_write_timeouts(None, PATIENCE)
         };
-        let server = started(quick(mounting()).stream("echo", echo));
-        let client = started(quick(joining(&server)));
-        let session = client.wait_session(PATIENCE).unwrap();
-        stopped.recv_timeout(3 * SHORT).unwrap_err();
-        drop(stop);
-        assert_echoes(&session);
-        assert!(session.round_trip_time().is_some());
-        assert_eq!(client.stats().sessions, 1);
+        let quick = Duration::from_millis(5);
+        // One side asks: two would leave it to chance who does.
+        for intervals in [[quick, NEVER], [NEVER, quick]] {
+            let (stop, stopped) = bounded::<()>(0);
+            let server = started(asking(mounting(), intervals[0]).stream("echo", echo));
+            let client = started(asking(joining(&server), intervals[1]));
+            let near = client.wait_session(PATIENCE).unwrap();
+            let far = server.wait_session(PATIENCE).unwrap();
+            stopped.recv_timeout(3 * SHORT).unwrap_err();
+            drop(stop);
+            assert_echoes(&near);
+            let asked = if intervals[0] == quick { far } else { near };
+            assert!(asked.round_trip_time().is_some());
+            assert_eq!(client.stats().sessions, 1);
+        }
     });
 }
 
