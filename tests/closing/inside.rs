@@ -10,7 +10,7 @@ use crate::support::{
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
-    io,
+    io::{self, Read},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -223,7 +223,9 @@ fn the_error_handler_may_close_the_wire() {
             client.start().unwrap();
             let session = client.sessions().remove(0);
             let running = session.open_stream("wait").unwrap();
-            let refused = session.open_stream_nowait("wait").unwrap();
+            let mut refused = session.open_stream_nowait("wait").unwrap();
+            // Not before it is, or the other's place may be free again.
+            refused.read(&mut [0]).unwrap_err();
             drop((running, refused));
             client
         },
