@@ -37,7 +37,8 @@ pub(crate) fn encode(payload: &[u8], mut put: impl FnMut(&[u8])) {
     }
 }
 
-/// How many of the first `room` bytes are whole chunks and end marks.
+/// How many of the first `room` bytes are whole chunks and end marks. The
+/// pieces begin between two of them, as the frames do in which they are sent.
 pub(crate) fn whole_within(pieces: &mut dyn Iterator<Item = &[u8]>, room: usize) -> usize {
     let mut decoder = Decoder::default();
     let (mut seen, mut whole) = (0, 0);
@@ -45,15 +46,13 @@ pub(crate) fn whole_within(pieces: &mut dyn Iterator<Item = &[u8]>, room: usize)
         let mut input = &piece[..piece.len().min(room - seen)];
         seen += input.len();
         while !input.is_empty() {
-            let (used, step) = decoder.step(input);
-            input = &input[used..];
-            if let Step::Bytes(count) = step {
-                decoder.take(count);
-                input = &input[count..];
-            }
+            input = &input[decoder.pass(input)..];
             if !decoder.inside_chunk() {
                 whole = seen - input.len();
             }
+        }
+        if seen == room {
+            break;
         }
     }
     whole
@@ -113,6 +112,19 @@ impl Decoder {
     pub(crate) fn take(&mut self, count: usize) {
         debug_assert!(count <= self.left as usize);
         self.left -= count as u32;
+    }
+
+    /// Goes on to the end of the first step of `input`, whatever it is; says how
+    /// many bytes that is.
+    fn pass(&mut self, input: &[u8]) -> usize {
+        let (used, step) = self.step(input);
+        match step {
+            Step::Bytes(count) => {
+                self.take(count);
+                used + count
+            }
+            Step::End | Step::Empty => used,
+        }
     }
 
     /// Whether the bytes so far end inside of a chunk or its head: an end of
@@ -184,12 +196,7 @@ mod tests {
     fn fed(mut input: &[u8]) -> Decoder {
         let mut decoder = Decoder::default();
         while !input.is_empty() {
-            let (used, step) = decoder.step(input);
-            input = &input[used..];
-            if let Step::Bytes(count) = step {
-                decoder.take(count);
-                input = &input[count..];
-            }
+            input = &input[decoder.pass(input)..];
         }
         decoder
     }

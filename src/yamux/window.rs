@@ -23,8 +23,8 @@ const LEAST_STRETCH: Duration = Duration::from_millis(1);
 /// with: so a far end that grants byte by byte does not make many updates of it.
 const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
 
-/// Less than this may be too little for what a sender has in one piece, with
-/// another piece that the relay cannot pass on yet.
+/// With less than this a sender may wait for more: it may send nothing smaller,
+/// or what it has sent lies here until the far end has room for it.
 const TOO_LITTLE: u32 = 4 * 1024;
 
 /// A peer's number that does not fit the window it is for.

@@ -1,3 +1,4 @@
+use crate::data::{QUOTED, assert_quote};
 use crate::program::{NONE, join, serve};
 use crossbeam_channel::bounded;
 use wirenet::Wire;
@@ -5,24 +6,11 @@ use wirenet::Wire;
 /// Quickly enough for a test.
 const PACE: [&str; 2] = ["--interval-ms", "10"];
 
-const CLIENTS: [(&str, &str); 3] = [("binance", "USD"), ("google", "BTC"), ("okcoin", "EUR")];
-
-/// Whether it is an object as the Go program makes it.
-#[track_caller]
-fn assert_quote(quote: &str, symbol: &str) {
-    let begin = format!(r#"{{"Symbol":"{symbol}","Price":"#);
-    let rest = quote.strip_prefix(&begin).expect(quote);
-    let (price, rest) = rest.split_once(r#","Timestamp":"#).expect(quote);
-    assert!(price.parse::<u32>().expect(quote) < 1000);
-    let timestamp = rest.strip_suffix("}").expect(quote);
-    assert!(timestamp.parse::<u64>().expect(quote) >= 1_700_000_000);
-}
-
 #[test]
 fn the_server_prints_what_three_clients_quote() {
     let (server, addr) = serve("exchange", "server", NONE);
-    let clients = CLIENTS.map(|(role, _)| join("exchange", role, &addr, PACE));
-    for (role, symbol) in CLIENTS {
+    let clients = QUOTED.map(|(role, _)| join("exchange", role, &addr, PACE));
+    for (role, symbol) in QUOTED {
         for _ in 0..3 {
             assert_quote(&server.line(&format!("{role}:quotes ")), symbol);
         }
@@ -37,7 +25,7 @@ fn the_server_prints_what_three_clients_quote() {
 #[test]
 fn a_client_that_is_stopped_leaves_the_others_alone() {
     let (server, addr) = serve("exchange", "server", NONE);
-    let [binance, google, okcoin] = CLIENTS.map(|(role, _)| join("exchange", role, &addr, PACE));
+    let [binance, google, okcoin] = QUOTED.map(|(role, _)| join("exchange", role, &addr, PACE));
     server.line("google:quotes ");
     google.terminate().assert_success();
     okcoin.line("connected");

@@ -1,19 +1,10 @@
+use crate::data::parts;
 use crate::program::{DEADLINE, NONE, join, serve};
 use std::{io::Read, sync::mpsc::channel};
 use wirenet::{Session, Wire};
 
 /// Quickly enough for a test.
 const PACE: [&str; 2] = ["--interval-ms", "5"];
-
-/// What node A sends.
-fn parts() -> [String; 3] {
-    [1, 2, 3].map(|part| {
-        let lines = (part - 1) * 10..part * 10;
-        lines
-            .map(|line| format!("{line}. part{part} Hello from nodeA\n"))
-            .collect()
-    })
-}
 
 #[test]
 fn the_nodes_call_each_other() {

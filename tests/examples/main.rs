@@ -3,6 +3,7 @@
 mod alike;
 mod auth;
 mod bytes;
+mod data;
 mod exchange;
 mod hub;
 mod keyboard;

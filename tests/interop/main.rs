@@ -6,6 +6,8 @@
 //! toolchain or the package is missing, each test says so loudly and passes,
 //! except in CI, where that is a failure.
 
+#[path = "../examples/data.rs"]
+mod data;
 mod examples;
 mod go;
 mod hashicorp;

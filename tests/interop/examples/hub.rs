@@ -1,18 +1,9 @@
 //! Our hub between a node in Go and one of ours.
 
 use super::go_joins;
+use crate::data::parts;
 use crate::program::{NONE, join, serve};
 use crate::stage::on_stage;
-
-/// The messages that node A sends.
-fn parts() -> [String; 3] {
-    [1, 2, 3].map(|part| {
-        let lines = (part - 1) * 10..part * 10;
-        lines
-            .map(|line| format!("{line}. part{part} Hello from nodeA\n"))
-            .collect()
-    })
-}
 
 #[test]
 fn a_go_node_speaks_to_ours() {
