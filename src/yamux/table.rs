@@ -19,30 +19,30 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn first_id(self) -> u32 {
+    pub(super) fn first_id(self) -> u32 {
         match self {
             Self::Client => 1,
             Self::Server => 2,
         }
     }
 
-    fn is_ours(self, id: StreamId) -> bool {
+    pub(super) fn is_ours(self, id: StreamId) -> bool {
         id.0 % 2 == self.first_id() % 2
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
-    role: Role,
+    pub(super) role: Role,
     /// Whether its streams may be relayed.
     relays: bool,
     /// Ordered, because that needs no random keys: a peer chooses the ids, and
     /// making keys takes more stack than all else that a reader does.
-    streams: BTreeMap<StreamId, Arc<Core>>,
+    pub(super) streams: BTreeMap<StreamId, Arc<Core>>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
     /// Streams in the table that the peer opened.
-    inbound: usize,
+    pub(super) inbound: usize,
     /// Streams that somebody here still uses.
     live: usize,
     /// The connection is to close when there are none of those.
