@@ -30,7 +30,16 @@ const LENGTHS: [u32; 16] = [
 ];
 
 /// Window updates.
-const DELTAS: [u32; 8] = [0, 1, 1000, 65_536, 262_144, 1 << 31, u32::MAX - 262_144, u32::MAX];
+const DELTAS: [u32; 8] = [
+    0,
+    1,
+    1000,
+    65_536,
+    262_144,
+    1 << 31,
+    u32::MAX - 262_144,
+    u32::MAX,
+];
 
 /// What streams carry, from wherever they are: a byte more or less shows.
 static PATTERN: LazyLock<Vec<u8>> =
@@ -148,7 +157,7 @@ impl Play {
                 self.rig.peer.read(usize::MAX);
             }
             if !self.crowded {
-                self.rig.shared().check();
+                self.rig.shared().check(true);
             }
         }
     }
@@ -184,7 +193,13 @@ impl Play {
             1 => {
                 let len = data(262_144);
                 let flags = Flags::SYN;
-                (Header { flags, ..Header::data(stream, len) }, len)
+                (
+                    Header {
+                        flags,
+                        ..Header::data(stream, len)
+                    },
+                    len,
+                )
             }
             2 | 3 if may_send => {
                 let len = data(seen.window);
@@ -193,7 +208,11 @@ impl Play {
             4 if may_reset => {
                 let delta = script.pick(&DELTAS);
                 let room = u64::from(u32::MAX).saturating_sub(seen.credit());
-                let delta = if polite { u64::from(delta).min(room) as u32 } else { delta };
+                let delta = if polite {
+                    u64::from(delta).min(room) as u32
+                } else {
+                    delta
+                };
                 (update(stream, Flags::NONE, delta), 0)
             }
             5 if may_send => (update(stream, Flags::FIN, 0), 0),
@@ -202,7 +221,13 @@ impl Play {
             8 if may_send => {
                 let len = data(seen.window);
                 let flags = Flags::FIN;
-                (Header { flags, ..Header::data(stream, len) }, len)
+                (
+                    Header {
+                        flags,
+                        ..Header::data(stream, len)
+                    },
+                    len,
+                )
             }
             9 => (Header::ping(Flags::SYN, script.word()), 0),
             10 => (Header::ping(Flags::ACK, u32::from(script.byte())), 0),
@@ -213,12 +238,7 @@ impl Play {
                 (Header::go_away(code), 0)
             }
             12 if !polite => {
-                let kind = script.pick(&[
-                    Kind::Data,
-                    Kind::WindowUpdate,
-                    Kind::Ping,
-                    Kind::GoAway,
-                ]);
+                let kind = script.pick(&[Kind::Data, Kind::WindowUpdate, Kind::Ping, Kind::GoAway]);
                 let flags = Flags(u16::from(script.byte()));
                 let stream = StreamId(u32::from(script.byte() % 12));
                 let len = match kind {
@@ -245,7 +265,10 @@ impl Play {
         match ids.len() {
             0 => u32::from(choice),
             _ if !self.polite && choice >= 240 => u32::from(choice - 240),
-            count => *ids.keys().nth(usize::from(choice) % count).expect("one of them"),
+            count => *ids
+                .keys()
+                .nth(usize::from(choice) % count)
+                .expect("one of them"),
         }
     }
 
@@ -417,5 +440,7 @@ impl Play {
 /// All that was ever written to a stream.
 fn pattern_of(id: u32, len: usize) -> Vec<u8> {
     let first = u64::from(id) * 7;
-    (0..len as u64).map(|offset| ((first + offset) % 251) as u8).collect()
+    (0..len as u64)
+        .map(|offset| ((first + offset) % 251) as u8)
+        .collect()
 }

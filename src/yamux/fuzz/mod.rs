@@ -10,3 +10,5 @@ mod rig;
 pub use bytes::connection_bytes;
 pub use frame::yamux_frame;
 pub use frames::connection_frames;
+pub(crate) use peer::Peer;
+pub(crate) use rig::{AT_ONCE, watch};
