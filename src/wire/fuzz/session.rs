@@ -16,7 +16,6 @@ use crate::{
         handshake::{Agreed, Handshake},
         hello::{OpenSessionRequest, OpenSessionResponse},
         pending::Pending,
-        reports::About,
         shared::Shared,
         stream::Stream,
     },
@@ -139,7 +138,7 @@ fn dial(halves: Halves, opens: bool) {
 
 /// From here to the end of the session.
 fn stand(handshake: Handshake<'_>, agreed: Agreed, opens: bool) {
-    let pending = Pending::new(&WIRE, 0, Box::new(About::default()));
+    let pending = Pending::new(&WIRE, 0, Box::default());
     let id = agreed.id;
     let Ok(established) = WIRE.establish(handshake, agreed, &pending) else {
         panic!("nobody has closed the wire");
@@ -303,7 +302,7 @@ fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
             7 => in_stream(id, 0, &some_bytes(script)),
             8 => update(id, FIN, 0),
             9 => update(id, RST, 0),
-            10 => update(id, 0, script.word() >> script.byte() % 32),
+            10 => update(id, 0, script.word() >> (script.byte() % 32)),
             11 => update(id, ACK, 0),
             // Seldom: most bytes end the connection.
             _ if op > 200 => some_bytes(script),

@@ -11,7 +11,6 @@ use crate::{
         handshake::Handshake,
         hello::OpenSessionRequest,
         pending::Pending,
-        reports::About,
         session::Session,
         shared::Shared,
     },
@@ -85,7 +84,7 @@ impl Side {
         let handshake = Handshake::new(hub, halves, Role::Server, deadline(AT_ONCE));
         let mut handshake = handshake.expect("the transport splits");
         let agreed = handshake.answer().expect("there is nothing against it");
-        let pending = Pending::new(hub, 0, Box::new(About::default()));
+        let pending = Pending::new(hub, 0, Box::default());
         let established = hub.establish(handshake, agreed, &pending);
         let established = established.unwrap_or_else(|_| panic!("nobody has closed the hub"));
         peer.read(usize::MAX);
