@@ -73,6 +73,7 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+mod sync;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     error::{Error, Malformed, RefusalCode},
+    sync::{self, Mutex},
     transport::Halves,
     yamux::{self, Connection, Incoming, Reader, Role, Turn},
 };
-use parking_lot::Mutex;
 use prost::Message;
 use std::{
     collections::VecDeque,
@@ -236,7 +236,7 @@ impl<'a> Handshake<'a> {
 
     /// Sends a frame, within what is left of the time.
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(sync::now());
         stream
             .set_write_timeout(Some(left.max(Duration::from_millis(1))))
             .ok();
@@ -273,7 +273,7 @@ impl<'a> Handshake<'a> {
 
     /// Reads once, within what is left of the time.
     fn turn(&mut self) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(sync::now());
         let outcome = if left.is_zero() {
             Turn::Idle
         } else {

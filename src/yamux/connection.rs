@@ -12,13 +12,14 @@ use super::{
     stream::Stream,
     table::Role,
 };
-use crate::transport::{Halves, Transport, Wait};
-use crossbeam_channel::{Receiver, bounded, never};
+use crate::{
+    sync::{self, Receiver, bounded, never, thread},
+    transport::{Halves, Transport, Wait},
+};
 use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Weak},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -175,7 +176,7 @@ impl Connection {
     /// when 64 pings are under way; the connection's end.
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
-        let now = Instant::now();
+        let now = sync::now();
         let value = shared.pings.begin(now, true).ok_or(Error::TimedOut)?;
         shared.push_control(Header::ping(Flags::SYN, value));
         shared.flush(Wait::Never);

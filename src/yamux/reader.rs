@@ -17,7 +17,10 @@ use super::{
     state::ResetBy,
     table::Inbound,
 };
-use crate::transport::{ReadHalf, Wait};
+use crate::{
+    sync,
+    transport::{ReadHalf, Wait},
+};
 use std::{
     fmt, io,
     sync::Arc,
@@ -170,7 +173,9 @@ impl Reader {
             return config.write_timeout;
         }
         if let Some(pinged) = self.pinged {
-            let left = config.write_timeout.saturating_sub(pinged.elapsed());
+            let left = config
+                .write_timeout
+                .saturating_sub(sync::now().saturating_duration_since(pinged));
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
@@ -194,7 +199,7 @@ impl Reader {
         if self.pinged.is_some() {
             return Err(self.fail(Error::KeepAlive));
         }
-        let now = Instant::now();
+        let now = sync::now();
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
@@ -314,7 +319,7 @@ impl Reader {
                 .push_control(Header::ping(Flags::ACK, header.length));
             self.answer_due = true;
         } else if header.flags.contains(Flags::ACK) {
-            self.shared.pings.answer(header.length, Instant::now());
+            self.shared.pings.answer(header.length, sync::now());
         }
     }
 
