@@ -70,6 +70,17 @@ impl Other {
         }
     }
 
+    /// Says something to it, in one line.
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        let mut input = self.child.stdin.as_ref().expect("it is piped");
+        writeln!(input, "{text}")
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, so that it can do nothing about it (SIGKILL on Unix).
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()
