@@ -346,7 +346,7 @@ impl Reader {
             self.shared.end(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
-        self.shared.acknowledged.notify_all();
+        self.shared.freed.notify_all();
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
@@ -401,11 +401,19 @@ impl Reader {
 
     fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
         let id = header.stream;
+        let config = &self.shared.config;
         let mut table = self.shared.table.lock();
         if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
             return Err(Violation::NotLetIn);
         }
-        match table.judge(id, &self.shared.config)? {
+        let mut verdict = table.judge(id, config, sync::now)?;
+        if let Inbound::Instead(left) = verdict {
+            drop(table);
+            self.shared.reset(&left);
+            table = self.shared.table.lock();
+            verdict = table.judge(id, config, sync::now)?;
+        }
+        match verdict {
             Inbound::Open if self.shared.outbox.is_overfull() => {
                 // Each stream makes us send, if it is only its ACK.
                 Err(Violation::AnswersUnread)
@@ -417,7 +425,8 @@ impl Reader {
                 self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
-            Inbound::Refuse => {
+            // Only the reader lets streams in.
+            Inbound::Refuse | Inbound::Instead(_) => {
                 table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;
