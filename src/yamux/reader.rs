@@ -48,7 +48,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -71,6 +71,10 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
 }
@@ -101,6 +105,8 @@ impl Reader {
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: Instant::now(),
+            quiet: false,
             pinged: None,
         }
     }
@@ -114,13 +120,18 @@ impl Reader {
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = Instant::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::More) => {
+                    self.heard = Instant::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
                 Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
@@ -174,6 +185,12 @@ impl Reader {
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        if self.quiet {
+            let left = tick.saturating_sub(self.heard.elapsed());
+            return left.max(Duration::from_millis(1));
+        }
+        // The same time for each read, where much comes: to set another is a
+        // system call.
         if self.buf.capacity() > IDLE_BUFFER {
             tick.min(BUSY_TICK)
         } else {
@@ -186,15 +203,23 @@ impl Reader {
         segment::trim_pool();
         if self.buf.capacity() > IDLE_BUFFER {
             self.buf = Segment::with_room(IDLE_BUFFER);
+        }
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
             return Ok(());
-        }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
-        }
+        };
+        // By the clock: a read may have been cut short.
         let now = Instant::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
+        }
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
+            return Ok(());
+        }
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
