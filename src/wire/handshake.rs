@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Malformed, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Connection, Incoming, Reader, Role, Turn},
+    yamux::{self, Connection, Incoming, Reader, Role},
 };
 use prost::Message;
 use std::{
@@ -279,15 +279,11 @@ impl<'a> Handshake<'a> {
     /// Reads once, within what is left of the time.
     fn turn(&mut self) -> Result<(), Error> {
         let left = self.deadline.saturating_duration_since(sync::now());
-        let outcome = if left.is_zero() {
-            Turn::Idle
-        } else {
-            self.reader.turn(left)?
-        };
-        match outcome {
-            Turn::More => Ok(()),
-            Turn::Idle => Err(self.timed_out()),
+        if left.is_zero() {
+            return Err(self.timed_out());
         }
+        // What it was idle for, the next turn knows by the clock.
+        self.reader.turn(left).map(drop).map_err(Error::from)
     }
 }
 

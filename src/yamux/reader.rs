@@ -55,7 +55,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -80,6 +80,10 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
 }
@@ -111,6 +115,8 @@ impl Reader {
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: sync::now(),
+            quiet: false,
             pinged: None,
         }
     }
@@ -131,13 +137,18 @@ impl Reader {
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
                 Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
@@ -193,6 +204,12 @@ impl Reader {
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        if self.quiet {
+            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
+            return left.max(Duration::from_millis(1));
+        }
+        // The same time for each read, where much comes: to set another is a
+        // system call.
         if self.buf.capacity() > IDLE_BUFFER {
             tick.min(BUSY_TICK)
         } else {
@@ -205,15 +222,23 @@ impl Reader {
         segment::trim_pool();
         if self.buf.capacity() > IDLE_BUFFER {
             self.buf = Segment::with_room(IDLE_BUFFER);
+        }
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
             return Ok(());
-        }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
-        }
+        };
+        // By the clock: a read may have been cut short.
         let now = sync::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
+        }
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
+            return Ok(());
+        }
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));

@@ -81,6 +81,11 @@ impl Other {
         self.child.id()
     }
 
+    /// Lets it go on from [`wait_for_parent`].
+    pub fn release(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// Kills it, so that it can do nothing about it (SIGKILL on Unix).
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()

@@ -1,0 +1,9 @@
+//! What happens on broken networks: nothing hangs, nothing is left over, and
+//! fewer bytes are never taken for all.
+
+mod support;
+
+#[path = "faults/silence.rs"]
+mod silence;
+#[path = "faults/transfer.rs"]
+mod transfer;
