@@ -39,6 +39,8 @@ mod connection;
 
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod half;
 mod inbox;
 mod outbox;
