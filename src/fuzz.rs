@@ -83,7 +83,8 @@ mod tests {
             (name, replay, is_done)
         });
         for (name, replay, is_done) in replays.collect::<Vec<_>>() {
-            let timed_out = is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout);
+            let timed_out =
+                is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout);
             assert!(!timed_out, "{name} waits for ever");
             let count = replay.join().unwrap_or_else(|_| panic!("{name} failed"));
             assert!(count > 0, "{name} has no corpus");

@@ -56,7 +56,10 @@ impl Model {
 /// Bytes of a stream, in pieces of any size, mean what the model says they do.
 pub fn chunk(data: &[u8]) {
     let mut script = Script::new(data);
-    let (size, taken) = (1 + usize::from(script.byte()), 1 + usize::from(script.byte()));
+    let (size, taken) = (
+        1 + usize::from(script.byte()),
+        1 + usize::from(script.byte()),
+    );
     let room = script.word() as usize % 4096;
     let ops = script.word();
     let bytes = script.rest();
@@ -183,9 +186,12 @@ fn read_any_way(bytes: &[u8], size: usize, mut ops: u32, model: &Model) {
             2 => stream.fill_buf(&source).map(<[u8]>::len).map(|count| {
                 stream.consume(count);
             }),
-            3 => stream.fill_buf(&source).map(|found| found.len() / 2).map(|count| {
-                stream.consume(count);
-            }),
+            3 => stream
+                .fill_buf(&source)
+                .map(|found| found.len() / 2)
+                .map(|count| {
+                    stream.consume(count);
+                }),
             4 => {
                 stream.skip_message();
                 Ok(())

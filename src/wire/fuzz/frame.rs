@@ -52,9 +52,7 @@ fn hello<M: Message + Default + PartialEq>(payload: &[u8], to_frame: fn(&M) -> F
     }
 }
 
-fn decode<'a>(
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Frame>, Option<FrameError>) {
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FrameError>) {
     let mut decoder = Decoder::default();
     let (mut frames, mut come) = (Vec::new(), 0);
     for mut input in pieces {
@@ -67,7 +65,11 @@ fn decode<'a>(
             }
         }
         assert!(input.is_empty());
-        assert!(decoder.held() <= 2 * come + 64, "{} of {come}", decoder.held());
+        assert!(
+            decoder.held() <= 2 * come + 64,
+            "{} of {come}",
+            decoder.held()
+        );
     }
     (frames, None)
 }

@@ -45,9 +45,8 @@ pub fn run(settings: Settings) -> io::Result<()> {
 /// the process takes then.
 fn rest(hub: &Wire, sessions: usize) -> Counts {
     let deadline = Instant::now() + PATIENCE;
-    let is_at_rest = || {
-        hub.sessions().len() == sessions && threads::named("wirenet-session").len() == sessions
-    };
+    let is_at_rest =
+        || hub.sessions().len() == sessions && threads::named("wirenet-session").len() == sessions;
     while !is_at_rest() && Instant::now() < deadline {
         thread::yield_now();
     }
