@@ -170,6 +170,11 @@ impl Builder {
     /// as warnings. Runs where the error came
     /// up, which may be the thread that reads a session: it must not wait for
     /// that session. A panic is caught.
+    ///
+    /// Of connections that do not become sessions of a server or a hub it is
+    /// told on a thread of the pool, of one after the other. What it takes for
+    /// that keeps nobody from being let in: if 256 of them wait for it, the next
+    /// is logged instead.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self
