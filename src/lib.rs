@@ -76,6 +76,7 @@ mod error;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod token;
 pub mod transport;
 mod wire;
 pub mod yamux;
@@ -85,6 +86,7 @@ pub use error::{
 };
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
+pub use token::same_token;
 pub use wire::{
     Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
 };

@@ -131,7 +131,11 @@ impl Builder {
     /// text of its error is the refusal that the other side gets. Default:
     /// everyone is let in.
     ///
-    /// Runs on the session's thread or a handler's; a panic refuses.
+    /// [`same_token`](crate::same_token) compares a token with what it should be
+    /// without telling by the time it takes where they differ.
+    ///
+    /// Runs on the session's thread or a handler's; a panic refuses. While it runs
+    /// for a session, it has one of the [places](Self::max_handshakes).
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
