@@ -80,6 +80,7 @@ mod sync;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod token;
 pub mod transport;
 mod wire;
 pub mod yamux;
@@ -89,6 +90,7 @@ pub use error::{
 };
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
+pub use token::same_token;
 pub use wire::{
     Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
 };

@@ -11,7 +11,7 @@ use super::{
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
     registry::{Conflict, Registry},
-    reports::About,
+    reports::{About, Aside},
     session::{Session, SessionId},
     stats::Stats,
     threads::Threads,
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
     since: SystemTime,
+    /// What the error handler is yet to be told.
+    pub(super) aside: Mutex<Aside>,
     state: Mutex<State>,
     /// A session was added, or did not come about, or the wire was closed, or it
     /// is up no more, or somebody is impatient.
@@ -96,6 +98,7 @@ impl Shared {
             owner: OnceLock::new(),
             find,
             since: SystemTime::now(),
+            aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         })

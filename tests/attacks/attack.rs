@@ -27,7 +27,6 @@ pub struct Attack {
 /// Where an attack takes place.
 pub struct Stage<'a> {
     pub server: &'a Server,
-    pub honest: &'a Honest,
     pub place: Place,
 }
 
@@ -57,7 +56,6 @@ impl Attack {
         let began = Instant::now();
         let stage = Stage {
             server,
-            honest: &honest,
             place: server.place,
         };
         let (outcome, during) = honest.during(|| act(&stage));

@@ -12,7 +12,10 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod descriptors;
+mod sessions;
 mod silence;
+mod strangers;
 
 use server::Setup;
 
@@ -21,4 +24,9 @@ use server::Setup;
 static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
 /// Every setup that a server may be started with.
-const SETUPS: &[&Setup] = &[&server::PLAIN, &silence::QUICK];
+const SETUPS: &[&Setup] = &[
+    &server::PLAIN,
+    &silence::QUICK,
+    &silence::FEW,
+    &strangers::REFUSING,
+];

@@ -262,20 +262,28 @@ impl Server {
         }
     }
 
-    /// The next error that the server was told of and that has this in it;
-    /// those before it are forgotten.
+    /// Waits until the server was told of an error that has this in it, and
+    /// gives that one. Each is given once.
     pub fn report(&self, part: &str) -> String {
-        loop {
-            let early = self.reports.borrow_mut().pop_front();
-            let report = early.unwrap_or_else(|| {
-                let told = self.process.told();
-                let report = told.strip_prefix("report ");
-                report.expect("nobody has asked").to_owned()
-            });
-            if report.contains(part) {
-                return report;
-            }
+        let mut reports = self.reports.borrow_mut();
+        let index = reports.iter().position(|report| report.contains(part));
+        if let Some(report) = index.and_then(|index| reports.remove(index)) {
+            return report;
         }
+        loop {
+            let told = self.process.told();
+            let report = told.strip_prefix("report ").expect("nobody has asked");
+            if report.contains(part) {
+                return report.into();
+            }
+            reports.push_back(report.into());
+        }
+    }
+
+    /// The same, for one about this connection.
+    pub fn report_about(&self, raw: &Raw) -> String {
+        let from = raw.socket().local_addr().unwrap();
+        self.report(&format!("({from}): "))
     }
 }
 
