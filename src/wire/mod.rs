@@ -29,6 +29,8 @@ mod hello;
 mod hooks;
 mod message;
 mod messages;
+#[cfg(all(test, shuttle))]
+mod models;
 mod options;
 mod pending;
 mod pool;

@@ -445,3 +445,6 @@ pub(super) struct Established {
     pub(super) session: Session,
     reader: Box<Reader>,
 }
+
+#[cfg(all(test, shuttle))]
+mod models;

@@ -41,6 +41,8 @@ mod error;
 mod frame;
 mod half;
 mod inbox;
+#[cfg(all(test, shuttle))]
+mod models;
 mod outbox;
 mod ping;
 mod queue;
