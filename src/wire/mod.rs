@@ -31,6 +31,8 @@ mod hello;
 mod hooks;
 mod message;
 mod messages;
+#[cfg(all(test, shuttle))]
+mod models;
 mod options;
 mod pending;
 mod pool;

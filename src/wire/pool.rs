@@ -135,6 +135,9 @@ impl Pool {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 #[cfg(test)]
 mod tests {
     use super::*;

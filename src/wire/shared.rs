@@ -462,3 +462,6 @@ pub(super) struct Established {
     pub(super) session: Session,
     reader: Box<Reader>,
 }
+
+#[cfg(all(test, shuttle))]
+mod models;

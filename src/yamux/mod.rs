@@ -43,6 +43,8 @@ mod frame;
 pub(crate) mod fuzz;
 mod half;
 mod inbox;
+#[cfg(all(test, shuttle))]
+mod models;
 mod outbox;
 mod ping;
 mod queue;
