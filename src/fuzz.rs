@@ -4,7 +4,7 @@
 
 pub use crate::{
     wire::fuzz::{chunk, wire_frame},
-    yamux::fuzz::yamux_frame,
+    yamux::fuzz::{connection_bytes, connection_frames, yamux_frame},
 };
 
 /// A target: its name, which is that of its corpus too, and what it runs.
@@ -13,6 +13,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("chunk", chunk),
+    ("connection_bytes", connection_bytes),
+    ("connection_frames", connection_frames),
     ("wire_frame", wire_frame),
     ("yamux_frame", yamux_frame),
 ];

@@ -305,6 +305,11 @@ impl Connection {
         self.handle.shared.peer_addr
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
     pub(crate) fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.handle))
     }

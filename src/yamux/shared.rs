@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) pings: Pings,
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// Gone when the connection has ended, and its descriptor with it.
     closer: Mutex<Option<Arc<dyn Closer>>>,
     /// When this side closed the connection, or could send no more; the reader
