@@ -12,6 +12,7 @@ use crate::support::{
     relay::{Cut, Direction, How, Profile, Relay},
     threads, within,
 };
+use crate::{secure_client, secure_server};
 use std::{
     env, io,
     io::{Read, Write},
@@ -101,7 +102,7 @@ fn other_process() -> io::Result<()> {
                 process::tell("ended").unwrap();
             }
         });
-    let server = secure_server(server, &role).build()?;
+    let server = secure_server(server, role == TLS).build()?;
     server.start()?;
     let descriptors = threads::descriptors();
     process::tell(server.local_addr().expect("it listens"))?;
@@ -205,7 +206,7 @@ impl Lane {
             .thread_name(threads_of(self.role))
             .retry_max(0)
             .on_error(|_| {});
-        let client = secure_client(client, self.role).build().unwrap();
+        let client = secure_client(client, self.role == TLS).build().unwrap();
         let mut complete = false;
         let at_tail = || {
             if let Some(place) = of_phase(Phase::End) {
@@ -369,31 +370,4 @@ fn so_it_is_over_tls() {
     within(Duration::from_secs(600), || {
         break_at_each(TLS, count(60, PLACES) / 5);
     });
-}
-
-#[cfg(feature = "tls")]
-fn secure_server(server: Builder, role: &str) -> Builder {
-    if role != TLS {
-        return server;
-    }
-    let certificates = wirenet::load_certificates("server", "certs").unwrap();
-    server.tls(wirenet::TlsServer::new(certificates).unwrap())
-}
-
-#[cfg(feature = "tls")]
-fn secure_client(client: Builder, role: &str) -> Builder {
-    match role {
-        TLS => client.tls(wirenet::TlsClient::with_ca("certs/ca.pem").unwrap()),
-        _ => client,
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn secure_server(server: Builder, _role: &str) -> Builder {
-    server
-}
-
-#[cfg(not(feature = "tls"))]
-fn secure_client(client: Builder, _role: &str) -> Builder {
-    client
 }
