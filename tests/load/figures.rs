@@ -1,7 +1,14 @@
 //! What a process takes, as the system sees it.
 
-use crate::counts::Counts;
-use std::fs;
+use crate::{counts::Counts, support::threads};
+use crossbeam_channel::never;
+use std::{fs, time::Duration};
+
+const HANDLER: &str = "wirenet-handler";
+
+/// A thread of the pool that has nothing to do ends after 10 s, of which
+/// nothing tells; large buffers that nobody needs are let go of before.
+const IDLE: Duration = Duration::from_secs(11);
 
 /// In kB: `resident`, and `own`, the part of it that is not of files. Also
 /// `threads` and `descriptors`, and `cpu` in milliseconds.
@@ -31,6 +38,17 @@ pub fn own() -> Counts {
     figures.set("heap", heap / 1024);
     figures.set("descriptors", figures["descriptors"] - 1);
     figures
+}
+
+/// The same, when the wire's threads that have nothing more to do have gone.
+pub fn at_rest() -> Counts {
+    if !threads::named(HANDLER).is_empty() {
+        // Nobody sends: this is how long it takes.
+        let _ = never::<()>().recv_timeout(IDLE);
+    }
+    threads::await_none(HANDLER);
+    threads::await_none("wirenet-writer");
+    own()
 }
 
 fn read(process: u32, name: &str) -> String {

@@ -5,12 +5,18 @@
 //!
 //! | variable | default | |
 //! |---|---|---|
+//! | `WIRENET_IDLE_SESSIONS` | 200 | idle sessions on one server |
+//! | `WIRENET_STREAMS` | 10000 | streams that one session opens, uses and closes |
+//! | `WIRENET_STREAMS_AT_ONCE` | 500 | streams that are open at once on one session |
 //! | `WIRENET_SOAK_SECONDS` | 10 | how long the soak puts load on the hub |
 //! | `WIRENET_SOAK_PACE` | 0 | milliseconds that each caller of the soak rests between two calls, on average: leaves processor time to others |
 
 mod counts;
 mod figures;
+mod idle;
+mod probe;
 mod soak;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -94,11 +94,11 @@ fn carry(shared: &Arc<Shared>, near: TcpStream, random: &mut Random) -> io::Resu
     let far = TcpStream::connect(shared.target)?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    let longest = shared.silence.as_millis() as usize;
-    let end = match random.below(3) {
-        0 => End::Fin,
-        1 => End::Reset,
-        _ => End::Silence(Duration::from_millis(random.below(longest) as u64)),
+    let end = match random.below(17) {
+        0..8 => End::Fin,
+        8..16 => End::Reset,
+        // Seldom, and mostly for a short while: callers wait.
+        _ => End::Silence(shared.silence / (1 << random.below(10))),
     };
     let power = SHORTEST + random.below(LONGEST - SHORTEST);
     let link = Arc::new(Link {
