@@ -272,6 +272,8 @@ impl Reader {
             self.buf = buf;
             if let Err(violation) = outcome {
                 self.buf.consume(self.buf.len());
+                // What came before it, however it was cut.
+                self.hand_over();
                 self.shared.abort(violation);
                 return Err(violation.into());
             }
@@ -368,6 +370,7 @@ impl Reader {
     fn on_go_away(&mut self, code: u32) {
         if code != 0 {
             log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            self.hand_over();
             self.shared.end(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
