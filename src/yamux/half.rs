@@ -12,14 +12,11 @@ use super::{
     whole::{Cut, Whole},
     window::{RecvWindow, SendWindow, Tuning},
 };
-use parking_lot::{Condvar, Mutex};
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
-    time::Instant,
+use crate::sync::{
+    self, Condvar, Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
+use std::sync::Arc;
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -206,7 +203,7 @@ impl Core {
             OnData::Skip => Ok(()),
             OnData::Deliver | OnData::Discard => recv
                 .window
-                .receive(len, Instant::now)
+                .receive(len, sync::now)
                 .map_err(|_| Violation::BeyondWindow(self.id)),
         }
     }

@@ -1,10 +1,8 @@
 //! Flow control: how much may be sent, how much may be received, and when the
 //! receive window grows. Pure: time is an argument, arithmetic is checked.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The window that every stream starts with, each way, in bytes.
 pub const INITIAL_WINDOW: u32 = 262_144;

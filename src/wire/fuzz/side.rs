@@ -15,8 +15,8 @@ use crate::{
         shared::Shared,
     },
     yamux::{
-        Connection, Error, Reader, Role, Turn,
-        fuzz::{AT_ONCE, Peer, watch},
+        Connection, Error, Reader, Role,
+        fuzz::{AT_ONCE, Peer, Turn, watch},
     },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};

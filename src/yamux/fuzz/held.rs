@@ -38,7 +38,10 @@ impl Shared {
             assert_eq!(table.len(), 0, "streams outlive their connection");
             return;
         }
-        let grown = table.streams.values().map(|core| self.check_stream(core));
+        let grown = table
+            .streams
+            .values()
+            .map(|entry| self.check_stream(&entry.core));
         let grown: usize = grown.sum();
         assert!(table.inbound <= self.config.max_streams);
         assert!(table.unacknowledged <= self.config.backlog);
@@ -48,7 +51,7 @@ impl Shared {
         assert_eq!(grown + self.budget.left(), self.config.window_budget);
         let count = |found: fn(&Core) -> bool| {
             let streams = table.streams.values();
-            streams.filter(|core| found(core)).count()
+            streams.filter(|entry| found(&entry.core)).count()
         };
         assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
         assert_eq!(table.live(), count(Core::is_live));
@@ -56,6 +59,9 @@ impl Shared {
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
         assert_eq!(table.inbound, inbound);
+        let entries = table.streams.iter();
+        let ours = entries.filter(|(id, entry)| !is_inbound(id) && entry.left.is_some());
+        assert_eq!(table.left, ours.count());
     }
 
     /// Says by how much the stream's window has grown.

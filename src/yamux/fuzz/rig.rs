@@ -6,7 +6,8 @@ use super::peer::Peer;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Config, Connection, Error, Incoming, Reader, Role, Stream, Turn, reader::Acceptor,
+        Config, Connection, Error, Incoming, Reader, Role, Stream,
+        reader::{Acceptor, Turn},
         shared::Shared,
     },
 };
