@@ -13,6 +13,7 @@ mod server;
 mod support;
 
 mod descriptors;
+mod own_code;
 mod sessions;
 mod silence;
 mod strangers;
