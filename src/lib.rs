@@ -73,6 +73,10 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod sync;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -187,8 +187,15 @@ impl Builder {
     /// Handlers that run at once, over all sessions: 1,024. Each takes a
     /// thread for as long as it runs. Past the limit a stream is refused with
     /// an error that says so; it is never queued behind handlers that may wait
-    /// for it. On a hub, a call counts until its owner has answered, and one
-    /// owner may leave a quarter of the limit unanswered.
+    /// for it.
+    ///
+    /// No session takes all: where there are others, one gets a further handler
+    /// only while at least as many are free as it has. So a session has up to
+    /// half of them, and each that joins it in taking what it can get leaves
+    /// half of what was left: ten take all of 1,024.
+    ///
+    /// On a hub, a call counts until its owner has answered. One owner may leave
+    /// a quarter of the limit unanswered, and all owners together seven eighths.
     pub fn handler_limit(mut self, count: usize) -> Self {
         self.options.handler_limit = count;
         self
@@ -333,6 +340,11 @@ impl Builder {
     /// Streams that the other side may have open at once in a session: 512, which
     /// is more than the 256 that Go peers have waiting for an answer. Each may
     /// make this side hold a window of 262,144 bytes.
+    ///
+    /// One counts until both sides have ended it. One that the other side
+    /// leaves half open when its handler has ended holds nothing more than its
+    /// place, and loses that to the next stream after the write timeout; see
+    /// [`yamux::Config::max_streams`] for those that this side opens.
     pub fn max_streams(mut self, count: usize) -> Self {
         self.options.max_streams = count;
         self

@@ -4,8 +4,8 @@
 //! Nothing is queued behind a handler that runs: it may be waiting for what is
 //! queued. Past the limit a job is given back.
 
-use parking_lot::{Condvar, Mutex};
-use std::{collections::VecDeque, io, sync::Arc, thread, time::Duration};
+use crate::sync::{Condvar, Mutex, thread};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 /// How long a thread with nothing to do waits before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -134,6 +134,9 @@ impl Pool {
         }
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    sync::thread,
     time::deadline,
     yamux::Role,
 };
@@ -21,7 +22,6 @@ use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
-    thread,
     time::Duration,
 };
 

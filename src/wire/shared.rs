@@ -18,13 +18,13 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    sync::{Condvar, Mutex, OnceLock},
     time::deadline,
     yamux::{self, Incoming, Reader, WeakConnection},
 };
-use parking_lot::{Condvar, Mutex};
 use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -462,3 +462,6 @@ pub(super) struct Established {
     pub(super) session: Session,
     reader: Box<Reader>,
 }
+
+#[cfg(all(test, shuttle))]
+mod models;
