@@ -23,7 +23,7 @@ use std::{
     io,
     net::Shutdown,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Streams that a server may have opened by the time that its client knows of
@@ -236,16 +236,11 @@ impl<'a> Handshake<'a> {
 
     /// Sends a frame, within what is left of the time.
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        stream
-            .set_write_timeout(Some(left.max(Duration::from_millis(1))))
-            .ok();
-        stream
-            .send_all(&frame.encode())
-            .map_err(|error| match error {
-                yamux::Error::TimedOut => self.timed_out(),
-                error => error.into(),
-            })
+        let sent = stream.send_all_by(&frame.encode(), self.deadline);
+        sent.map_err(|error| match error {
+            yamux::Error::TimedOut => self.timed_out(),
+            error => error.into(),
+        })
     }
 
     fn timed_out(&self) -> Error {
