@@ -218,6 +218,16 @@ impl Builder {
     /// 64. So many strangers who say nothing can a server or a hub have, each
     /// for the handshake timeout; the next one is closed at once. A client
     /// whose turn has not come tries again.
+    ///
+    /// One address cannot keep the others out: while all places are taken, a
+    /// newcomer takes the oldest place of the address that has most, if that is
+    /// then left with no fewer than the newcomer's. The connection that gives
+    /// way is closed, and the error handler told. While there is room, one
+    /// address may have all places, as that of a NAT box. Of IPv6 addresses,
+    /// those of one /64 count as one.
+    ///
+    /// Before its session stands, a client may open the one stream on which it
+    /// asks, and send 1,024 frames; more ends the connection.
     pub fn max_handshakes(mut self, count: usize) -> Self {
         self.options.max_handshakes = count;
         self

@@ -254,7 +254,10 @@ mod tests {
                 let mut of_peer = 0;
                 loop {
                     let place = callers.admit().expect("there is a place left");
-                    if pool.others_that_may_wait().is_none_or(|others| of_peer > others) {
+                    if pool
+                        .others_that_may_wait()
+                        .is_none_or(|others| of_peer > others)
+                    {
                         break;
                     }
                     waiting.push(place);

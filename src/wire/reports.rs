@@ -18,7 +18,7 @@ pub(super) struct About {
     session: Option<SessionId>,
     pub(super) identification: Vec<u8>,
     pub(super) local_addr: Option<SocketAddr>,
-    peer_addr: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
 }
 
 impl About {

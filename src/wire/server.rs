@@ -5,7 +5,7 @@ use super::{
     Failure, Run, STACK,
     addr::{Addr, no_address},
     handshake::Handshake,
-    pending::Pending,
+    pending::{NoHandshake, Pending},
     reports::About,
     secure,
     shared::{Established, Shared},
@@ -109,7 +109,7 @@ fn accept_all(wire: &Arc<Shared>, listener: &TcpListener) {
             break;
         }
         match accepted {
-            Ok((stream, _)) => admit(wire, stream),
+            Ok((stream, peer)) => admit(wire, stream, peer),
             Err(error) => {
                 wire.report(Operation::Accept, None, error);
                 // Out of descriptors, most likely: they come back with time.
@@ -130,8 +130,10 @@ fn wake(listener: &TcpListener) {
 }
 
 /// Gives a connection a thread.
-pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream) {
-    let about = About::connection(&stream);
+pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let mut about = About::connection(&stream);
+    // The socket does not know it any more if the peer has left.
+    about.peer_addr = Some(peer);
     let pending = match wire.begin_handshake(&stream, &about) {
         Ok(pending) => pending,
         Err(cause) => return wire.report(Operation::Accept, about, cause),
@@ -191,7 +193,12 @@ fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Opt
 fn failed(pending: &Pending, asker: Vec<u8>, error: Error) -> Option<Established> {
     let mut about = pending.about();
     about.identification = asker;
-    pending.wire().report(Operation::Handshake, about, error);
+    let wire = pending.wire();
+    if wire.gave_way(pending) {
+        wire.report(Operation::Handshake, about, NoHandshake::GaveWay);
+    } else {
+        wire.report(Operation::Handshake, about, error);
+    }
     None
 }
 

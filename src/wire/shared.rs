@@ -23,7 +23,7 @@ use crate::{
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -229,14 +229,26 @@ impl Shared {
         about: &About,
     ) -> Result<Pending, NoHandshake> {
         let about = Box::new(about.clone());
+        let origin = about
+            .peer_addr
+            .map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip());
         let stream = stream.try_clone()?;
         let mut state = self.state.lock();
         if state.closed {
             return Err(NoHandshake::Closed);
         }
-        let number = state.handshakes.begin(stream)?;
+        let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
+        if let Some(stream) = evicted {
+            // Its thread ends by it, and says why.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         Ok(Pending::new(self, number, about))
+    }
+
+    /// Whether the connection's place was wanted for another.
+    pub(super) fn gave_way(&self, pending: &Pending) -> bool {
+        self.state.lock().handshakes.gave_way(pending.number())
     }
 
     pub(super) fn end_handshake(&self, number: u64) {
@@ -251,7 +263,9 @@ impl Shared {
         if state.closed {
             return Err(Error::Closed);
         }
-        let stream = state.handshakes.end(pending.number());
+        let Some(stream) = state.handshakes.complete(pending.number()) else {
+            return Err(Error::Closed);
+        };
         state.registry.enter(session);
         state.sessions += 1;
         drop(state);

@@ -131,7 +131,9 @@ impl Connection {
                 return Err(error);
             }
             let until = match table.room(&shared.config, Instant::now) {
-                Room::Free if table.unacknowledged < shared.config.backlog => break table.open()?,
+                Room::Free if table.unacknowledged < shared.config.backlog => {
+                    break table.open()?;
+                }
                 Room::Free => deadline,
                 Room::At(due) => Some(deadline.map_or(due, |deadline| deadline.min(due))),
                 Room::Instead(left) => {

@@ -35,6 +35,10 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
 
+/// Frames that a peer may send before it is let in. It takes three, or some more
+/// where its request is cut into small ones, and a ping or two while it waits.
+const STRANGERS_FRAMES: u32 = 1024;
+
 /// Who gets the streams that the peer opens. Called on the reader's thread, so
 /// it must not block; `false` refuses the stream.
 pub(crate) type Acceptor = Box<dyn FnMut(Incoming) -> bool + Send>;
@@ -57,6 +61,8 @@ pub(crate) struct Reader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
     acceptor: Acceptor,
+    /// While the peer is not let in: how many more frames it may send.
+    strangers_frames: Option<u32>,
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
@@ -94,6 +100,7 @@ impl Reader {
             half,
             shared,
             acceptor,
+            strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
             body: None,
@@ -108,6 +115,13 @@ impl Reader {
     /// Has the streams that the peer opens from now on go to `acceptor`.
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
         self.acceptor = acceptor;
+        self.strangers_frames = None;
+    }
+
+    /// Until there is another acceptor, the peer may open one stream, and send
+    /// few frames.
+    pub(crate) fn expect_stranger(&mut self) {
+        self.strangers_frames = Some(STRANGERS_FRAMES);
     }
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
@@ -296,6 +310,9 @@ impl Reader {
     }
 
     fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+        if let Some(left) = &mut self.strangers_frames {
+            *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
+        }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
             return Err(Violation::WrongStream(header.stream));
@@ -381,6 +398,9 @@ impl Reader {
         let id = header.stream;
         let config = &self.shared.config;
         let mut table = self.shared.table.lock();
+        if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
+            return Err(Violation::NotLetIn);
+        }
         let mut verdict = table.judge(id, config, Instant::now)?;
         if let Inbound::Instead(left) = verdict {
             drop(table);

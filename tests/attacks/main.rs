@@ -6,13 +6,21 @@
 //! is printed for each: `cargo test --test attacks -- --nocapture`.
 
 mod attack;
+mod floods;
+mod frames;
 mod honest;
+mod member;
 mod raw;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod descriptors;
+mod sessions;
 mod silence;
+mod starving;
+mod strangers;
+mod vanishing;
 
 use server::Setup;
 
@@ -21,4 +29,12 @@ use server::Setup;
 static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
 /// Every setup that a server may be started with.
-const SETUPS: &[&Setup] = &[&server::PLAIN, &silence::QUICK];
+const SETUPS: &[&Setup] = &[
+    &server::PLAIN,
+    &silence::QUICK,
+    &floods::GUARDED,
+    &starving::POURING,
+    &vanishing::WATCHFUL,
+    &silence::FEW,
+    &strangers::REFUSING,
+];

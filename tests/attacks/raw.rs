@@ -8,6 +8,7 @@ use crate::support::{
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 pub enum Raw {
@@ -27,8 +28,25 @@ impl Raw {
         }
     }
 
+    /// What a client sends first over TLS.
+    #[cfg(feature = "tls")]
+    pub fn client_hello() -> Vec<u8> {
+        let mut hello = Vec::new();
+        Self::tls_client().write_tls(&mut hello).unwrap();
+        hello
+    }
+
     #[cfg(feature = "tls")]
     fn shake_hands(mut socket: TcpStream) -> Self {
+        let mut tls = Self::tls_client();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).unwrap();
+        }
+        Self::Tls(Box::new(rustls::StreamOwned::new(tls, socket)))
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls_client() -> rustls::ClientConnection {
         use rustls::pki_types::{CertificateDer, pem::PemObject};
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_file("certs/ca.pem").unwrap();
@@ -40,11 +58,7 @@ impl Raw {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = "127.0.0.1".try_into().unwrap();
-        let mut tls = rustls::ClientConnection::new(config.into(), name).unwrap();
-        while tls.is_handshaking() {
-            tls.complete_io(&mut socket).unwrap();
-        }
-        Self::Tls(Box::new(rustls::StreamOwned::new(tls, socket)))
+        rustls::ClientConnection::new(config.into(), name).unwrap()
     }
 
     #[cfg(not(feature = "tls"))]
@@ -58,6 +72,27 @@ impl Raw {
             #[cfg(feature = "tls")]
             Self::Tls(tls) => &tls.sock,
         }
+    }
+
+    /// Sends these one by one, so long apart, until the other side has ended the
+    /// connection; says how many it took.
+    pub fn trickle(&mut self, bytes: &[u8], apart: Duration) -> usize {
+        self.socket().set_read_timeout(Some(apart)).unwrap();
+        for (sent, byte) in bytes.iter().cycle().enumerate() {
+            if self
+                .write_all(&[*byte])
+                .and_then(|()| self.flush())
+                .is_err()
+            {
+                return sent;
+            }
+            match self.read(&mut [0; 256]) {
+                Ok(count) if count > 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return sent,
+            }
+        }
+        unreachable!("it cycles")
     }
 
     pub fn send(&mut self, frames: &[Frame]) -> io::Result<()> {
