@@ -285,12 +285,13 @@ impl Shared {
         weak: WeakConnection,
     ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
         let (wire, session) = (Arc::clone(self), session.clone());
+        let share = self.pool.share();
         Box::new(move |incoming| {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
             let arrival = Arrival::new(raw);
-            match wire.pool.admit() {
+            match share.admit() {
                 Ok(place) => wire.run_handler(&session, arrival, place),
                 Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }

@@ -6,11 +6,7 @@ use crate::{
     figures,
     support::{process, threads},
 };
-use std::{
-    io,
-    thread,
-    time::Instant,
-};
+use std::{io, thread, time::Instant};
 use wirenet::Wire;
 
 pub fn run(settings: Settings) -> io::Result<()> {

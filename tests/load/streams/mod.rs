@@ -73,9 +73,7 @@ fn leaves_nothing(warm_up: &str, work: &str) {
 }
 
 fn rest(ends: &mut [Other; 2], work: &str, when: &str) -> [Counts; 2] {
-    let figures = ends
-        .each_mut()
-        .map(|end| Counts::parse(&ask(end, "rest")));
+    let figures = ends.each_mut().map(|end| Counts::parse(&ask(end, "rest")));
     println!("{work}: {when}: server {}", figures[0]);
     println!("{work}: {when}: client {}", figures[1]);
     figures
