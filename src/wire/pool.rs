@@ -140,6 +140,12 @@ impl Pool {
         Some(others.min(quarter - 1))
     }
 
+    /// Places that are taken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn busy(&self) -> usize {
+        self.state.lock().handlers
+    }
+
     /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
     /// block; a panic of the job must not leave it.
     pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {

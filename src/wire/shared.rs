@@ -118,6 +118,12 @@ impl Shared {
         self.state.lock().registry.get(id).cloned()
     }
 
+    /// Whether nobody has a session, or is about to have one, or a name.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().registry.is_empty()
+    }
+
     /// The session to which calls of this stream name are relayed; the inner
     /// `None`: it does not come to stand. One that is being opened is waited for:
     /// its client may know of it already, and have told others.
@@ -340,7 +346,7 @@ impl Shared {
         ended.map_err(Error::from)
     }
 
-    fn leave(&self, session: &Session) {
+    pub(super) fn leave(&self, session: &Session) {
         let traffic = session.connection().stats();
         let mut state = self.state.lock();
         state.registry.remove(session.id());
@@ -461,7 +467,7 @@ impl Drop for Up {
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
-    reader: Box<Reader>,
+    pub(super) reader: Box<Reader>,
 }
 
 #[cfg(all(test, shuttle))]
