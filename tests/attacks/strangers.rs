@@ -228,7 +228,11 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
         memory: 512 << 10,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let sessions = stage.server.usage().sessions;
+        let of_sessions = || {
+            let usage = stage.server.usage();
+            (usage.sessions, usage.streams_accepted, usage.streams_reset)
+        };
+        let before = of_sessions();
         let open = layer_2(0x16, "echo", b"");
         let chunk = [64u32.to_le_bytes().to_vec(), vec![b'e'; 64]].concat();
         let stream = |id| {
@@ -251,7 +255,7 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
             let came = raw.until_end();
             assert!(!came.windows(4).any(|bytes| bytes == b"echo"));
         }
-        assert_eq!(stage.server.usage().sessions, sessions);
+        assert_eq!(of_sessions(), before);
         "ended, nothing served".into()
     });
 }
