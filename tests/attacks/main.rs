@@ -30,4 +30,5 @@ const SETUPS: &[&Setup] = &[
     &silence::QUICK,
     &silence::FEW,
     &strangers::REFUSING,
+    &strangers::SLOWER,
 ];
