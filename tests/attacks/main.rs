@@ -30,5 +30,6 @@ const SETUPS: &[&Setup] = &[
     &silence::QUICK,
     &silence::FEW,
     &strangers::REFUSING,
+    &sessions::VALIDATING,
     &strangers::SLOWER,
 ];
