@@ -387,6 +387,9 @@ impl Reader {
             self.find(header)
         };
         let Some(core) = core else {
+            if self.strangers_frames.is_some() && header.body_len() > 0 {
+                return Err(Violation::NotLetIn);
+            }
             // The stream is gone: a body is skipped.
             self.body = None;
             return Ok(());
