@@ -1,6 +1,6 @@
 //! Floods at the full speed of the machine, by a peer that reads what it gets
 //! for them. Each is only as fast as one thread deals with it, and goes on for
-//! `WIRENET_FLOOD_MS` milliseconds (300).
+//! `WIRENET_FLOOD_MS` milliseconds (100).
 
 use crate::{
     attack::Attack,
@@ -39,7 +39,7 @@ pub const GUARDED: Setup = Setup {
 
 fn time() -> Duration {
     let millis = env::var("WIRENET_FLOOD_MS").ok();
-    Duration::from_millis(millis.map_or(300, |millis| millis.parse().unwrap()))
+    Duration::from_millis(millis.map_or(100, |millis| millis.parse().unwrap()))
 }
 
 /// What became of a flood.
