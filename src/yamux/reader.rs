@@ -336,9 +336,11 @@ impl Reader {
     }
 
     fn on_go_away(&mut self, code: u32) {
-        // Others may lie behind it.
-        if code != 0 && !self.shared.has_ended() {
-            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+        if code != 0 {
+            // Others may lie behind the first.
+            if !self.shared.has_ended() {
+                log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            }
             self.shared.end(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;

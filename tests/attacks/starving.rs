@@ -4,7 +4,7 @@
 use crate::{
     attack::Attack,
     member::{Member, header},
-    server::{HUBS, PLAIN, Setup, TCP},
+    server::{HUBS, PLAIN, Setup, TCP, TCP_AND_TLS},
     support::frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
 };
 use crossbeam_channel::bounded;
@@ -52,7 +52,7 @@ fn who_reads_nothing_is_gone_within_the_write_timeout() {
         setup: &POURING,
         memory: 2 << 20,
     };
-    attack.run(TCP, |stage| {
+    attack.run(TCP_AND_TLS, |stage| {
         let mut member = Member::join(stage.server);
         let began = Instant::now();
         poured_at(&mut member);
