@@ -297,6 +297,19 @@ fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
 }
 
 #[test]
+fn a_stream_that_came_whole_is_there_though_the_connection_ends_with_the_same_bytes() {
+    let endings = [frame(PING, SYN, 9, 0), frame(GO_AWAY, 0, 0, 2)];
+    for ending in endings {
+        let (connection, mut peer) = served(quiet());
+        let whole = data(SYN | FIN, 1, b"whole");
+        peer.send_bytes(&[whole.encode(), ending.encode()].concat());
+        assert_eq!(said_on_the_next(&connection), "whole", "{ending:?}");
+        assert!(connection.accept().is_err());
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
 fn bytes_that_are_no_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let (connection, mut peer) = served(quiet());

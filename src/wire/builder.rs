@@ -131,7 +131,11 @@ impl Builder {
     /// text of its error is the refusal that the other side gets. Default:
     /// everyone is let in.
     ///
-    /// Runs on the session's thread or a handler's; a panic refuses.
+    /// [`same_token`](crate::same_token) compares a token with what it should be
+    /// without telling by the time it takes where they differ.
+    ///
+    /// Runs on the session's thread or a handler's; a panic refuses. While it runs
+    /// for a session, it has one of the [places](Self::max_handshakes).
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
@@ -170,6 +174,11 @@ impl Builder {
     /// as warnings. Runs where the error came
     /// up, which may be the thread that reads a session: it must not wait for
     /// that session. A panic is caught.
+    ///
+    /// Of connections that do not become sessions of a server or a hub it is
+    /// told on a thread of the pool, of one after the other. What it takes for
+    /// that keeps nobody from being let in: if 256 of them wait for it, the next
+    /// is logged instead.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     error::{Error, Malformed, RefusalCode},
+    sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Connection, Incoming, Reader, Role, Turn},
+    yamux::{self, Connection, Incoming, Reader, Role},
 };
-use parking_lot::Mutex;
 use prost::Message;
 use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
 
@@ -267,16 +267,12 @@ impl<'a> Handshake<'a> {
 
     /// Reads once, within what is left of the time.
     fn turn(&mut self) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let outcome = if left.is_zero() {
-            Turn::Idle
-        } else {
-            self.reader.turn(left)?
-        };
-        match outcome {
-            Turn::More => Ok(()),
-            Turn::Idle => Err(self.timed_out()),
+        let left = self.deadline.saturating_duration_since(sync::now());
+        if left.is_zero() {
+            return Err(self.timed_out());
         }
+        // What it was idle for, the next turn knows by the clock.
+        self.reader.turn(left).map(drop).map_err(Error::from)
     }
 }
 

@@ -170,7 +170,7 @@ impl Pending {
         self.number
     }
 
-    pub(super) fn wire(&self) -> &Shared {
+    pub(super) fn wire(&self) -> &Arc<Shared> {
         &self.wire
     }
 

@@ -7,17 +7,12 @@
 //! Nor does one session take all places: beside others it gets a further one
 //! while at least as many are free as it has.
 
-use parking_lot::{Condvar, Mutex};
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use crate::sync::{
+    Condvar, Mutex,
+    atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
 };
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 /// How long a thread with nothing to do waits before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -145,6 +140,12 @@ impl Pool {
         Some(others.min(quarter - 1))
     }
 
+    /// Places that are taken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn busy(&self) -> usize {
+        self.state.lock().handlers
+    }
+
     /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
     /// block; a panic of the job must not leave it.
     pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -200,6 +201,9 @@ impl Pool {
         }
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 #[cfg(test)]
 mod tests {

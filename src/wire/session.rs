@@ -12,16 +12,14 @@ use super::{
 };
 use crate::{
     error::{Error, ShutdownError},
+    sync::atomic::{AtomicUsize, Ordering},
     time::deadline,
     yamux::{self, Connection, segment::Segment},
 };
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 use uuid::Uuid;

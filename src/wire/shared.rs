@@ -11,20 +11,20 @@ use super::{
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
     registry::{Conflict, Registry},
-    reports::About,
+    reports::{About, Aside},
     session::{Session, SessionId},
     stats::Stats,
     threads::Threads,
 };
 use crate::{
     error::{Error, Operation},
+    sync::{Condvar, Mutex, OnceLock},
     time::deadline,
     yamux::{self, Incoming, Reader, WeakConnection},
 };
-use parking_lot::{Condvar, Mutex};
 use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
     since: SystemTime,
+    /// What the error handler is yet to be told.
+    pub(super) aside: Mutex<Aside>,
     state: Mutex<State>,
     /// A session was added, or did not come about, or the wire was closed, or it
     /// is up no more, or somebody is impatient.
@@ -96,6 +98,7 @@ impl Shared {
             owner: OnceLock::new(),
             find,
             since: SystemTime::now(),
+            aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         })
@@ -113,6 +116,12 @@ impl Shared {
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
         self.state.lock().registry.get(id).cloned()
+    }
+
+    /// Whether nobody has a session, or is about to have one, or a name.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().registry.is_empty()
     }
 
     /// The session to which calls of this stream name are relayed; the inner
@@ -337,7 +346,7 @@ impl Shared {
         ended.map_err(Error::from)
     }
 
-    fn leave(&self, session: &Session) {
+    pub(super) fn leave(&self, session: &Session) {
         let traffic = session.connection().stats();
         let mut state = self.state.lock();
         state.registry.remove(session.id());
@@ -458,5 +467,8 @@ impl Drop for Up {
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
-    reader: Box<Reader>,
+    pub(super) reader: Box<Reader>,
 }
+
+#[cfg(all(test, shuttle))]
+mod models;

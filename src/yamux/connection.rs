@@ -12,13 +12,14 @@ use super::{
     stream::Stream,
     table::{Role, Room},
 };
-use crate::transport::{Halves, Transport, Wait};
-use crossbeam_channel::{Receiver, bounded, never};
+use crate::{
+    sync::{self, Receiver, bounded, never, thread},
+    transport::{Halves, Transport, Wait},
+};
 use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Weak},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -130,7 +131,7 @@ impl Connection {
             if let Some(error) = table.closed_to_us() {
                 return Err(error);
             }
-            let until = match table.room(&shared.config, Instant::now) {
+            let until = match table.room(&shared.config, sync::now) {
                 Room::Free if table.unacknowledged < shared.config.backlog => {
                     break table.open()?;
                 }
@@ -187,7 +188,7 @@ impl Connection {
     /// when 64 pings are under way; the connection's end.
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
-        let now = Instant::now();
+        let now = sync::now();
         let value = shared.pings.begin(now, true).ok_or(Error::TimedOut)?;
         shared.push_control(Header::ping(Flags::SYN, value));
         shared.flush(Wait::Never);
@@ -302,6 +303,11 @@ impl Connection {
     /// The peer's address, over a transport that has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.peer_addr
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     pub(crate) fn downgrade(&self) -> WeakConnection {

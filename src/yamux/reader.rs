@@ -17,7 +17,10 @@ use super::{
     state::ResetBy,
     table::Inbound,
 };
-use crate::transport::{ReadHalf, Wait};
+use crate::{
+    sync,
+    transport::{ReadHalf, Wait},
+};
 use std::{
     fmt, io,
     sync::Arc,
@@ -52,7 +55,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -77,6 +80,10 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
 }
@@ -108,6 +115,8 @@ impl Reader {
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: sync::now(),
+            quiet: false,
             pinged: None,
         }
     }
@@ -128,13 +137,18 @@ impl Reader {
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
                 Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
@@ -184,10 +198,18 @@ impl Reader {
             return config.write_timeout;
         }
         if let Some(pinged) = self.pinged {
-            let left = config.write_timeout.saturating_sub(pinged.elapsed());
+            let left = config
+                .write_timeout
+                .saturating_sub(sync::now().saturating_duration_since(pinged));
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        if self.quiet {
+            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
+            return left.max(Duration::from_millis(1));
+        }
+        // The same time for each read, where much comes: to set another is a
+        // system call.
         if self.buf.capacity() > IDLE_BUFFER {
             tick.min(BUSY_TICK)
         } else {
@@ -200,15 +222,23 @@ impl Reader {
         segment::trim_pool();
         if self.buf.capacity() > IDLE_BUFFER {
             self.buf = Segment::with_room(IDLE_BUFFER);
+        }
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
+            return Ok(());
+        };
+        // By the clock: a read may have been cut short.
+        let now = sync::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
+        }
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
             return Ok(());
         }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
-        }
-        let now = Instant::now();
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
@@ -242,6 +272,8 @@ impl Reader {
             self.buf = buf;
             if let Err(violation) = outcome {
                 self.buf.consume(self.buf.len());
+                // What came before it, however it was cut.
+                self.hand_over();
                 self.shared.abort(violation);
                 return Err(violation.into());
             }
@@ -331,7 +363,7 @@ impl Reader {
                 .push_control(Header::ping(Flags::ACK, header.length));
             self.answer_due = true;
         } else if header.flags.contains(Flags::ACK) {
-            self.shared.pings.answer(header.length, Instant::now());
+            self.shared.pings.answer(header.length, sync::now());
         }
     }
 
@@ -341,6 +373,7 @@ impl Reader {
             if !self.shared.has_ended() {
                 log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
             }
+            self.hand_over();
             self.shared.end(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
@@ -404,12 +437,12 @@ impl Reader {
         if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
             return Err(Violation::NotLetIn);
         }
-        let mut verdict = table.judge(id, config, Instant::now)?;
+        let mut verdict = table.judge(id, config, sync::now)?;
         if let Inbound::Instead(left) = verdict {
             drop(table);
             self.shared.reset(&left);
             table = self.shared.table.lock();
-            verdict = table.judge(id, config, Instant::now)?;
+            verdict = table.judge(id, config, sync::now)?;
         }
         match verdict {
             Inbound::Open if self.shared.outbox.is_overfull() => {

@@ -10,8 +10,11 @@ use super::{
     shared::{Shared, wait_for},
     state::{RecvState, ResetBy, SendState},
 };
-use crate::{time::deadline, transport::Wait};
-use parking_lot::{Mutex, MutexGuard};
+use crate::{
+    sync::{Mutex, MutexGuard},
+    time::deadline,
+    transport::Wait,
+};
 use std::{
     fmt,
     io::{self, Read, Write},

@@ -19,33 +19,33 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn first_id(self) -> u32 {
+    pub(super) fn first_id(self) -> u32 {
         match self {
             Self::Client => 1,
             Self::Server => 2,
         }
     }
 
-    fn is_ours(self, id: StreamId) -> bool {
+    pub(super) fn is_ours(self, id: StreamId) -> bool {
         id.0 % 2 == self.first_id() % 2
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
-    role: Role,
+    pub(super) role: Role,
     /// Whether its streams may be relayed.
     relays: bool,
     /// Ordered, because that needs no random keys: a peer chooses the ids, and
     /// making keys takes more stack than all else that a reader does.
-    streams: BTreeMap<StreamId, Entry>,
+    pub(super) streams: BTreeMap<StreamId, Entry>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
     /// Streams in the table that the peer opened.
-    inbound: usize,
+    pub(super) inbound: usize,
     /// Streams in the table that this side opened, and that nobody here uses
     /// any more.
-    left: usize,
+    pub(super) left: usize,
     /// Streams that somebody here still uses.
     live: usize,
     /// The connection is to close when there are none of those.
@@ -65,11 +65,11 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-struct Entry {
-    core: Arc<Core>,
+pub(super) struct Entry {
+    pub(super) core: Arc<Core>,
     /// Since when nobody here uses the stream, of which the peer has not ended
     /// its half.
-    left: Option<Instant>,
+    pub(super) left: Option<Instant>,
 }
 
 /// Whether there is room for a stream of this side's.

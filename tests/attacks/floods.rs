@@ -6,7 +6,7 @@ use crate::{
     attack::Attack,
     honest::Honest,
     member::{Member, header, is_pong, opening, ping},
-    server::{HUBS, PLAIN, Place, Setup, TCP},
+    server::{HUBS, Kind, PLAIN, Place, Setup, TCP},
     support::{
         frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
         hand::{ERROR, layer_2},
@@ -228,8 +228,12 @@ impl Streams {
                 others.join().unwrap();
                 floods.into_iter().map(|one| one.join().unwrap()).collect()
             });
-            let threads = stage.server.usage().threads;
+            let usage = stage.server.usage();
+            let threads = usage.threads;
             assert!(threads < 1200, "{threads} threads");
+            // Each is counted once; a hub opens streams too.
+            let is_hub = stage.place.kind == Kind::Hub;
+            assert!(is_hub || usage.streams_reset <= usage.streams_accepted);
             let rate: f64 = floods.iter().map(|one| one.rate).sum();
             let refused: usize = floods.iter().map(|one| one.answers).sum();
             let end = floods[0].end();

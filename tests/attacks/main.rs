@@ -16,6 +16,7 @@ mod server;
 mod support;
 
 mod descriptors;
+mod own_code;
 mod sessions;
 mod silence;
 mod starving;
