@@ -369,7 +369,10 @@ impl Reader {
 
     fn on_go_away(&mut self, code: u32) {
         if code != 0 {
-            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            // Others may lie behind the first.
+            if !self.shared.has_ended() {
+                log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            }
             self.hand_over();
             self.shared.end(Error::PeerFailed(code));
         }
