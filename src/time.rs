@@ -1,6 +1,6 @@
 //! Deadlines.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// As good as for ever, and no overflow.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -9,4 +9,11 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// cut to that.
 pub(crate) fn deadline(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(FOR_EVER)
+}
+
+/// What the clock on the wall says, to be shown to people. No wait depends on
+/// it.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ShutdownError},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Connection, segment::Segment},
 };
 use std::{
@@ -112,7 +112,7 @@ impl Session {
                 open_timeout: wire.options.handshake_timeout,
                 close_timeout: wire.options.session_close_timeout,
                 read_timeout: wire.options.read_timeout,
-                since: SystemTime::now(),
+                since: wall_clock(),
                 unanswered_calls: AtomicUsize::new(0),
                 max_unanswered_calls: (wire.options.handler_limit / 4).max(1),
             }),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use parking_lot::{Condvar, Mutex};
@@ -95,7 +95,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
-            since: SystemTime::now(),
+            since: wall_clock(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         })
