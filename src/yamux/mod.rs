@@ -39,8 +39,12 @@ mod connection;
 
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod half;
 mod inbox;
+#[cfg(all(test, shuttle))]
+mod models;
 mod outbox;
 mod ping;
 mod queue;

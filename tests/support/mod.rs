@@ -11,6 +11,7 @@ pub mod link;
 pub mod narrow;
 pub mod pattern;
 pub mod process;
+pub mod random;
 pub mod relay;
 pub mod threads;
 pub mod unreachable;

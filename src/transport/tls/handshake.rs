@@ -2,6 +2,7 @@
 
 use super::{TlsStream, records::take_records, uninterrupted};
 use crate::{
+    sync,
     tls::{TlsClient, TlsError, TlsServer},
     transport::{Wait, tcp},
 };
@@ -151,7 +152,7 @@ struct Timed<'a> {
 
 impl Timed<'_> {
     fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(sync::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
