@@ -12,7 +12,7 @@ use super::{
     half::{Core, Delivery},
     inbox::Inbox,
     relay::Relay,
-    segment::{self, SEGMENT, Segment},
+    segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
     table::Inbound,
@@ -28,12 +28,16 @@ use std::{
 /// when a read fills it, and shrinks back when nothing has come for a while.
 const IDLE_BUFFER: usize = 512;
 
-/// How long a large buffer outlives the last byte.
+/// How long a large buffer outlives the last byte; and those that the process
+/// keeps for later, after which they outlive that.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// How often the reader looks around where nothing comes and no keepalive is
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
+
+/// Streams, or relays, of one read for which room is kept.
+const KEPT: usize = 32;
 
 /// Who gets the streams that the peer opens. Called on the reader's thread, so
 /// it must not block; `false` refuses the stream.
@@ -60,6 +64,9 @@ pub(crate) struct Reader {
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
+    /// Much has come, and the process may keep large buffers for more.
+    unsettled: bool,
+    _pool: PoolUser,
     /// Where the body that is being received goes; `None` skips it.
     body: Option<Body>,
     /// Streams opened by what was read last. They are handed over at the end
@@ -73,6 +80,8 @@ pub(crate) struct Reader {
     timeout: Option<Duration>,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
+    /// How long nothing has come, up to the last look around.
+    quiet: Duration,
 }
 
 struct Body {
@@ -96,12 +105,15 @@ impl Reader {
             acceptor,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
+            unsettled: false,
+            _pool: PoolUser::new(),
             body: None,
             fresh: Vec::new(),
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
             pinged: None,
+            quiet: Duration::ZERO,
         }
     }
 
@@ -120,8 +132,14 @@ impl Reader {
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
-                Ok(Turn::Idle) => self.look_around()?,
+                Ok(Turn::More) => {
+                    self.pinged = None;
+                    self.quiet = Duration::ZERO;
+                }
+                Ok(Turn::Idle) => {
+                    self.quiet += tick;
+                    self.look_around()?;
+                }
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -173,26 +191,35 @@ impl Reader {
             let left = config.write_timeout.saturating_sub(pinged.elapsed());
             return left.max(Duration::from_millis(1));
         }
-        let tick = config.keep_alive.unwrap_or(IDLE_TICK);
-        if self.buf.capacity() > IDLE_BUFFER {
-            tick.min(BUSY_TICK)
+        let left = self.idle_tick().saturating_sub(self.quiet);
+        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
+            left.min(BUSY_TICK)
         } else {
-            tick
+            left
         }
+    }
+
+    fn idle_tick(&self) -> Duration {
+        self.shared.config.keep_alive.unwrap_or(IDLE_TICK)
     }
 
     /// Nothing came: gives memory back, and asks whether the peer is there.
     fn look_around(&mut self) -> Result<(), Error> {
-        segment::trim_pool();
-        if self.buf.capacity() > IDLE_BUFFER {
+        self.unsettled = self.buf.capacity() > IDLE_BUFFER;
+        if self.unsettled {
             self.buf = Segment::with_room(IDLE_BUFFER);
-            return Ok(());
         }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
+        // What lies there now, and nobody takes, is let go of the next time.
+        segment::trim_pool();
         if self.pinged.is_some() {
             return Err(self.fail(Error::KeepAlive));
+        }
+        if self.quiet < self.idle_tick() {
+            return Ok(());
+        }
+        self.quiet = Duration::ZERO;
+        if self.shared.config.keep_alive.is_none() {
+            return Ok(());
         }
         let now = Instant::now();
         self.pinged = Some(now);
@@ -431,6 +458,8 @@ impl Reader {
             }
         }
         self.look_after_relays();
+        self.fresh.shrink_to(KEPT);
+        self.relays.shrink_to(KEPT);
         if std::mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }
