@@ -17,7 +17,10 @@ use super::{
     state::ResetBy,
     table::Inbound,
 };
-use crate::transport::{ReadHalf, Wait};
+use crate::{
+    sync,
+    transport::{ReadHalf, Wait},
+};
 use std::{
     fmt, io,
     sync::Arc,
@@ -39,6 +42,10 @@ const IDLE_TICK: Duration = Duration::from_secs(15);
 /// Streams, or relays, of one read for which room is kept.
 const KEPT: usize = 32;
 
+/// Frames that a peer may send before it is let in. It takes three, or some more
+/// where its request is cut into small ones, and a ping or two while it waits.
+const STRANGERS_FRAMES: u32 = 1024;
+
 /// Who gets the streams that the peer opens. Called on the reader's thread, so
 /// it must not block; `false` refuses the stream.
 pub(crate) type Acceptor = Box<dyn FnMut(Incoming) -> bool + Send>;
@@ -52,7 +59,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -61,6 +68,8 @@ pub(crate) struct Reader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
     acceptor: Acceptor,
+    /// While the peer is not let in: how many more frames it may send.
+    strangers_frames: Option<u32>,
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
@@ -78,10 +87,12 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
-    /// How long nothing has come, up to the last look around.
-    quiet: Duration,
 }
 
 struct Body {
@@ -103,6 +114,7 @@ impl Reader {
             half,
             shared,
             acceptor,
+            strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
             unsettled: false,
@@ -112,20 +124,29 @@ impl Reader {
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: sync::now(),
+            quiet: false,
             pinged: None,
-            quiet: Duration::ZERO,
         }
     }
 
     /// Has the streams that the peer opens from now on go to `acceptor`.
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
         self.acceptor = acceptor;
+        self.strangers_frames = None;
+    }
+
+    /// Until there is another acceptor, the peer may open one stream, and send
+    /// few frames.
+    pub(crate) fn expect_stranger(&mut self) {
+        self.strangers_frames = Some(STRANGERS_FRAMES);
     }
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
@@ -133,13 +154,11 @@ impl Reader {
             let tick = self.tick();
             match self.turn(tick) {
                 Ok(Turn::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
                     self.pinged = None;
-                    self.quiet = Duration::ZERO;
                 }
-                Ok(Turn::Idle) => {
-                    self.quiet += tick;
-                    self.look_around()?;
-                }
+                Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -188,19 +207,27 @@ impl Reader {
             return config.write_timeout;
         }
         if let Some(pinged) = self.pinged {
-            let left = config.write_timeout.saturating_sub(pinged.elapsed());
+            let left = config
+                .write_timeout
+                .saturating_sub(sync::now().saturating_duration_since(pinged));
             return left.max(Duration::from_millis(1));
         }
-        let left = self.idle_tick().saturating_sub(self.quiet);
-        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
-            left.min(BUSY_TICK)
-        } else {
-            left
+        let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        if self.quiet {
+            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
+            let left = left.max(Duration::from_millis(1));
+            return match self.unsettled {
+                true => left.min(BUSY_TICK),
+                false => left,
+            };
         }
-    }
-
-    fn idle_tick(&self) -> Duration {
-        self.shared.config.keep_alive.unwrap_or(IDLE_TICK)
+        // The same time for each read, where much comes: to set another is a
+        // system call.
+        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
+            tick.min(BUSY_TICK)
+        } else {
+            tick
+        }
     }
 
     /// Nothing came: gives memory back, and asks whether the peer is there.
@@ -211,17 +238,22 @@ impl Reader {
         }
         // What lies there now, and nobody takes, is let go of the next time.
         segment::trim_pool();
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
+            return Ok(());
+        };
+        // By the clock: a read may have been cut short.
+        let now = sync::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
         }
-        if self.quiet < self.idle_tick() {
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
             return Ok(());
         }
-        self.quiet = Duration::ZERO;
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        let now = Instant::now();
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
@@ -255,6 +287,8 @@ impl Reader {
             self.buf = buf;
             if let Err(violation) = outcome {
                 self.buf.consume(self.buf.len());
+                // What came before it, however it was cut.
+                self.hand_over();
                 self.shared.abort(violation);
                 return Err(violation.into());
             }
@@ -323,6 +357,9 @@ impl Reader {
     }
 
     fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+        if let Some(left) = &mut self.strangers_frames {
+            *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
+        }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
             return Err(Violation::WrongStream(header.stream));
@@ -341,17 +378,18 @@ impl Reader {
                 .push_control(Header::ping(Flags::ACK, header.length));
             self.answer_due = true;
         } else if header.flags.contains(Flags::ACK) {
-            self.shared.pings.answer(header.length, Instant::now());
+            self.shared.pings.answer(header.length, sync::now());
         }
     }
 
     fn on_go_away(&mut self, code: u32) {
         if code != 0 {
             log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            self.hand_over();
             self.shared.end(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
-        self.shared.acknowledged.notify_all();
+        self.shared.freed.notify_all();
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
@@ -406,8 +444,19 @@ impl Reader {
 
     fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
         let id = header.stream;
+        let config = &self.shared.config;
         let mut table = self.shared.table.lock();
-        match table.judge(id, &self.shared.config)? {
+        if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
+            return Err(Violation::NotLetIn);
+        }
+        let mut verdict = table.judge(id, config, sync::now)?;
+        if let Inbound::Instead(left) = verdict {
+            drop(table);
+            self.shared.reset(&left);
+            table = self.shared.table.lock();
+            verdict = table.judge(id, config, sync::now)?;
+        }
+        match verdict {
             Inbound::Open if self.shared.outbox.is_overfull() => {
                 // Each stream makes us send, if it is only its ACK.
                 Err(Violation::AnswersUnread)
@@ -419,7 +468,8 @@ impl Reader {
                 self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
-            Inbound::Refuse => {
+            // Only the reader lets streams in.
+            Inbound::Refuse | Inbound::Instead(_) => {
                 table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;

@@ -76,14 +76,20 @@ impl Other {
         }
     }
 
-    /// Says a line to it, which it gets from [`commands`].
-    pub fn say(&mut self, line: &str) -> io::Result<()> {
-        let input = self.child.stdin.as_mut().expect("it is piped");
-        writeln!(input, "{line}")
+    /// Says something to it, in one line.
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        let mut input = self.child.stdin.as_ref().expect("it is piped");
+        writeln!(input, "{text}")
     }
 
+    /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets it go on from [`wait_for_parent`].
+    pub fn release(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Kills it, so that it can do nothing about it (SIGKILL on Unix).
