@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Error, Operation},
     sync::{Condvar, Mutex, OnceLock},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use std::{
@@ -97,7 +97,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
-            since: SystemTime::now(),
+            since: wall_clock(),
             aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -291,12 +291,13 @@ impl Shared {
         weak: WeakConnection,
     ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
         let (wire, session) = (Arc::clone(self), session.clone());
+        let share = self.pool.share();
         Box::new(move |incoming| {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
             let arrival = Arrival::new(raw);
-            match wire.pool.admit() {
+            match share.admit() {
                 Ok(place) => wire.run_handler(&session, arrival, place),
                 Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }

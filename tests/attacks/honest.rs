@@ -2,17 +2,18 @@
 //! trips go on, whatever others do.
 
 use crate::{
-    server::{Kind, Server, echo},
+    server::{Kind, Place, Server, echo},
     support::{PATIENCE, pattern::Pattern},
 };
 use std::{
     fmt,
     io::{Read, Write},
-    sync::atomic::{AtomicBool, Ordering},
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
-use wirenet::{Builder, Stream, Wire};
+use wirenet::{Builder, Error, Stream, Wire};
 
 /// What goes there and back.
 const LEN: usize = 64;
@@ -30,11 +31,19 @@ pub struct Honest {
 
 impl Honest {
     pub fn join(server: &Server) -> Self {
-        let owner = (server.place.kind == Kind::Hub)
-            .then(|| started(joining(server).stream("honest", echo)));
-        let client = started(joining(server));
+        Self::join_at(server.addr, server.place)
+    }
+
+    /// At a server in this process.
+    pub fn join_at(addr: SocketAddr, place: Place) -> Self {
+        let joining = || secured(Wire::join(addr.to_string()), place.is_tls);
+        // A hub lets a name be had once.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("honest-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let owner = (place.kind == Kind::Hub).then(|| started(joining().stream(&name, echo)));
+        let client = started(joining());
         let session = client.wait_session(PATIENCE).unwrap();
-        let name = if owner.is_some() { "honest" } else { "echo" };
+        let name = if owner.is_some() { &name } else { "echo" };
         let stream = session.open_stream(name).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -43,6 +52,11 @@ impl Honest {
             _client: client,
             _owner: owner,
         }
+    }
+
+    /// Opens another stream of this name, and closes it.
+    pub fn opens(&self, name: &str) -> Result<(), Error> {
+        self.stream.session().open_stream(name).map(drop)
     }
 
     /// Sends something there and gets it back, so many times.
@@ -110,11 +124,6 @@ impl fmt::Display for Trips {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1?} ({:.1?})", self.median(), self.worst())
     }
-}
-
-/// A client of this server.
-pub fn joining(server: &Server) -> Builder {
-    secured(Wire::join(server.addr.to_string()), server.place.is_tls)
 }
 
 fn started(builder: Builder) -> Wire {

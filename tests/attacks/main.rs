@@ -6,16 +6,22 @@
 //! is printed for each: `cargo test --test attacks -- --nocapture`.
 
 mod attack;
+mod floods;
+mod frames;
 mod honest;
+mod member;
 mod raw;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod descriptors;
+mod own_code;
 mod sessions;
 mod silence;
+mod starving;
 mod strangers;
+mod vanishing;
 
 use server::Setup;
 
@@ -27,6 +33,11 @@ static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 const SETUPS: &[&Setup] = &[
     &server::PLAIN,
     &silence::QUICK,
+    &floods::GUARDED,
+    &starving::POURING,
+    &vanishing::WATCHFUL,
     &silence::FEW,
     &strangers::REFUSING,
+    &sessions::VALIDATING,
+    &strangers::SLOWER,
 ];
