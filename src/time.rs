@@ -1,5 +1,6 @@
 //! Deadlines.
 
+use crate::sync::now;
 use std::time::{Duration, Instant};
 
 /// As good as for ever, and no overflow.
@@ -8,5 +9,5 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// The moment that lies `timeout` ahead; timeouts beyond a hundred years are
 /// cut to that.
 pub(crate) fn deadline(timeout: Duration) -> Instant {
-    Instant::now() + timeout.min(FOR_EVER)
+    now() + timeout.min(FOR_EVER)
 }

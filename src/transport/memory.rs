@@ -2,8 +2,10 @@
 //! same waits happen as on a socket.
 
 use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
-use crate::time::deadline;
-use parking_lot::{Condvar, Mutex};
+use crate::{
+    sync::{Condvar, Mutex, MutexGuard},
+    time::deadline,
+};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
@@ -101,7 +103,7 @@ impl Pipe {
         &self,
         timeout: Option<Duration>,
         ready: impl Fn(&PipeState) -> bool,
-    ) -> io::Result<parking_lot::MutexGuard<'_, PipeState>> {
+    ) -> io::Result<MutexGuard<'_, PipeState>> {
         let deadline = timeout.map(deadline);
         let mut state = self.state.lock();
         while !ready(&state) {

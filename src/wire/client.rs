@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    sync,
     time::deadline,
     yamux::{self, Role},
 };
@@ -65,7 +66,7 @@ impl Client {
             Ok(established) => established,
             Err(error) => return Ended::failed(Operation::Handshake, about, error),
         };
-        let (session, since) = (established.session.clone(), Instant::now());
+        let (session, since) = (established.session.clone(), sync::now());
         wire.forget_nudge();
         wire.tell_up(Some(&session));
         up();
@@ -89,7 +90,7 @@ impl Client {
         let pending = wire.begin_handshake(&stream, about);
         let pending = pending.map_err(|cause| match cause {
             NoHandshake::Io(cause) => secure::broken(cause),
-            NoHandshake::Closed | NoHandshake::TooMany(_) => Error::Closed,
+            _ => Error::Closed,
         })?;
         wire.set_local_addr(about.local_addr);
         let halves = secure::dialled(stream, &self.addr, &wire.options, deadline)?;
@@ -114,7 +115,10 @@ impl Run for Client {
             if wire.is_closed() {
                 return outcome_of_close(stood);
             }
-            let lived = ended.session.as_ref().map(|(_, since)| since.elapsed());
+            let lived = ended
+                .session
+                .as_ref()
+                .map(|(_, since)| sync::now().saturating_duration_since(*since));
             if lived.is_some_and(|lived| lived >= retrying.lived()) {
                 failures = 0;
             }

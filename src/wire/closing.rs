@@ -4,6 +4,7 @@
 use super::{session::Session, shared::Shared};
 use crate::{
     error::{CutSession, ShutdownError},
+    sync,
     time::deadline,
 };
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) fn close_wire(wire: &Shared) -> Result<(), ShutdownError> {
     let (sessions, deadline) = wire.stop();
     let cut = close_all(wire, &sessions, deadline);
-    let running = wire.threads.join(deadline.max(Instant::now()) + GRACE);
+    let running = wire.threads.join(deadline.max(sync::now()) + GRACE);
     wire.pool.close();
     outcome(cut, running)
 }

@@ -5,14 +5,15 @@ use super::{
     shared::Shared,
     socket,
 };
-use crate::time::deadline;
-use parking_lot::{Condvar, Mutex};
+use crate::{
+    sync::{Condvar, Mutex, thread},
+    time::deadline,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Weak},
-    thread,
     time::Duration,
 };
 

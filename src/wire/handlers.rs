@@ -6,8 +6,10 @@ use super::{
     shared::Shared,
     stream::Stream,
 };
-use crate::error::{Error, Operation, Panicked};
-use parking_lot::Mutex;
+use crate::{
+    error::{Error, Operation, Panicked},
+    sync::Mutex,
+};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},

@@ -2,7 +2,7 @@
 //! threads of the pool.
 
 use super::{options::SessionHook, session::Session, shared::Shared};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::sync::Arc;
 
 const OPEN: &str = "on_session_open";

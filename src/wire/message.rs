@@ -4,7 +4,7 @@ use super::{
     messages::Messages,
     stream::{Inner, Outgoing},
 };
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use std::{
     fmt,
     io::{self, BufRead, Read, Write},

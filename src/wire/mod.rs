@@ -7,11 +7,13 @@
 //! locks. The wire's state, the handlers and the pool are locked with nothing
 //! else held. No handler, hook or validator runs under a lock.
 
-use crate::error::{Error, Operation, ShutdownError};
-use crossbeam_channel::bounded;
+use crate::{
+    error::{Error, Operation, ShutdownError},
+    sync::{bounded, thread},
+};
 use reports::About;
 use shared::Shared;
-use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 mod addr;
 mod arrival;
@@ -21,12 +23,16 @@ mod client;
 mod closing;
 mod dial;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handlers;
 mod handshake;
 mod hello;
 mod hooks;
 mod message;
 mod messages;
+#[cfg(all(test, shuttle))]
+mod models;
 mod options;
 mod pending;
 mod pool;

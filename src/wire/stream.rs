@@ -10,21 +10,21 @@ use super::{
 };
 use crate::{
     error::{Error, Refusal},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+        thread::{self, ThreadId},
+    },
     yamux::{
         self, StreamId,
         segment::{MAX_PAYLOAD, Segment},
     },
 };
-use parking_lot::Mutex;
 use std::{
     fmt,
     io::{self, Read, Write},
     net::Shutdown,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, ThreadId},
+    sync::Arc,
     time::Duration,
 };
 

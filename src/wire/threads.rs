@@ -1,8 +1,10 @@
 //! The threads that work for a wire, for its close to wait for; and which of
 //! them this is, so that a close from within does not wait for itself.
 
-use crate::yamux;
-use parking_lot::{Condvar, Mutex};
+use crate::{
+    sync::{Condvar, Mutex, thread_local},
+    yamux,
+};
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
 thread_local! {
@@ -41,10 +43,10 @@ impl Threads {
         counts.state.lock().running += 1;
         let counted = Counted { counts };
         move || {
-            WORK.with_borrow_mut(|all| {
+            WORK.with(|all| {
                 let counts = Arc::clone(&counted.counts);
                 let stream = None;
-                all.push(Work { counts, stream });
+                all.borrow_mut().push(Work { counts, stream });
             });
             let popped = Popped;
             let done = work();
@@ -56,7 +58,8 @@ impl Threads {
 
     /// The streams that this thread serves.
     pub(super) fn streams_here(&self) -> Vec<yamux::Stream> {
-        WORK.with_borrow(|all| {
+        WORK.with(|all| {
+            let all = all.borrow();
             let own = all.iter().filter(|work| self.owns(work));
             own.filter_map(|work| work.stream.clone()).collect()
         })
@@ -69,7 +72,7 @@ impl Threads {
     /// Waits until all have ended but those that wait here themselves; says
     /// how many have not by then.
     pub(super) fn join(&self, deadline: Instant) -> usize {
-        let here = WORK.with_borrow(|all| all.iter().filter(|work| self.owns(work)).count());
+        let here = WORK.with(|all| all.borrow().iter().filter(|work| self.owns(work)).count());
         let mut state = self.counts.state.lock();
         state.waiting += here;
         self.counts.changed.notify_all();
@@ -92,8 +95,8 @@ impl Threads {
 
 /// This thread serves the stream, until what is given is dropped.
 pub(super) fn serve(stream: &yamux::Stream) -> Serving {
-    WORK.with_borrow_mut(|all| {
-        if let Some(work) = all.last_mut() {
+    WORK.with(|all| {
+        if let Some(work) = all.borrow_mut().last_mut() {
             work.stream = Some(stream.clone());
         }
     });
@@ -105,7 +108,7 @@ pub(super) struct Serving;
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let stream = WORK.with_borrow_mut(|all| all.last_mut()?.stream.take());
+        let stream = WORK.with(|all| all.borrow_mut().last_mut()?.stream.take());
         // May run code of ours that looks here.
         drop(stream);
     }
@@ -126,7 +129,7 @@ struct Popped;
 
 impl Drop for Popped {
     fn drop(&mut self) {
-        let work = WORK.with_borrow_mut(Vec::pop);
+        let work = WORK.with(|all| all.borrow_mut().pop());
         drop(work);
     }
 }

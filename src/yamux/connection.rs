@@ -10,15 +10,16 @@ use super::{
     shared::Shared,
     stats::Stats,
     stream::Stream,
-    table::Role,
+    table::{Role, Room},
 };
-use crate::transport::{Halves, Transport, Wait};
-use crossbeam_channel::{Receiver, bounded, never};
+use crate::{
+    sync::{self, Receiver, bounded, never, thread},
+    transport::{Halves, Transport, Wait},
+};
 use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Weak},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -109,7 +110,9 @@ impl Connection {
     }
 
     /// Opens a stream. Does not wait for the peer to accept it, unless 256
-    /// (see [`Config::backlog`]) wait for that already.
+    /// (see [`Config::backlog`]) wait for that already; nor for it to end those
+    /// that were closed here, unless they are too many (see
+    /// [`Config::max_streams`]).
     ///
     /// # Errors
     ///
@@ -128,14 +131,24 @@ impl Connection {
             if let Some(error) = table.closed_to_us() {
                 return Err(error);
             }
-            if table.unacknowledged < shared.config.backlog {
-                break table.open()?;
-            }
-            match deadline {
-                None => shared.acknowledged.wait(&mut table),
-                Some(deadline) => {
-                    let waited = shared.acknowledged.wait_until(&mut table, deadline);
-                    if waited.timed_out() {
+            let until = match table.room(&shared.config, sync::now) {
+                Room::Free if table.unacknowledged < shared.config.backlog => {
+                    break table.open()?;
+                }
+                Room::Free => deadline,
+                Room::At(due) => Some(deadline.map_or(due, |deadline| deadline.min(due))),
+                Room::Instead(left) => {
+                    drop(table);
+                    shared.reset(&left);
+                    table = shared.table.lock();
+                    continue;
+                }
+            };
+            match until {
+                None => shared.freed.wait(&mut table),
+                Some(until) => {
+                    let waited = shared.freed.wait_until(&mut table, until);
+                    if waited.timed_out() && deadline == Some(until) {
                         return Err(Error::TimedOut);
                     }
                 }
@@ -175,7 +188,7 @@ impl Connection {
     /// when 64 pings are under way; the connection's end.
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
-        let now = Instant::now();
+        let now = sync::now();
         let value = shared.pings.begin(now, true).ok_or(Error::TimedOut)?;
         shared.push_control(Header::ping(Flags::SYN, value));
         shared.flush(Wait::Never);
@@ -290,6 +303,11 @@ impl Connection {
     /// The peer's address, over a transport that has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.peer_addr
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     pub(crate) fn downgrade(&self) -> WeakConnection {

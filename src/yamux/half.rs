@@ -12,14 +12,11 @@ use super::{
     whole::{Cut, Whole},
     window::{RecvWindow, SendWindow, Tuning},
 };
-use parking_lot::{Condvar, Mutex};
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
-    time::Instant,
+use crate::sync::{
+    self, Condvar, Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
+use std::sync::Arc;
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -113,6 +110,16 @@ impl Core {
         self.unacknowledged.swap(false, Ordering::AcqRel)
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.unacknowledged.load(Ordering::Acquire)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// Gives the stream to a relay, with what had been read of it.
     pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
         let mut recv = self.recv.lock();
@@ -196,7 +203,7 @@ impl Core {
             OnData::Skip => Ok(()),
             OnData::Deliver | OnData::Discard => recv
                 .window
-                .receive(len, Instant::now)
+                .receive(len, sync::now)
                 .map_err(|_| Violation::BeyondWindow(self.id)),
         }
     }

@@ -23,8 +23,10 @@ use super::{
     segment::Segment,
     writer::Writer,
 };
-use crate::transport::{Wait, WriteHalf};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::{
+    sync::{Condvar, Mutex, MutexGuard},
+    transport::{Wait, WriteHalf},
+};
 use std::{collections::VecDeque, io, sync::Arc, time::Instant};
 
 /// Bytes after which the holder of the role wants to be relieved of it.
@@ -205,6 +207,12 @@ impl Outbox {
         if !state.is_over() {
             state.queue.push(header);
         }
+    }
+
+    /// Bytes of memory that the queue holds.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        self.state.lock().queue.held()
     }
 
     /// Bytes of the bodies of all Data frames so far.

@@ -1,6 +1,6 @@
 //! Pings that wait for their answers, and what they tell about the round trip.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{self, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Pings under way at once; more are not sent.
@@ -78,7 +78,7 @@ impl Pings {
                 .iter()
                 .position(|ping| ping.value == value)?;
             let answer = state.under_way[index].answer;
-            if answer.is_some() || state.ended || Instant::now() >= deadline {
+            if answer.is_some() || state.ended || sync::now() >= deadline {
                 state.under_way.swap_remove(index);
                 return answer;
             }

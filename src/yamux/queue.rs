@@ -61,6 +61,13 @@ impl Queue {
         self.control.is_empty() && self.data.is_empty()
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        let data = self.data.iter().map(Segment::capacity);
+        self.control.capacity() + data.sum::<usize>()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.queued >= LIMIT
     }

@@ -17,7 +17,10 @@ use super::{
     state::ResetBy,
     table::Inbound,
 };
-use crate::transport::{ReadHalf, Wait};
+use crate::{
+    sync,
+    transport::{ReadHalf, Wait},
+};
 use std::{
     fmt, io,
     sync::Arc,
@@ -35,6 +38,10 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
 
+/// Frames that a peer may send before it is let in. It takes three, or some more
+/// where its request is cut into small ones, and a ping or two while it waits.
+const STRANGERS_FRAMES: u32 = 1024;
+
 /// Who gets the streams that the peer opens. Called on the reader's thread, so
 /// it must not block; `false` refuses the stream.
 pub(crate) type Acceptor = Box<dyn FnMut(Incoming) -> bool + Send>;
@@ -48,7 +55,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -57,6 +64,8 @@ pub(crate) struct Reader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
     acceptor: Acceptor,
+    /// While the peer is not let in: how many more frames it may send.
+    strangers_frames: Option<u32>,
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
@@ -71,6 +80,10 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
 }
@@ -94,6 +107,7 @@ impl Reader {
             half,
             shared,
             acceptor,
+            strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
             body: None,
@@ -101,6 +115,8 @@ impl Reader {
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: sync::now(),
+            quiet: false,
             pinged: None,
         }
     }
@@ -108,19 +124,31 @@ impl Reader {
     /// Has the streams that the peer opens from now on go to `acceptor`.
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
         self.acceptor = acceptor;
+        self.strangers_frames = None;
+    }
+
+    /// Until there is another acceptor, the peer may open one stream, and send
+    /// few frames.
+    pub(crate) fn expect_stranger(&mut self) {
+        self.strangers_frames = Some(STRANGERS_FRAMES);
     }
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
                 Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
@@ -170,10 +198,18 @@ impl Reader {
             return config.write_timeout;
         }
         if let Some(pinged) = self.pinged {
-            let left = config.write_timeout.saturating_sub(pinged.elapsed());
+            let left = config
+                .write_timeout
+                .saturating_sub(sync::now().saturating_duration_since(pinged));
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        if self.quiet {
+            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
+            return left.max(Duration::from_millis(1));
+        }
+        // The same time for each read, where much comes: to set another is a
+        // system call.
         if self.buf.capacity() > IDLE_BUFFER {
             tick.min(BUSY_TICK)
         } else {
@@ -186,15 +222,23 @@ impl Reader {
         segment::trim_pool();
         if self.buf.capacity() > IDLE_BUFFER {
             self.buf = Segment::with_room(IDLE_BUFFER);
+        }
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
+            return Ok(());
+        };
+        // By the clock: a read may have been cut short.
+        let now = sync::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
+        }
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
             return Ok(());
         }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
-        }
-        let now = Instant::now();
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
@@ -306,6 +350,9 @@ impl Reader {
     }
 
     fn on_header(&mut self, header: Header) -> Result<(), Error> {
+        if let Some(left) = &mut self.strangers_frames {
+            *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
+        }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
             return Err(Violation::WrongStream(header.stream).into());
@@ -324,7 +371,7 @@ impl Reader {
                 .push_control(Header::ping(Flags::ACK, header.length));
             self.answer_due = true;
         } else if header.flags.contains(Flags::ACK) {
-            self.shared.pings.answer(header.length, Instant::now());
+            self.shared.pings.answer(header.length, sync::now());
         }
     }
 
@@ -334,7 +381,7 @@ impl Reader {
             return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
-        self.shared.acknowledged.notify_all();
+        self.shared.freed.notify_all();
         Ok(())
     }
 
@@ -395,8 +442,19 @@ impl Reader {
 
     fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
         let id = header.stream;
+        let config = &self.shared.config;
         let mut table = self.shared.table.lock();
-        match table.judge(id, &self.shared.config)? {
+        if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
+            return Err(Violation::NotLetIn);
+        }
+        let mut verdict = table.judge(id, config, sync::now)?;
+        if let Inbound::Instead(left) = verdict {
+            drop(table);
+            self.shared.reset(&left);
+            table = self.shared.table.lock();
+            verdict = table.judge(id, config, sync::now)?;
+        }
+        match verdict {
             Inbound::Open if self.shared.outbox.is_overfull() => {
                 // Each stream makes us send, if it is only its ACK.
                 Err(Violation::AnswersUnread)
@@ -406,7 +464,8 @@ impl Reader {
                 table.stats.bytes_received += u64::from(header.body_len());
                 Ok(Some(core))
             }
-            Inbound::Refuse => {
+            // Only the reader lets streams in.
+            Inbound::Refuse | Inbound::Instead(_) => {
                 table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;

@@ -22,15 +22,14 @@ use super::{
     whole::Cut,
     window::INITIAL_WINDOW,
 };
-use crate::transport::Wait;
-use parking_lot::Mutex;
-use std::{
-    fmt,
+use crate::{
     sync::{
-        Arc,
+        Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    transport::Wait,
 };
+use std::{fmt, sync::Arc};
 
 /// One of the two ends of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

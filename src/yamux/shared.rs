@@ -14,14 +14,18 @@ use super::{
     window::{Budget, Tuning},
     writer::Writer,
 };
-use crate::transport::{Closer, Wait};
-use crossbeam_channel::Sender;
-use parking_lot::{Condvar, Mutex};
+use crate::{
+    sync::{
+        self, Condvar, Mutex, OnceLock, Sender,
+        thread::{self, ThreadId},
+        thread_local,
+    },
+    transport::{Closer, Wait},
+};
 use std::{
     cell::Cell,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
-    thread::{self, ThreadId},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,13 +45,13 @@ pub(super) struct Shared {
     /// That of all of a wire's connections.
     pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
-    /// A stream was acknowledged, or none can be opened any more.
-    pub(super) acknowledged: Condvar,
+    /// One more stream may be opened, or none can be any more.
+    pub(super) freed: Condvar,
     pub(super) outbox: Outbox,
     pub(super) pings: Pings,
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// Gone when the connection has ended, and its descriptor with it.
     closer: Mutex<Option<Arc<dyn Closer>>>,
     /// When this side closed the connection, or could send no more; the reader
@@ -77,7 +81,7 @@ impl Shared {
         let [local_addr, peer_addr] = addrs;
         Self {
             table: Mutex::new(Table::new(role, config.relays)),
-            acknowledged: Condvar::new(),
+            freed: Condvar::new(),
             outbox,
             pings: Pings::default(),
             local_addr,
@@ -104,10 +108,11 @@ impl Shared {
     /// Writes what waits, in the middle of another connection's writing. Relays
     /// may lead from there to the next, and so on: not without end on one stack.
     pub(super) fn flush_within(self: &Arc<Self>) {
-        if DEPTH.get() < MAX_DEPTH {
-            DEPTH.set(DEPTH.get() + 1);
+        let depth = DEPTH.with(Cell::get);
+        if depth < MAX_DEPTH {
+            DEPTH.with(|nested| nested.set(depth + 1));
             self.flush(Wait::Never);
-            DEPTH.set(DEPTH.get() - 1);
+            DEPTH.with(|nested| nested.set(depth));
         } else if let Some(writer) = self.outbox.take_role(Wait::Never) {
             self.spawn_helper(writer);
         }
@@ -150,9 +155,9 @@ impl Shared {
         for core in &streams {
             core.fail_sending();
         }
-        self.acknowledged.notify_all();
+        self.freed.notify_all();
         self.outbox.end();
-        let _ = self.closed.set(Instant::now());
+        let _ = self.closed.set(sync::now());
         look_after_relays(&streams);
     }
 
@@ -190,7 +195,7 @@ impl Shared {
     }
 
     fn due_ping(&self) -> Option<Header> {
-        let now = Instant::now();
+        let now = sync::now();
         if self.pings.sent_within(PING_INTERVAL, now) {
             return None;
         }
@@ -225,7 +230,7 @@ impl Shared {
     /// What the growth of a receive window depends on, now.
     pub(super) fn tuning(&self) -> Tuning<'_> {
         Tuning {
-            now: Instant::now(),
+            now: sync::now(),
             round_trip: self.pings.smallest(),
             max: self.config.max_window,
             budget: &self.budget,
@@ -236,9 +241,12 @@ impl Shared {
     pub(super) fn forget(self: &Arc<Self>, core: &Core) {
         let first = core.retire();
         let mut table = self.table.lock();
-        table.remove(core.id);
-        let idle = first && table.retire();
+        let freed = table.remove(core.id);
+        let idle = first && table.retire(core.id, sync::now);
         drop(table);
+        if freed {
+            self.freed.notify_one();
+        }
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
         if idle {
@@ -249,7 +257,7 @@ impl Shared {
     /// Nobody here uses the stream any more: the last one lets a connection
     /// close that was asked to.
     pub(super) fn retire(self: &Arc<Self>, core: &Core) {
-        if core.retire() && self.table.lock().retire() {
+        if core.retire() && self.table.lock().retire(core.id, sync::now) {
             self.close();
         }
     }
@@ -258,7 +266,7 @@ impl Shared {
     pub(super) fn acknowledge(&self, core: &Core) {
         if core.acknowledge() {
             self.table.lock().unacknowledged -= 1;
-            self.acknowledged.notify_one();
+            self.freed.notify_one();
         }
     }
 
@@ -291,7 +299,7 @@ impl Shared {
     /// then our end of the connection. The reader waits for the peer's.
     pub(super) fn close(self: &Arc<Self>) {
         if self.cut_streams(Error::Closed) {
-            let _ = self.closed.set(Instant::now());
+            let _ = self.closed.set(sync::now());
             let first = !std::mem::replace(&mut self.table.lock().going_away, true);
             self.outbox.finish(first.then(|| Header::go_away(0)));
             self.flush(Wait::Never);
@@ -314,7 +322,7 @@ impl Shared {
     pub(super) fn go_away(self: &Arc<Self>) {
         let first = !std::mem::replace(&mut self.table.lock().going_away, true);
         if first {
-            self.acknowledged.notify_all();
+            self.freed.notify_all();
             self.push_control(Header::go_away(0));
             self.flush(Wait::Never);
         }
@@ -342,7 +350,7 @@ impl Shared {
             // The table has let go of them all.
             let _ = core.reset(ResetBy::Connection);
         }
-        self.acknowledged.notify_all();
+        self.freed.notify_all();
         self.accepted.lock().take();
         self.pings.end();
         look_after_relays(&streams);
@@ -359,7 +367,7 @@ impl Shared {
     /// Whether the peer has had its time to close the connection too.
     pub(super) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
-        deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        deadline.is_some_and(|deadline| sync::now() >= deadline)
     }
 
     pub(super) fn reader_runs_here(&self) {

@@ -7,6 +7,7 @@ mod data;
 mod exchange;
 mod hub;
 mod keyboard;
+mod kills;
 mod program;
 mod quickstart;
 mod reconnect;

@@ -2,6 +2,7 @@
 
 use super::{TlsStream, records::take_records, uninterrupted};
 use crate::{
+    sync,
     tls::{TlsClient, TlsError, TlsServer},
     transport::{Wait, tcp},
 };
@@ -151,7 +152,7 @@ struct Timed<'a> {
 
 impl Timed<'_> {
     fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(sync::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -162,15 +163,19 @@ impl Timed<'_> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(self.left()?))?;
-        uninterrupted(|| self.socket.read(buf))
+        uninterrupted(|| {
+            self.socket.set_read_timeout(Some(self.left()?))?;
+            self.socket.read(buf)
+        })
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(self.left()?))?;
-        uninterrupted(|| tcp::send(self.socket, &[IoSlice::new(buf)], Wait::Block))
+        uninterrupted(|| {
+            self.socket.set_write_timeout(Some(self.left()?))?;
+            tcp::send(self.socket, &[IoSlice::new(buf)], Wait::Block)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -21,17 +21,13 @@ mod writer;
 
 use self::{outgoing::Outgoing, reader::TlsReader, writer::TlsWriter};
 use super::{Closer, Halves, Transport};
-use parking_lot::Mutex;
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering, fence},
+};
 use rustls::Connection;
 use socket2::{SockAddr, Socket};
-use std::{
-    fmt, io,
-    net::Shutdown,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering, fence},
-    },
-};
+use std::{fmt, io, net::Shutdown, sync::Arc};
 
 /// A TCP connection with TLS on it, after its handshake.
 pub struct TlsStream {

@@ -1,6 +1,6 @@
 //! What encrypts and what decrypts, for two threads.
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use rustls::Connection;
 use std::{
     io::{self, IoSlice, Read, Write},

@@ -1,0 +1,97 @@
+//! crossbeam's bounded channel, as far as it is used.
+
+use super::{Condvar, Mutex};
+use std::{collections::VecDeque, sync::Arc};
+
+#[derive(Debug)]
+pub(crate) struct Sender<T>(Arc<Channel<T>>);
+
+#[derive(Debug)]
+pub(crate) struct Receiver<T>(Arc<Channel<T>>);
+
+#[derive(Debug)]
+struct Channel<T> {
+    capacity: usize,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    messages: VecDeque<T>,
+    /// No sender is left, or no receiver.
+    disconnected: bool,
+}
+
+pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let channel = Arc::new(Channel {
+        capacity,
+        state: Mutex::new(State {
+            messages: VecDeque::new(),
+            disconnected: false,
+        }),
+        changed: Condvar::new(),
+    });
+    (Sender(Arc::clone(&channel)), Receiver(channel))
+}
+
+/// A channel into which nothing comes, and that does not end.
+pub(crate) fn never<T>() -> Receiver<T> {
+    let (sender, receiver) = bounded(0);
+    std::mem::forget(sender);
+    receiver
+}
+
+impl<T> Sender<T> {
+    /// Gives back what has no room, or nobody to receive it.
+    pub(crate) fn try_send(&self, message: T) -> Result<(), T> {
+        let mut state = self.0.state.lock();
+        if state.disconnected || state.messages.len() >= self.0.capacity {
+            return Err(message);
+        }
+        state.messages.push_back(message);
+        drop(state);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl<T> Receiver<T> {
+    pub(crate) fn recv(&self) -> Result<T, Disconnected> {
+        let mut state = self.0.state.lock();
+        loop {
+            if let Some(message) = state.messages.pop_front() {
+                return Ok(message);
+            }
+            if state.disconnected {
+                return Err(Disconnected);
+            }
+            self.0.changed.wait(&mut state);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Disconnected;
+
+impl<T> Channel<T> {
+    fn disconnect(&self) {
+        self.state.lock().disconnected = true;
+        self.changed.notify_all();
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.disconnect();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // What was sent may be its sender's only hold on something.
+        let messages = std::mem::take(&mut self.0.state.lock().messages);
+        drop(messages);
+        self.0.disconnect();
+    }
+}

@@ -1,0 +1,13 @@
+//! What the library runs with.
+
+pub(crate) use crossbeam_channel::{Receiver, Sender, bounded, never};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
+pub(crate) use std::{
+    sync::{OnceLock, atomic},
+    thread, thread_local,
+};
+
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,167 @@
+//! A server and a client, from the handshake to the close of both.
+
+use crate::{
+    error::Error,
+    sync::{Time, check, thread},
+    time::deadline,
+    transport::{Halves, Transport, memory},
+    wire::{
+        Session, Stream, arrival, closing::close_wire, handlers::Handlers, handshake::Handshake,
+        options::Options, pending::Pending, shared::Shared,
+    },
+    yamux::Role,
+};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
+
+const SAID: &[u8] = b"said and said again";
+
+fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<Shared> {
+    let handlers = Handlers::default();
+    if let Some(handler) = handler {
+        let inserted = handlers.insert("echo".into(), Arc::new(handler));
+        inserted.unwrap();
+    }
+    let options = Options {
+        keep_alive: false,
+        stack_size: Some(256 * 1024),
+        on_error: Some(Box::new(|_| ())),
+        ..Options::default()
+    };
+    Shared::new(options, handlers, false, arrival::find_handler)
+}
+
+/// Opens a session and serves it, as a thread of the wire's.
+fn serve(wire: &Arc<Shared>, end: memory::End, role: Role) -> thread::JoinHandle<()> {
+    let (halves, shared) = (end.split().unwrap(), Arc::clone(wire));
+    let work = move || {
+        let Ok(established) = open(&shared, halves, role) else {
+            return;
+        };
+        let _ = shared.serve(established);
+    };
+    thread::spawn(wire.threads.count(work))
+}
+
+fn open(
+    wire: &Arc<Shared>,
+    halves: Halves,
+    role: Role,
+) -> Result<crate::wire::shared::Established, Error> {
+    let by = deadline(wire.options.handshake_timeout);
+    // No descriptor is kept for it: there is none.
+    let pending = Pending::new(wire, u64::MAX, Box::default());
+    let mut handshake = Handshake::new(wire, halves, role, by).unwrap();
+    let agreed = match role {
+        Role::Client => handshake.ask()?,
+        Role::Server => handshake.answer()?,
+    };
+    let id = agreed.id;
+    let established = wire.establish(handshake, agreed, &pending);
+    established.inspect_err(|_| wire.release(id))
+}
+
+fn echo(stream: &mut Stream) -> io::Result<()> {
+    let mut message = Vec::new();
+    stream.read_to_end(&mut message)?;
+    stream.write_message(&message)
+}
+
+/// Sends a message and gets it back.
+fn talk(session: &Session) -> io::Result<Vec<u8>> {
+    let mut stream = session.open_stream("echo")?;
+    stream.write_message(SAID)?;
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got)?;
+    Ok(got)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closes {
+    /// The client, when it has got its answers.
+    After,
+    /// Both wires, at any time.
+    Both,
+    /// The handler, from within.
+    Handler,
+}
+
+fn session(time: Time, closes: Closes) {
+    check(time, move || {
+        let handler = match closes {
+            Closes::Handler => |stream: &mut Stream| {
+                let message = echo(stream);
+                let _ = stream.session().close_wire();
+                message
+            },
+            Closes::After | Closes::Both => echo,
+        };
+        let (server, client) = (wire(Some(handler)), wire(None));
+        let (here, there) = memory::pair(1 << 16);
+        let threads = [
+            serve(&server, there, Role::Server),
+            serve(&client, here, Role::Client),
+        ];
+        let talking = {
+            let client = Arc::clone(&client);
+            thread::spawn(move || {
+                let session = client.wait_session(Duration::from_secs(1))?;
+                talk(&session)
+            })
+        };
+        let closing = (closes == Closes::Both).then(|| {
+            let server = Arc::clone(&server);
+            thread::spawn(move || close_wire(&server))
+        });
+        let talked = match closes {
+            Closes::After => talking.join().unwrap(),
+            Closes::Handler => talking.join().unwrap(),
+            Closes::Both => {
+                let closed = close_wire(&client);
+                assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
+                talking.join().unwrap()
+            }
+        };
+        if let Ok(got) = &talked {
+            assert_eq!(got, SAID);
+        }
+        if closes == Closes::After && time == Time::Stands {
+            talked.unwrap();
+        }
+        if let Some(closing) = closing {
+            let closed = closing.join().unwrap();
+            assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
+        }
+        for wire in [&client, &server] {
+            let closed = close_wire(wire);
+            assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
+            assert!(wire.sessions().is_empty());
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_message_comes_back_and_both_wires_close() {
+    session(Time::Stands, Closes::After);
+}
+
+#[test]
+fn a_close_of_both_wires_cuts_no_message_short() {
+    session(Time::Stands, Closes::Both);
+}
+
+#[test]
+fn a_handler_may_close_its_own_wire() {
+    session(Time::Stands, Closes::Handler);
+}
+
+#[test]
+fn a_close_returns_though_time_runs_out_for_everything() {
+    session(Time::Passes, Closes::Both);
+}
