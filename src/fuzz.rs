@@ -3,7 +3,7 @@
 //! they look inside; a test runs them over the committed corpus.
 
 pub use crate::{
-    wire::fuzz::{chunk, wire_frame},
+    wire::fuzz::{chunk, hub, session, wire_frame},
     yamux::fuzz::{connection_bytes, connection_frames, yamux_frame},
 };
 
@@ -15,6 +15,8 @@ pub const TARGETS: &[Target] = &[
     ("chunk", chunk),
     ("connection_bytes", connection_bytes),
     ("connection_frames", connection_frames),
+    ("hub", hub),
+    ("session", session),
     ("wire_frame", wire_frame),
     ("yamux_frame", yamux_frame),
 ];

@@ -18,13 +18,7 @@ use crate::{
     yamux::{self, Connection, Incoming, Reader, Role},
 };
 use prost::Message;
-use std::{
-    collections::VecDeque,
-    io,
-    net::Shutdown,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
 
 /// Streams that a server may have opened by the time that its client knows of
 /// the session: as many as may be unacknowledged.
@@ -241,16 +235,11 @@ impl<'a> Handshake<'a> {
 
     /// Sends a frame, within what is left of the time.
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(sync::now());
-        stream
-            .set_write_timeout(Some(left.max(Duration::from_millis(1))))
-            .ok();
-        stream
-            .send_all(&frame.encode())
-            .map_err(|error| match error {
-                yamux::Error::TimedOut => self.timed_out(),
-                error => error.into(),
-            })
+        let sent = stream.send_all_by(&frame.encode(), self.deadline);
+        sent.map_err(|error| match error {
+            yamux::Error::TimedOut => self.timed_out(),
+            error => error.into(),
+        })
     }
 
     fn timed_out(&self) -> Error {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Error, Operation},
     sync::{Condvar, Mutex, OnceLock},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use std::{
@@ -97,7 +97,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
-            since: SystemTime::now(),
+            since: wall_clock(),
             aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -116,6 +116,12 @@ impl Shared {
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
         self.state.lock().registry.get(id).cloned()
+    }
+
+    /// Whether nobody has a session, or is about to have one, or a name.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().registry.is_empty()
     }
 
     /// The session to which calls of this stream name are relayed; the inner
@@ -285,12 +291,13 @@ impl Shared {
         weak: WeakConnection,
     ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
         let (wire, session) = (Arc::clone(self), session.clone());
+        let share = self.pool.share();
         Box::new(move |incoming| {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
             let arrival = Arrival::new(raw);
-            match wire.pool.admit() {
+            match share.admit() {
                 Ok(place) => wire.run_handler(&session, arrival, place),
                 Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }
@@ -339,7 +346,7 @@ impl Shared {
         ended.map_err(Error::from)
     }
 
-    fn leave(&self, session: &Session) {
+    pub(super) fn leave(&self, session: &Session) {
         let traffic = session.connection().stats();
         let mut state = self.state.lock();
         state.registry.remove(session.id());
@@ -460,7 +467,7 @@ impl Drop for Up {
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
-    reader: Box<Reader>,
+    pub(super) reader: Box<Reader>,
 }
 
 #[cfg(all(test, shuttle))]

@@ -2,7 +2,7 @@
 
 use crate::{
     honest::{Honest, Trips},
-    server::{Place, Server, Setup},
+    server::{Kind, Place, Server, Setup},
     support::in_time,
 };
 use std::{
@@ -27,7 +27,15 @@ pub struct Attack {
 /// Where an attack takes place.
 pub struct Stage<'a> {
     pub server: &'a Server,
+    pub honest: &'a Honest,
     pub place: Place,
+}
+
+impl Stage<'_> {
+    /// On a hub, the name of the honest owner.
+    pub fn relayed(&self) -> Option<&'static str> {
+        (self.place.kind == Kind::Hub).then_some("honest")
+    }
 }
 
 impl Attack {
@@ -56,6 +64,7 @@ impl Attack {
         let began = Instant::now();
         let stage = Stage {
             server,
+            honest: &honest,
             place: server.place,
         };
         let (outcome, during) = honest.during(|| act(&stage));

@@ -13,7 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use wirenet::{Builder, Stream, Wire};
+use wirenet::{Builder, Error, Stream, Wire};
 
 /// What goes there and back.
 const LEN: usize = 64;
@@ -52,6 +52,11 @@ impl Honest {
             _client: client,
             _owner: owner,
         }
+    }
+
+    /// Opens another stream of this name, and closes it.
+    pub fn opens(&self, name: &str) -> Result<(), Error> {
+        self.stream.session().open_stream(name).map(drop)
     }
 
     /// Sends something there and gets it back, so many times.

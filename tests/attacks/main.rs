@@ -6,7 +6,10 @@
 //! is printed for each: `cargo test --test attacks -- --nocapture`.
 
 mod attack;
+mod floods;
+mod frames;
 mod honest;
+mod member;
 mod raw;
 mod server;
 #[path = "../support/mod.rs"]
@@ -16,7 +19,9 @@ mod descriptors;
 mod own_code;
 mod sessions;
 mod silence;
+mod starving;
 mod strangers;
+mod vanishing;
 
 use server::Setup;
 
@@ -28,6 +33,9 @@ static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 const SETUPS: &[&Setup] = &[
     &server::PLAIN,
     &silence::QUICK,
+    &floods::GUARDED,
+    &starving::POURING,
+    &vanishing::WATCHFUL,
     &silence::FEW,
     &strangers::REFUSING,
     &sessions::VALIDATING,

@@ -5,8 +5,8 @@ use crate::{
     raw::Raw,
     support::process::{self, Other},
 };
+use parking_lot::Mutex;
 use std::{
-    cell::RefCell,
     collections::VecDeque,
     fmt, fs,
     io::{self, BufRead, Read, Write},
@@ -49,6 +49,13 @@ const fn place(kind: Kind, is_tls: bool) -> Place {
 
 /// Where TLS makes no difference.
 pub const TCP: &[Place] = &[place(Kind::Mount, false), place(Kind::Hub, false)];
+
+/// For what only a hub does.
+pub const HUBS: &[Place] = &[
+    place(Kind::Hub, false),
+    #[cfg(feature = "tls")]
+    place(Kind::Hub, true),
+];
 
 /// Where it does.
 pub const TCP_AND_TLS: &[Place] = &[
@@ -157,7 +164,7 @@ pub struct Server {
     pub place: Place,
     process: Other,
     /// What came while an answer was waited for.
-    reports: RefCell<VecDeque<String>>,
+    reports: Mutex<VecDeque<String>>,
 }
 
 /// What a server takes.
@@ -202,7 +209,7 @@ impl Server {
             addr: process.told().parse().expect("an address"),
             place,
             process,
-            reports: RefCell::default(),
+            reports: Mutex::default(),
         }
     }
 
@@ -256,7 +263,7 @@ impl Server {
         loop {
             let told = self.process.told();
             match told.strip_prefix("report ") {
-                Some(report) => self.reports.borrow_mut().push_back(report.into()),
+                Some(report) => self.reports.lock().push_back(report.into()),
                 None => return told,
             }
         }
@@ -265,7 +272,7 @@ impl Server {
     /// Waits until the server was told of an error that has this in it, and
     /// gives that one. Each is given once.
     pub fn report(&self, part: &str) -> String {
-        let mut reports = self.reports.borrow_mut();
+        let mut reports = self.reports.lock();
         let index = reports.iter().position(|report| report.contains(part));
         if let Some(report) = index.and_then(|index| reports.remove(index)) {
             return report;

@@ -46,7 +46,7 @@ pub fn connection_bytes(data: &[u8]) {
             }
         }
         rig.peer.read(usize::MAX);
-        rig.shared().check();
+        rig.shared().check(true);
     }
     if flags & 64 != 0 {
         rig.peer.finish();

@@ -157,7 +157,7 @@ impl Play {
                 self.rig.peer.read(usize::MAX);
             }
             if !self.crowded {
-                self.rig.shared().check();
+                self.rig.shared().check(true);
             }
         }
     }

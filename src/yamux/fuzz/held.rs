@@ -1,11 +1,26 @@
 //! What a connection holds, and whether its books are right.
 
 use crate::yamux::{
+    Connection,
     frame::StreamId,
     half::Core,
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
 };
+use std::sync::Arc;
+
+impl Connection {
+    /// Fails if it holds more than its limits allow.
+    pub(crate) fn check(&self) {
+        self.shared().check(false);
+    }
+
+    /// Says how many keep what is left of it.
+    pub(crate) fn keepers(&self) -> impl Fn() -> usize + use<> {
+        let shared = Arc::downgrade(self.shared());
+        move || shared.strong_count()
+    }
+}
 
 /// Bytes of memory that an outbox may hold: what may wait, a frame more, what a
 /// peer makes us owe it in both of its parts, and all that again because memory
@@ -13,9 +28,9 @@ use crate::yamux::{
 const OUTBOX: usize = 2 * (256 * 1024 + MAX_PAYLOAD + 2 * 64 * 1024) + SEGMENT;
 
 impl Shared {
-    /// Fails if the connection holds more than its limits allow, or has lost
-    /// count of something.
-    pub(crate) fn check(&self) {
+    /// Fails if the connection holds more than its limits allow, or, where no
+    /// other thread is about to count, has lost count of something.
+    pub(crate) fn check(&self, alone: bool) {
         let outbox = self.outbox.held();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
         let table = self.table.lock();
@@ -23,6 +38,17 @@ impl Shared {
             assert_eq!(table.len(), 0, "streams outlive their connection");
             return;
         }
+        let grown = table
+            .streams
+            .values()
+            .map(|entry| self.check_stream(&entry.core));
+        let grown: usize = grown.sum();
+        assert!(table.inbound <= self.config.max_streams);
+        assert!(table.unacknowledged <= self.config.backlog);
+        if !alone {
+            return;
+        }
+        assert_eq!(grown + self.budget.left(), self.config.window_budget);
         let count = |found: fn(&Core) -> bool| {
             let streams = table.streams.values();
             streams.filter(|entry| found(&entry.core)).count()
@@ -36,15 +62,6 @@ impl Shared {
         let entries = table.streams.iter();
         let ours = entries.filter(|(id, entry)| !is_inbound(id) && entry.left.is_some());
         assert_eq!(table.left, ours.count());
-        assert!(inbound <= self.config.max_streams);
-        assert!(table.unacknowledged <= self.config.backlog);
-
-        let grown: usize = table
-            .streams
-            .values()
-            .map(|entry| self.check_stream(&entry.core))
-            .sum();
-        assert_eq!(grown + self.budget.left(), self.config.window_budget);
     }
 
     /// Says by how much the stream's window has grown.

@@ -42,7 +42,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(role: Role, config: Config, capacity: usize) -> Self {
         let (here, there) = memory::pair(capacity);
-        let (halves, transport_gone) = watch(here);
+        let (halves, transport_gone) = watch(here, None);
         let incoming = Arc::new(Mutex::new(VecDeque::new()));
         let accepting = Arc::clone(&incoming);
         // So many wait, as where somebody accepts.
@@ -128,7 +128,7 @@ impl Rig {
         self.turn_all();
         assert!(self.reader.is_none(), "it reads on without a transport");
         assert!(self.end.is_some());
-        self.shared.check();
+        self.shared.check(true);
         assert!(self.shared.has_ended());
         self.incoming.lock().clear();
     }
@@ -196,55 +196,78 @@ fn assert_over(stream: &Stream) {
 }
 
 /// The halves of a transport, and what is disconnected when all of them are
-/// dropped.
-pub(crate) fn watch(end: memory::End) -> (Halves, Receiver<()>) {
+/// dropped. `written` is told when something was written, or ended.
+pub(crate) fn watch(end: memory::End, written: Option<Sender<()>>) -> (Halves, Receiver<()>) {
     let halves = end.split().expect("always");
     let (alive, gone) = bounded(0);
     let halves = Halves {
-        reader: Box::new(Watched(halves.reader, alive.clone())),
-        writer: Box::new(Watched(halves.writer, alive.clone())),
-        closer: Arc::new(Watched(halves.closer, alive)),
+        reader: watched(halves.reader, &written, &alive),
+        writer: watched(halves.writer, &written, &alive),
+        closer: Arc::new(*watched(halves.closer, &written, &alive)),
         ..halves
     };
     (halves, gone)
 }
 
+fn watched<T>(half: T, written: &Option<Sender<()>>, alive: &Sender<()>) -> Box<Watched<T>> {
+    Box::new(Watched {
+        half,
+        written: written.clone(),
+        _alive: alive.clone(),
+    })
+}
+
 #[derive(Debug)]
-struct Watched<T>(
-    T,
-    #[expect(dead_code, reason = "dropped with the half")] Sender<()>,
-);
+struct Watched<T> {
+    half: T,
+    written: Option<Sender<()>>,
+    _alive: Sender<()>,
+}
+
+impl<T> Watched<T> {
+    fn tell(&self) {
+        if let Some(written) = &self.written {
+            // Told already, and not heard yet.
+            let _ = written.try_send(());
+        }
+    }
+}
 
 impl ReadHalf for Watched<Box<dyn ReadHalf>> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        self.half.read(buf)
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(timeout)
+        self.half.set_timeout(timeout)
     }
 }
 
 impl WriteHalf for Watched<Box<dyn WriteHalf>> {
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
-        self.0.write(slices, wait)
+        let outcome = self.half.write(slices, wait);
+        self.tell();
+        outcome
     }
 
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
-        self.0.flush(wait)
+        self.half.flush(wait)
     }
 
     fn finish(&mut self, wait: Wait) -> io::Result<()> {
-        self.0.finish(wait)
+        let outcome = self.half.finish(wait);
+        self.tell();
+        outcome
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(timeout)
+        self.half.set_timeout(timeout)
     }
 }
 
 impl Closer for Watched<Arc<dyn Closer>> {
     fn shutdown(&self) {
-        self.0.shutdown();
+        self.half.shutdown();
+        self.tell();
     }
 }

@@ -118,9 +118,8 @@ pub fn server(transport: &Transport) -> io::Result<()> {
 /// The client knows first that its session stands.
 fn await_sessions(server: &Wire, count: usize) {
     let deadline = Instant::now() + PATIENCE;
-    let stand = || {
-        threads::named("wirenet-session").len() == count && server.sessions().len() == count
-    };
+    let stand =
+        || threads::named("wirenet-session").len() == count && server.sessions().len() == count;
     while !stand() {
         assert!(Instant::now() < deadline, "{}", server.sessions().len());
         thread::yield_now();
