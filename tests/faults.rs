@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "faults/names.rs"]
+mod names;
 #[path = "faults/signals.rs"]
 mod signals;
 #[path = "faults/silence.rs"]

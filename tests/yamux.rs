@@ -310,6 +310,19 @@ fn a_stream_that_came_whole_is_there_though_the_connection_ends_with_the_same_by
 }
 
 #[test]
+fn a_stream_that_opens_with_a_violation_is_nobodys() {
+    for opening in [
+        data(SYN, 1, &vec![0; INITIAL_WINDOW as usize + 1]),
+        frame(UPDATE, SYN, 1, u32::MAX),
+    ] {
+        let (connection, mut peer) = served(quiet());
+        peer.send_bytes(&opening.encode());
+        assert_eq!(peer.receive_all(), [frame(GO_AWAY, 0, 0, 1)]);
+        assert!(connection.accept().is_err(), "{}", opening.kind);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let (connection, mut peer) = served(quiet());
@@ -510,6 +523,22 @@ fn a_failing_peers_go_away_is_the_reason_of_the_end() {
     peer.send(&frame(GO_AWAY, 0, 0, 2));
     let error = connection.accept().unwrap_err();
     assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+}
+
+#[test]
+fn what_comes_behind_a_failing_peers_go_away_is_not_looked_at() {
+    let (connection, mut peer) = served(quiet());
+    let late = [
+        frame(GO_AWAY, 0, 0, 2),
+        frame(UPDATE, SYN, 1, 0),
+        frame(GO_AWAY, 0, 0, 1),
+    ];
+    peer.send_bytes(&late.map(|frame| frame.encode()).concat());
+    let error = connection.accept().unwrap_err();
+    assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+    assert_eq!(peer.receive_all(), []);
+    let stats = connection.stats();
+    assert_eq!((stats.streams_accepted, stats.streams_refused), (0, 0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
     half::{Core, Delivery},
     inbox::Inbox,
     relay::Relay,
-    segment::{self, SEGMENT, Segment},
+    segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
     table::{Gone, Inbound},
@@ -31,12 +31,16 @@ use std::{
 /// when a read fills it, and shrinks back when nothing has come for a while.
 const IDLE_BUFFER: usize = 512;
 
-/// How long a large buffer outlives the last byte.
+/// How long a large buffer outlives the last byte; and those that the process
+/// keeps for later, after which they outlive that.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// How often the reader looks around where nothing comes and no keepalive is
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
+
+/// Streams, or relays, of one read for which room is kept.
+const KEPT: usize = 32;
 
 /// Frames that a peer may send before it is let in. It takes three, or some more
 /// where its request is cut into small ones, and a ping or two while it waits.
@@ -69,6 +73,9 @@ pub(crate) struct Reader {
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
+    /// Much has come, and the process may keep large buffers for more.
+    unsettled: bool,
+    _pool: PoolUser,
     /// Where the body that is being received goes; `None` skips it.
     body: Option<Body>,
     /// Streams opened by what was read last. They are handed over at the end
@@ -110,6 +117,8 @@ impl Reader {
             strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
+            unsettled: false,
+            _pool: PoolUser::new(),
             body: None,
             fresh: Vec::new(),
             relays: Vec::new(),
@@ -206,11 +215,15 @@ impl Reader {
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
         if self.quiet {
             let left = tick.saturating_sub(sync::now().duration_since(self.heard));
-            return left.max(Duration::from_millis(1));
+            let left = left.max(Duration::from_millis(1));
+            return match self.unsettled {
+                true => left.min(BUSY_TICK),
+                false => left,
+            };
         }
         // The same time for each read, where much comes: to set another is a
         // system call.
-        if self.buf.capacity() > IDLE_BUFFER {
+        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
             tick.min(BUSY_TICK)
         } else {
             tick
@@ -219,10 +232,12 @@ impl Reader {
 
     /// Nothing came: gives memory back, and asks whether the peer is there.
     fn look_around(&mut self) -> Result<(), Error> {
-        segment::trim_pool();
-        if self.buf.capacity() > IDLE_BUFFER {
+        self.unsettled = self.buf.capacity() > IDLE_BUFFER;
+        if self.unsettled {
             self.buf = Segment::with_room(IDLE_BUFFER);
         }
+        // What lies there now, and nobody takes, is let go of the next time.
+        segment::trim_pool();
         let config = &self.shared.config;
         let Some(interval) = config.keep_alive else {
             return Ok(());
@@ -265,17 +280,16 @@ impl Reader {
                     Ok(())
                 }
                 Ok(None) => Ok(()),
-                Err(error) => Err(Violation::Header(error)),
+                Err(error) => Err(Violation::Header(error).into()),
             };
             let used = buf.len() - input.len();
             buf.consume(used);
             self.buf = buf;
-            if let Err(violation) = outcome {
+            if let Err(error) = outcome {
                 self.buf.consume(self.buf.len());
                 // What came before it, however it was cut.
                 self.hand_over();
-                self.shared.abort(violation);
-                return Err(violation.into());
+                return Err(self.give_up(error));
             }
         }
         if filled && self.buf.capacity() < SEGMENT {
@@ -283,6 +297,15 @@ impl Reader {
         }
         self.hand_over();
         Ok(())
+    }
+
+    /// Ends the connection for what the peer has sent.
+    fn give_up(&self, error: Error) -> Error {
+        match error {
+            Error::Protocol(violation) => self.shared.abort(violation),
+            _ => self.shared.end(error.clone()),
+        }
+        error
     }
 
     /// Passes on the whole buffer where most of it is one body, instead of
@@ -341,17 +364,17 @@ impl Reader {
         }
     }
 
-    fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+    fn on_header(&mut self, header: Header) -> Result<(), Error> {
         if let Some(left) = &mut self.strangers_frames {
             *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
         }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
-            return Err(Violation::WrongStream(header.stream));
+            return Err(Violation::WrongStream(header.stream).into());
         }
         match header.kind {
             Kind::Ping => self.on_ping(header),
-            Kind::GoAway => self.on_go_away(header.length),
+            Kind::GoAway => self.on_go_away(header.length)?,
             Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header)?,
         }
         Ok(())
@@ -367,17 +390,14 @@ impl Reader {
         }
     }
 
-    fn on_go_away(&mut self, code: u32) {
+    fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
-            // Others may lie behind the first.
-            if !self.shared.has_ended() {
-                log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
-            }
-            self.hand_over();
-            self.shared.end(Error::PeerFailed(code));
+            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
         self.shared.freed.notify_all();
+        Ok(())
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
@@ -390,6 +410,9 @@ impl Reader {
             self.find(header)
         };
         let Some(core) = core else {
+            if self.strangers_frames.is_some() && header.body_len() > 0 {
+                return Err(Violation::NotLetIn);
+            }
             // The stream is gone: a body is skipped.
             self.body = None;
             return Ok(());
@@ -403,28 +426,33 @@ impl Reader {
                 self.shared.forget(&core, Gone::Reset);
             }
             self.touch(&core);
-            return Ok(());
+        } else {
+            self.on_payload(&core, header)?;
         }
-        self.on_payload(core, header)
+        if header.flags.contains(Flags::SYN) {
+            self.fresh.push(core);
+        }
+        Ok(())
     }
 
     /// The frame's own meaning, when its flags are seen to.
-    fn on_payload(&mut self, core: Arc<Core>, header: Header) -> Result<(), Violation> {
+    fn on_payload(&mut self, core: &Arc<Core>, header: Header) -> Result<(), Violation> {
         let fin = header.flags.contains(Flags::FIN);
         match header.kind {
             Kind::Data if header.length > 0 => {
                 core.on_data(header.length)?;
+                let core = Arc::clone(core);
                 self.body = Some(Body { core, fin });
                 return Ok(());
             }
             Kind::WindowUpdate => {
                 core.on_window_update(header.length)?;
-                self.touch(&core);
+                self.touch(core);
             }
             Kind::Data | Kind::Ping | Kind::GoAway => {}
         }
         if fin {
-            self.on_fin(&core);
+            self.on_fin(core);
         }
         Ok(())
     }
@@ -451,8 +479,6 @@ impl Reader {
             Inbound::Open => {
                 let core = table.accept(id);
                 table.stats.bytes_received += u64::from(header.body_len());
-                drop(table);
-                self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
             // Only the reader lets streams in.
@@ -495,6 +521,8 @@ impl Reader {
             }
         }
         self.look_after_relays();
+        self.fresh.shrink_to(KEPT);
+        self.relays.shrink_to(KEPT);
         if std::mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }

@@ -30,6 +30,16 @@ pub fn of(process: u32) -> Counts {
     ])
 }
 
+/// By how many kB what is resident differs by chance: the allocator's, who keeps
+/// small buffers that were freed. What the process has allocated does not.
+const CHANCE: u64 = 2_048;
+
+/// Whether `name`, in kB, is within 5 % of what it was.
+pub fn is_as_before(name: &str, before: &Counts, after: &Counts) -> bool {
+    let chance = if name == "resident" { CHANCE } else { 0 };
+    after[name] <= before[name] + chance.max(before[name] / 20)
+}
+
 /// Of this process: also `heap`, what it has allocated in kB, and not counting
 /// the descriptor that counting takes.
 pub fn own() -> Counts {

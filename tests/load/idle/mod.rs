@@ -19,7 +19,6 @@ use parking_lot::Mutex;
 use processes::{Transport, client, clients, server};
 use std::{
     io,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -84,10 +83,9 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
     let mut server = start(&format!("server {transport}"));
     let addr = server.told();
     let probe = Probe::start(client(transport, &addr));
-    let alone = figures_of(&mut server, 1);
-    probe.look();
     rest(keep_alive());
     println!("  round trips before: {}", probe.look());
+    let alone = figures_of(&mut server, 1);
 
     let mut rounds = Vec::new();
     for round in 1..=2 {
@@ -130,8 +128,11 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
         }
         rounds.push((stand, clients));
     }
-    let again = rounds[1].0["resident"] * 100 <= rounds[0].0["resident"] * 105;
-    assert!(again, "{} and then {}", rounds[0].0, rounds[1].0);
+    let (first, second) = (&rounds[0].0, &rounds[1].0);
+    for name in ["heap", "resident"] {
+        let good = figures::is_as_before(name, first, second);
+        assert!(good, "{name}: {first}, and then {second}");
+    }
 
     // Of its own accord the server closes the second round.
     probe.end();
@@ -140,10 +141,7 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
 }
 
 fn start(role: &str) -> Other {
-    // Ten thousand connections need as many files as the machine allows.
-    let mut limits = Command::new("sh");
-    limits.args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#, "sh"]);
-    Other::start_in(limits, "idle::other_process", role).unwrap()
+    crate::start("idle::other_process", role)
 }
 
 /// Has all do something at once, and gives how long it takes.

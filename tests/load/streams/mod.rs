@@ -5,7 +5,7 @@ mod processes;
 
 use crate::{
     counts::Counts,
-    set_or,
+    figures, set_or,
     support::{
         process::{self, Other},
         within,
@@ -49,9 +49,9 @@ fn streams_open_at_once_on_one_session_leave_nothing_behind() {
 /// What both processes take is the same after `work` as before it. `warm_up`
 /// comes first: so that what is made once, and kept, is there.
 fn leaves_nothing(warm_up: &str, work: &str) {
-    let server = Other::start("streams::other_process", "server").unwrap();
+    let server = crate::start("streams::other_process", "server");
     let addr = hear(&server);
-    let client = Other::start("streams::other_process", &format!("client {addr}")).unwrap();
+    let client = crate::start("streams::other_process", &format!("client {addr}"));
     assert_eq!(hear(&client), "connected");
     let mut ends = [server, client];
     rest(&mut ends, work, "at first");
@@ -63,8 +63,8 @@ fn leaves_nothing(warm_up: &str, work: &str) {
     let after = rest(&mut ends, work, "after");
     for (before, after) in before.iter().zip(&after) {
         for name in ["heap", "resident"] {
-            let (was, is) = (before[name], after[name]);
-            assert!(is * 100 <= was * 105, "{name}: {is} kB, it was {was}");
+            let good = figures::is_as_before(name, before, after);
+            assert!(good, "{name}: {} kB, it was {}", after[name], before[name]);
         }
         for name in ["threads", "descriptors"] {
             assert_eq!(after[name], before[name], "{name}");
