@@ -15,7 +15,7 @@ use super::{
     segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
-    table::Inbound,
+    table::{Gone, Inbound},
 };
 use crate::{
     sync,
@@ -423,8 +423,7 @@ impl Reader {
         if header.flags.contains(Flags::RST) {
             self.body = None;
             if core.reset(ResetBy::Peer) {
-                self.shared.table.lock().stats.streams_reset += 1;
-                self.shared.forget(&core);
+                self.shared.forget(&core, Gone::Reset);
             }
             self.touch(&core);
         } else {
@@ -508,7 +507,7 @@ impl Reader {
 
     fn on_fin(&mut self, core: &Arc<Core>) {
         if core.on_fin() {
-            self.shared.forget(core);
+            self.shared.forget(core, Gone::InOrder);
         }
         self.touch(core);
     }
