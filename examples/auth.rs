@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 use support::{messages::print_messages, stop::Stop};
-use wirenet::{Session, Wire};
+use wirenet::{Session, Wire, same_token};
 
 /// The token that the server accepts.
 const TOKEN: &str = "token";
@@ -61,8 +61,7 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
 /// Called for each session, as the stream `confirmSession`, and for each stream
 /// that a client opens.
 fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
-    // Anyone may know it: a token that is a secret is compared in constant time.
-    let verdict = match token == TOKEN.as_bytes() {
+    let verdict = match same_token(token, TOKEN) {
         true => Ok(()),
         false => Err("invalid token".to_string()),
     };

@@ -3,7 +3,13 @@
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 use crate::{wire::FrameError, wire::SessionId, yamux};
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 /// What a call of this library failed with.
 ///
@@ -49,7 +55,7 @@ pub enum Error {
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     /// The accepting side refused the session.
-    #[error("session refused: {text}")]
+    #[error("session refused: {}", Printable(.text))]
     SessionRefused {
         /// Why, if the peer has a number for it.
         code: Option<RefusalCode>,
@@ -129,7 +135,19 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        Printable(self.text()).fmt(f)
+    }
+}
+
+/// A peer's words, which go into one line of a log and do nothing to a terminal.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|char| match char.is_control() {
+            true => write!(f, "{}", char.escape_default()),
+            false => f.write_char(char),
+        })
     }
 }
 
@@ -389,5 +407,24 @@ impl Panicked {
             .map(ToString::to_string)
             .or_else(|| payload.downcast_ref::<String>().cloned());
         Self(text.unwrap_or_else(|| "with no message".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_stays_in_one_line() {
+        let said = "no\nsession of \"root\" opened\u{1b}[2J";
+        let shown = "no\\nsession of \"root\" opened\\u{1b}[2J";
+        let refusal = Refusal::from_text(said);
+        assert_eq!(refusal.text(), said, "as it goes over the wire");
+        let name = "a".into();
+        let error = Error::Refused { name, refusal };
+        assert_eq!(error.to_string(), format!("stream \"a\" refused: {shown}"));
+        let (code, text) = (None, said.into());
+        let error = Error::SessionRefused { code, text };
+        assert_eq!(error.to_string(), format!("session refused: {shown}"));
     }
 }

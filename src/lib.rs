@@ -73,10 +73,14 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod sync;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod token;
 pub mod transport;
 mod wire;
 pub mod yamux;
@@ -86,6 +90,7 @@ pub use error::{
 };
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
+pub use token::same_token;
 pub use wire::{
     Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
 };

@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{PATIENCE, link::message, pattern::Pattern, within};
+use support::{PATIENCE, link::message, pattern::Pattern, random::Random, within};
 use wirenet::{Session, Wire};
 
 const CLIENTS: usize = 200;
@@ -27,23 +27,6 @@ const CALLED: usize = 20;
 
 /// Threads that cut connections.
 const CUTTERS: usize = 2;
-
-/// splitmix64: what happens does not depend on it, only which comes when.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
 
 struct Client {
     number: usize,

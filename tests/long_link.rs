@@ -12,7 +12,7 @@ use std::{
 use support::{
     PATIENCE, in_time,
     pattern::PIECE,
-    relay::{self, Profile},
+    relay::{Profile, Relay},
 };
 use wirenet::{Builder, Wire};
 
@@ -26,9 +26,11 @@ const RATE: u32 = 20_000_000;
 
 const LINK: Profile = Profile {
     delay: DELAY,
-    rate: RATE,
+    rate: Some(RATE),
     // What is under way at that rate, and as much again that waits for it.
     buffer: 2 * (RATE / 20) as usize,
+    piece: PIECE,
+    cut: None,
 };
 
 /// Bytes per second of a transfer of `len` bytes: from the first write until
@@ -50,8 +52,8 @@ fn write(mut to: impl Write, len: u64) -> io::Result<()> {
 /// A TCP connection over the link.
 fn raw_rate(len: u64) -> f64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = relay::to(listener.local_addr().unwrap(), LINK).unwrap();
-    let mut near = TcpStream::connect(addr).unwrap();
+    let link = Relay::to(listener.local_addr().unwrap(), LINK).unwrap();
+    let mut near = TcpStream::connect(link.addr).unwrap();
     let (mut far, _) = listener.accept().unwrap();
     let reader = thread::spawn(move || {
         assert_eq!(io::copy(&mut far, &mut io::sink()).unwrap(), len);
@@ -87,8 +89,8 @@ fn stream_rate(len: u64, options: impl FnOnce(Builder) -> Builder) -> f64 {
 }
 
 fn join_over_link(server: SocketAddr) -> Wire {
-    let addr = relay::to(server, LINK).unwrap();
-    let client = Wire::join(addr.to_string()).build().unwrap();
+    let link = Relay::to(server, LINK).unwrap();
+    let client = Wire::join(link.addr.to_string()).build().unwrap();
     client.start().unwrap();
     client
 }

@@ -17,6 +17,9 @@ use wirenet::{
 
 const UPDATE: u8 = WINDOW_UPDATE;
 
+/// How long the played peer waits for a frame.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
+
 fn frame(kind: u8, flags: u16, stream: u32, length: u32) -> Frame {
     Frame {
         kind,
@@ -68,8 +71,7 @@ impl Read for Peer {
 impl Peer {
     fn new(end: memory::End) -> Self {
         let mut halves = end.split().unwrap();
-        let patience = Some(Duration::from_secs(10));
-        halves.reader.set_timeout(patience).unwrap();
+        halves.reader.set_timeout(PATIENCE).unwrap();
         Self { halves }
     }
 
@@ -295,6 +297,32 @@ fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
 }
 
 #[test]
+fn a_stream_that_came_whole_is_there_though_the_connection_ends_with_the_same_bytes() {
+    let endings = [frame(PING, SYN, 9, 0), frame(GO_AWAY, 0, 0, 2)];
+    for ending in endings {
+        let (connection, mut peer) = served(quiet());
+        let whole = data(SYN | FIN, 1, b"whole");
+        peer.send_bytes(&[whole.encode(), ending.encode()].concat());
+        assert_eq!(said_on_the_next(&connection), "whole", "{ending:?}");
+        assert!(connection.accept().is_err());
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
+fn a_stream_that_opens_with_a_violation_is_nobodys() {
+    for opening in [
+        data(SYN, 1, &vec![0; INITIAL_WINDOW as usize + 1]),
+        frame(UPDATE, SYN, 1, u32::MAX),
+    ] {
+        let (connection, mut peer) = served(quiet());
+        peer.send_bytes(&opening.encode());
+        assert_eq!(peer.receive_all(), [frame(GO_AWAY, 0, 0, 1)]);
+        assert!(connection.accept().is_err(), "{}", opening.kind);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let (connection, mut peer) = served(quiet());
@@ -343,6 +371,51 @@ fn opening_waits_while_too_many_are_unacknowledged() {
         assert_eq!(third.join().unwrap().0, 5);
     });
     drop(streams);
+}
+
+#[test]
+fn opening_waits_while_the_peer_leaves_too_many_half_open() {
+    let (connection, mut peer) = dialled(quiet().backlog(2).max_streams(2));
+    let streams = [connection.open().unwrap(), connection.open().unwrap()];
+    peer.send(&frame(UPDATE, ACK, 1, 0));
+    peer.send(&frame(UPDATE, ACK, 3, 0));
+    peer.settle();
+    drop(streams);
+    thread::scope(|scope| {
+        let third = scope.spawn(|| connection.open().unwrap().id());
+        peer.settle();
+        assert_eq!(connection.stream_count(), 2);
+        peer.send(&frame(UPDATE, FIN, 3, 0));
+        assert_eq!(third.join().unwrap().0, 5);
+    });
+}
+
+#[test]
+fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
+    let short = Duration::from_millis(50);
+    let config = quiet().write_timeout(short).max_streams(1).backlog(1);
+    let (connection, mut peer) = dialled(config.clone());
+    let gone = Instant::now();
+    peer.send(&frame(UPDATE, ACK, 1, 0));
+    connection.open().unwrap();
+    let _next = connection.open().unwrap();
+    assert!(gone.elapsed() >= short);
+    let frames = peer.settle();
+    let position = |wanted| frames.iter().position(|frame| *frame == wanted);
+    let reset = position(frame(UPDATE, RST, 1, 0)).expect("it is reset");
+    assert!(Some(reset) < position(frame(UPDATE, SYN, 3, 0)));
+
+    let (connection, mut peer) = served(config);
+    peer.send(&frame(UPDATE, SYN, 1, 0));
+    drop(connection.accept().unwrap());
+    peer.settle();
+    // Nothing comes meanwhile.
+    peer.halves.reader.set_timeout(Some(short)).unwrap();
+    peer.read(&mut [0]).unwrap_err();
+    peer.halves.reader.set_timeout(PATIENCE).unwrap();
+    peer.send(&frame(UPDATE, SYN, 3, 0));
+    assert_eq!(peer.settle(), [frame(UPDATE, RST, 1, 0)]);
+    assert_eq!(connection.accept().unwrap().id().0, 3);
 }
 
 #[test]
@@ -450,6 +523,22 @@ fn a_failing_peers_go_away_is_the_reason_of_the_end() {
     peer.send(&frame(GO_AWAY, 0, 0, 2));
     let error = connection.accept().unwrap_err();
     assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+}
+
+#[test]
+fn what_comes_behind_a_failing_peers_go_away_is_not_looked_at() {
+    let (connection, mut peer) = served(quiet());
+    let late = [
+        frame(GO_AWAY, 0, 0, 2),
+        frame(UPDATE, SYN, 1, 0),
+        frame(GO_AWAY, 0, 0, 1),
+    ];
+    peer.send_bytes(&late.map(|frame| frame.encode()).concat());
+    let error = connection.accept().unwrap_err();
+    assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+    assert_eq!(peer.receive_all(), []);
+    let stats = connection.stats();
+    assert_eq!((stats.streams_accepted, stats.streams_refused), (0, 0));
 }
 
 #[test]

@@ -55,10 +55,10 @@ pub trait ReadHalf: Send + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the
-    /// timeout passed and nothing came, [`io::ErrorKind::Interrupted`] when
-    /// what came is not yet of use: after these, reading may go on. Any other
-    /// is final.
+    /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when
+    /// nothing came before the timeout, or before a signal;
+    /// [`io::ErrorKind::Interrupted`] when what came is not yet of use: after
+    /// these, reading may go on. Any other is final.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// How long [`read`](Self::read) waits; `None`, the default, is for ever.

@@ -34,7 +34,7 @@ struct TcpReader(Arc<Socket>);
 
 impl ReadHalf for TcpReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buf)
+        unheard((&*self.0).read(buf))
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -57,6 +57,14 @@ impl WriteHalf for TcpWriter {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_write_timeout(timeout.map(not_for_ever))
     }
+}
+
+/// A read that a signal has cut short brought as little as one that timed out.
+pub(super) fn unheard<T>(outcome: io::Result<T>) -> io::Result<T> {
+    outcome.map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    })
 }
 
 /// Sends once, and waits for room only if it may.

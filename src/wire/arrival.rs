@@ -156,8 +156,9 @@ impl Arrival {
             Ok(_) => answer(Kind::Accept, name, ""),
             Err(refusal) => answer(Kind::Error, name, refusal.text()),
         };
+        let deadline = deadline(wire.options.handshake_timeout);
         // An opener that cannot be told has left, which the handler finds out.
-        let _ = self.raw.send_all(&answer.encode());
+        let _ = self.raw.send_all_by(&answer.encode(), deadline);
         admitted
     }
 }
@@ -187,7 +188,7 @@ pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusa
 pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
     match wire.owner_of(name) {
         Some(owner) => {
-            let leg = open_leg(owner, name)?;
+            let leg = open_leg(wire, owner, name)?;
             Ok(Admitted::Relay(Box::new(|raw| {
                 yamux::relay(raw, leg, chunk::whole_within);
             })))
@@ -198,10 +199,15 @@ pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal>
 
 /// Opens the stream at the session that owns the name, and waits for its
 /// answer.
-fn open_leg(owner: Option<Session>, name: &str) -> Result<(yamux::Stream, Segment), Refusal> {
+fn open_leg(
+    wire: &Shared,
+    owner: Option<Session>,
+    name: &str,
+) -> Result<(yamux::Stream, Segment), Refusal> {
     let owner = owner.ok_or(Refusal::SessionNotFound)?;
     let other = |text: &str| Refusal::Other(text.into());
-    let Some(_call) = owner.begin_call() else {
+    let may_wait = wire.pool.others_that_may_wait();
+    let Some(_call) = may_wait.and_then(|others| owner.begin_call(others)) else {
         return Err(other("wirenet: too many calls wait for the stream's owner"));
     };
     match owner.open_answered(name) {

@@ -131,7 +131,11 @@ impl Builder {
     /// text of its error is the refusal that the other side gets. Default:
     /// everyone is let in.
     ///
-    /// Runs on the session's thread or a handler's; a panic refuses.
+    /// [`same_token`](crate::same_token) compares a token with what it should be
+    /// without telling by the time it takes where they differ.
+    ///
+    /// Runs on the session's thread or a handler's; a panic refuses. While it runs
+    /// for a session, it has one of the [places](Self::max_handshakes).
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
@@ -170,6 +174,11 @@ impl Builder {
     /// as warnings. Runs where the error came
     /// up, which may be the thread that reads a session: it must not wait for
     /// that session. A panic is caught.
+    ///
+    /// Of connections that do not become sessions of a server or a hub it is
+    /// told on a thread of the pool, of one after the other. What it takes for
+    /// that keeps nobody from being let in: if 256 of them wait for it, the next
+    /// is logged instead.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self
@@ -178,8 +187,15 @@ impl Builder {
     /// Handlers that run at once, over all sessions: 1,024. Each takes a
     /// thread for as long as it runs. Past the limit a stream is refused with
     /// an error that says so; it is never queued behind handlers that may wait
-    /// for it. On a hub, a call counts until its owner has answered, and one
-    /// owner may leave a quarter of the limit unanswered.
+    /// for it.
+    ///
+    /// No session takes all: where there are others, one gets a further handler
+    /// only while at least as many are free as it has. So a session has up to
+    /// half of them, and each that joins it in taking what it can get leaves
+    /// half of what was left: ten take all of 1,024.
+    ///
+    /// On a hub, a call counts until its owner has answered. One owner may leave
+    /// a quarter of the limit unanswered, and all owners together seven eighths.
     pub fn handler_limit(mut self, count: usize) -> Self {
         self.options.handler_limit = count;
         self
@@ -211,6 +227,16 @@ impl Builder {
     /// 64. So many strangers who say nothing can a server or a hub have, each
     /// for the handshake timeout; the next one is closed at once. A client
     /// whose turn has not come tries again.
+    ///
+    /// One address cannot keep the others out: while all places are taken, a
+    /// newcomer takes the oldest place of the address that has most, if that is
+    /// then left with no fewer than the newcomer's. The connection that gives
+    /// way is closed, and the error handler told. While there is room, one
+    /// address may have all places, as that of a NAT box. Of IPv6 addresses,
+    /// those of one /64 count as one.
+    ///
+    /// Before its session stands, a client may open the one stream on which it
+    /// asks, and send 1,024 frames; more ends the connection.
     pub fn max_handshakes(mut self, count: usize) -> Self {
         self.options.max_handshakes = count;
         self
@@ -314,6 +340,11 @@ impl Builder {
     /// Streams that the other side may have open at once in a session: 512, which
     /// is more than the 256 that Go peers have waiting for an answer. Each may
     /// make this side hold a window of 262,144 bytes.
+    ///
+    /// One counts until both sides have ended it. One that the other side
+    /// leaves half open when its handler has ended holds nothing more than its
+    /// place, and loses that to the next stream after the write timeout; see
+    /// [`yamux::Config::max_streams`] for those that this side opens.
     pub fn max_streams(mut self, count: usize) -> Self {
         self.options.max_streams = count;
         self

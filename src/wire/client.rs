@@ -90,7 +90,7 @@ impl Client {
         let pending = wire.begin_handshake(&stream, about);
         let pending = pending.map_err(|cause| match cause {
             NoHandshake::Io(cause) => secure::broken(cause),
-            NoHandshake::Closed | NoHandshake::TooMany(_) => Error::Closed,
+            _ => Error::Closed,
         })?;
         wire.set_local_addr(about.local_addr);
         let halves = secure::dialled(stream, &self.addr, &wire.options, deadline)?;

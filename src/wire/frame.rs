@@ -163,6 +163,12 @@ impl Decoder {
         }))
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Moves bytes over until there are `count`.
     fn gather(&mut self, count: usize, input: &mut &[u8]) -> bool {
         let missing = count.saturating_sub(self.bytes.len());

@@ -6,7 +6,7 @@
 
 use super::{
     frame::{self, Frame, Kind},
-    hello::{CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
+    hello::{self, CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
     registry::Conflict,
     session::{SessionId, check_name},
     shared::Shared,
@@ -15,16 +15,10 @@ use crate::{
     error::{Error, Malformed, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Connection, Incoming, Reader, Role, Turn},
+    yamux::{self, Connection, Incoming, Reader, Role},
 };
 use prost::Message;
-use std::{
-    collections::VecDeque,
-    io,
-    net::Shutdown,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
 
 /// Streams that a server may have opened by the time that its client knows of
 /// the session: as many as may be unacknowledged.
@@ -87,7 +81,10 @@ impl<'a> Handshake<'a> {
         let admitting = Arc::clone(&early);
         let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
         let config = Arc::clone(&wire.connection);
-        let (connection, reader) = Connection::driven(halves, role, config, acceptor)?;
+        let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
+        if role == Role::Server {
+            reader.expect_stranger();
+        }
         Ok(Self {
             wire,
             connection,
@@ -133,9 +130,15 @@ impl<'a> Handshake<'a> {
     /// has been told.
     pub(super) fn answer(&mut self) -> Result<Agreed, Error> {
         let stream = self.accept()?;
-        let frame = self.read_frame(&stream)?;
-        let request = parse::<OpenSessionRequest>(&frame, Kind::OpenSession);
-        let sid = request.as_ref().map(|r| r.sid.clone()).unwrap_or_default();
+        let (sid, request) = match self.read_frame(&stream) {
+            Ok(frame) => (
+                hello::sid(&frame.payload),
+                parse_request(&frame, self.wire.options.max_names),
+            ),
+            // Of this it can be told.
+            Err(error @ Error::Malformed { .. }) => (Vec::new(), Err(error)),
+            Err(error) => return Err(error),
+        };
         if let Ok(request) = &request {
             self.asker = request.identification.clone();
             self.asker.truncate(frame::MAX_PAYLOAD);
@@ -177,10 +180,6 @@ impl<'a> Handshake<'a> {
             }
         }
         let names = request.local_stream_names;
-        if names.len() > self.wire.options.max_names {
-            let (what, len) = ("a list of stream names", names.len());
-            return Err(malformed(Malformed::TooLong { what, len }));
-        }
         if names.iter().any(|name| name == CONFIRM_SESSION) {
             return Err(malformed(Malformed::ReservedName));
         }
@@ -236,16 +235,11 @@ impl<'a> Handshake<'a> {
 
     /// Sends a frame, within what is left of the time.
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
-        let left = self.deadline.saturating_duration_since(sync::now());
-        stream
-            .set_write_timeout(Some(left.max(Duration::from_millis(1))))
-            .ok();
-        stream
-            .send_all(&frame.encode())
-            .map_err(|error| match error {
-                yamux::Error::TimedOut => self.timed_out(),
-                error => error.into(),
-            })
+        let sent = stream.send_all_by(&frame.encode(), self.deadline);
+        sent.map_err(|error| match error {
+            yamux::Error::TimedOut => self.timed_out(),
+            error => error.into(),
+        })
     }
 
     fn timed_out(&self) -> Error {
@@ -274,15 +268,11 @@ impl<'a> Handshake<'a> {
     /// Reads once, within what is left of the time.
     fn turn(&mut self) -> Result<(), Error> {
         let left = self.deadline.saturating_duration_since(sync::now());
-        let outcome = if left.is_zero() {
-            Turn::Idle
-        } else {
-            self.reader.turn(left)?
-        };
-        match outcome {
-            Turn::More => Ok(()),
-            Turn::Idle => Err(self.timed_out()),
+        if left.is_zero() {
+            return Err(self.timed_out());
         }
+        // What it was idle for, the next turn knows by the clock.
+        self.reader.turn(left).map(drop).map_err(Error::from)
     }
 }
 
@@ -291,6 +281,19 @@ fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
         return Err(malformed(Malformed::UnexpectedFrame));
     }
     M::decode(frame.payload.as_slice()).map_err(malformed)
+}
+
+/// The names are counted before they are taken apart: each takes a multiple of
+/// its bytes then.
+fn parse_request(frame: &Frame, max_names: usize) -> Result<OpenSessionRequest, Error> {
+    if frame.kind == Kind::OpenSession {
+        let len = hello::count_names(&frame.payload).map_err(malformed)?;
+        if len > max_names {
+            let what = "a list of stream names";
+            return Err(malformed(Malformed::TooLong { what, len }));
+        }
+    }
+    parse(frame, Kind::OpenSession)
 }
 
 /// A session that is refused, with the text that the peer gets: an empty one

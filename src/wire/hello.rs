@@ -1,7 +1,10 @@
 //! What the two sides say when a session opens. Pure.
 
 use super::frame::{Frame, Kind};
-use prost::Message;
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, decode_key, skip_field},
+};
 
 /// The command of the request.
 const OPEN_SESSION: &str = "openSession";
@@ -9,6 +12,9 @@ const OPEN_SESSION: &str = "openSession";
 /// The command of the answer, and the name under which validators see the
 /// step; no handler may bear it.
 pub(crate) const CONFIRM_SESSION: &str = "confirmSession";
+
+/// The field of a request that has the names.
+const NAMES: u32 = 4;
 
 /// The dialling side's request.
 #[derive(Clone, PartialEq, Message)]
@@ -24,6 +30,13 @@ pub(crate) struct OpenSessionRequest {
     /// The streams that the dialling side handles.
     #[prost(string, repeated, tag = "4")]
     pub(crate) local_stream_names: Vec<String>,
+}
+
+/// What a request begins with.
+#[derive(Clone, PartialEq, Message)]
+struct Sid {
+    #[prost(bytes = "vec", tag = "1")]
+    sid: Vec<u8>,
 }
 
 /// The accepting side's answer.
@@ -52,6 +65,23 @@ impl OpenSessionResponse {
     pub(crate) fn to_frame(&self) -> Frame {
         frame(Kind::ConfirmSession, CONFIRM_SESSION, self)
     }
+}
+
+/// The id in a request of which the rest may be wrong; none if it is no id.
+pub(crate) fn sid(request: &[u8]) -> Vec<u8> {
+    let sid = Sid::decode(request).map(|request| request.sid);
+    sid.ok().filter(|sid| sid.len() == 16).unwrap_or_default()
+}
+
+/// How many stream names a request has; nothing is held for them.
+pub(crate) fn count_names(mut request: &[u8]) -> Result<usize, DecodeError> {
+    let mut count = 0;
+    while !request.is_empty() {
+        let (tag, wire_type) = decode_key(&mut request)?;
+        skip_field(wire_type, tag, &mut request, DecodeContext::default())?;
+        count += usize::from(tag == NAMES);
+    }
+    Ok(count)
 }
 
 fn frame(kind: Kind, command: &str, message: &impl Message) -> Frame {
@@ -95,6 +125,7 @@ mod tests {
                 local_stream_names: names,
             };
             let bytes = request.to_frame().payload;
+            prop_assert_eq!(count_names(&bytes), Ok(request.local_stream_names.len()));
             prop_assert!(OpenSessionRequest::decode(bytes.as_slice()) == Ok(request));
         }
 
@@ -102,6 +133,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = OpenSessionRequest::decode(bytes.as_slice());
             let _ = OpenSessionResponse::decode(bytes.as_slice());
+            let _ = count_names(&bytes);
         }
     }
 }

@@ -23,6 +23,8 @@ mod client;
 mod closing;
 mod dial;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handlers;
 mod handshake;
 mod hello;

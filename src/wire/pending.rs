@@ -1,13 +1,46 @@
-//! Connections on which a session is being opened: no more than so many, and
-//! all of them known to a close.
+//! Connections on which a session is being opened: no more than so many, of
+//! which one address cannot keep all, and all of them known to a close.
 
 use super::{reports::About, shared::Shared};
-use std::{net::TcpStream, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv6Addr, TcpStream},
+    sync::Arc,
+};
 
-pub(super) struct Handshakes {
-    under_way: Vec<(u64, TcpStream)>,
+pub(super) struct Handshakes<S = TcpStream> {
+    /// The oldest first.
+    under_way: Vec<Place<S>>,
+    /// How many of them each origin has.
+    held: BTreeMap<Origin, usize>,
+    /// Those that gave way, until their threads have noticed.
+    leaving: BTreeSet<u64>,
     next: u64,
     limit: usize,
+}
+
+struct Place<S> {
+    number: u64,
+    origin: Origin,
+    stream: S,
+}
+
+/// Whom a place counts for: an IPv4 address, or the /64 of an IPv6 address,
+/// which is what one host has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin(IpAddr);
+
+impl From<IpAddr> for Origin {
+    fn from(addr: IpAddr) -> Self {
+        // A listener for both versions gets IPv4 addresses inside of IPv6 ones.
+        Self(match addr.to_canonical() {
+            IpAddr::V6(addr) => {
+                let network = addr.to_bits() & !u128::from(u64::MAX);
+                Ipv6Addr::from_bits(network).into()
+            }
+            v4 => v4,
+        })
+    }
 }
 
 /// Why no session can be opened on a connection.
@@ -15,42 +48,102 @@ pub(super) struct Handshakes {
 pub(super) enum NoHandshake {
     #[error("connection closed: {0} handshakes are under way")]
     TooMany(usize),
+    #[error("connection closed: it gave way to another address's, which has fewer handshakes")]
+    GaveWay,
     #[error("connection closed: the wire is")]
     Closed,
     #[error("connection closed: {0}")]
     Io(#[from] std::io::Error),
 }
 
-impl Handshakes {
+impl<S> Handshakes<S> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             under_way: Vec::new(),
+            held: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             next: 0,
             limit,
         }
     }
 
-    /// Notes one more, and gives its number.
-    pub(super) fn begin(&mut self, stream: TcpStream) -> Result<u64, NoHandshake> {
-        if self.under_way.len() >= self.limit {
-            return Err(NoHandshake::TooMany(self.limit));
-        }
+    /// Notes one more, and gives its number; and the connection that gave way
+    /// to it, if one had to, for the caller to shut down.
+    pub(super) fn begin(
+        &mut self,
+        origin: Origin,
+        stream: S,
+    ) -> Result<(u64, Option<S>), NoHandshake> {
+        let evicted = if self.under_way.len() < self.limit {
+            None
+        } else {
+            let evicted = self.evict_for(origin);
+            Some(evicted.ok_or(NoHandshake::TooMany(self.limit))?)
+        };
         let number = self.next;
         self.next += 1;
-        self.under_way.push((number, stream));
-        Ok(number)
+        *self.held.entry(origin).or_default() += 1;
+        self.under_way.push(Place {
+            number,
+            origin,
+            stream,
+        });
+        Ok((number, evicted))
     }
 
-    pub(super) fn end(&mut self, number: u64) -> Option<TcpStream> {
+    /// Takes the oldest place of the origin that has most, if that is then left
+    /// with no fewer than the newcomer's: so no two can take turns for ever.
+    fn evict_for(&mut self, newcomer: Origin) -> Option<S> {
+        // Each has a thread, which may be in the user's code.
+        if self.leaving.len() >= self.limit {
+            return None;
+        }
+        let held = |origin| self.held.get(&origin).copied().unwrap_or(0);
+        let most = self.held.values().copied().max()?;
+        if most < held(newcomer) + 2 {
+            return None;
+        }
+        let mut oldest = self.under_way.iter();
+        let index = oldest.position(|place| held(place.origin) == most)?;
+        let place = self.remove(index);
+        self.leaving.insert(place.number);
+        Some(place.stream)
+    }
+
+    fn remove(&mut self, index: usize) -> Place<S> {
+        let place = self.under_way.remove(index);
+        if let Some(held) = self.held.get_mut(&place.origin) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&place.origin);
+            }
+        }
+        place
+    }
+
+    /// The session is to stand: frees the place; `None` when it was lost.
+    pub(super) fn complete(&mut self, number: u64) -> Option<S> {
         let mut all = self.under_way.iter();
-        let index = all.position(|(other, _)| *other == number)?;
-        Some(self.under_way.swap_remove(index).1)
+        let index = all.position(|place| place.number == number)?;
+        Some(self.remove(index).stream)
+    }
+
+    /// Nothing is done for this connection any more.
+    pub(super) fn end(&mut self, number: u64) -> Option<S> {
+        self.leaving.remove(&number);
+        self.complete(number)
+    }
+
+    /// Whether it lost its place to another.
+    pub(super) fn gave_way(&self, number: u64) -> bool {
+        self.leaving.contains(&number)
     }
 
     /// All of them, for a close to cut.
-    pub(super) fn take_all(&mut self) -> Vec<TcpStream> {
+    pub(super) fn take_all(&mut self) -> Vec<S> {
+        self.held.clear();
         let all = self.under_way.drain(..);
-        all.map(|(_, stream)| stream).collect()
+        all.map(|place| place.stream).collect()
     }
 }
 
@@ -77,7 +170,7 @@ impl Pending {
         self.number
     }
 
-    pub(super) fn wire(&self) -> &Shared {
+    pub(super) fn wire(&self) -> &Arc<Shared> {
         &self.wire
     }
 
@@ -90,5 +183,74 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.wire.end_handshake(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(addr: &str) -> Origin {
+        addr.parse::<IpAddr>().unwrap().into()
+    }
+
+    const MANY: [u8; 4] = [192, 0, 2, 1];
+
+    /// With as many places as there are addresses, all taken by these.
+    fn full(addrs: &[[u8; 4]]) -> Handshakes<usize> {
+        let mut handshakes = Handshakes::new(addrs.len());
+        for (index, addr) in addrs.iter().enumerate() {
+            let begun = handshakes.begin(IpAddr::from(*addr).into(), index);
+            assert_eq!(begun.unwrap(), (index as u64, None));
+        }
+        handshakes
+    }
+
+    #[test]
+    fn while_there_is_room_one_address_may_have_all_places() {
+        let mut handshakes = full(&[MANY; 4]);
+        let refused = handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
+        assert!(matches!(refused, NoHandshake::TooMany(4)));
+        assert_eq!(handshakes.end(2), Some(2));
+        handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap();
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_oldest_place_of_the_address_that_has_most() {
+        let other = [192, 0, 2, 2];
+        let mut handshakes = full(&[other, MANY, MANY, MANY]);
+        let (number, evicted) = handshakes.begin(origin("192.0.2.3"), 4).unwrap();
+        assert_eq!(evicted, Some(1));
+        assert!(handshakes.gave_way(1));
+        assert_eq!(handshakes.complete(1), None, "its session cannot stand");
+        assert_eq!(handshakes.complete(number), Some(4));
+    }
+
+    #[test]
+    fn nobody_gives_way_to_one_that_would_have_as_many() {
+        let other = [192, 0, 2, 2];
+        for addrs in [[MANY, MANY, other], [MANY, other, [192, 0, 2, 3]]] {
+            let mut handshakes = full(&addrs);
+            handshakes.begin(IpAddr::from(other).into(), 3).unwrap_err();
+        }
+        // Fewer than the newcomer's would be left with.
+        full(&[MANY, other]).begin(origin("::1"), 2).unwrap_err();
+    }
+
+    #[test]
+    fn those_that_gave_way_and_do_not_leave_are_no_more_than_the_places() {
+        let mut handshakes = full(&[MANY; 4]);
+        handshakes.leaving.extend(100..104);
+        handshakes.begin(origin("192.0.2.3"), 4).unwrap_err();
+        handshakes.end(103);
+        handshakes.begin(origin("192.0.2.3"), 4).unwrap();
+    }
+
+    #[test]
+    fn an_ipv6_host_counts_as_one_and_so_does_an_ipv4_host_however_it_is_written() {
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:0:0:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));
+        assert_ne!(origin("::ffff:192.0.2.1"), origin("::ffff:192.0.2.2"));
     }
 }

@@ -3,8 +3,15 @@
 //!
 //! Nothing is queued behind a handler that runs: it may be waiting for what is
 //! queued. Past the limit a job is given back.
+//!
+//! Nor does one session take all places: beside others it gets a further one
+//! while at least as many are free as it has.
 
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{
+    Condvar, Mutex,
+    atomic::{AtomicUsize, Ordering},
+    thread,
+};
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 /// How long a thread with nothing to do waits before it ends.
@@ -27,25 +34,69 @@ struct State {
     idle: usize,
     /// Places that are taken.
     handlers: usize,
+    /// Sessions that take some.
+    shares: usize,
     /// No thread waits for a job any more.
     closed: bool,
 }
 
 /// There is no place for another handler.
 #[derive(Debug, thiserror::Error)]
-#[error("all {0} handlers are busy")]
-pub(crate) struct Full(usize);
+pub(crate) enum Full {
+    #[error("all {0} handlers are busy")]
+    All(usize),
+    #[error("{0} handlers of the session are busy, and few are left for others")]
+    Share(usize),
+}
+
+/// One session's part in the places.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pool: Arc<Pool>,
+    /// Changed under the pool's lock.
+    handlers: Arc<AtomicUsize>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.state.lock().shares -= 1;
+    }
+}
 
 /// A handler's place among those that the limit allows, for as long as this
 /// lives.
 #[derive(Debug)]
 pub(crate) struct Place {
     pool: Arc<Pool>,
+    of_session: Arc<AtomicUsize>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.pool.state.lock().handlers -= 1;
+        let mut state = self.pool.state.lock();
+        state.handlers -= 1;
+        self.of_session.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Share {
+    /// A place for one more handler, within the limit.
+    pub(crate) fn admit(&self) -> Result<Place, Full> {
+        let limit = self.pool.limit;
+        let mut state = self.pool.state.lock();
+        let own = self.handlers.load(Ordering::Relaxed);
+        if state.handlers >= limit {
+            return Err(Full::All(limit));
+        }
+        if state.shares > 1 && own > limit - state.handlers {
+            return Err(Full::Share(own));
+        }
+        state.handlers += 1;
+        self.handlers.fetch_add(1, Ordering::Relaxed);
+        Ok(Place {
+            pool: Arc::clone(&self.pool),
+            of_session: Arc::clone(&self.handlers),
+        })
     }
 }
 
@@ -68,15 +119,31 @@ impl Pool {
         })
     }
 
-    /// A place for one more handler, within the limit.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, Full> {
-        let mut state = self.state.lock();
-        if state.handlers >= self.limit {
-            return Err(Full(self.limit));
+    /// For a session that is to have handlers.
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
+        self.state.lock().shares += 1;
+        Share {
+            pool: Arc::clone(self),
+            handlers: Arc::default(),
         }
-        state.handlers += 1;
-        let pool = Arc::clone(self);
-        Ok(Place { pool })
+    }
+
+    /// Beside a call that waits for an answer and has its place, how many may
+    /// wait for the same peer: fewer than a quarter of all, and fewer the fewer
+    /// places are free; `None` if not even this one may. Whatever number of
+    /// peers do not answer, an eighth is left for others.
+    pub(crate) fn others_that_may_wait(&self) -> Option<usize> {
+        let free = self.limit - self.state.lock().handlers;
+        let reserve = (self.limit / 8).max(1).min(self.limit - 1);
+        let quarter = (self.limit / 4).max(1);
+        let others = free.checked_sub(reserve)?;
+        Some(others.min(quarter - 1))
+    }
+
+    /// Places that are taken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn busy(&self) -> usize {
+        self.state.lock().handlers
     }
 
     /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
@@ -146,14 +213,74 @@ mod tests {
     #[test]
     fn there_are_as_many_places_as_the_limit_says() {
         let pool = Pool::new(2, None, "test".into());
-        let first = pool.admit().unwrap();
-        let _second = pool.admit().unwrap();
+        let session = pool.share();
+        let first = session.admit().unwrap();
+        let _second = session.admit().unwrap();
         assert_eq!(
-            pool.admit().unwrap_err().to_string(),
+            session.admit().unwrap_err().to_string(),
             "all 2 handlers are busy"
         );
         drop(first);
-        pool.admit().unwrap();
+        session.admit().unwrap();
+    }
+
+    fn take_all(session: &Share) -> Vec<Place> {
+        std::iter::from_fn(|| session.admit().ok()).collect()
+    }
+
+    #[test]
+    fn a_session_beside_others_leaves_as_many_places_as_it_takes() {
+        let pool = Pool::new(1024, None, "test".into());
+        let alone = pool.share();
+        assert_eq!(take_all(&alone).len(), 1024);
+        let others = [pool.share(), pool.share(), pool.share()];
+        let taken: Vec<Vec<Place>> = others.iter().map(take_all).collect();
+        let counts: Vec<usize> = taken.iter().map(Vec::len).collect();
+        assert_eq!(counts, [513, 256, 128]);
+        let refused = others[0].admit().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "513 handlers of the session are busy, and few are left for others"
+        );
+        // What it has stays its own; what it gives back is everybody's.
+        drop(others);
+        drop(taken);
+        assert_eq!(take_all(&alone).len(), 1024);
+    }
+
+    #[test]
+    fn peers_that_do_not_answer_leave_places_however_many_they_are() {
+        for limit in 2..300 {
+            let pool = Pool::new(limit, None, "test".into());
+            let callers = pool.share();
+            let mut waiting = Vec::new();
+            for peer in 0..1000 {
+                let mut of_peer = 0;
+                loop {
+                    let place = callers.admit().expect("there is a place left");
+                    if pool
+                        .others_that_may_wait()
+                        .is_none_or(|others| of_peer > others)
+                    {
+                        break;
+                    }
+                    waiting.push(place);
+                    of_peer += 1;
+                }
+                let all_alone = if peer == 0 { (limit / 4).max(1) } else { 0 };
+                assert!(of_peer >= all_alone, "{of_peer} of {limit}");
+                assert!(of_peer <= (limit / 4).max(1), "{of_peer} of {limit}");
+            }
+            assert!(waiting.len() + (limit / 8).max(1) <= limit);
+        }
+    }
+
+    #[test]
+    fn the_only_place_there_is_may_be_waited_in() {
+        let pool = Pool::new(1, None, "test".into());
+        let session = pool.share();
+        let _place = session.admit().unwrap();
+        assert_eq!(pool.others_that_may_wait(), Some(0));
     }
 
     #[test]

@@ -122,6 +122,12 @@ impl Registry {
         }
     }
 
+    /// Whether there are neither sessions nor names.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.owners.is_empty()
+    }
+
     /// The session that owns a stream name; the inner `None`: it does not
     /// stand yet.
     pub(super) fn owner(&self, name: &str) -> Option<Option<Session>> {

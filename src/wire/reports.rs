@@ -7,6 +7,7 @@ use super::{
 };
 use crate::error::{OpError, Operation, Panicked};
 use std::{
+    collections::VecDeque,
     net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -18,7 +19,7 @@ pub(super) struct About {
     session: Option<SessionId>,
     pub(super) identification: Vec<u8>,
     pub(super) local_addr: Option<SocketAddr>,
-    peer_addr: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
 }
 
 impl About {
@@ -30,7 +31,33 @@ impl About {
             ..Self::default()
         }
     }
+
+    fn error(
+        self,
+        operation: Operation,
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    ) -> OpError {
+        OpError {
+            operation,
+            session: self.session,
+            identification: self.identification,
+            local_addr: self.local_addr,
+            peer_addr: self.peer_addr,
+            cause,
+        }
+    }
 }
+
+/// Errors that wait for the error handler.
+#[derive(Default)]
+pub(super) struct Aside {
+    errors: VecDeque<OpError>,
+    /// A thread is there that tells it of all.
+    is_told: bool,
+}
+
+/// How many may wait; more are logged.
+const MAX_ASIDE: usize = 256;
 
 impl From<&Session> for About {
     fn from(session: &Session) -> Self {
@@ -57,21 +84,55 @@ impl Shared {
         about: impl Into<About>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) {
-        let about = about.into();
-        let error = OpError {
-            operation,
-            session: about.session,
-            identification: about.identification,
-            local_addr: about.local_addr,
-            peer_addr: about.peer_addr,
-            cause: cause.into(),
-        };
+        self.tell(&about.into().error(operation, cause.into()));
+    }
+
+    fn tell(&self, error: &OpError) {
         let Some(handler) = &self.options.on_error else {
             return log::warn!("{error}");
         };
         log::debug!("{error}");
-        if catch_unwind(AssertUnwindSafe(|| handler(&error))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| handler(error))).is_err() {
             log::warn!("the error handler panicked");
+        }
+    }
+
+    /// The same on a thread of the pool, for what strangers can bring about: who
+    /// lets others in does not wait for the user's code.
+    pub(super) fn report_aside(
+        self: &Arc<Self>,
+        operation: Operation,
+        about: About,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) {
+        let error = about.error(operation, cause.into());
+        let mut aside = self.aside.lock();
+        if aside.errors.len() >= MAX_ASIDE {
+            drop(aside);
+            return log::warn!("{error}, and the error handler is behind");
+        }
+        aside.errors.push_back(error);
+        if std::mem::replace(&mut aside.is_told, true) {
+            return;
+        }
+        drop(aside);
+        let wire = Arc::clone(self);
+        let job = self.threads.count(move || wire.tell_aside());
+        if self.pool.submit(job).is_err() {
+            // There is no thread for it.
+            self.tell_aside();
+        }
+    }
+
+    fn tell_aside(&self) {
+        loop {
+            let mut aside = self.aside.lock();
+            let Some(error) = aside.errors.pop_front() else {
+                aside.is_told = false;
+                return;
+            };
+            drop(aside);
+            self.tell(&error);
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     Failure, Run, STACK,
     addr::{Addr, no_address},
     handshake::Handshake,
-    pending::Pending,
+    pending::{NoHandshake, Pending},
     reports::About,
     secure,
     shared::{Established, Shared},
@@ -109,14 +109,24 @@ fn accept_all(wire: &Arc<Shared>, listener: &TcpListener) {
             break;
         }
         match accepted {
-            Ok((stream, _)) => admit(wire, stream),
+            Ok((stream, peer)) => admit(wire, stream, peer),
             Err(error) => {
-                wire.report(Operation::Accept, None, error);
-                // Out of descriptors, most likely: they come back with time.
-                wire.pause(ACCEPT_PAUSE);
+                let pause = !is_of_one_connection(&error);
+                wire.report_aside(Operation::Accept, About::default(), error);
+                if pause {
+                    // Out of descriptors, most likely: they come back with time.
+                    wire.pause(ACCEPT_PAUSE);
+                }
             }
         }
     }
+}
+
+/// Whether the peer has left before it was accepted, which is no reason to keep
+/// others waiting.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
 /// Ends a blocked accept. Where a listening socket cannot be shut down, a
@@ -130,11 +140,13 @@ fn wake(listener: &TcpListener) {
 }
 
 /// Gives a connection a thread.
-pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream) {
-    let about = About::connection(&stream);
+pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let mut about = About::connection(&stream);
+    // The socket does not know it any more if the peer has left.
+    about.peer_addr = Some(peer);
     let pending = match wire.begin_handshake(&stream, &about) {
         Ok(pending) => pending,
-        Err(cause) => return wire.report(Operation::Accept, about, cause),
+        Err(cause) => return wire.report_aside(Operation::Accept, about, cause),
     };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
@@ -143,7 +155,7 @@ pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream) {
         .stack_size(STACK)
         .spawn(wire.threads.count(work));
     if let Err(error) = spawned {
-        wire.report(Operation::Accept, about, error);
+        wire.report_aside(Operation::Accept, about, error);
     }
 }
 
@@ -191,7 +203,12 @@ fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Opt
 fn failed(pending: &Pending, asker: Vec<u8>, error: Error) -> Option<Established> {
     let mut about = pending.about();
     about.identification = asker;
-    pending.wire().report(Operation::Handshake, about, error);
+    let wire = pending.wire();
+    if wire.gave_way(pending) {
+        wire.report_aside(Operation::Handshake, about, NoHandshake::GaveWay);
+    } else {
+        wire.report_aside(Operation::Handshake, about, error);
+    }
     None
 }
 

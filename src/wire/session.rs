@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, ShutdownError},
     sync::atomic::{AtomicUsize, Ordering},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Connection, segment::Segment},
 };
 use std::{
@@ -77,9 +77,6 @@ struct Inner {
     since: SystemTime,
     /// Calls that a hub relays here and that wait for the answer.
     unanswered_calls: AtomicUsize,
-    /// How many may. Each takes one of the wire's handlers, and a session that
-    /// answers none is not to take all.
-    max_unanswered_calls: usize,
 }
 
 impl fmt::Debug for Session {
@@ -110,9 +107,8 @@ impl Session {
                 open_timeout: wire.options.handshake_timeout,
                 close_timeout: wire.options.session_close_timeout,
                 read_timeout: wire.options.read_timeout,
-                since: SystemTime::now(),
+                since: wall_clock(),
                 unanswered_calls: AtomicUsize::new(0),
-                max_unanswered_calls: (wire.options.handler_limit / 4).max(1),
             }),
         }
     }
@@ -285,17 +281,22 @@ impl Session {
             command: name.into(),
             payload: self.inner.token.clone(),
         };
-        raw.send_all(&frame.encode())?;
+        let sent = raw.send_all_by(&frame.encode(), deadline);
+        sent.map_err(|error| {
+            raw.reset();
+            self.opening_error(error.into())
+        })?;
         Ok(raw)
     }
 
     /// Notes that a call waits here for an answer, until what is given is
-    /// dropped; `None` when so many do that the session seems not to answer.
-    pub(super) fn begin_call(&self) -> Option<Call<'_>> {
+    /// dropped; `None` when more than `others` do already, so that the session
+    /// seems not to answer.
+    pub(super) fn begin_call(&self, others: usize) -> Option<Call<'_>> {
         let count = &self.inner.unanswered_calls;
         // A count of its own: nothing else is read on the strength of it.
         let begun = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < self.inner.max_unanswered_calls).then_some(count + 1)
+            (count <= others).then_some(count + 1)
         });
         begun.is_ok().then(|| Call { count })
     }

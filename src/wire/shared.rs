@@ -11,7 +11,7 @@ use super::{
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
     registry::{Conflict, Registry},
-    reports::About,
+    reports::{About, Aside},
     session::{Session, SessionId},
     stats::Stats,
     threads::Threads,
@@ -19,11 +19,11 @@ use super::{
 use crate::{
     error::{Error, Operation},
     sync::{Condvar, Mutex, OnceLock},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use std::{
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
     since: SystemTime,
+    /// What the error handler is yet to be told.
+    pub(super) aside: Mutex<Aside>,
     state: Mutex<State>,
     /// A session was added, or did not come about, or the wire was closed, or it
     /// is up no more, or somebody is impatient.
@@ -95,7 +97,8 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
-            since: SystemTime::now(),
+            since: wall_clock(),
+            aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         })
@@ -113,6 +116,12 @@ impl Shared {
 
     pub(super) fn session(&self, id: SessionId) -> Option<Session> {
         self.state.lock().registry.get(id).cloned()
+    }
+
+    /// Whether nobody has a session, or is about to have one, or a name.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().registry.is_empty()
     }
 
     /// The session to which calls of this stream name are relayed; the inner
@@ -229,14 +238,26 @@ impl Shared {
         about: &About,
     ) -> Result<Pending, NoHandshake> {
         let about = Box::new(about.clone());
+        let origin = about
+            .peer_addr
+            .map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip());
         let stream = stream.try_clone()?;
         let mut state = self.state.lock();
         if state.closed {
             return Err(NoHandshake::Closed);
         }
-        let number = state.handshakes.begin(stream)?;
+        let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
+        if let Some(stream) = evicted {
+            // Its thread ends by it, and says why.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         Ok(Pending::new(self, number, about))
+    }
+
+    /// Whether the connection's place was wanted for another.
+    pub(super) fn gave_way(&self, pending: &Pending) -> bool {
+        self.state.lock().handshakes.gave_way(pending.number())
     }
 
     pub(super) fn end_handshake(&self, number: u64) {
@@ -251,7 +272,9 @@ impl Shared {
         if state.closed {
             return Err(Error::Closed);
         }
-        let stream = state.handshakes.end(pending.number());
+        let Some(stream) = state.handshakes.complete(pending.number()) else {
+            return Err(Error::Closed);
+        };
         state.registry.enter(session);
         state.sessions += 1;
         drop(state);
@@ -268,12 +291,13 @@ impl Shared {
         weak: WeakConnection,
     ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
         let (wire, session) = (Arc::clone(self), session.clone());
+        let share = self.pool.share();
         Box::new(move |incoming| {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
             let arrival = Arrival::new(raw);
-            match wire.pool.admit() {
+            match share.admit() {
                 Ok(place) => wire.run_handler(&session, arrival, place),
                 Err(full) => arrival.refuse(&wire, &session, &full.to_string()),
             }
@@ -322,7 +346,7 @@ impl Shared {
         ended.map_err(Error::from)
     }
 
-    fn leave(&self, session: &Session) {
+    pub(super) fn leave(&self, session: &Session) {
         let traffic = session.connection().stats();
         let mut state = self.state.lock();
         state.registry.remove(session.id());
@@ -443,7 +467,7 @@ impl Drop for Up {
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
-    reader: Box<Reader>,
+    pub(super) reader: Box<Reader>,
 }
 
 #[cfg(all(test, shuttle))]

@@ -76,9 +76,9 @@ mod tests {
         let client = client(Wire::join(&addr)).build().unwrap();
         let addr = Addr::parse("join", addr).unwrap();
         let dialled = dial(&client.owner.shared, &addr).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
         let ends = [&dialled, &accepted].map(|end| end.try_clone().unwrap());
-        server::admit(&server.owner.shared, accepted);
+        server::admit(&server.owner.shared, accepted, peer);
         let about = About::connection(&dialled);
         let opened = Client::new(addr).open_session(&client.owner.shared, dialled, &about);
         let _stands = opened.unwrap();

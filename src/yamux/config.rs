@@ -70,6 +70,14 @@ impl Config {
     }
 
     /// Streams that the peer may have open at once: 512. One more is reset.
+    ///
+    /// One counts until both sides have ended it. A peer may never end its
+    /// half: a stream that was closed on this side for longer than the write
+    /// timeout is reset when one more is opened, the oldest first. The same
+    /// holds for streams that this side opens: of those that are closed here,
+    /// so many may wait for the peer to end its half, or as many as the
+    /// [backlog](Self::backlog) if that is more;
+    /// then opening waits until there are fewer, or the oldest can be reset.
     #[must_use]
     pub fn max_streams(mut self, count: usize) -> Self {
         self.max_streams = count;

@@ -10,7 +10,7 @@ use super::{
     shared::Shared,
     stats::Stats,
     stream::Stream,
-    table::Role,
+    table::{Role, Room},
 };
 use crate::{
     sync::{self, Receiver, bounded, never, thread},
@@ -110,7 +110,9 @@ impl Connection {
     }
 
     /// Opens a stream. Does not wait for the peer to accept it, unless 256
-    /// (see [`Config::backlog`]) wait for that already.
+    /// (see [`Config::backlog`]) wait for that already; nor for it to end those
+    /// that were closed here, unless they are too many (see
+    /// [`Config::max_streams`]).
     ///
     /// # Errors
     ///
@@ -129,14 +131,24 @@ impl Connection {
             if let Some(error) = table.closed_to_us() {
                 return Err(error);
             }
-            if table.unacknowledged < shared.config.backlog {
-                break table.open()?;
-            }
-            match deadline {
-                None => shared.acknowledged.wait(&mut table),
-                Some(deadline) => {
-                    let waited = shared.acknowledged.wait_until(&mut table, deadline);
-                    if waited.timed_out() {
+            let until = match table.room(&shared.config, sync::now) {
+                Room::Free if table.unacknowledged < shared.config.backlog => {
+                    break table.open()?;
+                }
+                Room::Free => deadline,
+                Room::At(due) => Some(deadline.map_or(due, |deadline| deadline.min(due))),
+                Room::Instead(left) => {
+                    drop(table);
+                    shared.reset(&left);
+                    table = shared.table.lock();
+                    continue;
+                }
+            };
+            match until {
+                None => shared.freed.wait(&mut table),
+                Some(until) => {
+                    let waited = shared.freed.wait_until(&mut table, until);
+                    if waited.timed_out() && deadline == Some(until) {
                         return Err(Error::TimedOut);
                     }
                 }
@@ -291,6 +303,11 @@ impl Connection {
     /// The peer's address, over a transport that has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.peer_addr
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     pub(crate) fn downgrade(&self) -> WeakConnection {

@@ -110,6 +110,16 @@ impl Core {
         self.unacknowledged.swap(false, Ordering::AcqRel)
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.unacknowledged.load(Ordering::Acquire)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// Gives the stream to a relay, with what had been read of it.
     pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
         let mut recv = self.recv.lock();

@@ -15,9 +15,15 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> usize {
+        self.segments.iter().map(Segment::capacity).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,7 +133,7 @@ mod tests {
         for _ in 0..262_144 {
             inbox.push(&[1]);
         }
-        let held: usize = inbox.segments.iter().map(Segment::capacity).sum();
+        let held = inbox.held();
         assert!(held <= 2 * 262_144 + SEGMENT, "{held}");
     }
 

@@ -209,6 +209,12 @@ impl Outbox {
         }
     }
 
+    /// Bytes of memory that the queue holds.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        self.state.lock().queue.held()
+    }
+
     /// Bytes of the bodies of all Data frames so far.
     pub(super) fn sent(&self) -> u64 {
         self.state.lock().queue.sent()
@@ -426,6 +432,8 @@ impl Outbox {
                     continue;
                 }
                 state.relief = false;
+                writer.give_back();
+                state.queue.give_back();
                 state.writer = Some(writer);
                 self.pass_on_locked(&state);
                 return Ok(Drained::Done);

@@ -12,7 +12,7 @@ use super::{
     half::{Core, Delivery},
     inbox::Inbox,
     relay::Relay,
-    segment::{self, SEGMENT, Segment},
+    segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
     table::Inbound,
@@ -31,12 +31,20 @@ use std::{
 /// when a read fills it, and shrinks back when nothing has come for a while.
 const IDLE_BUFFER: usize = 512;
 
-/// How long a large buffer outlives the last byte.
+/// How long a large buffer outlives the last byte; and those that the process
+/// keeps for later, after which they outlive that.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// How often the reader looks around where nothing comes and no keepalive is
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
+
+/// Streams, or relays, of one read for which room is kept.
+const KEPT: usize = 32;
+
+/// Frames that a peer may send before it is let in. It takes three, or some more
+/// where its request is cut into small ones, and a ping or two while it waits.
+const STRANGERS_FRAMES: u32 = 1024;
 
 /// Who gets the streams that the peer opens. Called on the reader's thread, so
 /// it must not block; `false` refuses the stream.
@@ -51,7 +59,7 @@ pub(crate) struct Incoming(pub(super) Arc<Core>);
 pub(crate) enum Turn {
     /// There may be.
     More,
-    /// Nothing came before the timeout.
+    /// Nothing came before the timeout; a signal may have cut that short.
     Idle,
 }
 
@@ -60,9 +68,14 @@ pub(crate) struct Reader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
     acceptor: Acceptor,
+    /// While the peer is not let in: how many more frames it may send.
+    strangers_frames: Option<u32>,
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
+    /// Much has come, and the process may keep large buffers for more.
+    unsettled: bool,
+    _pool: PoolUser,
     /// Where the body that is being received goes; `None` skips it.
     body: Option<Body>,
     /// Streams opened by what was read last. They are handed over at the end
@@ -74,6 +87,10 @@ pub(crate) struct Reader {
     answer_due: bool,
     /// What [`ReadHalf::set_timeout`] was told.
     timeout: Option<Duration>,
+    /// When the peer was last heard.
+    heard: Instant,
+    /// It was not since the reader last looked around.
+    quiet: bool,
     /// A keepalive ping is under way since then.
     pinged: Option<Instant>,
 }
@@ -97,13 +114,18 @@ impl Reader {
             half,
             shared,
             acceptor,
+            strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
+            unsettled: false,
+            _pool: PoolUser::new(),
             body: None,
             fresh: Vec::new(),
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
+            heard: sync::now(),
+            quiet: false,
             pinged: None,
         }
     }
@@ -111,19 +133,31 @@ impl Reader {
     /// Has the streams that the peer opens from now on go to `acceptor`.
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
         self.acceptor = acceptor;
+        self.strangers_frames = None;
+    }
+
+    /// Until there is another acceptor, the peer may open one stream, and send
+    /// few frames.
+    pub(crate) fn expect_stranger(&mut self) {
+        self.strangers_frames = Some(STRANGERS_FRAMES);
     }
 
     /// Reads until the connection ends, and says why it did; `Ok` if it was
     /// closed, by whichever side.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
+        self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
                 return Ok(());
             }
             let tick = self.tick();
             match self.turn(tick) {
-                Ok(Turn::More) => self.pinged = None,
+                Ok(Turn::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
                 Ok(Turn::Idle) => self.look_around()?,
                 Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
                 Err(error) => return Err(error),
@@ -179,7 +213,17 @@ impl Reader {
             return left.max(Duration::from_millis(1));
         }
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
-        if self.buf.capacity() > IDLE_BUFFER {
+        if self.quiet {
+            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
+            let left = left.max(Duration::from_millis(1));
+            return match self.unsettled {
+                true => left.min(BUSY_TICK),
+                false => left,
+            };
+        }
+        // The same time for each read, where much comes: to set another is a
+        // system call.
+        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
             tick.min(BUSY_TICK)
         } else {
             tick
@@ -188,18 +232,28 @@ impl Reader {
 
     /// Nothing came: gives memory back, and asks whether the peer is there.
     fn look_around(&mut self) -> Result<(), Error> {
-        segment::trim_pool();
-        if self.buf.capacity() > IDLE_BUFFER {
+        self.unsettled = self.buf.capacity() > IDLE_BUFFER;
+        if self.unsettled {
             self.buf = Segment::with_room(IDLE_BUFFER);
+        }
+        // What lies there now, and nobody takes, is let go of the next time.
+        segment::trim_pool();
+        let config = &self.shared.config;
+        let Some(interval) = config.keep_alive else {
             return Ok(());
-        }
-        if self.shared.config.keep_alive.is_none() {
-            return Ok(());
-        }
-        if self.pinged.is_some() {
-            return Err(self.fail(Error::KeepAlive));
-        }
+        };
+        // By the clock: a read may have been cut short.
         let now = sync::now();
+        if let Some(pinged) = self.pinged {
+            return match now.duration_since(pinged) >= config.write_timeout {
+                true => Err(self.fail(Error::KeepAlive)),
+                false => Ok(()),
+            };
+        }
+        self.quiet = true;
+        if now.duration_since(self.heard) < interval {
+            return Ok(());
+        }
         self.pinged = Some(now);
         if let Some(value) = self.shared.pings.begin(now, false) {
             self.shared.push_control(Header::ping(Flags::SYN, value));
@@ -226,15 +280,16 @@ impl Reader {
                     Ok(())
                 }
                 Ok(None) => Ok(()),
-                Err(error) => Err(Violation::Header(error)),
+                Err(error) => Err(Violation::Header(error).into()),
             };
             let used = buf.len() - input.len();
             buf.consume(used);
             self.buf = buf;
-            if let Err(violation) = outcome {
+            if let Err(error) = outcome {
                 self.buf.consume(self.buf.len());
-                self.shared.abort(violation);
-                return Err(violation.into());
+                // What came before it, however it was cut.
+                self.hand_over();
+                return Err(self.give_up(error));
             }
         }
         if filled && self.buf.capacity() < SEGMENT {
@@ -242,6 +297,15 @@ impl Reader {
         }
         self.hand_over();
         Ok(())
+    }
+
+    /// Ends the connection for what the peer has sent.
+    fn give_up(&self, error: Error) -> Error {
+        match error {
+            Error::Protocol(violation) => self.shared.abort(violation),
+            _ => self.shared.end(error.clone()),
+        }
+        error
     }
 
     /// Passes on the whole buffer where most of it is one body, instead of
@@ -300,14 +364,17 @@ impl Reader {
         }
     }
 
-    fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+    fn on_header(&mut self, header: Header) -> Result<(), Error> {
+        if let Some(left) = &mut self.strangers_frames {
+            *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
+        }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
-            return Err(Violation::WrongStream(header.stream));
+            return Err(Violation::WrongStream(header.stream).into());
         }
         match header.kind {
             Kind::Ping => self.on_ping(header),
-            Kind::GoAway => self.on_go_away(header.length),
+            Kind::GoAway => self.on_go_away(header.length)?,
             Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header)?,
         }
         Ok(())
@@ -323,13 +390,14 @@ impl Reader {
         }
     }
 
-    fn on_go_away(&mut self, code: u32) {
+    fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
             log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
-            self.shared.end(Error::PeerFailed(code));
+            return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
-        self.shared.acknowledged.notify_all();
+        self.shared.freed.notify_all();
+        Ok(())
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
@@ -342,6 +410,9 @@ impl Reader {
             self.find(header)
         };
         let Some(core) = core else {
+            if self.strangers_frames.is_some() && header.body_len() > 0 {
+                return Err(Violation::NotLetIn);
+            }
             // The stream is gone: a body is skipped.
             self.body = None;
             return Ok(());
@@ -356,36 +427,52 @@ impl Reader {
                 self.shared.forget(&core);
             }
             self.touch(&core);
-            return Ok(());
+        } else {
+            self.on_payload(&core, header)?;
         }
-        self.on_payload(core, header)
+        if header.flags.contains(Flags::SYN) {
+            self.fresh.push(core);
+        }
+        Ok(())
     }
 
     /// The frame's own meaning, when its flags are seen to.
-    fn on_payload(&mut self, core: Arc<Core>, header: Header) -> Result<(), Violation> {
+    fn on_payload(&mut self, core: &Arc<Core>, header: Header) -> Result<(), Violation> {
         let fin = header.flags.contains(Flags::FIN);
         match header.kind {
             Kind::Data if header.length > 0 => {
                 core.on_data(header.length)?;
+                let core = Arc::clone(core);
                 self.body = Some(Body { core, fin });
                 return Ok(());
             }
             Kind::WindowUpdate => {
                 core.on_window_update(header.length)?;
-                self.touch(&core);
+                self.touch(core);
             }
             Kind::Data | Kind::Ping | Kind::GoAway => {}
         }
         if fin {
-            self.on_fin(&core);
+            self.on_fin(core);
         }
         Ok(())
     }
 
     fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
         let id = header.stream;
+        let config = &self.shared.config;
         let mut table = self.shared.table.lock();
-        match table.judge(id, &self.shared.config)? {
+        if self.strangers_frames.is_some() && table.stats.streams_accepted > 0 {
+            return Err(Violation::NotLetIn);
+        }
+        let mut verdict = table.judge(id, config, sync::now)?;
+        if let Inbound::Instead(left) = verdict {
+            drop(table);
+            self.shared.reset(&left);
+            table = self.shared.table.lock();
+            verdict = table.judge(id, config, sync::now)?;
+        }
+        match verdict {
             Inbound::Open if self.shared.outbox.is_overfull() => {
                 // Each stream makes us send, if it is only its ACK.
                 Err(Violation::AnswersUnread)
@@ -393,11 +480,10 @@ impl Reader {
             Inbound::Open => {
                 let core = table.accept(id);
                 table.stats.bytes_received += u64::from(header.body_len());
-                drop(table);
-                self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
-            Inbound::Refuse => {
+            // Only the reader lets streams in.
+            Inbound::Refuse | Inbound::Instead(_) => {
                 table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;
@@ -436,6 +522,8 @@ impl Reader {
             }
         }
         self.look_after_relays();
+        self.fresh.shrink_to(KEPT);
+        self.relays.shrink_to(KEPT);
         if std::mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }

@@ -45,13 +45,13 @@ pub(super) struct Shared {
     /// That of all of a wire's connections.
     pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
-    /// A stream was acknowledged, or none can be opened any more.
-    pub(super) acknowledged: Condvar,
+    /// One more stream may be opened, or none can be any more.
+    pub(super) freed: Condvar,
     pub(super) outbox: Outbox,
     pub(super) pings: Pings,
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// Gone when the connection has ended, and its descriptor with it.
     closer: Mutex<Option<Arc<dyn Closer>>>,
     /// When this side closed the connection, or could send no more; the reader
@@ -81,7 +81,7 @@ impl Shared {
         let [local_addr, peer_addr] = addrs;
         Self {
             table: Mutex::new(Table::new(role, config.relays)),
-            acknowledged: Condvar::new(),
+            freed: Condvar::new(),
             outbox,
             pings: Pings::default(),
             local_addr,
@@ -155,7 +155,7 @@ impl Shared {
         for core in &streams {
             core.fail_sending();
         }
-        self.acknowledged.notify_all();
+        self.freed.notify_all();
         self.outbox.end();
         let _ = self.closed.set(sync::now());
         look_after_relays(&streams);
@@ -241,9 +241,12 @@ impl Shared {
     pub(super) fn forget(self: &Arc<Self>, core: &Core) {
         let first = core.retire();
         let mut table = self.table.lock();
-        table.remove(core.id);
-        let idle = first && table.retire();
+        let freed = table.remove(core.id);
+        let idle = first && table.retire(core.id, sync::now);
         drop(table);
+        if freed {
+            self.freed.notify_one();
+        }
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
         if idle {
@@ -254,7 +257,7 @@ impl Shared {
     /// Nobody here uses the stream any more: the last one lets a connection
     /// close that was asked to.
     pub(super) fn retire(self: &Arc<Self>, core: &Core) {
-        if core.retire() && self.table.lock().retire() {
+        if core.retire() && self.table.lock().retire(core.id, sync::now) {
             self.close();
         }
     }
@@ -263,7 +266,7 @@ impl Shared {
     pub(super) fn acknowledge(&self, core: &Core) {
         if core.acknowledge() {
             self.table.lock().unacknowledged -= 1;
-            self.acknowledged.notify_one();
+            self.freed.notify_one();
         }
     }
 
@@ -319,7 +322,7 @@ impl Shared {
     pub(super) fn go_away(self: &Arc<Self>) {
         let first = !std::mem::replace(&mut self.table.lock().going_away, true);
         if first {
-            self.acknowledged.notify_all();
+            self.freed.notify_all();
             self.push_control(Header::go_away(0));
             self.flush(Wait::Never);
         }
@@ -347,7 +350,7 @@ impl Shared {
             // The table has let go of them all.
             let _ = core.reset(ResetBy::Connection);
         }
-        self.acknowledged.notify_all();
+        self.freed.notify_all();
         self.accepted.lock().take();
         self.pings.end();
         look_after_relays(&streams);

@@ -178,6 +178,15 @@ impl Stream {
         fill: impl FnMut(&mut Segment, usize),
     ) -> Result<usize, Error> {
         let deadline = self.inner.timeouts.lock().write.map(deadline);
+        self.send_frame_by(deadline, plan, fill)
+    }
+
+    fn send_frame_by(
+        &self,
+        deadline: Option<Instant>,
+        plan: impl Fn(usize) -> usize,
+        fill: impl FnMut(&mut Segment, usize),
+    ) -> Result<usize, Error> {
         let sent = self.inner.send_frame(deadline, plan, fill);
         if sent.is_err() {
             // The room that this thread may have been let into is for others.
@@ -186,19 +195,20 @@ impl Stream {
         sent
     }
 
-    /// Sends `bytes`, in as few frames as they need.
-    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> Result<(), Error> {
+    /// Sends `bytes` by a given deadline, in as few frames as they need.
+    pub(crate) fn send_all_by(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let sent = self.send_some(bytes)?;
+            let sent = self.send_some(bytes, Some(deadline))?;
             bytes = &bytes[sent..];
         }
         Ok(())
     }
 
     /// Sends one frame with as much of `bytes` as there is credit for.
-    fn send_some(&self, bytes: &[u8]) -> Result<usize, Error> {
+    fn send_some(&self, bytes: &[u8], deadline: Option<Instant>) -> Result<usize, Error> {
         let limit = bytes.len().min(MAX_PAYLOAD);
-        self.send_frame(
+        self.send_frame_by(
+            deadline,
             |credit| credit.min(limit),
             |segment, count| segment.put(&bytes[..count]),
         )
@@ -481,7 +491,8 @@ impl Write for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        Ok(self.send_some(buf)?)
+        let deadline = self.inner.timeouts.lock().write.map(deadline);
+        Ok(self.send_some(buf, deadline)?)
     }
 
     /// Does nothing: what was written is on its way.

@@ -7,7 +7,7 @@ use super::{
     half::Core,
     stats::Stats,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// Which side of the connection this is, and so whose ids are whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,30 +19,33 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn first_id(self) -> u32 {
+    pub(super) fn first_id(self) -> u32 {
         match self {
             Self::Client => 1,
             Self::Server => 2,
         }
     }
 
-    fn is_ours(self, id: StreamId) -> bool {
+    pub(super) fn is_ours(self, id: StreamId) -> bool {
         id.0 % 2 == self.first_id() % 2
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
-    role: Role,
+    pub(super) role: Role,
     /// Whether its streams may be relayed.
     relays: bool,
     /// Ordered, because that needs no random keys: a peer chooses the ids, and
     /// making keys takes more stack than all else that a reader does.
-    streams: BTreeMap<StreamId, Arc<Core>>,
+    pub(super) streams: BTreeMap<StreamId, Entry>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
     /// Streams in the table that the peer opened.
-    inbound: usize,
+    pub(super) inbound: usize,
+    /// Streams in the table that this side opened, and that nobody here uses
+    /// any more.
+    pub(super) left: usize,
     /// Streams that somebody here still uses.
     live: usize,
     /// The connection is to close when there are none of those.
@@ -61,10 +64,31 @@ pub(super) struct Table {
     end: Option<Error>,
 }
 
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) core: Arc<Core>,
+    /// Since when nobody here uses the stream, of which the peer has not ended
+    /// its half.
+    pub(super) left: Option<Instant>,
+}
+
+/// Whether there is room for a stream of this side's.
+#[derive(Debug)]
+pub(super) enum Room {
+    Free,
+    /// There will be if this one is reset, which the peer has had its time to
+    /// end.
+    Instead(Arc<Core>),
+    /// There will be by then at the latest.
+    At(Instant),
+}
+
 /// What to do about a stream that the peer wants to open.
 #[derive(Debug)]
 pub(super) enum Inbound {
     Open,
+    /// Open it, when this one is reset, which the peer has had its time to end.
+    Instead(Arc<Core>),
     /// There are too many, or we are going away.
     Refuse,
 }
@@ -77,6 +101,7 @@ impl Table {
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
+            left: 0,
             live: 0,
             closing: false,
             stats: Stats::default(),
@@ -89,12 +114,13 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: StreamId) -> Option<&Arc<Core>> {
-        self.streams.get(&id)
+        self.streams.get(&id).map(|entry| &entry.core)
     }
 
     /// Whether the peer has nothing more to send on any stream.
     pub(super) fn peer_has_finished(&self) -> bool {
-        self.streams.values().all(|core| core.has_received_all())
+        let mut streams = self.streams.values();
+        streams.all(|entry| entry.core.has_received_all())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -107,12 +133,41 @@ impl Table {
             .or(self.is_going_away().then_some(Error::GoingAway))
     }
 
+    /// Whether one more stream of ours is in the bounds. Those that nobody here
+    /// uses any more count, as the peer may never end its halves.
+    pub(super) fn room(&self, config: &Config, now: impl FnOnce() -> Instant) -> Room {
+        if self.left < config.max_streams.max(config.backlog) {
+            return Room::Free;
+        }
+        let first = self.first_left(true);
+        first.map_or(Room::Free, |(core, left)| {
+            let due = left + config.write_timeout;
+            if due <= now() {
+                Room::Instead(core)
+            } else {
+                Room::At(due)
+            }
+        })
+    }
+
+    /// Of our streams or the peer's, the one that nobody here has used for the
+    /// longest time, and since when.
+    fn first_left(&self, ours: bool) -> Option<(Arc<Core>, Instant)> {
+        let entries = self.streams.iter();
+        let left = entries.filter_map(|(id, entry)| {
+            let left = entry.left.filter(|_| self.role.is_ours(*id) == ours);
+            left.map(|left| (&entry.core, left))
+        });
+        let (core, left) = left.min_by_key(|(_, left)| *left)?;
+        Some((Arc::clone(core), left))
+    }
+
     /// Numbers and enters a stream of ours.
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::IdsExhausted)?;
         self.next = id.checked_add(2);
         let core = Arc::new(Core::new(StreamId(id), false, self.relays));
-        self.streams.insert(core.id, Arc::clone(&core));
+        self.insert(&core);
         self.unacknowledged += 1;
         self.live += 1;
         self.stats.streams_opened += 1;
@@ -120,35 +175,52 @@ impl Table {
     }
 
     /// Judges a SYN of the peer's.
-    pub(super) fn judge(&self, id: StreamId, config: &Config) -> Result<Inbound, Violation> {
+    pub(super) fn judge(
+        &self,
+        id: StreamId,
+        config: &Config,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Inbound, Violation> {
         if self.role.is_ours(id) {
             return Err(Violation::WrongParity(id));
         }
         if self.streams.contains_key(&id) {
             return Err(Violation::OpenedTwice(id));
         }
-        let full = self.inbound >= config.max_streams;
-        Ok(if full || self.going_away || self.end.is_some() {
-            Inbound::Refuse
-        } else {
-            Inbound::Open
-        })
+        if self.going_away || self.end.is_some() {
+            return Ok(Inbound::Refuse);
+        }
+        if self.inbound < config.max_streams {
+            return Ok(Inbound::Open);
+        }
+        let first = self.first_left(false);
+        let overdue = first.filter(|(_, left)| *left + config.write_timeout <= now());
+        Ok(overdue.map_or(Inbound::Refuse, |(core, _)| Inbound::Instead(core)))
+    }
+
+    fn insert(&mut self, core: &Arc<Core>) {
+        let core = Arc::clone(core);
+        self.streams.insert(core.id, Entry { core, left: None });
     }
 
     /// Enters a stream that the peer opened.
     pub(super) fn accept(&mut self, id: StreamId) -> Arc<Core> {
         let core = Arc::new(Core::new(id, true, self.relays));
-        self.streams.insert(id, Arc::clone(&core));
+        self.insert(&core);
         self.inbound += 1;
         self.live += 1;
         self.stats.streams_accepted += 1;
         core
     }
 
-    /// Nobody here uses one of the streams any more; says whether the
-    /// connection is to close by it.
-    pub(super) fn retire(&mut self) -> bool {
+    /// Nobody here uses the stream any more; says whether the connection is to
+    /// close by it.
+    pub(super) fn retire(&mut self, id: StreamId, now: impl FnOnce() -> Instant) -> bool {
         self.live -= 1;
+        if let Some(entry) = self.streams.get_mut(&id) {
+            entry.left = Some(now());
+            self.left += usize::from(self.role.is_ours(id));
+        }
         self.is_idle()
     }
 
@@ -167,14 +239,19 @@ impl Table {
         self.going_away || self.peer_going_away
     }
 
-    /// Forgets a stream that is gone.
-    pub(super) fn remove(&mut self, id: StreamId) {
-        if self.streams.remove(&id).is_none() {
-            return;
-        }
-        if !self.role.is_ours(id) {
+    /// Forgets a stream that is gone; says whether [`room`](Self::room) may be
+    /// there by it.
+    pub(super) fn remove(&mut self, id: StreamId) -> bool {
+        let Some(entry) = self.streams.remove(&id) else {
+            return false;
+        };
+        let counted = self.role.is_ours(id) && entry.left.is_some();
+        if counted {
+            self.left -= 1;
+        } else if !self.role.is_ours(id) {
             self.inbound -= 1;
         }
+        counted
     }
 
     /// Why the connection is of no use for sending, if so.
@@ -185,7 +262,8 @@ impl Table {
     /// Notes why nothing more can be sent; gives the streams.
     pub(super) fn set_write_error(&mut self, error: Error) -> Vec<Arc<Core>> {
         self.write_error.get_or_insert(error);
-        self.streams.values().cloned().collect()
+        let streams = self.streams.values();
+        streams.map(|entry| Arc::clone(&entry.core)).collect()
     }
 
     pub(super) fn end(&self) -> Option<&Error> {
@@ -206,7 +284,68 @@ impl Table {
             (_, Some(first)) => first,
         });
         self.inbound = 0;
+        self.left = 0;
         self.stats.streams_reset += self.live as u64;
-        Some(std::mem::take(&mut self.streams).into_values().collect())
+        let streams = std::mem::take(&mut self.streams).into_values();
+        Some(streams.map(|entry| entry.core).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn config() -> Config {
+        Config::default()
+            .max_streams(2)
+            .backlog(2)
+            .write_timeout(Duration::from_secs(10))
+    }
+
+    /// Whether the verdict is that this one gives way.
+    fn is_instead(verdict: &Inbound, id: u32) -> bool {
+        matches!(verdict, Inbound::Instead(core) if core.id == StreamId(id))
+    }
+
+    #[test]
+    fn a_stream_that_the_peer_leaves_half_open_gives_way_after_its_time() {
+        let (config, began) = (config(), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut table = Table::new(Role::Server, false);
+        let judge = |table: &Table, seconds| table.judge(StreamId(5), &config, || at(seconds));
+        table.accept(StreamId(1));
+        table.accept(StreamId(3));
+        // Both are in use, for however long.
+        assert!(matches!(judge(&table, 1000), Ok(Inbound::Refuse)));
+        table.retire(StreamId(3), || at(0));
+        table.retire(StreamId(1), || at(1));
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
+        assert!(is_instead(&judge(&table, 10).unwrap(), 3));
+        table.remove(StreamId(3));
+        assert!(matches!(judge(&table, 10), Ok(Inbound::Open)));
+        table.accept(StreamId(5));
+        let verdict = table.judge(StreamId(7), &config, || at(11));
+        assert!(is_instead(&verdict.unwrap(), 1));
+    }
+
+    #[test]
+    fn streams_of_ours_that_the_peer_leaves_half_open_have_a_bound() {
+        let (config, began) = (config(), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut table = Table::new(Role::Client, false);
+        let ids = [(); 4].map(|()| table.open().unwrap().id);
+        table.retire(ids[0], || at(1));
+        assert!(matches!(table.room(&config, || at(1000)), Room::Free));
+        table.retire(ids[1], || at(0));
+        assert!(matches!(table.room(&config, || at(9)), Room::At(due) if due == at(10)));
+        let room = table.room(&config, || at(10));
+        assert!(matches!(room, Room::Instead(core) if core.id == ids[1]));
+        assert!(table.remove(ids[1]));
+        assert!(matches!(table.room(&config, || at(10)), Room::Free));
+        // One that ends in order is not counted at all.
+        assert!(!table.remove(ids[2]));
+        table.retire(ids[2], || at(10));
+        assert!(matches!(table.room(&config, || at(10)), Room::Free));
     }
 }

@@ -228,6 +228,16 @@ impl RecvWindow {
         Some(delta)
     }
 
+    /// Fails if its parts do not add up; says what the peer has sent and nobody
+    /// read yet, and by how much it has grown.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self, max: u32) -> (u32, usize) {
+        let parts = [self.granted, self.buffered, self.consumed].map(u64::from);
+        assert_eq!(parts.iter().sum::<u64>(), u64::from(self.size), "{self:?}");
+        assert!(self.size <= max.max(INITIAL_WINDOW), "{self:?}");
+        (self.buffered, self.grown)
+    }
+
     /// How far the window has grown: the stream is gone, and the budget gets
     /// it back, once.
     pub(crate) fn take_grown(&mut self) -> usize {
@@ -268,6 +278,11 @@ impl Budget {
                 (taken > 0).then(|| left - taken)
             });
         taken
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
     }
 
     pub(crate) fn release(&self, bytes: usize) {

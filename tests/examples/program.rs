@@ -127,6 +127,11 @@ impl Program {
         self.line("listening at ")
     }
 
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal: `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")

@@ -11,7 +11,7 @@ use crate::{
         link::message,
         pattern::{PIECE, Pattern},
         process::{Other, role, tell, wait_for_parent},
-        relay::{self, Profile},
+        relay::{Profile, Relay},
         threads,
     },
 };
@@ -102,12 +102,13 @@ fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
         // waits at the hub.
         let profile = Profile {
             delay: Duration::from_millis(2),
-            rate: 4_000_000,
+            rate: Some(4_000_000),
             buffer: 64 * 1024,
+            ..Profile::default()
         };
         let (sender, read) = bounded(1);
-        let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
-        let owner = client_of(&link.to_string())
+        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let owner = client_of(&link.addr.to_string())
             .recv_buffer(32 * 1024)
             .stream("echo", echo)
             .stream("sink", move |stream| {
@@ -464,11 +465,12 @@ fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
 fn far_owner(hub: &Hub, delay: Duration) -> Client {
     let profile = Profile {
         delay,
-        rate: 200_000_000,
+        rate: Some(200_000_000),
         buffer: 64 << 20,
+        ..Profile::default()
     };
-    let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
-    let owner = client_of(&link.to_string()).stream("sink", |stream| {
+    let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+    let owner = client_of(&link.addr.to_string()).stream("sink", |stream| {
         std::io::copy(stream, &mut std::io::sink())?;
         while stream.next_message()? {}
         Ok(())
@@ -510,11 +512,12 @@ fn a_caller_far_away_fills_its_link_through_the_hub() {
         let _owner = hub.owner("sink", sink);
         let profile = Profile {
             delay: Duration::from_millis(25),
-            rate: 50_000_000,
+            rate: Some(50_000_000),
             buffer: 64 << 20,
+            ..Profile::default()
         };
-        let link = relay::to(hub.addr.parse().unwrap(), profile).unwrap();
-        let caller = start(client_of(&link.to_string())).unwrap();
+        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let caller = start(client_of(&link.addr.to_string())).unwrap();
         let stream = caller.open("sink").unwrap();
         let size = 24 << 20;
         let began = Instant::now();

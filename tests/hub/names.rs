@@ -3,15 +3,15 @@
 use crate::{
     by_hand::Hand,
     stage::{Client, Hub, client_of, echo, eventually, start},
-    support::{PATIENCE, hand::field, in_time, valve::Valve},
+    support::{
+        PATIENCE,
+        hand::field,
+        in_time,
+        relay::{Profile, Relay},
+    },
 };
-use crossbeam_channel::{Receiver, bounded, unbounded};
-use std::{
-    io,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    thread,
-    time::Duration,
-};
+use crossbeam_channel::{bounded, unbounded};
+use std::{thread, time::Duration};
 use wirenet::{Builder, Error, Refusal, RefusalCode};
 
 /// Says who it is.
@@ -331,8 +331,8 @@ fn a_hub_holds_as_many_sessions_as_it_may_and_a_client_that_comes_back_is_none_m
 fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
     in_time(|| {
         let hub = Hub::new();
-        let nat = Nat::to(&hub.addr);
-        let client = client_of(&nat.addr)
+        let nat = Relay::to(hub.addr.parse().unwrap(), Profile::default()).unwrap();
+        let client = client_of(&nat.addr.to_string())
             .identification("box-1", "")
             .keep_alive_interval(Duration::from_millis(100))
             .read_write_timeouts(None, Duration::from_millis(300))
@@ -346,7 +346,7 @@ fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
         let caller = hub.caller();
         let old = caller.ask("box-1:who", b"").unwrap();
         assert_eq!(old, client.session.id().as_bytes());
-        let _silent = nat.forget();
+        nat.silence();
         // The client notices by its keepalive, and dials anew. The hub has not
         // noticed anything, and has to let it take over.
         assert!(eventually(|| client.session.is_closed()));
@@ -354,53 +354,6 @@ fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
         let answer = caller.ask("box-1:who", b"").unwrap();
         assert_eq!(answer, new.id().as_bytes());
         assert!(hub.sessions_are(2));
-    });
-}
-
-/// A way to a hub that can forget the connections that it carries.
-struct Nat {
-    addr: String,
-    entries: Receiver<Valve>,
-}
-
-impl Nat {
-    fn to(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let target: SocketAddr = target.parse().unwrap();
-        let (sender, entries) = unbounded();
-        thread::spawn(move || {
-            for near in listener.incoming() {
-                let near = near?;
-                let valve = Valve::to(target)?;
-                let far = TcpStream::connect(valve.addr)?;
-                carry(near.try_clone()?, far.try_clone()?);
-                carry(far, near);
-                if sender.send(valve).is_err() {
-                    break;
-                }
-            }
-            io::Result::Ok(())
-        });
-        Self { addr, entries }
-    }
-
-    /// From now on the connections that there are carry nothing any more; gives
-    /// what keeps them so.
-    fn forget(&self) -> Vec<Valve> {
-        let entries: Vec<_> = self.entries.try_iter().collect();
-        assert!(!entries.is_empty());
-        for valve in &entries {
-            valve.shut();
-        }
-        entries
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream) {
-    thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
     });
 }
 

@@ -6,7 +6,7 @@ use crate::support::{
     hand::{self, Played, until_quiet},
     in_time,
     link::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
-    valve::Valve,
+    relay::{Profile, Relay},
 };
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::{
@@ -39,13 +39,13 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
     in_time(|| {
         let (serving, server_ends, server_told) = pinging(mounting());
         let server = started(serving.stream("echo", echo));
-        let valve = Valve::to(addr_of(&server)).unwrap();
-        let (dialling, client_ends, client_told) = pinging(Wire::join(valve.addr.to_string()));
+        let link = Relay::to(addr_of(&server), Profile::default()).unwrap();
+        let (dialling, client_ends, client_told) = pinging(Wire::join(link.addr.to_string()));
         let client = started(dialling);
         let session = client.wait_session(PATIENCE).unwrap();
         assert_echoes(&session);
         let shut = Instant::now();
-        valve.shut();
+        link.silence();
         for (ends, told) in [(server_ends, server_told), (client_ends, client_told)] {
             let after = ends.recv().unwrap() - shut;
             // What came last may have come a while before.

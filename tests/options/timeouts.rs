@@ -126,6 +126,31 @@ fn many(session: &Session) -> Vec<Stream> {
 }
 
 #[test]
+fn an_opening_that_the_peer_does_not_take_ends_with_the_handshake_timeout() {
+    in_time(|| {
+        let server = Played::listen(hand::confirm_session);
+        let joining = Wire::join(server.addr.to_string())
+            .read_write_timeouts(None, NEVER)
+            .handshake_timeout(3 * SHORT)
+            .session_close_timeout(Duration::ZERO);
+        let client = started(joining);
+        let session = client.wait_session(PATIENCE).unwrap();
+        // Until there is no room for more.
+        for stream in many(&session) {
+            stream.set_write_timeout(Some(SHORT / 10)).unwrap();
+            assert_eq!(write_on(&stream).kind(), ErrorKind::TimedOut);
+            stream.reset();
+        }
+        let begin = Instant::now();
+        let error = session.open_stream("any").unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        let nowait = session.open_stream_nowait("any").unwrap_err();
+        assert!(matches!(nowait, Error::TimedOut { .. }), "{nowait}");
+        assert!(begin.elapsed() >= 6 * SHORT && begin.elapsed() < SOON);
+    });
+}
+
+#[test]
 fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
     in_time(|| {
         let (on_error, told) = errors();

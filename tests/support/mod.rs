@@ -4,7 +4,6 @@
 
 pub mod both_ways;
 pub mod checksum;
-pub mod cut;
 pub mod file;
 pub mod frames;
 pub mod hand;
@@ -12,10 +11,10 @@ pub mod link;
 pub mod narrow;
 pub mod pattern;
 pub mod process;
+pub mod random;
 pub mod relay;
 pub mod threads;
 pub mod unreachable;
-pub mod valve;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{panic::resume_unwind, thread, time::Duration};

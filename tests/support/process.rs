@@ -8,6 +8,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 /// Says to the other process what it is there for.
@@ -64,10 +65,31 @@ impl Other {
 
     /// What it tells next; `None` when it has ended instead.
     pub fn may_tell(&self) -> Option<String> {
-        match self.told.recv_timeout(PATIENCE) {
+        self.may_tell_within(PATIENCE)
+    }
+
+    /// The same, with a limit of its own.
+    pub fn may_tell_within(&self, limit: Duration) -> Option<String> {
+        match self.told.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => panic!("the other process hangs"),
             told => told.ok(),
         }
+    }
+
+    /// Says something to it, in one line.
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        let mut input = self.child.stdin.as_ref().expect("it is piped");
+        writeln!(input, "{text}")
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it go on from [`wait_for_parent`].
+    pub fn release(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Kills it, so that it can do nothing about it (SIGKILL on Unix).
@@ -95,6 +117,12 @@ pub fn tell(text: impl std::fmt::Display) -> io::Result<()> {
     // The harness may have begun a line.
     writeln!(output, "\n{MARK}{text}")?;
     output.flush()
+}
+
+/// What the parent says, line by line, until it is done with this process, or
+/// gone.
+pub fn commands() -> impl Iterator<Item = String> {
+    io::stdin().lines().map_while(Result::ok)
 }
 
 /// Waits until the parent is done with this process, or gone.

@@ -1,21 +1,51 @@
-//! A long link: a relay that delivers every byte a while after it was sent,
-//! at a limited rate, and holds so many bytes at most.
+//! A network between two processes, with its faults: long, narrow, cut, silent,
+//! held up, or in single bytes.
 //!
 //! Time is modelled, not slept away: each piece has a moment at which it is
 //! due, and the thread that delivers it waits on a condition for that moment
-//! or for the link's end.
+//! or for the link's end. That wait is what the link is there for.
 
+use parking_lot::{Condvar, Mutex};
+use socket2::SockRef;
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 /// What one read takes, and so what becomes due at once.
-const PIECE: usize = 16 * 1024;
+const READ: usize = 64 * 1024;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From whoever has connected to the relay's target.
+    Up,
+    /// Back.
+    Down,
+}
+
+/// How a connection breaks. Both of its ends meet the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// As if the other end had ended it in order.
+    Fin,
+    /// As if the other end knew nothing of it any more.
+    Rst,
+    /// Nothing passes any more, and nobody is told: a NAT box has forgotten it.
+    Silence,
+}
+
+/// Where a connection breaks: when so many bytes have passed in that direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    pub direction: Direction,
+    pub after: u64,
+    pub how: How,
+}
 
 /// What a link is like, in each direction.
 #[derive(Clone, Copy, Debug)]
@@ -23,145 +53,338 @@ pub struct Profile {
     /// From one end to the other.
     pub delay: Duration,
     /// Bytes per second.
-    pub rate: u32,
+    pub rate: Option<u32>,
     /// Bytes on the way and waiting for it; more are not taken in.
     pub buffer: usize,
+    /// As much as is delivered at once.
+    pub piece: usize,
+    /// Where each connection breaks.
+    pub cut: Option<Cut>,
 }
 
-/// Takes one connection for `target` over such a link; gives the address to
-/// connect to.
-pub fn to(target: SocketAddr, profile: Profile) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let addr = listener.local_addr()?;
-    thread::spawn(move || -> io::Result<()> {
-        let (near, _) = listener.accept()?;
-        let far = TcpStream::connect(target)?;
-        direction(near.try_clone()?, far.try_clone()?, profile)?;
-        direction(far, near, profile)
-    });
-    Ok(addr)
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            rate: None,
+            buffer: 2 * READ,
+            piece: READ,
+            cut: None,
+        }
+    }
 }
 
-/// Starts what carries bytes one way.
-fn direction(from: TcpStream, to: TcpStream, profile: Profile) -> io::Result<()> {
-    to.set_nodelay(true)?;
-    let way = Arc::new(Way::new(profile));
-    let entrance = Arc::clone(&way);
-    thread::spawn(move || {
-        let outcome = entrance.take_in(&from);
-        entrance.close(outcome);
-    });
-    thread::spawn(move || {
-        let outcome = way.deliver(&to);
-        let how = match outcome {
-            Ok(()) => Shutdown::Write,
-            Err(_) => Shutdown::Both,
-        };
-        // It may have ended by itself.
-        let _ = to.shutdown(how);
-        way.close(Err(io::ErrorKind::BrokenPipe.into()));
-    });
-    Ok(())
+/// Carries connections to its target. Those that are silent when it is dropped
+/// are reset; the others go on.
+pub struct Relay {
+    /// Where to connect to.
+    pub addr: SocketAddr,
+    listener: Arc<TcpListener>,
+    links: Arc<Mutex<Vec<Arc<Link>>>>,
 }
 
-/// One direction.
-struct Way {
+impl Relay {
+    pub fn to(target: SocketAddr, profile: Profile) -> io::Result<Self> {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0")?);
+        let addr = listener.local_addr()?;
+        let links = Arc::<Mutex<Vec<_>>>::default();
+        let (accepting, noting) = (Arc::clone(&listener), Arc::clone(&links));
+        thread::spawn(move || {
+            while let Ok((near, _)) = accepting.accept() {
+                // Who finds nobody at the target is left alone.
+                if let Ok(far) = TcpStream::connect(target)
+                    && let Ok(link) = Link::start(near, far, profile)
+                {
+                    noting.lock().push(link);
+                }
+            }
+        });
+        Ok(Self {
+            addr,
+            listener,
+            links,
+        })
+    }
+
+    /// Breaks the connections that there are, when so many bytes more have
+    /// passed.
+    pub fn cut(&self, cut: Cut) {
+        self.each(|state| {
+            let way = &mut state.ways[cut.direction as usize];
+            way.cut = Some((way.passed + cut.after, cut.how));
+        });
+    }
+
+    /// The connections that there are carry nothing any more, and nobody is
+    /// told.
+    pub fn silence(&self) {
+        self.each(|state| state.end = Some(How::Silence));
+    }
+
+    /// The connections that there are carry nothing in this direction.
+    pub fn hold(&self, direction: Direction) {
+        self.each(|state| state.ways[direction as usize].on_hold = true);
+    }
+
+    /// They do again.
+    pub fn release(&self, direction: Direction) {
+        self.each(|state| state.ways[direction as usize].on_hold = false);
+    }
+
+    /// Bytes that the latest connection has carried in this direction.
+    pub fn passed(&self, direction: Direction) -> u64 {
+        let links = self.links.lock();
+        let latest = links.last().expect("somebody has connected");
+        latest.state.lock().ways[direction as usize].passed
+    }
+
+    fn each(&self, act: impl Fn(&mut State)) {
+        for link in self.links.lock().iter() {
+            act(&mut link.state.lock());
+            link.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Wakes who accepts.
+        let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
+        self.each(|state| {
+            if state.end == Some(How::Silence) {
+                state.end = Some(How::Rst);
+            }
+        });
+    }
+}
+
+/// One connection.
+struct Link {
     profile: Profile,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
-    pieces: VecDeque<(Instant, Vec<u8>)>,
+    ways: [Way; 2],
+    /// It was broken.
+    end: Option<How>,
+}
+
+/// One direction.
+struct Way {
+    pieces: VecDeque<Piece>,
     /// Bytes in `pieces`.
     held: usize,
     /// When the sending end has put what it has taken in on its way.
     idle_at: Instant,
-    /// Nothing more comes in: because that was all, or because it broke.
-    closed: Option<io::Result<()>>,
+    /// The sending end has said all.
+    finished: bool,
+    on_hold: bool,
+    passed: u64,
+    /// Breaks the connection when so many have passed.
+    cut: Option<(u64, How)>,
 }
 
-impl Way {
-    fn new(profile: Profile) -> Self {
-        Self {
+struct Piece {
+    due: Instant,
+    bytes: Vec<u8>,
+    /// Bytes of it that have left.
+    start: usize,
+}
+
+/// What is next in a direction.
+enum Next {
+    Deliver(Vec<u8>),
+    /// Its end.
+    Finish,
+    /// The connection is broken.
+    Over,
+}
+
+impl Link {
+    fn start(near: TcpStream, far: TcpStream, profile: Profile) -> io::Result<Arc<Self>> {
+        let way = |direction| Way {
+            pieces: VecDeque::new(),
+            held: 0,
+            idle_at: Instant::now(),
+            finished: false,
+            on_hold: false,
+            passed: 0,
+            cut: profile
+                .cut
+                .filter(|cut| cut.direction == direction)
+                .map(|cut| (cut.after, cut.how)),
+        };
+        let link = Arc::new(Self {
             profile,
             state: Mutex::new(State {
-                pieces: VecDeque::new(),
-                held: 0,
-                idle_at: Instant::now(),
-                closed: None,
+                ways: [way(Direction::Up), way(Direction::Down)],
+                end: None,
             }),
             changed: Condvar::new(),
+        });
+        let ends = [Arc::new(near), Arc::new(far)];
+        for end in &ends {
+            end.set_nodelay(true)?;
+        }
+        for direction in [Direction::Up, Direction::Down] {
+            let [from, to] = match direction {
+                Direction::Up => [&ends[0], &ends[1]].map(Arc::clone),
+                Direction::Down => [&ends[1], &ends[0]].map(Arc::clone),
+            };
+            let taking = (Arc::clone(&link), Arc::clone(&from));
+            thread::spawn(move || taking.0.take_in(direction, &taking.1));
+            let delivering = Arc::clone(&link);
+            thread::spawn(move || delivering.deliver(direction, &from, &to));
+        }
+        Ok(link)
+    }
+
+    /// Reads all that comes, and what comes after the connection was ended too:
+    /// unread, it would make a reset of it.
+    fn take_in(&self, direction: Direction, mut from: &TcpStream) {
+        let mut buf = vec![0; READ];
+        while self.wait_room(direction) {
+            match from.read(&mut buf) {
+                Ok(0) => {
+                    self.state.lock().ways[direction as usize].finished = true;
+                    self.changed.notify_all();
+                    return;
+                }
+                Ok(count) => self.put(direction, &buf[..count]),
+                Err(_) => return self.break_by(How::Rst),
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics under the lock")
-    }
-
-    fn close(&self, outcome: io::Result<()>) {
-        self.lock().closed.get_or_insert(outcome);
-        self.changed.notify_all();
-    }
-
-    fn take_in(&self, mut from: &TcpStream) -> io::Result<()> {
-        let mut buf = vec![0; PIECE];
+    /// Waits until more may be taken in; `false` when nothing is any more.
+    fn wait_room(&self, direction: Direction) -> bool {
+        let mut state = self.state.lock();
         loop {
-            if !self.wait_room() {
-                return Ok(());
-            }
-            match from.read(&mut buf)? {
-                0 => return Ok(()),
-                count => self.put(&buf[..count]),
+            match state.end {
+                Some(How::Fin) => return true,
+                Some(How::Rst) => return false,
+                None if state.ways[direction as usize].held < self.profile.buffer => return true,
+                Some(How::Silence) | None => self.changed.wait(&mut state),
             }
         }
     }
 
-    /// Waits until more may be taken in; `false` when nobody wants it.
-    fn wait_room(&self) -> bool {
-        let full = |state: &mut State| state.held >= self.profile.buffer && state.closed.is_none();
-        let waited = self.changed.wait_while(self.lock(), full);
-        let state = waited.expect("no thread panics under the lock");
-        state.closed.is_none()
-    }
-
-    fn put(&self, bytes: &[u8]) {
-        let takes = Duration::from_secs(1) * bytes.len() as u32 / self.profile.rate;
-        let mut state = self.lock();
-        state.idle_at = state.idle_at.max(Instant::now()) + takes;
-        let due = state.idle_at + self.profile.delay;
-        state.pieces.push_back((due, bytes.to_vec()));
-        state.held += bytes.len();
+    fn put(&self, direction: Direction, bytes: &[u8]) {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return;
+        }
+        let way = &mut state.ways[direction as usize];
+        let takes = self.profile.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs(1) * bytes.len() as u32 / rate
+        });
+        way.idle_at = way.idle_at.max(Instant::now()) + takes;
+        way.pieces.push_back(Piece {
+            due: way.idle_at + self.profile.delay,
+            bytes: bytes.to_vec(),
+            start: 0,
+        });
+        way.held += bytes.len();
         drop(state);
         self.changed.notify_all();
     }
 
-    fn deliver(&self, mut to: &TcpStream) -> io::Result<()> {
-        while let Some(piece) = self.next()? {
-            to.write_all(&piece)?;
-            self.lock().held -= piece.len();
-            self.changed.notify_all();
+    fn deliver(&self, direction: Direction, from: &TcpStream, mut to: &TcpStream) {
+        loop {
+            match self.next(direction) {
+                Next::Deliver(bytes) => {
+                    if to.write_all(&bytes).is_err() {
+                        self.break_by(How::Rst);
+                        continue;
+                    }
+                    self.note_passed(direction, bytes.len());
+                }
+                Next::Finish => {
+                    // It may have ended by itself.
+                    let _ = to.shutdown(Shutdown::Write);
+                    return;
+                }
+                Next::Over => break,
+            }
         }
-        Ok(())
+        // Each direction does that, for the end that it delivers to.
+        let broken = self.state.lock().end;
+        if broken == Some(How::Fin) {
+            let _ = to.shutdown(Shutdown::Write);
+        } else {
+            // The last one that lets go of it has it reset; a shutdown of reading
+            // only wakes who reads here.
+            let _ = SockRef::from(to).set_linger(Some(Duration::ZERO));
+            let _ = from.shutdown(Shutdown::Read);
+        }
     }
 
-    /// Waits until the next piece is due; `None` when there will be no more.
-    fn next(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut state = self.lock();
+    fn note_passed(&self, direction: Direction, count: usize) {
+        let mut state = self.state.lock();
+        let way = &mut state.ways[direction as usize];
+        way.held -= count;
+        way.passed += count as u64;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn break_by(&self, how: How) {
+        self.state.lock().end.get_or_insert(how);
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to do in this direction.
+    fn next(&self, direction: Direction) -> Next {
+        let mut state = self.state.lock();
         loop {
-            let now = Instant::now();
-            let left = match state.pieces.front() {
-                Some((due, _)) if *due <= now => {
-                    return Ok(state.pieces.pop_front().map(|(_, piece)| piece));
+            if state.end.is_none()
+                && let Some((limit, how)) = state.ways[direction as usize].cut
+                && state.ways[direction as usize].passed >= limit
+            {
+                state.end = Some(how);
+                self.changed.notify_all();
+            }
+            match state.end {
+                Some(How::Fin | How::Rst) => return Next::Over,
+                Some(How::Silence) => {
+                    self.changed.wait(&mut state);
+                    continue;
                 }
-                Some((due, _)) => *due - now,
-                None => match state.closed.take() {
-                    Some(outcome) => return outcome.map(|()| None),
-                    None => Duration::MAX,
-                },
-            };
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.expect("no thread panics under the lock").0;
+                None => {}
+            }
+            let way = &mut state.ways[direction as usize];
+            let due = way.pieces.front().map(|piece| piece.due);
+            match due {
+                _ if way.on_hold => self.changed.wait(&mut state),
+                Some(due) if due <= Instant::now() => {
+                    return Next::Deliver(way.take(self.profile.piece));
+                }
+                Some(due) => {
+                    self.changed.wait_until(&mut state, due);
+                }
+                None if way.finished => return Next::Finish,
+                None => self.changed.wait(&mut state),
+            }
         }
+    }
+}
+
+impl Way {
+    /// The next bytes: at most so many, and not beyond a cut.
+    fn take(&mut self, most: usize) -> Vec<u8> {
+        let most = match self.cut {
+            Some((limit, _)) => most.min(usize::try_from(limit - self.passed).unwrap_or(most)),
+            None => most,
+        };
+        let piece = self.pieces.front_mut().expect("one is due");
+        let end = piece.bytes.len().min(piece.start + most);
+        let bytes = piece.bytes[piece.start..end].to_vec();
+        piece.start = end;
+        if end == piece.bytes.len() {
+            self.pieces.pop_front();
+        }
+        bytes
     }
 }

@@ -14,6 +14,16 @@ pub fn named(prefix: &str) -> Vec<String> {
         .collect()
 }
 
+/// The number of the one that begins so.
+pub fn number_of(prefix: &str) -> Option<u32> {
+    let tasks = fs::read_dir("/proc/self/task").expect("the process has threads");
+    tasks.filter_map(Result::ok).find_map(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        let number = task.file_name().to_str()?.parse().ok()?;
+        name.starts_with(prefix).then_some(number)
+    })
+}
+
 /// Waits until none begins so. A thread that has done its work and was waited
 /// for has yet to leave the kernel, of which nothing tells: so this looks.
 pub fn await_none(prefix: &str) {
@@ -35,4 +45,10 @@ fn await_names(prefix: &str, enough: impl Fn(&[String]) -> bool) {
         assert!(Instant::now() < deadline, "still {names:?}");
         thread::yield_now();
     }
+}
+
+/// How many descriptors the process has, the one that looks among them.
+pub fn descriptors() -> usize {
+    let all = fs::read_dir("/proc/self/fd").expect("the process has descriptors");
+    all.count()
 }

@@ -3,9 +3,10 @@
 //! Ok say that a message is complete.
 
 use crate::support::{
-    cut, in_time,
+    in_time,
     link::{Link, errors, means_broken, message, told_of_handler},
     pattern::Pattern,
+    relay::{Cut, Direction, How, Profile, Relay},
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
@@ -214,9 +215,17 @@ fn a_connection_cut_at_any_byte_never_yields_a_part() {
     const ENOUGH: u64 = 400;
 
     fn receive(server: SocketAddr, limit: u64) -> Result<Vec<u8>, io::Error> {
-        let client = Wire::join(cut::after(limit, server)?.to_string())
-            .retry_max(0)
-            .build()?;
+        let cut = Cut {
+            direction: Direction::Down,
+            after: limit,
+            how: How::Fin,
+        };
+        let profile = Profile {
+            cut: Some(cut),
+            ..Profile::default()
+        };
+        let link = Relay::to(server, profile)?;
+        let client = Wire::join(link.addr.to_string()).retry_max(0).build()?;
         client.start()?;
         // It may be over already.
         let session = client.sessions().pop().ok_or(ErrorKind::NotConnected)?;

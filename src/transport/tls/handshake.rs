@@ -163,15 +163,19 @@ impl Timed<'_> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(self.left()?))?;
-        uninterrupted(|| self.socket.read(buf))
+        uninterrupted(|| {
+            self.socket.set_read_timeout(Some(self.left()?))?;
+            self.socket.read(buf)
+        })
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(self.left()?))?;
-        uninterrupted(|| tcp::send(self.socket, &[IoSlice::new(buf)], Wait::Block))
+        uninterrupted(|| {
+            self.socket.set_write_timeout(Some(self.left()?))?;
+            tcp::send(self.socket, &[IoSlice::new(buf)], Wait::Block)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -97,7 +97,7 @@ impl TlsReader {
 
     /// Waits for ciphertext.
     fn receive(&mut self) -> io::Result<()> {
-        let outcome = self.input.fill(&self.shared.socket);
+        let outcome = tcp::unheard(self.input.fill(&self.shared.socket));
         match outcome {
             Ok(count) if count > 0 => Ok(()),
             // Not a truncation: the peer may have had more to say.

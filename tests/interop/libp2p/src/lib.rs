@@ -4,6 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod differential;
+#[path = "../../../support/frames.rs"]
+pub mod frames;
 #[path = "../../pattern.rs"]
 pub mod pattern;
 pub mod peer;

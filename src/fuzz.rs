@@ -1,0 +1,112 @@
+//! What the fuzzer of `tests/fuzz` runs: for each target a function that takes
+//! any bytes, and panics if a promise is broken. The functions are here because
+//! they look inside; a test runs them over the committed corpus.
+
+pub use crate::{
+    wire::fuzz::{chunk, hub, session, wire_frame},
+    yamux::fuzz::{connection_bytes, connection_frames, yamux_frame},
+};
+
+/// A target: its name, which is that of its corpus too, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("chunk", chunk),
+    ("connection_bytes", connection_bytes),
+    ("connection_frames", connection_frames),
+    ("hub", hub),
+    ("session", session),
+    ("wire_frame", wire_frame),
+    ("yamux_frame", yamux_frame),
+];
+
+/// Numbers out of the fuzzer's bytes.
+pub(crate) struct Script<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Script<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The next byte; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    /// The next byte; 0 at the end.
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().unwrap_or(0)
+    }
+
+    /// The next four bytes as a number.
+    pub(crate) fn word(&mut self) -> u32 {
+        u32::from_be_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
+    }
+
+    /// One of `choices`.
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.byte()) % choices.len()]
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+    use std::{fs, path::Path, thread, time::Duration};
+
+    /// How long the corpus of one target may take.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn every_target_takes_its_corpus() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let fuzz = root.join("tests/fuzz");
+        if !fuzz.exists() && root.join("Cargo.toml.orig").exists() {
+            eprintln!("no corpus: this is the package, and no checkout");
+            return;
+        }
+        let replays = TARGETS.iter().map(|(name, run)| {
+            let corpus = fuzz.join("corpus").join(name);
+            let (done, is_done) = bounded(1);
+            let replay = thread::spawn(move || {
+                let count = replay(&corpus, *run);
+                let _ = done.send(());
+                count
+            });
+            (name, replay, is_done)
+        });
+        for (name, replay, is_done) in replays.collect::<Vec<_>>() {
+            let timed_out =
+                is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout);
+            assert!(!timed_out, "{name} waits for ever");
+            let count = replay.join().unwrap_or_else(|_| panic!("{name} failed"));
+            assert!(count > 0, "{name} has no corpus");
+        }
+    }
+
+    /// Runs a target over each file of its corpus; says how many there were.
+    fn replay(corpus: &Path, run: fn(&[u8])) -> usize {
+        let Ok(files) = fs::read_dir(corpus) else {
+            return 0;
+        };
+        let files = files.map(|file| {
+            let path = file.expect("a file").path();
+            let bytes = fs::read(&path).expect("its bytes");
+            // Shown if it fails.
+            println!("{}", path.display());
+            run(&bytes);
+        });
+        files.count()
+    }
+}

@@ -1,0 +1,232 @@
+//! Chunks, and the messages that are made of them, beside a model that has all
+//! the bytes at once.
+
+use crate::{
+    error::Error,
+    fuzz::Script,
+    wire::{
+        chunk::{self, CHUNK, Decoder, END, HEAD, Step},
+        frame::Frame,
+        messages::{Messages, Source},
+    },
+    yamux::{self, segment::Segment},
+};
+use std::{cell::RefCell, collections::VecDeque, io};
+
+/// What the bytes of a stream mean.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Model {
+    /// The messages that have an end.
+    messages: Vec<Vec<u8>>,
+    /// What follows the last end.
+    tail: Vec<u8>,
+    /// There are chunks behind the last end.
+    has_tail: bool,
+    /// The bytes end inside of a chunk or its head.
+    truncated: bool,
+    /// Where chunks and end marks end.
+    boundaries: Vec<usize>,
+}
+
+impl Model {
+    fn of(bytes: &[u8]) -> Self {
+        let mut model = Self::default();
+        let mut rest = bytes;
+        while let Some((head, body)) = rest.split_first_chunk() {
+            let len = u32::from_le_bytes(*head) as usize;
+            let chunk = &body[..len.min(body.len())];
+            model.tail.extend(chunk);
+            model.has_tail |= !chunk.is_empty();
+            rest = &body[chunk.len()..];
+            if chunk.len() < len {
+                model.truncated = true;
+                return model;
+            }
+            if len == 0 {
+                model.has_tail = false;
+                model.messages.push(std::mem::take(&mut model.tail));
+            }
+            model.boundaries.push(bytes.len() - rest.len());
+        }
+        model.truncated = !rest.is_empty();
+        model
+    }
+}
+
+/// Bytes of a stream, in pieces of any size, mean what the model says they do.
+pub fn chunk(data: &[u8]) {
+    let mut script = Script::new(data);
+    let (size, taken) = (
+        1 + usize::from(script.byte()),
+        1 + usize::from(script.byte()),
+    );
+    let room = script.word() as usize % 4096;
+    let ops = script.word();
+    let bytes = script.rest();
+    let model = Model::of(bytes);
+
+    follow(bytes, size, taken, &model);
+    let whole = model.boundaries.iter().rev().find(|end| **end <= room);
+    let found = chunk::whole_within(&mut bytes.chunks(size), room);
+    assert_eq!(found, whole.copied().unwrap_or(0));
+    read_all(bytes, size, taken, &model);
+    read_any_way(bytes, size, ops, &model);
+    round_trip(bytes, room);
+}
+
+/// The decoder by itself.
+fn follow(bytes: &[u8], size: usize, taken: usize, model: &Model) {
+    let mut decoder = Decoder::default();
+    let (mut messages, mut tail) = (Vec::new(), Vec::new());
+    for mut input in bytes.chunks(size) {
+        loop {
+            let (used, step) = decoder.step(input);
+            input = &input[used..];
+            match step {
+                Step::Empty => break,
+                Step::End => messages.push(std::mem::take(&mut tail)),
+                Step::Bytes(count) => {
+                    assert!(count > 0);
+                    let count = count.min(taken);
+                    tail.extend_from_slice(&input[..count]);
+                    decoder.take(count);
+                    input = &input[count..];
+                }
+            }
+        }
+        assert!(input.is_empty());
+    }
+    assert_eq!((&messages, &tail), (&model.messages, &model.tail));
+    assert_eq!(decoder.inside_chunk(), model.truncated);
+}
+
+/// A stream that has been accepted and ends after its bytes, in order.
+struct Pieces(RefCell<VecDeque<Vec<u8>>>);
+
+impl Pieces {
+    fn new(bytes: &[u8], size: usize) -> Self {
+        Self(RefCell::new(bytes.chunks(size).map(Vec::from).collect()))
+    }
+}
+
+impl Source for Pieces {
+    fn wait(&self) -> Result<Option<Segment>, yamux::Error> {
+        Ok(self.ready())
+    }
+
+    fn ready(&self) -> Option<Segment> {
+        let piece = self.0.borrow_mut().pop_front()?;
+        let mut segment = Segment::with_room(piece.len());
+        segment.put(&piece);
+        Some(segment)
+    }
+
+    fn refused(&self, _: &Frame) -> Error {
+        unreachable!("it is accepted")
+    }
+
+    fn answered(&self, _: Option<&Error>) {
+        unreachable!("it is accepted")
+    }
+}
+
+/// Who reads message after message gets them all, each with its end, and learns
+/// of a truncation.
+fn read_all(bytes: &[u8], size: usize, taken: usize, model: &Model) {
+    let source = Pieces::new(bytes, size);
+    let mut stream = Messages::accepted(Segment::default());
+    let mut buf = vec![0; taken];
+    let mut messages = Vec::new();
+    loop {
+        match stream.next_message(&source) {
+            Ok(true) => {}
+            Ok(false) => {
+                assert!(!model.truncated, "truncated is taken for complete");
+                break;
+            }
+            Err(error) => return assert_truncated(&error, model, &messages),
+        }
+        let mut message = Vec::new();
+        loop {
+            match stream.read(&source, &mut buf) {
+                Ok(0) => break,
+                Ok(count) => message.extend_from_slice(&buf[..count]),
+                Err(error) => {
+                    assert_eq!(message, model.tail);
+                    return assert_truncated(&error, model, &messages);
+                }
+            }
+        }
+        messages.push((message, stream.was_finished()));
+    }
+    let ended = model.messages.iter().map(|message| (message.clone(), true));
+    // Without an end mark, which `was_finished` tells.
+    let tail = model.has_tail.then(|| (model.tail.clone(), false));
+    assert_eq!(messages, ended.chain(tail).collect::<Vec<_>>());
+}
+
+fn assert_truncated(error: &io::Error, model: &Model, messages: &[(Vec<u8>, bool)]) {
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(model.truncated);
+    assert_eq!(messages.len(), model.messages.len());
+}
+
+/// However a stream is read, it ends, and says of a truncation.
+fn read_any_way(bytes: &[u8], size: usize, mut ops: u32, model: &Model) {
+    let source = Pieces::new(bytes, size);
+    let mut stream = Messages::accepted(Segment::default());
+    let mut buf = [0; 7];
+    // Each message takes at most a look at its beginning, its bytes, and two
+    // looks at its end.
+    for _ in 0..8 + 4 * bytes.len() {
+        let op = ops & 7;
+        ops = ops.rotate_right(3);
+        let outcome = match op {
+            0 | 1 => stream.read(&source, &mut buf).map(|_| ()),
+            2 => stream.fill_buf(&source).map(<[u8]>::len).map(|count| {
+                stream.consume(count);
+            }),
+            3 => stream
+                .fill_buf(&source)
+                .map(|found| found.len() / 2)
+                .map(|count| {
+                    stream.consume(count);
+                }),
+            4 => {
+                stream.skip_message();
+                Ok(())
+            }
+            _ => match stream.next_message(&source) {
+                Ok(false) => {
+                    assert!(!model.truncated, "truncated is taken for complete");
+                    assert!(source.0.borrow().is_empty());
+                    return;
+                }
+                other => other.map(|_| ()),
+            },
+        };
+        if let Err(error) = outcome {
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(model.truncated);
+            return;
+        }
+    }
+    // Some ways to read never ask for the next message.
+    while stream.next_message(&source).is_ok_and(|more| more) {}
+}
+
+/// What is sent is what is received, in chunks that fit.
+fn round_trip(payload: &[u8], room: usize) {
+    let mut bytes = Vec::new();
+    chunk::encode(payload, |piece| bytes.extend_from_slice(piece));
+    assert_eq!(bytes.len(), chunk::encoded_len(payload.len()));
+    bytes.extend(END);
+    let model = Model::of(&bytes);
+    assert_eq!(model.messages, [payload]);
+    assert!(!model.truncated && !model.has_tail);
+
+    let sent = chunk::payload_for(room, payload.len());
+    assert!(chunk::encoded_len(sent) <= room);
+    assert!(sent == payload.len() || sent < payload.len() && sent.is_multiple_of(CHUNK));
+    assert!(room < HEAD + CHUNK || sent > 0 || payload.is_empty());
+}

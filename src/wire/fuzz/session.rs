@@ -1,0 +1,313 @@
+//! The opening of a session and of the streams on it, on either side, by a peer
+//! that says anything.
+
+use super::stage::{
+    NAMES, Part, Prompted, REFUSED, assert_at_rest, in_stream, some_bytes, some_chunks, update,
+    wire, wire_frame,
+};
+use crate::{
+    error::Error,
+    fuzz::Script,
+    time::deadline,
+    transport::{Halves, memory},
+    wire::{
+        arrival::find_handler,
+        frame::{Decoder, Kind},
+        handshake::{Agreed, Handshake},
+        hello::{OpenSessionRequest, OpenSessionResponse},
+        pending::Pending,
+        shared::Shared,
+        stream::Stream,
+    },
+    yamux::{
+        Role,
+        fuzz::{AT_ONCE, Peer, watch},
+    },
+};
+use crossbeam_channel::RecvTimeoutError;
+use parking_lot::Mutex;
+use prost::Message;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, LazyLock},
+};
+
+static WIRE: LazyLock<Arc<Shared>> = LazyLock::new(|| wire(false, find_handler));
+
+const SYN: u16 = 1;
+const ACK: u16 = 2;
+const FIN: u16 = 4;
+const RST: u16 = 8;
+
+/// Whatever the peer says, a session stands if it should, all that was begun on
+/// it comes to its end with the connection, and nothing of it is left.
+pub fn session(data: &[u8]) {
+    let mut script = Script::new(data);
+    let flags = script.byte();
+    let role = match flags & 1 {
+        0 => Role::Server,
+        _ => Role::Client,
+    };
+    let parts = match role {
+        Role::Server => asks(&mut script),
+        Role::Client => answers(&mut script),
+    };
+    let later = talks(role, &mut script);
+    let len = later.len() + parts.iter().map(Part::len).sum::<usize>();
+    let (here, there) = memory::pair(8 << 20);
+    let (halves, transport_gone) = watch(here, None);
+    let other = match role {
+        Role::Server => Role::Client,
+        Role::Client => Role::Server,
+    };
+    let peer = Arc::new(Mutex::new(Peer::new(there, other)));
+    let reader = Prompted {
+        half: halves.reader,
+        peer: Arc::clone(&peer),
+        parts: parts.into_iter().chain([Part::Bytes(later)]).collect(),
+        size: match flags & 14 {
+            // Larger ones where that would take for ever.
+            0 => 1 + len / 2000,
+            2 => 13 + len / 2000,
+            _ => usize::MAX,
+        },
+    };
+    let halves = Halves {
+        reader: Box::new(reader),
+        ..halves
+    };
+    let opens = flags & 16 != 0;
+    match role {
+        Role::Server => accept(halves, opens, &peer),
+        Role::Client => dial(halves, opens),
+    }
+    assert_at_rest(&WIRE);
+    let gone = transport_gone.recv_timeout(AT_ONCE);
+    assert_eq!(
+        gone,
+        Err(RecvTimeoutError::Disconnected),
+        "somebody keeps the transport"
+    );
+    peer.lock().read(usize::MAX);
+}
+
+// -- this side, as the wire's threads do it --
+
+fn begin(halves: Halves, role: Role) -> Handshake<'static> {
+    Handshake::new(&WIRE, halves, role, deadline(AT_ONCE)).expect("the transport splits")
+}
+
+fn accept(halves: Halves, opens: bool, peer: &Mutex<Peer>) {
+    let mut handshake = begin(halves, Role::Server);
+    match handshake.answer() {
+        Ok(agreed) => stand(handshake, agreed, opens),
+        Err(_) => {
+            assert!(WIRE.is_empty(), "a session that was refused");
+            handshake.dismiss();
+            // If the peer was answered, then with a reason.
+            let mut peer = peer.lock();
+            peer.read(usize::MAX);
+            if let Some(response) = response(&peer) {
+                assert!(!response.err.is_empty());
+            }
+        }
+    }
+}
+
+/// What a client was told.
+fn response(peer: &Peer) -> Option<OpenSessionResponse> {
+    let (_, seen) = peer
+        .streams
+        .iter()
+        .find(|(_, seen)| !seen.came.is_empty())?;
+    let frame = Decoder::default().next(&mut seen.came.as_slice());
+    let frame = frame
+        .expect("a frame of the protocol")
+        .expect("a whole one");
+    assert_eq!(frame.kind, Kind::ConfirmSession);
+    Some(OpenSessionResponse::decode(&*frame.payload).expect("a response"))
+}
+
+fn dial(halves: Halves, opens: bool) {
+    let mut handshake = begin(halves, Role::Client);
+    if let Ok(agreed) = handshake.ask() {
+        stand(handshake, agreed, opens);
+    }
+}
+
+/// From here to the end of the session.
+fn stand(handshake: Handshake<'_>, agreed: Agreed, opens: bool) {
+    let pending = Pending::new(&WIRE, 0, Box::default());
+    let id = agreed.id;
+    let Ok(established) = WIRE.establish(handshake, agreed, &pending) else {
+        panic!("nobody has closed the wire");
+    };
+    let session = established.session.clone();
+    assert_eq!(WIRE.session(id).map(|found| found.id()), Some(id));
+    let open = |name| session.open_stream_nowait(name).ok().filter(|_| opens);
+    let opened: Vec<Stream> = NAMES.into_iter().take(2).filter_map(open).collect();
+    for stream in &opened {
+        let _ = stream.write_message(b"hello");
+    }
+    let _ = WIRE.serve(established);
+    assert!(session.is_closed());
+    assert!(matches!(
+        session.open_stream("echo"),
+        Err(Error::Connection(_))
+    ));
+    for stream in &opened {
+        read_to_end(stream);
+    }
+}
+
+/// What came on a stream of ours, which has ended.
+fn read_to_end(stream: &Stream) {
+    // The shortest message is its end mark.
+    for _ in 0..1 << 20 {
+        match stream.next_message() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return assert_ne!(error.kind(), io::ErrorKind::TimedOut),
+        }
+        let _ = io::copy(&mut &*stream, &mut io::sink());
+    }
+    panic!("a stream without an end");
+}
+
+// -- the peer --
+
+/// A client's beginning.
+fn asks(script: &mut Script<'_>) -> VecDeque<Part> {
+    let how = script.byte();
+    let bytes = match how % 8 {
+        0 => some_bytes(script),
+        1 => {
+            let open = in_stream(1, SYN, &some_bytes(script));
+            [open, update(1, FIN, 0)].concat()
+        }
+        2 => {
+            let payload = some_bytes(script);
+            let kind = script.pick(&[Kind::OpenSession, Kind::Open, Kind::ConfirmSession]);
+            in_stream(1, SYN, &wire_frame(kind, "openSession", &payload))
+        }
+        _ => {
+            let mut request = OpenSessionRequest {
+                sid: vec![1; 16],
+                ..OpenSessionRequest::default()
+            };
+            match how / 8 {
+                0..16 => {}
+                16 => request.sid = some_bytes(script),
+                17 => request.token = some_bytes(script),
+                18 => request.token = REFUSED.to_vec(),
+                19 => request.identification = some_bytes(script),
+                20 => request.local_stream_names = names(script),
+                21 => request.local_stream_names = vec!["a".into(); 100_000],
+                22 => request.local_stream_names = vec!["confirmSession".into()],
+                _ => request.local_stream_names = vec![String::new()],
+            }
+            let frame = request.to_frame().encode();
+            let flags = if how & 8 == 0 { SYN } else { SYN | FIN };
+            match how % 8 {
+                3 => {
+                    let (first, second) =
+                        frame.split_at(usize::from(script.byte()).min(frame.len()));
+                    [in_stream(1, SYN, first), in_stream(1, FIN, second)].concat()
+                }
+                4 => [update(1, SYN, 0), in_stream(1, 0, &frame)].concat(),
+                _ => in_stream(1, flags, &frame),
+            }
+        }
+    };
+    VecDeque::from([Part::Bytes(bytes)])
+}
+
+fn names(script: &mut Script<'_>) -> Vec<String> {
+    let name = |script: &mut Script<'_>| String::from_utf8_lossy(&some_bytes(script)).into_owned();
+    (0..script.byte() % 5).map(|_| name(script)).collect()
+}
+
+/// A server's.
+fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
+    let how = script.byte();
+    let mut response = OpenSessionResponse::default();
+    let part = match how % 8 {
+        0 => Part::Bytes(some_bytes(script)),
+        1 => Part::Bytes(in_stream(1, ACK, &some_bytes(script))),
+        2 => Part::Bytes(update(1, script.pick(&[ACK, FIN, RST, ACK | FIN]), 0)),
+        3 => {
+            let payload = some_bytes(script);
+            let frame = wire_frame(Kind::ConfirmSession, "confirmSession", &payload);
+            Part::Bytes(in_stream(1, ACK, &frame))
+        }
+        _ => {
+            match how / 8 {
+                0..24 => {}
+                24 => response.sid = some_bytes(script),
+                25 => response.remote_stream_names = names(script),
+                26 => response.err = "no".into(),
+                27 => response.code = script.word(),
+                _ => {
+                    response.err = String::from_utf8_lossy(&some_bytes(script)).into_owned();
+                    response.code = u32::from(script.byte());
+                }
+            }
+            Part::Confirm(Box::new(response))
+        }
+    };
+    VecDeque::from([part])
+}
+
+/// What the peer says then, on streams of its own and on ours.
+fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Of the peer's streams the next, and of ours the first after the session's.
+    let (mut next, ours) = match role {
+        Role::Server => (3, 2),
+        Role::Client => (2, 3),
+    };
+    while let Some(op) = script.next() {
+        let id = match script.byte() {
+            choice @ 0..128 => next.max(2) - 2 * u32::from(choice % 2),
+            choice => ours + 2 * u32::from(choice % 2),
+        };
+        if bytes.len() > 1 << 20 {
+            break;
+        }
+        bytes.extend(match op % 13 {
+            0 | 1 => {
+                next += 2;
+                let token = if op & 128 == 0 { b"" } else { REFUSED };
+                let mut open = wire_frame(Kind::Open, script.pick(&NAMES), token);
+                open.extend(some_chunks(script));
+                in_stream(next - 2, if op & 64 == 0 { SYN } else { SYN | FIN }, &open)
+            }
+            2 => {
+                next += 2;
+                in_stream(next - 2, SYN, &some_bytes(script))
+            }
+            3 => {
+                let (command, payload) = (script.pick(&NAMES), some_bytes(script));
+                let kind = script.pick(&[Kind::Init, Kind::Accept, Kind::Error, Kind::Open]);
+                in_stream(id, 0, &wire_frame(kind, command, &payload))
+            }
+            4 => in_stream(id, ACK, &wire_frame(Kind::Accept, "echo", b"")),
+            5 => in_stream(
+                id,
+                ACK | FIN,
+                &wire_frame(Kind::Error, "echo", &some_bytes(script)),
+            ),
+            6 => in_stream(id, 0, &some_chunks(script)),
+            7 => in_stream(id, 0, &some_bytes(script)),
+            8 => update(id, FIN, 0),
+            9 => update(id, RST, 0),
+            10 => update(id, 0, script.word() >> (script.byte() % 32)),
+            11 => update(id, ACK, 0),
+            // Seldom: most bytes end the connection.
+            _ if op > 200 => some_bytes(script),
+            _ => update(id, 0, 1),
+        });
+    }
+    bytes
+}

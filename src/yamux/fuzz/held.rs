@@ -1,0 +1,80 @@
+//! What a connection holds, and whether its books are right.
+
+use crate::yamux::{
+    Connection,
+    frame::StreamId,
+    half::Core,
+    segment::{MAX_PAYLOAD, SEGMENT},
+    shared::Shared,
+};
+use std::sync::Arc;
+
+impl Connection {
+    /// Fails if it holds more than its limits allow.
+    pub(crate) fn check(&self) {
+        self.shared().check(false);
+    }
+
+    /// Says how many keep what is left of it.
+    pub(crate) fn keepers(&self) -> impl Fn() -> usize + use<> {
+        let shared = Arc::downgrade(self.shared());
+        move || shared.strong_count()
+    }
+}
+
+/// Bytes of memory that an outbox may hold: what may wait, a frame more, what a
+/// peer makes us owe it in both of its parts, and all that again because memory
+/// is taken in advance.
+const OUTBOX: usize = 2 * (256 * 1024 + MAX_PAYLOAD + 2 * 64 * 1024) + SEGMENT;
+
+impl Shared {
+    /// Fails if the connection holds more than its limits allow, or, where no
+    /// other thread is about to count, has lost count of something.
+    pub(crate) fn check(&self, alone: bool) {
+        let outbox = self.outbox.held();
+        assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
+        let table = self.table.lock();
+        if table.end().is_some() {
+            assert_eq!(table.len(), 0, "streams outlive their connection");
+            return;
+        }
+        let grown = table
+            .streams
+            .values()
+            .map(|entry| self.check_stream(&entry.core));
+        let grown: usize = grown.sum();
+        assert!(table.inbound <= self.config.max_streams);
+        assert!(table.unacknowledged <= self.config.backlog);
+        if !alone {
+            return;
+        }
+        assert_eq!(grown + self.budget.left(), self.config.window_budget);
+        let count = |found: fn(&Core) -> bool| {
+            let streams = table.streams.values();
+            streams.filter(|entry| found(&entry.core)).count()
+        };
+        assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
+        assert_eq!(table.live(), count(Core::is_live));
+        assert_eq!(count(Core::is_gone), 0, "a stream that is gone is kept");
+        let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
+        let inbound = table.streams.keys().filter(is_inbound).count();
+        assert_eq!(table.inbound, inbound);
+        let entries = table.streams.iter();
+        let ours = entries.filter(|(id, entry)| !is_inbound(id) && entry.left.is_some());
+        assert_eq!(table.left, ours.count());
+    }
+
+    /// Says by how much the stream's window has grown.
+    fn check_stream(&self, core: &Core) -> usize {
+        let recv = core.recv.lock();
+        let (buffered, grown) = recv.window.check(self.config.max_window);
+        let (len, held) = (recv.inbox.len(), recv.inbox.held());
+        if !recv.stopped {
+            // The rest is of a frame that is coming in.
+            assert!(len <= buffered as usize, "{len} of {buffered} bytes");
+        }
+        // Where the first and the last segment are almost empty.
+        assert!(held <= 2 * len + 2 * SEGMENT, "{held} bytes for {len}");
+        grown
+    }
+}

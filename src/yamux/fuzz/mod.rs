@@ -1,0 +1,15 @@
+//! What the fuzzer runs of this layer.
+
+mod bytes;
+mod frame;
+mod frames;
+mod held;
+mod peer;
+mod rig;
+
+pub(crate) use super::reader::Turn;
+pub use bytes::connection_bytes;
+pub use frame::yamux_frame;
+pub use frames::connection_frames;
+pub(crate) use peer::Peer;
+pub(crate) use rig::{AT_ONCE, watch};

@@ -1,0 +1,70 @@
+//! A server that runs out of descriptors goes on as soon as it has some.
+
+use crate::{
+    attack::{Attack, Stage},
+    raw::Raw,
+    server::{PLAIN, Server, TCP},
+    support::{hand::field, in_time},
+};
+use std::time::{Duration, Instant};
+
+/// A handshake takes two descriptors: so with one of these counts accept has
+/// none left, and with the other one that is of no use.
+const DESCRIPTORS: [usize; 2] = [48, 49];
+
+const NONE_LEFT: &str = "Too many open files";
+
+#[test]
+fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
+    in_time(|| {
+        for place in TCP {
+            for count in DESCRIPTORS {
+                let server = Server::start_with_descriptors(count, *place, &PLAIN);
+                let attack = Attack {
+                    name: "100 connections to a process that may have 48 descriptors",
+                    limit: "RLIMIT_NOFILE (here 48)",
+                    setup: &PLAIN,
+                    memory: 1 << 20,
+                };
+                println!("{}", attack.row(&server, run_out));
+            }
+        }
+    });
+}
+
+fn run_out(stage: &Stage<'_>) -> String {
+    let mut held: Vec<_> = (0..100).map(|_| Raw::Tcp(stage.server.dial())).collect();
+    let report = stage.server.report(NONE_LEFT);
+    let outcome = if report.starts_with("accept: ") {
+        assert_backs_off(stage)
+    } else {
+        // Those beyond are closed: the last one too.
+        held.last_mut().unwrap().until_end();
+        "closed at once, reported".into()
+    };
+    drop(held);
+    // The first may come before those that have left are noticed.
+    let joins = || stage.server.dial_raw().try_join([5; 16]).ok();
+    let answer = std::iter::repeat_with(joins).flatten().next();
+    assert!(
+        answer
+            .expect("it is without end")
+            .starts_with(&field(1, &[5; 16]))
+    );
+    format!("{outcome}; goes on when some are free")
+}
+
+/// Nobody is accepted, and little is done about it.
+fn assert_backs_off(stage: &Stage<'_>) -> String {
+    let before = stage.server.usage();
+    let began = Instant::now();
+    for _ in 0..5 {
+        stage.server.report(NONE_LEFT);
+    }
+    let took = began.elapsed();
+    let tries = stage.server.usage().reports - before.reports;
+    assert!(took >= Duration::from_millis(300), "5 tries in {took:?}");
+    let most = took.as_millis() as usize / 100 + 2;
+    assert!(tries <= most, "{tries} tries in {took:?}");
+    format!("accept tries again every 100 ms, {tries} times in {took:.0?}, reported")
+}

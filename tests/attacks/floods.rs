@@ -1,0 +1,314 @@
+//! Floods at the full speed of the machine, by a peer that reads what it gets
+//! for them. Each is only as fast as one thread deals with it, and goes on for
+//! `WIRENET_FLOOD_MS` milliseconds (100).
+
+use crate::{
+    attack::Attack,
+    honest::Honest,
+    member::{Member, header, is_pong, opening, ping},
+    server::{HUBS, Kind, PLAIN, Place, Setup, TCP},
+    support::{
+        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
+        hand::{ERROR, layer_2},
+    },
+};
+use std::{
+    env,
+    io::{BufReader, Write},
+    net::Shutdown,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Frames that are sent at once.
+const BATCH: usize = 256;
+
+/// What a refusal begins with.
+const REFUSED: u8 = ERROR as u8;
+
+/// What the last ping of a flood asks.
+const LAST: u32 = 0xF100D;
+
+/// The token that is good is one that nobody has.
+pub const GUARDED: Setup = Setup {
+    name: "guarded",
+    set: |builder| {
+        builder.token_validator(|name, _, _| match name {
+            "secret" => Err("wrong token".into()),
+            _ => Ok(()),
+        })
+    },
+};
+
+fn time() -> Duration {
+    let millis = env::var("WIRENET_FLOOD_MS").ok();
+    Duration::from_millis(millis.map_or(100, |millis| millis.parse().unwrap()))
+}
+
+/// What became of a flood.
+struct Flooded {
+    /// Frames that were sent in a second, until all were dealt with.
+    rate: f64,
+    /// How many answers were of the kind that was asked for.
+    answers: usize,
+    /// The session was not ended for it.
+    goes_on: bool,
+}
+
+impl Flooded {
+    fn end(&self) -> &'static str {
+        match self.goes_on {
+            true => "goes on",
+            false => "was cut: it was read too slowly",
+        }
+    }
+}
+
+/// Sends what `batch` gives, again and again, beside a thread that reads; then
+/// waits until all of it was dealt with.
+fn flood(
+    member: &mut Member,
+    mut batch: impl FnMut(&mut Member) -> Vec<u8>,
+    is_answer: impl Fn(&Frame) -> bool + Send,
+) -> Flooded {
+    let socket = member.raw.socket().try_clone().unwrap();
+    let began = Instant::now();
+    let mut sent = 0;
+    let (answers, goes_on) = thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut socket = BufReader::with_capacity(1 << 16, socket);
+            // Bytes that were not read reset what the other side has closed.
+            let mut next = || Frame::read(&mut socket).ok().flatten();
+            let answers = std::iter::from_fn(&mut next).take_while(|frame| !is_pong(frame, LAST));
+            let count = answers.filter(is_answer).count();
+            let goes_on = next().is_some();
+            if !goes_on {
+                // What the other side has no room for would be offered to it on.
+                let _ = socket.get_ref().shutdown(Shutdown::Both);
+            }
+            (count, goes_on)
+        });
+        while began.elapsed() < time() {
+            let frames = batch(member);
+            if member.raw.write_all(&frames).is_err() {
+                break;
+            }
+            sent += BATCH;
+        }
+        // The second answer comes after all others.
+        let _ = member.raw.send(&[ping(LAST), ping(LAST + 1)]);
+        reading.join().unwrap()
+    });
+    Flooded {
+        rate: sent as f64 / began.elapsed().as_secs_f64(),
+        answers,
+        goes_on,
+    }
+}
+
+fn attack(name: &'static str, limit: &'static str, memory: usize) -> Attack {
+    Attack {
+        name,
+        limit,
+        setup: &PLAIN,
+        memory,
+    }
+}
+
+/// A flood with one frame, over and over, beside a stream that is open.
+fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
+    let attack = attack(name, "none: no memory is kept for it", 256 << 10);
+    attack.run(TCP, move |stage| {
+        let mut member = Member::join(stage.server);
+        let stream = member.open("echo");
+        let frames = frame(stream).encode().repeat(BATCH);
+        let flooded = flood(&mut member, |_| frames.clone(), |_| false);
+        assert!(flooded.goes_on);
+        format!("{:.0}/s taken; the session goes on", flooded.rate)
+    });
+}
+
+#[test]
+fn pings_are_answered_to_who_reads_the_answers() {
+    let limit = "64 KiB of answers not read, then the end";
+    attack("pings", limit, 512 << 10).run(TCP, |stage| {
+        let mut member = Member::join(stage.server);
+        let frames = ping(5).encode().repeat(BATCH);
+        let is_pong = |frame: &Frame| is_pong(frame, 5);
+        let flooded = flood(&mut member, |_| frames.clone(), is_pong);
+        assert!(flooded.answers > 0);
+        format!(
+            "{} answered; the session {}",
+            flooded.answers,
+            flooded.end()
+        )
+    });
+}
+
+#[test]
+fn pongs_that_nobody_asked_for_change_nothing() {
+    flood_with("pongs not asked for", |_| header(PING, ACK, 0, 9));
+}
+
+#[test]
+fn window_updates_of_nothing_change_nothing() {
+    let update = |stream| header(WINDOW_UPDATE, 0, stream, 0);
+    flood_with("window updates of 0", update);
+}
+
+#[test]
+fn empty_data_changes_nothing() {
+    flood_with("empty Data frames", |id| header(DATA, 0, id, 0));
+}
+
+#[test]
+fn acks_that_nobody_asked_for_change_nothing() {
+    let ack = |stream| header(WINDOW_UPDATE, ACK, stream, 0);
+    flood_with("ACKs not asked for", ack);
+}
+
+#[test]
+fn frames_of_streams_that_never_were_are_skipped() {
+    let data = |_| Frame::data(1_000_001, vec![7; 8]);
+    flood_with("Data of streams that are not there", data);
+    let reset = |_| header(WINDOW_UPDATE, RST, 1_000_001, 0);
+    flood_with("resets of streams that are not there", reset);
+}
+
+#[test]
+fn go_aways_change_nothing_more_after_the_first() {
+    flood_with("go-aways", |_| header(GO_AWAY, 0, 0, 0));
+}
+
+/// Every stream that the honest client opens meanwhile is served.
+fn assert_others_are_served(honest: &Honest) {
+    for _ in 0..5 {
+        honest.opens("echo").unwrap();
+    }
+}
+
+/// A flood of new streams.
+struct Streams {
+    name: &'static str,
+    setup: &'static Setup,
+    places: &'static [Place],
+    /// How many flood at once, each on a session of its own.
+    members: usize,
+    /// What begins one, and ends it.
+    open: fn(u32) -> Vec<Frame>,
+    is_refused: fn(&Frame) -> bool,
+}
+
+impl Streams {
+    fn new(name: &'static str, open: fn(u32) -> Vec<Frame>) -> Self {
+        Self {
+            name,
+            setup: &PLAIN,
+            places: TCP,
+            members: 1,
+            open,
+            is_refused: |frame| frame.has(RST) || frame.body.first() == Some(&REFUSED),
+        }
+    }
+
+    fn run(self) {
+        let attack = Attack {
+            setup: self.setup,
+            ..attack(self.name, "max_streams 512, handler_limit 1,024", 8 << 20)
+        };
+        attack.run(self.places, move |stage| {
+            let floods: Vec<Flooded> = thread::scope(|scope| {
+                let honest = stage.honest;
+                let others = scope.spawn(|| assert_others_are_served(honest));
+                let begin = |_| {
+                    let member = Member::join(stage.server);
+                    scope.spawn(|| self.flood(member))
+                };
+                let floods: Vec<_> = (0..self.members).map(begin).collect();
+                others.join().unwrap();
+                floods.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            let usage = stage.server.usage();
+            let threads = usage.threads;
+            assert!(threads < 1200, "{threads} threads");
+            // Each is counted once; a hub opens streams too.
+            let is_hub = stage.place.kind == Kind::Hub;
+            assert!(is_hub || usage.streams_reset <= usage.streams_accepted);
+            let rate: f64 = floods.iter().map(|one| one.rate).sum();
+            let refused: usize = floods.iter().map(|one| one.answers).sum();
+            let end = floods[0].end();
+            format!("{rate:.0}/s, {refused} refused; {threads} threads; the session {end}")
+        });
+    }
+
+    fn flood(&self, mut member: Member) -> Flooded {
+        let per_stream = (self.open)(1).len();
+        let streams = |member: &mut Member| {
+            let ids = (0..BATCH / per_stream).map(|_| member.new_id());
+            let frames = ids.flat_map(self.open);
+            frames.flat_map(|frame| frame.encode()).collect()
+        };
+        let flooded = flood(&mut member, streams, self.is_refused);
+        Flooded {
+            rate: flooded.rate / per_stream as f64,
+            ..flooded
+        }
+    }
+}
+
+fn open_and_reset(id: u32, name: &str) -> Vec<Frame> {
+    [&opening(id, name)[..], &[Frame::flags(id, RST)]].concat()
+}
+
+fn open_and_finish(id: u32, name: &str) -> Vec<Frame> {
+    [&opening(id, name)[..], &[Frame::flags(id, FIN)]].concat()
+}
+
+#[test]
+fn open_and_reset_in_a_loop_starves_nobody() {
+    let open = |id| open_and_reset(id, "echo");
+    Streams::new("open and reset (CVE-2023-44487)", open).run();
+    let many = Streams {
+        members: 8,
+        ..Streams::new("the same on 8 sessions at once", open)
+    };
+    many.run();
+    let open = |id| [SYN, RST].map(|flag| Frame::flags(id, flag)).to_vec();
+    Streams::new("SYN and RST, and no open", open).run();
+}
+
+#[test]
+fn open_and_reset_in_a_loop_does_not_keep_an_owner_from_its_calls() {
+    let open = |id| open_and_reset(id, "honest");
+    let relayed = Streams {
+        places: &HUBS[..1],
+        ..Streams::new("open and reset of an honest owner's stream", open)
+    };
+    relayed.run();
+}
+
+#[test]
+fn opens_without_end_are_reset_beyond_the_limit() {
+    let open = |id| vec![Frame::flags(id, SYN)];
+    Streams::new("opens that say nothing", open).run();
+    let open = |id| opening(id, "echo").to_vec();
+    Streams::new("opens of a handler that waits", open).run();
+}
+
+#[test]
+fn requests_that_make_us_reset_starve_nobody() {
+    let open = |id| open_and_finish(id, "nobody's");
+    Streams::new("opens of an unknown name (CVE-2025-8671)", open).run();
+    let wrong = Streams {
+        setup: &GUARDED,
+        ..Streams::new("opens with a wrong token", |id| {
+            open_and_finish(id, "secret")
+        })
+    };
+    wrong.run();
+    let open = |id| {
+        let wrong = Frame::data(id, layer_2(0x99, "echo", b""));
+        vec![Frame::flags(id, SYN), wrong]
+    };
+    Streams::new("opens that are no frame", open).run();
+}

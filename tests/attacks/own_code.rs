@@ -1,0 +1,313 @@
+//! The user's own code fails: it panics, blocks for ever, or calls back into the
+//! library, from everywhere that it is called from. Others do not notice.
+
+use crate::{
+    honest::Honest,
+    raw::Raw,
+    server::{Kind, Place, TCP, echo},
+    support::{PATIENCE, hand::field, within},
+};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Operation, ShutdownError, Wire};
+
+/// Where the code is called from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    ValidatorOfSession,
+    ValidatorOfStream,
+    OnConnect,
+    OnSessionOpen,
+    OnSessionClose,
+    Handler,
+    /// Of a peer that was refused.
+    ErrorOfHandshake,
+    /// Of a stream that was.
+    ErrorOfStream,
+    /// Of a session that broke; on its reader's thread.
+    ErrorOfSession,
+}
+
+use Where::*;
+
+const WHERES: [Where; 9] = [
+    ValidatorOfSession,
+    ValidatorOfStream,
+    OnConnect,
+    OnSessionOpen,
+    OnSessionClose,
+    Handler,
+    ErrorOfHandshake,
+    ErrorOfStream,
+    ErrorOfSession,
+];
+
+/// What it does there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Panics,
+    Blocks,
+    /// Looks at everything, adds handlers, opens streams, aborts sessions.
+    CallsBack,
+    Closes,
+}
+
+const CLOSE: Duration = Duration::from_millis(300);
+
+/// A busy machine's, beyond what a close may take: a second more.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Who makes the code do it.
+const CULPRIT: &[u8] = b"culprit";
+
+/// The user's code.
+struct Own {
+    at: Where,
+    deed: Deed,
+    wire: Mutex<Option<Wire>>,
+    began: Sender<()>,
+    closed: Sender<(Result<(), ShutdownError>, Duration)>,
+    /// Disconnected at the end.
+    blocked: Receiver<()>,
+}
+
+impl Own {
+    fn run(&self, at: Where) {
+        if at != self.at {
+            return;
+        }
+        let wire = self.wire.lock().clone().expect("it was set");
+        let _ = self.began.send(());
+        match self.deed {
+            Deed::Panics => panic!("the user's own code, in {at:?}"),
+            Deed::Blocks => {
+                let _ = self.blocked.recv();
+            }
+            Deed::CallsBack => call_back(&wire),
+            Deed::Closes => {
+                let began = Instant::now();
+                let outcome = wire.close();
+                let _ = self.closed.send((outcome, began.elapsed()));
+            }
+        }
+    }
+}
+
+fn call_back(wire: &Wire) {
+    let _ = (wire.stats(), wire.local_addr(), format!("{wire:?}"));
+    wire.stream("late", echo).unwrap();
+    wire.reconnect_now();
+    for session in wire.sessions() {
+        assert!(wire.session(session.id()).is_some() || session.is_closed());
+        // Nobody has it; and it may be on its way out.
+        let _ = session.open_stream_nowait("late");
+        if session.identification() == CULPRIT {
+            session.abort();
+        }
+    }
+}
+
+/// Has the code called from everywhere.
+fn with_own_code(builder: Builder, own: &Arc<Own>) -> Builder {
+    let [validator, connect, open, close, handler, error] = [(); 6].map(|()| Arc::clone(own));
+    builder
+        .token_validator(move |name, id, token| {
+            if id == CULPRIT {
+                validator.run(match name {
+                    "confirmSession" => ValidatorOfSession,
+                    _ => ValidatorOfStream,
+                });
+            }
+            match token {
+                b"wrong" => Err("wrong".into()),
+                _ => Ok(()),
+            }
+        })
+        .on_connect(move |_| connect.run(OnConnect))
+        .on_session_open(move |session| {
+            if session.identification() == CULPRIT {
+                open.run(OnSessionOpen);
+            }
+        })
+        .on_session_close(move |session| {
+            if session.identification() == CULPRIT {
+                close.run(OnSessionClose);
+            }
+        })
+        .stream("echo", echo)
+        .stream("deed", move |_| {
+            handler.run(Handler);
+            Ok(())
+        })
+        .on_error(move |told| {
+            if told.identification == CULPRIT {
+                match told.operation {
+                    Operation::Handshake => error.run(ErrorOfHandshake),
+                    Operation::OpenStream(_) => error.run(ErrorOfStream),
+                    Operation::Session => error.run(ErrorOfSession),
+                    _ => {}
+                }
+            }
+        })
+}
+
+/// A client that makes the server call all of the code.
+fn misbehave(addr: &str) {
+    let join = || Wire::join(addr).retry_max(0).identification(CULPRIT, "");
+    let refused = join().identification(CULPRIT, "wrong").build().unwrap();
+    let _ = refused.start();
+    let client = join().build().unwrap();
+    if client.start().is_err() {
+        return;
+    }
+    // It may have ended already.
+    let session = client.sessions().pop();
+    let open = |name| session.as_ref()?.open_stream_nowait(name).ok();
+    if let Some(mut stream) = open("nobody's") {
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));
+        let _ = stream.read(&mut [0]);
+    }
+    if let Some(mut stream) = open("deed") {
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));
+        let _ = stream.read(&mut [0]);
+    }
+    let _ = client.close();
+    // And one that breaks off.
+    let _ = break_off(addr);
+}
+
+fn break_off(addr: &str) -> io::Result<()> {
+    let mut raw = Raw::over(TcpStream::connect(addr)?, false);
+    raw.ask(&[field(1, &[1; 16]), field(3, CULPRIT)].concat())?;
+    // The answer: the session stands.
+    raw.read_exact(&mut [0; 60])?;
+    raw.write_all(b"this is no header")?;
+    raw.until_end();
+    Ok(())
+}
+
+fn try_it(place: Place, at: Where, deed: Deed) {
+    let (began, has_begun) = unbounded();
+    let (closed, was_closed) = unbounded();
+    let (release, blocked) = bounded::<()>(0);
+    let own = Arc::new(Own {
+        at,
+        deed,
+        wire: Mutex::new(None),
+        began,
+        closed,
+        blocked,
+    });
+    let builder = match place.kind {
+        Kind::Mount => Wire::mount("127.0.0.1:0"),
+        Kind::Hub => Wire::hub("127.0.0.1:0"),
+    };
+    let builder = builder
+        .session_close_timeout(CLOSE)
+        .handshake_timeout(Duration::from_secs(5));
+    let server = with_own_code(builder, &own).build().unwrap();
+    *own.wire.lock() = Some(server.clone());
+    server.start().unwrap();
+    let addr = server.local_addr().expect("it listens");
+    let honest = (deed != Deed::Closes).then(|| Honest::join_at(addr, place));
+    let culprit = thread::spawn(move || misbehave(&addr.to_string()));
+    has_begun
+        .recv_timeout(PATIENCE)
+        .expect("the code is called");
+    if let Some(honest) = honest {
+        honest.trips(20);
+        // Newcomers are let in.
+        Honest::join_at(addr, place).trips(20);
+    } else {
+        let (outcome, took) = was_closed.recv_timeout(PATIENCE).expect("it returns");
+        assert!(took < CLOSE + GRACE, "{took:?}, {outcome:?}");
+        server.wait();
+    }
+    let asked = Instant::now();
+    let outcome = server.close();
+    let took = asked.elapsed();
+    assert!(took < CLOSE + GRACE, "{took:?}, {outcome:?}");
+    if deed == Deed::Blocks {
+        let running = outcome.expect_err("it blocks still").running;
+        assert!(running >= 1, "{running}");
+    }
+    // Whoever waits ends.
+    own.wire.lock().take();
+    drop(release);
+    culprit.join().unwrap();
+}
+
+fn everywhere(deed: Deed) {
+    within(2 * PATIENCE, move || {
+        for place in TCP {
+            thread::scope(|scope| {
+                for at in WHERES {
+                    let name = format!("{deed:?} in {at:?}");
+                    let attempt = move || try_it(*place, at, deed);
+                    let named = thread::Builder::new().name(name);
+                    named.spawn_scoped(scope, attempt).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn own_code_that_panics_is_contained() {
+    everywhere(Deed::Panics);
+}
+
+#[test]
+fn own_code_that_blocks_for_ever_blocks_nobody_else() {
+    everywhere(Deed::Blocks);
+}
+
+#[test]
+fn own_code_may_call_back_from_everywhere() {
+    everywhere(Deed::CallsBack);
+}
+
+#[test]
+fn own_code_may_close_the_wire_from_everywhere() {
+    everywhere(Deed::Closes);
+}
+
+/// It is told of the first, and never of another.
+#[test]
+fn an_error_handler_that_blocks_for_ever_does_not_block_accept() {
+    within(PATIENCE, || {
+        for place in TCP {
+            let (release, blocked) = bounded::<()>(0);
+            let (began, has_begun) = unbounded();
+            let builder = match place.kind {
+                Kind::Mount => Wire::mount("127.0.0.1:0"),
+                Kind::Hub => Wire::hub("127.0.0.1:0"),
+            };
+            let builder = builder.session_close_timeout(CLOSE).max_handshakes(1);
+            let server = builder.stream("echo", echo).on_error(move |_| {
+                began.send(()).unwrap();
+                let _ = blocked.recv();
+            });
+            let server = server.build().unwrap();
+            server.start().unwrap();
+            let addr = server.local_addr().expect("it listens");
+            let silent = TcpStream::connect(addr).unwrap();
+            // More than may wait for the handler.
+            for _ in 0..300 {
+                Raw::over(TcpStream::connect(addr).unwrap(), false).until_end();
+            }
+            has_begun.recv_timeout(PATIENCE).expect("it is told");
+            drop(silent);
+            Honest::join_at(addr, *place).trips(20);
+            drop(release);
+            let _ = server.close();
+        }
+    });
+}

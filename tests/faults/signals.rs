@@ -1,0 +1,62 @@
+//! Signals that a program handles cut its system calls short.
+
+use crate::support::{
+    PATIENCE,
+    hand::{self, Played},
+    in_time,
+    process::{self, Other},
+    threads,
+};
+use std::{
+    io,
+    process::{Command, Stdio},
+    sync::mpsc::channel,
+    time::{Duration, Instant},
+};
+use wirenet::Wire;
+
+const INTERVAL: Duration = Duration::from_millis(200);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A client whose server says nothing, and which gets one signal after another.
+#[test]
+fn other_process() -> io::Result<()> {
+    if process::role().is_none() {
+        return Ok(());
+    }
+    ctrlc::set_handler(|| {}).expect("there is no other");
+    let server = Played::listen(hand::confirm_session);
+    let (ended, ends) = channel();
+    let client = Wire::join(server.addr.to_string())
+        .thread_name("deaf")
+        .keep_alive_interval(INTERVAL)
+        .read_write_timeouts(None, WRITE_TIMEOUT)
+        .retry_max(0)
+        .on_error(|_| {})
+        .on_session_close(move |_| ended.send(Instant::now()).unwrap())
+        .build()?;
+    client.start()?;
+    let silent_since = Instant::now();
+    // The kernel gives a signal to the thread whose number is named, if it can.
+    let reader = threads::number_of("deaf-session").expect("it reads");
+    let mut signals = Command::new("sh")
+        .args(["-c", "while kill -INT $0; do :; done", &reader.to_string()])
+        .stderr(Stdio::null())
+        .spawn()?;
+    let ended = ends.recv_timeout(PATIENCE);
+    signals.kill()?;
+    signals.wait()?;
+    let after = ended.expect("it is noticed").duration_since(silent_since);
+    process::tell(after.as_millis())
+}
+
+#[test]
+fn signals_do_not_put_off_that_silence_is_noticed() {
+    in_time(|| {
+        let other = Other::start("signals::other_process", "deaf").unwrap();
+        let after = Duration::from_millis(other.told().parse().unwrap());
+        println!("noticed after {after:?}");
+        assert!(after >= WRITE_TIMEOUT, "{after:?}");
+        assert!(after < 10 * INTERVAL, "{after:?}");
+    });
+}

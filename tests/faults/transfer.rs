@@ -1,0 +1,373 @@
+//! 64 MiB between two processes, over a connection that breaks at one of 500
+//! places: by an end, a reset or silence, in each direction. Both sides end in
+//! time, and the receiver has all and knows it, or has an error.
+//!
+//! A run tries 60 of the places, 12 of them over TLS too. In CI it is all 500,
+//! and 100; WIRENET_FAULT_PLACES sets another number.
+
+use crate::support::{
+    link::message,
+    pattern::{PIECE, Pattern},
+    process::{self, Other},
+    relay::{Cut, Direction, How, Profile, Relay},
+    threads, within,
+};
+use crate::{secure_client, secure_server};
+use std::{
+    env, io,
+    io::{Read, Write},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Operation, Stream, Wire};
+
+const LEN: u64 = 64 << 20;
+
+/// The last bytes leave when both sides have done with all before them: from
+/// there to the end of the connection, a place is a number of bytes.
+const TAIL: u64 = 32;
+
+const PLACES: usize = 500;
+
+/// Places that are tried at once: most of them wait.
+const LANES: usize = 6;
+
+/// How long one run may take, far beyond the timeouts that are set.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What the other process is to serve.
+const PLAIN: &str = "plain";
+const TLS: &str = "tls";
+
+/// What the names of threads begin with.
+fn threads_of(role: &str) -> &'static str {
+    if role == TLS { "cuttls" } else { "cuttcp" }
+}
+
+/// Which of the two sides sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Client,
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Counted from the first byte of the connection.
+    Begin,
+    /// Counted from before the last bytes of the message.
+    End,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    sender: Sender,
+    phase: Phase,
+    cut: Cut,
+}
+
+/// Short, but not so that a busy machine passes for a dead network.
+fn impatient(side: Builder) -> Builder {
+    side.dial_timeout(Duration::from_secs(2))
+        .handshake_timeout(Duration::from_secs(1))
+        .keep_alive_interval(Duration::from_millis(250))
+        .read_write_timeouts(None, Duration::from_millis(750))
+        .session_close_timeout(Duration::from_millis(500))
+}
+
+// -- the server, in a process of its own --
+
+#[test]
+fn other_process() -> io::Result<()> {
+    let Some(role) = process::role() else {
+        return Ok(());
+    };
+    let server = impatient(Wire::mount("127.0.0.1:0"))
+        .thread_name(threads_of(&role))
+        .stream("down", send)
+        .stream("up", |stream| {
+            let mut received = Received::default();
+            let outcome = received.all_of(stream, || stream.write_message(b"go"));
+            if received.is_short() {
+                process::tell("short")?;
+            }
+            outcome?;
+            stream.write_message(b"all")
+        })
+        // Each connection comes to one of these two ends.
+        .on_session_close(|_| process::tell("ended").unwrap())
+        .on_error(|error| {
+            if error.operation == Operation::Handshake {
+                process::tell("ended").unwrap();
+            }
+        });
+    let server = secure_server(server, role == TLS).build()?;
+    server.start()?;
+    let descriptors = threads::descriptors();
+    process::tell(server.local_addr().expect("it listens"))?;
+    process::wait_for_parent()?;
+    assert!(server.sessions().is_empty());
+    threads::await_none(&format!("{}-session", threads_of(&role)));
+    threads::await_none(&format!("{}-writer", threads_of(&role)));
+    assert_eq!(threads::descriptors(), descriptors, "none is left over");
+    server.close()?;
+    process::tell("clean")
+}
+
+/// Sends the message, its last bytes when the other side asks for them.
+fn send(stream: &mut Stream) -> io::Result<()> {
+    send_and(stream, || {})
+}
+
+fn send_and(stream: &Stream, before_tail: impl FnOnce()) -> io::Result<()> {
+    let pattern = Pattern::new(1);
+    let mut writer = stream;
+    let mut position = 0;
+    while position < LEN - TAIL {
+        let len = (LEN - TAIL - position).min(PIECE as u64);
+        writer.write_all(pattern.at(position, len as usize))?;
+        position += len;
+    }
+    message(stream)?;
+    before_tail();
+    writer.write_all(pattern.at(position, TAIL as usize))?;
+    writer.finish()
+}
+
+/// What has come of the message.
+#[derive(Default)]
+struct Received {
+    count: u64,
+    /// The stream has said that this was all.
+    complete: bool,
+}
+
+impl Received {
+    fn all_of(
+        &mut self,
+        mut stream: &Stream,
+        ask_for_tail: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let pattern = Pattern::new(1);
+        let mut ask_for_tail = Some(ask_for_tail);
+        let mut buf = vec![0; PIECE];
+        loop {
+            if self.count == LEN - TAIL
+                && let Some(ask) = ask_for_tail.take()
+            {
+                ask()?;
+            }
+            let count = stream.read(&mut buf)?;
+            pattern.check(self.count, &buf[..count]);
+            self.count += count as u64;
+            if count == 0 {
+                self.complete = true;
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.complete && self.count != LEN
+    }
+}
+
+// -- the client --
+
+/// What a run came to.
+struct Outcome {
+    complete: bool,
+    /// Bytes that have passed, up and down.
+    passed: [u64; 2],
+}
+
+struct Lane {
+    server: Other,
+    addr: std::net::SocketAddr,
+    role: &'static str,
+}
+
+impl Lane {
+    fn new(role: &'static str) -> Self {
+        let server = Other::start("transfer::other_process", role).unwrap();
+        let addr = server.told().parse().unwrap();
+        Self { server, addr, role }
+    }
+
+    fn run(&self, sender: Sender, place: Option<Place>) -> Outcome {
+        let of_phase = |phase| place.filter(|place| place.phase == phase);
+        let profile = Profile {
+            cut: of_phase(Phase::Begin).map(|place| place.cut),
+            ..Profile::default()
+        };
+        let relay = Relay::to(self.addr, profile).unwrap();
+        let client = impatient(Wire::join(relay.addr.to_string()))
+            .thread_name(threads_of(self.role))
+            .retry_max(0)
+            .on_error(|_| {});
+        let client = secure_client(client, self.role == TLS).build().unwrap();
+        let mut complete = false;
+        let at_tail = || {
+            if let Some(place) = of_phase(Phase::End) {
+                relay.cut(place.cut);
+            }
+        };
+        let outcome = transfer(&client, sender, at_tail, &mut complete);
+        assert!(!complete || outcome.is_ok() || place.is_some());
+        // It may have cut something.
+        let _ = client.close();
+        client.wait();
+        let passed = [Direction::Up, Direction::Down].map(|way| relay.passed(way));
+        // The server has ended its part too, without ours.
+        assert_eq!(self.server.told(), "ended", "{place:?}");
+        Outcome { complete, passed }
+    }
+
+    fn end(mut self) {
+        self.server.release();
+        assert_eq!(self.server.told(), "clean");
+    }
+}
+
+/// Notes in `complete` what the receiver believes, and fails if that is wrong.
+fn transfer(
+    client: &Wire,
+    sender: Sender,
+    at_tail: impl FnOnce(),
+    complete: &mut bool,
+) -> io::Result<()> {
+    client.start()?;
+    let session = client.sessions().pop().ok_or(io::ErrorKind::NotConnected)?;
+    match sender {
+        Sender::Client => {
+            let stream = session.open_stream("up")?;
+            send_and(&stream, at_tail)?;
+            let answer = message(&stream)?;
+            assert_eq!(answer, b"all");
+            *complete = true;
+            stream.close()
+        }
+        Sender::Server => {
+            let stream = session.open_stream("down")?;
+            let mut received = Received::default();
+            let ask = || {
+                at_tail();
+                stream.write_message(b"go")
+            };
+            let outcome = received.all_of(&stream, ask);
+            assert!(!received.is_short(), "{} bytes", received.count);
+            outcome?;
+            *complete = true;
+            stream.close()
+        }
+    }
+}
+
+// -- the places --
+
+/// All of them, in an order of which every part is a spread.
+fn places(step: u64, measured: [[u64; 2]; 2]) -> Vec<Place> {
+    const HOWS: [How; 3] = [How::Fin, How::Rst, How::Silence];
+    const BEGIN: u64 = 140;
+    const END: u64 = 70;
+
+    let mut all = Vec::with_capacity(PLACES);
+    let mut add = |phase, direction, after| {
+        let number = all.len();
+        let sender = [Sender::Client, Sender::Server][number % 2];
+        let how = HOWS[number / 2 % 3];
+        all.push(Place {
+            sender,
+            phase,
+            cut: Cut {
+                direction,
+                after,
+                how,
+            },
+        });
+    };
+    for direction in [Direction::Up, Direction::Down] {
+        (0..BEGIN).for_each(|byte| add(Phase::Begin, direction, byte * step));
+        (0..END).for_each(|byte| add(Phase::End, direction, byte * step));
+    }
+    // Between them, in both transfers.
+    let between = PLACES as u64 - 2 * (BEGIN + END);
+    for number in 0..between {
+        let sender = number as usize % 2;
+        let direction = number as usize / 2 % 2;
+        let whole = measured[sender][direction];
+        let direction = [Direction::Up, Direction::Down][direction];
+        add(
+            Phase::Begin,
+            direction,
+            whole * (number + 1) / (between + 1),
+        );
+    }
+    assert_eq!(all.len(), PLACES);
+    // The factor has no divisor in common with their number.
+    (0..PLACES).map(|at| all[at * 293 % PLACES]).collect()
+}
+
+fn break_at_each(role: &'static str, count: usize) {
+    let lane = Lane::new(role);
+    let measured = [Sender::Client, Sender::Server].map(|sender| {
+        let whole = lane.run(sender, None);
+        assert!(whole.complete, "nothing is in its way");
+        whole.passed
+    });
+    lane.end();
+    // Over TLS all begins with a handshake of some kilobytes.
+    let mut places = places(if role == TLS { 20 } else { 1 }, measured);
+    places.truncate(count);
+    let (next, completed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let longest = thread::scope(|scope| {
+        let lane = || {
+            let lane = Lane::new(role);
+            let mut longest = Duration::ZERO;
+            while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let begun = Instant::now();
+                let outcome = lane.run(place.sender, Some(*place));
+                longest = longest.max(begun.elapsed());
+                assert!(begun.elapsed() < LIMIT, "{place:?}");
+                completed.fetch_add(outcome.complete.into(), Ordering::Relaxed);
+            }
+            lane.end();
+            longest
+        };
+        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
+        let each = lanes.into_iter().map(|lane| lane.join().unwrap());
+        each.max().expect("there are some")
+    });
+    threads::await_none(&format!("{}-", threads_of(role)));
+    let completed = completed.into_inner();
+    println!(
+        "{count} places: {completed} transfers complete, {} broken, the longest run took {longest:?}",
+        count - completed
+    );
+    // Cuts behind the message are among them, and more before its end.
+    assert!(completed > 0 && completed < count / 2, "{completed}");
+}
+
+fn count(by_default: usize, in_ci: usize) -> usize {
+    match env::var("WIRENET_FAULT_PLACES") {
+        Ok(count) => count.parse().expect("a number"),
+        Err(_) if env::var_os("CI").is_some() => in_ci,
+        Err(_) => by_default,
+    }
+}
+
+#[test]
+fn a_transfer_that_is_cut_anywhere_is_complete_or_an_error() {
+    within(Duration::from_secs(600), || {
+        break_at_each(PLAIN, count(60, PLACES));
+    });
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn so_it_is_over_tls() {
+    within(Duration::from_secs(600), || {
+        break_at_each(TLS, count(60, PLACES) / 5);
+    });
+}

@@ -1,0 +1,177 @@
+//! The peer's books about one implementation: what it has said on each stream,
+//! what it granted, and whether it kept to the protocol itself.
+
+use std::collections::BTreeMap;
+
+use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
+
+use super::application::Seen;
+use super::reaction::{Heard, Reaction};
+use super::script::{WINDOW, bytes};
+
+#[derive(Default)]
+pub struct Ledger {
+    streams: BTreeMap<u32, Account>,
+}
+
+/// One stream's account.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    /// What the peer may still send.
+    credit: u64,
+    /// What it may.
+    granted: u64,
+    sent: u64,
+    ack: bool,
+    fin: bool,
+    /// Each SYN may be answered with one.
+    resets_left: u32,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            credit: WINDOW.into(),
+            granted: WINDOW.into(),
+            sent: 0,
+            ack: false,
+            fin: false,
+            resets_left: 1,
+        }
+    }
+}
+
+impl Ledger {
+    pub fn credit(&self, id: u32) -> u64 {
+        self.streams.get(&id).copied().unwrap_or_default().credit
+    }
+
+    pub fn has_finished(&self, id: u32) -> bool {
+        self.streams.get(&id).is_some_and(|account| account.fin)
+    }
+
+    /// A stream begins, which may have an id that was used.
+    pub fn begin(&mut self, id: u32) {
+        self.streams.insert(id, Account::default());
+    }
+
+    /// The peer has sent a SYN, before it could know what became of the last.
+    pub fn insist(&mut self, id: u32) {
+        self.streams.entry(id).or_default().resets_left += 1;
+    }
+
+    /// The peer has sent a frame that is not a SYN.
+    pub fn book(&mut self, frame: &Frame) {
+        let account = self.streams.entry(frame.stream).or_default();
+        match frame.kind {
+            DATA => account.credit = account.credit.saturating_sub(frame.length.into()),
+            WINDOW_UPDATE => account.granted += u64::from(frame.length),
+            _ => {}
+        }
+    }
+
+    /// What it was that an implementation has done.
+    pub fn reaction(&mut self, mut frames: &[u8], seen: Vec<(u32, Seen)>, ended: bool) -> Reaction {
+        let mut reaction = Reaction {
+            ended,
+            ..Reaction::default()
+        };
+        while let Some(frame) = Frame::read(&mut frames).expect("whole frames of version 0") {
+            match frame.kind {
+                PING if frame.has(ACK) => reaction.pongs.push(frame.length),
+                PING => {}
+                GO_AWAY => _ = reaction.away.get_or_insert(frame.length),
+                _ => self.on_stream_frame(&frame, &mut reaction),
+            }
+        }
+        for (id, what) in seen {
+            note(&mut reaction, id, what);
+        }
+        for (id, heard) in &mut reaction.streams {
+            heard.ack = self.streams.get(id).is_some_and(|account| account.ack);
+        }
+        reaction
+    }
+
+    fn on_stream_frame(&mut self, frame: &Frame, reaction: &mut Reaction) {
+        let id = frame.stream;
+        if frame.has(SYN) {
+            self.begin(id);
+        }
+        let account = self.streams.entry(id).or_default();
+        let heard = reaction.streams.entry(id).or_default();
+        if let Some(breach) = account.breach(frame) {
+            reaction.breaches.push(format!("{breach}: {}", told(frame)));
+        }
+        account.take(frame);
+        heard.hear(frame);
+    }
+}
+
+impl Account {
+    /// What must not be, whatever the peer does.
+    fn breach(&self, frame: &Frame) -> Option<&'static str> {
+        let data = frame.kind == DATA && frame.length > 0;
+        if self.resets_left == 0 {
+            Some("a frame after its own reset")
+        } else if self.fin && frame.has(FIN) {
+            Some("a second FIN")
+        } else if self.fin && data {
+            Some("data after its own FIN")
+        } else if self.ack && frame.has(ACK) {
+            Some("a second ACK")
+        } else if data && self.sent + u64::from(frame.length) > self.granted {
+            Some("data beyond the window")
+        } else if data && frame.body != bytes(frame.stream, self.sent, frame.body.len()) {
+            Some("bytes that are not the stream's")
+        } else {
+            None
+        }
+    }
+
+    fn take(&mut self, frame: &Frame) {
+        self.ack |= frame.has(ACK);
+        self.fin |= frame.has(FIN);
+        self.resets_left -= u32::from(frame.has(RST));
+        if frame.kind == DATA {
+            self.sent += u64::from(frame.length);
+        } else {
+            self.credit += u64::from(frame.length);
+        }
+    }
+}
+
+impl Heard {
+    fn hear(&mut self, frame: &Frame) {
+        self.syn |= frame.has(SYN);
+        self.fin |= frame.has(FIN);
+        self.rst |= frame.has(RST);
+        if frame.kind == DATA {
+            self.sent += u64::from(frame.length);
+        }
+    }
+}
+
+fn note(reaction: &mut Reaction, id: u32, what: Seen) {
+    let heard = reaction.streams.entry(id).or_default();
+    match what {
+        Seen::Accepted => heard.accepted += 1,
+        Seen::Bytes(count) => heard.delivered += count,
+        Seen::End(end) => heard.end = Some(end),
+        Seen::Garbled => {
+            let breach = format!("bytes of stream {id} that the peer did not send");
+            reaction.breaches.push(breach);
+        }
+    }
+}
+
+/// A frame without its body.
+pub fn told(frame: &Frame) -> String {
+    let kinds = ["Data", "Window Update", "Ping", "Go Away"];
+    let flags = [(SYN, "SYN"), (ACK, "ACK"), (FIN, "FIN"), (RST, "RST")];
+    let set = flags.iter().filter(|(flag, _)| frame.has(*flag));
+    let set: Vec<_> = set.map(|(_, name)| *name).collect();
+    let kind = kinds[usize::from(frame.kind)];
+    let (id, length) = (frame.stream, frame.length);
+    format!("{kind} {} stream {id} length {length}", set.join("|"))
+}

@@ -1,0 +1,84 @@
+//! An honest client that measures round trips while other things go on.
+
+use crate::support::{PATIENCE, link::message};
+use crossbeam_channel::{Sender, bounded};
+use parking_lot::Mutex;
+use std::{
+    fmt, mem,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use wirenet::Builder;
+
+/// Between two round trips: they are to measure load, not to be it.
+const REST: Duration = Duration::from_millis(2);
+
+pub struct Probe {
+    times: Arc<Mutex<Vec<Duration>>>,
+    /// Dropped to end it.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What was measured.
+pub struct RoundTrips(Vec<Duration>);
+
+impl Probe {
+    /// Over one stream, `echo`, with 64 bytes at a time.
+    pub fn start(client: Builder) -> Self {
+        let wire = client.build().unwrap();
+        wire.start().unwrap();
+        let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let (stop, stopped) = bounded::<()>(0);
+        let measured = Arc::clone(&times);
+        let thread = thread::spawn(move || {
+            let session = wire.wait_session(PATIENCE).unwrap();
+            let stream = session.open_stream("echo").unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut stopping = false;
+            while !stopping {
+                let began = Instant::now();
+                stream.write_message(&[7; 64]).unwrap();
+                assert_eq!(message(&stream).unwrap(), [7; 64]);
+                measured.lock().push(began.elapsed());
+                let waited = stopped.recv_timeout(REST);
+                stopping = waited.is_err_and(|error| error.is_disconnected());
+            }
+            stream.close().unwrap();
+            wire.close().unwrap();
+        });
+        Self {
+            times,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Those since the last look.
+    pub fn look(&self) -> RoundTrips {
+        RoundTrips(mem::take(&mut self.times.lock()))
+    }
+
+    /// Ends it; it fails if a round trip has failed.
+    pub fn end(mut self) {
+        drop(self.stop.take());
+        self.thread.take().expect("it runs").join().unwrap();
+    }
+}
+
+impl fmt::Display for RoundTrips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut times = self.0.clone();
+        times.sort_unstable();
+        match times[..] {
+            [] => write!(f, "none"),
+            [.., worst] => write!(
+                f,
+                "{:.0?} median, {worst:.1?} worst of {}",
+                times[times.len() / 2],
+                times.len()
+            ),
+        }
+    }
+}

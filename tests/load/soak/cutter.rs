@@ -1,0 +1,189 @@
+//! A relay whose connections break, each after as many bytes as chance says.
+
+use crate::{counts::Tally, support::random::Random};
+use parking_lot::{Condvar, Mutex};
+use socket2::SockRef;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A connection carries up to 2 to the power of this many bytes.
+const LONGEST: usize = 28;
+
+/// And at least 2 to the power of this: some break in their handshake.
+const SHORTEST: usize = 7;
+
+pub struct Cutter {
+    pub addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: SocketAddr,
+    tally: Arc<Tally>,
+    /// How long nothing passes where a connection falls silent, at most.
+    silence: Duration,
+    /// Nothing is to break.
+    calm: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// How a connection breaks.
+#[derive(Clone, Copy)]
+enum End {
+    Fin,
+    Reset,
+    /// Nothing passes any more, and nobody is told; then it is reset.
+    Silence(Duration),
+}
+
+struct Link {
+    near: TcpStream,
+    far: TcpStream,
+    /// Bytes that may pass yet, both ways together.
+    left: Mutex<u64>,
+    end: End,
+    /// It is being reset: no FIN is to come first.
+    is_reset: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Cutter {
+    pub fn to(
+        target: SocketAddr,
+        seed: u64,
+        silence: Duration,
+        tally: Arc<Tally>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            target,
+            tally,
+            silence,
+            calm: Mutex::new(false),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&shared);
+        let mut random = Random(seed);
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                // The hub, or the client, may be gone already.
+                let _ = near.and_then(|near| carry(&accepting, near, &mut random));
+            }
+        });
+        Ok(Self { addr, shared })
+    }
+
+    /// From now on nothing breaks, or may again. What is silent is reset.
+    pub fn set_calm(&self, calm: bool) {
+        *self.shared.calm.lock() = calm;
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Carries one connection, on threads of its own.
+fn carry(shared: &Arc<Shared>, near: TcpStream, random: &mut Random) -> io::Result<()> {
+    let far = TcpStream::connect(shared.target)?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    let end = match random.below(17) {
+        0..8 => End::Fin,
+        8..16 => End::Reset,
+        // Seldom, and mostly for a short while: callers wait.
+        _ => End::Silence(shared.silence / (1 << random.below(10))),
+    };
+    let power = SHORTEST + random.below(LONGEST - SHORTEST);
+    let link = Arc::new(Link {
+        near,
+        far,
+        left: Mutex::new((1 << power) + random.below(1 << power) as u64),
+        end,
+        is_reset: AtomicBool::new(false),
+        shared: Arc::clone(shared),
+    });
+    let back = Arc::clone(&link);
+    thread::spawn(move || link.pass(&link.near, &link.far));
+    thread::spawn(move || back.pass(&back.far, &back.near));
+    Ok(())
+}
+
+impl Link {
+    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) {
+        let mut buf = vec![0; 64 * 1024];
+        loop {
+            let Ok(count @ 1..) = from.read(&mut buf) else {
+                break;
+            };
+            let (passed, cut) = self.take(count);
+            if to.write_all(&buf[..passed]).is_err() {
+                break;
+            }
+            if cut {
+                return self.cut();
+            }
+            if passed < count {
+                // It is silent.
+                return;
+            }
+        }
+        if !self.is_reset.load(Ordering::Acquire) {
+            let _ = to.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// How many of `count` bytes pass, and whether the connection is to break
+    /// after them.
+    fn take(&self, count: usize) -> (usize, bool) {
+        if *self.shared.calm.lock() {
+            return (count, false);
+        }
+        let mut left = self.left.lock();
+        let passed = (*left).min(count as u64);
+        *left -= passed;
+        (passed as usize, passed > 0 && *left == 0)
+    }
+
+    fn cut(&self) {
+        match self.end {
+            End::Fin => {
+                self.shared.tally.add("cut:fin", 1);
+                let _ = self.near.shutdown(Shutdown::Both);
+                let _ = self.far.shutdown(Shutdown::Both);
+            }
+            End::Reset => {
+                self.shared.tally.add("cut:reset", 1);
+                self.reset();
+            }
+            End::Silence(time) => {
+                self.shared.tally.add("cut:silence", 1);
+                let deadline = Instant::now() + time;
+                let mut calm = self.shared.calm.lock();
+                while !*calm {
+                    let waited = self.shared.changed.wait_until(&mut calm, deadline);
+                    if waited.timed_out() {
+                        break;
+                    }
+                }
+                drop(calm);
+                self.reset();
+            }
+        }
+    }
+
+    /// Has both ends reset when the last thread lets go of them, and wakes that.
+    fn reset(&self) {
+        self.is_reset.store(true, Ordering::Release);
+        for end in [&self.near, &self.far] {
+            let _ = SockRef::from(end).set_linger(Some(Duration::ZERO));
+            let _ = end.shutdown(Shutdown::Read);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Very many streams on one session, one after another and at once: what both
+//! processes take is afterwards what it was before.
+
+mod processes;
+
+use crate::{
+    counts::Counts,
+    figures, set_or,
+    support::{
+        process::{self, Other},
+        within,
+    },
+};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The other processes of these tests.
+#[test]
+fn other_process() -> io::Result<()> {
+    let Some(role) = process::role() else {
+        return Ok(());
+    };
+    match role.split_once(' ') {
+        None => processes::server(),
+        Some((_, addr)) => processes::client(addr),
+    }
+}
+
+#[test]
+fn streams_opened_and_closed_on_one_session_leave_nothing_behind() {
+    let count = set_or("WIRENET_STREAMS", 10_000);
+    within(3 * PATIENCE, move || {
+        leaves_nothing(&format!("use {}", count / 10), &format!("use {count}"));
+    });
+}
+
+#[test]
+fn streams_open_at_once_on_one_session_leave_nothing_behind() {
+    let count: usize = set_or("WIRENET_STREAMS_AT_ONCE", 500);
+    within(3 * PATIENCE, move || {
+        leaves_nothing(&format!("hold {count}"), &format!("hold {count}"));
+    });
+}
+
+/// What both processes take is the same after `work` as before it. `warm_up`
+/// comes first: so that what is made once, and kept, is there.
+fn leaves_nothing(warm_up: &str, work: &str) {
+    let server = crate::start("streams::other_process", "server");
+    let addr = hear(&server);
+    let client = crate::start("streams::other_process", &format!("client {addr}"));
+    assert_eq!(hear(&client), "connected");
+    let mut ends = [server, client];
+    rest(&mut ends, work, "at first");
+    println!("{warm_up}: {}", ask(&mut ends[1], warm_up));
+    let before = rest(&mut ends, work, "before");
+    let began = Instant::now();
+    let told = ask(&mut ends[1], work);
+    println!("{work}: {:.1?}, {told}", began.elapsed());
+    let after = rest(&mut ends, work, "after");
+    for (before, after) in before.iter().zip(&after) {
+        for name in ["heap", "resident"] {
+            let good = figures::is_as_before(name, before, after);
+            assert!(good, "{name}: {} kB, it was {}", after[name], before[name]);
+        }
+        for name in ["threads", "descriptors"] {
+            assert_eq!(after[name], before[name], "{name}");
+        }
+    }
+}
+
+fn rest(ends: &mut [Other; 2], work: &str, when: &str) -> [Counts; 2] {
+    let figures = ends.each_mut().map(|end| Counts::parse(&ask(end, "rest")));
+    println!("{work}: {when}: server {}", figures[0]);
+    println!("{work}: {when}: client {}", figures[1]);
+    figures
+}
+
+fn ask(other: &mut Other, command: &str) -> String {
+    other.say(command).unwrap();
+    hear(other)
+}
+
+fn hear(other: &Other) -> String {
+    let told = other.may_tell_within(PATIENCE);
+    told.expect("it has not ended")
+}
