@@ -155,12 +155,12 @@ fn who_waits_for_credit_hears_of_a_transport_that_fails() {
     });
 }
 
-/// Three wait for room, and two of them want it no more when there is some.
-#[test]
-fn who_is_let_in_and_leaves_lets_others_in() {
-    check(Time::Stands, || {
+/// Three wait for room; two of them do not use it when there is some, because
+/// of what `spoils` does to their stream.
+fn letting_in(spoils: fn(&Stream)) {
+    check(Time::Stands, move || {
         let stage = stage(Role::Client, config(), NARROW);
-        let [fills, also, ends, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
+        let [fills, also, spoilt, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
         // A helper waits in the transport, with the outbox full behind it.
         for stream in [&fills, &also] {
             stream
@@ -168,18 +168,34 @@ fn who_is_let_in_and_leaves_lets_others_in() {
                 .unwrap();
             send(stream).unwrap();
         }
-        let waiting = [&ends, &ends, &sends].map(|stream| {
+        let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
             let stream = stream.clone();
             thread::spawn(move || stream.send_all(b"abc"))
         });
         let hears = stage.peer.hears;
         let peer = thread::spawn(move || hears.until_the_end());
-        ends.shutdown(Shutdown::Write).unwrap();
-        let [_, _, sent] = waiting.map(|sender| sender.join().unwrap());
-        sent.unwrap();
+        spoils(&spoilt);
+        sent.join().unwrap().unwrap();
         stage.connection.start_close();
+        for spoilt in [one, other] {
+            let _ = spoilt.join().unwrap();
+        }
         assert_eq!(bytes_of(&peer.join().unwrap(), sends.id()), b"abc");
         stage.connection.cut();
+    });
+}
+
+#[test]
+fn who_is_let_in_and_leaves_lets_others_in() {
+    letting_in(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
+}
+
+#[test]
+fn who_is_let_in_and_has_no_credit_lets_others_in() {
+    letting_in(|spoilt| {
+        let mut send = spoilt.core().send.lock();
+        let credit = send.window.credit();
+        send.window.take(credit);
     });
 }
 
