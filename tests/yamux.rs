@@ -419,6 +419,30 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
 }
 
 #[test]
+fn a_stream_that_has_ended_unacknowledged_waits_no_more_to_be() {
+    let theirs = [RST, FIN, 0].map(|flags| frame(UPDATE, flags, 1, 0));
+    for ending in theirs {
+        let (connection, mut peer) = dialled(quiet().backlog(1));
+        let first = connection.open().unwrap();
+        peer.send(&ending);
+        peer.settle();
+        match ending.flags {
+            FIN => first.shutdown(Shutdown::Write).unwrap(),
+            0 => first.reset(),
+            _ => {}
+        }
+        let (sender, opened) = std::sync::mpsc::channel();
+        let opener = connection.clone();
+        let opener = thread::spawn(move || sender.send(opener.open().map(|stream| stream.id())));
+        let id = opened.recv_timeout(Duration::from_secs(10));
+        assert_eq!(id.expect("an open does not wait").unwrap().0, 3);
+        opener.join().unwrap().unwrap();
+        // The second was dropped; its peer has not ended it.
+        assert_eq!(connection.stream_count(), 1, "{ending:?}");
+    }
+}
+
+#[test]
 fn no_more_is_sent_than_the_window_allows() {
     let (connection, mut peer) = dialled(quiet());
     let mut stream = connection.open().unwrap();

@@ -60,8 +60,6 @@ pub struct Moment<'a> {
     pub garbage: bool,
     /// The application has opened a stream, or tried to.
     pub opens: bool,
-    /// The peer has ended the connection.
-    pub hung_up: bool,
     pub ours: &'a Reaction,
     pub theirs: &'a Reaction,
 }
@@ -160,13 +158,13 @@ impl<'a> Duel<'a> {
             }
             let frames = std::mem::take(&mut self.outgoing);
             self.both(|side| side.receive(&frames));
-            if self.compare(false)? == Then::Stop {
+            if self.compare()? == Then::Stop {
                 return self.end();
             }
         }
         self.ours.hang_up();
         self.theirs.hang_up();
-        self.compare(true)?;
+        self.compare()?;
         self.end()
     }
 
@@ -232,11 +230,18 @@ impl<'a> Duel<'a> {
             self.their_ledger.insist(id);
         }
         let credits = [self.our_ledger.credit(id), self.their_ledger.credit(id)];
+        let (least, most) = (credits[0].min(credits[1]), credits[0].max(credits[1]));
         let count = match length {
-            Length::Is(count) | Length::Announced(count) => count,
-            Length::Credit => credits[0].min(credits[1]).min(1 << 20) as u32,
-            Length::BeyondCredit => (credits[0].max(credits[1]) + 1).min(1 << 20) as u32,
+            // What one has granted and the other has not yet is not for sending.
+            Length::Is(count) if kind == DATA && (least + 1..=most).contains(&count.into()) => {
+                least
+            }
+            Length::Is(count) | Length::Announced(count) => count.into(),
+            Length::Credit => least.min(1 << 20),
+            Length::BeyondCredit => (most + 1).min(1 << 20),
         };
+        // All of these fit.
+        let count = count as u32;
         let offset = self.sent.entry(id).or_default();
         let frame = match length {
             Length::Announced(_) => Frame {
@@ -275,7 +280,7 @@ impl<'a> Duel<'a> {
     }
 
     /// Compares what both have done since the last time.
-    fn compare(&mut self, hung_up: bool) -> Result<Then, Box<Failure>> {
+    fn compare(&mut self) -> Result<Then, Box<Failure>> {
         let ours = react(&mut self.ours, &mut self.our_ledger);
         let theirs = react(&mut self.theirs, &mut self.their_ledger);
         self.played.moments += 1;
@@ -286,7 +291,6 @@ impl<'a> Duel<'a> {
             frames: &self.frames,
             garbage: self.garbage,
             opens: self.opens,
-            hung_up,
             ours: &ours,
             theirs: &theirs,
         };

@@ -101,15 +101,17 @@ fn probe(target: Target) -> [Act; 4] {
 }
 
 /// All of them, in both roles, before each kind of application; one after the
-/// other, and with what follows in one piece.
+/// other, with what comes from the frame on in one piece, and with all in one.
 pub fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
     for (target, before) in states() {
         for frames in flagged(target).chain(edges(target)) {
             let acts = [&before[..], &frames, &probe(target)].concat();
             scripts.extend(everywhere(&acts));
-            let at_once = |script: Script| script.held_from(before.len());
-            scripts.extend(everywhere(&acts).map(at_once));
+            for first in [0, before.len()] {
+                let at_once = |script: Script| script.held_from(first);
+                scripts.extend(everywhere(&acts).map(at_once));
+            }
         }
     }
     for acts in crowds() {

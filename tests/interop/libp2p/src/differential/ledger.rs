@@ -46,10 +46,6 @@ impl Ledger {
         self.streams.get(&id).copied().unwrap_or_default().credit
     }
 
-    pub fn has_finished(&self, id: u32) -> bool {
-        self.streams.get(&id).is_some_and(|account| account.fin)
-    }
-
     /// A stream begins, which may have an id that was used.
     pub fn begin(&mut self, id: u32) {
         self.streams.insert(id, Account::default());
