@@ -46,6 +46,16 @@ fn streams_open_at_once_on_one_session_leave_nothing_behind() {
     });
 }
 
+/// A reader never finds that nothing came for as long as it would wait, where its
+/// peer pings before that.
+#[test]
+fn large_buffers_are_let_go_of_though_the_peer_pings_first() {
+    within(3 * PATIENCE, || {
+        // A little first: for what is made once.
+        leaves_nothing("use 10", "bulk 32");
+    });
+}
+
 /// What both processes take is the same after `work` as before it. `warm_up`
 /// comes first: so that what is made once, and kept, is there.
 fn leaves_nothing(warm_up: &str, work: &str) {

@@ -15,9 +15,12 @@ use wirenet::{Session, Stream, Wire};
 /// More than any of these tests opens at once.
 const LIMIT: usize = 20_000;
 
-/// Large buffers that nobody needs are let go of when nothing has come for so
-/// long, twice.
+/// The client pings first.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
+const CLIENTS_KEEP_ALIVE: Duration = Duration::from_millis(1_500);
+
+/// Bytes of a message that is large.
+const LARGE: usize = 4 << 20;
 
 /// Threads that open streams.
 const OPENERS: usize = 32;
@@ -28,10 +31,11 @@ pub fn server() -> io::Result<()> {
         .handler_limit(LIMIT)
         .keep_alive_interval(KEEP_ALIVE)
         .stream("echo", |stream| {
-            let bytes = message(stream)?;
-            stream.write_message(&bytes)?;
-            // The stream's end, whenever that is.
-            stream.next_message().map(drop)
+            while stream.next_message()? {
+                let bytes = message(stream)?;
+                stream.write_message(&bytes)?;
+            }
+            Ok(())
         })
         .build()?;
     server.start()?;
@@ -42,12 +46,12 @@ pub fn server() -> io::Result<()> {
     Ok(())
 }
 
-/// Does what it is told: `use`s so many streams and closes each, or `hold`s so
-/// many at once.
+/// Does what it is told: `use`s so many streams and closes each, `hold`s so many
+/// at once, or has large messages go there and back, on 32 at once.
 pub fn client(addr: &str) -> io::Result<()> {
     let client = Wire::join(addr)
         .handshake_timeout(6 * PATIENCE)
-        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_interval(CLIENTS_KEEP_ALIVE)
         .build()?;
     client.start()?;
     let session = client.wait_session(PATIENCE)?;
@@ -60,6 +64,13 @@ pub fn client(addr: &str) -> io::Result<()> {
             "use" => {
                 open(&session, count, |stream| stream.close().unwrap());
                 process::tell("used")?;
+            }
+            "bulk" => {
+                open(&session, count, |stream| {
+                    stream.write_message(&vec![7; LARGE]).unwrap();
+                    assert_eq!(message(&stream).unwrap().len(), LARGE);
+                });
+                process::tell("sent there and back")?;
             }
             _ => {
                 let held = open(&session, count, |stream| stream);
