@@ -20,7 +20,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 const CLIENTS_KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 
 /// Bytes of a message that is large.
-const LARGE: usize = 4 << 20;
+const LARGE: usize = 1 << 20;
 
 /// Threads that open streams.
 const OPENERS: usize = 32;
@@ -40,8 +40,8 @@ pub fn server() -> io::Result<()> {
         .build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
-    for _rest in process::commands() {
-        rest()?;
+    for command in process::commands() {
+        look(&command)?;
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ pub fn client(addr: &str) -> io::Result<()> {
         let (word, count) = command.split_once(' ').unwrap_or((&command, "0"));
         let count = count.parse().expect("a number");
         match word {
-            "rest" => rest()?,
+            "look" | "rest" => look(word)?,
             "use" => {
                 open(&session, count, |stream| stream.close().unwrap());
                 process::tell("used")?;
@@ -101,6 +101,9 @@ fn open<T: Send>(session: &Session, count: usize, then: impl Fn(Stream) -> T + S
     })
 }
 
-fn rest() -> io::Result<()> {
-    process::tell(figures::at_rest())
+fn look(command: &str) -> io::Result<()> {
+    process::tell(match command {
+        "rest" => figures::at_rest(),
+        _ => figures::own(),
+    })
 }
