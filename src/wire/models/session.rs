@@ -52,7 +52,11 @@ fn open(
     role: Role,
 ) -> Result<crate::wire::shared::Established, Error> {
     let by = deadline(wire.options.handshake_timeout);
-    let pending = pending(wire).map_err(|_| Error::Closed)?;
+    let pending = pending(wire).map_err(|_| {
+        // A socket would be closed with its last half.
+        halves.closer.shutdown();
+        Error::Closed
+    })?;
     let mut handshake = Handshake::new(wire, halves, role, by).unwrap();
     let agreed = match role {
         Role::Client => handshake.ask()?,
