@@ -105,6 +105,7 @@ fn client(
     support::stay_joined(wire, stop)
 }
 
+#[allow(clippy::disallowed_methods, reason = "a quote says when it was made")]
 fn send_quotes(stream: &mut Stream, symbol: &str, interval: Duration) -> io::Result<()> {
     let mut random = RandomBytes::new();
     while pause(stream, interval)? {

@@ -26,6 +26,7 @@ use std::{
     io::{self, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -42,6 +43,9 @@ const PREFIX: &str = "tunnel:";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before trying again: up to so long at first, and at last.
 const RETRY_WAIT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
+/// After how long it is looked whether what a connection does not take is still
+/// wanted.
+const STALLED: Duration = Duration::from_secs(1);
 /// What is read at once, in bytes: as much as one frame carries.
 const BUFFER: usize = 64 << 10;
 
@@ -231,19 +235,28 @@ fn connect(to: &str) -> io::Result<TcpStream> {
 /// data.
 fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
+    tcp.set_write_timeout(Some(STALLED))?;
     let socket = SockRef::from(tcp);
     socket.set_keepalive(true)?;
     socket.set_linger(Some(Duration::ZERO))
 }
 
+/// What has come to its end in order.
+#[derive(Default)]
+struct Ended {
+    sent: AtomicBool,
+    received: AtomicBool,
+}
+
 /// Carries bytes both ways, until both have ended.
 fn carry(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
     let sending = stream.try_clone()?;
+    let ended = Ended::default();
     let (sent, received) = thread::scope(|scope| {
         let sender = thread::Builder::new().spawn_scoped(scope, || {
-            send(tcp, &sending).inspect_err(|_| tear(tcp, &sending))
+            send(tcp, &sending, &ended).inspect_err(|_| tear(tcp, &sending))
         })?;
-        let received = receive(tcp, stream).inspect_err(|_| tear(tcp, stream));
+        let received = receive(tcp, stream, &ended).inspect_err(|_| tear(tcp, stream));
         let sent = sender.join().expect("no thread panics");
         Ok::<_, io::Error>((sent, received))
     })?;
@@ -253,18 +266,62 @@ fn carry(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
     stream.close()
 }
 
-fn send(tcp: &TcpStream, mut stream: &Stream) -> io::Result<()> {
+fn send(tcp: &TcpStream, mut stream: &Stream, ended: &Ended) -> io::Result<()> {
     copy(tcp, &mut stream)?;
-    stream.finish()
+    // The system tells of a reset once. If it has told who writes, this looks
+    // like an end; but then the connection is gone, and not by ends of both sides.
+    if !ended.received.load(Ordering::SeqCst) && tcp.peer_addr().is_err() {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    stream.finish()?;
+    ended.sent.store(true, Ordering::SeqCst);
+    Ok(())
 }
 
-fn receive(mut tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
-    copy(stream, &mut tcp)?;
+fn receive(tcp: &TcpStream, stream: &Stream, ended: &Ended) -> io::Result<()> {
+    copy(stream, &mut Wanted { tcp, stream, ended })?;
     if !stream.was_finished() {
         let text = "the stream has ended, and nothing says that this was all";
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
     }
+    ended.received.store(true, Ordering::SeqCst);
     tcp.shutdown(Shutdown::Write)
+}
+
+/// A connection that is written to for as long as its stream stands. Nothing
+/// wakes a write that it does not take, but what could pass for an end; so such
+/// a write looks from time to time.
+struct Wanted<'a> {
+    tcp: &'a TcpStream,
+    stream: &'a Stream,
+    ended: &'a Ended,
+}
+
+impl Write for Wanted<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match (&mut { self.tcp }).write(buf) {
+                Err(error) if is_timeout(&error) => {
+                    // A stream that has ended both ways may leave bytes to write.
+                    if self.stream.is_closed() && !self.ended.sent.load(Ordering::SeqCst) {
+                        return Err(io::ErrorKind::ConnectionReset.into());
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// Copies what comes as soon as it comes.

@@ -8,7 +8,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use std::{
     error::Error as StdError,
-    fmt::{Debug, Display},
+    fmt::Debug,
     io::{Read, Write},
     net::TcpStream,
 };
@@ -57,7 +57,7 @@ fn debug(value: &impl Debug) {
 }
 
 /// Notes an error, and all that led to it.
-fn note(error: &(impl StdError + Display)) {
+fn note(error: &impl StdError) {
     debug(error);
     SEEN.note(error.to_string());
     let mut source = error.source();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, ShutdownError},
     sync::atomic::{AtomicUsize, Ordering},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Connection, segment::Segment},
 };
 use std::{
@@ -107,7 +107,7 @@ impl Session {
                 open_timeout: wire.options.handshake_timeout,
                 close_timeout: wire.options.session_close_timeout,
                 read_timeout: wire.options.read_timeout,
-                since: SystemTime::now(),
+                since: wall_clock(),
                 unanswered_calls: AtomicUsize::new(0),
             }),
         }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Error, Operation},
     sync::{Condvar, Mutex, OnceLock},
-    time::deadline,
+    time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
 use std::{
@@ -97,7 +97,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
-            since: SystemTime::now(),
+            since: wall_clock(),
             aside: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),

@@ -84,8 +84,8 @@ pub enum Violation {
     /// A frame larger than [`Config::max_frame`](super::Config::max_frame).
     #[error("frame of {0} bytes")]
     FrameTooLarge(u32),
-    /// A second stream, or more frames than it takes to ask to be let in, from
-    /// a peer that has not been.
+    /// A second stream, data when the first is gone, or more frames than it
+    /// takes to ask to be let in, from a peer that has not been.
     #[error("more than a peer may send that was not let in")]
     NotLetIn,
     /// The peer asks without end and reads no answers.

@@ -432,6 +432,8 @@ impl Outbox {
                     continue;
                 }
                 state.relief = false;
+                writer.give_back();
+                state.queue.give_back();
                 state.writer = Some(writer);
                 self.pass_on_locked(&state);
                 return Ok(Drained::Done);

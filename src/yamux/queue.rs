@@ -41,9 +41,24 @@ pub(super) struct Queue {
     sent: u64,
 }
 
+/// Bytes of control frames, and segments, for which room is kept while nothing
+/// waits. More was for a moment at which much did.
+const KEPT_CONTROL: usize = 1024;
+const KEPT_SEGMENTS: usize = 16;
+
 /// Mostly one segment waits; by itself a queue would begin with room for four.
 pub(super) fn segments() -> VecDeque<Segment> {
     VecDeque::with_capacity(1)
+}
+
+/// Gives room back that is rarely needed; for when nothing waits.
+pub(super) fn give_back(control: &mut Vec<u8>, data: &mut VecDeque<Segment>) {
+    if control.capacity() > KEPT_CONTROL {
+        *control = Vec::new();
+    }
+    if data.capacity() > KEPT_SEGMENTS {
+        *data = segments();
+    }
 }
 
 impl Queue {
@@ -163,6 +178,12 @@ impl Queue {
         mem::swap(&mut self.data, data);
         self.queued = 0;
         self.answers = 0;
+    }
+
+    /// Gives back the room that a queue without frames does not need.
+    pub(super) fn give_back(&mut self) {
+        debug_assert!(self.is_empty());
+        give_back(&mut self.control, &mut self.data);
     }
 
     /// Throws away what waits, and gives its memory back.

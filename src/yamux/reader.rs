@@ -12,10 +12,10 @@ use super::{
     half::{Core, Delivery},
     inbox::Inbox,
     relay::Relay,
-    segment::{self, SEGMENT, Segment},
+    segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
-    table::Inbound,
+    table::{Gone, Inbound},
 };
 use crate::{
     sync,
@@ -31,12 +31,16 @@ use std::{
 /// when a read fills it, and shrinks back when nothing has come for a while.
 const IDLE_BUFFER: usize = 512;
 
-/// How long a large buffer outlives the last byte.
+/// How long a large buffer outlives the last byte; and those that the process
+/// keeps for later, after which they outlive that.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// How often the reader looks around where nothing comes and no keepalive is
 /// asked for.
 const IDLE_TICK: Duration = Duration::from_secs(15);
+
+/// Streams, or relays, of one read for which room is kept.
+const KEPT: usize = 32;
 
 /// Frames that a peer may send before it is let in. It takes three, or some more
 /// where its request is cut into small ones, and a ping or two while it waits.
@@ -69,6 +73,9 @@ pub(crate) struct Reader {
     decoder: Decoder,
     /// Empty between turns.
     buf: Segment,
+    /// Much has come, and the process may keep large buffers for more.
+    unsettled: bool,
+    _pool: PoolUser,
     /// Where the body that is being received goes; `None` skips it.
     body: Option<Body>,
     /// Streams opened by what was read last. They are handed over at the end
@@ -110,6 +117,8 @@ impl Reader {
             strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
+            unsettled: false,
+            _pool: PoolUser::new(),
             body: None,
             fresh: Vec::new(),
             relays: Vec::new(),
@@ -206,11 +215,15 @@ impl Reader {
         let tick = config.keep_alive.unwrap_or(IDLE_TICK);
         if self.quiet {
             let left = tick.saturating_sub(sync::now().duration_since(self.heard));
-            return left.max(Duration::from_millis(1));
+            let left = left.max(Duration::from_millis(1));
+            return match self.unsettled {
+                true => left.min(BUSY_TICK),
+                false => left,
+            };
         }
         // The same time for each read, where much comes: to set another is a
         // system call.
-        if self.buf.capacity() > IDLE_BUFFER {
+        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
             tick.min(BUSY_TICK)
         } else {
             tick
@@ -219,10 +232,12 @@ impl Reader {
 
     /// Nothing came: gives memory back, and asks whether the peer is there.
     fn look_around(&mut self) -> Result<(), Error> {
-        segment::trim_pool();
-        if self.buf.capacity() > IDLE_BUFFER {
+        self.unsettled = self.buf.capacity() > IDLE_BUFFER;
+        if self.unsettled {
             self.buf = Segment::with_room(IDLE_BUFFER);
         }
+        // What lies there now, and nobody takes, is let go of the next time.
+        segment::trim_pool();
         let config = &self.shared.config;
         let Some(interval) = config.keep_alive else {
             return Ok(());
@@ -395,6 +410,9 @@ impl Reader {
             self.find(header)
         };
         let Some(core) = core else {
+            if self.strangers_frames.is_some() && header.body_len() > 0 {
+                return Err(Violation::NotLetIn);
+            }
             // The stream is gone: a body is skipped.
             self.body = None;
             return Ok(());
@@ -405,8 +423,7 @@ impl Reader {
         if header.flags.contains(Flags::RST) {
             self.body = None;
             if core.reset(ResetBy::Peer) {
-                self.shared.table.lock().stats.streams_reset += 1;
-                self.shared.forget(&core);
+                self.shared.forget(&core, Gone::Reset);
             }
             self.touch(&core);
         } else {
@@ -490,7 +507,7 @@ impl Reader {
 
     fn on_fin(&mut self, core: &Arc<Core>) {
         if core.on_fin() {
-            self.shared.forget(core);
+            self.shared.forget(core, Gone::InOrder);
         }
         self.touch(core);
     }
@@ -504,6 +521,8 @@ impl Reader {
             }
         }
         self.look_after_relays();
+        self.fresh.shrink_to(KEPT);
+        self.relays.shrink_to(KEPT);
         if std::mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }

@@ -25,12 +25,7 @@ const LARGE: usize = 32 * 1024;
 /// How many large segments the process keeps for later.
 const POOLED: usize = 64;
 
-static POOL: Pool = Pool {
-    free: Mutex::new(Free {
-        segments: Vec::new(),
-        least: 0,
-    }),
-};
+static POOL: Pool = Pool::new();
 
 /// A buffer with bytes in its middle: what was read is gone from the front,
 /// what is yet to be written has room at the back.
@@ -144,6 +139,24 @@ pub(crate) fn trim_pool() {
     POOL.trim();
 }
 
+/// Keeps large segments in the pool for as long as it lives. Without any,
+/// nothing is kept: nobody would let go of it.
+#[derive(Debug)]
+pub(crate) struct PoolUser(());
+
+impl PoolUser {
+    pub(crate) fn new() -> Self {
+        POOL.free.lock().users += 1;
+        Self(())
+    }
+}
+
+impl Drop for PoolUser {
+    fn drop(&mut self) {
+        POOL.leave();
+    }
+}
+
 fn zeroed(len: usize) -> Box<[u8]> {
     vec![0; len].into_boxed_slice()
 }
@@ -156,9 +169,20 @@ struct Free {
     segments: Vec<Box<[u8]>>,
     /// The fewest that lay here since the last trim: so many are not needed.
     least: usize,
+    users: usize,
 }
 
 impl Pool {
+    const fn new() -> Self {
+        Self {
+            free: Mutex::new(Free {
+                segments: Vec::new(),
+                least: 0,
+                users: 0,
+            }),
+        }
+    }
+
     fn take(&self) -> Box<[u8]> {
         let mut free = self.free.lock();
         let segment = free.segments.pop();
@@ -169,9 +193,21 @@ impl Pool {
 
     fn put(&self, segment: Box<[u8]>) {
         let mut free = self.free.lock();
-        if free.segments.len() < POOLED {
+        if free.segments.len() < POOLED && free.users > 0 {
             free.segments.push(segment);
         }
+    }
+
+    /// A user less. The last one takes all with it.
+    fn leave(&self) {
+        let mut free = self.free.lock();
+        free.users -= 1;
+        let surplus = match free.users {
+            0 => std::mem::take(&mut free.segments),
+            _ => Vec::new(),
+        };
+        drop(free);
+        drop(surplus);
     }
 
     fn trim(&self) {
@@ -208,12 +244,8 @@ mod tests {
 
     #[test]
     fn a_pool_keeps_what_was_needed_since_the_last_trim() {
-        let pool = Pool {
-            free: Mutex::new(Free {
-                segments: Vec::new(),
-                least: 0,
-            }),
-        };
+        let pool = Pool::new();
+        pool.free.lock().users = 1;
         for _ in 0..3 {
             pool.put(zeroed(SEGMENT));
         }
@@ -225,6 +257,18 @@ mod tests {
         pool.trim();
         assert_eq!(pool.free.lock().segments.len(), 1);
         pool.trim();
+        assert_eq!(pool.free.lock().segments.len(), 0);
+    }
+    #[test]
+    fn a_pool_without_users_keeps_nothing() {
+        let pool = Pool::new();
+        pool.put(zeroed(SEGMENT));
+        assert_eq!(pool.free.lock().segments.len(), 0);
+        pool.free.lock().users = 2;
+        pool.put(zeroed(SEGMENT));
+        pool.leave();
+        assert_eq!(pool.free.lock().segments.len(), 1);
+        pool.leave();
         assert_eq!(pool.free.lock().segments.len(), 0);
     }
 }

@@ -45,6 +45,14 @@ impl Writer {
         queue.swap(&mut self.control, &mut self.data);
     }
 
+    /// Gives back the room that it does not need; called when all is written.
+    pub(super) fn give_back(&mut self) {
+        debug_assert_eq!(self.pending(), 0);
+        self.control_sent = 0;
+        self.control.clear();
+        queue::give_back(&mut self.control, &mut self.data);
+    }
+
     /// Bytes that were taken over and are not written yet.
     pub(super) fn pending(&self) -> usize {
         let data: usize = self.data.iter().map(Segment::len).sum();

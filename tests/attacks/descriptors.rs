@@ -43,8 +43,14 @@ fn run_out(stage: &Stage<'_>) -> String {
         "closed at once, reported".into()
     };
     drop(held);
-    let answer = stage.server.dial_raw().join([5; 16], &[]);
-    assert!(answer.starts_with(&field(1, &[5; 16])));
+    // The first may come before those that have left are noticed.
+    let joins = || stage.server.dial_raw().try_join([5; 16]).ok();
+    let answer = std::iter::repeat_with(joins).flatten().next();
+    assert!(
+        answer
+            .expect("it is without end")
+            .starts_with(&field(1, &[5; 16]))
+    );
     format!("{outcome}; goes on when some are free")
 }
 

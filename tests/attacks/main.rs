@@ -38,4 +38,6 @@ const SETUPS: &[&Setup] = &[
     &vanishing::WATCHFUL,
     &silence::FEW,
     &strangers::REFUSING,
+    &sessions::VALIDATING,
+    &strangers::SLOWER,
 ];

@@ -2,7 +2,7 @@
 
 use crate::support::{
     PATIENCE,
-    frames::{ACK, FIN, Frame, SYN},
+    frames::{FIN, Frame, GO_AWAY, SYN},
     hand::{field, layer_2},
 };
 use std::{
@@ -96,8 +96,8 @@ impl Raw {
     }
 
     pub fn send(&mut self, frames: &[Frame]) -> io::Result<()> {
-        let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
-        self.write_all(&bytes)?;
+        let frames: Vec<_> = frames.iter().map(Frame::encode).collect();
+        self.write_all(&frames.concat())?;
         self.flush()
     }
 
@@ -107,23 +107,32 @@ impl Raw {
         self.send(&[Frame::flags(1, SYN), request, Frame::flags(1, FIN)])
     }
 
-    /// Gets a session of this id, with whatever else the request has.
+    /// Gets a session of this id, with whatever else the request has; gives the
+    /// payload of the answer.
     pub fn join(&mut self, id: [u8; 16], fields: &[u8]) -> Vec<u8> {
         let request = [&field(1, &id), fields].concat();
         self.ask(&request).unwrap();
+        self.answer().unwrap()
+    }
+
+    /// The same, where it may not be let in.
+    pub fn try_join(&mut self, id: [u8; 16]) -> io::Result<Vec<u8>> {
+        self.ask(&field(1, &id))?;
         self.answer()
     }
 
-    /// The payload of the answer to that.
-    pub fn answer(&mut self) -> Vec<u8> {
+    fn answer(&mut self) -> io::Result<Vec<u8>> {
         let mut answer = Vec::new();
         loop {
-            let frame = Frame::read(&mut *self).unwrap().expect("an answer");
+            let frame = Frame::read(&mut *self)?;
+            let frame = frame.ok_or(io::ErrorKind::UnexpectedEof)?;
             answer.extend(&frame.body);
-            if frame.stream == 1 && frame.has(FIN) {
-                return answer.split_off(12 + "confirmSession".len());
+            if frame.kind == GO_AWAY {
+                return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            assert!(!frame.has(ACK) || frame.stream == 1, "{frame:?}");
+            if frame.stream == 1 && frame.has(FIN) {
+                return Ok(answer.split_off(12 + "confirmSession".len()));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     attack::Attack,
     raw::Raw,
-    server::{PLAIN, Server, TCP},
+    server::{PLAIN, Server, Setup, TCP},
     support::{
         frames::{FIN, Frame, RST, SYN},
         hand::{ERROR, field, layer_2},
@@ -32,7 +32,7 @@ fn opened(raw: &mut Raw, id: u32, frame: Vec<u8>) -> Vec<Frame> {
 
 /// Opens a stream of this name, which nobody has.
 fn assert_not_found(raw: &mut Raw, id: u32, name: &str) {
-    let frames = opened(raw, id, layer_2(0x16, name, b""));
+    let frames = opened(raw, id, layer_2(0x16, name, b"stream's"));
     let bodies = frames.into_iter().map(|frame| frame.body);
     let refusal = b"wirenet: stream handler not found";
     let expected = layer_2(ERROR, name, refusal);
@@ -96,16 +96,29 @@ fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
     });
 }
 
+/// A validator that would take a stream called `confirmSession` for a session.
+pub const VALIDATING: Setup = Setup {
+    name: "validating",
+    set: |builder| {
+        builder.token_validator(|name, _, token| match (name, token) {
+            ("confirmSession", b"stream's") => Err("seen by the validator".into()),
+            _ => Ok(()),
+        })
+    },
+};
+
 #[test]
 fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
     let attack = Attack {
         name: "a second session handshake on a session; streams called confirmSession, openSession",
         limit: "none is served",
-        setup: &PLAIN,
+        setup: &VALIDATING,
         memory: 256 << 10,
     };
     attack.run(TCP, |stage| {
         let mut raw = joined(stage.server, &[]);
+        // It is entered a little after it was confirmed.
+        assert_stands(&mut raw, 11);
         let sessions = stage.server.usage().sessions;
         let request = layer_2(0x32, "openSession", &field(1, &[9; 16]));
         let frames = opened(&mut raw, 3, request);

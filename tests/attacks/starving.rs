@@ -4,7 +4,7 @@
 use crate::{
     attack::Attack,
     member::{Member, header},
-    server::{HUBS, PLAIN, Setup, TCP},
+    server::{HUBS, PLAIN, Setup, TCP, TCP_AND_TLS},
     support::frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
 };
 use crossbeam_channel::bounded;
@@ -52,7 +52,7 @@ fn who_reads_nothing_is_gone_within_the_write_timeout() {
         setup: &POURING,
         memory: 2 << 20,
     };
-    attack.run(TCP, |stage| {
+    attack.run(TCP_AND_TLS, |stage| {
         let mut member = Member::join(stage.server);
         let began = Instant::now();
         poured_at(&mut member);
@@ -88,7 +88,7 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
 #[test]
 fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
     let attack = Attack {
-        name: "262,144 frames of one byte to a handler that does not read",
+        name: "256,000 frames of one byte to a handler that does not read",
         limit: "a window of 262,144 bytes",
         setup: &POURING,
         memory: 1 << 20,
@@ -97,7 +97,7 @@ fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
         let mut member = Member::join(stage.server);
         let id = member.open("pour");
         let bytes = Frame::data(id, vec![7]).encode().repeat(1024);
-        for _ in 0..256 {
+        for _ in 0..250 {
             member.raw.write_all(&bytes).unwrap();
         }
         member.settle();

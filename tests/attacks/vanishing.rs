@@ -138,7 +138,10 @@ fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
         };
         from.send(frame);
         let flags = frame(0).flags;
-        to.hears(|frame| frame.has(flags) && (flags != 0 || frame.body.ends_with(&[7; 8])));
+        to.hears(|frame| match flags {
+            0 => frame.body.ends_with(&[7; 8]),
+            _ => frame.has(flags),
+        });
     }
     (caller, owner)
 }

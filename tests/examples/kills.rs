@@ -3,9 +3,10 @@
 //!
 //! Each of the two tests kills 12 programs; WIRENET_KILLS sets another number.
 
+use crate::holdings::{await_holdings, settled};
 use crate::program::{DEADLINE, NONE, Program, example, join, serve};
 use std::{
-    env, fs,
+    env,
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -27,8 +28,9 @@ const LANES: usize = 4;
 /// TCP connections through a tunnel.
 const CONNECTIONS: usize = 3;
 
-/// What the threads of handlers are called. A few of them wait for the next.
-const HANDLER: &str = "wirenet-handler";
+/// Threads of handlers that may wait for the next: as many as ran at once, and
+/// no more with each kill.
+const HANDLERS: usize = 2 * CONNECTIONS + 2;
 
 fn rounds() -> usize {
     let kills: usize =
@@ -58,45 +60,12 @@ fn spread(round: usize, limit: usize) -> usize {
     round.wrapping_mul(0x9e37_79b9) % limit
 }
 
-// -- what a process has --
-
-#[derive(Debug, PartialEq, Eq)]
-struct Holdings {
-    descriptors: usize,
-    /// Without those of handlers.
-    threads: usize,
-}
-
-/// With the number of the handlers' threads.
-fn holdings(program: &Program) -> (Holdings, usize) {
-    let proc = format!("/proc/{}", program.id());
-    let descriptors = fs::read_dir(format!("{proc}/fd")).expect("it runs").count();
-    let tasks = fs::read_dir(format!("{proc}/task")).expect("it runs");
-    // One that ends meanwhile has no name any more.
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    let (handlers, others): (Vec<_>, Vec<_>) = names.partition(|name| name.trim() == HANDLER);
-    let threads = others.len();
-    let holdings = Holdings {
-        descriptors,
-        threads,
-    };
-    (holdings, handlers.len())
-}
-
-/// Waits until a process has what it had, and no more. Of a thread's end
-/// nothing tells outside of the process: so this looks.
-fn await_holdings(program: &Program, expected: &Holdings, handlers: usize) {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let (now, handlers_now) = holdings(program);
-        if now == *expected && handlers_now <= handlers {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{now:?} and {handlers_now} handlers, not {expected:?} and {handlers}"
-        );
-        thread::yield_now();
+/// How many threads of handlers there may be. The first round waits in the end
+/// until there is none.
+fn handlers(round: usize, last: bool) -> usize {
+    match round == 0 && last {
+        true => 0,
+        false => HANDLERS,
     }
 }
 
@@ -283,18 +252,16 @@ fn a_tunnel_comes_back_whoever_is_killed() {
     each_round("tunnel", |round| {
         let mut tunnel = Tunnel::new(round);
         tunnel.ask();
-        let [hub, expose, forward] =
-            [&tunnel.hub, &tunnel.expose, &tunnel.forward].map(|program| settled(program));
+        let [hub, expose, forward] = [&tunnel.hub, &tunnel.expose, &tunnel.forward].map(settled);
         let much = 1 + spread(round, 1 << 20);
         (0..ROLES)
             .map(|turn| {
                 let role = (turn + round) % ROLES;
                 let took = tunnel.kill(role, much);
-                // A connection has two threads of that name: the handler's, and the
-                // one that it starts.
-                await_holdings(&tunnel.hub, &hub, CONNECTIONS);
-                await_holdings(&tunnel.expose, &expose, 2 * CONNECTIONS);
-                await_holdings(&tunnel.forward, &forward, 0);
+                let last = turn + 1 == ROLES;
+                await_holdings(&tunnel.hub, &hub, handlers(round, last));
+                await_holdings(&tunnel.expose, &expose, handlers(round, last));
+                await_holdings(&tunnel.forward, &forward, handlers(round, last));
                 took
             })
             .max()
@@ -302,22 +269,10 @@ fn a_tunnel_comes_back_whoever_is_killed() {
     });
 }
 
-/// What a process has when all that it did has ended. It may be about to end
-/// something, so that the least of what is seen counts.
-fn settled(program: &Program) -> Holdings {
-    let mut least = holdings(program).0;
-    for _ in 0..200 {
-        let now = holdings(program).0;
-        least.descriptors = least.descriptors.min(now.descriptors);
-        least.threads = least.threads.min(now.threads);
-        thread::yield_now();
-    }
-    least
-}
-
 // -- the hub's nodes --
 
-const PACE: [&str; 2] = ["--interval-ms", "10"];
+/// So that a call goes on for far longer than it takes to kill somebody.
+const PACE: [&str; 2] = ["--interval-ms", "100"];
 
 fn node_b(addr: &str) -> Program {
     let node_b = join("hub", "node_b", addr, NONE);
@@ -349,7 +304,7 @@ fn nodes_of_a_hub_come_back_whoever_is_killed() {
         for turn in 0..ROLES {
             let a = join("hub", "node_a", &addr, PACE);
             b.line("node A calls");
-            b.line(&format!("{}. part", spread(round, 25)));
+            b.line(&format!("{}. part", spread(round, 8)));
             let restarted;
             match (turn + round) % ROLES {
                 0 => {
@@ -359,7 +314,6 @@ fn nodes_of_a_hub_come_back_whoever_is_killed() {
                     hub = serve_at(&addr).0;
                     assert!(!a.end().status.success());
                     b.line("connected");
-                    hub.line("open session");
                 }
                 1 => {
                     b.signal("KILL");
@@ -378,8 +332,9 @@ fn nodes_of_a_hub_come_back_whoever_is_killed() {
             whole_call(&addr, &b);
             longest = longest.max(restarted.elapsed());
             hub.line("close session");
-            await_holdings(&hub, &of_hub, 1);
-            await_holdings(&b, &of_b, 1);
+            let last = turn + 1 == ROLES;
+            await_holdings(&hub, &of_hub, handlers(round, last));
+            await_holdings(&b, &of_b, handlers(round, last));
         }
         longest
     });

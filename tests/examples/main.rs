@@ -5,6 +5,7 @@ mod auth;
 mod bytes;
 mod data;
 mod exchange;
+mod holdings;
 mod hub;
 mod keyboard;
 mod kills;

@@ -1,6 +1,7 @@
 //! TCP connections through the tunnel, on this machine; `through_nat` has
 //! services and clients that cannot reach each other.
 
+use crate::holdings::{await_holdings, settled};
 use crate::program::{DEADLINE, NONE, Program, example, join, refusing, run, serve};
 use socket2::SockRef;
 use std::{
@@ -216,6 +217,57 @@ fn a_reset_passes_as_a_reset() {
     tunnel.forward.terminate();
     tunnel.expose.terminate();
     tunnel.hub.terminate().assert_success();
+}
+
+/// The system tells of a reset once: to who reads, or to who writes, and the
+/// other sees an end. The tunnel does both, and so does this client.
+#[test]
+fn a_reset_in_the_middle_of_much_passes_as_a_reset() {
+    let tunnel = Tunnel::new();
+    for _ in 0..100 {
+        let (client, mut served) = tunnel.connect();
+        let told = thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut client = &client;
+                io::copy(&mut io::repeat(b'x'), &mut client).unwrap_err()
+            });
+            served.read_exact(&mut [0; 100_000]).unwrap();
+            reset(served);
+            let read = io::copy(&mut &client, &mut io::sink()).err();
+            [read, Some(writer.join().unwrap())]
+        });
+        let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        assert!(told.iter().flatten().any(is_reset), "{told:?}");
+    }
+    tunnel.forward.terminate();
+    tunnel.expose.terminate();
+    tunnel.hub.terminate();
+}
+
+/// A service that neither reads nor writes, and takes no more.
+#[test]
+fn a_service_that_has_stopped_is_left_when_the_client_is_gone() {
+    let tunnel = Tunnel::new();
+    drop(tunnel.connect());
+    let before = settled(&tunnel.expose);
+    let (mut client, mut served) = tunnel.connect();
+    client
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let stopped = io::copy(&mut io::repeat(b'x'), &mut client).unwrap_err();
+    assert!(
+        matches!(
+            stopped.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        ),
+        "{stopped}"
+    );
+    tunnel.forward.signal("KILL");
+    await_holdings(&tunnel.expose, &before, 2);
+    let error = served.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    tunnel.expose.terminate();
+    tunnel.hub.terminate();
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! | `WIRENET_STREAMS_AT_ONCE` | 500 | streams that are open at once on one session |
 //! | `WIRENET_SOAK_SECONDS` | 10 | how long the soak puts load on the hub |
 //! | `WIRENET_SOAK_PACE` | 0 | milliseconds that each caller of the soak rests between two calls, on average: leaves processor time to others |
+//! | `WIRENET_LOAD_MALLOC_AS_IT_IS` | not set | glibc's malloc is not told to give memory back; what is resident goes up and down then |
 
 mod counts;
 mod figures;
@@ -20,7 +21,8 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{env, str::FromStr};
+use std::{env, process::Command, str::FromStr};
+use support::process::Other;
 
 /// Counts what is allocated, so that a process can tell what it holds.
 #[global_allocator]
@@ -33,4 +35,23 @@ fn set_or<T: FromStr>(name: &str, default: T) -> T {
         let value = text.parse().ok();
         value.unwrap_or_else(|| panic!("{name} is not what it should be: {text}"))
     })
+}
+
+/// Starts a process whose memory is looked at.
+///
+/// glibc's malloc keeps what was freed for later, in 16 places on two cores: a
+/// process has tens of megabytes of it after some load, more or less by chance.
+/// These two variables, which anybody may set, have it kept in one place, and
+/// all but small buffers given back: so what is resident tells what the process
+/// holds.
+///
+/// Ten thousand connections need as many files as the machine allows.
+fn start(test: &str, role: &str) -> Other {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#, "sh"]);
+    if env::var_os("WIRENET_LOAD_MALLOC_AS_IT_IS").is_none() {
+        shell.env("MALLOC_ARENA_MAX", "1");
+        shell.env("MALLOC_MMAP_THRESHOLD_", "4096");
+    }
+    Other::start_in(shell, test, role).unwrap()
 }

@@ -102,6 +102,10 @@ fn a_stream_that_a_sessions_end_cuts_counts_as_reset() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "that clock is what the numbers show"
+)]
 fn a_wires_numbers_are_those_of_all_its_sessions_ended_ones_too() {
     in_time(|| {
         let before = SystemTime::now();
@@ -131,6 +135,10 @@ fn a_wires_numbers_are_those_of_all_its_sessions_ended_ones_too() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "that clock is what the numbers show"
+)]
 fn a_session_says_since_when_it_stands() {
     in_time(|| {
         let server = started(mounting());

@@ -17,8 +17,9 @@ use std::{
 pub(crate) struct Condvar {
     /// Not a lock of the model's: no other thread runs while it is held.
     waiters: Mutex<VecDeque<Arc<Waiter>>>,
-    /// Counting is a moment at which another thread may run.
-    notifications: AtomicUsize,
+    /// Waits and notifications so far. Counting is a moment at which another
+    /// thread may run.
+    uses: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -87,18 +88,19 @@ impl Condvar {
     }
 
     pub(crate) fn notify_one(&self) {
-        self.notifications.fetch_add(1, Ordering::SeqCst);
+        self.uses.fetch_add(1, Ordering::SeqCst);
         let first = self.waiters().pop_front();
         first.into_iter().for_each(|waiter| waiter.wake());
     }
 
     pub(crate) fn notify_all(&self) {
-        self.notifications.fetch_add(1, Ordering::SeqCst);
+        self.uses.fetch_add(1, Ordering::SeqCst);
         let all = std::mem::take(&mut *self.waiters());
         all.into_iter().for_each(|waiter| waiter.wake());
     }
 
     fn enqueue(&self) -> Arc<Waiter> {
+        self.uses.fetch_add(1, Ordering::SeqCst);
         let waiter = Arc::new(Waiter {
             woken: atomic::AtomicBool::new(false),
             wake: BatchSemaphore::new(0, Fairness::Unfair),

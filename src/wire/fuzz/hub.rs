@@ -179,7 +179,7 @@ impl Play<'_> {
         }
         self.wait(|sides| {
             let over = sides[caller].is_over() || sides[index].is_over();
-            over || sides[caller].is_answered(from.id)
+            over || sides[index].garbled || sides[caller].is_answered(from.id)
         });
     }
 

@@ -2,8 +2,8 @@
 //! that says anything.
 
 use super::stage::{
-    NAMES, Part, Prompted, REFUSED, assert_at_rest, in_stream, some_bytes, some_chunks, update,
-    wire, wire_frame,
+    NAMES, Part, Prompted, REFUSED, assert_at_rest, begin_handshake, in_stream, some_bytes,
+    some_chunks, update, wire, wire_frame,
 };
 use crate::{
     error::Error,
@@ -15,7 +15,6 @@ use crate::{
         frame::{Decoder, Kind},
         handshake::{Agreed, Handshake},
         hello::{OpenSessionRequest, OpenSessionResponse},
-        pending::Pending,
         shared::Shared,
         stream::Stream,
     },
@@ -138,7 +137,7 @@ fn dial(halves: Halves, opens: bool) {
 
 /// From here to the end of the session.
 fn stand(handshake: Handshake<'_>, agreed: Agreed, opens: bool) {
-    let pending = Pending::new(&WIRE, 0, Box::default());
+    let pending = begin_handshake(&WIRE);
     let id = agreed.id;
     let Ok(established) = WIRE.establish(handshake, agreed, &pending) else {
         panic!("nobody has closed the wire");

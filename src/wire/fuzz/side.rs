@@ -1,6 +1,6 @@
 //! One client of a hub, played by hand, and the hub's end of its connection.
 
-use super::stage::{in_stream, some_bytes, update, wire_frame};
+use super::stage::{begin_handshake, in_stream, some_bytes, update, wire_frame};
 use crate::{
     fuzz::Script,
     time::deadline,
@@ -10,7 +10,6 @@ use crate::{
         frame::{Decoder, Kind},
         handshake::Handshake,
         hello::OpenSessionRequest,
-        pending::Pending,
         session::Session,
         shared::Shared,
     },
@@ -41,6 +40,9 @@ pub(super) struct Side {
     pub(super) polite: bool,
     /// Reads when it is told to.
     pub(super) lazy: bool,
+    /// What it has sent need not end where a frame does: what follows may be
+    /// taken for something else.
+    pub(super) garbled: bool,
     pub(super) peer: Peer,
     reader: Option<Box<Reader>>,
     end: Option<Error>,
@@ -84,7 +86,7 @@ impl Side {
         let handshake = Handshake::new(hub, halves, Role::Server, deadline(AT_ONCE));
         let mut handshake = handshake.expect("the transport splits");
         let agreed = handshake.answer().expect("there is nothing against it");
-        let pending = Pending::new(hub, 0, Box::default());
+        let pending = begin_handshake(hub);
         let established = hub.establish(handshake, agreed, &pending);
         let established = established.unwrap_or_else(|_| panic!("nobody has closed the hub"));
         peer.read(usize::MAX);
@@ -94,6 +96,7 @@ impl Side {
             number,
             polite: true,
             lazy: false,
+            garbled: false,
             peer,
             reader: Some(established.reader),
             end: None,
@@ -171,7 +174,7 @@ impl Side {
 
     /// Calls a name; the stream.
     pub(super) fn call(&mut self, name: &str, token: &[u8], len: usize) -> Option<u32> {
-        if self.is_over() {
+        if self.is_over() || self.garbled {
             return None;
         }
         let id = self.next;
@@ -350,7 +353,10 @@ impl Side {
         match script.byte() % 5 {
             0 => self.send(&update(id, flags, script.word())),
             1 => self.send(&in_stream(id + 1000, flags, &some_bytes(script))),
-            2 => self.send(&some_bytes(script)),
+            2 => {
+                self.send(&some_bytes(script));
+                self.garbled = true;
+            }
             3 => {
                 let pings = [0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1].repeat(6000);
                 self.send(&pings);

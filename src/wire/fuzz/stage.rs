@@ -9,16 +9,20 @@ use crate::{
         frame::{Frame, Kind},
         handlers::Handlers,
         options::Options,
+        pending::Pending,
+        reports::About,
         shared::Shared,
         stream::Stream,
     },
     yamux::fuzz::{AT_ONCE, Peer},
 };
 use parking_lot::Mutex;
+use socket2::{Domain, Socket, Type};
 use std::{
     collections::VecDeque,
     io::{self, Read},
-    sync::Arc,
+    net::TcpStream,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -47,6 +51,10 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
         on_error: Some(Box::new(|_| {})),
         identification: b"me".to_vec(),
         max_streams: 6,
+        // Nothing is woken by the clock.
+        handshake_timeout: Duration::from_secs(3600),
+        write_timeout: Duration::from_secs(3600),
+        keep_alive: false,
         handler_limit: 8,
         ..Options::default()
     };
@@ -72,6 +80,16 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
     });
     insert("fail", |_| Err(io::ErrorKind::Other.into()));
     Shared::new(options, handlers, is_hub, find)
+}
+
+/// A place among the handshakes, which a server keeps by their sockets.
+pub(super) fn begin_handshake(wire: &Arc<Shared>) -> Pending {
+    static SOCKET: LazyLock<TcpStream> = LazyLock::new(|| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
+        socket.expect("a socket").into()
+    });
+    let pending = wire.begin_handshake(&SOCKET, &About::default());
+    pending.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Fails if something of a run is left, or does not come to its end.

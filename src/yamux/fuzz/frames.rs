@@ -18,11 +18,14 @@ use std::{
     net::Shutdown,
     sync::LazyLock,
     thread,
+    time::Duration,
 };
 
 /// Bytes that each side sends in a run at most, about: more would only take
 /// time.
 const PLENTY: usize = 1 << 20;
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// Lengths of what is sent.
 const LENGTHS: [u32; 16] = [
@@ -115,6 +118,9 @@ impl Play {
             .max_window(1 << 20)
             .window_budget(512 << 10)
             .max_frame(300_000)
+            // Nothing is woken by the clock.
+            .write_timeout(AN_HOUR)
+            .keep_alive(None)
             .relays(flags & 16 != 0);
         // Where it is small, others write on for the one who was first.
         let capacity = match more & 15 {

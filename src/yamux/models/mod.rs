@@ -5,6 +5,7 @@
 //! that waits for ever: at its end all threads have to be gone.
 
 mod closing;
+mod ending;
 mod outbox;
 mod pair;
 mod ping;

@@ -6,12 +6,12 @@ use super::stage::{Frame, Stage, bytes_of, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
-        Error, Role, Stream,
+        Error, INITIAL_WINDOW, Role, Stream,
         frame::{Flags, Header, Kind, StreamId},
         segment::MAX_PAYLOAD,
     },
 };
-use std::time::Duration;
+use std::{net::Shutdown, time::Duration};
 
 /// With three senders of so many full frames each, more is to be sent than the
 /// outbox holds.
@@ -137,6 +137,103 @@ fn who_waits_hears_of_a_transport_that_fails() {
     });
 }
 
+/// One stream has no credit, and another's frame meets a transport that fails.
+#[test]
+fn who_waits_for_credit_hears_of_a_transport_that_fails() {
+    check(Time::Stands, || {
+        let (stage, streams) = narrow_stage();
+        let [waits, sends, ..] = &streams[..] else {
+            unreachable!()
+        };
+        let (waits, sends) = (waits.clone(), sends.clone());
+        waits.core().send.lock().window.take(INITIAL_WINDOW);
+        let waiting = thread::spawn(move || waits.send_all(b"no credit"));
+        stage.peer.says.cut();
+        // Queued, and then it failed, or the other way round.
+        let _ = sends.send_all(b"fails");
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
+    });
+}
+
+/// Three wait for room; two of them do not use it when there is some, because
+/// of what `spoils` does to their stream.
+fn letting_in(spoils: fn(&Stream)) {
+    check(Time::Stands, move || {
+        let stage = stage(Role::Client, config(), NARROW);
+        let [fills, also, spoilt, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
+        // A helper waits in the transport, with the outbox full behind it.
+        for stream in [&fills, &also] {
+            stream
+                .set_write_timeout(Some(Duration::from_secs(1)))
+                .unwrap();
+            send(stream).unwrap();
+        }
+        let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
+            let stream = stream.clone();
+            thread::spawn(move || stream.send_all(b"abc"))
+        });
+        let hears = stage.peer.hears;
+        let peer = thread::spawn(move || hears.until_the_end());
+        spoils(&spoilt);
+        sent.join().unwrap().unwrap();
+        stage.connection.start_close();
+        for spoilt in [one, other] {
+            let _ = spoilt.join().unwrap();
+        }
+        assert_eq!(bytes_of(&peer.join().unwrap(), sends.id()), b"abc");
+        stage.connection.cut();
+    });
+}
+
+#[test]
+fn who_is_let_in_and_leaves_lets_others_in() {
+    letting_in(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
+}
+
+#[test]
+fn who_is_let_in_and_has_no_credit_lets_others_in() {
+    letting_in(|spoilt| {
+        let mut send = spoilt.core().send.lock();
+        let credit = send.window.credit();
+        send.window.take(credit);
+    });
+}
+
+/// Some must not wait for the transport, others may: those take the writing
+/// over.
+#[test]
+fn who_takes_the_writing_over_comes_back_from_it() {
+    check(Time::Stands, || {
+        let stage = stage(Role::Client, config(), super::stage::ROOMY);
+        let streams = [(); 2].map(|()| stage.connection.open().unwrap());
+        let ids = streams.each_ref().map(Stream::id);
+        let opening = stage.connection.clone();
+        let opener = thread::spawn(move || [(); 2].map(|()| opening.open().unwrap()));
+        let senders = streams.map(|stream| {
+            thread::spawn(move || {
+                stream.send_all(b"a").unwrap();
+                stream.send_all(b"b").unwrap();
+                stream
+            })
+        });
+        let mut kept: Vec<Stream> = Vec::new();
+        kept.extend(senders.map(|sender| sender.join().unwrap()));
+        kept.extend(opener.join().unwrap());
+        // All is in the transport, for nobody is left to write.
+        let mut hears = stage.peer.hears;
+        let mut frames = super::stage::Frames::default();
+        frames.take(&hears.some());
+        let frames = frames.whole();
+        for id in ids {
+            assert_eq!(bytes_of(&frames, id), b"ab");
+        }
+        let syns = frames
+            .iter()
+            .filter(|frame| frame.header.flags.contains(Flags::SYN));
+        assert_eq!(syns.count(), 4);
+    });
+}
+
 /// The reader answers, senders send, and the transport is full.
 #[test]
 fn answers_leave_though_everybody_writes() {
@@ -190,7 +287,7 @@ fn whatever_was_queued_leaves_before_the_end() {
             thread::spawn(move || {
                 stream.send_all(b"ab").unwrap();
                 assert!(stream.try_queue(b"c"));
-                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
                 stream
             })
         });

@@ -11,7 +11,7 @@ use crate::{
 use std::{net::Shutdown, sync::Arc, time::Duration};
 
 /// Credit that the writers find.
-const CREDIT: u32 = 5;
+const CREDIT: u32 = 1;
 
 /// What each of the two writers sends.
 const EACH: usize = 4;
@@ -87,12 +87,12 @@ fn all_is_sent(outcomes: &[Result<(), Error>], received: usize) {
 
 #[test]
 fn a_window_update_wakes_all_who_wait_for_it() {
-    writing(Time::Stands, |says| grant(says, 3), nothing, all_is_sent);
+    writing(Time::Stands, |says| grant(says, 7), nothing, all_is_sent);
 }
 
 #[test]
 fn window_updates_come_to_what_they_are_together() {
-    let one_by_one = |says: &mut Says| (0..3).for_each(|_| grant(says, 1));
+    let one_by_one = |says: &mut Says| (0..7).for_each(|_| grant(says, 1));
     writing(Time::Stands, one_by_one, nothing, all_is_sent);
 }
 
@@ -171,7 +171,7 @@ fn a_cut_by_the_peer_wakes_who_waits_for_credit() {
 
 #[test]
 fn a_write_that_times_out_has_sent_a_part_and_no_more() {
-    let late = |says: &mut Says| grant(says, 3);
+    let late = |says: &mut Says| grant(says, 7);
     writing(Time::Passes, late, nothing, |outcomes, received| {
         for outcome in outcomes {
             let in_time = matches!(outcome, Ok(()) | Err(Error::TimedOut));

@@ -172,6 +172,11 @@ impl Frames {
         }
     }
 
+    /// Whether a frame with such a header has come.
+    pub(super) fn any(&self, such: impl Fn(Header) -> bool) -> bool {
+        self.frames.iter().any(|frame| such(frame.header))
+    }
+
     pub(super) fn whole(mut self) -> Vec<Frame> {
         self.frames
             .retain(|frame| frame.body.len() == frame.header.body_len() as usize);

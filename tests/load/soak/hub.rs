@@ -6,10 +6,17 @@ use crate::{
     figures,
     support::{process, threads},
 };
+use parking_lot::{Condvar, Mutex};
 use std::{io, thread, time::Instant};
 use wirenet::Wire;
 
+/// More threads than the hub has at any time.
+const THREADS: usize = 1_000;
+
+const WAITER: &str = "waiter";
+
 pub fn run(settings: Settings) -> io::Result<()> {
+    grow_table_of_waiters();
     let hub = Wire::hub("127.0.0.1:0")
         .token_validator(|_, _, token| match token == TOKEN.as_bytes() {
             true => Ok(()),
@@ -29,6 +36,25 @@ pub fn run(settings: Settings) -> io::Result<()> {
     Ok(())
 }
 
+/// parking_lot's table of threads that wait grows with the most that there ever
+/// were at once, and does not shrink. So it is not the load's doing.
+fn grow_table_of_waiters() {
+    let (count, all_there) = (Mutex::new(0), Condvar::new());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let waiter = thread::Builder::new().name(WAITER.into());
+            let wait = || {
+                let mut count = count.lock();
+                *count += 1;
+                all_there.notify_all();
+                all_there.wait_while(&mut count, |count| *count < THREADS);
+            };
+            waiter.spawn_scoped(scope, wait).expect("a thread");
+        }
+    });
+    threads::await_none(WAITER);
+}
+
 /// Waits until so many sessions are there, and nothing goes on in them; what
 /// the process takes then.
 fn rest(hub: &Wire, sessions: usize) -> Counts {
@@ -38,7 +64,13 @@ fn rest(hub: &Wire, sessions: usize) -> Counts {
     while !is_at_rest() && Instant::now() < deadline {
         thread::yield_now();
     }
-    let mut figures = figures::at_rest();
+    let mut figures = match sessions {
+        0 => {
+            threads::await_none("wirenet-handler");
+            figures::own()
+        }
+        _ => figures::at_rest(),
+    };
     figures.set("sessions", hub.sessions().len() as u64);
     figures
 }

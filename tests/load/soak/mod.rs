@@ -117,7 +117,7 @@ struct Soak {
 
 impl Soak {
     fn start(settings: Settings) -> Self {
-        let mut hub = Other::start("soak::other_process", "hub").unwrap();
+        let mut hub = crate::start("soak::other_process", "hub");
         let addr = hub.told();
         let alone = ask(&mut hub, "rest 0");
         let first = (0..CLIENTS).step_by(CLIENTS / PROCESSES);
@@ -218,8 +218,9 @@ impl Soak {
 
     fn compare(&mut self, base: &Counts, end: &Counts, counts: &Counts) {
         for name in ["heap", "resident"] {
-            let (was, is) = (base[name], end[name]);
-            self.expect(is * 100 <= was * 105, || {
+            let good = figures::is_as_before(name, base, end);
+            self.expect(good, || {
+                let (was, is) = (base[name], end[name]);
                 format!("{name}: {is} kB at the end, and {was} kB after the first twelfth")
             });
         }

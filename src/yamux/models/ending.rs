@@ -1,0 +1,94 @@
+//! Streams that both sides end at once: each is gone by it, and once.
+
+use super::stage::{Frames, STREAM, Says, client, run};
+use crate::{
+    sync::{Time, check, thread},
+    yamux::{
+        Stream,
+        frame::{Flags, Header, Kind},
+    },
+};
+use std::{net::Shutdown, sync::Arc};
+
+/// The peer does what `peer` says, and two threads here what `here` says, each
+/// with a handle of its own. What is counted of the stream has to be right then,
+/// while the connection stands.
+fn ending(peer: fn(&mut Says), here: [fn(&Stream); 2], resets: std::ops::RangeInclusive<u64>) {
+    check(Time::Stands, move || {
+        let (stage, stream) = client();
+        let reading = run(stage.reader);
+        let (mut says, mut hears) = (stage.peer.says, stage.peer.hears);
+        let peer = thread::spawn(move || {
+            peer(&mut says);
+            // The answer to this says that all before was seen to.
+            says.frame(Header::ping(Flags::SYN, 0), b"");
+            let mut heard = Frames::default();
+            while !heard.any(|frame| frame.kind == Kind::Ping) {
+                heard.take(&hears.some());
+            }
+            (says, hears)
+        });
+        let users = here.map(|here| {
+            let stream = stream.clone();
+            thread::spawn(move || here(&stream))
+        });
+        let shared = Arc::clone(stream.shared());
+        drop(stream);
+        for user in users {
+            user.join().unwrap();
+        }
+        let halves = peer.join().unwrap();
+        let table = shared.table.lock();
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.live(), 0);
+        assert_eq!(table.unacknowledged, 0);
+        let reset = table.stats.streams_reset;
+        assert!(resets.contains(&reset), "{reset} streams reset");
+        drop(table);
+        stage.connection.cut();
+        drop(halves);
+        let _ = reading.join().unwrap();
+    });
+}
+
+fn fin(says: &mut Says) {
+    says.frame(Header::window_update(STREAM, Flags::FIN, 0), b"");
+}
+
+fn acknowledge_and_fin(says: &mut Says) {
+    says.frame(Header::window_update(STREAM, Flags::ACK, 0), b"");
+    fin(says);
+}
+
+fn reset(says: &mut Says) {
+    says.frame(Header::window_update(STREAM, Flags::RST, 0), b"");
+}
+
+fn shutdown(stream: &Stream) {
+    stream.shutdown(Shutdown::Both).unwrap();
+}
+
+fn stop(stream: &Stream) {
+    stream.shutdown(Shutdown::Read).unwrap();
+}
+
+fn finish(stream: &Stream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+#[test]
+fn a_stream_that_both_sides_finish_is_gone() {
+    ending(fin, [finish, stop], 0..=0);
+    ending(acknowledge_and_fin, [shutdown, shutdown], 0..=0);
+}
+
+#[test]
+fn a_stream_that_both_sides_reset_is_gone_once() {
+    ending(reset, [Stream::reset, Stream::reset], 1..=1);
+}
+
+#[test]
+fn a_stream_that_one_side_resets_and_the_other_finishes_is_gone_once() {
+    ending(acknowledge_and_fin, [Stream::reset, shutdown], 0..=1);
+    ending(reset, [shutdown, finish], 1..=1);
+}

@@ -1,0 +1,167 @@
+//! A name server that fails at boot: the client tries again, and looks the name
+//! up anew each time.
+
+use crate::support::{
+    PATIENCE, in_time,
+    link::{echo, message},
+    process::{self, Other},
+};
+use crossbeam_channel::unbounded;
+use parking_lot::Mutex;
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use wirenet::{Operation, Wire};
+
+const NAME: &str = "boot.wirenet.test";
+
+/// What the name server does with a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// `SERVFAIL`: it cannot reach others yet.
+    Fails,
+    Silent,
+    /// `NXDOMAIN`: the name is not registered yet.
+    KnowsNothing,
+    Answers,
+}
+
+/// A name server with one name. It takes a port that not everybody may.
+struct NameServer {
+    addr: Ipv4Addr,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl NameServer {
+    fn start(mood: Mood) -> io::Result<Self> {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let addr = Ipv4Addr::new(127, 77, high, low);
+        let socket = UdpSocket::bind((addr, 53))?;
+        let mood = Arc::new(Mutex::new(mood));
+        let asked = Arc::clone(&mood);
+        thread::spawn(move || {
+            let mut query = [0; 512];
+            while let Ok((len, asker)) = socket.recv_from(&mut query) {
+                let mood = *asked.lock();
+                if let Some(answer) = answer(&query[..len], mood) {
+                    socket.send_to(&answer, asker).unwrap();
+                }
+            }
+        });
+        Ok(Self { addr, mood })
+    }
+}
+
+/// See RFC 1035, section 4.
+fn answer(query: &[u8], mood: Mood) -> Option<Vec<u8>> {
+    const HEADER: usize = 12;
+    const A: u16 = 1;
+
+    let labels = query[HEADER..].iter().position(|byte| *byte == 0)?;
+    // A name's end, its type and its class.
+    let question = &query[HEADER..][..labels + 5];
+    let asks_for_a = question[labels + 1..][..2] == A.to_be_bytes();
+    let (code, count) = match mood {
+        Mood::Silent => return None,
+        Mood::Fails => (2, 0),
+        Mood::KnowsNothing => (3, 0),
+        Mood::Answers => (0, u16::from(asks_for_a)),
+    };
+    let mut answer = query[..2].to_vec();
+    for number in [0x8180 | code, 1, count, 0, 0] {
+        answer.extend(number.to_be_bytes());
+    }
+    answer.extend(question);
+    if count == 1 {
+        // The name above, type and class, no time to live, four bytes.
+        answer.extend([0xc0, HEADER as u8, 0, A as u8, 0, 1, 0, 0, 0, 0, 0, 4]);
+        answer.extend(Ipv4Addr::LOCALHOST.octets());
+    }
+    Some(answer)
+}
+
+/// With a `resolv.conf` of its own, in a mount namespace of its own.
+#[test]
+fn other_process() {
+    let Some(resolv_conf) = process::role() else {
+        return;
+    };
+    let know = |server: &NameServer| {
+        let text = format!("nameserver {}\noptions timeout:1 attempts:1\n", server.addr);
+        fs::write(&resolv_conf, text).unwrap();
+    };
+    let Ok(names) = NameServer::start(Mood::Answers) else {
+        return process::tell("cannot").unwrap();
+    };
+    know(&names);
+    let expected = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let found = (NAME, 1).to_socket_addrs();
+    if !found.is_ok_and(|mut addrs| addrs.any(|addr| addr == expected)) {
+        return process::tell("cannot").unwrap();
+    }
+    process::tell("can").unwrap();
+    // The machine boots: it knows no name server yet.
+    fs::write(&resolv_conf, "").unwrap();
+    let server = Wire::mount("127.0.0.1:0").stream("echo", echo);
+    let server = server.build().unwrap();
+    server.start().unwrap();
+    let port = server.local_addr().expect("it listens").port();
+    let (failed, fails) = unbounded();
+    let client = Wire::join(format!("{NAME}:{port}"))
+        .dial_timeout(Duration::from_millis(500))
+        // Only when it is told to.
+        .retry_policy(|retry| {
+            assert!(!retry.cause.is_permanent() && retry.wait.is_some());
+            Some(Duration::from_secs(3600))
+        })
+        .on_error(move |error| {
+            let told = (error.operation.clone(), error.cause.to_string());
+            failed.send(told).unwrap();
+        });
+    let client = client.build().unwrap();
+    let starting = client.clone();
+    let starter = thread::spawn(move || starting.start());
+    let has_failed = || {
+        let (operation, cause) = fails.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(operation, Operation::Dial);
+        println!("{cause}");
+    };
+    has_failed();
+    know(&names);
+    for mood in [Mood::Fails, Mood::Silent, Mood::KnowsNothing] {
+        *names.mood.lock() = mood;
+        client.reconnect_now();
+        has_failed();
+    }
+    *names.mood.lock() = Mood::Answers;
+    client.reconnect_now();
+    starter.join().unwrap().unwrap();
+    let session = client.wait_session(PATIENCE).unwrap();
+    let stream = session.open_stream("echo").unwrap();
+    stream.write_message(b"here").unwrap();
+    assert_eq!(message(&stream).unwrap(), b"here");
+    process::tell("connected").unwrap();
+}
+
+#[test]
+fn a_name_server_that_fails_at_boot_is_tried_again() {
+    in_time(|| {
+        let resolv_conf = tempfile::NamedTempFile::new().unwrap();
+        let path = resolv_conf.path().to_str().unwrap();
+        let mount = format!("mount --bind {path} /etc/resolv.conf && exec \"$0\" \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &mount]);
+        let other = Other::start_in(command, "names::other_process", path).ok();
+        let told = other.as_ref().and_then(Other::may_tell);
+        let (Some(other), Some("can")) = (other, told.as_deref()) else {
+            println!("skipped: this needs a mount namespace, and port 53");
+            return;
+        };
+        assert_eq!(other.told(), "connected");
+    });
+}
