@@ -310,6 +310,19 @@ fn a_stream_that_came_whole_is_there_though_the_connection_ends_with_the_same_by
 }
 
 #[test]
+fn a_stream_that_opens_with_a_violation_is_nobodys() {
+    for opening in [
+        data(SYN, 1, &vec![0; INITIAL_WINDOW as usize + 1]),
+        frame(UPDATE, SYN, 1, u32::MAX),
+    ] {
+        let (connection, mut peer) = served(quiet());
+        peer.send_bytes(&opening.encode());
+        assert_eq!(peer.receive_all(), [frame(GO_AWAY, 0, 0, 1)]);
+        assert!(connection.accept().is_err(), "{}", opening.kind);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let (connection, mut peer) = served(quiet());
@@ -403,6 +416,30 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
     peer.send(&frame(UPDATE, SYN, 3, 0));
     assert_eq!(peer.settle(), [frame(UPDATE, RST, 1, 0)]);
     assert_eq!(connection.accept().unwrap().id().0, 3);
+}
+
+#[test]
+fn a_stream_that_has_ended_unacknowledged_waits_no_more_to_be() {
+    let theirs = [RST, FIN, 0].map(|flags| frame(UPDATE, flags, 1, 0));
+    for ending in theirs {
+        let (connection, mut peer) = dialled(quiet().backlog(1));
+        let first = connection.open().unwrap();
+        peer.send(&ending);
+        peer.settle();
+        match ending.flags {
+            FIN => first.shutdown(Shutdown::Write).unwrap(),
+            0 => first.reset(),
+            _ => {}
+        }
+        let (sender, opened) = std::sync::mpsc::channel();
+        let opener = connection.clone();
+        let opener = thread::spawn(move || sender.send(opener.open().map(|stream| stream.id())));
+        let id = opened.recv_timeout(Duration::from_secs(10));
+        assert_eq!(id.expect("an open does not wait").unwrap().0, 3);
+        opener.join().unwrap().unwrap();
+        // The second was dropped; its peer has not ended it.
+        assert_eq!(connection.stream_count(), 1, "{ending:?}");
+    }
 }
 
 #[test]
@@ -510,6 +547,22 @@ fn a_failing_peers_go_away_is_the_reason_of_the_end() {
     peer.send(&frame(GO_AWAY, 0, 0, 2));
     let error = connection.accept().unwrap_err();
     assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+}
+
+#[test]
+fn what_comes_behind_a_failing_peers_go_away_is_not_looked_at() {
+    let (connection, mut peer) = served(quiet());
+    let late = [
+        frame(GO_AWAY, 0, 0, 2),
+        frame(UPDATE, SYN, 1, 0),
+        frame(GO_AWAY, 0, 0, 1),
+    ];
+    peer.send_bytes(&late.map(|frame| frame.encode()).concat());
+    let error = connection.accept().unwrap_err();
+    assert!(matches!(error, Error::PeerFailed(2)), "{error}");
+    assert_eq!(peer.receive_all(), []);
+    let stats = connection.stats();
+    assert_eq!((stats.streams_accepted, stats.streams_refused), (0, 0));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::{
     segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
-    table::Inbound,
+    table::{Gone, Inbound},
 };
 use crate::{
     sync,
@@ -280,17 +280,16 @@ impl Reader {
                     Ok(())
                 }
                 Ok(None) => Ok(()),
-                Err(error) => Err(Violation::Header(error)),
+                Err(error) => Err(Violation::Header(error).into()),
             };
             let used = buf.len() - input.len();
             buf.consume(used);
             self.buf = buf;
-            if let Err(violation) = outcome {
+            if let Err(error) = outcome {
                 self.buf.consume(self.buf.len());
                 // What came before it, however it was cut.
                 self.hand_over();
-                self.shared.abort(violation);
-                return Err(violation.into());
+                return Err(self.give_up(error));
             }
         }
         if filled && self.buf.capacity() < SEGMENT {
@@ -298,6 +297,15 @@ impl Reader {
         }
         self.hand_over();
         Ok(())
+    }
+
+    /// Ends the connection for what the peer has sent.
+    fn give_up(&self, error: Error) -> Error {
+        match error {
+            Error::Protocol(violation) => self.shared.abort(violation),
+            _ => self.shared.end(error.clone()),
+        }
+        error
     }
 
     /// Passes on the whole buffer where most of it is one body, instead of
@@ -356,17 +364,17 @@ impl Reader {
         }
     }
 
-    fn on_header(&mut self, header: Header) -> Result<(), Violation> {
+    fn on_header(&mut self, header: Header) -> Result<(), Error> {
         if let Some(left) = &mut self.strangers_frames {
             *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
         }
         let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
         if for_session != (header.stream == StreamId::SESSION) {
-            return Err(Violation::WrongStream(header.stream));
+            return Err(Violation::WrongStream(header.stream).into());
         }
         match header.kind {
             Kind::Ping => self.on_ping(header),
-            Kind::GoAway => self.on_go_away(header.length),
+            Kind::GoAway => self.on_go_away(header.length)?,
             Kind::Data | Kind::WindowUpdate => self.on_stream_frame(header)?,
         }
         Ok(())
@@ -382,17 +390,14 @@ impl Reader {
         }
     }
 
-    fn on_go_away(&mut self, code: u32) {
+    fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
-            // Others may lie behind the first.
-            if !self.shared.has_ended() {
-                log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
-            }
-            self.hand_over();
-            self.shared.end(Error::PeerFailed(code));
+            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().peer_going_away = true;
         self.shared.freed.notify_all();
+        Ok(())
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
@@ -418,32 +423,36 @@ impl Reader {
         if header.flags.contains(Flags::RST) {
             self.body = None;
             if core.reset(ResetBy::Peer) {
-                self.shared.table.lock().stats.streams_reset += 1;
-                self.shared.forget(&core);
+                self.shared.forget(&core, Gone::Reset);
             }
             self.touch(&core);
-            return Ok(());
+        } else {
+            self.on_payload(&core, header)?;
         }
-        self.on_payload(core, header)
+        if header.flags.contains(Flags::SYN) {
+            self.fresh.push(core);
+        }
+        Ok(())
     }
 
     /// The frame's own meaning, when its flags are seen to.
-    fn on_payload(&mut self, core: Arc<Core>, header: Header) -> Result<(), Violation> {
+    fn on_payload(&mut self, core: &Arc<Core>, header: Header) -> Result<(), Violation> {
         let fin = header.flags.contains(Flags::FIN);
         match header.kind {
             Kind::Data if header.length > 0 => {
                 core.on_data(header.length)?;
+                let core = Arc::clone(core);
                 self.body = Some(Body { core, fin });
                 return Ok(());
             }
             Kind::WindowUpdate => {
                 core.on_window_update(header.length)?;
-                self.touch(&core);
+                self.touch(core);
             }
             Kind::Data | Kind::Ping | Kind::GoAway => {}
         }
         if fin {
-            self.on_fin(&core);
+            self.on_fin(core);
         }
         Ok(())
     }
@@ -470,8 +479,6 @@ impl Reader {
             Inbound::Open => {
                 let core = table.accept(id);
                 table.stats.bytes_received += u64::from(header.body_len());
-                drop(table);
-                self.fresh.push(Arc::clone(&core));
                 Ok(Some(core))
             }
             // Only the reader lets streams in.
@@ -500,7 +507,7 @@ impl Reader {
 
     fn on_fin(&mut self, core: &Arc<Core>) {
         if core.on_fin() {
-            self.shared.forget(core);
+            self.shared.forget(core, Gone::InOrder);
         }
         self.touch(core);
     }

@@ -19,6 +19,7 @@ use super::{
     shared::Shared,
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
+    table::Gone,
     whole::Cut,
     window::INITIAL_WINDOW,
 };
@@ -91,6 +92,8 @@ struct Due {
     flush: Vec<Arc<Shared>>,
     /// Streams that are over.
     gone: Vec<(Arc<Shared>, Arc<Core>)>,
+    /// Streams that were reset.
+    reset: Vec<(Arc<Shared>, Arc<Core>)>,
     /// Streams that the relay uses no more.
     unused: Vec<(Arc<Shared>, Arc<Core>)>,
 }
@@ -305,8 +308,7 @@ impl Leg {
         if self.core.reset(ResetBy::Us) {
             let reset = Header::window_update(self.core.id, Flags::RST, 0);
             self.shared.outbox.push(reset);
-            self.shared.table.lock().stats.streams_reset += 1;
-            due.gone.push(self.stream());
+            due.reset.push(self.stream());
         }
     }
 
@@ -339,7 +341,10 @@ impl Due {
     /// Not under the relay's lock: a connection may close by it.
     fn forget_streams(&self) {
         for (shared, core) in &self.gone {
-            shared.forget(core);
+            shared.forget(core, Gone::InOrder);
+        }
+        for (shared, core) in &self.reset {
+            shared.forget(core, Gone::Reset);
         }
         for (shared, core) in &self.unused {
             shared.retire(core);

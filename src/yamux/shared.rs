@@ -10,7 +10,7 @@ use super::{
     ping::Pings,
     reader::Incoming,
     state::ResetBy,
-    table::{Role, Table},
+    table::{Gone, Role, Table},
     window::{Budget, Tuning},
     writer::Writer,
 };
@@ -213,8 +213,7 @@ impl Shared {
     /// Resets a stream of the table and tells the peer.
     pub(super) fn reset(self: &Arc<Self>, core: &Core) {
         if core.reset(ResetBy::Us) {
-            self.table.lock().stats.streams_reset += 1;
-            self.forget(core);
+            self.forget(core, Gone::Reset);
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
             let header = Header::window_update(core.id, Flags::RST, 0);
@@ -238,11 +237,13 @@ impl Shared {
     }
 
     /// Takes a stream that is gone out of the table.
-    pub(super) fn forget(self: &Arc<Self>, core: &Core) {
-        let first = core.retire();
+    pub(super) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         let mut table = self.table.lock();
         let freed = table.remove(core.id);
-        let idle = first && table.retire(core.id, sync::now);
+        if gone == Gone::Reset {
+            table.count_reset();
+        }
+        let idle = core.retire() && table.retire(core.id, sync::now);
         drop(table);
         if freed {
             self.freed.notify_one();
@@ -257,7 +258,11 @@ impl Shared {
     /// Nobody here uses the stream any more: the last one lets a connection
     /// close that was asked to.
     pub(super) fn retire(self: &Arc<Self>, core: &Core) {
-        if core.retire() && self.table.lock().retire(core.id, sync::now) {
+        // Under the lock, so that the end counts it or not.
+        let mut table = self.table.lock();
+        let idle = core.retire() && table.retire(core.id, sync::now);
+        drop(table);
+        if idle {
             self.close();
         }
     }

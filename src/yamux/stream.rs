@@ -9,6 +9,7 @@ use super::{
     segment::{MAX_PAYLOAD, Segment},
     shared::{Shared, wait_for},
     state::{RecvState, ResetBy, SendState},
+    table::Gone,
 };
 use crate::{
     sync::{Mutex, MutexGuard},
@@ -416,7 +417,7 @@ impl Inner {
             // Another thread's write fails rather than wait for credit.
             self.core.writable.notify_all();
             if self.core.send_done() {
-                shared.forget(&self.core);
+                shared.forget(&self.core, Gone::InOrder);
             }
             shared.flush(Wait::Never);
             self.retire_if_done();

@@ -83,6 +83,13 @@ pub(super) enum Room {
     At(Instant),
 }
 
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    InOrder,
+    Reset,
+}
+
 /// What to do about a stream that the peer wants to open.
 #[derive(Debug)]
 pub(super) enum Inbound {
@@ -237,6 +244,14 @@ impl Table {
     /// Whether either side has said that it wants no new streams.
     pub(super) fn is_going_away(&self) -> bool {
         self.going_away || self.peer_going_away
+    }
+
+    /// Counts a stream that was reset. At the connection's end all are counted
+    /// that were in use then, those among them whose users find out now.
+    pub(super) fn count_reset(&mut self) {
+        if self.end.is_none() {
+            self.stats.streams_reset += 1;
+        }
     }
 
     /// Forgets a stream that is gone; says whether [`room`](Self::room) may be

@@ -2,7 +2,7 @@
 
 use crate::{
     honest::{Honest, Trips},
-    server::{Kind, Place, Server, Setup},
+    server::{Place, Server, Setup},
     support::in_time,
 };
 use std::{
@@ -29,13 +29,6 @@ pub struct Stage<'a> {
     pub server: &'a Server,
     pub honest: &'a Honest,
     pub place: Place,
-}
-
-impl Stage<'_> {
-    /// On a hub, the name of the honest owner.
-    pub fn relayed(&self) -> Option<&'static str> {
-        (self.place.kind == Kind::Hub).then_some("honest")
-    }
 }
 
 impl Attack {

@@ -194,13 +194,13 @@ struct Streams {
     places: &'static [Place],
     /// How many flood at once, each on a session of its own.
     members: usize,
-    /// What begins one, and ends it.
-    open: fn(u32) -> Vec<Frame>,
+    /// What begins one, and ends it; is told what the honest client calls.
+    open: fn(u32, &str) -> Vec<Frame>,
     is_refused: fn(&Frame) -> bool,
 }
 
 impl Streams {
-    fn new(name: &'static str, open: fn(u32) -> Vec<Frame>) -> Self {
+    fn new(name: &'static str, open: fn(u32, &str) -> Vec<Frame>) -> Self {
         Self {
             name,
             setup: &PLAIN,
@@ -222,7 +222,7 @@ impl Streams {
                 let others = scope.spawn(|| assert_others_are_served(honest));
                 let begin = |_| {
                     let member = Member::join(stage.server);
-                    scope.spawn(|| self.flood(member))
+                    scope.spawn(|| self.flood(member, honest.calls()))
                 };
                 let floods: Vec<_> = (0..self.members).map(begin).collect();
                 others.join().unwrap();
@@ -233,7 +233,10 @@ impl Streams {
             assert!(threads < 1200, "{threads} threads");
             // Each is counted once; a hub opens streams too.
             let is_hub = stage.place.kind == Kind::Hub;
-            assert!(is_hub || usage.streams_reset <= usage.streams_accepted);
+            assert!(
+                is_hub || usage.streams_reset <= usage.streams_accepted,
+                "{usage:?}"
+            );
             let rate: f64 = floods.iter().map(|one| one.rate).sum();
             let refused: usize = floods.iter().map(|one| one.answers).sum();
             let end = floods[0].end();
@@ -241,11 +244,11 @@ impl Streams {
         });
     }
 
-    fn flood(&self, mut member: Member) -> Flooded {
-        let per_stream = (self.open)(1).len();
+    fn flood(&self, mut member: Member, name: &str) -> Flooded {
+        let per_stream = (self.open)(1, name).len();
         let streams = |member: &mut Member| {
             let ids = (0..BATCH / per_stream).map(|_| member.new_id());
-            let frames = ids.flat_map(self.open);
+            let frames = ids.flat_map(|id| (self.open)(id, name));
             frames.flat_map(|frame| frame.encode()).collect()
         };
         let flooded = flood(&mut member, streams, self.is_refused);
@@ -266,47 +269,46 @@ fn open_and_finish(id: u32, name: &str) -> Vec<Frame> {
 
 #[test]
 fn open_and_reset_in_a_loop_starves_nobody() {
-    let open = |id| open_and_reset(id, "echo");
+    let open = |id, _: &str| open_and_reset(id, "echo");
     Streams::new("open and reset (CVE-2023-44487)", open).run();
     let many = Streams {
         members: 8,
         ..Streams::new("the same on 8 sessions at once", open)
     };
     many.run();
-    let open = |id| [SYN, RST].map(|flag| Frame::flags(id, flag)).to_vec();
+    let open = |id, _: &str| [SYN, RST].map(|flag| Frame::flags(id, flag)).to_vec();
     Streams::new("SYN and RST, and no open", open).run();
 }
 
 #[test]
 fn open_and_reset_in_a_loop_does_not_keep_an_owner_from_its_calls() {
-    let open = |id| open_and_reset(id, "honest");
     let relayed = Streams {
         places: &HUBS[..1],
-        ..Streams::new("open and reset of an honest owner's stream", open)
+        ..Streams::new("open and reset of an honest owner's stream", open_and_reset)
     };
     relayed.run();
 }
 
 #[test]
 fn opens_without_end_are_reset_beyond_the_limit() {
-    let open = |id| vec![Frame::flags(id, SYN)];
+    let open = |id, _: &str| vec![Frame::flags(id, SYN)];
     Streams::new("opens that say nothing", open).run();
-    let open = |id| opening(id, "echo").to_vec();
+    let open = |id, _: &str| opening(id, "echo").to_vec();
     Streams::new("opens of a handler that waits", open).run();
 }
 
 #[test]
 fn requests_that_make_us_reset_starve_nobody() {
-    let open = |id| open_and_finish(id, "nobody's");
+    let open = |id, _: &str| open_and_finish(id, "nobody's");
     Streams::new("opens of an unknown name (CVE-2025-8671)", open).run();
     let wrong = Streams {
         setup: &GUARDED,
-        ..Streams::new("opens with a wrong token", |id| {
+        ..Streams::new("opens with a wrong token", |id, _: &str| {
             open_and_finish(id, "secret")
         })
     };
     wrong.run();
-    let open = |id| {
+    let open = |id, _: &str| {
         let wrong = Frame::data(id, layer_2(0x99, "echo", b""));
         vec![Frame::flags(id, SYN), wrong]
     };

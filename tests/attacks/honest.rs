@@ -54,6 +54,11 @@ impl Honest {
         }
     }
 
+    /// The name of the stream on which its round trips are made.
+    pub fn calls(&self) -> &str {
+        self.stream.name()
+    }
+
     /// Opens another stream of this name, and closes it.
     pub fn opens(&self, name: &str) -> Result<(), Error> {
         self.stream.session().open_stream(name).map(drop)

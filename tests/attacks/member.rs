@@ -67,7 +67,8 @@ impl Member {
     pub fn open(&mut self, name: &str) -> u32 {
         let id = self.call(name);
         let answer = self.wait(|frame| frame.kind == DATA && frame.stream == id);
-        assert_eq!(u32::from(answer.body[0]), ACCEPT, "it is accepted");
+        let said = String::from_utf8_lossy(&answer.body);
+        assert_eq!(u32::from(answer.body[0]), ACCEPT, "{said}");
         id
     }
 

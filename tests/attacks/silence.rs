@@ -132,9 +132,12 @@ fn who_sends_a_byte_now_and_then_is_gone_within_the_handshake_timeout() {
     attack.run(TCP_AND_TLS, |stage| {
         let began = Instant::now();
         let apart = Duration::from_millis(20);
-        let sent = stage.server.dial_raw().trickle(&request(), apart);
+        let mut raw = stage.server.dial_raw();
+        let sent = raw.trickle(&request(), apart);
         let took = began.elapsed();
         assert!(took < DEADLINE + GRACE, "{took:?}");
+        let report = stage.server.report_about(&raw);
+        assert!(report.contains("no session handshake within"), "{report}");
         #[cfg(feature = "tls")]
         if stage.place.is_tls {
             let hello = Raw::client_hello();

@@ -252,8 +252,7 @@ fn a_tunnel_comes_back_whoever_is_killed() {
     each_round("tunnel", |round| {
         let mut tunnel = Tunnel::new(round);
         tunnel.ask();
-        let [hub, expose, forward] =
-            [&tunnel.hub, &tunnel.expose, &tunnel.forward].map(|program| settled(program));
+        let [hub, expose, forward] = [&tunnel.hub, &tunnel.expose, &tunnel.forward].map(settled);
         let much = 1 + spread(round, 1 << 20);
         (0..ROLES)
             .map(|turn| {

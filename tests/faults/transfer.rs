@@ -10,9 +10,8 @@ use crate::support::{
     pattern::{PIECE, Pattern},
     process::{self, Other},
     relay::{Cut, Direction, How, Profile, Relay},
-    threads, within,
+    secure, threads, within,
 };
-use crate::{secure_client, secure_server};
 use std::{
     env, io,
     io::{Read, Write},
@@ -102,7 +101,7 @@ fn other_process() -> io::Result<()> {
                 process::tell("ended").unwrap();
             }
         });
-    let server = secure_server(server, role == TLS).build()?;
+    let server = secure::server(server, role == TLS).build()?;
     server.start()?;
     let descriptors = threads::descriptors();
     process::tell(server.local_addr().expect("it listens"))?;
@@ -206,7 +205,7 @@ impl Lane {
             .thread_name(threads_of(self.role))
             .retry_max(0)
             .on_error(|_| {});
-        let client = secure_client(client, self.role == TLS).build().unwrap();
+        let client = secure::client(client, self.role == TLS).build().unwrap();
         let mut complete = false;
         let at_tail = || {
             if let Some(place) = of_phase(Phase::End) {

@@ -4,8 +4,6 @@ use crate::{counts::Counts, support::threads};
 use crossbeam_channel::never;
 use std::{fs, time::Duration};
 
-const HANDLER: &str = "wirenet-handler";
-
 /// A thread of the pool that has nothing to do ends after 10 s, of which
 /// nothing tells; large buffers that nobody needs are let go of before.
 const IDLE: Duration = Duration::from_secs(11);
@@ -50,13 +48,12 @@ pub fn own() -> Counts {
     figures
 }
 
-/// The same, when the wire's threads that have nothing more to do have gone.
+/// The same, when the wire's threads that have nothing more to do have gone, and
+/// readers have found that nothing comes.
 pub fn at_rest() -> Counts {
-    if !threads::named(HANDLER).is_empty() {
-        // Nobody sends: this is how long it takes.
-        let _ = never::<()>().recv_timeout(IDLE);
-    }
-    threads::await_none(HANDLER);
+    // Nobody sends: this is how long it takes.
+    let _ = never::<()>().recv_timeout(IDLE);
+    threads::await_none("wirenet-handler");
     threads::await_none("wirenet-writer");
     own()
 }

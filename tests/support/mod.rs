@@ -13,6 +13,7 @@ pub mod pattern;
 pub mod process;
 pub mod random;
 pub mod relay;
+pub mod secure;
 pub mod threads;
 pub mod unreachable;
 

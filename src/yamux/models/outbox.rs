@@ -2,7 +2,7 @@
 //! or fails, and the helper thread. Nobody waits for ever; what was queued
 //! leaves once, in the order of each stream.
 
-use super::stage::{Frame, Stage, bytes_of, config, run, stage};
+use super::stage::{Frame, Stage, bytes_of, config, run, send_all, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -147,20 +147,20 @@ fn who_waits_for_credit_hears_of_a_transport_that_fails() {
         };
         let (waits, sends) = (waits.clone(), sends.clone());
         waits.core().send.lock().window.take(INITIAL_WINDOW);
-        let waiting = thread::spawn(move || waits.send_all(b"no credit"));
+        let waiting = thread::spawn(move || send_all(&waits, b"no credit"));
         stage.peer.says.cut();
         // Queued, and then it failed, or the other way round.
-        let _ = sends.send_all(b"fails");
+        let _ = send_all(&sends, b"fails");
         assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
     });
 }
 
-/// Three wait for room, and two of them want it no more when there is some.
-#[test]
-fn who_is_let_in_and_leaves_lets_others_in() {
-    check(Time::Stands, || {
+/// Three wait for room; two of them do not use it when there is some, because
+/// of what `spoils` does to their stream.
+fn letting_in(spoils: fn(&Stream)) {
+    check(Time::Stands, move || {
         let stage = stage(Role::Client, config(), NARROW);
-        let [fills, also, ends, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
+        let [fills, also, spoilt, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
         // A helper waits in the transport, with the outbox full behind it.
         for stream in [&fills, &also] {
             stream
@@ -168,18 +168,34 @@ fn who_is_let_in_and_leaves_lets_others_in() {
                 .unwrap();
             send(stream).unwrap();
         }
-        let waiting = [&ends, &ends, &sends].map(|stream| {
+        let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
             let stream = stream.clone();
-            thread::spawn(move || stream.send_all(b"abc"))
+            thread::spawn(move || send_all(&stream, b"abc"))
         });
         let hears = stage.peer.hears;
         let peer = thread::spawn(move || hears.until_the_end());
-        ends.shutdown(Shutdown::Write).unwrap();
-        let [_, _, sent] = waiting.map(|sender| sender.join().unwrap());
-        sent.unwrap();
+        spoils(&spoilt);
+        sent.join().unwrap().unwrap();
         stage.connection.start_close();
+        for spoilt in [one, other] {
+            let _ = spoilt.join().unwrap();
+        }
         assert_eq!(bytes_of(&peer.join().unwrap(), sends.id()), b"abc");
         stage.connection.cut();
+    });
+}
+
+#[test]
+fn who_is_let_in_and_leaves_lets_others_in() {
+    letting_in(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
+}
+
+#[test]
+fn who_is_let_in_and_has_no_credit_lets_others_in() {
+    letting_in(|spoilt| {
+        let mut send = spoilt.core().send.lock();
+        let credit = send.window.credit();
+        send.window.take(credit);
     });
 }
 
@@ -195,8 +211,8 @@ fn who_takes_the_writing_over_comes_back_from_it() {
         let opener = thread::spawn(move || [(); 2].map(|()| opening.open().unwrap()));
         let senders = streams.map(|stream| {
             thread::spawn(move || {
-                stream.send_all(b"a").unwrap();
-                stream.send_all(b"b").unwrap();
+                send_all(&stream, b"a").unwrap();
+                send_all(&stream, b"b").unwrap();
                 stream
             })
         });
@@ -269,7 +285,7 @@ fn whatever_was_queued_leaves_before_the_end() {
         let ids = [1, 3, 5].map(StreamId);
         let senders = streams.map(|stream| {
             thread::spawn(move || {
-                stream.send_all(b"ab").unwrap();
+                send_all(&stream, b"ab").unwrap();
                 assert!(stream.try_queue(b"c"));
                 stream.shutdown(Shutdown::Write).unwrap();
                 stream

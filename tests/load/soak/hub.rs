@@ -64,7 +64,13 @@ fn rest(hub: &Wire, sessions: usize) -> Counts {
     while !is_at_rest() && Instant::now() < deadline {
         thread::yield_now();
     }
-    let mut figures = figures::at_rest();
+    let mut figures = match sessions {
+        0 => {
+            threads::await_none("wirenet-handler");
+            figures::own()
+        }
+        _ => figures::at_rest(),
+    };
     figures.set("sessions", hub.sessions().len() as u64);
     figures
 }

@@ -46,6 +46,16 @@ fn streams_open_at_once_on_one_session_leave_nothing_behind() {
     });
 }
 
+/// A reader never finds that nothing came for as long as it would wait, where its
+/// peer pings before that.
+#[test]
+fn large_buffers_are_let_go_of_though_the_peer_pings_first() {
+    within(3 * PATIENCE, || {
+        // What is made once is made without large buffers.
+        leaves_nothing("hold 64", "bulk 32");
+    });
+}
+
 /// What both processes take is the same after `work` as before it. `warm_up`
 /// comes first: so that what is made once, and kept, is there.
 fn leaves_nothing(warm_up: &str, work: &str) {
@@ -54,13 +64,13 @@ fn leaves_nothing(warm_up: &str, work: &str) {
     let client = crate::start("streams::other_process", &format!("client {addr}"));
     assert_eq!(hear(&client), "connected");
     let mut ends = [server, client];
-    rest(&mut ends, work, "at first");
+    look(&mut ends, "look", work, "at first");
     println!("{warm_up}: {}", ask(&mut ends[1], warm_up));
-    let before = rest(&mut ends, work, "before");
+    let before = look(&mut ends, "rest", work, "before");
     let began = Instant::now();
     let told = ask(&mut ends[1], work);
     println!("{work}: {:.1?}, {told}", began.elapsed());
-    let after = rest(&mut ends, work, "after");
+    let after = look(&mut ends, "rest", work, "after");
     for (before, after) in before.iter().zip(&after) {
         for name in ["heap", "resident"] {
             let good = figures::is_as_before(name, before, after);
@@ -72,8 +82,11 @@ fn leaves_nothing(warm_up: &str, work: &str) {
     }
 }
 
-fn rest(ends: &mut [Other; 2], work: &str, when: &str) -> [Counts; 2] {
-    let figures = ends.each_mut().map(|end| Counts::parse(&ask(end, "rest")));
+fn look(ends: &mut [Other; 2], how: &str, work: &str, when: &str) -> [Counts; 2] {
+    for end in ends.iter_mut() {
+        end.say(how).unwrap();
+    }
+    let figures = ends.each_ref().map(|end| Counts::parse(&hear(end)));
     println!("{work}: {when}: server {}", figures[0]);
     println!("{work}: {when}: client {}", figures[1]);
     figures

@@ -15,9 +15,12 @@ use wirenet::{Session, Stream, Wire};
 /// More than any of these tests opens at once.
 const LIMIT: usize = 20_000;
 
-/// Large buffers that nobody needs are let go of when nothing has come for so
-/// long, twice.
+/// The client pings first.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
+const CLIENTS_KEEP_ALIVE: Duration = Duration::from_millis(1_500);
+
+/// Bytes of a message that is large.
+const LARGE: usize = 1 << 20;
 
 /// Threads that open streams.
 const OPENERS: usize = 32;
@@ -28,26 +31,27 @@ pub fn server() -> io::Result<()> {
         .handler_limit(LIMIT)
         .keep_alive_interval(KEEP_ALIVE)
         .stream("echo", |stream| {
-            let bytes = message(stream)?;
-            stream.write_message(&bytes)?;
-            // The stream's end, whenever that is.
-            stream.next_message().map(drop)
+            while stream.next_message()? {
+                let bytes = message(stream)?;
+                stream.write_message(&bytes)?;
+            }
+            Ok(())
         })
         .build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
-    for _rest in process::commands() {
-        rest()?;
+    for command in process::commands() {
+        look(&command)?;
     }
     Ok(())
 }
 
-/// Does what it is told: `use`s so many streams and closes each, or `hold`s so
-/// many at once.
+/// Does what it is told: `use`s so many streams and closes each, `hold`s so many
+/// at once, or has large messages go there and back, on 32 at once.
 pub fn client(addr: &str) -> io::Result<()> {
     let client = Wire::join(addr)
         .handshake_timeout(6 * PATIENCE)
-        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_interval(CLIENTS_KEEP_ALIVE)
         .build()?;
     client.start()?;
     let session = client.wait_session(PATIENCE)?;
@@ -56,10 +60,17 @@ pub fn client(addr: &str) -> io::Result<()> {
         let (word, count) = command.split_once(' ').unwrap_or((&command, "0"));
         let count = count.parse().expect("a number");
         match word {
-            "rest" => rest()?,
+            "look" | "rest" => look(word)?,
             "use" => {
                 open(&session, count, |stream| stream.close().unwrap());
                 process::tell("used")?;
+            }
+            "bulk" => {
+                open(&session, count, |stream| {
+                    stream.write_message(&vec![7; LARGE]).unwrap();
+                    assert_eq!(message(&stream).unwrap().len(), LARGE);
+                });
+                process::tell("sent there and back")?;
             }
             _ => {
                 let held = open(&session, count, |stream| stream);
@@ -90,6 +101,9 @@ fn open<T: Send>(session: &Session, count: usize, then: impl Fn(Stream) -> T + S
     })
 }
 
-fn rest() -> io::Result<()> {
-    process::tell(figures::at_rest())
+fn look(command: &str) -> io::Result<()> {
+    process::tell(match command {
+        "rest" => figures::at_rest(),
+        _ => figures::own(),
+    })
 }

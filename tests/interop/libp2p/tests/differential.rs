@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use wirenet_interop_libp2p::differential::allowances::ALLOWANCES;
 use wirenet_interop_libp2p::differential::duel::duel;
+use wirenet_interop_libp2p::differential::script::{Act, Manner, Role, Script, Target};
 use wirenet_interop_libp2p::differential::{exhaustive, generate};
+use wirenet_interop_libp2p::frames::{DATA, FIN, GO_AWAY, SYN, WINDOW_UPDATE};
 
 #[test]
 fn every_frame_in_every_state_has_the_same_outcome() {
@@ -31,6 +33,22 @@ fn every_frame_in_every_state_has_the_same_outcome() {
         idle.is_empty(),
         "differences that are there no more: {idle:#?}"
     );
+}
+
+/// What scripts by chance have found in wirenet, at its shortest.
+#[test]
+fn what_once_showed_a_fault_shows_none() {
+    let peers = Target::Peers(0);
+    let overflow = Act::frame(WINDOW_UPDATE, 0, peers, u32::MAX);
+    let whole = Act::frame(DATA, SYN | FIN, peers, 3);
+    let failing = Act::frame(GO_AWAY, 0, Target::Session, 2);
+    let late = Act::syn(Target::Peers(1));
+    for acts in [&[Act::syn(peers), overflow][..], &[whole, failing, late]] {
+        for role in [Role::Client, Role::Server] {
+            let script = Script::new(role, Manner::Echo, acts).held_from(0);
+            duel(&script).unwrap_or_else(|failure| panic!("{failure:?}"));
+        }
+    }
 }
 
 fn config() -> ProptestConfig {

@@ -82,7 +82,7 @@ pub const ALLOWANCES: &[Allowance] = &[
             let told = *difference == Difference::Away(Some(1), None);
             // wirenet skips what is for a stream that is gone, up to 16 MiB.
             let skipped = too_much && *difference == Difference::Ended(false, true);
-            ended && (moment.garbage || too_much) && (told || skipped)
+            ended && (moment.garbage || too_much) && (told || skipped || moment.frames.len() > 1)
         },
     },
     Allowance {
@@ -93,7 +93,9 @@ pub const ALLOWANCES: &[Allowance] = &[
         explains: |moment, difference| {
             let came =
                 moment.came(|frame, _| (frame.kind, frame.stream, frame.length) == (GO_AWAY, 0, 0));
-            came && *difference == Difference::Ended(false, true)
+            // What came at once with it, libp2p has not looked at.
+            let alone = *difference == Difference::Ended(false, true);
+            came && moment.theirs.ended && (alone || moment.frames.len() > 1)
         },
     },
     Allowance {
@@ -172,7 +174,7 @@ pub const ALLOWANCES: &[Allowance] = &[
         then: Then::Stop,
         explains: |moment, difference| {
             let came = moment.came(|frame, view| opens(frame) && is_gone(view));
-            came && is_held(moment) && *difference == Difference::Away(None, Some(1))
+            came && is_held(moment) && only_libp2p_objects(moment, difference)
         },
     },
     Allowance {
@@ -181,12 +183,20 @@ pub const ALLOWANCES: &[Allowance] = &[
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |moment, difference| {
-            let Difference::Stream(id, Part::Delivered(ours, theirs)) = difference else {
-                return false;
+            let late = |id: Option<u32>| {
+                moment.came(|frame, view| {
+                    let its = id.is_none_or(|id| id == frame.stream);
+                    frame.kind == DATA && its && is_gone(view)
+                })
             };
-            let came = moment
-                .came(|frame, view| frame.kind == DATA && frame.stream == *id && is_gone(view));
-            came && ours < theirs
+            match difference {
+                Difference::Stream(id, Part::Delivered(ours, theirs)) => {
+                    ours < theirs && late(Some(*id))
+                }
+                // A body that came with the reset was skipped: there is a gap.
+                Difference::Breaches(ours, _) => ours.is_empty() && late(None),
+                _ => false,
+            }
         },
     },
     Allowance {
@@ -198,7 +208,7 @@ pub const ALLOWANCES: &[Allowance] = &[
         explains: |moment, difference| {
             let came = moment
                 .came(|frame, view| is_for_stream(frame) && frame.length > 0 && is_gone(view));
-            came && is_held(moment) && *difference == Difference::Away(None, Some(1))
+            came && is_held(moment) && only_libp2p_objects(moment, difference)
         },
     },
     Allowance {
@@ -208,7 +218,7 @@ pub const ALLOWANCES: &[Allowance] = &[
         then: Then::Stop,
         explains: |moment, difference| {
             let came = moment.came(|frame, _| frame.kind == PING && frame.has(ACK));
-            came && *difference == Difference::Away(None, Some(1))
+            came && only_libp2p_objects(moment, difference)
         },
     },
     Allowance {
@@ -235,22 +245,23 @@ pub const ALLOWANCES: &[Allowance] = &[
         explains: |moment, difference| {
             let limited = moment.max_streams < Script::MANY;
             let came = moment.came(|frame, _| opens(frame));
-            match difference {
-                Difference::Away(_, Some(1 | 2)) => limited && came,
-                Difference::Ended(false, true) => limited && moment.opens,
-                _ => false,
-            }
+            let refused = came && moment.theirs.away.is_some();
+            let tried = moment.opens && *difference == Difference::Ended(false, true);
+            limited && (refused || tried)
         },
     },
 ];
 
+/// What came at once with a frame to which one side alone objects, that side has
+/// not looked at, and the other has.
 fn only_wirenet_objects(moment: &Moment, difference: &Difference) -> bool {
-    match difference {
-        Difference::Away(Some(1), None) => true,
-        // To something that came at once with it.
-        Difference::Away(Some(1), Some(_)) => moment.frames.len() > 1,
-        _ => false,
-    }
+    let alone = *difference == Difference::Away(Some(1), None);
+    moment.ours.away == Some(1) && (alone || moment.frames.len() > 1)
+}
+
+fn only_libp2p_objects(moment: &Moment, difference: &Difference) -> bool {
+    let alone = matches!(difference, Difference::Away(None, Some(_)));
+    moment.theirs.away.is_some() && (alone || moment.frames.len() > 1)
 }
 
 /// Whether the application may have a stream that is gone.

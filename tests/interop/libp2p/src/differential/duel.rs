@@ -15,7 +15,8 @@ use super::theirs::Theirs;
 
 /// An implementation with the application behind it.
 pub trait Side {
-    fn receive(&mut self, bytes: &[u8]);
+    /// The peer sends these frames, in one piece.
+    fn receive(&mut self, frames: &[Vec<u8>]);
     /// The peer sends no more.
     fn hang_up(&mut self);
     fn open(&mut self);
@@ -59,8 +60,6 @@ pub struct Moment<'a> {
     pub garbage: bool,
     /// The application has opened a stream, or tried to.
     pub opens: bool,
-    /// The peer has ended the connection.
-    pub hung_up: bool,
     pub ours: &'a Reaction,
     pub theirs: &'a Reaction,
 }
@@ -107,7 +106,7 @@ impl fmt::Debug for Failure {
 /// # Errors
 ///
 /// Where they part otherwise.
-pub fn duel(script: &Script) -> Result<Played, Failure> {
+pub fn duel(script: &Script) -> Result<Played, Box<Failure>> {
     Duel::new(script).play()
 }
 
@@ -126,7 +125,7 @@ struct Duel<'a> {
     opens: bool,
     /// Open streams, as far as the peer can know.
     open: usize,
-    outgoing: Vec<u8>,
+    outgoing: Vec<Vec<u8>>,
     played: Played,
 }
 
@@ -149,7 +148,7 @@ impl<'a> Duel<'a> {
         }
     }
 
-    fn play(mut self) -> Result<Played, Failure> {
+    fn play(mut self) -> Result<Played, Box<Failure>> {
         let steps = &self.script.steps;
         for (index, step) in steps.iter().enumerate() {
             self.act(step.act);
@@ -157,20 +156,20 @@ impl<'a> Duel<'a> {
             if step.held && next.is_some_and(|next| step.act.may_lead(next.act)) {
                 continue;
             }
-            let bytes = std::mem::take(&mut self.outgoing);
-            self.both(|side| side.receive(&bytes));
-            if self.compare(false)? == Then::Stop {
+            let frames = std::mem::take(&mut self.outgoing);
+            self.both(|side| side.receive(&frames));
+            if self.compare()? == Then::Stop {
                 return self.end();
             }
         }
         self.ours.hang_up();
         self.theirs.hang_up();
-        self.compare(true)?;
+        self.compare()?;
         self.end()
     }
 
     /// Whatever has happened, our side is left with nothing.
-    fn end(mut self) -> Result<Played, Failure> {
+    fn end(mut self) -> Result<Played, Box<Failure>> {
         self.ours.hang_up();
         self.ours.settle();
         match self.ours.stream_count() {
@@ -194,7 +193,7 @@ impl<'a> Duel<'a> {
             } => self.queue(kind, flags, target.id(role), length),
             Act::Header { version, kind } => {
                 let bytes = [version, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                self.outgoing.extend(bytes);
+                self.outgoing.push(bytes.to_vec());
                 self.garbage = true;
             }
             Act::Open => {
@@ -220,18 +219,29 @@ impl<'a> Duel<'a> {
     fn queue(&mut self, kind: u8, flags: u16, id: u32, length: Length) {
         let for_stream = kind == DATA || kind == WINDOW_UPDATE;
         let view = self.view(id);
-        let begins = for_stream && flags & SYN != 0 && !view.is_open();
-        if begins {
+        let opens = for_stream && flags & SYN != 0;
+        if opens && !view.is_open() {
             self.our_ledger.begin(id);
             self.their_ledger.begin(id);
             self.sent.insert(id, 0);
         }
+        if opens && self.frames.iter().any(|(frame, _)| frame.stream == id) {
+            self.our_ledger.insist(id);
+            self.their_ledger.insist(id);
+        }
         let credits = [self.our_ledger.credit(id), self.their_ledger.credit(id)];
+        let (least, most) = (credits[0].min(credits[1]), credits[0].max(credits[1]));
         let count = match length {
-            Length::Is(count) | Length::Announced(count) => count,
-            Length::Credit => credits[0].min(credits[1]).min(1 << 20) as u32,
-            Length::BeyondCredit => (credits[0].max(credits[1]) + 1).min(1 << 20) as u32,
+            // What one has granted and the other has not yet is not for sending.
+            Length::Is(count) if kind == DATA && (least + 1..=most).contains(&count.into()) => {
+                least
+            }
+            Length::Is(count) | Length::Announced(count) => count.into(),
+            Length::Credit => least.min(1 << 20),
+            Length::BeyondCredit => (most + 1).min(1 << 20),
         };
+        // All of these fit.
+        let count = count as u32;
         let offset = self.sent.entry(id).or_default();
         let frame = match length {
             Length::Announced(_) => Frame {
@@ -241,7 +251,7 @@ impl<'a> Duel<'a> {
             _ => frame(kind, flags, id, count, *offset),
         };
         *offset += frame.body.len() as u64;
-        self.outgoing.extend(frame.encode());
+        self.outgoing.push(frame.encode());
         if for_stream {
             self.our_ledger.book(&frame);
             self.their_ledger.book(&frame);
@@ -270,7 +280,7 @@ impl<'a> Duel<'a> {
     }
 
     /// Compares what both have done since the last time.
-    fn compare(&mut self, hung_up: bool) -> Result<Then, Failure> {
+    fn compare(&mut self) -> Result<Then, Box<Failure>> {
         let ours = react(&mut self.ours, &mut self.our_ledger);
         let theirs = react(&mut self.theirs, &mut self.their_ledger);
         self.played.moments += 1;
@@ -281,7 +291,6 @@ impl<'a> Duel<'a> {
             frames: &self.frames,
             garbage: self.garbage,
             opens: self.opens,
-            hung_up,
             ours: &ours,
             theirs: &theirs,
         };
@@ -342,14 +351,14 @@ impl<'a> Duel<'a> {
         };
     }
 
-    fn failure(&self, what: String, ours: Reaction, theirs: Reaction) -> Failure {
+    fn failure(&self, what: String, ours: Reaction, theirs: Reaction) -> Box<Failure> {
         let describe = |(frame, view): &(Frame, View)| format!("{} ({view:?})", told(frame));
-        Failure {
+        Box::new(Failure {
             moment: self.frames.iter().map(describe).collect(),
             what,
             ours,
             theirs,
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::frames::{ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
-use super::script::{Act, Manner, Role, Script, Target};
+use super::script::{Act, Length, Manner, Role, Script, Target, WINDOW};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 const MANNERS: [Manner; 3] = [Manner::Echo, Manner::Read, Manner::Ignore];
@@ -47,6 +47,49 @@ fn states() -> Vec<(Target, Vec<Act>)> {
     ]
 }
 
+/// Frames that are none, or whose length is at an edge, and how many of them it
+/// takes.
+fn edges(target: Target) -> Vec<Vec<Act>> {
+    let data = |length| Act::Frame {
+        kind: DATA,
+        flags: 0,
+        target,
+        length,
+    };
+    let grant = |length| Act::frame(WINDOW_UPDATE, 0, target, length);
+    let header = |version, kind| Act::Header { version, kind };
+    vec![
+        vec![header(1, DATA)],
+        vec![header(0, GO_AWAY + 1)],
+        vec![header(255, 255)],
+        vec![data(Length::Is(WINDOW))],
+        vec![data(Length::Is(WINDOW + 1))],
+        vec![data(Length::Credit), data(Length::Credit)],
+        vec![data(Length::Credit), data(Length::BeyondCredit)],
+        vec![data(Length::Announced(1 << 31))],
+        vec![data(Length::Announced(u32::MAX))],
+        vec![grant(u32::MAX - WINDOW)],
+        vec![grant(u32::MAX - WINDOW + 1)],
+        vec![grant(u32::MAX)],
+        vec![grant(u32::MAX - WINDOW), grant(1)],
+        vec![data(Length::Is(WINDOW)), grant(u32::MAX)],
+        vec![grant(1), data(Length::Is(WINDOW)), grant(1)],
+    ]
+}
+
+/// Streams beyond the limit, opened by either side.
+fn crowds() -> Vec<Vec<Act>> {
+    let peers = [0, 1, 2].map(|index| Act::syn(Target::Peers(index)));
+    let data = Act::frame(DATA, SYN, Target::Peers(2), 3);
+    vec![
+        peers.to_vec(),
+        vec![peers[0], peers[1], data],
+        vec![Act::Open; 3],
+        vec![Act::Open, peers[0], peers[1]],
+        vec![peers[0], Act::Open, Act::Open],
+    ]
+}
+
 /// What shows afterwards what the frame has done.
 fn probe(target: Target) -> [Act; 4] {
     [
@@ -57,24 +100,41 @@ fn probe(target: Target) -> [Act; 4] {
     ]
 }
 
-/// All of them, in both roles, before each kind of application.
+/// All of them, in both roles, before each kind of application; one after the
+/// other, with what comes from the frame on in one piece, and with all in one.
 pub fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
     for (target, before) in states() {
-        for kind in KINDS {
-            for flags in 0..16 {
-                for length in lengths(kind) {
-                    let frame = Act::frame(kind, flags, target, *length);
-                    let acts = [&before[..], &[frame], &probe(target)].concat();
-                    for role in ROLES {
-                        let script = |manner| Script::new(role, manner, &acts);
-                        scripts.extend(MANNERS.map(script));
-                    }
-                }
+        for frames in flagged(target).chain(edges(target)) {
+            let acts = [&before[..], &frames, &probe(target)].concat();
+            scripts.extend(everywhere(&acts));
+            for first in [0, before.len()] {
+                let at_once = |script: Script| script.held_from(first);
+                scripts.extend(everywhere(&acts).map(at_once));
             }
         }
     }
+    for acts in crowds() {
+        scripts.extend(everywhere(&acts).map(|script| Script {
+            max_streams: 2,
+            ..script
+        }));
+    }
     scripts
+}
+
+fn everywhere(acts: &[Act]) -> impl Iterator<Item = Script> {
+    let in_role = move |role| MANNERS.map(|manner| Script::new(role, manner, acts));
+    ROLES.into_iter().flat_map(in_role)
+}
+
+fn flagged(target: Target) -> impl Iterator<Item = Vec<Act>> {
+    KINDS.into_iter().flat_map(move |kind| {
+        (0..16).flat_map(move |flags| {
+            let frame = move |length: &u32| vec![Act::frame(kind, flags, target, *length)];
+            lengths(kind).iter().map(frame)
+        })
+    })
 }
 
 fn lengths(kind: u8) -> &'static [u32] {

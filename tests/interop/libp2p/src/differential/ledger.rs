@@ -24,7 +24,8 @@ struct Account {
     sent: u64,
     ack: bool,
     fin: bool,
-    rst: bool,
+    /// Each SYN may be answered with one.
+    resets_left: u32,
 }
 
 impl Default for Account {
@@ -35,7 +36,7 @@ impl Default for Account {
             sent: 0,
             ack: false,
             fin: false,
-            rst: false,
+            resets_left: 1,
         }
     }
 }
@@ -45,13 +46,14 @@ impl Ledger {
         self.streams.get(&id).copied().unwrap_or_default().credit
     }
 
-    pub fn has_finished(&self, id: u32) -> bool {
-        self.streams.get(&id).is_some_and(|account| account.fin)
-    }
-
-    /// The peer opens a stream, which may have an id that was used.
+    /// A stream begins, which may have an id that was used.
     pub fn begin(&mut self, id: u32) {
         self.streams.insert(id, Account::default());
+    }
+
+    /// The peer has sent a SYN, before it could know what became of the last.
+    pub fn insist(&mut self, id: u32) {
+        self.streams.entry(id).or_default().resets_left += 1;
     }
 
     /// The peer has sent a frame that is not a SYN.
@@ -106,7 +108,7 @@ impl Account {
     /// What must not be, whatever the peer does.
     fn breach(&self, frame: &Frame) -> Option<&'static str> {
         let data = frame.kind == DATA && frame.length > 0;
-        if self.rst {
+        if self.resets_left == 0 {
             Some("a frame after its own reset")
         } else if self.fin && frame.has(FIN) {
             Some("a second FIN")
@@ -126,7 +128,7 @@ impl Account {
     fn take(&mut self, frame: &Frame) {
         self.ack |= frame.has(ACK);
         self.fin |= frame.has(FIN);
-        self.rst |= frame.has(RST);
+        self.resets_left -= u32::from(frame.has(RST));
         if frame.kind == DATA {
             self.sent += u64::from(frame.length);
         } else {

@@ -65,10 +65,10 @@ impl Ours {
 }
 
 impl Side for Ours {
-    fn receive(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, frames: &[Vec<u8>]) {
         let mut state = self.line.lock();
-        state.incoming.extend(bytes);
-        state.idle &= bytes.is_empty();
+        state.incoming.extend(frames.iter().flatten());
+        state.idle &= frames.is_empty();
         self.line.changed.notify_all();
     }
 

@@ -99,6 +99,15 @@ impl Script {
             steps: acts.iter().map(step).collect(),
         }
     }
+
+    /// The same with all from one step on in as few pieces as may be.
+    #[must_use]
+    pub fn held_from(mut self, first: usize) -> Self {
+        for step in &mut self.steps[first..] {
+            step.held = true;
+        }
+        self
+    }
 }
 
 impl Target {

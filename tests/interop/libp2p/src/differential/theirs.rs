@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 use futures::{AsyncRead, AsyncWrite};
 use yamux::{Config, Connection, Mode, Stream};
 
+use crate::frames::{Frame, GO_AWAY};
+
 use super::application::{Application, Duct, End, Got, Put, Seen};
 use super::duel::Side;
 use super::script::{Role, Script};
@@ -63,8 +65,16 @@ impl Theirs {
 }
 
 impl Side for Theirs {
-    fn receive(&mut self, bytes: &[u8]) {
-        self.line.borrow_mut().incoming.extend(bytes);
+    /// Reads frames one by one anyway, and goes on after its own go away:
+    /// that is the end of it here.
+    fn receive(&mut self, frames: &[Vec<u8>]) {
+        for frame in frames {
+            self.line.borrow_mut().incoming.extend(frame);
+            while self.poll() {}
+            if self.line.borrow().says_go_away() {
+                return;
+            }
+        }
     }
 
     fn hang_up(&mut self) {
@@ -176,6 +186,14 @@ struct Line {
     shut: bool,
     /// Bytes read and written.
     moved: u64,
+}
+
+impl Line {
+    fn says_go_away(&self) -> bool {
+        let mut sent = self.outgoing.as_slice();
+        let mut frames = std::iter::from_fn(|| Frame::read(&mut sent).expect("whole frames"));
+        frames.any(|frame| frame.kind == GO_AWAY)
+    }
 }
 
 struct LineEnd(Rc<RefCell<Line>>);
