@@ -8,7 +8,11 @@ use crate::{
         frame::{Decoder, Event, Header},
     },
 };
-use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Write},
+    sync::Arc,
+};
 
 /// Enough for all that most models send.
 pub(super) const ROOMY: usize = 1 << 20;
@@ -182,6 +186,18 @@ impl Frames {
             .retain(|frame| frame.body.len() == frame.header.body_len() as usize);
         self.frames
     }
+}
+
+/// Writes all of `bytes`.
+pub(super) fn send_all(stream: &Stream, bytes: &[u8]) -> Result<(), Error> {
+    let mut stream = stream;
+    stream.write_all(bytes).map_err(cause)
+}
+
+/// What a stream's user is told by an error.
+pub(super) fn cause(error: io::Error) -> Error {
+    let inner = error.into_inner().expect("an error of ours");
+    *inner.downcast().expect("an error of ours")
 }
 
 /// The bytes of all Data frames of a stream, in their order.

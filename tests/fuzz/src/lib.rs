@@ -1,4 +1,4 @@
-//! Runs a target with so much memory and no more.
+//! Runs a target of the library's with so much memory and no more.
 
 use cap::Cap;
 use std::{
@@ -9,6 +9,17 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+/// A program that fuzzes the target of this name, which may take so many MiB of
+/// memory.
+#[macro_export]
+macro_rules! target {
+    ($name:ident, $mebibytes:literal) => {
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+            $crate::run(wirenet::fuzz::$name, data, $mebibytes << 20)
+        });
+    };
+}
 
 /// Counts all memory of the library, and gives no more than is allowed: beyond
 /// that the process aborts, which is a finding.
@@ -36,7 +47,9 @@ pub fn run(target: fn(&[u8]), data: &[u8], most: usize) {
     });
     let now = MEMORY.allocated();
     let before = BEFORE.fetch_min(now, Ordering::Relaxed).min(now);
-    MEMORY.set_limit(before + KEPT + most).expect("room for the run");
+    MEMORY
+        .set_limit(before + KEPT + most)
+        .expect("room for the run");
     target(data);
     MEMORY.set_limit(usize::MAX).expect("no limit");
     let kept = MEMORY.allocated().saturating_sub(before);

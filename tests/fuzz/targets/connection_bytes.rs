@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wirenet_fuzz::run(wirenet::fuzz::connection_bytes, data, 8 << 20));
+wirenet_fuzz::target!(connection_bytes, 8);

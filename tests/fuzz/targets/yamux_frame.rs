@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wirenet_fuzz::run(wirenet::fuzz::yamux_frame, data, 1 << 20));
+wirenet_fuzz::target!(yamux_frame, 1);
