@@ -53,6 +53,18 @@ fn narrow_stage() -> (Stage, Vec<Stream>) {
     (stage, streams)
 }
 
+/// Has a helper wait in the transport, with the outbox full behind it. Gives
+/// two streams on which nothing was sent.
+fn full_outbox(stage: &Stage) -> [Stream; 2] {
+    let open = || stage.connection.open().unwrap();
+    for stream in [open(), open()] {
+        let timeout = Some(Duration::from_secs(1));
+        stream.set_write_timeout(timeout).unwrap();
+        send(&stream).unwrap();
+    }
+    [open(), open()]
+}
+
 /// `timeout` is that of each write: with one, a write does not wait in the
 /// transport, but has a helper do so.
 fn sending(time: Time, timeout: Option<Duration>) {
@@ -111,18 +123,12 @@ fn a_transport_that_takes_nothing_in_time_ends_all_waits() {
 }
 
 #[test]
-fn who_waits_hears_of_a_transport_that_fails() {
+fn who_waits_for_room_hears_of_a_transport_that_fails() {
     check(Time::Stands, || {
-        let (stage, streams) = narrow_stage();
-        let (mut hears, says) = (stage.peer.hears, stage.peer.says);
-        let peer = thread::spawn(move || {
-            hears.some();
-            says.cut();
-        });
-        let senders: Vec<_> = streams
-            .into_iter()
-            .map(|stream| thread::spawn(move || send(&stream)))
-            .collect();
+        let stage = stage(Role::Client, config(), NARROW);
+        let streams = full_outbox(&stage);
+        let senders = streams.map(|stream| thread::spawn(move || send_all(&stream, b"abc")));
+        stage.peer.says.cut();
         for sender in senders {
             match sender.join().unwrap() {
                 // It was queued before that was known.
@@ -130,7 +136,6 @@ fn who_waits_hears_of_a_transport_that_fails() {
                 Err(error) => panic!("{error:?}"),
             }
         }
-        peer.join().unwrap();
         // Nobody has read the connection yet.
         let reading = run(stage.reader);
         assert!(reading.join().unwrap().is_err());
@@ -160,14 +165,7 @@ fn who_waits_for_credit_hears_of_a_transport_that_fails() {
 fn letting_in(spoils: fn(&Stream)) {
     check(Time::Stands, move || {
         let stage = stage(Role::Client, config(), NARROW);
-        let [fills, also, spoilt, sends] = [(); 4].map(|()| stage.connection.open().unwrap());
-        // A helper waits in the transport, with the outbox full behind it.
-        for stream in [&fills, &also] {
-            stream
-                .set_write_timeout(Some(Duration::from_secs(1)))
-                .unwrap();
-            send(stream).unwrap();
-        }
+        let [spoilt, sends] = full_outbox(&stage);
         let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
             let stream = stream.clone();
             thread::spawn(move || send_all(&stream, b"abc"))
