@@ -215,9 +215,15 @@ impl Builder {
         self
     }
 
-    /// Sessions that a server or a hub has at once: 16,384, because each takes
-    /// a thread, of which Linux lets a process have about twice as many. One
-    /// more is refused, with [`RefusalCode::TooManySessions`].
+    /// Sessions that a server or a hub has at once: 12,288. One more is refused,
+    /// with [`RefusalCode::TooManySessions`].
+    ///
+    /// Each takes a thread, and a thread four memory maps, of which Linux lets a
+    /// process have 65,530 unless `vm.max_map_count` says otherwise. The wires of
+    /// a process stop at fifteen sixteenths of them, which is 15,358 threads:
+    /// sessions, handlers, and one for each connection that is full. From there
+    /// on a connection is closed, or a stream reset, and the error handler told.
+    /// A connection takes a file descriptor, too.
     pub fn max_sessions(mut self, count: usize) -> Self {
         self.options.max_sessions = count;
         self

@@ -7,6 +7,7 @@
 //! Nor does one session take all places: beside others it gets a further one
 //! while at least as many are free as it has.
 
+use crate::spawn::spawn;
 use crate::sync::{
     Condvar, Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -174,14 +175,13 @@ impl Pool {
             builder = builder.stack_size(bytes);
         }
         let pool = Arc::clone(self);
-        builder.spawn(move || {
+        spawn(builder, move || {
             let mut next = Some(first);
             while let Some(job) = next {
                 job();
                 next = pool.wait();
             }
-        })?;
-        Ok(())
+        })
     }
 
     /// The next job; `None` when none came for a while.

@@ -15,6 +15,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    spawn::spawn,
     sync::{
         self, Condvar, Mutex, OnceLock, Sender,
         thread::{self, ThreadId},
@@ -167,11 +168,11 @@ impl Shared {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
             .name(format!("{}-writer", self.config.thread_name))
-            .stack_size(self.config.stack_size)
-            .spawn(move || shared.drain_for(writer, Wait::Block, Shift::Long));
-        if let Err(error) = helper {
+            .stack_size(self.config.stack_size);
+        let work = move || shared.drain_for(writer, Wait::Block, Shift::Long);
+        if let Err(error) = spawn(helper, work) {
             // The writer, and what it was writing, is lost with the thread.
-            self.end(Error::from_write(error));
+            self.end(Error::Io(Arc::new(error)));
         }
     }
 
