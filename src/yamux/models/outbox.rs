@@ -2,7 +2,7 @@
 //! or fails, and the helper thread. Nobody waits for ever; what was queued
 //! leaves once, in the order of each stream.
 
-use super::stage::{Frame, Stage, bytes_of, config, run, stage};
+use super::stage::{Frame, Stage, bytes_of, config, run, send_all, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -147,10 +147,10 @@ fn who_waits_for_credit_hears_of_a_transport_that_fails() {
         };
         let (waits, sends) = (waits.clone(), sends.clone());
         waits.core().send.lock().window.take(INITIAL_WINDOW);
-        let waiting = thread::spawn(move || waits.send_all(b"no credit"));
+        let waiting = thread::spawn(move || send_all(&waits, b"no credit"));
         stage.peer.says.cut();
         // Queued, and then it failed, or the other way round.
-        let _ = sends.send_all(b"fails");
+        let _ = send_all(&sends, b"fails");
         assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
     });
 }
@@ -170,7 +170,7 @@ fn letting_in(spoils: fn(&Stream)) {
         }
         let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
             let stream = stream.clone();
-            thread::spawn(move || stream.send_all(b"abc"))
+            thread::spawn(move || send_all(&stream, b"abc"))
         });
         let hears = stage.peer.hears;
         let peer = thread::spawn(move || hears.until_the_end());
@@ -211,8 +211,8 @@ fn who_takes_the_writing_over_comes_back_from_it() {
         let opener = thread::spawn(move || [(); 2].map(|()| opening.open().unwrap()));
         let senders = streams.map(|stream| {
             thread::spawn(move || {
-                stream.send_all(b"a").unwrap();
-                stream.send_all(b"b").unwrap();
+                send_all(&stream, b"a").unwrap();
+                send_all(&stream, b"b").unwrap();
                 stream
             })
         });
@@ -285,7 +285,7 @@ fn whatever_was_queued_leaves_before_the_end() {
         let ids = [1, 3, 5].map(StreamId);
         let senders = streams.map(|stream| {
             thread::spawn(move || {
-                stream.send_all(b"ab").unwrap();
+                send_all(&stream, b"ab").unwrap();
                 assert!(stream.try_queue(b"c"));
                 stream.shutdown(Shutdown::Write).unwrap();
                 stream

@@ -1,6 +1,6 @@
 //! The inbox: the reader hands over, the user reads, and something ends it.
 
-use super::stage::{STREAM, Says, client, run};
+use super::stage::{STREAM, Says, cause, client, run};
 use crate::{
     sync::{Mutex, Time, check, thread},
     yamux::{
@@ -8,11 +8,7 @@ use crate::{
         frame::{Flags, Header},
     },
 };
-use std::{
-    io::{self, Read},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Read, sync::Arc, time::Duration};
 
 type Outcome = Result<(), Error>;
 
@@ -29,11 +25,6 @@ fn read_all(mut stream: &Stream) -> (Vec<u8>, Outcome) {
             },
         }
     }
-}
-
-fn cause(error: io::Error) -> Error {
-    let inner = error.into_inner().expect("an error of ours");
-    *inner.downcast().expect("an error of ours")
 }
 
 /// The peer sends "abc" in two frames, and then `end` happens, on the peer's

@@ -1,6 +1,6 @@
 //! Writers that wait for credit, and what ends their wait.
 
-use super::stage::{STREAM, Says, Stage, client, run};
+use super::stage::{STREAM, Says, Stage, client, run, send_all};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -54,7 +54,7 @@ fn writing(
         });
         let writers = [b'a', b'b'].map(|byte| {
             let stream = stream.clone();
-            thread::spawn(move || stream.send_all(&[byte; EACH]))
+            thread::spawn(move || send_all(&stream, &[byte; EACH]))
         });
         let stage = Ours { connection, stream };
         here(&stage);

@@ -8,7 +8,11 @@ use crate::{
         frame::{Decoder, Event, Header},
     },
 };
-use std::{collections::VecDeque, io::IoSlice, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Write},
+    sync::Arc,
+};
 
 /// Enough for all that most models send.
 pub(super) const ROOMY: usize = 1 << 20;
@@ -74,6 +78,16 @@ pub(super) fn client() -> (Stage, Stream) {
 
 /// The number of [`client`]'s stream.
 pub(super) const STREAM: StreamId = StreamId(1);
+
+/// What of the connection's an error of a stream's is.
+pub(super) fn cause(error: io::Error) -> Error {
+    let inner = error.into_inner().expect("an error of ours");
+    *inner.downcast().expect("an error of ours")
+}
+
+pub(super) fn send_all(mut stream: &Stream, bytes: &[u8]) -> Result<(), Error> {
+    stream.write_all(bytes).map_err(cause)
+}
 
 /// Reads the connection until it ends.
 pub(super) fn run(mut reader: Box<Reader>) -> thread::JoinHandle<Result<(), Error>> {
