@@ -117,6 +117,8 @@ fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
     };
     attack.run(TCP, |stage| {
         let mut raw = joined(stage.server, &[]);
+        // It is entered a little after it was confirmed.
+        assert_stands(&mut raw, 11);
         let sessions = stage.server.usage().sessions;
         let request = layer_2(0x32, "openSession", &field(1, &[9; 16]));
         let frames = opened(&mut raw, 3, request);

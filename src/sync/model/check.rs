@@ -5,7 +5,7 @@ use shuttle::{
     Config, MaxSteps, Runner,
     scheduler::{DfsScheduler, PctScheduler, RandomScheduler},
 };
-use std::{env, sync::Arc};
+use std::{env, sync::Arc, time::Instant};
 
 /// Orders that each of the two ways of choosing them tries, unless the
 /// environment says otherwise.
@@ -35,6 +35,7 @@ pub(crate) enum Time {
 /// Runs `model` in many orders, chosen at random and by priorities (PCT). It
 /// fails if an assertion does, or if a thread waits that nobody wakes any more.
 pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
+    let began = Instant::now();
     let schedules = env::var(SCHEDULES_FROM).map_or(SCHEDULES, |count| {
         count.parse().expect("a number of schedules")
     });
@@ -45,17 +46,18 @@ pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
     let at_random = Arc::clone(&model);
     let mut tried = Runner::new(RandomScheduler::new(schedules), config()).run(move || at_random());
     tried += Runner::new(PctScheduler::new(DEPTH, schedules), config()).run(move || model());
-    report(tried, "");
+    report(tried, "", began);
 }
 
 /// Runs a small `model` in all orders there are. Time stands in it.
 pub(crate) fn check_all(model: impl Fn() + Send + Sync + 'static) {
+    let began = Instant::now();
     let scheduler = DfsScheduler::new(None, false);
     let tried = Runner::new(scheduler, config()).run(move || {
         clock::reset(Time::Stands);
         model();
     });
-    report(tried, ", all there are");
+    report(tried, ", all there are", began);
 }
 
 fn config() -> Config {
@@ -66,8 +68,9 @@ fn config() -> Config {
     config
 }
 
-fn report(tried: usize, how: &str) {
+fn report(tried: usize, how: &str, began: Instant) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
-    println!("{name}: {tried} schedules{how}");
+    let took = began.elapsed();
+    println!("{name}: {tried} schedules{how}, in {took:.1?}");
 }

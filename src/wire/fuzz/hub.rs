@@ -33,6 +33,7 @@ pub fn hub(data: &[u8]) {
         1 => 20_000,
         _ => 4 * PLENTY,
     });
+    let alone = capacities.iter().all(|capacity| *capacity > PLENTY);
     let mut sides = [0u8, 1].map(|number| {
         let mut side = Side::join(&HUB, number, capacities[usize::from(number)], tell.clone());
         side.polite = flags >> number & 1 == 0;
@@ -42,6 +43,7 @@ pub fn hub(data: &[u8]) {
     let mut play = Play {
         sides: &mut sides,
         batches: flags & 16 != 0,
+        alone,
         written,
         unsure: false,
     };
@@ -64,7 +66,6 @@ pub fn hub(data: &[u8]) {
         a.check_calls(b);
         b.check_calls(a);
     }
-    let alone = capacities.iter().all(|capacity| *capacity > PLENTY);
     for side in sides {
         side.finish(alone);
     }
@@ -74,6 +75,8 @@ struct Play<'a> {
     sides: &'a mut [Side; 2],
     /// The hub reads when it is told to.
     batches: bool,
+    /// No threads write on for others.
+    alone: bool,
     /// The hub has written something.
     written: Receiver<()>,
     /// Somebody left while it called: whose call it is that is heard next, is
@@ -128,7 +131,11 @@ impl Play<'_> {
             if !side.lazy {
                 side.peer.read(usize::MAX);
             }
-            side.connection().check();
+        }
+        // No handler is about to count.
+        let alone = self.alone && HUB.pool.busy() == 0;
+        for side in self.sides.iter() {
+            side.connection().check(alone);
         }
     }
 
@@ -176,6 +183,9 @@ impl Play<'_> {
             5 => side.answer(id, from, Kind::Open, 0),
             6 => side.reset_id(id),
             _ => side.end_id(id),
+        }
+        if self.unsure {
+            return;
         }
         self.wait(|sides| {
             let over = sides[caller].is_over() || sides[index].is_over();

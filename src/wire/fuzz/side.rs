@@ -177,6 +177,10 @@ impl Side {
         if self.is_over() || self.garbled {
             return None;
         }
+        while self.peer.streams.contains_key(&self.next) {
+            // Something has been said of it already.
+            self.next += 2;
+        }
         let id = self.next;
         self.next += 2;
         let rest = message(len, true);

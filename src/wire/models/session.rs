@@ -7,7 +7,7 @@ use crate::{
     transport::{Halves, Transport, memory},
     wire::{
         Session, Stream, arrival, closing::close_wire, handlers::Handlers, handshake::Handshake,
-        options::Options, pending::Pending, shared::Shared,
+        models::pending, options::Options, shared::Shared,
     },
     yamux::Role,
 };
@@ -52,8 +52,11 @@ fn open(
     role: Role,
 ) -> Result<crate::wire::shared::Established, Error> {
     let by = deadline(wire.options.handshake_timeout);
-    // No descriptor is kept for it: there is none.
-    let pending = Pending::new(wire, u64::MAX, Box::default());
+    let pending = pending(wire).map_err(|_| {
+        // A socket would be closed with its last half.
+        halves.closer.shutdown();
+        Error::Closed
+    })?;
     let mut handshake = Handshake::new(wire, halves, role, by).unwrap();
     let agreed = match role {
         Role::Client => handshake.ask()?,

@@ -93,9 +93,9 @@ fn there_are_never_more_places_taken_than_there_are() {
     check(Time::Stands, || {
         let (pool, taken) = (pool(2), Arc::new(Mutex::new(0)));
         let threads = [(); 3].map(|()| {
-            // A session's, each.
-            let (share, taken) = (pool.share(), Arc::clone(&taken));
+            let (pool, taken) = (Arc::clone(&pool), Arc::clone(&taken));
             thread::spawn(move || {
+                let share = pool.share();
                 let Ok(place) = share.admit() else {
                     return false;
                 };

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     sync::{Time, check, check_all, thread},
     transport::{Halves, Transport, memory},
-    wire::arrival,
+    wire::{arrival, models::pending},
     yamux::{Connection, Role},
 };
 
@@ -39,6 +39,7 @@ struct Standing {
 /// Opens a session as a server does, from where the peer has asked.
 fn open(hub: &Arc<Shared>, number: u8, identification: &[u8]) -> Result<Standing, Conflict> {
     let id = id(number);
+    let pending = pending(hub).map_err(|_| Conflict::Full)?;
     hub.reserve(id, identification, &names())?;
     let (ours, theirs) = memory::pair(1 << 10);
     let config = Arc::clone(&hub.connection);
@@ -46,8 +47,6 @@ fn open(hub: &Arc<Shared>, number: u8, identification: &[u8]) -> Result<Standing
     let driven = Connection::driven(ours.split().unwrap(), Role::Server, config, acceptor);
     let (connection, reader) = driven.unwrap();
     let session = Session::new(hub, connection, id, identification.into(), names());
-    // No descriptor is kept for it: there is none.
-    let pending = Pending::new(hub, u64::MAX, Box::default());
     if hub.enter(&session, &pending).is_err() {
         hub.release(id);
         return Err(Conflict::Full);

@@ -10,9 +10,9 @@ use crate::yamux::{
 use std::sync::Arc;
 
 impl Connection {
-    /// Fails if it holds more than its limits allow.
-    pub(crate) fn check(&self) {
-        self.shared().check(false);
+    /// As that of what it shares.
+    pub(crate) fn check(&self, alone: bool) {
+        self.shared().check(alone);
     }
 
     /// Says how many keep what is left of it.

@@ -1,10 +1,10 @@
 //! Streams that both sides end at once: each is gone by it, and once.
 
-use super::stage::{Frames, STREAM, Says, client, run};
+use super::stage::{Frames, ROOMY, STREAM, Says, client, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
-        Stream,
+        Role, Stream,
         frame::{Flags, Header, Kind},
     },
 };
@@ -91,4 +91,47 @@ fn a_stream_that_both_sides_reset_is_gone_once() {
 fn a_stream_that_one_side_resets_and_the_other_finishes_is_gone_once() {
     ending(acknowledge_and_fin, [Stream::reset, shutdown], 0..=1);
     ending(reset, [shutdown, finish], 1..=1);
+}
+
+/// Streams that are closed here and not there count until the peer has ended
+/// its half: who opens one more waits for that, and for the peer's ACK.
+#[test]
+fn who_waits_to_open_a_stream_hears_that_others_have_ended() {
+    check(Time::Stands, || {
+        let config = config().backlog(1).max_streams(1);
+        let stage = stage(Role::Client, config, ROOMY);
+        let reading = run(stage.reader);
+        let (mut hears, mut says) = (stage.peer.hears, stage.peer.says);
+        let peer = thread::spawn(move || {
+            let mut answered = 0;
+            while answered < 4 {
+                let mut heard = Frames::default();
+                heard.take(&hears.some());
+                for frame in heard.whole() {
+                    if frame.header.flags.contains(Flags::SYN) {
+                        let id = frame.header.stream;
+                        let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+                        says.frame(Header::window_update(id, flags, 0), b"");
+                        answered += 1;
+                    }
+                }
+            }
+            (hears, says)
+        });
+        let openers = [(); 2].map(|()| {
+            let connection = stage.connection.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    drop(connection.open().unwrap());
+                }
+            })
+        });
+        for opener in openers {
+            opener.join().unwrap();
+        }
+        let halves = peer.join().unwrap();
+        stage.connection.cut();
+        drop(halves);
+        let _ = reading.join().unwrap();
+    });
 }

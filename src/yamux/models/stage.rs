@@ -79,16 +79,6 @@ pub(super) fn client() -> (Stage, Stream) {
 /// The number of [`client`]'s stream.
 pub(super) const STREAM: StreamId = StreamId(1);
 
-/// What of the connection's an error of a stream's is.
-pub(super) fn cause(error: io::Error) -> Error {
-    let inner = error.into_inner().expect("an error of ours");
-    *inner.downcast().expect("an error of ours")
-}
-
-pub(super) fn send_all(mut stream: &Stream, bytes: &[u8]) -> Result<(), Error> {
-    stream.write_all(bytes).map_err(cause)
-}
-
 /// Reads the connection until it ends.
 pub(super) fn run(mut reader: Box<Reader>) -> thread::JoinHandle<Result<(), Error>> {
     thread::spawn(move || reader.run())
@@ -196,6 +186,18 @@ impl Frames {
             .retain(|frame| frame.body.len() == frame.header.body_len() as usize);
         self.frames
     }
+}
+
+/// Writes all of `bytes`.
+pub(super) fn send_all(stream: &Stream, bytes: &[u8]) -> Result<(), Error> {
+    let mut stream = stream;
+    stream.write_all(bytes).map_err(cause)
+}
+
+/// What a stream's user is told by an error.
+pub(super) fn cause(error: io::Error) -> Error {
+    let inner = error.into_inner().expect("an error of ours");
+    *inner.downcast().expect("an error of ours")
 }
 
 /// The bytes of all Data frames of a stream, in their order.

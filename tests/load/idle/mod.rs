@@ -112,6 +112,7 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
         println!("    round trips meanwhile: {}", probe.look());
         let stand = figures_of(&mut server, sessions + 1);
         println!("    the server: {stand}");
+        println!("    its memory maps: {}", figures::maps(server.id()));
         println!("    kernel, both sides: {}", grown(&before, &kernel()));
         // Each side looks after each connection in this time.
         let cpu = figures::of(server.id())["cpu"];

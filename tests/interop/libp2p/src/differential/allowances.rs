@@ -82,7 +82,7 @@ pub const ALLOWANCES: &[Allowance] = &[
             let told = *difference == Difference::Away(Some(1), None);
             // wirenet skips what is for a stream that is gone, up to 16 MiB.
             let skipped = too_much && *difference == Difference::Ended(false, true);
-            ended && (moment.garbage || too_much) && (told || skipped)
+            ended && (moment.garbage || too_much) && (told || skipped || moment.frames.len() > 1)
         },
     },
     Allowance {
@@ -93,7 +93,9 @@ pub const ALLOWANCES: &[Allowance] = &[
         explains: |moment, difference| {
             let came =
                 moment.came(|frame, _| (frame.kind, frame.stream, frame.length) == (GO_AWAY, 0, 0));
-            came && *difference == Difference::Ended(false, true)
+            // What came at once with it, libp2p has not looked at.
+            let alone = *difference == Difference::Ended(false, true);
+            came && moment.theirs.ended && (alone || moment.frames.len() > 1)
         },
     },
     Allowance {
