@@ -240,14 +240,14 @@ impl Shared {
     /// Takes a stream that is gone out of the table.
     pub(super) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         let mut table = self.table.lock();
-        let freed = table.remove(core.id);
+        let freed = table.remove(core.id, &self.config);
         if gone == Gone::Reset {
             table.count_reset();
         }
         let idle = core.retire() && table.retire(core.id, sync::now);
         drop(table);
         if freed {
-            self.freed.notify_one();
+            self.freed.notify_all();
         }
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
