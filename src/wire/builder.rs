@@ -135,7 +135,8 @@ impl Builder {
     /// without telling by the time it takes where they differ.
     ///
     /// Runs on the session's thread or a handler's; a panic refuses. While it runs
-    /// for a session, it has one of the [places](Self::max_handshakes).
+    /// for a session, it has one of the [places](Self::max_handshakes); if it takes
+    /// longer than the [handshake timeout](Self::handshake_timeout), there is none.
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,

@@ -176,7 +176,7 @@ fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Opt
         Ok(handshake) => handshake,
         Err(error) => return failed(pending, Vec::new(), error),
     };
-    match handshake.answer() {
+    match handshake.answer(pending) {
         Ok(agreed) => {
             let id = agreed.id;
             match wire.establish(handshake, agreed, pending) {
