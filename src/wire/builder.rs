@@ -191,9 +191,9 @@ impl Builder {
     /// for it.
     ///
     /// No session takes all: where there are others, one gets a further handler
-    /// only while at least as many are free as it has. So a session has up to
-    /// half of them, and each that joins it in taking what it can get leaves
-    /// half of what was left: ten take all of 1,024.
+    /// only while more are free than it has. So a session has up to half of them,
+    /// and each that joins it in taking what it can get leaves half of what was
+    /// left: eleven take all of 1,024.
     ///
     /// On a hub, a call counts until its owner has answered. One owner may leave
     /// a quarter of the limit unanswered, and all owners together seven eighths.
