@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    spawn::spawn,
     sync::thread,
     time::deadline,
     yamux::Role,
@@ -150,11 +151,10 @@ pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
-    let spawned = thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(format!("{}-session", wire.options.thread_name))
-        .stack_size(STACK)
-        .spawn(wire.threads.count(work));
-    if let Err(error) = spawned {
+        .stack_size(STACK);
+    if let Err(error) = spawn(thread, wire.threads.count(work)) {
         wire.report_aside(Operation::Accept, about, error);
     }
 }
@@ -176,7 +176,7 @@ fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Opt
         Ok(handshake) => handshake,
         Err(error) => return failed(pending, Vec::new(), error),
     };
-    match handshake.answer() {
+    match handshake.answer(pending) {
         Ok(agreed) => {
             let id = agreed.id;
             match wire.establish(handshake, agreed, pending) {

@@ -85,8 +85,9 @@ impl Side {
         assert_eq!(peer.write(&ask).expect("it stands"), ask.len());
         let handshake = Handshake::new(hub, halves, Role::Server, deadline(AT_ONCE));
         let mut handshake = handshake.expect("the transport splits");
-        let agreed = handshake.answer().expect("there is nothing against it");
         let pending = begin_handshake(hub);
+        let agreed = handshake.answer(&pending);
+        let agreed = agreed.expect("there is nothing against it");
         let established = hub.establish(handshake, agreed, &pending);
         let established = established.unwrap_or_else(|_| panic!("nobody has closed the hub"));
         peer.read(usize::MAX);

@@ -65,9 +65,13 @@ impl Shared {
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
         assert_eq!(table.inbound, inbound);
-        let entries = table.streams.iter();
-        let ours = entries.filter(|(id, entry)| !is_inbound(id) && entry.left.is_some());
-        assert_eq!(table.left, ours.count());
+        let left = &table.left;
+        for (left, inbound) in [(&left.ours, false), (&left.theirs, true)] {
+            let entries = table.streams.iter();
+            let entries = entries.filter(|(id, _)| is_inbound(id) == inbound);
+            let since = entries.filter_map(|(id, entry)| Some((entry.left?, *id)));
+            assert_eq!(*left, since.collect());
+        }
     }
 
     /// Taken out, as a stream is locked before the table.

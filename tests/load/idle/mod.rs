@@ -2,6 +2,7 @@
 //! take, how long it takes to connect and to close them all, and what an honest
 //! client's round trips are meanwhile.
 
+mod beyond;
 mod processes;
 
 use crate::{
@@ -49,6 +50,8 @@ fn other_process() -> io::Result<()> {
     };
     let words: Vec<_> = role.split(' ').collect();
     match words[..] {
+        ["beyond"] => beyond::server(),
+        ["strangers", addr, count] => beyond::strangers(addr, count.parse().expect("a number")),
         ["server", transport] => server(&Transport::parse(transport)),
         ["clients", transport, addr, count] => {
             let count = count.parse().expect("a number");
@@ -112,6 +115,7 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
         println!("    round trips meanwhile: {}", probe.look());
         let stand = figures_of(&mut server, sessions + 1);
         println!("    the server: {stand}");
+        println!("    its memory maps: {}", figures::maps(server.id()));
         println!("    kernel, both sides: {}", grown(&before, &kernel()));
         // Each side looks after each connection in this time.
         let cpu = figures::of(server.id())["cpu"];

@@ -12,7 +12,7 @@ use crate::{
     support::{pattern::Pattern, process, random::Random},
 };
 use parking_lot::Mutex;
-use std::{io, iter, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use wirenet::{Session, Wire};
 
 /// Threads of a client that call others.
@@ -196,11 +196,9 @@ pub fn run(hub: SocketAddr, numbers: std::ops::Range<usize>, settings: Settings)
         .collect();
     process::tell("ready")?;
     thread::scope(|scope| {
-        for (client, caller) in iter::repeat(&clients)
-            .take(CALLERS)
-            .enumerate()
-            .flat_map(|(caller, clients)| clients.iter().map(move |client| (client, caller)))
-        {
+        let all =
+            (0..CALLERS).flat_map(|caller| clients.iter().map(move |client| (client, caller)));
+        for (client, caller) in all {
             let pace = settings.pace;
             thread::Builder::new()
                 .name(format!("caller-{}-{caller}", client.number))
