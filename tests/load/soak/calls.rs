@@ -214,7 +214,7 @@ fn there_and_back(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Tro
             stream.reset();
         }
         let sent = sending.join().expect("it does not panic");
-        received.and_then(|_| sent)
+        received.and(sent)
     })?;
     crowd.delivered(plan);
     Ok(stream.close()?)

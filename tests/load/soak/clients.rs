@@ -12,7 +12,7 @@ use crate::{
     support::{pattern::Pattern, process, random::Random},
 };
 use parking_lot::Mutex;
-use std::{io, iter, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use wirenet::{Session, Wire};
 
 /// Threads of a client that call others.
@@ -196,16 +196,12 @@ pub fn run(hub: SocketAddr, numbers: std::ops::Range<usize>, settings: Settings)
         .collect();
     process::tell("ready")?;
     thread::scope(|scope| {
-        for (client, caller) in iter::repeat(&clients)
-            .take(CALLERS)
-            .enumerate()
-            .flat_map(|(caller, clients)| clients.iter().map(move |client| (client, caller)))
-        {
-            let pace = settings.pace;
-            thread::Builder::new()
-                .name(format!("caller-{}-{caller}", client.number))
-                .spawn_scoped(scope, move || client.call_others(caller, pace))
-                .expect("a thread");
+        for client in &clients {
+            for caller in 0..CALLERS {
+                let thread = thread::Builder::new().name(format!("caller-{}", client.number));
+                let call = move || client.call_others(caller, settings.pace);
+                thread.spawn_scoped(scope, call).expect("a thread");
+            }
         }
         for command in process::commands() {
             match &*command {

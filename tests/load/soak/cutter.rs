@@ -118,10 +118,7 @@ fn carry(shared: &Arc<Shared>, near: TcpStream, random: &mut Random) -> io::Resu
 impl Link {
     fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) {
         let mut buf = vec![0; 64 * 1024];
-        loop {
-            let Ok(count @ 1..) = from.read(&mut buf) else {
-                break;
-            };
+        while let Ok(count @ 1..) = from.read(&mut buf) {
             let (passed, cut) = self.take(count);
             if to.write_all(&buf[..passed]).is_err() {
                 break;
