@@ -3,16 +3,13 @@
 //! On Linux a thread of Rust's takes four memory maps: its stack, the stack on
 //! which an overflow of that is handled, and a guard page of each. Where a
 //! process has all the maps that it may have, the standard library cannot set up
-//! a thread that has begun already, and aborts. Peers decide how many threads
-//! there are, so the library stops well before, with an error.
+//! a thread that has begun already, and aborts. A server's peers decide how many
+//! threads there are, so the library stops well before, with an error.
 
 use crate::sync::thread;
 use std::{
     io,
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Memory maps of a thread.
@@ -20,6 +17,9 @@ const MAPS: usize = 4;
 
 /// Those of the whole process that were started here.
 static RUNNING: Running = Running(AtomicUsize::new(0));
+
+/// How many of them there may be.
+static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 struct Running(AtomicUsize);
 
@@ -37,8 +37,7 @@ pub(crate) fn spawn(
     builder: thread::Builder,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    static MOST: OnceLock<usize> = OnceLock::new();
-    let place = RUNNING.take(*MOST.get_or_init(most))?;
+    let place = RUNNING.take(MOST.load(Ordering::Relaxed))?;
     builder.spawn(move || {
         work();
         drop(place);
@@ -68,19 +67,19 @@ impl Drop for Place {
     }
 }
 
-/// How many threads there may be.
+/// Bounds the threads from now on. For who accepts connections: a program that
+/// only dials has a few, and need not have this in it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn most() -> usize {
+pub(crate) fn bound() {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let maps = limit.and_then(|limit| limit.trim().parse().ok());
     // What Linux has without being told otherwise.
-    threads_within(maps.unwrap_or(65_530))
+    let most = threads_within(maps.unwrap_or(65_530));
+    MOST.store(most, Ordering::Relaxed);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn most() -> usize {
-    usize::MAX
-}
+pub(crate) fn bound() {}
 
 /// A sixteenth is left to the rest of the program.
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
-    spawn::spawn,
+    spawn::{self, spawn},
     sync::thread,
     time::deadline,
     yamux::Role,
@@ -90,6 +90,7 @@ impl Run for Server {
     }
 
     fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Box<Failure>> {
+        spawn::bound();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
             log::info!("listening at {addr}");

@@ -5,11 +5,14 @@ use crate::{
     figures,
     support::{link::message, process, threads},
 };
-#[cfg(feature = "tls")]
-use std::path::{Path, PathBuf};
 use std::{
-    fmt, fs, io, thread,
+    fmt, io, thread,
     time::{Duration, Instant},
+};
+#[cfg(feature = "tls")]
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
 use wirenet::{Builder, Stream, Wire};
 #[cfg(feature = "tls")]
