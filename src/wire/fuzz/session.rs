@@ -49,11 +49,17 @@ pub fn session(data: &[u8]) {
         0 => Role::Server,
         _ => Role::Client,
     };
-    let parts = match role {
+    let mut parts = match role {
         Role::Server => asks(&mut script),
         Role::Client => answers(&mut script),
     };
-    let later = talks(role, &mut script);
+    let mut later = talks(role, &mut script);
+    if flags & 32 != 0
+        && let Some(Part::Bytes(bytes)) = parts.back_mut()
+    {
+        // All at once, as from a peer that does not wait for what it is told.
+        bytes.append(&mut later);
+    }
     let len = later.len() + parts.iter().map(Part::len).sum::<usize>();
     let (here, there) = memory::pair(8 << 20);
     let (halves, transport_gone) = watch(here, None);
