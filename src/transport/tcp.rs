@@ -2,6 +2,7 @@
 //! socket2 (a write that does not wait, on a socket that otherwise blocks).
 
 use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use crate::sync;
 use socket2::Socket;
 use std::{
     io::{self, IoSlice, Read},
@@ -47,7 +48,7 @@ struct TcpWriter(Arc<Socket>);
 
 impl WriteHalf for TcpWriter {
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
-        send(&self.0, slices, wait)
+        send_uncut(&self.0, slices, wait)
     }
 
     fn finish(&mut self, _wait: Wait) -> io::Result<()> {
@@ -65,6 +66,33 @@ pub(super) fn unheard<T>(outcome: io::Result<T>) -> io::Result<T> {
         io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
         _ => error,
     })
+}
+
+/// Sends once, and waits for room only if it may, whatever signals cut that
+/// short.
+pub(super) fn send_uncut(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+    uncut(|| send(socket, slices, wait), || socket.write_timeout())
+}
+
+/// Each signal begins the system's timeout anew. Here it is counted from the
+/// first, because only then it costs a look at the clock: a wait may last twice
+/// as long, and no longer.
+fn uncut<T>(
+    mut call: impl FnMut() -> io::Result<T>,
+    timeout: impl Fn() -> io::Result<Option<Duration>>,
+) -> io::Result<T> {
+    let mut first = None;
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+        let now = sync::now();
+        let waited = now.duration_since(*first.get_or_insert(now));
+        if timeout()?.is_some_and(|timeout| waited >= timeout) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+    }
 }
 
 /// Sends once, and waits for room only if it may.
@@ -115,5 +143,31 @@ impl Closer for TcpCloser {
     fn shutdown(&self) {
         // Fails when the connection is gone already, which is what was asked.
         let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_signals_cut_short_again_and_again_times_out() {
+        let cut = || Err::<(), _>(io::ErrorKind::Interrupted.into());
+        let outcome = uncut(cut, || Ok(Some(Duration::from_millis(1))));
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_write_that_a_signal_cuts_short_goes_on() {
+        let mut calls = 0;
+        let cut_once = || {
+            calls += 1;
+            match calls {
+                1 => Err(io::ErrorKind::Interrupted.into()),
+                _ => Ok(calls),
+            }
+        };
+        let outcome = uncut(cut_once, || Ok(Some(Duration::from_secs(3600))));
+        assert_eq!(outcome.unwrap(), 2);
     }
 }

@@ -135,7 +135,8 @@ impl Builder {
     /// without telling by the time it takes where they differ.
     ///
     /// Runs on the session's thread or a handler's; a panic refuses. While it runs
-    /// for a session, it has one of the [places](Self::max_handshakes).
+    /// for a session, it has one of the [places](Self::max_handshakes); if it takes
+    /// longer than the [handshake timeout](Self::handshake_timeout), there is none.
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
@@ -190,9 +191,9 @@ impl Builder {
     /// for it.
     ///
     /// No session takes all: where there are others, one gets a further handler
-    /// only while at least as many are free as it has. So a session has up to
-    /// half of them, and each that joins it in taking what it can get leaves
-    /// half of what was left: ten take all of 1,024.
+    /// only while more are free than it has. So a session has up to half of them,
+    /// and each that joins it in taking what it can get leaves half of what was
+    /// left: eleven take all of 1,024.
     ///
     /// On a hub, a call counts until its owner has answered. One owner may leave
     /// a quarter of the limit unanswered, and all owners together seven eighths.
@@ -215,9 +216,15 @@ impl Builder {
         self
     }
 
-    /// Sessions that a server or a hub has at once: 16,384, because each takes
-    /// a thread, of which Linux lets a process have about twice as many. One
-    /// more is refused, with [`RefusalCode::TooManySessions`].
+    /// Sessions that a server or a hub has at once: 12,288. One more is refused,
+    /// with [`RefusalCode::TooManySessions`].
+    ///
+    /// Each takes a thread, and a thread four memory maps, of which Linux lets a
+    /// process have 65,530 unless `vm.max_map_count` says otherwise. The wires of
+    /// a process stop at fifteen sixteenths of them, which is 15,358 threads:
+    /// sessions, handlers, and one for each connection that is full. From there
+    /// on a connection is closed, or a stream reset, and the error handler told.
+    /// A connection takes a file descriptor, too.
     pub fn max_sessions(mut self, count: usize) -> Self {
         self.options.max_sessions = count;
         self

@@ -6,6 +6,7 @@ use super::{
     socket,
 };
 use crate::{
+    spawn::spawn,
     sync::{Condvar, Mutex, thread},
     time::deadline,
 };
@@ -47,13 +48,12 @@ pub(super) fn dial(wire: &Arc<Shared>, addr: &Addr) -> io::Result<TcpStream> {
         changed: Condvar::new(),
     });
     let dialling = Arc::clone(&dial);
-    thread::Builder::new()
-        .name(format!("{}-dial", wire.options.thread_name))
-        .spawn(move || {
-            let outcome = dialling.run();
-            dialling.state.lock().outcome = Some(outcome);
-            dialling.changed.notify_all();
-        })?;
+    let thread = thread::Builder::new().name(format!("{}-dial", wire.options.thread_name));
+    spawn(thread, move || {
+        let outcome = dialling.run();
+        dialling.state.lock().outcome = Some(outcome);
+        dialling.changed.notify_all();
+    })?;
     let interrupted = Arc::downgrade(&dial);
     wire.set_interrupt(move || {
         if let Some(dial) = interrupted.upgrade() {

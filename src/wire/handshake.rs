@@ -7,6 +7,7 @@
 use super::{
     frame::{self, Frame, Kind},
     hello::{self, CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
+    pending::Pending,
     registry::Conflict,
     session::{SessionId, check_name},
     shared::Shared,
@@ -128,7 +129,7 @@ impl<'a> Handshake<'a> {
 
     /// The accepting side's part. An error that the peer can be told of, it
     /// has been told.
-    pub(super) fn answer(&mut self) -> Result<Agreed, Error> {
+    pub(super) fn answer(&mut self, pending: &Pending) -> Result<Agreed, Error> {
         let stream = self.accept()?;
         let (sid, request) = match self.read_frame(&stream) {
             Ok(frame) => (
@@ -143,7 +144,11 @@ impl<'a> Handshake<'a> {
             self.asker = request.identification.clone();
             self.asker.truncate(frame::MAX_PAYLOAD);
         }
-        let verdict = request.and_then(|request| self.judge(request));
+        let verdict = request.and_then(|request| self.judge(request, pending));
+        if matches!(verdict, Err(Error::TimedOut { .. } | Error::Closed)) {
+            // Nobody waits for the answer any more.
+            return verdict;
+        }
         let mut response = OpenSessionResponse {
             sid,
             ..OpenSessionResponse::default()
@@ -167,7 +172,7 @@ impl<'a> Handshake<'a> {
         sent.and(verdict)
     }
 
-    fn judge(&self, request: OpenSessionRequest) -> Result<Agreed, Error> {
+    fn judge(&self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, Error> {
         let id = SessionId::from_bytes(&request.sid);
         let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
         for (what, bytes) in [
@@ -198,6 +203,14 @@ impl<'a> Handshake<'a> {
         if self.wire.is_closed() {
             let text = "wirenet: closing".into();
             return Err(refused(RefusalCode::Closing, text));
+        }
+        // While the validator ran, the client may have come back: its session is
+        // not to give way to one that is not going to stand.
+        if sync::now() >= self.deadline {
+            return Err(self.timed_out());
+        }
+        if self.wire.gave_way(pending) {
+            return Err(Error::Closed);
         }
         let reserved = self.wire.reserve(id, &request.identification, &names);
         reserved.map_err(conflict)?;

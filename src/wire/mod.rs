@@ -9,6 +9,7 @@
 
 use crate::{
     error::{Error, Operation, ShutdownError},
+    spawn::spawn,
     sync::{bounded, thread},
 };
 use reports::About;
@@ -273,7 +274,7 @@ impl Wire {
             }
         };
         let thread = thread::Builder::new().name(name).stack_size(STACK);
-        let spawned = thread.spawn(shared.threads.count(work));
+        let spawned = spawn(thread, shared.threads.count(work));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
         // The thread sends before it ends, whatever happens to it.
         stands.recv().unwrap_or(Err(Error::Closed))

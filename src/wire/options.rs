@@ -59,7 +59,7 @@ impl Default for Options {
             on_session_open: None,
             on_session_close: None,
             on_error: None,
-            max_sessions: 16_384,
+            max_sessions: 12_288,
             max_handshakes: 64,
             max_names: 1024,
             max_streams: 512,

@@ -5,8 +5,9 @@
 //! queued. Past the limit a job is given back.
 //!
 //! Nor does one session take all places: beside others it gets a further one
-//! while at least as many are free as it has.
+//! while more are free than it has.
 
+use crate::spawn::spawn;
 use crate::sync::{
     Condvar, Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -88,7 +89,7 @@ impl Share {
         if state.handlers >= limit {
             return Err(Full::All(limit));
         }
-        if state.shares > 1 && own > limit - state.handlers {
+        if state.shares > 1 && own >= limit - state.handlers {
             return Err(Full::Share(own));
         }
         state.handlers += 1;
@@ -174,14 +175,13 @@ impl Pool {
             builder = builder.stack_size(bytes);
         }
         let pool = Arc::clone(self);
-        builder.spawn(move || {
+        spawn(builder, move || {
             let mut next = Some(first);
             while let Some(job) = next {
                 job();
                 next = pool.wait();
             }
-        })?;
-        Ok(())
+        })
     }
 
     /// The next job; `None` when none came for a while.
@@ -236,16 +236,25 @@ mod tests {
         let others = [pool.share(), pool.share(), pool.share()];
         let taken: Vec<Vec<Place>> = others.iter().map(take_all).collect();
         let counts: Vec<usize> = taken.iter().map(Vec::len).collect();
-        assert_eq!(counts, [513, 256, 128]);
+        assert_eq!(counts, [512, 256, 128]);
         let refused = others[0].admit().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "513 handlers of the session are busy, and few are left for others"
+            "512 handlers of the session are busy, and few are left for others"
         );
         // What it has stays its own; what it gives back is everybody's.
         drop(others);
         drop(taken);
         assert_eq!(take_all(&alone).len(), 1024);
+    }
+
+    #[test]
+    fn no_session_beside_another_takes_more_than_half_of_the_places() {
+        for limit in 2..300 {
+            let pool = Pool::new(limit, None, "test".into());
+            let (session, _other) = (pool.share(), pool.share());
+            assert_eq!(take_all(&session).len(), limit.div_ceil(2));
+        }
     }
 
     #[test]

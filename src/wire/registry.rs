@@ -61,7 +61,7 @@ impl Registry {
     ) -> Result<Vec<Session>, Conflict> {
         let names = if self.exclusive { names } else { &[] };
         let replaced = self.replaced(identification, names)?;
-        if self.sessions.len() >= self.limit + replaced.len() {
+        if self.sessions.len() - replaced.len() >= self.limit {
             return Err(Conflict::Full);
         }
         let btree_map::Entry::Vacant(vacant) = self.sessions.entry(id) else {

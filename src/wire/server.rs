@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    spawn::{self, spawn},
     sync::thread,
     time::deadline,
     yamux::Role,
@@ -89,6 +90,7 @@ impl Run for Server {
     }
 
     fn run(&self, wire: &Arc<Shared>, up: &mut dyn FnMut()) -> Result<(), Box<Failure>> {
+        spawn::bound();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
             log::info!("listening at {addr}");
@@ -150,11 +152,10 @@ pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
-    let spawned = thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(format!("{}-session", wire.options.thread_name))
-        .stack_size(STACK)
-        .spawn(wire.threads.count(work));
-    if let Err(error) = spawned {
+        .stack_size(STACK);
+    if let Err(error) = spawn(thread, wire.threads.count(work)) {
         wire.report_aside(Operation::Accept, about, error);
     }
 }
@@ -176,7 +177,7 @@ fn open_session(wire: &Arc<Shared>, stream: TcpStream, pending: &Pending) -> Opt
         Ok(handshake) => handshake,
         Err(error) => return failed(pending, Vec::new(), error),
     };
-    match handshake.answer() {
+    match handshake.answer(pending) {
         Ok(agreed) => {
             let id = agreed.id;
             match wire.establish(handshake, agreed, pending) {

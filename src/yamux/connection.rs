@@ -13,6 +13,7 @@ use super::{
     table::{Role, Room},
 };
 use crate::{
+    spawn::spawn,
     sync::{self, Receiver, bounded, never, thread},
     transport::{Halves, Transport, Wait},
 };
@@ -85,10 +86,13 @@ impl Connection {
                 .as_ref()
                 .is_some_and(|sender| sender.try_send(stream).is_ok())
         }));
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("{}-reader", shared.config.thread_name))
-            .stack_size(shared.config.stack_size)
-            .spawn(move || reader.run())?;
+            .stack_size(shared.config.stack_size);
+        spawn(thread, move || {
+            // Why it ended, the connection knows.
+            let _ = reader.run();
+        })?;
         Ok(Self::new(shared, incoming))
     }
 

@@ -100,6 +100,14 @@ impl Pings {
         self.state.lock().smallest
     }
 
+    /// Makes what is under way older.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn age(&self, by: Duration) {
+        for ping in &mut self.state.lock().under_way {
+            ping.sent -= by;
+        }
+    }
+
     pub(super) fn end(&self) {
         self.state.lock().ended = true;
         self.answered.notify_all();

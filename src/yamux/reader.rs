@@ -299,13 +299,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Ends the connection for what the peer has sent.
+    /// Ends the connection for what the peer has sent; what it ended with,
+    /// which may have come before.
     fn give_up(&self, error: Error) -> Error {
-        match error {
-            Error::Protocol(violation) => self.shared.abort(violation),
-            _ => self.shared.end(error.clone()),
-        }
-        error
+        let Error::Protocol(violation) = error else {
+            return self.fail(error);
+        };
+        self.shared.abort(violation);
+        self.shared.end_error()
     }
 
     /// Passes on the whole buffer where most of it is one body, instead of
@@ -557,5 +558,34 @@ impl Drop for Reader {
         // Left by a turn that ended in the middle.
         self.look_after_relays();
         self.shared.reader_is_done();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::{Transport, memory},
+        yamux::{Connection, Role},
+    };
+    use std::io::IoSlice;
+
+    #[test]
+    fn a_connection_that_was_closed_ends_in_order_whatever_the_peer_says_then() {
+        for last in [Header::go_away(1), Header::data(StreamId::SESSION, 1)] {
+            let (ours, theirs) = memory::pair(1024);
+            let halves = ours.split().unwrap();
+            let acceptor = Box::new(|_| true);
+            let driven = Connection::driven(halves, Role::Client, Arc::default(), acceptor);
+            let (connection, mut reader) = driven.unwrap();
+            let mut peer = theirs.split().unwrap();
+            connection.start_close();
+            let last = last.encode();
+            peer.writer
+                .write(&[IoSlice::new(&last)], Wait::Block)
+                .unwrap();
+            let ended = reader.run();
+            assert!(ended.is_ok(), "{ended:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    spawn::spawn,
     sync::{
         self, Condvar, Mutex, OnceLock, Sender,
         thread::{self, ThreadId},
@@ -167,11 +168,11 @@ impl Shared {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
             .name(format!("{}-writer", self.config.thread_name))
-            .stack_size(self.config.stack_size)
-            .spawn(move || shared.drain_for(writer, Wait::Block, Shift::Long));
-        if let Err(error) = helper {
+            .stack_size(self.config.stack_size);
+        let work = move || shared.drain_for(writer, Wait::Block, Shift::Long);
+        if let Err(error) = spawn(helper, work) {
             // The writer, and what it was writing, is lost with the thread.
-            self.end(Error::from_write(error));
+            self.end(Error::Io(Arc::new(error)));
         }
     }
 
@@ -239,14 +240,14 @@ impl Shared {
     /// Takes a stream that is gone out of the table.
     pub(super) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         let mut table = self.table.lock();
-        let freed = table.remove(core.id);
+        let freed = table.remove(core.id, &self.config);
         if gone == Gone::Reset {
             table.count_reset();
         }
         let idle = core.retire() && table.retire(core.id, sync::now);
         drop(table);
         if freed {
-            self.freed.notify_one();
+            self.freed.notify_all();
         }
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());

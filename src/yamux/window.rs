@@ -228,6 +228,12 @@ impl RecvWindow {
         Some(delta)
     }
 
+    /// Makes the stretch over which the speed is measured longer.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn age(&mut self, by: Duration) {
+        self.since = self.since.map(|since| since - by);
+    }
+
     /// Fails if its parts do not add up; says what the peer has sent and nobody
     /// read yet, and by how much it has grown.
     #[cfg(any(test, fuzzing))]

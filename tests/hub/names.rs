@@ -10,8 +10,12 @@ use crate::{
         relay::{Profile, Relay},
     },
 };
-use crossbeam_channel::{bounded, unbounded};
-use std::{thread, time::Duration};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::{
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
 use wirenet::{Builder, Error, Refusal, RefusalCode};
 
 /// Says who it is.
@@ -103,6 +107,83 @@ fn the_first_name_that_is_taken_is_the_one_that_is_named() {
             third = says("third", name)(third);
         }
         assert_taken(third, "b");
+    });
+}
+
+/// A client whose validator waits until what is given is dropped; the channels
+/// tell when it does, and of errors.
+fn slow(hub: Builder) -> (Builder, Sender<()>, Receiver<()>, Receiver<String>) {
+    let (release, released) = bounded::<()>(0);
+    let (began, asked) = unbounded();
+    let (failed, errors) = unbounded();
+    let hub = hub
+        .token_validator(move |_, _, token| {
+            if token == b"slow" {
+                began.send(()).unwrap();
+                let _ = released.recv();
+            }
+            Ok(())
+        })
+        .on_error(move |error| {
+            let _ = failed.send(error.to_string());
+        });
+    (hub, release, asked, errors)
+}
+
+/// Its first connection lost its place, and nobody has told the validator.
+#[test]
+fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
+    in_time(|| {
+        let mut parts = None;
+        let hub = Hub::with(|hub| {
+            let (hub, release, asked, errors) = slow(hub.max_handshakes(2));
+            parts = Some((release, asked, errors));
+            hub
+        });
+        let (release, asked, errors) = parts.expect("it was set");
+        let before = says("before", "a")(hub.client().identification("box-1", "slow"));
+        let before = thread::spawn(move || start(before).map(|_| ()));
+        asked.recv_timeout(PATIENCE).unwrap();
+        let _silent = TcpStream::connect(&hub.addr).unwrap();
+        let _back = Hand::join_with(&hub.addr, "box-1", &["a"], |socket| {
+            socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
+        });
+        assert!(hub.sessions_are(1));
+        drop(release);
+        let error = errors.recv_timeout(PATIENCE).unwrap();
+        assert!(error.contains("gave way"), "{error}");
+        before.join().unwrap().unwrap_err();
+        let [session] = &hub.wire.sessions()[..] else {
+            panic!("it has lost its session");
+        };
+        assert!(!session.is_closed());
+    });
+}
+
+/// Its first try has run out of time, which nobody has told the validator.
+#[test]
+fn a_try_that_is_out_of_time_takes_no_names_from_the_client_that_has_come_back() {
+    in_time(|| {
+        let mut parts = None;
+        let hub = Hub::with(|hub| {
+            let (hub, release, asked, errors) = slow(hub.handshake_timeout(Duration::from_secs(2)));
+            parts = Some((release, asked, errors));
+            hub
+        });
+        let (release, asked, errors) = parts.expect("it was set");
+        let before = says("before", "a")(hub.client().identification("box-1", "slow"));
+        let before = thread::spawn(move || start(before).map(|_| ()));
+        asked.recv_timeout(PATIENCE).unwrap();
+        let back = hub.join(|client| says("back", "a")(client.identification("box-1", "")));
+        // It has as much time as the first try had, and began later.
+        let _silent = TcpStream::connect(&hub.addr).unwrap();
+        errors.recv_timeout(PATIENCE).unwrap();
+        drop(release);
+        let error = errors.recv_timeout(PATIENCE).unwrap();
+        assert!(error.contains("no session handshake within"), "{error}");
+        before.join().unwrap().unwrap_err();
+        assert!(!hub.end_of(&back).is_closed());
+        assert_eq!(who(&hub.caller(), "a"), "back");
     });
 }
 

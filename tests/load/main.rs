@@ -6,6 +6,7 @@
 //! | variable | default | |
 //! |---|---|---|
 //! | `WIRENET_IDLE_SESSIONS` | 200 | idle sessions on one server |
+//! | `WIRENET_TOO_MANY` | 16400 | sessions on one server that cannot have so many (`--ignored`) |
 //! | `WIRENET_STREAMS` | 10000 | streams that one session opens, uses and closes |
 //! | `WIRENET_STREAMS_AT_ONCE` | 500 | streams that are open at once on one session |
 //! | `WIRENET_SOAK_SECONDS` | 10 | how long the soak puts load on the hub |

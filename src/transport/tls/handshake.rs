@@ -1,6 +1,6 @@
 //! The handshake, which one thread does under a deadline.
 
-use super::{TlsStream, records::take_records, uninterrupted};
+use super::{TlsStream, records::take_records};
 use crate::{
     sync,
     tls::{TlsClient, TlsError, TlsServer},
@@ -158,6 +158,16 @@ impl Timed<'_> {
         }
         // Less would be cut to nothing, which stands for ever.
         Ok(left.max(Duration::from_millis(1)))
+    }
+}
+
+/// For calls that look at the deadline each time.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }
 

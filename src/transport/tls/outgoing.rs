@@ -1,6 +1,6 @@
 //! What goes to the peer: encrypted, and kept in order until it is sent.
 
-use super::{records::Sender, uninterrupted};
+use super::records::Sender;
 use crate::transport::{Wait, tcp};
 use socket2::Socket;
 use std::{
@@ -90,7 +90,7 @@ impl Outgoing {
     fn send(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         while self.sent < self.kept.len() {
             let rest = [IoSlice::new(&self.kept[self.sent..])];
-            match uninterrupted(|| tcp::send(socket, &rest, wait))? {
+            match tcp::send_uncut(socket, &rest, wait)? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => self.sent += count,
             }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     fuzz::Script,
+    time::deadline,
     wire::{arrival::find_owner, frame::Kind, shared::Shared},
     yamux::fuzz::AT_ONCE,
 };
@@ -50,6 +51,7 @@ pub fn hub(data: &[u8]) {
     while let Some(op) = script.next() {
         play.step(op, &mut script);
     }
+    play.settle();
     if flags & 32 != 0 {
         play.sides.reverse();
     }
@@ -122,7 +124,7 @@ impl Play<'_> {
                 250..253 => side.connection().close_when_idle(),
                 253.. => side.connection().cut(),
             },
-            _ => {}
+            _ => side.connection().age(),
         }
         for side in self.sides.iter_mut() {
             if !self.batches {
@@ -193,14 +195,40 @@ impl Play<'_> {
         });
     }
 
+    /// Nothing is said any more. What was said on calls has been passed on then.
+    fn settle(&mut self) {
+        let is_standing = |side: &Side| side.polite && !side.is_over();
+        if !self.alone || self.unsure || !self.sides.iter().all(is_standing) {
+            return;
+        }
+        for side in self.sides.iter_mut() {
+            side.give_up_others();
+        }
+        self.turn_and_read();
+        let running = HUB.threads.join(deadline(AT_ONCE));
+        assert_eq!(running, 0, "a handler does not end");
+        // The one that is read later may make the other send.
+        self.turn_and_read();
+        self.turn_and_read();
+        let [a, b] = &*self.sides;
+        if is_standing(a) && is_standing(b) {
+            a.check_passed_on(b);
+            b.check_passed_on(a);
+        }
+    }
+
+    fn turn_and_read(&mut self) {
+        for side in self.sides.iter_mut() {
+            side.turn_all();
+            side.peer.read(usize::MAX);
+        }
+    }
+
     /// Waits for something that must happen. Meanwhile all that is written is
     /// read, on both ends of both connections, as nobody else does.
     fn wait(&mut self, happened: impl Fn(&[Side; 2]) -> bool) {
         loop {
-            for side in self.sides.iter_mut() {
-                side.turn_all();
-                side.peer.read(usize::MAX);
-            }
+            self.turn_and_read();
             if happened(self.sides) {
                 return;
             }

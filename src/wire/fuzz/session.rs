@@ -15,6 +15,7 @@ use crate::{
         frame::{Decoder, Kind},
         handshake::{Agreed, Handshake},
         hello::{OpenSessionRequest, OpenSessionResponse},
+        pending::Pending,
         shared::Shared,
         stream::Stream,
     },
@@ -48,11 +49,17 @@ pub fn session(data: &[u8]) {
         0 => Role::Server,
         _ => Role::Client,
     };
-    let parts = match role {
+    let mut parts = match role {
         Role::Server => asks(&mut script),
         Role::Client => answers(&mut script),
     };
-    let later = talks(role, &mut script);
+    let mut later = talks(role, &mut script);
+    if flags & 32 != 0
+        && let Some(Part::Bytes(bytes)) = parts.back_mut()
+    {
+        // All at once, as from a peer that does not wait for what it is told.
+        bytes.append(&mut later);
+    }
     let len = later.len() + parts.iter().map(Part::len).sum::<usize>();
     let (here, there) = memory::pair(8 << 20);
     let (halves, transport_gone) = watch(here, None);
@@ -99,8 +106,9 @@ fn begin(halves: Halves, role: Role) -> Handshake<'static> {
 
 fn accept(halves: Halves, opens: bool, peer: &Mutex<Peer>) {
     let mut handshake = begin(halves, Role::Server);
-    match handshake.answer() {
-        Ok(agreed) => stand(handshake, agreed, opens),
+    let pending = begin_handshake(&WIRE);
+    match handshake.answer(&pending) {
+        Ok(agreed) => stand(handshake, agreed, &pending, opens),
         Err(_) => {
             assert!(WIRE.is_empty(), "a session that was refused");
             handshake.dismiss();
@@ -131,15 +139,14 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
 fn dial(halves: Halves, opens: bool) {
     let mut handshake = begin(halves, Role::Client);
     if let Ok(agreed) = handshake.ask() {
-        stand(handshake, agreed, opens);
+        stand(handshake, agreed, &begin_handshake(&WIRE), opens);
     }
 }
 
 /// From here to the end of the session.
-fn stand(handshake: Handshake<'_>, agreed: Agreed, opens: bool) {
-    let pending = begin_handshake(&WIRE);
+fn stand(handshake: Handshake<'_>, agreed: Agreed, pending: &Pending, opens: bool) {
     let id = agreed.id;
-    let Ok(established) = WIRE.establish(handshake, agreed, &pending) else {
+    let Ok(established) = WIRE.establish(handshake, agreed, pending) else {
         panic!("nobody has closed the wire");
     };
     let session = established.session.clone();

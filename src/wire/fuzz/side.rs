@@ -14,7 +14,7 @@ use crate::{
         shared::Shared,
     },
     yamux::{
-        Connection, Error, Reader, Role,
+        Connection, Error, INITIAL_WINDOW, Reader, Role,
         fuzz::{AT_ONCE, Peer, Turn, watch},
     },
 };
@@ -85,8 +85,9 @@ impl Side {
         assert_eq!(peer.write(&ask).expect("it stands"), ask.len());
         let handshake = Handshake::new(hub, halves, Role::Server, deadline(AT_ONCE));
         let mut handshake = handshake.expect("the transport splits");
-        let agreed = handshake.answer().expect("there is nothing against it");
         let pending = begin_handshake(hub);
+        let agreed = handshake.answer(&pending);
+        let agreed = agreed.expect("there is nothing against it");
         let established = hub.establish(handshake, agreed, &pending);
         let established = established.unwrap_or_else(|_| panic!("nobody has closed the hub"));
         peer.read(usize::MAX);
@@ -146,6 +147,8 @@ impl Side {
     pub(super) fn leave(&mut self) {
         self.turn_all();
         self.peer.read(usize::MAX);
+        let told = self.reader.is_some() || self.peer.ended;
+        assert!(told, "the client does not see the end");
         self.peer.shutdown();
         self.turn_all();
         assert!(
@@ -244,6 +247,46 @@ impl Side {
                 assert!(far.peer.streams[&to.id].sent_fin, "an end that nobody sent");
                 assert_eq!(came.len(), said.len(), "truncated is taken for complete");
             }
+        }
+    }
+
+    /// Ends all streams but those of calls, so that no handler waits for them.
+    pub(super) fn give_up_others(&mut self) {
+        let waiting = self.waiting.drain(..).map(|(id, _)| id);
+        let others = self.said.keys().copied().chain(waiting);
+        let others = others.filter(|id| !self.calls.contains_key(id));
+        for id in others.collect::<Vec<_>>() {
+            self.reset_id(id);
+        }
+    }
+
+    /// What was said at the other ends of calls has come, if there is credit for
+    /// it, and that they have ended.
+    pub(super) fn check_passed_on(&self, other: &Self) {
+        for (id, from) in &self.calls {
+            let far = if from.side == self.number {
+                self
+            } else {
+                other
+            };
+            let Some(said) = far.peer.streams.get(&from.id) else {
+                continue;
+            };
+            let seen = &self.peer.streams[id];
+            let over = seen.got_reset || seen.sent_reset || seen.sent_fin && seen.got_fin;
+            if said.sent_reset && !(said.sent_fin && said.got_fin) {
+                assert!(over, "a reset is not passed on");
+            }
+            // With less, the hub may wait for more.
+            let enough = seen.credit() >= u64::from(INITIAL_WINDOW / 2);
+            if over || !enough || said.got_reset {
+                continue;
+            }
+            let mut came = seen.came.as_slice();
+            let first = Decoder::default().next(&mut came);
+            assert!(matches!(first, Ok(Some(_))), "no answer");
+            assert_eq!(came.len(), far.said[&from.id].len(), "not passed on");
+            assert_eq!(seen.got_fin, said.sent_fin, "an end is not passed on");
         }
     }
 

@@ -60,7 +60,7 @@ fn open(
     let mut handshake = Handshake::new(wire, halves, role, by).unwrap();
     let agreed = match role {
         Role::Client => handshake.ask()?,
-        Role::Server => handshake.answer()?,
+        Role::Server => handshake.answer(&pending)?,
     };
     let id = agreed.id;
     let established = wire.establish(handshake, agreed, &pending);

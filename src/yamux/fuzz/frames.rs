@@ -319,7 +319,11 @@ impl Play {
                 let most = script.pick(&[1, 12, 100, 5000, 1 << 20]);
                 self.rig.peer.read(most);
             }
-            22 => self.rig.turn_all(),
+            22 => {
+                if let Some(connection) = &self.rig.connection {
+                    connection.age();
+                }
+            }
             _ => {
                 self.rig.turn();
             }

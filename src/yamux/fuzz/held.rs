@@ -7,12 +7,21 @@ use crate::yamux::{
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 impl Connection {
     /// As that of what it shares.
     pub(crate) fn check(&self, alone: bool) {
         self.shared().check(alone);
+    }
+
+    /// Lets time pass, as far as windows see it.
+    pub(crate) fn age(&self) {
+        let shared = self.shared();
+        shared.pings.age(A_WHILE);
+        for core in shared.streams() {
+            core.recv.lock().window.age(A_WHILE);
+        }
     }
 
     /// Says how many keep what is left of it.
@@ -21,6 +30,9 @@ impl Connection {
         move || shared.strong_count()
     }
 }
+
+/// Long enough for the speed to be measured.
+const A_WHILE: Duration = Duration::from_millis(5);
 
 /// Bytes of memory that an outbox may hold: what may wait, a frame more, what a
 /// peer makes us owe it in both of its parts, and all that again because memory
@@ -33,35 +45,40 @@ impl Shared {
     pub(crate) fn check(&self, alone: bool) {
         let outbox = self.outbox.held();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
+        let streams = self.streams();
+        let grown: usize = streams.iter().map(|core| self.check_stream(core)).sum();
         let table = self.table.lock();
         if table.end().is_some() {
             assert_eq!(table.len(), 0, "streams outlive their connection");
             return;
         }
-        let grown = table
-            .streams
-            .values()
-            .map(|entry| self.check_stream(&entry.core));
-        let grown: usize = grown.sum();
         assert!(table.inbound <= self.config.max_streams);
         assert!(table.unacknowledged <= self.config.backlog);
         if !alone {
             return;
         }
         assert_eq!(grown + self.budget.left(), self.config.window_budget);
-        let count = |found: fn(&Core) -> bool| {
-            let streams = table.streams.values();
-            streams.filter(|entry| found(&entry.core)).count()
-        };
+        let count = |found: fn(&Core) -> bool| streams.iter().filter(|core| found(core)).count();
         assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
         assert_eq!(table.live(), count(Core::is_live));
         assert_eq!(count(Core::is_gone), 0, "a stream that is gone is kept");
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
         assert_eq!(table.inbound, inbound);
-        let entries = table.streams.iter();
-        let ours = entries.filter(|(id, entry)| !is_inbound(id) && entry.left.is_some());
-        assert_eq!(table.left, ours.count());
+        let left = &table.left;
+        for (left, inbound) in [(&left.ours, false), (&left.theirs, true)] {
+            let entries = table.streams.iter();
+            let entries = entries.filter(|(id, _)| is_inbound(id) == inbound);
+            let since = entries.filter_map(|(id, entry)| Some((entry.left?, *id)));
+            assert_eq!(*left, since.collect());
+        }
+    }
+
+    /// Taken out, as a stream is locked before the table.
+    fn streams(&self) -> Vec<Arc<Core>> {
+        let table = self.table.lock();
+        let streams = table.streams.values();
+        streams.map(|entry| Arc::clone(&entry.core)).collect()
     }
 
     /// Says by how much the stream's window has grown.

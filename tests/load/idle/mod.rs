@@ -2,6 +2,7 @@
 //! take, how long it takes to connect and to close them all, and what an honest
 //! client's round trips are meanwhile.
 
+mod beyond;
 mod processes;
 
 use crate::{
@@ -49,6 +50,8 @@ fn other_process() -> io::Result<()> {
     };
     let words: Vec<_> = role.split(' ').collect();
     match words[..] {
+        ["beyond"] => beyond::server(),
+        ["strangers", addr, count] => beyond::strangers(addr, count.parse().expect("a number")),
         ["server", transport] => server(&Transport::parse(transport)),
         ["clients", transport, addr, count] => {
             let count = count.parse().expect("a number");

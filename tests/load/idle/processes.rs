@@ -5,11 +5,14 @@ use crate::{
     figures,
     support::{link::message, process, threads},
 };
-#[cfg(feature = "tls")]
-use std::path::{Path, PathBuf};
 use std::{
-    fmt, fs, io, thread,
+    fmt, io, thread,
     time::{Duration, Instant},
+};
+#[cfg(feature = "tls")]
+use std::{
+    fs,
+    path::{Path, PathBuf},
 };
 use wirenet::{Builder, Stream, Wire};
 #[cfg(feature = "tls")]
@@ -87,22 +90,24 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A server; answers `await sessions` with its figures, and `close` with how
-/// long that takes.
 pub fn server(transport: &Transport) -> io::Result<()> {
-    let server = transport
-        .serve(Wire::mount("127.0.0.1:0"))
-        .keep_alive_interval(keep_alive())
-        .stream("echo", echo)
-        .build()?;
+    let server = transport.serve(Wire::mount("127.0.0.1:0"));
+    obey(server.keep_alive_interval(keep_alive()))
+}
+
+/// Runs a server that answers `look` and `await sessions` with its figures, and
+/// `close` with how long that takes.
+pub fn obey(server: Builder) -> io::Result<()> {
+    let server = server.stream("echo", echo).build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
     for command in process::commands() {
-        match command.strip_prefix("await ") {
-            Some(sessions) => {
+        match command.split_once(' ') {
+            Some((_await, sessions)) => {
                 await_sessions(&server, sessions.parse().expect("a number"));
                 process::tell(figures::own())?;
             }
+            None if command == "look" => process::tell(figures::own())?,
             None => {
                 let began = Instant::now();
                 // What does not end in time is told.
