@@ -3,7 +3,6 @@
 
 use super::{reports::About, shared::Shared};
 use std::{
-    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr, TcpStream},
     sync::Arc,
 };
@@ -12,9 +11,9 @@ pub(super) struct Handshakes<S = TcpStream> {
     /// The oldest first.
     under_way: Vec<Place<S>>,
     /// How many of them each origin has.
-    held: BTreeMap<Origin, usize>,
+    held: Vec<(Origin, usize)>,
     /// Those that gave way, until their threads have noticed.
-    leaving: BTreeSet<u64>,
+    leaving: Vec<u64>,
     next: u64,
     limit: usize,
 }
@@ -27,7 +26,7 @@ struct Place<S> {
 
 /// Whom a place counts for: an IPv4 address, or the /64 of an IPv6 address,
 /// which is what one host has to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin(IpAddr);
 
 impl From<IpAddr> for Origin {
@@ -60,8 +59,8 @@ impl<S> Handshakes<S> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             under_way: Vec::new(),
-            held: BTreeMap::new(),
-            leaving: BTreeSet::new(),
+            held: Vec::new(),
+            leaving: Vec::new(),
             next: 0,
             limit,
         }
@@ -82,7 +81,10 @@ impl<S> Handshakes<S> {
         };
         let number = self.next;
         self.next += 1;
-        *self.held.entry(origin).or_default() += 1;
+        match self.held.iter_mut().find(|(other, _)| *other == origin) {
+            Some((_, count)) => *count += 1,
+            None => self.held.push((origin, 1)),
+        }
         self.under_way.push(Place {
             number,
             origin,
@@ -98,26 +100,28 @@ impl<S> Handshakes<S> {
         if self.leaving.len() >= self.limit {
             return None;
         }
-        let held = |origin| self.held.get(&origin).copied().unwrap_or(0);
-        let most = self.held.values().copied().max()?;
+        let held = |origin| {
+            let mut all = self.held.iter();
+            all.find(|(other, _)| *other == origin)
+                .map_or(0, |(_, count)| *count)
+        };
+        let most = self.held.iter().map(|(_, count)| *count).max()?;
         if most < held(newcomer) + 2 {
             return None;
         }
         let mut oldest = self.under_way.iter();
-        let index = oldest.position(|place| held(place.origin) == most)?;
+        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
         let place = self.remove(index);
-        self.leaving.insert(place.number);
+        self.leaving.push(place.number);
         Some(place.stream)
     }
 
     fn remove(&mut self, index: usize) -> Place<S> {
         let place = self.under_way.remove(index);
-        if let Some(held) = self.held.get_mut(&place.origin) {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&place.origin);
-            }
+        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
+            *count -= 1;
         }
+        self.held.retain(|(_, count)| *count > 0);
         place
     }
 
@@ -130,7 +134,7 @@ impl<S> Handshakes<S> {
 
     /// Nothing is done for this connection any more.
     pub(super) fn end(&mut self, number: u64) -> Option<S> {
-        self.leaving.remove(&number);
+        self.leaving.retain(|other| *other != number);
         self.complete(number)
     }
 

@@ -8,7 +8,7 @@ use super::{
     stats::Stats,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -80,8 +80,8 @@ pub(super) struct Entry {
 /// not have them all looked at each time.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    pub(super) ours: BTreeSet<(Instant, StreamId)>,
-    pub(super) theirs: BTreeSet<(Instant, StreamId)>,
+    pub(super) ours: VecDeque<(Instant, StreamId)>,
+    pub(super) theirs: VecDeque<(Instant, StreamId)>,
 }
 
 /// Whether there is room for a stream of this side's.
@@ -171,13 +171,13 @@ impl Table {
 
     /// The one of these that nobody here has used for the longest time, and
     /// since when.
-    fn first(&self, left: &BTreeSet<(Instant, StreamId)>) -> Option<(Arc<Core>, Instant)> {
-        let (since, id) = left.first()?;
+    fn first(&self, left: &VecDeque<(Instant, StreamId)>) -> Option<(Arc<Core>, Instant)> {
+        let (since, id) = left.front()?;
         Some((Arc::clone(self.get(*id)?), *since))
     }
 
     /// Where the stream is, or would be, once nobody here uses it any more.
-    fn left_like(&mut self, id: StreamId) -> &mut BTreeSet<(Instant, StreamId)> {
+    fn left_like(&mut self, id: StreamId) -> &mut VecDeque<(Instant, StreamId)> {
         match self.role.is_ours(id) {
             true => &mut self.left.ours,
             false => &mut self.left.theirs,
@@ -242,7 +242,9 @@ impl Table {
         if let Some(entry) = self.streams.get_mut(&id) {
             let since = now();
             entry.left = Some(since);
-            self.left_like(id).insert((since, id));
+            let left = self.left_like(id);
+            let index = left.partition_point(|(other, _)| *other <= since);
+            left.insert(index, (since, id));
         }
         self.is_idle()
     }
@@ -276,9 +278,12 @@ impl Table {
         let Some(entry) = self.streams.remove(&id) else {
             return false;
         };
-        let counted = entry
-            .left
-            .is_some_and(|since| self.left_like(id).remove(&(since, id)));
+        let counted = entry.left.is_some_and(|since| {
+            let left = self.left_like(id);
+            let first = left.partition_point(|(other, _)| *other < since);
+            let index = left.range(first..).position(|(_, other)| *other == id);
+            index.is_some_and(|index| left.remove(first + index).is_some())
+        });
         let ours = self.role.is_ours(id);
         if !ours {
             self.inbound -= 1;

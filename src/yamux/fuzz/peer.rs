@@ -2,6 +2,7 @@
 //! sends what a script says, and fails if what comes back breaks the protocol,
 //! whatever was sent.
 
+use super::rig::AT_ONCE;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
@@ -188,6 +189,13 @@ impl Peer {
             }
         }
         self.buf = buf;
+    }
+
+    /// Reads all that comes, up to the end, which is to come at once.
+    pub(crate) fn read_to_the_end(&mut self) {
+        self.reader.set_timeout(Some(AT_ONCE)).expect("it may wait");
+        self.read(usize::MAX);
+        assert!(self.ended, "the peer does not see the end");
     }
 
     fn take(&mut self, mut input: &[u8]) {
