@@ -42,17 +42,23 @@ fn set_or<T: FromStr>(name: &str, default: T) -> T {
 ///
 /// glibc's malloc keeps what was freed for later, in 16 places on two cores: a
 /// process has tens of megabytes of it after some load, more or less by chance.
-/// These two variables, which anybody may set, have it kept in one place, and
-/// all but small buffers given back: so what is resident tells what the process
-/// holds.
+/// These variables, which anybody may set, have it kept in one place, and given
+/// back where it lies at the end of that: so what is resident tells nearly what
+/// the process holds.
 ///
 /// Ten thousand connections need as many files as the machine allows.
 fn start(test: &str, role: &str) -> Other {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#, "sh"]);
     if env::var_os("WIRENET_LOAD_MALLOC_AS_IT_IS").is_none() {
-        shell.env("MALLOC_ARENA_MAX", "1");
-        shell.env("MALLOC_MMAP_THRESHOLD_", "4096");
+        for (variable, value) in [
+            ("MALLOC_ARENA_MAX", "1"),
+            ("MALLOC_MMAP_THRESHOLD_", "4096"),
+            ("MALLOC_TRIM_THRESHOLD_", "4096"),
+            ("MALLOC_TOP_PAD_", "0"),
+        ] {
+            shell.env(variable, value);
+        }
     }
     Other::start_in(shell, test, role).unwrap()
 }
