@@ -21,6 +21,7 @@ mod soak;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiters;
 
 use std::{env, process::Command, str::FromStr};
 use support::process::Other;

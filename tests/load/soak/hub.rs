@@ -5,18 +5,13 @@ use crate::{
     counts::Counts,
     figures,
     support::{process, threads},
+    waiters,
 };
-use parking_lot::{Condvar, Mutex};
 use std::{io, thread, time::Instant};
 use wirenet::Wire;
 
-/// More threads than the hub has at any time.
-const THREADS: usize = 1_000;
-
-const WAITER: &str = "waiter";
-
 pub fn run(settings: Settings) -> io::Result<()> {
-    grow_table_of_waiters();
+    waiters::grow_table();
     let hub = Wire::hub("127.0.0.1:0")
         .token_validator(|_, _, token| match token == TOKEN.as_bytes() {
             true => Ok(()),
@@ -34,25 +29,6 @@ pub fn run(settings: Settings) -> io::Result<()> {
         process::tell(rest(&hub, sessions))?;
     }
     Ok(())
-}
-
-/// parking_lot's table of threads that wait grows with the most that there ever
-/// were at once, and does not shrink. So it is not the load's doing.
-fn grow_table_of_waiters() {
-    let (count, all_there) = (Mutex::new(0), Condvar::new());
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            let waiter = thread::Builder::new().name(WAITER.into());
-            let wait = || {
-                let mut count = count.lock();
-                *count += 1;
-                all_there.notify_all();
-                all_there.wait_while(&mut count, |count| *count < THREADS);
-            };
-            waiter.spawn_scoped(scope, wait).expect("a thread");
-        }
-    });
-    threads::await_none(WAITER);
 }
 
 /// Waits until so many sessions are there, and nothing goes on in them; what

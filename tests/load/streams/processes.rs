@@ -3,6 +3,7 @@
 use crate::{
     figures,
     support::{PATIENCE, link::message, process},
+    waiters,
 };
 use std::{
     io,
@@ -26,6 +27,7 @@ const LARGE: usize = 1 << 20;
 const OPENERS: usize = 32;
 
 pub fn server() -> io::Result<()> {
+    waiters::grow_table();
     let server = Wire::mount("127.0.0.1:0")
         .max_streams(LIMIT)
         .handler_limit(LIMIT)
@@ -49,6 +51,7 @@ pub fn server() -> io::Result<()> {
 /// Does what it is told: `use`s so many streams and closes each, `hold`s so many
 /// at once, or has large messages go there and back, on 32 at once.
 pub fn client(addr: &str) -> io::Result<()> {
+    waiters::grow_table();
     let client = Wire::join(addr)
         .handshake_timeout(6 * PATIENCE)
         .keep_alive_interval(CLIENTS_KEEP_ALIVE)
