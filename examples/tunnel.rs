@@ -273,9 +273,9 @@ fn send(tcp: &TcpStream, mut stream: &Stream, ended: &Ended) -> io::Result<()> {
     if !ended.received.load(Ordering::SeqCst) && tcp.peer_addr().is_err() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
-    stream.finish()?;
+    // First, as the stream may be closed by it; if it fails, all is torn anyway.
     ended.sent.store(true, Ordering::SeqCst);
-    Ok(())
+    stream.finish()
 }
 
 fn receive(tcp: &TcpStream, stream: &Stream, ended: &Ended) -> io::Result<()> {

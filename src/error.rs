@@ -144,9 +144,18 @@ struct Printable<'a>(&'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| match char.is_control() {
-            true => write!(f, "{}", char.escape_default()),
-            false => f.write_char(char),
+        self.0.chars().try_for_each(|char| match char {
+            // Line ends and marks that turn the direction of what follows are no
+            // control characters to Unicode.
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                write!(f, "{}", char.escape_default())
+            }
+            _ if char.is_control() => write!(f, "{}", char.escape_default()),
+            _ => f.write_char(char),
         })
     }
 }
@@ -416,8 +425,8 @@ mod tests {
 
     #[test]
     fn what_a_peer_says_stays_in_one_line() {
-        let said = "no\nsession of \"root\" opened\u{1b}[2J";
-        let shown = "no\\nsession of \"root\" opened\\u{1b}[2J";
+        let said = "no\nsession of \"root\" opened\u{1b}[2J\u{2028}\u{202e}";
+        let shown = "no\\nsession of \"root\" opened\\u{1b}[2J\\u{2028}\\u{202e}";
         let refusal = Refusal::from_text(said);
         assert_eq!(refusal.text(), said, "as it goes over the wire");
         let name = "a".into();

@@ -37,6 +37,12 @@ pub(crate) fn spawn(
     builder: thread::Builder,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
+    start(builder, Box::new(work))
+}
+
+/// Apart, so that what the standard library does to start a thread is there
+/// once, not for each kind of work: some kilobytes for a small box.
+fn start(builder: thread::Builder, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let place = RUNNING.take(MOST.load(Ordering::Relaxed))?;
     builder.spawn(move || {
         work();

@@ -1,10 +1,12 @@
 //! The sessions of a wire, and on a hub the names that they own.
 
 use super::session::{Session, SessionId};
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 pub(super) struct Registry {
-    sessions: BTreeMap<SessionId, Entry>,
+    /// In the order of their ids. To move some of them costs nothing next to the
+    /// thread that each has.
+    sessions: Vec<Entry>,
     limit: usize,
     /// Whether a stream name has one owner, as on a hub.
     exclusive: bool,
@@ -12,6 +14,7 @@ pub(super) struct Registry {
 }
 
 struct Entry {
+    id: SessionId,
     /// `None` while the session is being opened.
     session: Option<Session>,
     /// The names that it owned when it came.
@@ -32,7 +35,7 @@ pub(super) enum Conflict {
 impl Registry {
     pub(super) fn new(limit: usize, exclusive: bool) -> Self {
         Self {
-            sessions: BTreeMap::new(),
+            sessions: Vec::new(),
             limit,
             exclusive,
             owners: BTreeMap::new(),
@@ -42,12 +45,21 @@ impl Registry {
     /// The sessions that stand.
     pub(super) fn standing(&self) -> impl Iterator<Item = &Session> {
         self.sessions
-            .values()
+            .iter()
             .filter_map(|entry| entry.session.as_ref())
     }
 
+    /// Where the session is, or would be.
+    fn search(&self, id: SessionId) -> Result<usize, usize> {
+        self.sessions.binary_search_by_key(&id, |entry| entry.id)
+    }
+
+    fn entry(&self, id: SessionId) -> Option<&Entry> {
+        Some(&self.sessions[self.search(id).ok()?])
+    }
+
     pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(&id)?.session.as_ref()
+        self.entry(id)?.session.as_ref()
     }
 
     /// Keeps the id and the names for a session that is being opened. Gives
@@ -64,13 +76,15 @@ impl Registry {
         if self.sessions.len() - replaced.len() >= self.limit {
             return Err(Conflict::Full);
         }
-        let btree_map::Entry::Vacant(vacant) = self.sessions.entry(id) else {
+        let Err(index) = self.search(id) else {
             return Err(Conflict::Id);
         };
-        vacant.insert(Entry {
+        let entry = Entry {
+            id,
             session: None,
             names: names.into(),
-        });
+        };
+        self.sessions.insert(index, entry);
         for name in names {
             self.owners.insert(name.clone(), id);
         }
@@ -80,7 +94,7 @@ impl Registry {
     fn replaced(&self, identification: &[u8], names: &[String]) -> Result<Vec<Session>, Conflict> {
         let mut replaced: Vec<Session> = Vec::new();
         for name in names {
-            let owner = self.owners.get(name).and_then(|id| self.sessions.get(id));
+            let owner = self.owners.get(name).and_then(|id| self.entry(*id));
             let Some(owner) = owner else {
                 continue;
             };
@@ -102,19 +116,31 @@ impl Registry {
 
     /// The session that the id was kept for stands.
     pub(super) fn enter(&mut self, session: &Session) {
-        let entry = self.sessions.entry(session.id()).or_insert_with(|| Entry {
-            session: None,
-            names: Vec::new(),
-        });
-        entry.session = Some(session.clone());
+        let id = session.id();
+        let standing = Some(session.clone());
+        match self.search(id) {
+            Ok(index) => self.sessions[index].session = standing,
+            Err(index) => {
+                let entry = Entry {
+                    id,
+                    session: standing,
+                    names: Vec::new(),
+                };
+                self.sessions.insert(index, entry);
+            }
+        }
     }
 
     /// Takes a session out, or the place that was kept for one, with the names
     /// that are still its own.
     pub(super) fn remove(&mut self, id: SessionId) {
-        let Some(entry) = self.sessions.remove(&id) else {
+        let Ok(index) = self.search(id) else {
             return;
         };
+        let entry = self.sessions.remove(index);
+        if self.sessions.len() < self.sessions.capacity() / 8 {
+            self.sessions.shrink_to(2 * self.sessions.len());
+        }
         for name in entry.names {
             if self.owners.get(&name) == Some(&id) {
                 self.owners.remove(&name);

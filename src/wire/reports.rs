@@ -87,12 +87,16 @@ impl Shared {
         self.tell(&about.into().error(operation, cause.into()));
     }
 
+    /// What is logged goes to the user's code too.
     fn tell(&self, error: &OpError) {
-        let Some(handler) = &self.options.on_error else {
-            return log::warn!("{error}");
+        let tell = || match &self.options.on_error {
+            Some(handler) => {
+                log::debug!("{error}");
+                handler(error);
+            }
+            None => log::warn!("{error}"),
         };
-        log::debug!("{error}");
-        if catch_unwind(AssertUnwindSafe(|| handler(error))).is_err() {
+        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
             log::warn!("the error handler panicked");
         }
     }

@@ -76,12 +76,40 @@ pub(super) struct Entry {
     pub(super) left: Option<Instant>,
 }
 
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) ours: LeftQueue,
+    pub(super) theirs: LeftQueue,
+}
+
 /// In the order in which they were left: a peer that opens streams in vain does
 /// not have them all looked at each time.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) ours: VecDeque<(Instant, StreamId)>,
-    pub(super) theirs: VecDeque<(Instant, StreamId)>,
+pub(super) struct LeftQueue(pub(super) VecDeque<(Instant, StreamId)>);
+
+impl LeftQueue {
+    /// Room for so many is kept when there are none.
+    const KEPT: usize = 64;
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// `since` is no earlier than any before.
+    fn push(&mut self, since: Instant, id: StreamId) {
+        self.0.push_back((since, id));
+    }
+
+    fn remove(&mut self, since: Instant, id: StreamId) {
+        let first = self.0.partition_point(|(other, _)| *other < since);
+        let index = self.0.range(first..).position(|(_, other)| *other == id);
+        if let Some(index) = index {
+            self.0.remove(first + index);
+        }
+        if self.0.is_empty() && self.0.capacity() > Self::KEPT {
+            self.0 = VecDeque::new();
+        }
+    }
 }
 
 /// Whether there is room for a stream of this side's.
@@ -171,13 +199,13 @@ impl Table {
 
     /// The one of these that nobody here has used for the longest time, and
     /// since when.
-    fn first(&self, left: &VecDeque<(Instant, StreamId)>) -> Option<(Arc<Core>, Instant)> {
-        let (since, id) = left.front()?;
+    fn first(&self, left: &LeftQueue) -> Option<(Arc<Core>, Instant)> {
+        let (since, id) = left.0.front()?;
         Some((Arc::clone(self.get(*id)?), *since))
     }
 
     /// Where the stream is, or would be, once nobody here uses it any more.
-    fn left_like(&mut self, id: StreamId) -> &mut VecDeque<(Instant, StreamId)> {
+    fn left_like(&mut self, id: StreamId) -> &mut LeftQueue {
         match self.role.is_ours(id) {
             true => &mut self.left.ours,
             false => &mut self.left.theirs,
@@ -242,9 +270,7 @@ impl Table {
         if let Some(entry) = self.streams.get_mut(&id) {
             let since = now();
             entry.left = Some(since);
-            let left = self.left_like(id);
-            let index = left.partition_point(|(other, _)| *other <= since);
-            left.insert(index, (since, id));
+            self.left_like(id).push(since, id);
         }
         self.is_idle()
     }
@@ -278,17 +304,14 @@ impl Table {
         let Some(entry) = self.streams.remove(&id) else {
             return false;
         };
-        let counted = entry.left.is_some_and(|since| {
-            let left = self.left_like(id);
-            let first = left.partition_point(|(other, _)| *other < since);
-            let index = left.range(first..).position(|(_, other)| *other == id);
-            index.is_some_and(|index| left.remove(first + index).is_some())
-        });
+        if let Some(since) = entry.left {
+            self.left_like(id).remove(since, id);
+        }
         let ours = self.role.is_ours(id);
         if !ours {
             self.inbound -= 1;
         }
-        ours && counted && self.left.ours.len() + 1 == most_left(config)
+        ours && entry.left.is_some() && self.left.ours.len() + 1 == most_left(config)
     }
 
     /// Why the connection is of no use for sending, if so.
@@ -379,16 +402,31 @@ mod tests {
         let ids = [(); 4].map(|()| table.open().unwrap().id);
         table.retire(ids[0], || at(1));
         assert!(matches!(table.room(&config, || at(1000)), Room::Free));
-        table.retire(ids[1], || at(0));
-        assert!(matches!(table.room(&config, || at(9)), Room::At(due) if due == at(10)));
-        let room = table.room(&config, || at(10));
-        assert!(matches!(room, Room::Instead(core) if core.id == ids[1]));
-        assert!(table.remove(ids[1], &config));
-        assert!(matches!(table.room(&config, || at(10)), Room::Free));
+        table.retire(ids[1], || at(2));
+        assert!(matches!(table.room(&config, || at(10)), Room::At(due) if due == at(11)));
+        let room = table.room(&config, || at(11));
+        assert!(matches!(room, Room::Instead(core) if core.id == ids[0]));
+        assert!(table.remove(ids[0], &config));
+        assert!(matches!(table.room(&config, || at(11)), Room::Free));
         // One that ends in order is not counted at all.
         assert!(!table.remove(ids[2], &config));
-        table.retire(ids[2], || at(10));
-        assert!(matches!(table.room(&config, || at(10)), Room::Free));
+        table.retire(ids[2], || at(11));
+        assert!(matches!(table.room(&config, || at(11)), Room::Free));
+    }
+
+    #[test]
+    fn room_for_many_streams_that_were_left_is_given_back_when_there_are_none() {
+        let (config, began) = (config(), Instant::now());
+        let mut table = Table::new(Role::Client, false);
+        let ids = [(); 1000].map(|()| table.open().unwrap().id);
+        for id in ids {
+            table.retire(id, || began);
+        }
+        for id in ids {
+            assert_ne!(table.left.ours.0.capacity(), 0);
+            table.remove(id, &config);
+        }
+        assert_eq!(table.left.ours.0.capacity(), 0);
     }
 
     /// The least time that a hundred verdicts take, with so many streams that

@@ -4,24 +4,21 @@ use crate::support::threads;
 use parking_lot::{Condvar, Mutex};
 use std::thread;
 
-/// More than wait at any time in a process whose memory is looked at; where
-/// more do, they have before.
-const THREADS: usize = 1_000;
-
 const WAITER: &str = "waiter";
 
 /// parking_lot's table of threads that wait grows with the most that there ever
-/// were at once, and does not shrink. So it is not the load's doing.
-pub fn grow_table() {
+/// were at once, and does not shrink. So it is not the load's doing, as long as
+/// no more than these `threads` wait.
+pub fn grow_table(threads: usize) {
     let (count, all_there) = (Mutex::new(0), Condvar::new());
     thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             let waiter = thread::Builder::new().name(WAITER.into());
             let wait = || {
                 let mut count = count.lock();
                 *count += 1;
                 all_there.notify_all();
-                all_there.wait_while(&mut count, |count| *count < THREADS);
+                all_there.wait_while(&mut count, |count| *count < threads);
             };
             waiter.spawn_scoped(scope, wait).expect("a thread");
         }

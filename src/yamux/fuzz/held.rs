@@ -72,7 +72,8 @@ impl Shared {
             let since = entries.filter_map(|(id, entry)| Some((entry.left?, *id)));
             let mut since: Vec<_> = since.collect();
             since.sort_unstable();
-            let mut left: Vec<_> = left.iter().copied().collect();
+            assert!(left.0.iter().is_sorted_by_key(|(since, _)| *since));
+            let mut left: Vec<_> = left.0.iter().copied().collect();
             left.sort_unstable();
             assert_eq!(left, since);
         }

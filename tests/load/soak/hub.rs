@@ -10,8 +10,11 @@ use crate::{
 use std::{io, thread, time::Instant};
 use wirenet::Wire;
 
+/// More threads than the hub has at any time.
+const THREADS: usize = 1_000;
+
 pub fn run(settings: Settings) -> io::Result<()> {
-    waiters::grow_table();
+    waiters::grow_table(THREADS);
     let hub = Wire::hub("127.0.0.1:0")
         .token_validator(|_, _, token| match token == TOKEN.as_bytes() {
             true => Ok(()),

@@ -26,8 +26,12 @@ const LARGE: usize = 1 << 20;
 /// Threads that open streams.
 const OPENERS: usize = 32;
 
+/// More threads than either process has while streams come and go. Where more
+/// are held at once, as many were held before.
+const THREADS: usize = 4 * OPENERS;
+
 pub fn server() -> io::Result<()> {
-    waiters::grow_table();
+    waiters::grow_table(THREADS);
     let server = Wire::mount("127.0.0.1:0")
         .max_streams(LIMIT)
         .handler_limit(LIMIT)
@@ -51,7 +55,7 @@ pub fn server() -> io::Result<()> {
 /// Does what it is told: `use`s so many streams and closes each, `hold`s so many
 /// at once, or has large messages go there and back, on 32 at once.
 pub fn client(addr: &str) -> io::Result<()> {
-    waiters::grow_table();
+    waiters::grow_table(THREADS);
     let client = Wire::join(addr)
         .handshake_timeout(6 * PATIENCE)
         .keep_alive_interval(CLIENTS_KEEP_ALIVE)
