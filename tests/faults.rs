@@ -7,3 +7,5 @@ mod support;
 mod names;
 #[path = "faults/transfer.rs"]
 mod transfer;
+#[path = "faults/unhurried.rs"]
+mod unhurried;

@@ -1,4 +1,6 @@
-//! A relay whose connections break, each after as many bytes as chance says.
+//! A relay whose connections break, each after as many bytes as chance says. It
+//! models no time, and so carries as much as two threads can: the load is not to
+//! wait for it.
 
 use crate::{counts::Tally, support::random::Random};
 use parking_lot::{Condvar, Mutex};
