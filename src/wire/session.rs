@@ -229,9 +229,10 @@ impl Session {
             Ok(()) => Ok((raw, answer)),
             Err(error) => {
                 let error = self.opening_error(error);
-                if matches!(error, Error::TimedOut { .. }) {
-                    // Nobody waits for the answer any more: closing would leave
-                    // the peer's half open.
+                if !matches!(error, Error::Refused { .. }) {
+                    // Nobody here uses a stream that the peer may hold for one
+                    // that it accepted: an end in order would pass for all there
+                    // was to say, and leave the peer's half open.
                     raw.reset();
                 }
                 Err(error)

@@ -3,7 +3,14 @@
 use crate::{
     by_hand::Hand,
     stage::{Hub, echo, refusal},
-    support::{PATIENCE, in_time, link::message, pattern::Pattern},
+    support::{
+        PATIENCE,
+        frames::{ACK, FIN, Frame, RST},
+        hand::layer_2,
+        in_time,
+        link::message,
+        pattern::Pattern,
+    },
 };
 use crossbeam_channel::{bounded, unbounded};
 use std::{
@@ -110,6 +117,27 @@ fn an_owner_that_does_not_answer_is_an_error_to_the_caller() {
         // The owner is told that nobody waits for it any more.
         let open = owner.next_open();
         owner.expect_reset(open.stream);
+    });
+}
+
+#[test]
+fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
+    /// A type of frame that answers nothing.
+    const NO_ANSWER: u32 = 0x01;
+    in_time(|| {
+        let hub = Hub::new();
+        let mut owner = Hand::join(&hub.addr, "odd", &["odd"]);
+        thread::scope(|scope| {
+            let caller = hub.caller();
+            let refused = scope.spawn(move || caller.open("odd").unwrap_err());
+            let open = owner.next_open();
+            owner.send(&Frame::flags(open.stream, ACK));
+            owner.send(&Frame::data(open.stream, layer_2(NO_ANSWER, "odd", b"")));
+            // An end in order would say that this was all of the call.
+            let next = owner.next_of(open.stream);
+            assert!(next.has(RST) && !next.has(FIN), "{next:?}");
+            assert_eq!(refused.join().unwrap(), Refusal::SessionNotFound);
+        });
     });
 }
 

@@ -231,6 +231,10 @@ impl Side {
 
     /// What came on each call is what was said, or the beginning of it.
     pub(super) fn check_calls(&self, other: &Self) {
+        if self.garbled || other.garbled {
+            // What they said may have been understood otherwise.
+            return;
+        }
         for (id, to) in &self.calls {
             let far = if to.side == self.number { self } else { other };
             let seen = &self.peer.streams[id];
