@@ -7,9 +7,10 @@ use crate::{
     server::{HUBS, PLAIN, Setup, TCP, TCP_AND_TLS},
     support::frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
 };
-use crossbeam_channel::bounded;
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
     io::{Read, Write},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -73,15 +74,27 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
     };
     attack.run(TCP, |stage| {
         let mut member = Member::join(stage.server);
-        poured_at(&mut member);
         let began = Instant::now();
-        for _ in 0..15 {
-            pass(PATIENCE / 5);
-            // It may have ended.
-            let _ = member.raw.read(&mut [0]);
-        }
-        stage.server.report("pour");
-        format!("cut by {:.1?}: a byte makes no room", began.elapsed())
+        poured_at(&mut member);
+        let (reported, is_reported) = bounded::<()>(0);
+        let (took, count) = thread::scope(|scope| {
+            // It reads on until the server has cut it.
+            let reading = scope.spawn(move || {
+                let mut count = 0;
+                while is_reported.recv_timeout(PATIENCE / 5) == Err(RecvTimeoutError::Timeout) {
+                    // It may have ended.
+                    count += member.raw.read(&mut [0]).unwrap_or(0);
+                }
+                count
+            });
+            stage.server.report("pour");
+            let took = began.elapsed();
+            drop(reported);
+            (took, reading.join().unwrap())
+        });
+        assert!(took < 10 * PATIENCE, "{took:?}, {count} bytes");
+        assert!(count > 0, "it has read none");
+        format!("cut after {took:.1?} and {count} bytes: a byte makes no room")
     });
 }
 
