@@ -6,7 +6,10 @@ use crate::{
     server::{PLAIN, Server, TCP},
     support::{hand::field, in_time},
 };
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 /// A handshake takes two descriptors: so with one of these counts accept has
 /// none left, and with the other one that is of no use.
@@ -18,6 +21,7 @@ const NONE_LEFT: &str = "Too many open files";
 fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
     in_time(|| {
         for place in TCP {
+            let backed_off = Cell::new(false);
             for count in DESCRIPTORS {
                 let server = Server::start_with_descriptors(count, *place, &PLAIN);
                 let attack = Attack {
@@ -26,16 +30,21 @@ fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
                     setup: &PLAIN,
                     memory: 1 << 20,
                 };
-                println!("{}", attack.row(&server, run_out));
+                println!(
+                    "{}",
+                    attack.row(&server, |stage| run_out(stage, &backed_off))
+                );
             }
+            assert!(backed_off.get(), "accept always had a descriptor");
         }
     });
 }
 
-fn run_out(stage: &Stage<'_>) -> String {
+fn run_out(stage: &Stage<'_>, backed_off: &Cell<bool>) -> String {
     let mut held: Vec<_> = (0..100).map(|_| Raw::Tcp(stage.server.dial())).collect();
     let report = stage.server.report(NONE_LEFT);
     let outcome = if report.starts_with("accept: ") {
+        backed_off.set(true);
         assert_backs_off(stage)
     } else {
         // Those beyond are closed: the last one too.
@@ -64,6 +73,7 @@ fn assert_backs_off(stage: &Stage<'_>) -> String {
     let took = began.elapsed();
     let tries = stage.server.usage().reports - before.reports;
     assert!(took >= Duration::from_millis(300), "5 tries in {took:?}");
+    assert!(took < Duration::from_secs(5), "5 tries in {took:?}");
     let most = took.as_millis() as usize / 100 + 2;
     assert!(tries <= most, "{tries} tries in {took:?}");
     format!("accept tries again every 100 ms, {tries} times in {took:.0?}, reported")
