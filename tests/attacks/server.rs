@@ -126,6 +126,7 @@ fn serve(role: &str) -> io::Result<()> {
                 HEAP.reset_peak_usage();
                 process::tell("marked")?;
             }
+            "close" => process::tell(format_args!("{:?}", server.close()))?,
             other => panic!("{other:?} is no question"),
         }
     }
@@ -177,6 +178,8 @@ pub struct Usage {
     /// Bytes of memory that are resident.
     pub resident: usize,
     pub threads: usize,
+    /// Those of them that run handlers, or wait for the next.
+    pub handlers: usize,
     pub descriptors: usize,
     /// The processor's time so far.
     pub cpu: Duration,
@@ -249,6 +252,7 @@ impl Server {
             peak,
             resident: status("VmRSS") * 1024,
             threads: status("Threads"),
+            handlers: handlers(&proc),
             descriptors: fs::read_dir(format!("{proc}/fd")).unwrap().count(),
             cpu: cpu(&fs::read_to_string(format!("{proc}/stat")).unwrap()),
             sessions,
@@ -256,6 +260,11 @@ impl Server {
             streams_accepted: accepted,
             streams_reset: reset,
         }
+    }
+
+    /// Closes it; gives the outcome, as it is written down.
+    pub fn close(&self) -> String {
+        self.ask("close")
     }
 
     fn ask(&self, question: &str) -> String {
@@ -292,6 +301,16 @@ impl Server {
         let from = raw.socket().local_addr().unwrap();
         self.report(&format!("({from}): "))
     }
+}
+
+/// How many threads of a process are handlers'.
+fn handlers(proc: &str) -> usize {
+    let tasks = fs::read_dir(format!("{proc}/task")).unwrap();
+    // One that ends meanwhile has no name any more.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names
+        .filter(|name| name.trim() == "wirenet-handler")
+        .count()
 }
 
 /// From a process's `stat`: user's and system's time, in hundredths of a
