@@ -38,6 +38,7 @@ const SETUPS: &[&Setup] = &[
     &vanishing::WATCHFUL,
     &silence::FEW,
     &strangers::REFUSING,
+    &strangers::REFUSING_FOR_EVER,
     &sessions::VALIDATING,
     &strangers::SLOWER,
 ];

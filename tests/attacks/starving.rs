@@ -32,7 +32,7 @@ pub const POURING: Setup = Setup {
 };
 
 /// Waits for so long on what does not happen.
-fn pass(time: Duration) {
+pub fn pass(time: Duration) {
     let (_sender, nothing) = bounded::<()>(0);
     nothing.recv_timeout(time).unwrap_err();
 }

@@ -6,6 +6,7 @@ use crate::{
     raw::Raw,
     server::{PLAIN, Setup, TCP, TCP_AND_TLS},
     silence::FEW,
+    starving::pass,
     support::{
         frames::{ACK, FIN, Frame, PING, SYN, WINDOW_UPDATE},
         hand::{field, layer_2},
@@ -281,35 +282,85 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
     });
 }
 
+/// Nobody's deadline comes.
+pub const REFUSING_FOR_EVER: Setup = Setup {
+    name: "refusing-for-ever",
+    set: |builder| {
+        let forever = Duration::from_secs(3600);
+        (REFUSING.set)(builder).handshake_timeout(forever)
+    },
+};
+
+const PLACES_LIMIT: &str = "max_handshakes (64; here 8)";
+
+/// As many as there are places, each with answers that it does not read.
+fn refused_and_staying(stage: &Stage<'_>) -> Vec<Raw> {
+    let ping = Frame {
+        kind: PING,
+        ..Frame::flags(0, SYN)
+    };
+    let mut strangers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
+    for raw in &mut strangers {
+        // It may have been out of time already.
+        let _ = raw.send(&vec![ping.clone(); 500]);
+    }
+    strangers
+}
+
+/// Whether a connection that asks for nothing gets a place; it gives it back.
+fn gets_a_place(stage: &Stage<'_>) -> bool {
+    let mut raw = Raw::Tcp(stage.server.dial());
+    // The other side may have closed it already.
+    let _ = raw.socket().shutdown(Shutdown::Write);
+    raw.until_end();
+    !stage
+        .server
+        .report_about(&raw)
+        .contains("8 handshakes are under way")
+}
+
 #[test]
-fn who_was_refused_and_stays_has_its_place_until_the_deadline() {
+fn who_was_refused_and_stays_has_one_place() {
     let attack = Attack {
         name: "8 that were refused stay, and read nothing",
-        limit: "max_handshakes (64; here 8), handshake_timeout (10 s; here 3 s)",
-        setup: &REFUSING,
+        limit: PLACES_LIMIT,
+        setup: &REFUSING_FOR_EVER,
         // Where TLS is, two buffers of 64 KiB, and the answers that it reads not.
         memory: 8 * (192 << 10),
     };
     attack.run(TCP_AND_TLS, |stage| {
+        let mut strangers = refused_and_staying(stage);
+        assert!(!gets_a_place(stage), "one of 8 has none");
+        drop(strangers.pop());
+        // It is noticed at some time that it has left.
+        while !gets_a_place(stage) {
+            pass(Duration::from_millis(10));
+        }
+        "the 9th is closed at once; one that leaves gives its place back".into()
+    });
+}
+
+#[test]
+fn who_was_refused_and_stays_has_its_place_until_the_deadline() {
+    let attack = Attack {
+        name: "the same, until their deadline",
+        limit: "max_handshakes (64; here 8), handshake_timeout (10 s; here 3 s)",
+        setup: &REFUSING,
+        memory: 8 * (192 << 10),
+    };
+    attack.run(TCP_AND_TLS, |stage| {
         let began = Instant::now();
-        let mut strangers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
-        let ping = Frame {
-            kind: PING,
-            ..Frame::flags(0, SYN)
-        };
-        for raw in &mut strangers {
-            raw.send(&vec![ping.clone(); 500]).unwrap();
+        let mut strangers = refused_and_staying(stage);
+        while !gets_a_place(stage) {
+            pass(REFUSING_DEADLINE / 30);
         }
-        if began.elapsed() < Duration::from_millis(2500) {
-            let mut ninth = Raw::Tcp(stage.server.dial());
-            ninth.until_end();
-            stage.server.report("8 handshakes are under way");
-        }
+        let free = began.elapsed();
+        assert!(free >= REFUSING_DEADLINE, "{free:?}");
         strangers.iter_mut().for_each(|raw| {
             raw.until_end();
         });
         let took = began.elapsed();
         assert!(took < Duration::from_secs(8), "{took:?}");
-        format!("the 9th is closed at once; the 8 are gone after {took:.0?}")
+        format!("a place is free after {free:.1?}, and the 8 are gone after {took:.1?}")
     });
 }
