@@ -18,6 +18,10 @@ use wirenet::Wire;
 const INTERVAL: Duration = Duration::from_millis(200);
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// One of them has to be within twice that, as a busy machine may hold one up;
+/// no other far beyond.
+const TRIES: usize = 5;
+
 /// A client whose server says nothing, and which gets one signal after another.
 #[test]
 fn other_process() -> io::Result<()> {
@@ -53,10 +57,15 @@ fn other_process() -> io::Result<()> {
 #[test]
 fn signals_do_not_put_off_that_silence_is_noticed() {
     in_time(|| {
-        let other = Other::start("signals::other_process", "deaf").unwrap();
-        let after = Duration::from_millis(other.told().parse().unwrap());
-        println!("noticed after {after:?}");
-        assert!(after >= WRITE_TIMEOUT, "{after:?}");
-        assert!(after < 10 * INTERVAL, "{after:?}");
+        let noticed = || {
+            let other = Other::start("signals::other_process", "deaf").unwrap();
+            let after = Duration::from_millis(other.told().parse().unwrap());
+            println!("noticed after {after:?}");
+            assert!(after >= WRITE_TIMEOUT, "{after:?}");
+            assert!(after < 10 * INTERVAL, "{after:?}");
+            after
+        };
+        let in_time = |after: Duration| after < 2 * (INTERVAL + WRITE_TIMEOUT);
+        assert!((0..TRIES).any(|_| in_time(noticed())), "none in time");
     });
 }
