@@ -24,6 +24,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a busy machine may add, less than another interval.
 const SLACK: Duration = Duration::from_millis(800);
 
+/// Beyond this no try may be.
+const FAR_TOO_LATE: Duration = Duration::from_secs(6);
+
 /// One of them has to be in time: what is busy besides may hold one up, or pass
 /// for silence before there is any.
 const TRIES: usize = 5;
@@ -165,7 +168,7 @@ fn await_much(was_much: &Receiver<()>, ends: &[&Receiver<Instant>]) -> io::Resul
     }
 }
 
-/// The quickest of some tries; no more than are needed.
+/// The quickest of some tries, no more than are needed; none is far too late.
 fn assert_in_time(what: &str, notice: impl Fn() -> io::Result<Duration>) {
     const LIMIT: Duration = INTERVAL.saturating_add(WRITE_TIMEOUT).saturating_add(SLACK);
     let mut late = Vec::new();
@@ -174,6 +177,8 @@ fn assert_in_time(what: &str, notice: impl Fn() -> io::Result<Duration>) {
             Ok(noticed) if noticed < LIMIT => return println!("{what}: {noticed:?}"),
             other => late.push(other),
         }
+        let far = |noticed: &Duration| *noticed > FAR_TOO_LATE;
+        assert!(!late.iter().flatten().any(far), "{what}: {late:?}");
     }
     panic!("{what}: {late:?}");
 }
@@ -213,6 +218,19 @@ fn one_direction_that_carries_nothing_is_noticed_by_both_sides() {
         for direction in [Direction::Up, Direction::Down] {
             assert_noticed(&ALL.map(|doing| (doing, Fault::Held(direction), false)));
         }
+    });
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn one_direction_that_carries_nothing_is_noticed_over_tls() {
+    in_time(|| {
+        let held = [Direction::Up, Direction::Down].map(Fault::Held);
+        assert_noticed(
+            &held
+                .map(|fault| ALL.map(|doing| (doing, fault, true)))
+                .concat(),
+        );
     });
 }
 
