@@ -328,21 +328,26 @@ fn a_go_away_comes_after_all_that_was_finished() {
     });
 }
 
+/// Answers of 12 bytes in 64 KiB: as many may wait, and one more.
+const ANSWERS: u32 = 64 * 1024 / 12;
+
 /// Sends frames without end, in batches of 64, and reads nothing, until the
-/// connection ends.
+/// connection ends: when so many answers wait. As many may be in the hands of
+/// who writes them, and less than as many frames on their way in.
 fn flood(config: Config, frame: fn(u32) -> Frame, mut dealt_with: impl FnMut(&Connection)) {
     let (ours, theirs) = memory::pair(1024);
     let connection = Connection::server(ours, config).unwrap();
     let mut peer = Peer::new(theirs);
     // Their answers would be some 800 KB.
     let mut batches = (0..1024).map(|batch| 64 * batch..64 * (batch + 1));
-    let cut = batches.any(|batch| {
-        let frames: Vec<Frame> = batch.map(frame).collect();
+    let last = batches.find(|batch| {
+        let frames: Vec<Frame> = batch.clone().map(frame).collect();
         let sent = peer.try_send(&frames);
         dealt_with(&connection);
         sent.is_err()
     });
-    assert!(cut);
+    let sent = last.expect("it is cut").end;
+    assert!((ANSWERS..3 * ANSWERS).contains(&sent), "{sent} frames");
     let reason = connection.end_reason().unwrap();
     let unread = matches!(reason, Error::Protocol(Violation::AnswersUnread));
     assert!(unread, "{reason}");
