@@ -1,6 +1,8 @@
 //! The user's own code fails: it panics, blocks for ever, or calls back into the
 //! library, from everywhere that it is called from. Others do not notice.
 
+mod costs;
+
 use crate::{
     honest::Honest,
     raw::Raw,
@@ -277,37 +279,4 @@ fn own_code_may_call_back_from_everywhere() {
 #[test]
 fn own_code_may_close_the_wire_from_everywhere() {
     everywhere(Deed::Closes);
-}
-
-/// It is told of the first, and never of another.
-#[test]
-fn an_error_handler_that_blocks_for_ever_does_not_block_accept() {
-    within(PATIENCE, || {
-        for place in TCP {
-            let (release, blocked) = bounded::<()>(0);
-            let (began, has_begun) = unbounded();
-            let builder = match place.kind {
-                Kind::Mount => Wire::mount("127.0.0.1:0"),
-                Kind::Hub => Wire::hub("127.0.0.1:0"),
-            };
-            let builder = builder.session_close_timeout(CLOSE).max_handshakes(1);
-            let server = builder.stream("echo", echo).on_error(move |_| {
-                began.send(()).unwrap();
-                let _ = blocked.recv();
-            });
-            let server = server.build().unwrap();
-            server.start().unwrap();
-            let addr = server.local_addr().expect("it listens");
-            let silent = TcpStream::connect(addr).unwrap();
-            // More than may wait for the handler.
-            for _ in 0..300 {
-                Raw::over(TcpStream::connect(addr).unwrap(), false).until_end();
-            }
-            has_begun.recv_timeout(PATIENCE).expect("it is told");
-            drop(silent);
-            Honest::join_at(addr, *place).trips(20);
-            drop(release);
-            let _ = server.close();
-        }
-    });
 }
