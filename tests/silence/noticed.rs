@@ -34,6 +34,12 @@ const TRIES: usize = 5;
 /// One test at a time, so that they do not hold each other up.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// That a test waits for others takes none of its time.
+fn alone(work: impl FnOnce() + Send + 'static) {
+    let _alone = ALONE.lock();
+    in_time(work);
+}
+
 /// Together more than the sockets on the way take in.
 const STREAMS: usize = 16;
 
@@ -185,7 +191,6 @@ fn assert_in_time(what: &str, notice: impl Fn() -> io::Result<Duration>) {
 
 /// All of them at once, as they wait for most of the time.
 fn assert_noticed(cases: &[(Doing, Fault, bool)]) {
-    let _alone = ALONE.lock();
     thread::scope(|scope| {
         for (doing, fault, tls) in cases {
             let what = format!("{doing:?}, {fault:?}, TLS {tls}");
@@ -203,18 +208,18 @@ const ALL: [Doing; 4] = [
 
 #[test]
 fn silence_is_noticed_by_both_sides_also_while_one_is_blocked_in_a_write() {
-    in_time(|| assert_noticed(&ALL.map(|doing| (doing, Fault::Silence, false))));
+    alone(|| assert_noticed(&ALL.map(|doing| (doing, Fault::Silence, false))));
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn silence_is_noticed_over_tls() {
-    in_time(|| assert_noticed(&ALL.map(|doing| (doing, Fault::Silence, true))));
+    alone(|| assert_noticed(&ALL.map(|doing| (doing, Fault::Silence, true))));
 }
 
 #[test]
 fn one_direction_that_carries_nothing_is_noticed_by_both_sides() {
-    in_time(|| {
+    alone(|| {
         for direction in [Direction::Up, Direction::Down] {
             assert_noticed(&ALL.map(|doing| (doing, Fault::Held(direction), false)));
         }
@@ -224,7 +229,7 @@ fn one_direction_that_carries_nothing_is_noticed_by_both_sides() {
 #[cfg(feature = "tls")]
 #[test]
 fn one_direction_that_carries_nothing_is_noticed_over_tls() {
-    in_time(|| {
+    alone(|| {
         let held = [Direction::Up, Direction::Down].map(Fault::Held);
         assert_noticed(
             &held
@@ -283,8 +288,7 @@ fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Resul
 
 #[test]
 fn silence_is_noticed_within_a_hubs_relay() {
-    in_time(|| {
-        let _alone = ALONE.lock();
+    alone(|| {
         thread::scope(|scope| {
             for (owner_is_silent, owner_writes) in
                 [(true, true), (true, false), (false, true), (false, false)]
