@@ -268,11 +268,6 @@ impl Stream {
                 inner.finish(&mut send).inspect_err(|_| inner.raw.reset())?;
             }
             Outgoing::Failed(_) => inner.finish(&mut send)?,
-            // Unless it was reset for that: by a writer that was dropped.
-            Outgoing::Broken if !inner.raw.is_closed() => {
-                inner.raw.reset();
-                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, Incomplete));
-            }
             Outgoing::Inside(_) | Outgoing::Broken => {
                 inner.raw.reset();
                 return Ok(());

@@ -179,26 +179,6 @@ fn a_message_whose_last_write_timed_out_is_never_complete() {
     });
 }
 
-/// Nor is one of which a call was to send all, and has sent a part.
-#[test]
-fn closing_after_a_message_that_was_sent_in_part_is_an_error() {
-    in_time(|| {
-        let (release, released) = bounded::<()>(0);
-        let link = Link::serving("deaf", move |_| {
-            // Until it is released.
-            let _ = released.recv();
-            Ok(())
-        });
-        let stream = link.near.open_stream("deaf").unwrap();
-        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
-        assert_times_out(|| stream.write_message(&Pattern::new(8).to_vec(1 << 20)));
-        stream.set_write_timeout(None).unwrap();
-        let error = stream.close().expect_err("it is not complete");
-        assert!(error.to_string().contains("not complete"), "{error}");
-        drop(release);
-    });
-}
-
 /// A handler that does not look at what became of its writes does not make it
 /// whole either, and the error handler is told.
 #[test]
