@@ -182,7 +182,7 @@ impl Builder {
     /// Of connections that do not become sessions of a server or a hub it is
     /// told on a thread of the pool, of one after the other. What it takes for
     /// that keeps nobody from being let in: if 256 of them wait for it, the next
-    /// is logged instead.
+    /// is logged instead. Where no thread can be had they wait for the next error.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self
