@@ -328,6 +328,52 @@ fn a_go_away_comes_after_all_that_was_finished() {
     });
 }
 
+/// A peer that takes nothing for a moment is not to blame for the resets of
+/// streams that it has not opened.
+#[test]
+fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
+    in_time(|| {
+        let (connection, mut peer) = dialled(16);
+        for _ in 0..6000 {
+            connection.open().unwrap().reset();
+        }
+        let stream = connection.open().unwrap();
+        assert_eq!(stream.id().0, 12_001);
+        // Nor does letting a stream of the peer's in ask for them.
+        let receiving = thread::spawn(move || {
+            peer.send(&[Frame::flags(2, SYN)]);
+            let opened = Frame::flags(12_001, SYN);
+            while peer.receive().expect("the session goes on") != opened {}
+            peer
+        });
+        connection.accept().unwrap();
+        let mut peer = receiving.join().unwrap();
+        peer.settle();
+        assert!(connection.end_reason().is_none());
+    });
+}
+
+/// But there is a bound to what waits: from there on opening does too.
+#[test]
+fn who_opens_and_resets_without_end_waits_for_the_peer() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(16);
+        let config = patient().write_timeout(Duration::from_secs(1));
+        let connection = Connection::client(ours, config).unwrap();
+        let mut opened = 0;
+        let error = loop {
+            match connection.open() {
+                Ok(stream) => stream.reset(),
+                Err(error) => break error,
+            }
+            opened += 1;
+            assert!(opened < TOO_MUCH / 24, "it never waits");
+        };
+        assert!(matches!(error, Error::WriteTimeout), "{error}");
+        drop(theirs);
+    });
+}
+
 /// Sends frames without end, in batches of 64, and reads nothing, until the
 /// connection ends.
 fn flood(config: Config, frame: fn(u32) -> Frame, mut dealt_with: impl FnMut(&Connection)) {
