@@ -367,7 +367,7 @@ impl Builder {
     }
 
     /// Bytes up to which a stream's receive window grows; see
-    /// [`yamux::Config::max_window`]: 16 MiB.
+    /// [`yamux::Config::max_window`]: 16 MiB, and 2 GiB at most.
     pub fn max_window(mut self, bytes: u32) -> Self {
         self.options.yamux = self.options.yamux.max_window(bytes);
         self
