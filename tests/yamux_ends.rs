@@ -8,9 +8,10 @@ mod support;
 mod made;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use made::{Held, Made, Refusable};
+use made::{Held, Made, Refusable, Telling};
 use socket2::SockRef;
 use std::{
+    convert::Infallible,
     io::{self, IoSlice, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -462,20 +463,49 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
     });
 }
 
+/// A transport, and what is disconnected when nobody holds it any more.
+fn held_transport(end: memory::End) -> (Made, Receiver<Infallible>) {
+    let halves = end.split().unwrap();
+    let (descriptor, held) = bounded(0);
+    let made = Made(Halves {
+        reader: Box::new(Held::new(halves.reader, &descriptor)),
+        writer: Box::new(Held::new(halves.writer, &descriptor)),
+        closer: Arc::new(Held::new(halves.closer, &descriptor)),
+        local_addr: None,
+        peer_addr: None,
+    });
+    (made, held)
+}
+
+/// However rarely it looks whether the peer is there.
+#[test]
+fn a_connection_that_is_dropped_ends_though_the_peer_is_silent() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(1024);
+        let (Made(mut halves), held) = held_transport(ours);
+        let (sender, reads) = bounded(1);
+        halves.reader = Box::new(Telling {
+            half: halves.reader,
+            reads: sender,
+        });
+        let config = Config::default()
+            .keep_alive(Some(Duration::from_secs(3600)))
+            .write_timeout(Duration::from_millis(100));
+        let connection = Connection::client(Made(halves), config).unwrap();
+        // From here on the reader waits for an hour.
+        reads.recv().unwrap();
+        drop(connection);
+        let gone = held.recv_timeout(PATIENCE).unwrap_err();
+        assert_eq!(gone, RecvTimeoutError::Disconnected);
+        drop(theirs);
+    });
+}
+
 #[test]
 fn a_connection_that_has_ended_holds_no_descriptor_though_handles_live_on() {
     in_time(|| {
         let (ours, theirs) = memory::pair(1024);
-        let halves = ours.split().unwrap();
-        let (descriptor, held) = bounded(0);
-        let made = Made(Halves {
-            reader: Box::new(Held::new(halves.reader, &descriptor)),
-            writer: Box::new(Held::new(halves.writer, &descriptor)),
-            closer: Arc::new(Held::new(halves.closer, &descriptor)),
-            local_addr: None,
-            peer_addr: None,
-        });
-        drop(descriptor);
+        let (made, held) = held_transport(ours);
         let connection = Connection::client(made, patient()).unwrap();
         let stream = connection.open().unwrap();
         drop(Peer::new(theirs));

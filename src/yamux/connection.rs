@@ -39,6 +39,8 @@ pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     /// Disconnected when the connection has ended.
     incoming: Receiver<Incoming>,
+    /// The reader has a thread of its own, which nobody else looks after.
+    has_thread: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -53,6 +55,9 @@ impl fmt::Debug for Connection {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close();
+        if self.has_thread {
+            self.shared.end_in_time();
+        }
     }
 }
 
@@ -93,7 +98,7 @@ impl Connection {
             // Why it ended, the connection knows.
             let _ = reader.run();
         })?;
-        Ok(Self::new(shared, incoming))
+        Ok(Self::new(shared, incoming, true))
     }
 
     /// A connection that the caller reads, and whose streams go to `acceptor`
@@ -105,11 +110,15 @@ impl Connection {
         acceptor: Acceptor,
     ) -> io::Result<(Self, Box<Reader>)> {
         let (shared, reader) = assemble(halves, role, config, acceptor)?;
-        Ok((Self::new(shared, never()), reader))
+        Ok((Self::new(shared, never(), false), reader))
     }
 
-    fn new(shared: Arc<Shared>, incoming: Receiver<Incoming>) -> Self {
-        let handle = Arc::new(Handle { shared, incoming });
+    fn new(shared: Arc<Shared>, incoming: Receiver<Incoming>, has_thread: bool) -> Self {
+        let handle = Arc::new(Handle {
+            shared,
+            incoming,
+            has_thread,
+        });
         Self { handle }
     }
 

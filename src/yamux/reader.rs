@@ -37,7 +37,7 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// How often the reader looks around where nothing comes and no keepalive is
 /// asked for.
-const IDLE_TICK: Duration = Duration::from_secs(15);
+pub(super) const IDLE_TICK: Duration = Duration::from_secs(15);
 
 /// Streams, or relays, of one read for which room is kept.
 const KEPT: usize = 32;
@@ -203,8 +203,9 @@ impl Reader {
     /// How long the next read may take before there is something else to do.
     fn tick(&self) -> Duration {
         let config = &self.shared.config;
-        if self.shared.is_closing() {
-            return config.write_timeout;
+        if let Some(deadline) = self.shared.linger_deadline() {
+            let left = deadline.saturating_duration_since(sync::now());
+            return left.max(Duration::from_millis(1));
         }
         if let Some(pinged) = self.pinged {
             let left = config

@@ -8,7 +8,7 @@ use super::{
     half::Core,
     outbox::{Drained, NoRoom, Outbox, Room, Shift},
     ping::Pings,
-    reader::Incoming,
+    reader::{IDLE_TICK, Incoming},
     state::ResetBy,
     table::{Gone, Role, Table},
     window::{Budget, Tuning},
@@ -370,11 +370,6 @@ impl Shared {
 
     // -- the reader --
 
-    /// Whether the connection is to end soon.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closed.get().is_some()
-    }
-
     /// Whether the peer has had its time to close the connection too.
     pub(super) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
@@ -394,6 +389,30 @@ impl Shared {
     pub(super) fn linger_deadline(&self) -> Option<Instant> {
         let closed = self.closed.get();
         closed.map(|closed| *closed + self.config.write_timeout)
+    }
+
+    /// Has a connection that was closed end when the peer has had its time to
+    /// close it too, though the peer be silent. The reader sees to that when it
+    /// looks around. Where that is rarely, its read may last for a day yet, and
+    /// a thread waits instead, mostly for a round trip.
+    pub(super) fn end_in_time(self: &Arc<Self>) {
+        let looks_around = self.config.keep_alive.unwrap_or(IDLE_TICK);
+        let Some(deadline) = self.linger_deadline() else {
+            return;
+        };
+        if looks_around <= IDLE_TICK || self.closer.lock().is_none() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let waiting = thread::Builder::new()
+            .name(format!("{}-closer", self.config.thread_name))
+            .stack_size(self.config.stack_size);
+        let work = move || {
+            shared.wait_reader(deadline);
+            shared.end(Error::Closed);
+        };
+        // Without a thread the reader does it, if late.
+        let _ = spawn(waiting, work);
     }
 
     /// Waits until the reader is done; not in the reader's own thread.

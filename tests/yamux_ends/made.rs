@@ -45,6 +45,25 @@ impl WriteHalf for Refusable {
     }
 }
 
+/// A reader that tells when a read begins.
+#[derive(Debug)]
+pub struct Telling {
+    pub half: Box<dyn ReadHalf>,
+    pub reads: Sender<()>,
+}
+
+impl ReadHalf for Telling {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Nobody may be there to be told any more.
+        let _ = self.reads.try_send(());
+        self.half.read(buf)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.half.set_timeout(timeout)
+    }
+}
+
 /// A part of a transport, and a share in what stands for its descriptor.
 #[derive(Debug)]
 pub struct Held<T> {
