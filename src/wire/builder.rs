@@ -341,7 +341,8 @@ impl Builder {
     /// Decides whether and when a client tries again: gets what has failed, and
     /// gives the wait before the next try, or `None` to give up. Default: what
     /// [`Retry::wait`] says, which gives up at once where
-    /// [`Error::is_permanent`].
+    /// [`Error::is_permanent`]; but not for a failure of TLS once a session has
+    /// stood, because anybody on the way can bring that about.
     ///
     /// Runs on the thread that serves the session. A panic is caught and
     /// reported, and the default holds.

@@ -79,7 +79,8 @@ impl Retrying {
         stood: bool,
         cause: &Error,
     ) -> Result<Option<Duration>, Broken> {
-        let may_pass = !cause.is_permanent() && self.limit.is_none_or(|limit| attempt <= limit);
+        let permanent = cause.is_permanent() && !(stood && may_be_anybodys(cause));
+        let may_pass = !permanent && self.limit.is_none_or(|limit| attempt <= limit);
         let wait = may_pass.then(|| scaled(self.longest(attempt), dice()));
         let Some(policy) = &self.policy else {
             return Ok(wait);
@@ -108,6 +109,16 @@ impl Retrying {
     /// A server that accepts and closes is not hammered.
     pub(super) fn lived(&self) -> Duration {
         self.max
+    }
+}
+
+/// Whether anybody on the way can bring it about, with a packet or a certificate
+/// of his own. Where a session has stood, the options were right.
+fn may_be_anybodys(cause: &Error) -> bool {
+    match cause {
+        #[cfg(feature = "tls")]
+        Error::Tls(_) => true,
+        _ => false,
     }
 }
 
@@ -166,6 +177,23 @@ mod tests {
         assert_eq!(waits.len(), 50);
         assert!(waits.iter().all(|wait| *wait <= 60 * S));
         assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn what_anybody_on_the_way_can_bring_about_is_tried_again_where_a_session_has_stood() {
+        use crate::tls::TlsError;
+        use rustls::{AlertDescription, CertificateError};
+        for cause in [
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
+        ] {
+            let cause = Error::Tls(TlsError::Handshake(cause));
+            assert!(cause.is_permanent());
+            let wait = |stood| Retrying::default().wait(1, stood, &cause).unwrap();
+            assert_eq!(wait(false), None);
+            assert!(wait(true).is_some());
+        }
     }
 
     #[test]

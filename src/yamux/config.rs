@@ -83,6 +83,9 @@ impl Config {
     /// so many may wait for the peer to end its half, or as many as the
     /// [backlog](Self::backlog) if that is more;
     /// then opening waits until there are fewer, or the oldest can be reset.
+    ///
+    /// On a hub, what callers have said that are gone waits for the peer to take
+    /// it, on so many streams too; one more is reset.
     #[must_use]
     pub fn max_streams(mut self, count: usize) -> Self {
         self.max_streams = count;

@@ -324,8 +324,8 @@ impl RecvHalf {
     pub(super) fn next_whole(&self, credit: u32, cut: Cut) -> Option<u32> {
         let whole = self.whole.as_ref()?;
         // No more than the room, which is a u32.
-        whole.next(credit, || {
-            cut(&mut self.inbox.pieces(), credit as usize) as u32
+        whole.next(credit, |room| {
+            cut(&mut self.inbox.pieces(), room as usize) as u32
         })
     }
 

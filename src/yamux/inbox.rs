@@ -15,7 +15,6 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

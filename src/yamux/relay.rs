@@ -23,12 +23,9 @@ use super::{
     whole::Cut,
     window::INITIAL_WINDOW,
 };
-use crate::{
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    transport::Wait,
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
 };
 use std::{fmt, sync::Arc};
 
@@ -82,6 +79,9 @@ struct Leg {
     core: Arc<Core>,
     /// What comes from the other leg waits for room in this one's outbox.
     parked: bool,
+    /// The other leg's stream is gone, and what waits here of it is accounted for
+    /// by this one's connection.
+    kept: Option<usize>,
 }
 
 /// What is left to do once a relay's lock is released.
@@ -117,6 +117,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
             parked: false,
+            kept: None,
         };
         streams.push(stream);
         leg
@@ -132,7 +133,7 @@ impl Relay for Pair {
         let due = self.settle();
         due.forget_streams();
         for shared in &due.flush {
-            shared.flush(Wait::Never);
+            shared.flush_within();
         }
     }
 
@@ -152,6 +153,9 @@ impl Relay for Pair {
                 if self.grant(legs, from) && from != to {
                     due.flush.push(Arc::clone(&legs[from as usize].shared));
                 }
+            }
+            for from in End::BOTH {
+                Self::keep(legs, from, &mut due);
             }
             due.end_if_over(&mut guard);
         }
@@ -184,6 +188,7 @@ impl Pair {
         }
         for from in End::BOTH {
             self.grant(legs, from);
+            Self::keep(legs, from, &mut due);
         }
         due.flush = legs.iter().map(|leg| Arc::clone(&leg.shared)).collect();
         due.end_if_over(&mut guard);
@@ -248,6 +253,24 @@ impl Pair {
             // It has said all and left: what the other says is for nobody.
             RecvState::Finished if lost => far.stop_receiving(),
             RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
+        }
+    }
+
+    /// What a stream has left behind that is gone, and so in nobody's table, is
+    /// the far connection's from now on; if there is too much of that already, the
+    /// receiver does not get it, and is told.
+    fn keep(legs: &mut [Leg; 2], from: End, due: &mut Due) {
+        let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
+        if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
+            return;
+        }
+        let len = near.core.recv.lock().inbox.len();
+        if len == 0 {
+            return;
+        }
+        match far.shared.keep(len) {
+            None => far.reset(due),
+            kept => legs[from.other() as usize].kept = kept,
         }
     }
 
@@ -334,6 +357,9 @@ impl Due {
     fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         for leg in legs.take_if(over).into_iter().flatten() {
+            if let Some(kept) = leg.kept {
+                leg.shared.unkeep(kept);
+            }
             self.unused.push((leg.shared, leg.core));
         }
     }
@@ -349,5 +375,52 @@ impl Due {
         for (shared, core) in &self.unused {
             shared.retire(core);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::{Closer, Transport, Wait, memory},
+        yamux::{Connection, Role},
+    };
+    use std::thread;
+
+    /// More than a stack has room for, if each had the next one's failure noted
+    /// on top of its own.
+    const CONNECTIONS: usize = 1_000;
+    const STACK: usize = 128 * 1024;
+
+    #[test]
+    fn connections_that_fail_one_after_the_other_take_no_more_stack_than_one() {
+        let (mut connections, mut readers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..CONNECTIONS {
+            let (ours, theirs) = memory::pair(1024);
+            let halves = ours.split().unwrap();
+            let acceptor = Box::new(|_| true);
+            let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
+            let (connection, reader) = driven.unwrap();
+            connections.push(connection);
+            readers.push(reader);
+            peers.push(theirs);
+        }
+        for pair in connections.windows(2) {
+            let [a, b] = [0, 1].map(|at| (pair[at].open().unwrap(), Segment::default()));
+            relay(a, b, |_, _| 0);
+        }
+        for peer in &peers {
+            peer.shutdown();
+        }
+        // Something waits on each, and cannot be sent.
+        for connection in &connections {
+            connection.shared().push_control(Header::go_away(0));
+        }
+        let first = Arc::clone(connections[0].shared());
+        let small = thread::Builder::new().stack_size(STACK);
+        let flush = small.spawn(move || first.flush(Wait::Never)).unwrap();
+        flush.join().unwrap();
+        let mut all = connections.iter();
+        assert!(all.all(|connection| connection.shared().is_closing()));
     }
 }

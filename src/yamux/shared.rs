@@ -11,7 +11,7 @@ use super::{
     reader::{IDLE_TICK, Incoming},
     state::ResetBy,
     table::{Gone, Role, Table},
-    window::{Budget, Tuning},
+    window::{Budget, INITIAL_WINDOW, Tuning},
     writer::Writer,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     transport::{Closer, Wait},
 };
 use std::{
-    cell::Cell,
+    cell::RefCell,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,11 +34,10 @@ use std::{
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Connections whose writing one thread may nest.
-const MAX_DEPTH: u32 = 8;
-
 thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Connections whose turn it is next, while this thread is about to write on
+    /// one that another led to.
+    static NEXT: RefCell<Option<Vec<Arc<Shared>>>> = const { RefCell::new(None) };
 }
 
 #[derive(Debug)]
@@ -53,6 +52,7 @@ pub(super) struct Shared {
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
     pub(super) budget: Budget,
+    pub(super) kept: Mutex<Kept>,
     /// Gone when the connection has ended, and its descriptor with it.
     closer: Mutex<Option<Arc<dyn Closer>>>,
     /// When this side closed the connection, or could send no more; the reader
@@ -63,6 +63,16 @@ pub(super) struct Shared {
     /// Where the streams go that the peer opens, if they wait to be accepted.
     /// Dropped at the end, which wakes who waits for one.
     pub(super) accepted: Mutex<Option<Sender<Incoming>>>,
+}
+
+/// What waits on a hub for this peer to take it, of streams that are gone at the
+/// other end of their relay: nobody else's connection accounts for it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// How many.
+    streams: usize,
+    /// Bytes of them that the budget accounts for.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +98,7 @@ impl Shared {
             local_addr,
             peer_addr,
             budget: Budget::new(config.window_budget),
+            kept: Mutex::default(),
             closer: Mutex::new(Some(closer)),
             closed: OnceLock::new(),
             reader: Mutex::default(),
@@ -106,16 +117,34 @@ impl Shared {
         }
     }
 
-    /// Writes what waits, in the middle of another connection's writing. Relays
-    /// may lead from there to the next, and so on: not without end on one stack.
+    /// Writes what waits, perhaps in the middle of another connection's writing.
+    /// Relays may lead from there to the next, and so on: one after the other,
+    /// not all on one stack.
     pub(super) fn flush_within(self: &Arc<Self>) {
-        let depth = DEPTH.with(Cell::get);
-        if depth < MAX_DEPTH {
-            DEPTH.with(|nested| nested.set(depth + 1));
-            self.flush(Wait::Never);
-            DEPTH.with(|nested| nested.set(depth));
-        } else if let Some(writer) = self.outbox.take_role(Wait::Never) {
-            self.spawn_helper(writer);
+        /// Also when it unwinds, as a handler's thread goes on then.
+        struct Done;
+        impl Drop for Done {
+            fn drop(&mut self) {
+                NEXT.with(|next| next.take());
+            }
+        }
+        let nested = NEXT.with(|next| match &mut *next.borrow_mut() {
+            Some(next) => {
+                next.push(Arc::clone(self));
+                true
+            }
+            next => {
+                *next = Some(Vec::new());
+                false
+            }
+        });
+        if nested {
+            return;
+        }
+        let _done = Done;
+        self.flush(Wait::Never);
+        while let Some(shared) = NEXT.with(|next| next.borrow_mut().as_mut()?.pop()) {
+            shared.flush(Wait::Never);
         }
     }
 
@@ -259,6 +288,28 @@ impl Shared {
         if idle {
             self.close();
         }
+    }
+
+    /// Whether `len` bytes of a stream that is gone at the other end may wait for
+    /// this peer: as if it had sent them itself, a window's worth for each of so
+    /// many streams, and what the budget has beyond. [`unkeep`](Self::unkeep) is
+    /// to be told what this gives.
+    pub(super) fn keep(&self, len: usize) -> Option<usize> {
+        let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
+        let mut kept = self.kept.lock();
+        if kept.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
+            return None;
+        }
+        kept.streams += 1;
+        kept.bytes += beyond;
+        Some(beyond)
+    }
+
+    pub(super) fn unkeep(&self, beyond: usize) {
+        let mut kept = self.kept.lock();
+        kept.streams -= 1;
+        kept.bytes -= beyond;
+        self.budget.release(beyond);
     }
 
     /// Nobody here uses the stream any more: the last one lets a connection

@@ -11,6 +11,10 @@ const MERGED: u32 = 2 * 1024;
 /// Frames are passed on together up to this size.
 const TOGETHER: u32 = 64 * 1024;
 
+/// A frame that is larger is cut, whatever the credit: others wait behind it,
+/// and a peer decides how large it is. Who needs frames whole has no larger window.
+const LARGEST: u32 = INITIAL_WINDOW;
+
 /// Where to cut a frame that has no room: given the bytes from its beginning on
 /// and the room, the length of its first part; 0 if it cannot be cut there.
 pub(crate) type Cut = fn(&mut dyn Iterator<Item = &[u8]>, usize) -> usize;
@@ -69,14 +73,15 @@ impl Whole {
     }
 
     /// How many bytes to pass on next, with so much credit: whole frames. If
-    /// already the first has no room, as much of it as `cut` says; and if that
-    /// is nothing, it waits for more credit, unless there is so much already
-    /// that none may come.
-    pub(super) fn next(&self, credit: u32, cut: impl FnOnce() -> u32) -> Option<u32> {
+    /// already the first has no room, or is too large, as much of it as `cut`
+    /// says for the room there is; and if that is nothing, it waits for more
+    /// credit, unless there is so much already that none may come.
+    pub(super) fn next(&self, credit: u32, cut: impl FnOnce(u32) -> u32) -> Option<u32> {
         let first = *self.frames.front()?;
-        if first > credit {
-            let part = match cut() {
-                0 if credit >= INITIAL_WINDOW / 2 => credit,
+        let most = credit.min(LARGEST);
+        if first > most {
+            let part = match cut(most) {
+                0 if credit >= INITIAL_WINDOW / 2 => most,
                 part => part,
             };
             return (part > 0).then_some(part);
@@ -109,11 +114,11 @@ mod tests {
     fn a_frame_is_passed_on_when_it_has_come_whole() {
         let mut whole = Whole::default();
         whole.arrive(100, false);
-        assert_eq!(whole.next(1000, || 0), None);
+        assert_eq!(whole.next(1000, |_| 0), None);
         whole.arrive(20, true);
-        assert_eq!(whole.next(1000, || 0), Some(120));
+        assert_eq!(whole.next(1000, |_| 0), Some(120));
         whole.take(120);
-        assert_eq!(whole.next(1000, || 0), None);
+        assert_eq!(whole.next(1000, |_| 0), None);
     }
 
     #[test]
@@ -127,29 +132,38 @@ mod tests {
     #[test]
     fn as_many_frames_as_have_credit_go_together() {
         let frames = whole(&[MERGED; 50]);
-        assert_eq!(frames.next(INITIAL_WINDOW, || 0), Some(TOGETHER));
-        assert_eq!(frames.next(3 * MERGED - 1, || 0), Some(2 * MERGED));
-        assert_eq!(frames.next(MERGED - 1, || 0), None);
+        assert_eq!(frames.next(INITIAL_WINDOW, |_| 0), Some(TOGETHER));
+        assert_eq!(frames.next(3 * MERGED - 1, |_| 0), Some(2 * MERGED));
+        assert_eq!(frames.next(MERGED - 1, |_| 0), None);
         let large = whole(&[100, TOGETHER + 1, 1]);
-        assert_eq!(large.next(INITIAL_WINDOW, || 0), Some(100));
+        assert_eq!(large.next(INITIAL_WINDOW, |_| 0), Some(100));
     }
 
     #[test]
     fn a_frame_without_credit_for_it_is_cut_where_it_can_be() {
         let frames = whole(&[INITIAL_WINDOW]);
-        assert_eq!(frames.next(3_000, || 2_056), Some(2_056));
-        assert_eq!(frames.next(INITIAL_WINDOW / 2, || 7), Some(7));
+        assert_eq!(frames.next(3_000, |_| 2_056), Some(2_056));
+        assert_eq!(frames.next(INITIAL_WINDOW / 2, |_| 7), Some(7));
     }
 
     #[test]
     fn a_frame_without_credit_for_it_waits_unless_no_more_may_come() {
         let frames = whole(&[INITIAL_WINDOW]);
-        assert_eq!(frames.next(INITIAL_WINDOW / 2 - 1, || 0), None);
+        assert_eq!(frames.next(INITIAL_WINDOW / 2 - 1, |_| 0), None);
         assert_eq!(
-            frames.next(INITIAL_WINDOW - 1, || 0),
+            frames.next(INITIAL_WINDOW - 1, |_| 0),
             Some(INITIAL_WINDOW - 1)
         );
-        assert_eq!(frames.next(INITIAL_WINDOW, || 0), Some(INITIAL_WINDOW));
+        assert_eq!(frames.next(INITIAL_WINDOW, |_| 0), Some(INITIAL_WINDOW));
+    }
+
+    #[test]
+    fn a_large_frame_is_cut_however_much_credit_there_is() {
+        for frame in [LARGEST + 1, 16 << 20] {
+            let frames = whole(&[frame]);
+            assert_eq!(frames.next(u32::MAX, |room| room - 9), Some(LARGEST - 9));
+            assert_eq!(frames.next(u32::MAX, |_| 0), Some(LARGEST));
+        }
     }
 
     #[test]
@@ -165,11 +179,11 @@ mod tests {
         assert_eq!((coming.frames.len(), coming.partial), (0, 5));
         coming.take(5);
         coming.put_back(4);
-        assert_eq!(coming.next(100, || 0), None);
+        assert_eq!(coming.next(100, |_| 0), None);
         coming.arrive(6, true);
-        assert_eq!(coming.next(100, || 0), Some(10));
+        assert_eq!(coming.next(100, |_| 0), Some(10));
         let mut alone = Whole::default();
         alone.put_back(9);
-        assert_eq!(alone.next(9, || 0), Some(9));
+        assert_eq!(alone.next(9, |_| 0), Some(9));
     }
 }

@@ -265,7 +265,7 @@ impl Budget {
         }
     }
 
-    fn reserve(&self, bytes: usize) -> bool {
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
         // A count of its own: nothing else is read on the strength of it.
         self.left
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {

@@ -218,6 +218,45 @@ fn frames_as_large_as_the_window_are_passed_on() {
     });
 }
 
+/// Larger ones would have all others wait that go to the same owner.
+#[test]
+fn larger_frames_are_cut_whatever_the_owner_grants() {
+    /// That no chunk ends in a window's worth of bytes, or that some do.
+    const CHUNKS: [usize; 2] = [1 << 20, 100_000];
+    for size in CHUNKS {
+        in_time(move || {
+            let hub = Hub::new();
+            let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+            let mut caller = Hand::join(&hub.addr, "caller", &[]);
+            let stream = {
+                let (stream, open) = caller.begin_open("hand");
+                caller.send(&Frame::data(stream, open));
+                stream
+            };
+            let open = owner.next_open();
+            owner.accept(&open);
+            caller.expect_accepted(stream);
+            owner.grant(open.stream, 8 << 20);
+            let mut room = 0;
+            while room < 4 << 20 {
+                room += caller.wait(|frame| frame.stream == stream).length;
+            }
+            let said = chunks(&Pattern::new(10).to_vec(3 << 20), size);
+            caller.send(&Frame::data(stream, said.clone()));
+            let mut came = Vec::new();
+            while came.len() < said.len() {
+                let frame = owner.next_of(open.stream);
+                assert!(frame.body.len() <= INITIAL_WINDOW, "{}", frame.body.len());
+                if size < INITIAL_WINDOW {
+                    whole_chunks(&frame.body);
+                }
+                came.extend(frame.body);
+            }
+            assert!(came == said);
+        });
+    }
+}
+
 #[test]
 fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_chunks() {
     in_time(|| {

@@ -5,7 +5,7 @@ use crate::{
     stage::{Hub, client_of, echo},
     support::{
         PATIENCE,
-        frames::{FIN, Frame},
+        frames::{FIN, Frame, RST},
         in_time,
         link::{means_broken, message},
         pattern::Pattern,
@@ -350,5 +350,63 @@ fn reset_storms_leave_nothing_behind() {
         caller.wire.close().unwrap();
         owner.wire.close().unwrap();
         hub.wire.close().unwrap();
+    });
+}
+
+/// The bytes that a caller says and the owner has no room for: its streams are
+/// opened with a token, and the caller's with none.
+const LEFT: usize = 3 * 1024;
+const TOKEN: [u8; 4_000] = [b't'; 4_000];
+
+/// A caller says more than the owner has room for, the owner says that it has
+/// nothing to say, and the caller leaves. Gives the owner's stream.
+fn leave_some(hub: &Hub, owner: &mut Hand) -> u32 {
+    let said = chunks(&Pattern::new(9).to_vec(255 * 1020), 1020);
+    let mut caller = Hand::join(&hub.addr, "caller", &[]);
+    let (stream, open) = caller.begin_open("hand");
+    caller.send(&Frame::data(stream, open));
+    let open = owner.next_open();
+    owner.accept(&open);
+    caller.expect_accepted(stream);
+    for part in said.chunks(15 * 1024) {
+        caller.send(&Frame::data(stream, part.to_vec()));
+    }
+    caller.send(&Frame::flags(stream, FIN));
+    let mut came = 0;
+    while came < said.len() - LEFT {
+        came += owner.next_of(open.stream).body.len();
+    }
+    assert_eq!(came, said.len() - LEFT);
+    owner.send(&Frame::flags(open.stream, FIN));
+    // From here on it is in no table but the owner's.
+    caller.wait(|frame| frame.stream == stream && frame.has(FIN));
+    open.stream
+}
+
+/// The rest comes when there is room for it, and then the end.
+fn assert_gets_the_rest(owner: &mut Hand, stream: u32) {
+    owner.grant(stream, 10_000);
+    let rest = owner.next_of(stream);
+    assert_eq!((rest.body.len(), rest.has(RST)), (LEFT, false));
+    assert!(owner.next_of(stream).has(FIN));
+}
+
+#[test]
+fn what_callers_that_have_left_said_waits_for_the_owner_but_not_without_a_bound() {
+    const BOUND: usize = 3;
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(BOUND));
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let waiting = [(); BOUND].map(|()| leave_some(&hub, &mut owner));
+        let one_too_many = leave_some(&hub, &mut owner);
+        owner.expect_reset(one_too_many);
+        assert_gets_the_rest(&mut owner, waiting[0]);
+        // There is room for one again, and no more.
+        let another = leave_some(&hub, &mut owner);
+        let one_too_many = leave_some(&hub, &mut owner);
+        owner.expect_reset(one_too_many);
+        for stream in [waiting[1], waiting[2], another] {
+            assert_gets_the_rest(&mut owner, stream);
+        }
     });
 }

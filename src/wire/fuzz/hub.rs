@@ -20,7 +20,7 @@ static HUB: LazyLock<Arc<Shared>> = LazyLock::new(|| wire(true, find_owner));
 const NAMES: [&str; 8] = ["a", "b", "a", "b", "echo", "source", "fail", "nobody"];
 
 /// Payloads of what clients say.
-const LENGTHS: [usize; 8] = [0, 1, 20, 1024, 1025, 9000, 65_536, 200_000];
+const LENGTHS: [usize; 8] = [0, 1, 20, 1024, 1025, 9000, 65_536, 300_000];
 
 /// Two clients of a hub call each other and do anything then. Neither costs the
 /// other more than the calls between them, and nothing is left of either.

@@ -57,7 +57,8 @@ impl Shared {
         if !alone {
             return;
         }
-        assert_eq!(grown + self.budget.left(), self.config.window_budget);
+        let taken = grown + self.kept.lock().bytes;
+        assert_eq!(taken + self.budget.left(), self.config.window_budget);
         let count = |found: fn(&Core) -> bool| streams.iter().filter(|core| found(core)).count();
         assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
         assert_eq!(table.live(), count(Core::is_live));
