@@ -421,6 +421,12 @@ impl Shared {
 
     // -- the reader --
 
+    /// Whether the connection is to end soon.
+    #[cfg(test)]
+    pub(super) fn is_closing(&self) -> bool {
+        self.closed.get().is_some()
+    }
+
     /// Whether the peer has had its time to close the connection too.
     pub(super) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
