@@ -266,9 +266,10 @@ fn a_session_keeps_its_place_until_the_users_code_has_returned() {
             let server = started(match told {
                 Told::Open => server.on_session_open(move |_| block()),
                 Told::Close => server.on_session_close(move |_| block()),
-                Told::Error => server.on_error(move |error| match error.operation {
-                    Operation::Session => block(),
-                    _ => {}
+                Told::Error => server.on_error(move |error| {
+                    if error.operation == Operation::Session {
+                        block();
+                    }
                 }),
             });
             for number in 1..=2 {
