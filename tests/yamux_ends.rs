@@ -8,9 +8,10 @@ mod support;
 mod made;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use made::{Held, Made, Refusable};
+use made::{Held, Made, Refusable, Telling};
 use socket2::SockRef;
 use std::{
+    convert::Infallible,
     io::{self, IoSlice, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -328,6 +329,52 @@ fn a_go_away_comes_after_all_that_was_finished() {
     });
 }
 
+/// A peer that takes nothing for a moment is not to blame for the resets of
+/// streams that it has not opened.
+#[test]
+fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
+    in_time(|| {
+        let (connection, mut peer) = dialled(16);
+        for _ in 0..6000 {
+            connection.open().unwrap().reset();
+        }
+        let stream = connection.open().unwrap();
+        assert_eq!(stream.id().0, 12_001);
+        // Nor does letting a stream of the peer's in ask for them.
+        let receiving = thread::spawn(move || {
+            peer.send(&[Frame::flags(2, SYN)]);
+            let opened = Frame::flags(12_001, SYN);
+            while peer.receive().expect("the session goes on") != opened {}
+            peer
+        });
+        connection.accept().unwrap();
+        let mut peer = receiving.join().unwrap();
+        peer.settle();
+        assert!(connection.end_reason().is_none());
+    });
+}
+
+/// But there is a bound to what waits: from there on opening does too.
+#[test]
+fn who_opens_and_resets_without_end_waits_for_the_peer() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(16);
+        let config = patient().write_timeout(Duration::from_secs(1));
+        let connection = Connection::client(ours, config).unwrap();
+        let mut opened = 0;
+        let error = loop {
+            match connection.open() {
+                Ok(stream) => stream.reset(),
+                Err(error) => break error,
+            }
+            opened += 1;
+            assert!(opened < TOO_MUCH / 24, "it never waits");
+        };
+        assert!(matches!(error, Error::WriteTimeout), "{error}");
+        drop(theirs);
+    });
+}
+
 /// Answers of 12 bytes in 64 KiB: as many may wait, and one more.
 const ANSWERS: u32 = 64 * 1024 / 12;
 
@@ -421,20 +468,48 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
     });
 }
 
+/// A transport, and what is disconnected when nobody holds it any more.
+fn held_transport(end: memory::End) -> (Made, Receiver<Infallible>) {
+    let halves = end.split().unwrap();
+    let (descriptor, held) = bounded(0);
+    let made = Made(Halves {
+        reader: Box::new(Held::new(halves.reader, &descriptor)),
+        writer: Box::new(Held::new(halves.writer, &descriptor)),
+        closer: Arc::new(Held::new(halves.closer, &descriptor)),
+        local_addr: None,
+        peer_addr: None,
+    });
+    (made, held)
+}
+
+/// However rarely it looks whether the peer is there.
+/// So that a connection ends that was dropped, or closed, though its peer is
+/// silent.
+#[test]
+fn a_reader_looks_around_though_keepalives_are_rare_or_none() {
+    in_time(|| {
+        for keep_alive in [Some(Duration::from_secs(3600)), None] {
+            let (ours, _theirs) = memory::pair(1024);
+            let mut halves = ours.split().unwrap();
+            let (sender, timeouts) = bounded(1);
+            halves.reader = Box::new(Telling {
+                half: halves.reader,
+                timeouts: sender,
+            });
+            let config = Config::default().keep_alive(keep_alive);
+            let connection = Connection::client(Made(halves), config).unwrap();
+            let timeout = timeouts.recv().unwrap().expect("it is not for ever");
+            assert!(timeout <= Duration::from_secs(15), "{timeout:?}");
+            drop(connection);
+        }
+    });
+}
+
 #[test]
 fn a_connection_that_has_ended_holds_no_descriptor_though_handles_live_on() {
     in_time(|| {
         let (ours, theirs) = memory::pair(1024);
-        let halves = ours.split().unwrap();
-        let (descriptor, held) = bounded(0);
-        let made = Made(Halves {
-            reader: Box::new(Held::new(halves.reader, &descriptor)),
-            writer: Box::new(Held::new(halves.writer, &descriptor)),
-            closer: Arc::new(Held::new(halves.closer, &descriptor)),
-            local_addr: None,
-            peer_addr: None,
-        });
-        drop(descriptor);
+        let (made, held) = held_transport(ours);
         let connection = Connection::client(made, patient()).unwrap();
         let stream = connection.open().unwrap();
         drop(Peer::new(theirs));

@@ -157,15 +157,18 @@ impl Builder {
 
     /// Called once for each session, when it stands. Runs on a thread of the
     /// pool, beside the session: it may open streams on it, wait, or close it.
-    /// A panic is caught and reported.
+    /// A session that ends meanwhile counts towards
+    /// [`max_sessions`](Self::max_sessions) until it returns. A panic is caught
+    /// and reported.
     pub fn on_session_open(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
         self.options.on_session_open = Some(Arc::new(hook));
         self
     }
 
     /// Called once for each session that had stood, when it has ended and the
-    /// other hook has returned. Runs on a thread of the pool; a panic is caught
-    /// and reported.
+    /// other hook has returned. Runs on a thread of the pool; until it returns
+    /// the session counts towards [`max_sessions`](Self::max_sessions). A panic
+    /// is caught and reported.
     pub fn on_session_close(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
         self.options.on_session_close = Some(Arc::new(hook));
         self
@@ -179,7 +182,7 @@ impl Builder {
     /// Of connections that do not become sessions of a server or a hub it is
     /// told on a thread of the pool, of one after the other. What it takes for
     /// that keeps nobody from being let in: if 256 of them wait for it, the next
-    /// is logged instead.
+    /// is logged instead. Where no thread can be had they wait for the next error.
     pub fn on_error(mut self, handler: impl Fn(&OpError) + Send + Sync + 'static) -> Self {
         self.options.on_error = Some(Box::new(handler));
         self
@@ -218,6 +221,12 @@ impl Builder {
 
     /// Sessions that a server or a hub has at once: 12,288. One more is refused,
     /// with [`RefusalCode::TooManySessions`].
+    ///
+    /// One that has ended counts until its hooks have returned, and the error
+    /// handler if it is told of the end: each of them takes a thread. So a client
+    /// that comes and goes cannot have more of them run than there may be
+    /// sessions; nor can a hook wait for a new session for which there is no
+    /// place but that of its own.
     ///
     /// Each takes a thread, and a thread four memory maps, of which Linux lets a
     /// process have 65,530 unless `vm.max_map_count` says otherwise. The wires of
@@ -359,7 +368,7 @@ impl Builder {
     }
 
     /// Bytes up to which a stream's receive window grows; see
-    /// [`yamux::Config::max_window`]: 16 MiB.
+    /// [`yamux::Config::max_window`]: 16 MiB, and 2 GiB at most.
     pub fn max_window(mut self, bytes: u32) -> Self {
         self.options.yamux = self.options.yamux.max_window(bytes);
         self

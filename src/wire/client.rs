@@ -70,7 +70,7 @@ impl Client {
         wire.forget_nudge();
         wire.tell_up(Some(&session));
         up();
-        let served = wire.serve(established);
+        let (_, served) = wire.serve(established);
         Ended {
             operation: Operation::Session,
             about: About::from(&session),

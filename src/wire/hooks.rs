@@ -1,7 +1,11 @@
 //! The two hooks of a session: each once, the first before the second, on
 //! threads of the pool.
 
-use super::{options::SessionHook, session::Session, shared::Shared};
+use super::{
+    options::SessionHook,
+    session::Session,
+    shared::{Left, Shared},
+};
 use crate::sync::Mutex;
 use std::sync::Arc;
 
@@ -16,12 +20,12 @@ pub(super) struct Hooks {
     progress: Mutex<Progress>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     /// The first hook runs, or is about to.
     Opening,
-    /// It does, and the second is due after it.
-    OpeningAndDue,
+    /// It does, and the second is due after it. The session keeps its place for
+    /// both.
+    OpeningAndDue(Arc<Left>),
     Opened,
 }
 
@@ -51,7 +55,7 @@ impl Hooks {
             let mut progress = hooks.progress.lock();
             let due = std::mem::replace(&mut *progress, Progress::Opened);
             drop(progress);
-            if due == Progress::OpeningAndDue {
+            if let Progress::OpeningAndDue(_left) = due {
                 hooks.run_close();
             }
         });
@@ -60,16 +64,21 @@ impl Hooks {
         }
     }
 
-    /// The session has ended.
-    pub(super) fn closed(self: &Arc<Self>) {
+    /// The session has ended, and keeps its place until the hooks have returned:
+    /// a client that comes and goes cannot have more of them run than there may
+    /// be sessions.
+    pub(super) fn closed(self: &Arc<Self>, left: &Arc<Left>) {
         let mut progress = self.progress.lock();
-        if *progress != Progress::Opened {
-            *progress = Progress::OpeningAndDue;
+        if !matches!(*progress, Progress::Opened) {
+            *progress = Progress::OpeningAndDue(Arc::clone(left));
             return;
         }
         drop(progress);
-        let hooks = Arc::clone(self);
-        self.submit(CLOSE, move || hooks.run_close());
+        let (hooks, left) = (Arc::clone(self), Arc::clone(left));
+        self.submit(CLOSE, move || {
+            hooks.run_close();
+            drop(left);
+        });
     }
 
     fn run_close(&self) {

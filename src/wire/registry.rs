@@ -7,6 +7,9 @@ pub(super) struct Registry {
     /// In the order of their ids. To move some of them costs nothing next to the
     /// thread that each has.
     sessions: Vec<Entry>,
+    /// Sessions that have left, and of which the user's code still is told: it
+    /// has a thread for each, so they have a place until it returns.
+    left: usize,
     limit: usize,
     /// Whether a stream name has one owner, as on a hub.
     exclusive: bool,
@@ -36,6 +39,7 @@ impl Registry {
     pub(super) fn new(limit: usize, exclusive: bool) -> Self {
         Self {
             sessions: Vec::new(),
+            left: 0,
             limit,
             exclusive,
             owners: BTreeMap::new(),
@@ -73,7 +77,7 @@ impl Registry {
     ) -> Result<Vec<Session>, Conflict> {
         let names = if self.exclusive { names } else { &[] };
         let replaced = self.replaced(identification, names)?;
-        if self.sessions.len() - replaced.len() >= self.limit {
+        if self.sessions.len() - replaced.len() + self.left >= self.limit {
             return Err(Conflict::Full);
         }
         let Err(index) = self.search(id) else {
@@ -146,6 +150,18 @@ impl Registry {
                 self.owners.remove(&name);
             }
         }
+    }
+
+    /// Takes a session out, but for its place, which [`give_up`](Self::give_up)
+    /// gives back.
+    pub(super) fn leave(&mut self, id: SessionId) {
+        self.remove(id);
+        self.left += 1;
+    }
+
+    /// Gives back the place of a session that has left.
+    pub(super) fn give_up(&mut self) {
+        self.left -= 1;
     }
 
     /// Whether there are neither sessions nor names.

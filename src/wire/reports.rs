@@ -87,22 +87,19 @@ impl Shared {
         self.tell(&about.into().error(operation, cause.into()));
     }
 
-    /// What is logged goes to the user's code too.
     fn tell(&self, error: &OpError) {
-        let tell = || match &self.options.on_error {
+        guarded(|| match &self.options.on_error {
             Some(handler) => {
                 log::debug!("{error}");
                 handler(error);
             }
             None => log::warn!("{error}"),
-        };
-        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
-            log::warn!("the error handler panicked");
-        }
+        });
     }
 
     /// The same on a thread of the pool, for what strangers can bring about: who
-    /// lets others in does not wait for the user's code.
+    /// lets others in does not wait for the user's code. If there is no thread,
+    /// they wait for the next error.
     pub(super) fn report_aside(
         self: &Arc<Self>,
         operation: Operation,
@@ -111,20 +108,25 @@ impl Shared {
     ) {
         let error = about.error(operation, cause.into());
         let mut aside = self.aside.lock();
-        if aside.errors.len() >= MAX_ASIDE {
-            drop(aside);
-            return log::warn!("{error}, and the error handler is behind");
+        let mut behind = None;
+        if aside.errors.len() < MAX_ASIDE {
+            aside.errors.push_back(error);
+        } else {
+            behind = Some(error);
         }
-        aside.errors.push_back(error);
-        if std::mem::replace(&mut aside.is_told, true) {
+        let is_told = std::mem::replace(&mut aside.is_told, true);
+        drop(aside);
+        if let Some(error) = behind {
+            guarded(|| log::warn!("{error}, and the error handler is behind"));
+        }
+        if is_told {
             return;
         }
-        drop(aside);
         let wire = Arc::clone(self);
         let job = self.threads.count(move || wire.tell_aside());
-        if self.pool.submit(job).is_err() {
-            // There is no thread for it.
-            self.tell_aside();
+        if let Err(error) = self.pool.submit(job) {
+            self.aside.lock().is_told = false;
+            log::warn!("no thread tells the error handler, so errors wait: {error}");
         }
     }
 
@@ -181,5 +183,89 @@ impl Shared {
             let cause = Panicked::from_payload(&*payload);
             self.report(Operation::Hook(name), session, cause);
         }
+    }
+}
+
+/// Runs what may run the user's code, which may panic: the error handler, and
+/// what shows an error, as logging it does.
+fn guarded(tell: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+        log::warn!("the error handler panicked");
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::wire::{arrival::find_handler, handlers::Handlers, options::Options};
+    use crossbeam_channel::{Receiver, unbounded};
+    use std::fmt;
+
+    /// A wire whose pool cannot have a thread, and what its error handler is told.
+    fn without_threads() -> (Arc<Shared>, Receiver<String>) {
+        let (sender, told) = unbounded();
+        let options = Options {
+            stack_size: Some(usize::MAX / 8),
+            on_error: Some(Box::new(move |error| {
+                sender.send(error.cause.to_string()).unwrap();
+            })),
+            ..Options::default()
+        };
+        let wire = Shared::new(options, Handlers::default(), false, find_handler);
+        (wire, told)
+    }
+
+    #[test]
+    fn errors_wait_where_no_thread_can_be_started() {
+        let (wire, told) = without_threads();
+        for number in 0..2 * MAX_ASIDE {
+            let cause = number.to_string();
+            wire.report_aside(Operation::Accept, About::default(), cause);
+            assert!(told.is_empty(), "it is not told on this thread");
+            // The next error has a thread tried again, though none may wait.
+            assert!(!wire.aside.lock().is_told);
+        }
+        // What a thread would do.
+        wire.tell_aside();
+        let numbers: Vec<usize> = told.try_iter().map(|text| text.parse().unwrap()).collect();
+        assert!(numbers.into_iter().eq(0..MAX_ASIDE));
+    }
+
+    /// An error that cannot be shown.
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl std::error::Error for Unspeakable {}
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("it cannot be shown");
+        }
+    }
+
+    /// Shows everything, to nobody.
+    struct Showing;
+
+    impl log::Log for Showing {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            let _ = record.args().to_string();
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_shown_does_no_harm_when_it_is_logged() {
+        log::set_logger(&Showing).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+        let (wire, _told) = without_threads();
+        for _ in 0..=MAX_ASIDE {
+            wire.report_aside(Operation::Accept, About::default(), Unspeakable);
+        }
+        log::set_max_level(log::LevelFilter::Off);
     }
 }

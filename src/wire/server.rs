@@ -165,9 +165,11 @@ fn serve(wire: &Arc<Shared>, stream: TcpStream, pending: Pending) {
     drop(pending);
     if let Some(established) = established {
         let session = established.session.clone();
-        if let Err(error) = wire.serve(established) {
+        let (left, ended) = wire.serve(established);
+        if let Err(error) = ended {
             wire.report(Operation::Session, &session, error);
         }
+        drop(left);
     }
 }
 

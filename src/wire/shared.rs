@@ -320,8 +320,12 @@ impl Shared {
         }
     }
 
-    /// Serves a session on this thread until it ends.
-    pub(super) fn serve(self: &Arc<Self>, established: Established) -> Result<(), Error> {
+    /// Serves a session on this thread until it ends. It has its place until what
+    /// is given is dropped, and its hooks have returned.
+    pub(super) fn serve(
+        self: &Arc<Self>,
+        established: Established,
+    ) -> (Arc<Left>, Result<(), Error>) {
         let Established {
             session,
             mut reader,
@@ -337,21 +341,25 @@ impl Shared {
         }
         let ended = reader.run();
         // A close waits for the reader, and then finds the session gone.
-        self.leave(&session);
+        let left = Arc::new(self.leave(&session));
         drop(reader);
         log::debug!("session {} ended: {ended:?}", session.id());
         if let Some(hooks) = &hooks {
-            hooks.closed();
+            hooks.closed(&left);
         }
-        ended.map_err(Error::from)
+        (left, ended.map_err(Error::from))
     }
 
-    pub(super) fn leave(&self, session: &Session) {
+    pub(super) fn leave(self: &Arc<Self>, session: &Session) -> Left {
         let traffic = session.connection().stats();
         let mut state = self.state.lock();
-        state.registry.remove(session.id());
+        state.registry.leave(session.id());
         state.past += traffic;
         state.round_trip_time = session.round_trip_time().or(state.round_trip_time);
+        drop(state);
+        Left {
+            wire: Arc::clone(self),
+        }
     }
 
     // -- up and down --
@@ -468,6 +476,18 @@ impl Drop for Up {
 pub(super) struct Established {
     pub(super) session: Session,
     pub(super) reader: Box<Reader>,
+}
+
+/// The place of a session that has left, while the user's code is told of it.
+#[must_use]
+pub(super) struct Left {
+    wire: Arc<Shared>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.wire.state.lock().registry.give_up();
+    }
 }
 
 #[cfg(all(test, shuttle))]

@@ -42,7 +42,8 @@ use std::{
 /// write, take turns; one waits while the other does.
 ///
 /// **Truncated is never taken for complete.** Only `finish`, [`close`](Self::close)
-/// and a handler's `Ok` end a message. If the last handle is dropped in the
+/// and a handler's `Ok` end a message, and none of them one whose last write
+/// failed: that resets the stream. If the last handle is dropped in the
 /// middle of one, the stream is reset, and the reader gets
 /// [`io::ErrorKind::ConnectionReset`]; a connection that breaks gives an error
 /// too.
@@ -70,6 +71,9 @@ pub(super) enum Outgoing {
     Between,
     /// Some of it was, the last by this thread, and not its end.
     Inside(ThreadId),
+    /// The last write of it failed in this way. The caller may go on where that
+    /// was, but what was not written is missing if it ends here.
+    Failed(io::ErrorKind),
     /// Some of it was, and the rest could not be: it can never be complete.
     Broken,
 }
@@ -160,7 +164,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Those of a write.
+    /// Those of a write. If the last write to the message failed, by a write
+    /// timeout for one, bytes of it are missing: the stream is reset, and the
+    /// error is of the kind of that write's. A write that succeeds in between
+    /// makes up for it. An end that could not be sent may be tried again.
     pub fn finish(&self) -> io::Result<()> {
         self.inner.finish(&mut self.inner.send.lock())
     }
@@ -171,7 +178,9 @@ impl Stream {
     /// # Errors
     ///
     /// Those of a write. If the message was sent in part then, it can be sent no
-    /// further, and the stream is reset when it is closed or dropped.
+    /// further, and the stream is reset when it is closed or dropped. If nothing
+    /// of it was, it may be sent again; until then it is as after any
+    /// [write that failed](Self::finish).
     pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
         self.inner
             .write_message(&mut self.inner.send.lock(), message)
@@ -242,8 +251,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Those of a write, when the message could not be ended; the stream is
-    /// reset then.
+    /// Those of a write, when the message could not be ended, as after a
+    /// [write that failed](Self::finish); the stream is reset then.
     pub fn close(&self) -> io::Result<()> {
         let inner = &*self.inner;
         if inner.closed.swap(true, Ordering::AcqRel) {
@@ -258,6 +267,7 @@ impl Stream {
             Outgoing::Inside(writer) if writer == thread::current().id() => {
                 inner.finish(&mut send).inspect_err(|_| inner.raw.reset())?;
             }
+            Outgoing::Failed(_) => inner.finish(&mut send)?,
             Outgoing::Inside(_) | Outgoing::Broken => {
                 inner.raw.reset();
                 return Ok(());
@@ -317,7 +327,8 @@ impl Inner {
         if buf.is_empty() {
             return Ok(0);
         }
-        Ok(self.send(send, buf, End::Without)?.0)
+        let sent = self.send(send, buf, End::Without);
+        Ok(sent.inspect_err(|error| send.fail(error))?.0)
     }
 
     pub(super) fn finish(&self, send: &mut Outgoing) -> io::Result<()> {
@@ -326,12 +337,24 @@ impl Inner {
 
     fn write_message(&self, send: &mut Outgoing, mut message: &[u8]) -> io::Result<()> {
         let whole = message.len();
+        if let Outgoing::Failed(kind) = *send
+            && message.is_empty()
+        {
+            *send = Outgoing::Broken;
+            self.raw.reset();
+            return match self.refusal.get() {
+                Some(refusal) => Err(refusal.clone().into()),
+                None => Err(io::Error::new(kind, Incomplete)),
+            };
+        }
         loop {
             let last = message.len() <= MAX_PAYLOAD;
             let end = if last { End::With } else { End::Without };
-            let sent = self.send(send, message, end).inspect_err(|_| {
+            let sent = self.send(send, message, end).inspect_err(|error| {
                 if message.len() < whole {
                     *send = Outgoing::Broken;
+                } else if whole > 0 {
+                    send.fail(error);
                 }
             });
             let (sent, ended) = sent?;
@@ -403,6 +426,20 @@ impl Drop for Inner {
         }
     }
 }
+
+impl Outgoing {
+    /// A write of the message has failed.
+    fn fail(&mut self, error: &io::Error) {
+        if *self != Self::Broken {
+            *self = Self::Failed(error.kind());
+        }
+    }
+}
+
+/// The message was to be ended after a write that had failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the last write to the message failed, so it is not complete: the stream is reset")]
+struct Incomplete;
 
 /// Whether the end of the message is sent along.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,11 @@ use std::{sync::Arc, time::Duration};
 /// Longer timeouts are cut to this: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+/// Larger windows are cut to this. A window of a relay may take it twice of the
+/// budget, once to follow the far end's credit and once as it grows by itself,
+/// and the sum is still to fit a `u32`.
+const LARGEST_WINDOW: u32 = 1 << 31;
+
 /// The settings of a [`Connection`](super::Connection); the default suits most.
 ///
 /// # Examples
@@ -52,10 +57,10 @@ impl Default for Config {
 impl Config {
     /// Bytes up to which one stream's receive window grows: 16 MiB. That fills
     /// a link of 1 Gbit/s with round trips of 130 ms. Below the 262,144 that
-    /// the protocol starts with, windows do not grow.
+    /// the protocol starts with, windows do not grow. Up to 2 GiB.
     #[must_use]
     pub fn max_window(mut self, bytes: u32) -> Self {
-        self.max_window = bytes;
+        self.max_window = bytes.min(LARGEST_WINDOW);
         self
     }
 

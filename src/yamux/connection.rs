@@ -116,7 +116,8 @@ impl Connection {
     /// Opens a stream. Does not wait for the peer to accept it, unless 256
     /// (see [`Config::backlog`]) wait for that already; nor for it to end those
     /// that were closed here, unless they are too many (see
-    /// [`Config::max_streams`]).
+    /// [`Config::max_streams`]). It does wait while half a megabyte is yet to be
+    /// sent, as when streams are opened and reset without end.
     ///
     /// # Errors
     ///
@@ -134,6 +135,14 @@ impl Connection {
         let core = loop {
             if let Some(error) = table.closed_to_us() {
                 return Err(error);
+            }
+            if shared.outbox.is_flooded() {
+                drop(table);
+                shared.wait_room(deadline)?;
+                // It is for data.
+                shared.outbox.pass_on();
+                table = shared.table.lock();
+                continue;
             }
             let until = match table.room(&shared.config, sync::now) {
                 Room::Free if table.unacknowledged < shared.config.backlog => {

@@ -226,6 +226,12 @@ impl Outbox {
         self.state.lock().queue.is_full_of_answers()
     }
 
+    /// Whether so much waits that no stream is to be opened: who opens streams and
+    /// resets them would have this grow without end.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.state.lock().queue.is_flooded()
+    }
+
     /// Queues an answer that is owed, whatever waits: the peer's next demand
     /// meets [`is_overfull`](Self::is_overfull).
     pub(super) fn push_owed(&self, header: Header) {

@@ -15,6 +15,10 @@ use std::{collections::VecDeque, mem};
 /// other streams.
 const LIMIT: usize = 256 * 1024;
 
+/// Bytes from where on no stream is opened. Data leaves off at the limit, and
+/// what is beyond are frames without a body, of which each stream has a few.
+const FLOODED: usize = 2 * LIMIT;
+
 /// Bytes from where on relays wait. They refill the queue as it is emptied, so
 /// there would never be room for others if they might fill it.
 const RELAY_LIMIT: usize = LIMIT / 2;
@@ -85,6 +89,10 @@ impl Queue {
 
     pub(super) fn is_full(&self) -> bool {
         self.queued >= LIMIT
+    }
+
+    pub(super) fn is_flooded(&self) -> bool {
+        self.queued >= FLOODED
     }
 
     pub(super) fn is_full_for_relays(&self) -> bool {

@@ -35,8 +35,8 @@ const IDLE_BUFFER: usize = 512;
 /// keeps for later, after which they outlive that.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
-/// How often the reader looks around where nothing comes and no keepalive is
-/// asked for.
+/// How often the reader looks around where nothing comes, at least: whether the
+/// connection was closed meanwhile, for one.
 const IDLE_TICK: Duration = Duration::from_secs(15);
 
 /// Streams, or relays, of one read for which room is kept.
@@ -203,8 +203,9 @@ impl Reader {
     /// How long the next read may take before there is something else to do.
     fn tick(&self) -> Duration {
         let config = &self.shared.config;
-        if self.shared.is_closing() {
-            return config.write_timeout;
+        if let Some(deadline) = self.shared.linger_deadline() {
+            let left = deadline.saturating_duration_since(sync::now());
+            return left.max(Duration::from_millis(1));
         }
         if let Some(pinged) = self.pinged {
             let left = config
@@ -212,21 +213,18 @@ impl Reader {
                 .saturating_sub(sync::now().saturating_duration_since(pinged));
             return left.max(Duration::from_millis(1));
         }
-        let tick = config.keep_alive.unwrap_or(IDLE_TICK);
+        let rest = if self.unsettled { BUSY_TICK } else { IDLE_TICK };
+        let interval = config.keep_alive.unwrap_or(IDLE_TICK);
         if self.quiet {
-            let left = tick.saturating_sub(sync::now().duration_since(self.heard));
-            let left = left.max(Duration::from_millis(1));
-            return match self.unsettled {
-                true => left.min(BUSY_TICK),
-                false => left,
-            };
+            let left = interval.saturating_sub(sync::now().duration_since(self.heard));
+            return left.clamp(Duration::from_millis(1), rest);
         }
         // The same time for each read, where much comes: to set another is a
         // system call.
-        if self.buf.capacity() > IDLE_BUFFER || self.unsettled {
-            tick.min(BUSY_TICK)
+        if self.buf.capacity() > IDLE_BUFFER {
+            interval.min(BUSY_TICK)
         } else {
-            tick
+            interval.min(rest)
         }
     }
 

@@ -247,8 +247,13 @@ impl Shared {
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
             let header = Header::window_update(core.id, Flags::RST, 0);
-            if !self.outbox.push_answer(header) {
-                self.end(Violation::AnswersUnread.into());
+            // That of a peer's stream is owed for its SYN: letting in the next
+            // one asks how many wait. Of ours the peer is not to blame for any
+            // number; opening the next one waits while too much does.
+            if self.table.lock().is_ours(core.id) {
+                self.outbox.push(header);
+            } else {
+                self.outbox.push_owed(header);
             }
             self.flush(Wait::Never);
         }
@@ -415,11 +420,6 @@ impl Shared {
     }
 
     // -- the reader --
-
-    /// Whether the connection is to end soon.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closed.get().is_some()
-    }
 
     /// Whether the peer has had its time to close the connection too.
     pub(super) fn lingered_enough(&self) -> bool {

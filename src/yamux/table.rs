@@ -204,6 +204,11 @@ impl Table {
         Some((Arc::clone(self.get(*id)?), *since))
     }
 
+    /// Whether this side numbered the stream.
+    pub(super) fn is_ours(&self, id: StreamId) -> bool {
+        self.role.is_ours(id)
+    }
+
     /// Where the stream is, or would be, once nobody here uses it any more.
     fn left_like(&mut self, id: StreamId) -> &mut LeftQueue {
         match self.role.is_ours(id) {

@@ -211,7 +211,7 @@ impl RecvWindow {
             self.tuned = window + growth;
             self.grown += growth as usize;
         }
-        // It has grown up to a u32.
+        // It fits: no window is larger than half of a u32's range.
         let limit = INITIAL_WINDOW + self.grown as u32;
         let credit = credit.min(tuning.max.max(INITIAL_WINDOW));
         let followed = tuning
@@ -299,6 +299,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yamux::Config;
     use proptest::prelude::*;
 
     const MAX: u32 = 16 << 20;
@@ -334,6 +335,31 @@ mod tests {
             assert_invariant(&window);
         }
         assert_eq!(window.tuned, 400_000);
+    }
+
+    /// With the largest options there are, it follows a credit, and then grows
+    /// by itself too.
+    #[test]
+    fn the_largest_window_of_a_relay_does_not_overflow() {
+        let max = Config::default().max_window(u32::MAX).max_window;
+        let (began, round_trip) = (Instant::now(), Duration::from_millis(50));
+        let budget = Budget::new(usize::MAX);
+        let mut window = RecvWindow::new();
+        window.begin_relay(0);
+        for number in 0..20 {
+            let now = began + round_trip * number;
+            let tuning = Tuning {
+                max,
+                ..tuning(now, Some(round_trip), &budget)
+            };
+            window.align(u32::MAX, tuning);
+            assert_eq!(window.size, max);
+            let count = window.granted;
+            window.receive(count, || began).unwrap();
+            window.relayed(count);
+            assert_invariant(&window);
+        }
+        assert_eq!(window.tuned, max);
     }
 
     /// A window of a relay for which `rate` bytes are passed on in each of so

@@ -87,6 +87,8 @@ fn a_slow_owner_slows_its_caller_and_nobody_else() {
             assert!(trip < Duration::from_secs(2), "{trips:?}");
         }
         drop(release);
+        // A message whose last write failed could not be ended.
+        (&stream).write_all(pattern.at(written, 1)).unwrap();
         stream.finish().unwrap();
         pattern.check(0, &read.recv_timeout(PATIENCE).unwrap());
         drop(slow);

@@ -1,12 +1,15 @@
 //! `on_connect`, `on_session_open`, `on_session_close`.
 
 use crate::support::{
-    PATIENCE, in_time,
+    PATIENCE,
+    hand::join_by_hand,
+    in_time,
     link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use socket2::SockRef;
 use std::{collections::HashMap, thread, time::Duration};
-use wirenet::{Builder, Error, Operation, SessionId};
+use wirenet::{Builder, Error, Operation, RefusalCode, SessionId};
 
 #[test]
 fn on_connect_is_called_each_time_a_clients_session_stands() {
@@ -235,5 +238,59 @@ fn hooks_of_many_sessions_run_beside_each_other() {
         clients.iter().for_each(|client| client.close().unwrap());
         server.close().unwrap();
         drop(link);
+    });
+}
+
+/// Where the user's code is told of a session that may be gone by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Open,
+    Close,
+    Error,
+}
+
+/// So a client that comes and goes, again and again, cannot have more of it run
+/// than there may be sessions.
+#[test]
+fn a_session_keeps_its_place_until_the_users_code_has_returned() {
+    in_time(|| {
+        for told in [Told::Open, Told::Close, Told::Error] {
+            let (enter, entered) = unbounded();
+            let (release, released) = bounded::<()>(0);
+            let block = move || {
+                enter.send(()).unwrap();
+                // Until it is released.
+                let _ = released.recv();
+            };
+            let server = mounting().max_sessions(2);
+            let server = started(match told {
+                Told::Open => server.on_session_open(move |_| block()),
+                Told::Close => server.on_session_close(move |_| block()),
+                Told::Error => server.on_error(move |error| {
+                    if error.operation == Operation::Session {
+                        block();
+                    }
+                }),
+            });
+            for number in 1..=2 {
+                let client = join_by_hand(&server, [number; 16]);
+                let session = server.wait_session(PATIENCE).unwrap();
+                let abrupt = Some(Duration::ZERO);
+                SockRef::from(&client).set_linger(abrupt).unwrap();
+                drop(client);
+                entered.recv().unwrap();
+                // It leaves before its close returns.
+                session.close().unwrap();
+                assert!(server.sessions().is_empty(), "{told:?}");
+            }
+            let refused = joining(&server).retry_max(0).build().unwrap().start();
+            let Err(Error::SessionRefused { code, .. }) = refused else {
+                panic!("{told:?}: {refused:?}");
+            };
+            assert_eq!(code, Some(RefusalCode::TooManySessions));
+            drop(release);
+            let soon = Duration::from_millis(10);
+            let _back = started(joining(&server).retry_wait(soon, soon));
+        }
     });
 }

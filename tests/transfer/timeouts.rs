@@ -2,7 +2,7 @@
 
 use crate::support::{
     in_time,
-    link::{Link, message},
+    link::{Link, errors, message, told_of_handler},
     pattern::Pattern,
 };
 use crossbeam_channel::bounded;
@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use wirenet::{
+    Stream,
     transport::memory,
     yamux::{Config, Connection},
 };
@@ -87,6 +88,120 @@ fn a_write_times_out() {
         stream.write_all(&bytes[written..]).unwrap();
         stream.finish().unwrap();
         assert!(message(&stream).unwrap() == bytes);
+    });
+}
+
+/// What comes on a stream: how many whole messages, and how it ends.
+fn whole_messages(stream: &Stream) -> (usize, io::Result<()>) {
+    let mut count = 0;
+    loop {
+        match stream.next_message() {
+            Ok(true) => {}
+            end => return (count, end.map(drop)),
+        }
+        if let Err(error) = message(stream) {
+            return (count, Err(error));
+        }
+        count += 1;
+    }
+}
+
+/// How a message is ended whose last write has timed out.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Finish,
+    WriteMessage,
+    Close,
+    Writer,
+    Drop,
+}
+
+/// Bytes of it are missing. However it is ended, the stream is reset, and the
+/// caller gets an error; be it that some of it was sent, or nothing.
+#[test]
+fn a_message_whose_last_write_timed_out_is_never_complete() {
+    use Ending::*;
+
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let (sender, read) = bounded(1);
+        let link = Link::serving("late", move |stream| {
+            released.recv().unwrap();
+            sender.send(whole_messages(stream)).unwrap();
+            Ok(())
+        });
+        let bytes = Pattern::new(8).to_vec(1 << 20);
+        // What one message can have before the window is full.
+        let mut room = None;
+        for ending in [Drop, Finish, WriteMessage, Close, Writer] {
+            for finished in 0..2 {
+                let stream = link.near.open_stream("late").unwrap();
+                stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+                if finished == 1 {
+                    // With its end, which takes four bytes, it fills the window.
+                    let whole = room.expect("it was measured") - 4;
+                    stream.write_message(&bytes[..whole]).unwrap();
+                }
+                let mut release = |written: usize| {
+                    assert_eq!(written == 0, finished == 1, "{written}");
+                    room.get_or_insert(written);
+                    // From here on all could be sent.
+                    stream.set_write_timeout(None).unwrap();
+                    release.send(()).unwrap();
+                };
+                let outcome = if matches!(ending, Writer) {
+                    let mut writer = stream.writer();
+                    release(fill(&mut writer, &bytes));
+                    Some(writer.finish())
+                } else {
+                    release(fill(&stream, &bytes));
+                    match ending {
+                        Finish => Some(stream.finish()),
+                        WriteMessage => Some(stream.write_message(b"")),
+                        Close => Some(stream.close()),
+                        Writer | Drop => None,
+                    }
+                };
+                if let Some(outcome) = outcome {
+                    let error = outcome.expect_err("it is not complete");
+                    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+                    assert!(error.to_string().contains("not complete"), "{error}");
+                    stream.finish().unwrap_err();
+                }
+                drop(stream);
+                let (count, end) = read.recv().unwrap();
+                // A reset may overtake what was finished before.
+                assert!(count <= finished, "{ending:?}: {count} of {finished}");
+                let error = end.expect_err("the stream is reset");
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+            }
+        }
+    });
+}
+
+/// A handler that does not look at what became of its writes does not make it
+/// whole either, and the error handler is told.
+#[test]
+fn a_handler_that_ignores_a_write_that_timed_out_resets_the_stream() {
+    in_time(|| {
+        let (failed, has_failed) = bounded(1);
+        let (on_error, told) = errors();
+        let serve = move |stream: &mut Stream| {
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            let copied = io::copy(&mut io::repeat(7).take(1 << 20), stream);
+            stream.set_write_timeout(None)?;
+            failed.send(copied).unwrap();
+            Ok(())
+        };
+        let link = Link::new(|s| s.stream("late", serve).on_error(on_error), |c| c);
+        let stream = link.near.open_stream("late").unwrap();
+        let error = has_failed.recv().unwrap().expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        let error = message(&stream).expect_err("some of it is missing");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        let (name, cause) = told_of_handler(&told);
+        assert_eq!(name, "late");
+        assert!(cause.contains("not complete"), "{cause}");
     });
 }
 

@@ -45,6 +45,25 @@ impl WriteHalf for Refusable {
     }
 }
 
+/// A reader that tells for how long its reads may last.
+#[derive(Debug)]
+pub struct Telling {
+    pub half: Box<dyn ReadHalf>,
+    pub timeouts: Sender<Option<Duration>>,
+}
+
+impl ReadHalf for Telling {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.half.read(buf)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        // Nobody may be there to be told any more.
+        let _ = self.timeouts.try_send(timeout);
+        self.half.set_timeout(timeout)
+    }
+}
+
 /// A part of a transport, and a share in what stands for its descriptor.
 #[derive(Debug)]
 pub struct Held<T> {

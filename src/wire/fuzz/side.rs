@@ -127,7 +127,7 @@ impl Side {
             Err(error) => {
                 self.end = Some(error);
                 // As the session's own thread does.
-                self.hub.leave(&self.session);
+                drop(self.hub.leave(&self.session));
                 self.reader = None;
                 false
             }
