@@ -16,7 +16,7 @@ use support::{
     frames::{FIN, Frame, PING, SYN},
     hand::{Played, ask_by_hand, confirm_session, join_by_hand, said_goodbye},
     in_time,
-    link::{Link, addr_of, announcing, errors, message, started},
+    link::{Link, addr_of, announcing, assert_echoes, echo, errors, message, started},
     within,
 };
 use wirenet::{Builder, Error, Operation, Refusal, Stream, Wire};
@@ -124,6 +124,35 @@ fn a_handlers_ok_after_a_write_that_failed_does_not_end_the_message() {
         let stream = link.near.open_stream("down").unwrap();
         has_failed.recv().unwrap();
         message(&stream).unwrap_err();
+    });
+}
+
+#[test]
+fn a_close_stands_though_a_write_fails_after_it() {
+    in_time(|| {
+        let (go, going) = bounded(1);
+        let (sender, outcome) = bounded(1);
+        let receive = received(sender);
+        let link = Link::new(
+            |server| {
+                server.stream("echo", echo).stream("late", move |stream| {
+                    going.recv().unwrap();
+                    receive(stream)
+                })
+            },
+            as_it_is,
+        );
+        let stream = link.near.open_stream("late").unwrap();
+        let late = stream.try_clone().unwrap();
+        stream.write_message(b"all").unwrap();
+        stream.close().unwrap();
+        late.write_message(b"more").unwrap_err();
+        (&late).write_all(b"more").unwrap_err();
+        drop((stream, late));
+        // By then the server knows of all that was sent.
+        assert_echoes(&link.near);
+        go.send(()).unwrap();
+        assert_eq!(outcome.recv().unwrap().unwrap(), 3);
     });
 }
 

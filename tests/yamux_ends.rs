@@ -7,7 +7,7 @@ mod support;
 #[path = "yamux_ends/made.rs"]
 mod made;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 use made::{Held, Made, Refusable, Telling};
 use socket2::SockRef;
 use std::{
@@ -16,7 +16,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
     time::Duration,
@@ -27,7 +27,7 @@ use support::{
     in_time,
 };
 use wirenet::{
-    transport::{Halves, Transport, Wait, memory},
+    transport::{Closer, Halves, Transport, Wait, memory},
     yamux::{Config, Connection, Error, Stream, Violation},
 };
 
@@ -372,6 +372,42 @@ fn who_opens_and_resets_without_end_waits_for_the_peer() {
         };
         assert!(matches!(error, Error::WriteTimeout), "{error}");
         drop(theirs);
+    });
+}
+
+/// But not who writes for all: the transport has that one.
+#[test]
+fn a_close_wakes_who_waits_to_open() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(16);
+        let connection = Connection::client(ours, patient()).unwrap();
+        let (opens, many) = bounded(1);
+        let (ends, ended) = unbounded();
+        let count = AtomicU32::new(0);
+        let open_all = || {
+            loop {
+                match connection.open() {
+                    Ok(stream) => stream.reset(),
+                    Err(error) => return ends.send(error).unwrap(),
+                }
+                // Soon all of them wait.
+                if count.fetch_add(1, Ordering::Relaxed) == 20_000 {
+                    opens.send(()).unwrap();
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(open_all);
+            }
+            many.recv().unwrap();
+            scope.spawn(|| connection.close());
+            for _ in 0..2 {
+                let error = ended.recv().unwrap();
+                assert!(matches!(error, Error::Closed), "{error}");
+            }
+            theirs.shutdown();
+        });
     });
 }
 

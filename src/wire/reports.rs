@@ -190,7 +190,7 @@ impl Shared {
 /// what shows an error, as logging it does.
 fn guarded(tell: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(tell)).is_err() {
-        log::warn!("the error handler panicked");
+        log::warn!("the error handler panicked, or what shows an error");
     }
 }
 

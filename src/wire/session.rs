@@ -248,7 +248,9 @@ impl Session {
     /// # Errors
     ///
     /// When the session has ended or the name is too long;
-    /// [`Error::TimedOut`] when too many streams wait to be acknowledged.
+    /// [`Error::TimedOut`] when there was no room for one more in time: too many
+    /// streams wait to be acknowledged, or too many that were closed for the other
+    /// side to end its half, or too much to be sent.
     pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
         let raw = self.send_open(name, deadline(self.inner.open_timeout))?;
         raw.await_input(true);

@@ -44,7 +44,7 @@ use std::{
 /// **Truncated is never taken for complete.** Only `finish`, [`close`](Self::close)
 /// and a handler's `Ok` end a message, and none of them one whose last write
 /// failed: that resets the stream. If the last handle is dropped in the
-/// middle of one, the stream is reset, and the reader gets
+/// middle of one, or after such a write, the stream is reset, and the reader gets
 /// [`io::ErrorKind::ConnectionReset`]; a connection that breaks gives an error
 /// too.
 #[derive(Clone)]
@@ -405,7 +405,11 @@ impl Source for Inner {
         if let Some(refusal) = refusal {
             // First, for a writer in another thread, whom this wakes.
             let _ = self.refusal.set(refusal.clone());
-            self.raw.shutdown(Shutdown::Both).ok();
+            match refusal {
+                Error::Refused { .. } => drop(self.raw.shutdown(Shutdown::Both)),
+                // The peer may hold it for accepted.
+                _ => self.raw.reset(),
+            }
         }
     }
 }
@@ -421,7 +425,8 @@ pub(super) fn refused(session: &Session, name: &str, frame: &frame::Frame) -> Er
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if *self.send.get_mut() != Outgoing::Between {
+        // A close has seen to what was sent before it.
+        if !self.closed.load(Ordering::Acquire) && *self.send.get_mut() != Outgoing::Between {
             self.raw.reset();
         }
     }

@@ -67,7 +67,8 @@ impl Config {
     /// Bytes by which all of the connection's receive windows together may
     /// grow beyond their first 262,144 each: 64 MiB, four streams at full
     /// speed on a long link. What the peer may make this side hold is bounded
-    /// by this, plus 262,144 for each stream.
+    /// by this, plus 262,144 for each stream; see [`max_streams`](Self::max_streams)
+    /// for those.
     #[must_use]
     pub fn window_budget(mut self, bytes: usize) -> Self {
         self.window_budget = bytes;
@@ -85,7 +86,8 @@ impl Config {
     /// then opening waits until there are fewer, or the oldest can be reset.
     ///
     /// On a hub, what callers have said that are gone waits for the peer to take
-    /// it, on so many streams too; one more is reset.
+    /// it, on so many streams too and within the same
+    /// [budget](Self::window_budget); one more is reset.
     #[must_use]
     pub fn max_streams(mut self, count: usize) -> Self {
         self.max_streams = count;

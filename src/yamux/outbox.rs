@@ -294,6 +294,7 @@ impl Outbox {
                 state.queue.push(last);
             }
             state.finish = true;
+            self.changed.notify_all();
         }
     }
 
@@ -328,6 +329,10 @@ impl Outbox {
                 && let Some(writer) = self.take_locked(&mut state)
             {
                 return Ok(Room::Role(writer));
+            }
+            if state.finish {
+                self.pass_on_locked(&state);
+                return Err(NoRoom::Ended);
             }
             if !state.queue.is_full() || (waited && !timed_out) {
                 return Ok(Room::Free);

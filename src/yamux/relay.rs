@@ -269,7 +269,10 @@ impl Pair {
             return;
         }
         match far.shared.keep(len) {
-            None => far.reset(due),
+            None => {
+                far.reset(due);
+                due.flush.push(Arc::clone(&far.shared));
+            }
             kept => legs[from.other() as usize].kept = kept,
         }
     }

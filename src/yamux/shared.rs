@@ -125,10 +125,10 @@ impl Shared {
         struct Done;
         impl Drop for Done {
             fn drop(&mut self) {
-                NEXT.with(|next| next.take());
+                let _ = NEXT.try_with(|next| next.take());
             }
         }
-        let nested = NEXT.with(|next| match &mut *next.borrow_mut() {
+        let nested = NEXT.try_with(|next| match &mut *next.borrow_mut() {
             Some(next) => {
                 next.push(Arc::clone(self));
                 true
@@ -138,12 +138,14 @@ impl Shared {
                 false
             }
         });
-        if nested {
+        // There is none when the thread is about to end.
+        if nested.unwrap_or(false) {
             return;
         }
         let _done = Done;
         self.flush(Wait::Never);
-        while let Some(shared) = NEXT.with(|next| next.borrow_mut().as_mut()?.pop()) {
+        let next = || NEXT.try_with(|next| next.borrow_mut().as_mut()?.pop());
+        while let Ok(Some(shared)) = next() {
             shared.flush(Wait::Never);
         }
     }

@@ -92,10 +92,10 @@ impl Relay {
         thread::spawn(move || {
             while let Ok((near, _)) = accepting.accept() {
                 // Who finds nobody at the target is left alone.
-                if let Ok(far) = TcpStream::connect(target)
-                    && let Ok(link) = Link::start(near, far, profile)
-                {
-                    noting.lock().push(link);
+                if let Ok(far) = TcpStream::connect(target) {
+                    // Under the lock: it may break as soon as it has begun.
+                    let mut links = noting.lock();
+                    links.extend(Link::start(near, far, profile));
                 }
             }
         });
