@@ -46,7 +46,7 @@ fn rest(hub: &Wire, sessions: usize) -> Counts {
     let mut figures = match sessions {
         0 => {
             threads::await_none("wirenet-handler");
-            figures::own()
+            figures::held()
         }
         _ => figures::at_rest(),
     };
