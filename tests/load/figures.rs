@@ -32,15 +32,9 @@ pub fn of(process: u32) -> Counts {
 /// used. What the process has allocated does not.
 const CHANCE: u64 = 512;
 
-/// And for each thread, whose stack stays as deep as it ever was.
-const STACK: u64 = 64;
-
 /// Whether `name`, in kB, is within 5 % of what it was.
 pub fn is_as_before(name: &str, before: &Counts, after: &Counts) -> bool {
-    let chance = match name {
-        "resident" => CHANCE + STACK * after["threads"],
-        _ => 0,
-    };
+    let chance = if name == "resident" { CHANCE } else { 0 };
     after[name] <= before[name] + chance.max(before[name] / 20)
 }
 

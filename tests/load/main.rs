@@ -57,6 +57,8 @@ fn start(test: &str, role: &str) -> Other {
             ("MALLOC_MMAP_THRESHOLD_", "4096"),
             ("MALLOC_TRIM_THRESHOLD_", "4096"),
             ("MALLOC_TOP_PAD_", "0"),
+            // And for each thread some of each small size, until it ends.
+            ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"),
         ] {
             shell.env(variable, value);
         }
