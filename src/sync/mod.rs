@@ -12,8 +12,11 @@
 mod model;
 #[cfg(not(all(test, shuttle)))]
 mod real;
+mod send_mutex;
 
 #[cfg(all(test, shuttle))]
 pub(crate) use model::*;
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use real::*;
+
+pub(crate) use send_mutex::{SendMutex, SendMutexGuard};

@@ -77,7 +77,7 @@ impl Arrival {
         let refused = answer(Kind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
             // Sends the refusal along.
-            self.raw.shutdown(Shutdown::Both).ok();
+            let _ = self.raw.shutdown(Shutdown::Both);
         } else {
             self.raw.reset();
         }
@@ -96,8 +96,14 @@ impl Arrival {
             }
         };
         let name = open.command;
-        match self.admit(wire, session, &name, &open.payload) {
-            Ok(Admitted::Relay(join)) => join((self.raw, rest)),
+        let admitted = self.admit(wire, session, &name, &open.payload);
+        if let Err(error) = self.tell_opener(wire, &name, &admitted) {
+            self.raw.reset();
+            let operation = Operation::OpenStream(name);
+            return wire.report(operation, Some(session), error);
+        }
+        match admitted {
+            Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
             Ok(Admitted::Handler(handler)) => {
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
@@ -105,7 +111,7 @@ impl Arrival {
             }
             Err(refusal) => {
                 // The stream is closed before its opener's peer hears of it.
-                self.raw.shutdown(Shutdown::Both).ok();
+                let _ = self.raw.shutdown(Shutdown::Both);
                 report_refused(wire, session, name, refusal);
             }
         }
@@ -135,7 +141,7 @@ impl Arrival {
         }
     }
 
-    /// Finds out whether the opener may have the handler, and tells it.
+    /// Finds out whether the opener may have the handler.
     fn admit(
         &self,
         wire: &Shared,
@@ -149,17 +155,38 @@ impl Arrival {
         } else {
             wire.options.validate(name, session.identification(), token)
         };
-        let admitted = validated
+        validated
             .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))
-            .and_then(|()| (wire.find)(wire, name));
-        let answer = match &admitted {
+            .and_then(|()| (wire.find)(wire, name))
+    }
+
+    /// Answers the opener.
+    ///
+    /// # Errors
+    ///
+    /// When there was no room for the answer in time: the stream has to be reset,
+    /// because the opener would take what follows for the answer. Where nothing can
+    /// follow, because the opener has left, the answer is not missed, and what it
+    /// sent before may be complete.
+    fn tell_opener(
+        &self,
+        wire: &Shared,
+        name: &str,
+        admitted: &Result<Admitted, Refusal>,
+    ) -> Result<(), Error> {
+        let answer = match admitted {
             Ok(_) => answer(Kind::Accept, name, ""),
             Err(refusal) => answer(Kind::Error, name, refusal.text()),
         };
-        let deadline = deadline(wire.options.handshake_timeout);
-        // An opener that cannot be told has left, which the handler finds out.
-        let _ = self.raw.send_all_by(&answer.encode(), deadline);
-        admitted
+        let timeout = wire.options.handshake_timeout;
+        let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
+        match sent {
+            Err(yamux::Error::TimedOut) => Err(Error::TimedOut {
+                what: "room to answer the opening of a stream",
+                timeout,
+            }),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -169,12 +196,37 @@ pub(super) type Find = fn(&Shared, &str) -> Result<Admitted, Refusal>;
 /// What serves a stream that is let in.
 pub(super) enum Admitted {
     Handler(Handler),
-    /// On a hub: joins the stream with one of the session that owns the name.
-    /// A function, so that only a hub links how that is done.
-    Relay(Join),
+    /// On a hub: a stream of the session that owns the name.
+    Relay(Box<dyn Leg>),
 }
 
-type Join = Box<dyn FnOnce((yamux::Stream, Segment))>;
+/// The far leg of a relay that is to be. A trait, so that only a hub links how
+/// legs are joined. Dropped instead of joined, it breaks its stream off: an end in
+/// order would tell the owner that the call had said all.
+pub(super) trait Leg {
+    /// Relays between the leg and the opener's stream, with what was read of that.
+    fn join(self: Box<Self>, opener: (yamux::Stream, Segment));
+}
+
+/// A leg that the owner has accepted, with what has come along with its answer;
+/// `None` once it is joined.
+struct Accepted(Option<(yamux::Stream, Segment)>);
+
+impl Leg for Accepted {
+    fn join(mut self: Box<Self>, opener: (yamux::Stream, Segment)) {
+        if let Some(leg) = self.0.take() {
+            yamux::relay(opener, leg, chunk::FRAMING);
+        }
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some((raw, _)) = &self.0 {
+            raw.break_off(&chunk::CUT_SHORT);
+        }
+    }
+}
 
 /// Among the wire's own handlers.
 pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
@@ -189,9 +241,7 @@ pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal>
     match wire.owner_of(name) {
         Some(owner) => {
             let leg = open_leg(wire, owner, name)?;
-            Ok(Admitted::Relay(Box::new(|raw| {
-                yamux::relay(raw, leg, chunk::whole_within);
-            })))
+            Ok(Admitted::Relay(Box::new(Accepted(Some(leg)))))
         }
         None => find_handler(wire, name),
     }

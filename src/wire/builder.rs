@@ -305,6 +305,14 @@ impl Builder {
         self
     }
 
+    /// Whether a message may end with its stream, without an end mark; see
+    /// [`Stream::set_takes_unmarked_end`], which this is for each new stream.
+    /// Default: `false`, so that a message without an end mark is an error.
+    pub fn takes_unmarked_end(mut self, takes: bool) -> Self {
+        self.options.takes_unmarked_end = takes;
+        self
+    }
+
     /// Whether to ping a peer from which nothing has come for a while: `true`.
     /// One that does not answer within the write timeout is gone, and its
     /// session ends. Without it, a dead NAT entry is noticed only by the next

@@ -5,6 +5,8 @@
 //! one Data frame, because other implementations rely on both. Received is any
 //! length: it is a count, and nothing is held for it.
 
+use crate::yamux::Framing;
+
 /// The bytes that a chunk carries at most when it is sent.
 pub(crate) const CHUNK: usize = 1024;
 
@@ -13,6 +15,10 @@ pub(crate) const HEAD: usize = 4;
 
 /// The end of a message.
 pub(crate) const END: [u8; HEAD] = [0; HEAD];
+
+/// What breaks a stream off between two chunks, where its end follows: the length
+/// of a chunk that does not come. Every peer takes that for truncation.
+pub(crate) const CUT_SHORT: [u8; HEAD] = 1u32.to_le_bytes();
 
 /// The bytes that `payload` bytes take on the wire.
 pub(crate) fn encoded_len(payload: usize) -> usize {
@@ -37,25 +43,99 @@ pub(crate) fn encode(payload: &[u8], mut put: impl FnMut(&[u8])) {
     }
 }
 
-/// How many of the first `room` bytes are whole chunks and end marks. The
-/// pieces begin between two of them, as the frames do in which they are sent.
-pub(crate) fn whole_within(pieces: &mut dyn Iterator<Item = &[u8]>, room: usize) -> usize {
-    let mut decoder = Decoder::default();
-    let (mut seen, mut whole) = (0, 0);
+/// How a relay passes chunks on.
+pub(crate) const FRAMING: Framing = Framing {
+    next: pass_on,
+    cut_short: &CUT_SHORT,
+};
+
+/// A chunk up to this size, with its head, is passed on by a hub whole, in one Data
+/// frame, as its receiver may rely on. A larger one is passed on as it comes. It has
+/// to fit the credit that every receiver grants in time, which is half a window.
+const WHOLE: usize = 64 * 1024;
+
+/// Where so much of what goes together ends at the end of a piece, it is cut there:
+/// whole pieces are moved, others are copied.
+const WORTH_MOVING: usize = 16 * 1024;
+
+/// How many of the first `room` bytes a hub passes on in one frame: whole chunks and
+/// end marks; of a chunk too large for that, what is there. `left` are the bytes of
+/// such a chunk that follow what was passed on before, and then those that follow
+/// this. Once the stream has `ended`, what is left is passed on as it is.
+fn pass_on(
+    left: &mut u32,
+    pieces: &mut dyn Iterator<Item = &[u8]>,
+    room: usize,
+    ended: bool,
+) -> usize {
+    let mut front = Front {
+        left: *left as usize,
+        ..Front::default()
+    };
+    // Bytes, and what is left of a chunk, up to a place where it may be cut.
+    let (mut passed, mut at_piece) = ((0, *left), None);
+    let mut seen = 0;
     for piece in pieces {
-        let mut input = &piece[..piece.len().min(room - seen)];
-        seen += input.len();
-        while !input.is_empty() {
-            input = &input[decoder.pass(input)..];
-            if !decoder.inside_chunk() {
-                whole = seen - input.len();
-            }
+        let visible = &piece[..piece.len().min(room - seen)];
+        if let Some(cut) = front.advance(visible, seen) {
+            passed = cut;
         }
-        if seen == room {
+        seen += visible.len();
+        if visible.len() < piece.len() || seen == room {
             break;
         }
+        if passed.0 == seen && seen >= WORTH_MOVING {
+            at_piece = Some(passed);
+        }
     }
-    whole
+    let (mut count, mut then) = at_piece.unwrap_or(passed);
+    if count == 0 && ended {
+        (count, then) = (seen, 0);
+    }
+    *left = then;
+    count
+}
+
+/// Follows the chunks at the front of an inbox.
+#[derive(Default)]
+struct Front {
+    head: [u8; HEAD],
+    filled: usize,
+    /// Bytes of the current chunk that are still to come.
+    left: usize,
+    /// The current chunk is passed on whole or not at all.
+    is_whole: bool,
+}
+
+impl Front {
+    /// Goes through `piece`, in front of which are `before` bytes. Gives the last
+    /// place at which a frame may end, and what is left of the chunk there.
+    fn advance(&mut self, piece: &[u8], before: usize) -> Option<(usize, u32)> {
+        let mut cut = None;
+        let mut at = 0;
+        while at < piece.len() {
+            if self.left == 0 {
+                let used = (piece.len() - at).min(HEAD - self.filled);
+                self.head[self.filled..self.filled + used].copy_from_slice(&piece[at..at + used]);
+                self.filled += used;
+                at += used;
+                if self.filled < HEAD {
+                    break;
+                }
+                self.filled = 0;
+                self.left = u32::from_le_bytes(self.head) as usize;
+                self.is_whole = self.left + HEAD <= WHOLE;
+            }
+            let used = self.left.min(piece.len() - at);
+            self.left -= used;
+            at += used;
+            if self.left == 0 || !self.is_whole {
+                // It came out of a u32.
+                cut = Some((before + at, self.left as u32));
+            }
+        }
+        cut
+    }
 }
 
 /// Follows chunks through bytes that arrive in pieces of any size.
@@ -114,19 +194,6 @@ impl Decoder {
         self.left -= count as u32;
     }
 
-    /// Goes on to the end of the first step of `input`, whatever it is; says how
-    /// many bytes that is.
-    fn pass(&mut self, input: &[u8]) -> usize {
-        let (used, step) = self.step(input);
-        match step {
-            Step::Bytes(count) => {
-                self.take(count);
-                used + count
-            }
-            Step::End | Step::Empty => used,
-        }
-    }
-
     /// Whether the bytes so far end inside of a chunk or its head: an end of
     /// the stream here is a truncation.
     pub(crate) fn inside_chunk(&self) -> bool {
@@ -139,8 +206,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What is passed on of `bytes`, which lie in pieces of `size`, and what is left
+    /// of the chunk then.
+    fn passed(left: u32, bytes: &[u8], size: usize, room: usize, ended: bool) -> (usize, u32) {
+        let mut left = left;
+        let count = pass_on(&mut left, &mut bytes.chunks(size), room, ended);
+        (count, left)
+    }
+
     #[test]
-    fn whole_chunks_are_counted_however_they_lie() {
+    fn whole_chunks_are_passed_on_however_they_lie() {
         let bytes = [encoded(&[7; 3 * CHUNK]), END.to_vec(), encoded(&[8; 10])].concat();
         let chunk = HEAD + CHUNK;
         for (room, whole) in [
@@ -155,9 +230,43 @@ mod tests {
             (9 * chunk, 3 * chunk + 18),
         ] {
             for size in [1, 3, 1000, bytes.len()] {
-                assert_eq!(whole_within(&mut bytes.chunks(size), room), whole);
+                assert_eq!(passed(0, &bytes, size, room, false), (whole, 0));
             }
         }
+    }
+
+    #[test]
+    fn a_chunk_that_has_begun_is_held_until_it_is_whole_or_the_stream_ends() {
+        let bytes = encoded(&[7; CHUNK]);
+        for end in 1..bytes.len() {
+            assert_eq!(passed(0, &bytes[..end], 100, 9999, false), (0, 0));
+            assert_eq!(passed(0, &bytes[..end], 100, 9999, true), (end, 0));
+        }
+    }
+
+    #[test]
+    fn a_chunk_too_large_to_be_held_is_passed_on_as_it_comes() {
+        let large = WHOLE as u32;
+        let head = large.to_le_bytes();
+        let bytes = [&head[..], &[7; 1000], &[0; 0]].concat();
+        assert_eq!(passed(0, &bytes[..3], 10, 9999, false), (0, 0));
+        assert_eq!(passed(0, &bytes, 10, 9999, false), (1004, large - 1000));
+        assert_eq!(passed(0, &bytes, 10, 100, false), (100, large - 96));
+        // The rest of it, and whole chunks behind it.
+        let bytes = [vec![7; 50], encoded(&[8; 20]), vec![9, 0]].concat();
+        assert_eq!(passed(50, &bytes, 7, 9999, false), (74, 0));
+        assert_eq!(passed(60, &bytes[..50], 7, 9999, false), (50, 10));
+    }
+
+    #[test]
+    fn what_goes_together_is_cut_at_the_end_of_a_large_piece() {
+        let piece = encoded(&[7; 20 * CHUNK]);
+        let bytes = [&piece[..], &piece[..CHUNK]].concat();
+        let room = 2 * piece.len();
+        assert_eq!(
+            passed(0, &bytes, piece.len(), room, false),
+            (piece.len(), 0)
+        );
     }
 
     fn encoded(payload: &[u8]) -> Vec<u8> {
@@ -196,7 +305,12 @@ mod tests {
     fn fed(mut input: &[u8]) -> Decoder {
         let mut decoder = Decoder::default();
         while !input.is_empty() {
-            input = &input[decoder.pass(input)..];
+            let (used, step) = decoder.step(input);
+            input = &input[used..];
+            if let Step::Bytes(count) = step {
+                decoder.take(count);
+                input = &input[count..];
+            }
         }
         decoder
     }
@@ -226,6 +340,43 @@ mod tests {
         assert_eq!(decoder.step(&[1; 100]), (0, Step::Bytes(100)));
         decoder.take(100);
         assert!(decoder.inside_chunk());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_relay_passes_all_bytes_on_and_small_chunks_whole(
+            lens in prop::collection::vec(0usize..WHOLE + 9000, 0..4),
+            arrives in 2000usize..100_000,
+            size in 500usize..70_000,
+            room in WHOLE..140_000,
+        ) {
+            let mut bytes = Vec::new();
+            // Where a frame must not end.
+            let mut inside = std::collections::BTreeSet::new();
+            for len in lens {
+                let begin = bytes.len();
+                bytes.extend((len as u32).to_le_bytes());
+                bytes.resize(begin + HEAD + len, 7);
+                let whole = if len + HEAD <= WHOLE { len + HEAD } else { HEAD };
+                inside.extend(begin + 1..begin + whole);
+            }
+            let (mut at, mut come, mut left) = (0, 0, 0);
+            while at < bytes.len() {
+                let held = &bytes[at..come];
+                let count = pass_on(&mut left, &mut held.chunks(size), room, false);
+                prop_assert!(count <= room);
+                at += count;
+                prop_assert!(!inside.contains(&at), "{at}");
+                prop_assert!(count > 0 || come < bytes.len());
+                if count == 0 {
+                    prop_assert!(held.len() <= WHOLE);
+                    come = bytes.len().min(come + arrives);
+                }
+            }
+            prop_assert_eq!(left, 0);
+        }
     }
 
     proptest! {

@@ -85,7 +85,7 @@ fn position(by_name: &[(String, Handler)], name: &str) -> Result<usize, usize> {
 pub(super) fn run(wire: &Shared, session: &Session, mut stream: Stream, handler: &Handler) {
     let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut stream)));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
-        Ok(Ok(())) => match stream.close() {
+        Ok(Ok(())) => match stream.close_exclusive() {
             Ok(()) => return,
             Err(error) => error.into(),
         },

@@ -2,9 +2,9 @@
 
 use super::{
     messages::Messages,
-    stream::{Inner, Outgoing},
+    stream::{HandleId, Inner, Outgoing},
 };
-use crate::sync::MutexGuard;
+use crate::sync::SendMutexGuard;
 use std::{
     fmt,
     io::{self, BufRead, Read, Write},
@@ -13,17 +13,26 @@ use std::{
 /// Reads one message; see [`Stream::reader`](super::Stream::reader).
 pub struct Reader<'a> {
     inner: &'a Inner,
-    recv: MutexGuard<'a, Messages>,
+    recv: SendMutexGuard<'a, Messages>,
     at_end: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(inner: &'a Inner, recv: MutexGuard<'a, Messages>) -> Self {
+    pub(super) fn new(inner: &'a Inner, recv: SendMutexGuard<'a, Messages>) -> Self {
         Self {
             inner,
             recv,
             at_end: false,
         }
+    }
+}
+
+impl Reader<'_> {
+    /// Whether the message was ended by an end mark; see
+    /// [`Stream::was_finished`](super::Stream::was_finished). `false` until it
+    /// has been read to its end.
+    pub fn was_finished(&self) -> bool {
+        self.at_end && self.inner.was_finished()
     }
 }
 
@@ -74,7 +83,8 @@ impl Drop for Reader<'_> {
 /// Writes one message; see [`Stream::writer`](super::Stream::writer).
 pub struct Writer<'a> {
     inner: &'a Inner,
-    send: MutexGuard<'a, Outgoing>,
+    send: SendMutexGuard<'a, Outgoing>,
+    handle: HandleId,
     finished: bool,
 }
 
@@ -87,10 +97,15 @@ impl fmt::Debug for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(inner: &'a Inner, send: MutexGuard<'a, Outgoing>) -> Self {
+    pub(super) fn new(
+        inner: &'a Inner,
+        send: SendMutexGuard<'a, Outgoing>,
+        handle: HandleId,
+    ) -> Self {
         Self {
             inner,
             send,
+            handle,
             finished: false,
         }
     }
@@ -101,7 +116,7 @@ impl<'a> Writer<'a> {
     ///
     /// Those of a write; the stream is reset then.
     pub fn finish(mut self) -> io::Result<()> {
-        self.inner.finish(&mut self.send)?;
+        self.inner.finish(&mut self.send, self.handle)?;
         self.finished = true;
         Ok(())
     }
@@ -109,7 +124,7 @@ impl<'a> Writer<'a> {
 
 impl Write for Writer<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.inner.write(&mut self.send, buf)
+        self.inner.write(&mut self.send, self.handle, buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -121,7 +136,7 @@ impl Drop for Writer<'_> {
     fn drop(&mut self) {
         if !self.finished {
             *self.send = Outgoing::Broken;
-            self.inner.raw.reset();
+            self.inner.break_off();
         }
     }
 }

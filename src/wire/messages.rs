@@ -19,9 +19,16 @@ pub(super) trait Source {
     fn ready(&self) -> Option<Segment>;
     /// The error that an error frame stands for.
     fn refused(&self, frame: &Frame) -> Error;
+    /// The name that the stream was opened under, which an *accept* repeats.
+    fn name(&self) -> &str;
     /// The answer to the opening has come: the stream is accepted, or refused
     /// for this reason.
     fn answered(&self, refusal: Option<&Error>);
+    /// Whether a message may end with the stream instead of an end mark.
+    fn takes_unmarked_end(&self) -> bool;
+    /// A message, or the stream inside a message, has ended: with an end mark or
+    /// without.
+    fn message_ended(&self, marked: bool);
 }
 
 #[derive(Debug)]
@@ -33,8 +40,6 @@ pub(super) struct Messages {
     message: Message,
     /// The rest of the current message is not wanted.
     skipping: bool,
-    /// The last message that came to its end had an end mark.
-    marked: bool,
 }
 
 /// The answer to the stream's opening.
@@ -78,7 +83,6 @@ impl Messages {
             chunks: chunk::Decoder::default(),
             message: Message::Between,
             skipping: false,
-            marked: false,
         }
     }
 
@@ -126,7 +130,10 @@ impl Messages {
         self.segment.consume(used);
         let error = match found {
             Ok(None) => return None,
-            Ok(Some(frame)) if frame.kind == frame::Kind::Accept => {
+            // With another name it is no answer: the two sides have lost step.
+            Ok(Some(frame))
+                if frame.kind == frame::Kind::Accept && frame.command == source.name() =>
+            {
                 self.answer = Answer::Accepted;
                 source.answered(None);
                 return Some(Ok(()));
@@ -200,11 +207,6 @@ impl Messages {
         }
     }
 
-    /// Whether the last message that came to its end had an end mark.
-    pub(super) fn was_finished(&self) -> bool {
-        self.marked
-    }
-
     /// Moves to the beginning of the next message; `false` at the stream's
     /// end.
     pub(super) fn next_message(&mut self, source: &impl Source) -> io::Result<bool> {
@@ -260,7 +262,7 @@ impl Messages {
                 }
                 Step::End => {
                     self.message = Message::Between;
-                    self.marked = true;
+                    source.message_ended(true);
                     return Ok(Next::End);
                 }
                 Step::Empty => {}
@@ -268,20 +270,38 @@ impl Messages {
             let more = if wait { source.wait()? } else { source.ready() };
             match more {
                 Some(segment) => self.segment = segment,
-                None if wait && self.chunks.inside_chunk() => {
-                    let text = "the stream ended inside of a chunk";
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-                }
                 None if wait => {
-                    // Without an end mark, if a message was open.
-                    self.marked &= self.message == Message::Between;
-                    self.message = Message::Between;
+                    self.end_of_stream(source)?;
                     return Ok(Next::Nothing);
                 }
                 None => return Ok(Next::Nothing),
             }
         }
     }
+
+    /// The stream has ended: an error inside a message, which stays to be read
+    /// again, unless the stream's end may be the message's.
+    fn end_of_stream(&mut self, source: &impl Source) -> io::Result<()> {
+        let inside_chunk = self.chunks.inside_chunk();
+        if self.message != Message::Inside && !inside_chunk {
+            return Ok(());
+        }
+        source.message_ended(false);
+        if inside_chunk {
+            return Err(truncated("the stream ended inside a chunk"));
+        }
+        if !source.takes_unmarked_end() {
+            return Err(truncated(
+                "the stream ended inside a message, without its end mark",
+            ));
+        }
+        self.message = Message::Between;
+        Ok(())
+    }
+}
+
+fn truncated(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
 }
 
 /// What comes next in a stream of messages.

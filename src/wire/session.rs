@@ -3,6 +3,7 @@
 #[cfg(doc)]
 use super::{Builder, Wire};
 use super::{
+    chunk::CUT_SHORT,
     closing::{close_session, close_wire},
     frame::{Frame, Kind, MAX_COMMAND},
     messages::{Messages, Source},
@@ -74,6 +75,7 @@ struct Inner {
     open_timeout: Duration,
     close_timeout: Duration,
     read_timeout: Option<Duration>,
+    takes_unmarked_end: bool,
     since: SystemTime,
     /// Calls that a hub relays here and that wait for the answer.
     unanswered_calls: AtomicUsize,
@@ -107,6 +109,7 @@ impl Session {
                 open_timeout: wire.options.handshake_timeout,
                 close_timeout: wire.options.session_close_timeout,
                 read_timeout: wire.options.read_timeout,
+                takes_unmarked_end: wire.options.takes_unmarked_end,
                 since: wall_clock(),
                 unanswered_calls: AtomicUsize::new(0),
             }),
@@ -233,7 +236,7 @@ impl Session {
                     // Nobody here uses a stream that the peer may hold for one
                     // that it accepted: an end in order would pass for all there
                     // was to say, and leave the peer's half open.
-                    raw.reset();
+                    raw.break_off(&CUT_SHORT);
                 }
                 Err(error)
             }
@@ -314,6 +317,11 @@ impl Session {
         self.inner.read_timeout
     }
 
+    /// What a new stream's [`Stream::set_takes_unmarked_end`] is.
+    pub(super) fn takes_unmarked_end(&self) -> bool {
+        self.inner.takes_unmarked_end
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.inner.connection
     }
@@ -365,6 +373,17 @@ impl Source for Opening<'_> {
         refused(self.session, self.name, frame)
     }
 
+    fn name(&self) -> &str {
+        self.name
+    }
+
     /// Whoever waits is told by what it waits for.
     fn answered(&self, _refusal: Option<&Error>) {}
+
+    fn takes_unmarked_end(&self) -> bool {
+        false
+    }
+
+    /// No message is read before the answer.
+    fn message_ended(&self, _marked: bool) {}
 }

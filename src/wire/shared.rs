@@ -88,7 +88,7 @@ impl Shared {
             sessions: 0,
             round_trip_time: None,
         };
-        let connection = options.connection().relays(is_hub);
+        let connection = options.connection();
         Arc::new(Self {
             options,
             connection: Arc::new(connection),

@@ -2,7 +2,7 @@
 //! stream.
 
 use super::{
-    chunk::{self, END, HEAD},
+    chunk::{self, CUT_SHORT, END, HEAD},
     frame,
     message::{Reader, Writer},
     messages::{Messages, Source},
@@ -11,8 +11,8 @@ use super::{
 use crate::{
     error::{Error, Refusal},
     sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        OnceLock, SendMutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
         thread::{self, ThreadId},
     },
     yamux::{
@@ -43,24 +43,62 @@ use std::{
 ///
 /// **Truncated is never taken for complete.** Only `finish`, [`close`](Self::close)
 /// and a handler's `Ok` end a message, and none of them one whose last write
-/// failed: that resets the stream. If the last handle is dropped in the
-/// middle of one, or after such a write, the stream is reset, and the reader gets
-/// [`io::ErrorKind::ConnectionReset`]; a connection that breaks gives an error
-/// too.
-#[derive(Clone)]
+/// failed, or that another thread may still be writing: that breaks the stream
+/// off. So does dropping the last handle inside a message. The reader of a message
+/// that was not ended gets an error: [`io::ErrorKind::ConnectionReset`] or
+/// [`io::ErrorKind::UnexpectedEof`] if the stream was broken off, the connection's
+/// error if that was lost, and `UnexpectedEof` if the peer closed the stream
+/// without an end mark (see [`set_takes_unmarked_end`](Self::set_takes_unmarked_end)).
+///
+/// # How a stream is broken off
+///
+/// A peer that uses this library gets a reset. A go-wirenet peer does not: its
+/// `WriteTo` retries after a reset without end. It gets the length of one more
+/// chunk and then the end of the stream instead of that chunk, which its `WriteTo`
+/// returns as an error. Its `Reader` shows no errors at all, so a program that uses
+/// it cannot tell a message that was broken off from a complete one.
 pub struct Stream {
     inner: Arc<Inner>,
+    handle: HandleId,
 }
 
 pub(super) struct Inner {
     pub(super) raw: yamux::Stream,
     session: Session,
     pub(super) name: String,
-    recv: Mutex<Messages>,
-    send: Mutex<Outgoing>,
+    recv: SendMutex<Messages>,
+    send: SendMutex<Outgoing>,
     /// Why the other side refused it, once that was read.
     refusal: OnceLock<Error>,
     closed: AtomicBool,
+    takes_unmarked_end: AtomicBool,
+    /// The last message that was read to its end had an end mark. Outside of
+    /// `recv`, whose lock a [`Reader`] holds.
+    was_finished: AtomicBool,
+    /// Handles that were made so far.
+    handles: AtomicU32,
+}
+
+/// Tells the handles of one stream apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HandleId(u32);
+
+/// Who last wrote to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Author {
+    thread: ThreadId,
+    handle: HandleId,
+}
+
+impl Author {
+    fn here(handle: HandleId) -> Self {
+        let thread = thread::current().id();
+        Self { thread, handle }
+    }
+
+    fn is_here(self) -> bool {
+        self.thread == thread::current().id()
+    }
 }
 
 /// The sending side: how the message stands that is being sent.
@@ -69,13 +107,23 @@ pub(super) enum Outgoing {
     /// Nothing of it was sent.
     #[default]
     Between,
-    /// Some of it was, the last by this thread, and not its end.
-    Inside(ThreadId),
+    /// Some of it was, and not its end.
+    Inside(Author),
     /// The last write of it failed in this way. The caller may go on where that
     /// was, but what was not written is missing if it ends here.
     Failed(io::ErrorKind),
     /// Some of it was, and the rest could not be: it can never be complete.
     Broken,
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Self {
+        let number = self.inner.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            inner: Arc::clone(&self.inner),
+            handle: HandleId(number),
+        }
+    }
 }
 
 impl fmt::Debug for Stream {
@@ -94,16 +142,21 @@ impl Stream {
             // Not zero: the builder has checked.
             let _ = raw.set_read_timeout(Some(timeout));
         }
+        let takes_unmarked_end = session.takes_unmarked_end();
         Self {
             inner: Arc::new(Inner {
                 raw,
                 session,
                 name,
-                recv: Mutex::new(recv),
-                send: Mutex::default(),
+                recv: SendMutex::new(recv),
+                send: SendMutex::new(Outgoing::Between),
                 refusal: OnceLock::new(),
                 closed: AtomicBool::new(false),
+                takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
+                was_finished: AtomicBool::new(false),
+                handles: AtomicU32::new(1),
             }),
+            handle: HandleId(0),
         }
     }
 
@@ -169,7 +222,7 @@ impl Stream {
     /// error is of the kind of that write's. A write that succeeds in between
     /// makes up for it. An end that could not be sent may be tried again.
     pub fn finish(&self) -> io::Result<()> {
-        self.inner.finish(&mut self.inner.send.lock())
+        self.inner.finish(&mut self.inner.send.lock(), self.handle)
     }
 
     /// Sends `message` whole, with its end: in one frame if it is short. Ends
@@ -183,7 +236,7 @@ impl Stream {
     /// [write that failed](Self::finish).
     pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
         self.inner
-            .write_message(&mut self.inner.send.lock(), message)
+            .write_message(&mut self.inner.send.lock(), self.handle, message)
     }
 
     /// Moves to the beginning of the next message: waits for one, and says
@@ -209,13 +262,26 @@ impl Stream {
         inner.recv.lock().next_message(inner)
     }
 
-    /// Whether the last message that was read to its end was ended by the other
-    /// side. `false`: the stream ended instead, in order, as it does when a Go
-    /// handler returns without an end mark; whether all is there, only its
-    /// content can tell. A peer that uses this library ends its messages or
-    /// resets the stream.
+    /// Whether the last message that was read to its end had an end mark.
+    /// `false`: the stream ended instead, which only
+    /// [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass. Never
+    /// blocks.
     pub fn was_finished(&self) -> bool {
-        self.inner.recv.lock().was_finished()
+        self.inner.was_finished()
+    }
+
+    /// Whether a message may end with the stream, without an end mark. Default: the
+    /// wire's [`Builder::takes_unmarked_end`](super::Builder::takes_unmarked_end),
+    /// which is `false`: a read then fails with [`io::ErrorKind::UnexpectedEof`].
+    ///
+    /// `true` is for peers that send one message and end it by closing the stream,
+    /// as a go-wirenet handler does that writes with `Writer` and returns. Such an
+    /// end cannot be told from that of a peer that gave up, so the content has to
+    /// tell whether all of it is there. A stream that ends inside a chunk is an error
+    /// all the same.
+    pub fn set_takes_unmarked_end(&self, takes: bool) {
+        let option = &self.inner.takes_unmarked_end;
+        option.store(takes, Ordering::Release);
     }
 
     /// Reads the message that is being received, or else the next one, and
@@ -235,7 +301,7 @@ impl Stream {
     ///
     /// Until it is dropped, other writes to the stream wait.
     pub fn writer(&self) -> Writer<'_> {
-        Writer::new(&self.inner, self.inner.send.lock())
+        Writer::new(&self.inner, self.inner.send.lock(), self.handle)
     }
 
     /// Closes the stream for all its handles: ends the message that is being
@@ -243,60 +309,99 @@ impl Stream {
     /// now on. What the peer still sends is thrown away; if it goes on for
     /// more than a window, the stream is reset. Closing again does nothing.
     ///
-    /// If it was another thread that last wrote to the message that is being
-    /// sent, or if writing it failed, that message is not complete: the stream
-    /// is reset.
-    ///
     /// Blocks as a write does while a message has to be ended.
     ///
     /// # Errors
     ///
-    /// Those of a write, when the message could not be ended, as after a
-    /// [write that failed](Self::finish); the stream is reset then.
+    /// The stream is [broken off](Self#how-a-stream-is-broken-off) and an error
+    /// returned when the message could not be ended (those of a write), when
+    /// writing it had [failed](Self::finish), and when another thread may still be
+    /// writing it: when that thread wrote last, unless it did so through another
+    /// handle and this one is the only one left. After joining a thread that wrote
+    /// through a reference, call [`finish`](Self::finish) first. When a handler
+    /// returns, the message is ended whichever thread wrote last, if no other handle
+    /// is left.
     pub fn close(&self) -> io::Result<()> {
+        let handle_is_gone = |author: Author| author.handle != self.handle;
+        self.close_if(|author| author.is_here() || self.is_last() && handle_is_gone(author))
+    }
+
+    /// Closes a stream that nobody else borrows.
+    pub(super) fn close_exclusive(&mut self) -> io::Result<()> {
+        self.close_if(|author| author.is_here() || self.is_last())
+    }
+
+    /// Whether no other handle is left through which somebody could write.
+    fn is_last(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+
+    /// Closes the stream, and ends the message if its author is done with it.
+    fn close_if(&self, is_done: impl FnOnce(Author) -> bool) -> io::Result<()> {
         let inner = &*self.inner;
         if inner.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         let Some(mut send) = inner.send.try_lock() else {
-            inner.raw.reset();
-            return Ok(());
+            inner.break_off();
+            return Err(incomplete(
+                io::ErrorKind::ResourceBusy,
+                Incomplete::OtherThread,
+            ));
         };
         match *send {
             Outgoing::Between => {}
-            Outgoing::Inside(writer) if writer == thread::current().id() => {
-                inner.finish(&mut send).inspect_err(|_| inner.raw.reset())?;
+            Outgoing::Inside(author) if !is_done(author) => {
+                inner.break_off();
+                return Err(incomplete(
+                    io::ErrorKind::ResourceBusy,
+                    Incomplete::OtherThread,
+                ));
             }
-            Outgoing::Failed(_) => inner.finish(&mut send)?,
-            Outgoing::Inside(_) | Outgoing::Broken => {
-                inner.raw.reset();
-                return Ok(());
+            Outgoing::Broken => {
+                inner.break_off();
+                return Err(incomplete(io::ErrorKind::BrokenPipe, Incomplete::BrokenOff));
+            }
+            Outgoing::Inside(_) | Outgoing::Failed(_) => {
+                let finished = inner.finish(&mut send, self.handle);
+                finished.inspect_err(|_| inner.break_off())?;
             }
         }
         inner.raw.shutdown(Shutdown::Both)
     }
 
-    /// Ends the stream at once, both ways: the peer gets an error, and what it
-    /// has not read yet may be lost. Does not block.
+    /// [Breaks the stream off](Self#how-a-stream-is-broken-off) at once, both
+    /// ways: the peer gets an error, and what it has not read yet may be lost.
+    /// Reads and writes on this side fail. Does not block.
     pub fn reset(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        self.inner.raw.reset();
+        self.inner.break_off();
     }
 }
 
 impl Inner {
     /// Sends as much of `payload` as fits one frame, and the end mark after
     /// all of it if `end` is asked for; how much, and whether the end was.
-    fn send(&self, send: &mut Outgoing, payload: &[u8], end: End) -> io::Result<(usize, bool)> {
+    fn send(
+        &self,
+        send: &mut Outgoing,
+        handle: HandleId,
+        payload: &[u8],
+        end: End,
+    ) -> io::Result<(usize, bool)> {
         if *send == Outgoing::Broken {
             return Err(yamux::Error::StreamClosed.into());
         }
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let whole = chunk::encoded_len(payload.len());
         let with_end = whole + HEAD;
-        let plan = |credit: usize| match end {
-            End::With if credit >= with_end => with_end,
-            _ => chunk::encoded_len(chunk::payload_for(credit, payload.len())),
+        let plan = |credit: usize| {
+            // What is left is for breaking the stream off, which never waits.
+            let credit = credit.saturating_sub(CUT_SHORT.len());
+            match end {
+                End::With if credit >= with_end => with_end,
+                _ => chunk::encoded_len(chunk::payload_for(credit, payload.len())),
+            }
         };
         let mut sent = (0, false);
         let mut fill = |segment: &mut Segment, count| {
@@ -318,39 +423,49 @@ impl Inner {
         }
         *send = match sent.1 {
             true => Outgoing::Between,
-            false => Outgoing::Inside(thread::current().id()),
+            false => Outgoing::Inside(Author::here(handle)),
         };
         Ok(sent)
     }
 
-    pub(super) fn write(&self, send: &mut Outgoing, buf: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(
+        &self,
+        send: &mut Outgoing,
+        handle: HandleId,
+        buf: &[u8],
+    ) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        let sent = self.send(send, buf, End::Without);
+        let sent = self.send(send, handle, buf, End::Without);
         Ok(sent.inspect_err(|error| send.fail(error))?.0)
     }
 
-    pub(super) fn finish(&self, send: &mut Outgoing) -> io::Result<()> {
-        self.write_message(send, &[])
+    pub(super) fn finish(&self, send: &mut Outgoing, handle: HandleId) -> io::Result<()> {
+        self.write_message(send, handle, &[])
     }
 
-    fn write_message(&self, send: &mut Outgoing, mut message: &[u8]) -> io::Result<()> {
+    fn write_message(
+        &self,
+        send: &mut Outgoing,
+        handle: HandleId,
+        mut message: &[u8],
+    ) -> io::Result<()> {
         let whole = message.len();
         if let Outgoing::Failed(kind) = *send
             && message.is_empty()
         {
             *send = Outgoing::Broken;
-            self.raw.reset();
+            self.break_off();
             return match self.refusal.get() {
                 Some(refusal) => Err(refusal.clone().into()),
-                None => Err(io::Error::new(kind, Incomplete)),
+                None => Err(incomplete(kind, Incomplete::WriteFailed)),
             };
         }
         loop {
             let last = message.len() <= MAX_PAYLOAD;
             let end = if last { End::With } else { End::Without };
-            let sent = self.send(send, message, end).inspect_err(|error| {
+            let sent = self.send(send, handle, message, end).inspect_err(|error| {
                 if message.len() < whole {
                     *send = Outgoing::Broken;
                 } else if whole > 0 {
@@ -363,6 +478,15 @@ impl Inner {
             }
             message = &message[sent..];
         }
+    }
+
+    pub(super) fn was_finished(&self) -> bool {
+        self.was_finished.load(Ordering::Acquire)
+    }
+
+    /// Ends the stream so that its peer takes what it got for truncated.
+    pub(super) fn break_off(&self) {
+        self.raw.break_off(&CUT_SHORT);
     }
 
     /// Whether a stream that was opened without waiting has been refused in
@@ -408,9 +532,21 @@ impl Source for Inner {
             match refusal {
                 Error::Refused { .. } => drop(self.raw.shutdown(Shutdown::Both)),
                 // The peer may hold it for accepted.
-                _ => self.raw.reset(),
+                _ => self.break_off(),
             }
         }
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn takes_unmarked_end(&self) -> bool {
+        self.takes_unmarked_end.load(Ordering::Acquire)
+    }
+
+    fn message_ended(&self, marked: bool) {
+        self.was_finished.store(marked, Ordering::Release);
     }
 }
 
@@ -426,8 +562,12 @@ pub(super) fn refused(session: &Session, name: &str, frame: &frame::Frame) -> Er
 impl Drop for Inner {
     fn drop(&mut self) {
         // A close has seen to what was sent before it.
-        if !self.closed.load(Ordering::Acquire) && *self.send.get_mut() != Outgoing::Between {
-            self.raw.reset();
+        let between = || {
+            let send = self.send.try_lock();
+            send.is_none_or(|send| *send == Outgoing::Between)
+        };
+        if !self.closed.load(Ordering::Acquire) && !between() {
+            self.break_off();
         }
     }
 }
@@ -441,10 +581,23 @@ impl Outgoing {
     }
 }
 
-/// The message was to be ended after a write that had failed.
+/// Why a message was not ended, but its stream broken off.
 #[derive(Debug, thiserror::Error)]
-#[error("the last write to the message failed, so it is not complete: the stream is reset")]
-struct Incomplete;
+enum Incomplete {
+    #[error("the last write to the message failed, so it is incomplete; the stream was broken off")]
+    WriteFailed,
+    #[error("the message was sent in part only; the stream was broken off")]
+    BrokenOff,
+    #[error(
+        "another thread wrote last to the message and may not be done; \
+         the stream was broken off (call finish first)"
+    )]
+    OtherThread,
+}
+
+fn incomplete(kind: io::ErrorKind, cause: Incomplete) -> io::Error {
+    io::Error::new(kind, cause)
+}
 
 /// Whether the end of the message is sent along.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -469,7 +622,8 @@ impl Read for Stream {
 impl Write for &Stream {
     /// Sends at once, up to 64 KiB. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.inner.write(&mut self.inner.send.lock(), buf)
+        let inner = &*self.inner;
+        inner.write(&mut inner.send.lock(), self.handle, buf)
     }
 
     /// Does nothing: what was written is on its way.

@@ -33,7 +33,6 @@ pub struct Config {
     pub(super) write_timeout: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
-    pub(super) relays: bool,
     pub(super) thread_name: Arc<str>,
 }
 
@@ -48,7 +47,6 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
-            relays: false,
             thread_name: "wirenet".into(),
         }
     }
@@ -138,12 +136,6 @@ impl Config {
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
-        self
-    }
-
-    /// Whether streams of this connection may be relayed to another one.
-    pub(crate) fn relays(mut self, relays: bool) -> Self {
-        self.relays = relays;
         self
     }
 

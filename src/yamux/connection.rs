@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{self, Receiver, bounded, never, thread},
+    sync::{self, Receiver, atomic::Ordering, bounded, never, thread},
     transport::{Halves, Transport, Wait},
 };
 use std::{
@@ -247,6 +247,13 @@ impl Connection {
     /// The same, without waiting for the peer.
     pub(crate) fn start_close(&self) {
         self.handle.shared.close();
+    }
+
+    /// The peer does not take a reset for an error: streams that are
+    /// [broken off](Stream::break_off) end in another way.
+    pub(crate) fn avoid_resets(&self) {
+        let avoided = &self.handle.shared.avoids_resets;
+        avoided.store(true, Ordering::Release);
     }
 
     /// Lets no new streams in, and closes when those that are open have ended.

@@ -9,7 +9,6 @@ use super::{
     relay::{End, Relay},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
-    whole::{Cut, Whole},
     window::{RecvWindow, SendWindow, Tuning},
 };
 use crate::sync::{
@@ -59,8 +58,6 @@ pub(super) struct RecvHalf {
     /// Bytes that may still be thrown away before a peer that goes on sending
     /// to nobody is told so with a reset.
     discard_left: u32,
-    /// Where the frames in the inbox end, on connections that relay.
-    whole: Option<Box<Whole>>,
 }
 
 #[derive(Debug)]
@@ -80,7 +77,7 @@ pub(super) enum Delivery {
 }
 
 impl Core {
-    pub(super) fn new(id: StreamId, inbound: bool, relays: bool) -> Self {
+    pub(super) fn new(id: StreamId, inbound: bool) -> Self {
         Self {
             id,
             recv: Mutex::new(RecvHalf {
@@ -89,7 +86,6 @@ impl Core {
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
-                whole: relays.then(Box::default),
             }),
             readable: Condvar::new(),
             send: Mutex::new(SendHalf {
@@ -127,7 +123,6 @@ impl Core {
         let count = rest.len() as u32;
         recv.inbox.put_back(rest);
         recv.window.begin_relay(count);
-        recv.whole.get_or_insert_default().put_back(count);
         let _ = self.relayed.set((relay, end));
     }
 
@@ -208,13 +203,11 @@ impl Core {
         }
     }
 
-    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, and
-    /// that they may `end`, for
+    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, for
     /// `push` to put into the inbox if somebody is to read them.
     pub(super) fn deliver<'a>(
         &self,
         len: usize,
-        end: bool,
         push: impl FnOnce(&mut Inbox),
         tuning: impl FnOnce() -> Tuning<'a>,
     ) -> Delivery {
@@ -222,10 +215,6 @@ impl Core {
         match recv.state.on_data() {
             OnData::Deliver => {
                 push(&mut recv.inbox);
-                if let Some(whole) = &mut recv.whole {
-                    // A frame's length is a u32.
-                    whole.arrive(len as u32, end);
-                }
                 drop(recv);
                 self.readable.notify_all();
                 self.input_arrives();
@@ -273,7 +262,6 @@ impl Core {
         recv.state.reset(by);
         if by == ResetBy::Us {
             recv.inbox.clear();
-            recv.whole = None;
         }
         drop(recv);
         self.send.lock().state.reset(by);
@@ -296,9 +284,6 @@ impl RecvHalf {
         count: usize,
         tuning: impl FnOnce() -> Tuning<'a>,
     ) -> Option<u32> {
-        if let Some(whole) = &mut self.whole {
-            whole.take(count as u32);
-        }
         if self.state.is_done() {
             return None;
         }
@@ -312,29 +297,11 @@ impl RecvHalf {
         self.stopped = true;
         let count = self.inbox.clear();
         if self.state != RecvState::Open {
-            self.whole = None;
             return None;
         }
         self.state.stop();
         self.discard_left = self.window.size();
         self.consumed(count, tuning)
-    }
-
-    /// How many bytes a relay is to pass on next, with so much credit.
-    pub(super) fn next_whole(&self, credit: u32, cut: Cut) -> Option<u32> {
-        let whole = self.whole.as_ref()?;
-        // No more than the room, which is a u32.
-        whole.next(credit, |room| {
-            cut(&mut self.inbox.pieces(), room as usize) as u32
-        })
-    }
-
-    /// A relay has passed bytes on.
-    pub(super) fn relayed(&mut self, count: u32) {
-        if let Some(whole) = &mut self.whole {
-            whole.take(count);
-        }
-        self.window.relayed(count);
     }
 
     fn discard<'a>(&mut self, count: u32, tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {

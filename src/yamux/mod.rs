@@ -56,7 +56,6 @@ mod state;
 mod stats;
 mod stream;
 mod table;
-mod whole;
 mod window;
 mod writer;
 
@@ -66,7 +65,7 @@ pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{Incoming, Reader};
-pub(crate) use relay::relay;
+pub(crate) use relay::{Framing, relay};
 pub use stats::Stats;
 pub use stream::Stream;
 pub(crate) use table::Role;

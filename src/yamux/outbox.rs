@@ -209,6 +209,15 @@ impl Outbox {
         }
     }
 
+    /// The same with a short body.
+    pub(super) fn push_with_body(&self, header: Header, body: &[u8]) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            let fill = |segment: &mut Segment| segment.put(body);
+            state.queue.push_data(header, body.len(), fill);
+        }
+    }
+
     /// Bytes of memory that the queue holds.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> usize {

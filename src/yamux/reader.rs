@@ -340,7 +340,7 @@ impl Reader {
 
     fn deliver(&mut self, core: &Arc<Core>, len: usize, push: impl FnOnce(&mut Inbox)) {
         let end = self.decoder.body_left() == 0;
-        match core.deliver(len, end, push, || self.shared.tuning()) {
+        match core.deliver(len, push, || self.shared.tuning()) {
             Delivery::Done => {}
             Delivery::Update(delta) => self.shared.update_window(core.id, delta),
             Delivery::Unwanted => self.shared.reset(core),

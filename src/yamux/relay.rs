@@ -1,8 +1,9 @@
 //! Two streams of two connections, joined: what comes on one goes out on the
 //! other, without a thread of its own.
 //!
-//! The reader of either connection passes frames on as they come whole, and
-//! whoever writes to a connection takes along what had no room before. Credit
+//! The reader of either connection passes on what has come, in whole units of the
+//! protocol above (see [`Framing`]), and a thread that writes to a connection takes
+//! along what had no room before. Credit
 //! goes from end to end: what the receiver at the far end has granted is what
 //! the sender at the near end gets; more only where the near end is so far away
 //! that this would limit the speed. So what lies here is bounded by the windows
@@ -15,12 +16,11 @@ use super::{
     frame::{Flags, Header},
     half::Core,
     outbox::Turn,
-    segment::Segment,
-    shared::Shared,
+    segment::{SEGMENT, Segment},
+    shared::{CutShort, Shared},
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
     table::Gone,
-    whole::Cut,
     window::INITIAL_WINDOW,
 };
 use crate::sync::{
@@ -64,11 +64,24 @@ pub(super) trait Relay: fmt::Debug + Send + Sync {
     fn touch(&self) -> bool;
 }
 
+/// What a relay has to know of the protocol whose bytes it passes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Framing {
+    /// How many bytes to pass on next in one frame, of those in the pieces and of so
+    /// many at most: whole units, unless one is too large to be held. The first
+    /// argument is what follows of such a unit, before and after the call; the last
+    /// one, whether the stream has ended, so that nothing follows.
+    pub(crate) next: fn(&mut u32, &mut dyn Iterator<Item = &[u8]>, usize, bool) -> usize,
+    /// Data that promises more: between two units, a stream that ends behind it is
+    /// truncated to every peer.
+    pub(crate) cut_short: &'static [u8],
+}
+
 #[derive(Debug)]
 struct Pair {
     /// `None` when all is passed on that will be.
     legs: Mutex<Option<[Leg; 2]>>,
-    cut: Cut,
+    framing: Framing,
     /// A reader is going to look after it at the end of its turn.
     touched: AtomicBool,
 }
@@ -79,6 +92,8 @@ struct Leg {
     core: Arc<Core>,
     /// What comes from the other leg waits for room in this one's outbox.
     parked: bool,
+    /// What follows of the unit that was passed on to this leg in part.
+    left: u32,
     /// The other leg's stream is gone, and what waits here of it is accounted for
     /// by this one's connection.
     kept: Option<usize>,
@@ -99,12 +114,11 @@ struct Due {
 }
 
 /// Joins two streams, with what had been read of them already. Both are the
-/// relay's from now on; handles that are left do nothing to them. What has no
-/// room as a whole is cut where `cut` says.
-pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
+/// relay's from now on; handles that are left do nothing to them.
+pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
     let pair = Arc::new(Pair {
         legs: Mutex::new(None),
-        cut,
+        framing,
         touched: AtomicBool::new(false),
     });
     let ends = [(End::A, a), (End::B, b)];
@@ -117,6 +131,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), cut: Cut) {
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
             parked: false,
+            left: 0,
             kept: None,
         };
         streams.push(stream);
@@ -155,7 +170,7 @@ impl Relay for Pair {
                 }
             }
             for from in End::BOTH {
-                Self::keep(legs, from, &mut due);
+                self.keep(legs, from, &mut due);
             }
             due.end_if_over(&mut guard);
         }
@@ -184,25 +199,25 @@ impl Pair {
             self.forward(legs, from, &mut due);
         }
         for from in End::BOTH {
-            Self::pass_on_end(legs, from, &mut due);
+            self.pass_on_end(legs, from, &mut due);
         }
         for from in End::BOTH {
             self.grant(legs, from);
-            Self::keep(legs, from, &mut due);
+            self.keep(legs, from, &mut due);
         }
         due.flush = legs.iter().map(|leg| Arc::clone(&leg.shared)).collect();
         due.end_if_over(&mut guard);
         due
     }
 
-    /// Passes on whole frames, and then the end, as far as there are credit and
+    /// Passes on whole units, and then the end, as far as there are credit and
     /// room.
     fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due) {
         let to = from.other();
         while !legs[to as usize].parked && self.forward_next(legs, from, Turn::Any, due) {}
     }
 
-    /// Passes on the next whole frame, or the end; says whether it was a frame.
+    /// Passes on the next frame, or the end. Returns whether it was a frame.
     fn forward_next(
         self: &Arc<Self>,
         legs: &mut [Leg; 2],
@@ -220,14 +235,22 @@ impl Pair {
             return false;
         }
         let mut recv = source.core.recv.lock();
-        let Some(count) = recv.next_whole(credit, self.cut) else {
-            let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
+        let ended = recv.state == RecvState::Finished;
+        let Framing { next, cut_short } = self.framing;
+        // Some credit is kept for breaking the stream off.
+        let room = (credit as usize).saturating_sub(cut_short.len());
+        let room = room.min(SEGMENT);
+        let mut left = sink.left;
+        // No more than the room, which is far below a u32's range.
+        let count = next(&mut left, &mut recv.inbox.pieces(), room, ended) as u32;
+        if count == 0 {
+            let ended = ended && recv.inbox.is_empty();
             drop(recv);
             if ended {
                 sink.finish(due);
             }
             return false;
-        };
+        }
         let outbox = &sink.shared.outbox;
         let header = Header::data(sink.core.id, count);
         if !outbox.try_relay(header, &mut recv.inbox, turn, || {
@@ -237,19 +260,20 @@ impl Pair {
             legs[to as usize].parked = true;
             return false;
         }
-        recv.relayed(count);
+        recv.window.relayed(count);
         drop(recv);
         sink.core.send.lock().window.take(count);
+        legs[to as usize].left = left;
         true
     }
 
     /// What has ended at one end in another way than with its data's end.
-    fn pass_on_end(legs: &[Leg; 2], from: End, due: &mut Due) {
+    fn pass_on_end(&self, legs: &[Leg; 2], from: End, due: &mut Due) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let lost = matches!(near.core.send.lock().state, SendState::Reset(_));
         let state = near.core.recv.lock().state;
         match state {
-            RecvState::Reset(_) => far.reset(due),
+            RecvState::Reset(_) => far.break_off(self.framing, due),
             // It has said all and left: what the other says is for nobody.
             RecvState::Finished if lost => far.stop_receiving(),
             RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
@@ -259,7 +283,7 @@ impl Pair {
     /// What a stream has left behind that is gone, and so in nobody's table, is
     /// the far connection's from now on; if there is too much of that already, the
     /// receiver does not get it, and is told.
-    fn keep(legs: &mut [Leg; 2], from: End, due: &mut Due) {
+    fn keep(&self, legs: &mut [Leg; 2], from: End, due: &mut Due) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
             return;
@@ -270,7 +294,7 @@ impl Pair {
         }
         match far.shared.keep(len) {
             None => {
-                far.reset(due);
+                far.break_off(self.framing, due);
                 due.flush.push(Arc::clone(&far.shared));
             }
             kept => legs[from.other() as usize].kept = kept,
@@ -328,6 +352,19 @@ impl Leg {
 
     fn stream(&self) -> (Arc<Shared>, Arc<Core>) {
         (Arc::clone(&self.shared), Arc::clone(&self.core))
+    }
+
+    /// Ends it so that its peer takes what it got for truncated; see
+    /// [`Shared::break_off`].
+    fn break_off(&self, framing: Framing, due: &mut Due) {
+        // Inside a unit the end alone is truncation.
+        let cut_short = if self.left > 0 { &[] } else { framing.cut_short };
+        match self.shared.queue_cut_short(&self.core, cut_short) {
+            CutShort::Gone => due.reset.push(self.stream()),
+            CutShort::Sent | CutShort::Ended => {}
+            CutShort::Impossible => return self.reset(due),
+        }
+        self.stop_receiving();
     }
 
     fn reset(&self, due: &mut Due) {
@@ -395,6 +432,12 @@ mod tests {
     const CONNECTIONS: usize = 1_000;
     const STACK: usize = 128 * 1024;
 
+    /// Passes nothing on.
+    const NONE: Framing = Framing {
+        next: |_, _, _, _| 0,
+        cut_short: &[],
+    };
+
     #[test]
     fn connections_that_fail_one_after_the_other_take_no_more_stack_than_one() {
         let (mut connections, mut readers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
@@ -410,7 +453,7 @@ mod tests {
         }
         for pair in connections.windows(2) {
             let [a, b] = [0, 1].map(|at| (pair[at].open().unwrap(), Segment::default()));
-            relay(a, b, |_, _| 0);
+            relay(a, b, NONE);
         }
         for peer in &peers {
             peer.shutdown();

@@ -9,7 +9,7 @@ use super::{
     outbox::{Drained, NoRoom, Outbox, Room, Shift},
     ping::Pings,
     reader::Incoming,
-    state::ResetBy,
+    state::{ResetBy, SendState},
     table::{Gone, Role, Table},
     window::{Budget, INITIAL_WINDOW, Tuning},
     writer::Writer,
@@ -18,6 +18,7 @@ use crate::{
     spawn::spawn,
     sync::{
         self, Condvar, Mutex, OnceLock, Sender,
+        atomic::{AtomicBool, Ordering},
         thread::{self, ThreadId},
         thread_local,
     },
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     /// When this side closed the connection, or could send no more; the reader
     /// waits for the peer to do so too, but not for ever.
     closed: OnceLock<Instant>,
+    /// The peer does not take a reset for an error.
+    pub(super) avoids_resets: AtomicBool,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
     /// Where the streams go that the peer opens, if they wait to be accepted.
@@ -73,6 +76,19 @@ pub(super) struct Kept {
     streams: usize,
     /// Bytes of them that the budget accounts for.
     pub(super) bytes: usize,
+}
+
+/// What became of an end without a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutShort {
+    /// It is queued, and the stream is gone by it.
+    Gone,
+    /// It is queued.
+    Sent,
+    /// Our half had ended before.
+    Ended,
+    /// A reset has to do: the peer takes one, or its window is used up.
+    Impossible,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +107,7 @@ impl Shared {
     ) -> Self {
         let [local_addr, peer_addr] = addrs;
         Self {
-            table: Mutex::new(Table::new(role, config.relays)),
+            table: Mutex::new(Table::new(role)),
             freed: Condvar::new(),
             outbox,
             pings: Pings::default(),
@@ -101,6 +117,7 @@ impl Shared {
             kept: Mutex::default(),
             closer: Mutex::new(Some(closer)),
             closed: OnceLock::new(),
+            avoids_resets: AtomicBool::new(false),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
             accepted: Mutex::default(),
@@ -259,6 +276,59 @@ impl Shared {
             }
             self.flush(Wait::Never);
         }
+    }
+
+    /// Breaks a stream off, so that the peer takes what it got for truncated: by a
+    /// reset, or else by `cut_short`, data that promises more, and a FIN.
+    pub(super) fn break_off(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
+        let cut = self.queue_cut_short(core, cut_short);
+        if cut == CutShort::Impossible {
+            return self.reset(core);
+        }
+        if cut == CutShort::Gone {
+            self.forget(core, Gone::Reset);
+        }
+        // A writer of this stream may be waiting for room.
+        self.outbox.wake_all();
+        let update = core.recv.lock().stop(|| self.tuning());
+        core.readable.notify_all();
+        if let Some(delta) = update {
+            self.update_window(core.id, delta);
+        }
+        self.flush(Wait::Never);
+        self.retire(core);
+    }
+
+    /// Queues the end of a stream that is broken off without a reset.
+    pub(super) fn queue_cut_short(&self, core: &Core, cut_short: &[u8]) -> CutShort {
+        if !self.avoids_resets.load(Ordering::Acquire) {
+            return CutShort::Impossible;
+        }
+        let mut send = core.send.lock();
+        if send.state != SendState::Open {
+            return CutShort::Ended;
+        }
+        // A few bytes.
+        let len = cut_short.len() as u32;
+        if send.window.credit() < len {
+            return CutShort::Impossible;
+        }
+        send.window.take(len);
+        send.state.reset(ResetBy::Us);
+        if len > 0 {
+            // In a frame before the FIN: a peer may look at a frame's flags first.
+            let data = Header::data(core.id, len);
+            self.outbox.push_with_body(data, cut_short);
+        }
+        let fin = Header::window_update(core.id, Flags::FIN, 0);
+        self.outbox.push(fin);
+        drop(send);
+        core.writable.notify_all();
+        if core.send_done() {
+            return CutShort::Gone;
+        }
+        self.table.lock().count_reset();
+        CutShort::Sent
     }
 
     // -- streams --

@@ -133,6 +133,16 @@ impl Stream {
         self.inner.handle.shared.reset(&self.inner.core);
     }
 
+    /// Ends both directions at once, so that the peer takes what it got for
+    /// truncated: by a reset, unless the connection
+    /// [avoids them](super::Connection::avoid_resets); then by `cut_short`, data
+    /// that promises more, and a FIN. Whoever writes leaves credit for `cut_short`.
+    /// Does not block.
+    pub(crate) fn break_off(&self, cut_short: &[u8]) {
+        let shared = &self.inner.handle.shared;
+        shared.break_off(&self.inner.core, cut_short);
+    }
+
     /// Whether both directions have ended.
     pub fn is_closed(&self) -> bool {
         self.inner.core.is_gone()

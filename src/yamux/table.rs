@@ -38,8 +38,6 @@ impl Role {
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) role: Role,
-    /// Whether its streams may be relayed.
-    relays: bool,
     /// Ordered, because that needs no random keys: a peer chooses the ids, and
     /// making keys takes more stack than all else that a reader does.
     pub(super) streams: BTreeMap<StreamId, Entry>,
@@ -141,10 +139,9 @@ pub(super) enum Inbound {
 }
 
 impl Table {
-    pub(super) fn new(role: Role, relays: bool) -> Self {
+    pub(super) fn new(role: Role) -> Self {
         Self {
             role,
-            relays,
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
@@ -221,7 +218,7 @@ impl Table {
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::IdsExhausted)?;
         self.next = id.checked_add(2);
-        let core = Arc::new(Core::new(StreamId(id), false, self.relays));
+        let core = Arc::new(Core::new(StreamId(id), false));
         self.insert(&core);
         self.unacknowledged += 1;
         self.live += 1;
@@ -260,7 +257,7 @@ impl Table {
 
     /// Enters a stream that the peer opened.
     pub(super) fn accept(&mut self, id: StreamId) -> Arc<Core> {
-        let core = Arc::new(Core::new(id, true, self.relays));
+        let core = Arc::new(Core::new(id, true));
         self.insert(&core);
         self.inbound += 1;
         self.live += 1;
@@ -382,7 +379,7 @@ mod tests {
     fn a_stream_that_the_peer_leaves_half_open_gives_way_after_its_time() {
         let (config, began) = (config(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
-        let mut table = Table::new(Role::Server, false);
+        let mut table = Table::new(Role::Server);
         let judge = |table: &Table, seconds| table.judge(StreamId(5), &config, || at(seconds));
         table.accept(StreamId(1));
         table.accept(StreamId(3));
@@ -403,7 +400,7 @@ mod tests {
     fn streams_of_ours_that_the_peer_leaves_half_open_have_a_bound() {
         let (config, began) = (config(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
-        let mut table = Table::new(Role::Client, false);
+        let mut table = Table::new(Role::Client);
         let ids = [(); 4].map(|()| table.open().unwrap().id);
         table.retire(ids[0], || at(1));
         assert!(matches!(table.room(&config, || at(1000)), Room::Free));
@@ -422,7 +419,7 @@ mod tests {
     #[test]
     fn room_for_many_streams_that_were_left_is_given_back_when_there_are_none() {
         let (config, began) = (config(), Instant::now());
-        let mut table = Table::new(Role::Client, false);
+        let mut table = Table::new(Role::Client);
         let ids = [(); 1000].map(|()| table.open().unwrap().id);
         for id in ids {
             table.retire(id, || began);
@@ -438,7 +435,7 @@ mod tests {
     /// the peer has left half open.
     fn verdicts(streams: u32) -> Duration {
         let (config, began) = (config().max_streams(streams as usize), Instant::now());
-        let mut table = Table::new(Role::Server, false);
+        let mut table = Table::new(Role::Server);
         for id in (1..).step_by(2).map(StreamId).take(streams as usize) {
             table.accept(id);
             table.retire(id, || began);

@@ -11,7 +11,11 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
-use std::{cell::RefCell, collections::VecDeque, io};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+};
 
 /// What the bytes of a stream mean.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -66,12 +70,42 @@ pub fn chunk(data: &[u8]) {
     let model = Model::of(bytes);
 
     follow(bytes, size, taken, &model);
-    let whole = model.boundaries.iter().rev().find(|end| **end <= room);
-    let found = chunk::whole_within(&mut bytes.chunks(size), room);
-    assert_eq!(found, whole.copied().unwrap_or(0));
-    read_all(bytes, size, taken, &model);
-    read_any_way(bytes, size, ops, &model);
+    pass_on(bytes, size, room, &model);
+    for takes_unmarked_end in [false, true] {
+        let pieces = || Pieces::new(bytes, size, takes_unmarked_end);
+        read_all(&pieces(), taken, &model);
+        read_any_way(&pieces(), bytes.len(), ops, &model);
+    }
     round_trip(bytes, room);
+}
+
+/// A relay passes all bytes on, once the stream has ended, and cuts no chunk that it
+/// can hold.
+fn pass_on(bytes: &[u8], size: usize, room: usize, model: &Model) {
+    let room = HEAD + room;
+    let (mut at, mut left) = (0, 0);
+    while at < bytes.len() {
+        let next = |left: &mut u32, ended| {
+            let pieces = &mut bytes[at..].chunks(size);
+            (chunk::FRAMING.next)(left, pieces, room, ended)
+        };
+        let begun = left > 0;
+        let mut count = next(&mut left, false);
+        if count == 0 {
+            // It is held, or has no room, until nothing follows.
+            count = next(&mut left, true);
+            assert!(count > 0);
+        } else if left == 0 && !begun {
+            assert!(model.boundaries.contains(&(at + count)), "{at} + {count}");
+        }
+        assert!(count <= room);
+        at += count;
+        if left == 0 && !model.boundaries.contains(&at) {
+            // What the end let pass is no whole chunk, so nothing can be said of the
+            // rest.
+            return;
+        }
+    }
 }
 
 /// The decoder by itself.
@@ -101,11 +135,24 @@ fn follow(bytes: &[u8], size: usize, taken: usize, model: &Model) {
 }
 
 /// A stream that has been accepted and ends after its bytes, in order.
-struct Pieces(RefCell<VecDeque<Vec<u8>>>);
+struct Pieces {
+    pieces: RefCell<VecDeque<Vec<u8>>>,
+    takes_unmarked_end: bool,
+    was_finished: Cell<bool>,
+}
 
 impl Pieces {
-    fn new(bytes: &[u8], size: usize) -> Self {
-        Self(RefCell::new(bytes.chunks(size).map(Vec::from).collect()))
+    fn new(bytes: &[u8], size: usize, takes_unmarked_end: bool) -> Self {
+        Self {
+            pieces: RefCell::new(bytes.chunks(size).map(Vec::from).collect()),
+            takes_unmarked_end,
+            was_finished: Cell::new(false),
+        }
+    }
+
+    /// Whether a reader of all of it meets an error.
+    fn is_truncated(&self, model: &Model) -> bool {
+        model.truncated || model.has_tail && !self.takes_unmarked_end
     }
 }
 
@@ -115,7 +162,7 @@ impl Source for Pieces {
     }
 
     fn ready(&self) -> Option<Segment> {
-        let piece = self.0.borrow_mut().pop_front()?;
+        let piece = self.pieces.borrow_mut().pop_front()?;
         let mut segment = Segment::with_room(piece.len());
         segment.put(&piece);
         Some(segment)
@@ -125,39 +172,51 @@ impl Source for Pieces {
         unreachable!("it is accepted")
     }
 
+    fn name(&self) -> &str {
+        unreachable!("it is accepted")
+    }
+
     fn answered(&self, _: Option<&Error>) {
         unreachable!("it is accepted")
+    }
+
+    fn takes_unmarked_end(&self) -> bool {
+        self.takes_unmarked_end
+    }
+
+    fn message_ended(&self, marked: bool) {
+        self.was_finished.set(marked);
     }
 }
 
 /// Who reads message after message gets them all, each with its end, and learns
 /// of a truncation.
-fn read_all(bytes: &[u8], size: usize, taken: usize, model: &Model) {
-    let source = Pieces::new(bytes, size);
+fn read_all(source: &Pieces, taken: usize, model: &Model) {
     let mut stream = Messages::accepted(Segment::default());
     let mut buf = vec![0; taken];
     let mut messages = Vec::new();
     loop {
-        match stream.next_message(&source) {
+        match stream.next_message(source) {
             Ok(true) => {}
             Ok(false) => {
-                assert!(!model.truncated, "truncated is taken for complete");
+                let truncated = source.is_truncated(model);
+                assert!(!truncated, "truncated is taken for complete");
                 break;
             }
-            Err(error) => return assert_truncated(&error, model, &messages),
+            Err(error) => return assert_truncated(&error, source, model, &messages),
         }
         let mut message = Vec::new();
         loop {
-            match stream.read(&source, &mut buf) {
+            match stream.read(source, &mut buf) {
                 Ok(0) => break,
                 Ok(count) => message.extend_from_slice(&buf[..count]),
                 Err(error) => {
                     assert_eq!(message, model.tail);
-                    return assert_truncated(&error, model, &messages);
+                    return assert_truncated(&error, source, model, &messages);
                 }
             }
         }
-        messages.push((message, stream.was_finished()));
+        messages.push((message, source.was_finished.get()));
     }
     let ended = model.messages.iter().map(|message| (message.clone(), true));
     // Without an end mark, which `was_finished` tells.
@@ -165,29 +224,34 @@ fn read_all(bytes: &[u8], size: usize, taken: usize, model: &Model) {
     assert_eq!(messages, ended.chain(tail).collect::<Vec<_>>());
 }
 
-fn assert_truncated(error: &io::Error, model: &Model, messages: &[(Vec<u8>, bool)]) {
+fn assert_truncated(
+    error: &io::Error,
+    source: &Pieces,
+    model: &Model,
+    messages: &[(Vec<u8>, bool)],
+) {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    assert!(model.truncated);
+    assert!(source.is_truncated(model));
+    assert!(!source.was_finished.get());
     assert_eq!(messages.len(), model.messages.len());
 }
 
 /// However a stream is read, it ends, and says of a truncation.
-fn read_any_way(bytes: &[u8], size: usize, mut ops: u32, model: &Model) {
-    let source = Pieces::new(bytes, size);
+fn read_any_way(source: &Pieces, len: usize, mut ops: u32, model: &Model) {
     let mut stream = Messages::accepted(Segment::default());
     let mut buf = [0; 7];
     // Each message takes at most a look at its beginning, its bytes, and two
     // looks at its end.
-    for _ in 0..8 + 4 * bytes.len() {
+    for _ in 0..8 + 4 * len {
         let op = ops & 7;
         ops = ops.rotate_right(3);
         let outcome = match op {
-            0 | 1 => stream.read(&source, &mut buf).map(|_| ()),
-            2 => stream.fill_buf(&source).map(<[u8]>::len).map(|count| {
+            0 | 1 => stream.read(source, &mut buf).map(|_| ()),
+            2 => stream.fill_buf(source).map(<[u8]>::len).map(|count| {
                 stream.consume(count);
             }),
             3 => stream
-                .fill_buf(&source)
+                .fill_buf(source)
                 .map(|found| found.len() / 2)
                 .map(|count| {
                     stream.consume(count);
@@ -196,10 +260,11 @@ fn read_any_way(bytes: &[u8], size: usize, mut ops: u32, model: &Model) {
                 stream.skip_message();
                 Ok(())
             }
-            _ => match stream.next_message(&source) {
+            _ => match stream.next_message(source) {
                 Ok(false) => {
-                    assert!(!model.truncated, "truncated is taken for complete");
-                    assert!(source.0.borrow().is_empty());
+                    let truncated = source.is_truncated(model);
+                    assert!(!truncated, "truncated is taken for complete");
+                    assert!(source.pieces.borrow().is_empty());
                     return;
                 }
                 other => other.map(|_| ()),
@@ -207,12 +272,12 @@ fn read_any_way(bytes: &[u8], size: usize, mut ops: u32, model: &Model) {
         };
         if let Err(error) = outcome {
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-            assert!(model.truncated);
+            assert!(source.is_truncated(model));
             return;
         }
     }
     // Some ways to read never ask for the next message.
-    while stream.next_message(&source).is_ok_and(|more| more) {}
+    while stream.next_message(source).is_ok_and(|more| more) {}
 }
 
 /// What is sent is what is received, in chunks that fit.

@@ -23,8 +23,7 @@ pub fn connection_bytes(data: &[u8]) {
     let config = Config::default()
         .max_streams(4)
         .backlog(3)
-        .max_frame(100_000)
-        .relays(flags & 16 != 0);
+        .max_frame(100_000);
     let mut rig = Rig::new(role, config, 1 << 20);
     let mut streams: Vec<Stream> = Vec::new();
     if flags & 32 != 0 {

@@ -120,8 +120,7 @@ impl Play {
             .max_frame(300_000)
             // Nothing is woken by the clock.
             .write_timeout(AN_HOUR)
-            .keep_alive(None)
-            .relays(flags & 16 != 0);
+            .keep_alive(None);
         // Where it is small, others write on for the one who was first.
         let capacity = match more & 15 {
             0 => 1,

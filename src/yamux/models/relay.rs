@@ -7,7 +7,7 @@ use crate::{
     yamux::{
         Role, Stream, StreamId,
         frame::{Flags, Header},
-        relay,
+        relay, 
         segment::Segment,
     },
 };
@@ -46,7 +46,7 @@ const MUCH: Said = Said {
 /// One side of the hub: the connection to a peer, with the stream that is to be
 /// relayed.
 fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
-    let mut stage = stage(Role::Server, config().relays(true), capacity);
+    let mut stage = stage(Role::Server, config(), capacity);
     if !is_call {
         let stream = stage.connection.open().unwrap();
         return (stage, stream);
@@ -62,10 +62,11 @@ fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
     (stage, stream)
 }
 
-/// Bytes where frames end and nothing is cut.
-fn anywhere(_: &mut dyn Iterator<Item = &[u8]>, room: usize) -> usize {
-    room
-}
+/// Each byte is a unit.
+const ANYWHERE: Framing = Framing {
+    next: |_, pieces, room, _| pieces.map(<[u8]>::len).sum::<usize>().min(room),
+    cut_short: &[],
+};
 
 /// What a peer has said, and heard to its end.
 struct Ended {
@@ -113,7 +114,7 @@ fn relaying(time: Time, capacity: usize, said: Said, caller: Does, owner: Does) 
         relay(
             (call_stream, Segment::default()),
             (own_stream, Segment::default()),
-            anywhere,
+            ANYWHERE,
         );
         let connections = [call.connection, own.connection];
         // When both streams are gone each connection closes, as it is told to:
