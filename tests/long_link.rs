@@ -27,8 +27,10 @@ const RATE: u32 = 20_000_000;
 const LINK: Profile = Profile {
     delay: DELAY,
     rate: Some(RATE),
+    rate_up: None,
     // What is under way at that rate, and as much again that waits for it.
     buffer: 2 * (RATE / 20) as usize,
+    kernel: None,
     piece: PIECE,
     cut: None,
 };

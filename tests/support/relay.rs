@@ -1,12 +1,20 @@
-//! A network between two processes, with its faults: long, narrow, cut, silent,
+//! A network between two processes, with its faults: long, slow, cut, silent,
 //! held up, or in single bytes.
+//!
+//! A slow link, as that of a modem, is [`Profile::slow`]: a rate, a bounded queue
+//! in front of it, and small kernel buffers on the relay's own sockets. When the
+//! queue is full, the relay stops reading, and TCP slows the sender down. The
+//! rest of what is under way waits in the sender's own kernel, as it does on a
+//! real link. [`Relay::hold`] and [`Relay::release`] make it stall,
+//! [`Relay::cut`] breaks it at once or after so many bytes. A half-close is
+//! passed on as a half-close, after what was sent before it.
 //!
 //! Time is modelled, not slept away: each piece has a moment at which it is
 //! due, and the thread that delivers it waits on a condition for that moment
 //! or for the link's end. That wait is what the link is there for.
 
 use parking_lot::{Condvar, Mutex};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
@@ -16,8 +24,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one read takes, and so what becomes due at once.
+/// What one read takes at most, and so what becomes due at once.
 const READ: usize = 64 * 1024;
+
+/// Where there is a rate, one read takes no more than what the link carries in
+/// this part of a second: the link is to flow, not to jump.
+const READS_PER_SECOND: u32 = 50;
+
+/// The kernel buffers of a slow link's sockets.
+const NARROW: usize = 4 * 1024;
+
+/// The segments of an Ethernet. Those of the loopback interface have 64 KiB,
+/// with which a small window stalls.
+#[cfg(unix)]
+const SEGMENT: u32 = 1448;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +74,13 @@ pub struct Profile {
     pub delay: Duration,
     /// Bytes per second.
     pub rate: Option<u32>,
+    /// Bytes per second upwards, where that differs.
+    pub rate_up: Option<u32>,
     /// Bytes on the way and waiting for it; more are not taken in.
     pub buffer: usize,
+    /// Kernel buffers of the relay's sockets; `None` leaves them to the kernel,
+    /// which then takes in megabytes ahead of the link.
+    pub kernel: Option<usize>,
     /// As much as is delivered at once.
     pub piece: usize,
     /// Where each connection breaks.
@@ -67,10 +92,60 @@ impl Default for Profile {
         Self {
             delay: Duration::ZERO,
             rate: None,
+            rate_up: None,
             buffer: 2 * READ,
+            kernel: None,
             piece: READ,
             cut: None,
         }
+    }
+}
+
+impl Profile {
+    /// A link that carries so many bytes per second in each direction, with a
+    /// queue of so many in front of it.
+    pub fn slow(rate: u32, queue: usize) -> Self {
+        Self {
+            rate: Some(rate),
+            buffer: queue,
+            kernel: Some(NARROW),
+            ..Self::default()
+        }
+    }
+
+    fn rate(&self, direction: Direction) -> Option<u32> {
+        match direction {
+            Direction::Up => self.rate_up.or(self.rate),
+            Direction::Down => self.rate,
+        }
+    }
+
+    /// A socket whose buffers are set. The kernel wants to know of small ones
+    /// before it connects or listens: told later, it goes on with a window that
+    /// it cannot fill, and stalls.
+    fn socket(&self, addr: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        if let Some(bytes) = self.kernel {
+            socket.set_send_buffer_size(bytes)?;
+            socket.set_recv_buffer_size(bytes)?;
+            #[cfg(unix)]
+            socket.set_tcp_mss(SEGMENT)?;
+        }
+        Ok(socket)
+    }
+
+    fn listen(&self) -> io::Result<TcpListener> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = self.socket(any)?;
+        socket.bind(&any.into())?;
+        socket.listen(128)?;
+        Ok(socket.into())
+    }
+
+    fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
+        let socket = self.socket(target)?;
+        socket.connect(&target.into())?;
+        Ok(socket.into())
     }
 }
 
@@ -85,14 +160,14 @@ pub struct Relay {
 
 impl Relay {
     pub fn to(target: SocketAddr, profile: Profile) -> io::Result<Self> {
-        let listener = Arc::new(TcpListener::bind("127.0.0.1:0")?);
+        let listener = Arc::new(profile.listen()?);
         let addr = listener.local_addr()?;
         let links = Arc::<Mutex<Vec<_>>>::default();
         let (accepting, noting) = (Arc::clone(&listener), Arc::clone(&links));
         thread::spawn(move || {
             while let Ok((near, _)) = accepting.accept() {
                 // Who finds nobody at the target is left alone.
-                if let Ok(far) = TcpStream::connect(target) {
+                if let Ok(far) = profile.connect(target) {
                     // Under the lock: it may break as soon as it has begun.
                     let mut links = noting.lock();
                     links.extend(Link::start(near, far, profile));
@@ -244,9 +319,12 @@ impl Link {
     /// Reads all that comes, and what comes after the connection was ended too:
     /// unread, it would make a reset of it.
     fn take_in(&self, direction: Direction, mut from: &TcpStream) {
-        let mut buf = vec![0; READ];
-        while self.wait_room(direction) {
-            match from.read(&mut buf) {
+        let due_at_once = self.profile.rate(direction).map_or(READ, |rate| {
+            ((rate / READS_PER_SECOND) as usize).clamp(1, READ)
+        });
+        let mut buf = vec![0; due_at_once];
+        while let Some(room) = self.wait_room(direction) {
+            match from.read(&mut buf[..due_at_once.min(room)]) {
                 Ok(0) => {
                     self.state.lock().ways[direction as usize].finished = true;
                     self.changed.notify_all();
@@ -258,14 +336,16 @@ impl Link {
         }
     }
 
-    /// Waits until more may be taken in; `false` when nothing is any more.
-    fn wait_room(&self, direction: Direction) -> bool {
+    /// Waits until more may be taken in, and gives how much; `None` when nothing
+    /// is any more.
+    fn wait_room(&self, direction: Direction) -> Option<usize> {
         let mut state = self.state.lock();
         loop {
+            let held = state.ways[direction as usize].held;
             match state.end {
-                Some(How::Fin) => return true,
-                Some(How::Rst) => return false,
-                None if state.ways[direction as usize].held < self.profile.buffer => return true,
+                Some(How::Fin) => return Some(READ),
+                Some(How::Rst) => return None,
+                None if held < self.profile.buffer => return Some(self.profile.buffer - held),
                 Some(How::Silence) | None => self.changed.wait(&mut state),
             }
         }
@@ -277,7 +357,7 @@ impl Link {
             return;
         }
         let way = &mut state.ways[direction as usize];
-        let takes = self.profile.rate.map_or(Duration::ZERO, |rate| {
+        let takes = self.profile.rate(direction).map_or(Duration::ZERO, |rate| {
             Duration::from_secs(1) * bytes.len() as u32 / rate
         });
         way.idle_at = way.idle_at.max(Instant::now()) + takes;
