@@ -166,10 +166,11 @@ impl Relay {
         let (accepting, noting) = (Arc::clone(&listener), Arc::clone(&links));
         thread::spawn(move || {
             while let Ok((near, _)) = accepting.accept() {
+                // Under the lock from before it is connected: whoever has either
+                // end may break the link.
+                let mut links = noting.lock();
                 // Who finds nobody at the target is left alone.
                 if let Ok(far) = profile.connect(target) {
-                    // Under the lock: it may break as soon as it has begun.
-                    let mut links = noting.lock();
                     links.extend(Link::start(near, far, profile));
                 }
             }
