@@ -3,6 +3,7 @@
 
 mod handlers;
 mod hub;
+mod original;
 mod sessions;
 mod they_open;
 mod we_open;

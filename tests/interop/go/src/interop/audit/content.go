@@ -19,9 +19,12 @@ type content struct {
 	want    int // bytes of the current step that are still to come
 	head    []byte
 	frame   int // bytes of the current Data frame that are still to come
+	size    int // bytes of the current chunk
 	message bool
-	// broken is set by the first violation: what follows it says nothing.
+	// broken is set by the first violation after which what follows says nothing.
 	broken bool
+	// said are the others, which are told once.
+	said map[string]bool
 }
 
 type step int
@@ -34,7 +37,7 @@ const (
 )
 
 func newContent(report func(what string)) *content {
-	return &content{report: report, step: wireHeader, want: wireHeaderLen}
+	return &content{report: report, step: wireHeader, want: wireHeaderLen, said: map[string]bool{}}
 }
 
 func (c *content) complain(what string) {
@@ -42,6 +45,14 @@ func (c *content) complain(what string) {
 		c.report(what)
 	}
 	c.broken = true
+}
+
+// remark complains of what Go peers do too, and what follows can be checked after.
+func (c *content) remark(what string) {
+	if !c.broken && !c.said[what] {
+		c.report(what)
+	}
+	c.said[what] = true
 }
 
 func (c *content) startOfFrame(length int) {
@@ -95,7 +106,7 @@ func (c *content) next() {
 
 func (c *content) chunk(length int) {
 	if length > largestChunk {
-		c.complain("a chunk of more than 1,024 bytes")
+		c.remark("a chunk of more than 1,024 bytes")
 	}
 	c.message = length > 0
 	if length == 0 {
@@ -103,14 +114,14 @@ func (c *content) chunk(length int) {
 		return
 	}
 	if c.frame == 0 {
-		c.complain("a chunk's length in one Data frame, its bytes in the next")
+		c.remark("a chunk's length in one Data frame, its bytes in the next")
 	}
-	c.step, c.want = chunkBytes, length
+	c.step, c.want, c.size = chunkBytes, length, length
 }
 
 // endOfFrame is also told whether the stream ends with this frame.
 func (c *content) endOfFrame(fin bool) {
-	if c.step == chunkBytes || c.step == chunkLength && c.want != lengthLen {
+	if c.step == chunkBytes && c.want != c.size || c.step == chunkLength && c.want != lengthLen {
 		c.complain("a Data frame ends inside a chunk")
 	}
 	if fin && c.message {

@@ -54,10 +54,15 @@ func RunWithInput(work func(lines <-chan string) error) {
 		os.Exit(3)
 	}()
 	if err := work(lines); err != nil {
-		Say("result", "fail: %v", err)
-		os.Exit(1)
+		Fail("%v", err)
 	}
 	Say("result", "ok")
+}
+
+// Fail says why the program ends here, wherever that is found out.
+func Fail(format string, args ...interface{}) {
+	Say("result", "fail: "+format, args...)
+	os.Exit(1)
 }
 
 // Connect reaches the other side: "listen" takes one connection, "dial" makes one.

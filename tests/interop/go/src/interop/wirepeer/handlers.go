@@ -67,8 +67,12 @@ func order(message []byte) (size, write int, err error) {
 }
 
 func sendDigest(s *wire.Stream, message []byte) error {
+	return s.Send(digest(message))
+}
+
+func digest(message []byte) []byte {
 	sum := sha256.Sum256(message)
-	return s.Send([]byte(hex.EncodeToString(sum[:])))
+	return []byte(hex.EncodeToString(sum[:]))
 }
 
 func sendByWriter(s *wire.Stream, data []byte, write int) error {

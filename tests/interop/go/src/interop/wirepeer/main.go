@@ -25,7 +25,7 @@ func main() {
 	flag.StringVar(&o.token, "token", "secret", "token that this side shows")
 	flag.StringVar(&o.accept, "accept", "secret", "token that this side's validator wants")
 	flag.StringVar(&o.script, "script", "serve", "what this side opens")
-	flag.StringVar(&o.names, "names", "all", "which handlers this side has: all or none")
+	flag.StringVar(&o.names, "names", "all", "which handlers this side has: all, original or none")
 	flag.StringVar(&o.refusal, "refusal", "", "the session is to be refused with this text")
 	flag.Parse()
 	peer.Run(func() error { return run(*role, o) })
@@ -41,10 +41,7 @@ func run(role string, o options) error {
 	if err != nil {
 		return err
 	}
-	offered := handlers
-	if o.names == "none" {
-		offered = nil
-	}
+	offered := map[string]map[string]wire.Handler{"all": handlers, "original": originals}[o.names]
 	party := wire.Party{ID: o.id, Token: o.token, Validator: validator(o.accept), Handlers: offered}
 	open := map[string]func(net.Conn) (*wire.Session, error){"mount": party.Mount, "join": party.Join}[role]
 	session, err := open(conn)

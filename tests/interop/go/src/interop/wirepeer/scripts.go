@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +49,10 @@ var scripts = map[string]func(*wire.Session) error{
 	"cut": func(n *wire.Session) error {
 		return n.With("collect", handlers["cut"])
 	},
+	"crowd":     crowd,
+	"drain":     drainHalf,
+	"bulk-up":   bulkUp,
+	"bulk-down": bulkDown,
 }
 
 func expectRefusal(n *wire.Session, name, text string) error {
@@ -95,8 +97,7 @@ func sendLargeChunks(s *wire.Stream) error {
 		if err := sendByWriter(s, message, write); err != nil {
 			return err
 		}
-		sum := sha256.Sum256(message)
-		if err := expectMessage(s, []byte(hex.EncodeToString(sum[:]))); err != nil {
+		if err := expectMessage(s, digest(message)); err != nil {
 			return fmt.Errorf("the digest of chunks of %d bytes: %v", write, err)
 		}
 	}
@@ -114,6 +115,24 @@ func eager(n *wire.Session) error {
 		return err
 	}
 	return s.Finish()
+}
+
+// crowd opens 1,000 streams as fast as it can.
+func crowd(n *wire.Session) error {
+	failed := make(chan error, 1_000)
+	_ = peer.All(cap(failed), func(i int) error {
+		err := n.With("echo", func(s *wire.Stream) error {
+			return echoMessage(s, peer.Pattern(uint64(i), 3_000), s.MessageByReader)
+		})
+		if err != nil {
+			failed <- err
+		}
+		return nil
+	})
+	if count := len(failed); count > 0 {
+		return fmt.Errorf("%d of %d streams failed, one with: %v", count, cap(failed), <-failed)
+	}
+	return nil
 }
 
 func expectMessage(s *wire.Stream, want []byte) error {
