@@ -5,7 +5,7 @@
 //! one Data frame, because other implementations rely on both. Received is any
 //! length: it is a count, and nothing is held for it.
 
-use crate::yamux::Framing;
+use crate::yamux::{Buffered, Framing, INITIAL_WINDOW, LEAST_GRANT, segment::SEGMENT};
 
 /// The bytes that a chunk carries at most when it is sent.
 pub(crate) const CHUNK: usize = 1024;
@@ -49,92 +49,96 @@ pub(crate) const FRAMING: Framing = Framing {
     cut_short: &CUT_SHORT,
 };
 
-/// A chunk up to this size, with its head, is passed on by a hub whole, in one Data
-/// frame, as its receiver may rely on. A larger one is passed on as it comes. It has
-/// to fit the credit that every receiver grants in time, which is half a window.
-const WHOLE: usize = 64 * 1024;
+/// From so much room on a receiver may grant no more until it gets something: it has
+/// read less than the half of its window after which implementations do.
+const HALF: usize = INITIAL_WINDOW as usize / 2 - CUT_SHORT.len();
+
+/// The sender of a chunk that is held until it is whole may be granted less than the
+/// receiver's credit, by so much at most.
+const SLACK: u64 = LEAST_GRANT as u64;
+
+/// No frame is larger, whatever the room: others wait behind it.
+const LARGEST: usize = INITIAL_WINDOW as usize;
 
 /// Where so much of what goes together ends at the end of a piece, it is cut there:
 /// whole pieces are moved, others are copied.
 const WORTH_MOVING: usize = 16 * 1024;
 
-/// How many of the first `room` bytes a hub passes on in one frame: whole chunks and
-/// end marks; of a chunk too large for that, what is there. `left` are the bytes of
-/// such a chunk that follow what was passed on before, and then those that follow
-/// this. Once the stream has `ended`, what is left is passed on as it is.
-fn pass_on(
-    left: &mut u32,
-    pieces: &mut dyn Iterator<Item = &[u8]>,
-    room: usize,
-    ended: bool,
-) -> usize {
-    let mut front = Front {
-        left: *left as usize,
-        ..Front::default()
-    };
-    // Bytes, and what is left of a chunk, up to a place where it may be cut.
-    let (mut passed, mut at_piece) = ((0, *left), None);
-    let mut seen = 0;
-    for piece in pieces {
-        let visible = &piece[..piece.len().min(room - seen)];
-        if let Some(cut) = front.advance(visible, seen) {
-            passed = cut;
-        }
-        seen += visible.len();
-        if visible.len() < piece.len() || seen == room {
+/// How many bytes a hub passes on in one frame, with so much room: whole chunks and
+/// end marks, as a Go peer relies on. A chunk that has begun is held until it is
+/// whole or has room. One that can never have room is passed on as it comes; `left`
+/// are the bytes of it that follow what was passed on before, and then after this.
+fn pass_on(left: &mut u32, buffered: Buffered<'_, '_>, room: usize) -> usize {
+    let Buffered { pieces, len, ended } = buffered;
+    let room = room.min(LARGEST);
+    if *left > 0 {
+        let count = room.min(len).min(*left as usize);
+        *left -= count as u32;
+        return count;
+    }
+    let mut front = Front { pieces, piece: &[] };
+    // Whole chunks so far, and as many of them as end where a piece does.
+    let (mut passed, mut at_piece) = (0, 0);
+    while let Some(chunk) = front.head() {
+        // A u64, because a chunk's length may be any u32.
+        let end = (passed + HEAD) as u64 + u64::from(chunk);
+        let limit = if passed == 0 { room } else { room.min(SEGMENT) };
+        if end <= len.min(limit) as u64 {
+            passed = end as usize;
+            if front.skip(chunk as usize) && passed >= WORTH_MOVING {
+                at_piece = passed;
+            }
+        } else if passed > 0 {
             break;
-        }
-        if passed.0 == seen && seen >= WORTH_MOVING {
-            at_piece = Some(passed);
+        } else if room >= HALF && end + SLACK > room as u64 {
+            let count = room.min(len);
+            *left = (end - count as u64) as u32;
+            return count;
+        } else if ended && end > len as u64 && len <= room {
+            // It will never be whole.
+            return len;
+        } else {
+            return 0;
         }
     }
-    let (mut count, mut then) = at_piece.unwrap_or(passed);
-    if count == 0 && ended {
-        (count, then) = (seen, 0);
+    match (at_piece, passed) {
+        (0, 0) if ended && len < HEAD && len <= room => len,
+        (0, passed) => passed,
+        (at_piece, _) => at_piece,
     }
-    *left = then;
-    count
 }
 
-/// Follows the chunks at the front of an inbox.
-#[derive(Default)]
-struct Front {
-    head: [u8; HEAD],
-    filled: usize,
-    /// Bytes of the current chunk that are still to come.
-    left: usize,
-    /// The current chunk is passed on whole or not at all.
-    is_whole: bool,
+/// What follows at the front of an inbox.
+struct Front<'a, 'b> {
+    pieces: &'a mut dyn Iterator<Item = &'b [u8]>,
+    /// What follows of the current piece.
+    piece: &'b [u8],
 }
 
-impl Front {
-    /// Goes through `piece`, in front of which are `before` bytes. Gives the last
-    /// place at which a frame may end, and what is left of the chunk there.
-    fn advance(&mut self, piece: &[u8], before: usize) -> Option<(usize, u32)> {
-        let mut cut = None;
-        let mut at = 0;
-        while at < piece.len() {
-            if self.left == 0 {
-                let used = (piece.len() - at).min(HEAD - self.filled);
-                self.head[self.filled..self.filled + used].copy_from_slice(&piece[at..at + used]);
-                self.filled += used;
-                at += used;
-                if self.filled < HEAD {
-                    break;
-                }
-                self.filled = 0;
-                self.left = u32::from_le_bytes(self.head) as usize;
-                self.is_whole = self.left + HEAD <= WHOLE;
+impl Front<'_, '_> {
+    /// The length of the next chunk, if its head is there.
+    fn head(&mut self) -> Option<u32> {
+        let mut head = [0; HEAD];
+        for byte in &mut head {
+            while self.piece.is_empty() {
+                self.piece = self.pieces.next()?;
             }
-            let used = self.left.min(piece.len() - at);
-            self.left -= used;
-            at += used;
-            if self.left == 0 || !self.is_whole {
-                // It came out of a u32.
-                cut = Some((before + at, self.left as u32));
+            (*byte, self.piece) = (self.piece[0], &self.piece[1..]);
+        }
+        Some(u32::from_le_bytes(head))
+    }
+
+    /// Passes over bytes that are there. Returns whether a piece ends with them.
+    fn skip(&mut self, mut count: usize) -> bool {
+        while count > self.piece.len() {
+            count -= self.piece.len();
+            match self.pieces.next() {
+                Some(piece) => self.piece = piece,
+                None => break,
             }
         }
-        cut
+        self.piece = &self.piece[count.min(self.piece.len())..];
+        self.piece.is_empty()
     }
 }
 
@@ -210,7 +214,12 @@ mod tests {
     /// of the chunk then.
     fn passed(left: u32, bytes: &[u8], size: usize, room: usize, ended: bool) -> (usize, u32) {
         let mut left = left;
-        let count = pass_on(&mut left, &mut bytes.chunks(size), room, ended);
+        let buffered = Buffered {
+            pieces: &mut bytes.chunks(size),
+            len: bytes.len(),
+            ended,
+        };
+        let count = pass_on(&mut left, buffered, room);
         (count, left)
     }
 
@@ -230,39 +239,71 @@ mod tests {
             (9 * chunk, 3 * chunk + 18),
         ] {
             for size in [1, 3, 1000, bytes.len()] {
-                assert_eq!(passed(0, &bytes, size, room, false), (whole, 0));
+                for ended in [false, true] {
+                    assert_eq!(passed(0, &bytes, size, room, ended), (whole, 0));
+                }
             }
         }
     }
 
     #[test]
     fn a_chunk_that_has_begun_is_held_until_it_is_whole_or_the_stream_ends() {
-        let bytes = encoded(&[7; CHUNK]);
-        for end in 1..bytes.len() {
-            assert_eq!(passed(0, &bytes[..end], 100, 9999, false), (0, 0));
-            assert_eq!(passed(0, &bytes[..end], 100, 9999, true), (end, 0));
+        for len in [CHUNK, 100_000, 200_000] {
+            let mut bytes = (len as u32).to_le_bytes().to_vec();
+            bytes.resize(HEAD + len, 7);
+            for end in [1, 3, 4, 5, len, len + 3] {
+                let begun = &bytes[..end];
+                assert_eq!(passed(0, begun, 100, 250_000, false), (0, 0));
+                assert_eq!(passed(0, begun, 100, 250_000, true), (end, 0));
+            }
+            let whole = passed(0, &bytes, 9999, 250_000, false);
+            assert_eq!(whole, (bytes.len(), 0));
         }
     }
 
     #[test]
-    fn a_chunk_too_large_to_be_held_is_passed_on_as_it_comes() {
-        let large = WHOLE as u32;
-        let head = large.to_le_bytes();
-        let bytes = [&head[..], &[7; 1000], &[0; 0]].concat();
-        assert_eq!(passed(0, &bytes[..3], 10, 9999, false), (0, 0));
-        assert_eq!(passed(0, &bytes, 10, 9999, false), (1004, large - 1000));
-        assert_eq!(passed(0, &bytes, 10, 100, false), (100, large - 96));
-        // The rest of it, and whole chunks behind it.
-        let bytes = [vec![7; 50], encoded(&[8; 20]), vec![9, 0]].concat();
-        assert_eq!(passed(50, &bytes, 7, 9999, false), (74, 0));
+    fn a_chunk_waits_for_room_as_long_as_more_may_come() {
+        let bytes = [&150_000u32.to_le_bytes()[..], &[7; 140_000]].concat();
+        for ended in [false, true] {
+            assert_eq!(passed(0, &bytes, 9999, HALF - 1, ended), (0, 0));
+            assert_eq!(
+                passed(0, &bytes, 9999, HALF, ended),
+                (HALF, 150_004 - HALF as u32)
+            );
+        }
+        // There is room, and the sender may have been granted enough for it.
+        let enough = 150_004 + SLACK as usize;
+        assert_eq!(passed(0, &bytes, 9999, enough, false), (0, 0));
+        assert_eq!(
+            passed(0, &bytes, 9999, enough - 1, false),
+            (140_004, 10_000)
+        );
+    }
+
+    #[test]
+    fn a_chunk_too_large_for_any_room_is_passed_on_as_it_comes() {
+        let len = LARGEST as u32;
+        let bytes = [&len.to_le_bytes()[..], &[7; 1000]].concat();
+        assert_eq!(passed(0, &bytes[..3], 10, usize::MAX, false), (0, 0));
+        assert_eq!(passed(0, &bytes, 10, usize::MAX, false), (1004, len - 1000));
+        // The rest of it, and then what follows.
+        let bytes = [vec![7; 50], encoded(&[8; 20])].concat();
+        assert_eq!(passed(50, &bytes, 7, 40, false), (40, 10));
+        assert_eq!(passed(10, &bytes[40..], 7, 9999, false), (10, 0));
         assert_eq!(passed(60, &bytes[..50], 7, 9999, false), (50, 10));
+        assert_eq!(passed(u32::MAX, &bytes, 7, 0, true), (0, u32::MAX));
     }
 
     #[test]
     fn what_goes_together_is_cut_at_the_end_of_a_large_piece() {
         let piece = encoded(&[7; 20 * CHUNK]);
-        let bytes = [&piece[..], &piece[..CHUNK]].concat();
+        let bytes = [&piece[..], &piece[..HEAD + CHUNK]].concat();
         let room = 2 * piece.len();
+        assert_eq!(
+            passed(0, &bytes, piece.len(), room, false),
+            (bytes.len(), 0)
+        );
+        let bytes = [&piece[..], &piece[..HEAD + CHUNK], &[1, 0]].concat();
         assert_eq!(
             passed(0, &bytes, piece.len(), room, false),
             (piece.len(), 0)
@@ -346,32 +387,33 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn a_relay_passes_all_bytes_on_and_small_chunks_whole(
-            lens in prop::collection::vec(0usize..WHOLE + 9000, 0..4),
-            arrives in 2000usize..100_000,
+        fn a_relay_passes_all_bytes_on_and_chunks_whole_that_may_have_room(
+            lens in prop::collection::vec(0usize..LARGEST + 9000, 0..4),
+            arrives in 5000usize..200_000,
             size in 500usize..70_000,
-            room in WHOLE..140_000,
+            room in HALF..300_000,
         ) {
             let mut bytes = Vec::new();
-            // Where a frame must not end.
-            let mut inside = std::collections::BTreeSet::new();
+            // Where no frame may end.
+            let mut inside = Vec::new();
             for len in lens {
                 let begin = bytes.len();
                 bytes.extend((len as u32).to_le_bytes());
                 bytes.resize(begin + HEAD + len, 7);
-                let whole = if len + HEAD <= WHOLE { len + HEAD } else { HEAD };
-                inside.extend(begin + 1..begin + whole);
+                let is_held = HEAD + len + SLACK as usize <= room.min(LARGEST);
+                inside.push(begin + 1..begin + if is_held { HEAD + len } else { HEAD });
             }
             let (mut at, mut come, mut left) = (0, 0, 0);
             while at < bytes.len() {
                 let held = &bytes[at..come];
-                let count = pass_on(&mut left, &mut held.chunks(size), room, false);
+                let (count, then) = passed(left, held, size, room, false);
                 prop_assert!(count <= room);
                 at += count;
-                prop_assert!(!inside.contains(&at), "{at}");
+                left = then;
+                prop_assert!(!inside.iter().any(|range| range.contains(&at)), "{at}");
                 prop_assert!(count > 0 || come < bytes.len());
                 if count == 0 {
-                    prop_assert!(held.len() <= WHOLE);
+                    prop_assert!(held.len() <= LARGEST);
                     come = bytes.len().min(come + arrives);
                 }
             }

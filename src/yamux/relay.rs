@@ -14,9 +14,9 @@
 
 use super::{
     frame::{Flags, Header},
-    half::Core,
+    half::{Core, RecvHalf},
     outbox::Turn,
-    segment::{SEGMENT, Segment},
+    segment::Segment,
     shared::{CutShort, Shared},
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
@@ -67,14 +67,37 @@ pub(super) trait Relay: fmt::Debug + Send + Sync {
 /// What a relay has to know of the protocol whose bytes it passes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Framing {
-    /// How many bytes to pass on next in one frame, of those in the pieces and of so
-    /// many at most: whole units, unless one is too large to be held. The first
-    /// argument is what follows of such a unit, before and after the call; the last
-    /// one, whether the stream has ended, so that nothing follows.
-    pub(crate) next: fn(&mut u32, &mut dyn Iterator<Item = &[u8]>, usize, bool) -> usize,
+    /// How many bytes to pass on next, in one frame and with so much room: whole
+    /// units, unless one is too large to be held. The first argument is what follows
+    /// of such a unit, before the call and after it.
+    pub(crate) next: fn(&mut u32, Buffered<'_, '_>, usize) -> usize,
     /// Data that promises more: between two units, a stream that ends behind it is
     /// truncated to every peer.
     pub(crate) cut_short: &'static [u8],
+}
+
+/// What has come and was not passed on.
+pub(crate) struct Buffered<'a, 'b> {
+    pub(crate) pieces: &'a mut dyn Iterator<Item = &'b [u8]>,
+    /// Bytes of all pieces.
+    pub(crate) len: usize,
+    /// Nothing follows.
+    pub(crate) ended: bool,
+}
+
+impl Framing {
+    /// How many of the bytes that have come to pass on next, with so much credit.
+    fn next_of(&self, recv: &RecvHalf, credit: u32, left: &mut u32) -> u32 {
+        let buffered = Buffered {
+            pieces: &mut recv.inbox.pieces(),
+            len: recv.inbox.len(),
+            ended: recv.state == RecvState::Finished,
+        };
+        // Some credit is kept for breaking the stream off.
+        let room = (credit as usize).saturating_sub(self.cut_short.len());
+        // No more than the room, which is a u32.
+        (self.next)(left, buffered, room) as u32
+    }
 }
 
 #[derive(Debug)]
@@ -235,16 +258,10 @@ impl Pair {
             return false;
         }
         let mut recv = source.core.recv.lock();
-        let ended = recv.state == RecvState::Finished;
-        let Framing { next, cut_short } = self.framing;
-        // Some credit is kept for breaking the stream off.
-        let room = (credit as usize).saturating_sub(cut_short.len());
-        let room = room.min(SEGMENT);
         let mut left = sink.left;
-        // No more than the room, which is far below a u32's range.
-        let count = next(&mut left, &mut recv.inbox.pieces(), room, ended) as u32;
+        let count = self.framing.next_of(&recv, credit, &mut left);
         if count == 0 {
-            let ended = ended && recv.inbox.is_empty();
+            let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
             drop(recv);
             if ended {
                 sink.finish(due);
@@ -358,7 +375,11 @@ impl Leg {
     /// [`Shared::break_off`].
     fn break_off(&self, framing: Framing, due: &mut Due) {
         // Inside a unit the end alone is truncation.
-        let cut_short = if self.left > 0 { &[] } else { framing.cut_short };
+        let cut_short = if self.left > 0 {
+            &[]
+        } else {
+            framing.cut_short
+        };
         match self.shared.queue_cut_short(&self.core, cut_short) {
             CutShort::Gone => due.reset.push(self.stream()),
             CutShort::Sent | CutShort::Ended => {}
@@ -434,7 +455,7 @@ mod tests {
 
     /// Passes nothing on.
     const NONE: Framing = Framing {
-        next: |_, _, _, _| 0,
+        next: |_, _, _| 0,
         cut_short: &[],
     };
 

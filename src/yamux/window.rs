@@ -19,7 +19,7 @@ const LEAST_STRETCH: Duration = Duration::from_millis(1);
 
 /// A relay grants no less at a time, unless the sender has too little to go on
 /// with: so a far end that grants byte by byte does not make many updates of it.
-const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
+pub(crate) const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
 
 /// With less than this a sender may wait for more: it may send nothing smaller,
 /// or what it has sent lies here until the far end has room for it.

@@ -52,6 +52,7 @@ impl Hand {
         for name in names {
             request.extend(field(4, name.as_bytes()));
         }
+        request.extend(FEATURES);
         let (hand, answer) = Self::ask(addr, &request, set);
         // Its id, and what the hub understands: no error.
         assert_eq!(answer, [&request[..18], &FEATURES].concat());
@@ -193,6 +194,9 @@ impl Hand {
         self.wait(|frame| frame.stream == stream && frame.has(RST));
     }
 }
+
+/// Ends a message.
+pub const END: [u8; 4] = [0; 4];
 
 /// The bytes of a message in chunks, without an end mark.
 pub fn chunks(bytes: &[u8], size: usize) -> Vec<u8> {

@@ -199,14 +199,17 @@ fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
     });
 }
 
+/// Room that a hub may not have granted yet to the sender of a chunk.
+const SLACK: usize = INITIAL_WINDOW / 16;
+
 #[test]
-fn frames_as_large_as_the_window_are_passed_on() {
+fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
         let mut caller = Hand::join(&hub.addr, "caller", &[]);
         let (stream, open) = caller.begin_open("hand");
-        let room = INITIAL_WINDOW - open.len() - 4;
+        let room = INITIAL_WINDOW - open.len() - 8 - SLACK;
         caller.send(&Frame::data(stream, open));
         let open = owner.next_open();
         owner.accept(&open);
@@ -215,6 +218,41 @@ fn frames_as_large_as_the_window_are_passed_on() {
         caller.send(&Frame::data(stream, chunks(&message, room)));
         caller.send(&Frame::flags(stream, FIN));
         assert!(read_whole(&mut owner, open.stream, |_, _| {}) == message);
+    });
+}
+
+#[test]
+fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
+    in_time(|| {
+        let hub = Hub::new();
+        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let stream = {
+            let (stream, open) = caller.begin_open("hand");
+            caller.send(&Frame::data(stream, open));
+            stream
+        };
+        let open = owner.next_open();
+        owner.accept(&open);
+        caller.expect_accepted(stream);
+        let message = Pattern::new(9).to_vec(1 << 20);
+        let said = chunks(&message, message.len());
+        let (first, rest) = said.split_at(100_000);
+        caller.send(&Frame::data(stream, first.to_vec()));
+        let mut came = owner.next_of(open.stream).body;
+        while came.len() < first.len() {
+            came.extend(owner.next_of(open.stream).body);
+        }
+        owner.grant(open.stream, 1 << 20);
+        let mut granted = 0;
+        while granted < rest.len() - (INITIAL_WINDOW - first.len()) + 1000 {
+            granted += caller.wait(|frame| frame.stream == stream).length as usize;
+        }
+        caller.send(&Frame::data(stream, rest.to_vec()));
+        while came.len() < said.len() {
+            came.extend(owner.next_of(open.stream).body);
+        }
+        assert!(came == said);
     });
 }
 

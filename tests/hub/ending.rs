@@ -1,7 +1,7 @@
 //! How a stream's directions end, at the one end and at the other.
 
 use crate::{
-    by_hand::{Hand, chunks},
+    by_hand::{END, Hand, chunks},
     stage::{Hub, client_of, echo},
     support::{
         PATIENCE,
@@ -294,7 +294,8 @@ fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished(
         let open = owner.next_open();
         owner.accept(&open);
         let mut stream = call.join().unwrap();
-        owner.send(&Frame::data(open.stream, chunks(b"all", 3)));
+        let all = [&chunks(b"all", 3)[..], &END].concat();
+        owner.send(&Frame::data(open.stream, all));
         owner.send(&Frame::flags(open.stream, FIN));
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();

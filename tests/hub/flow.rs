@@ -2,7 +2,7 @@
 //! nothing piles up at the hub, and no thread is there for it.
 
 use crate::{
-    by_hand::{Hand, chunks},
+    by_hand::{END, Hand, chunks},
     stage::{Client, Hub, client_of, echo, eventually, start},
     support::{
         PATIENCE,
@@ -459,6 +459,7 @@ fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
             most = most.max(credit);
         }
     }
+    caller.send(&Frame::data(stream, END.to_vec()));
     caller.send(&Frame::flags(stream, FIN));
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
     most

@@ -139,7 +139,8 @@ fn closing_a_session_wakes_a_blocked_open() {
 /// Closing a stream wakes the thread that reads it and the one that writes it.
 #[test]
 fn closing_a_stream_wakes_its_reader_and_its_writer() {
-    let ends: [fn(&Stream); 2] = [|stream| stream.close().unwrap(), Stream::reset];
+    // An error where a thread is writing: its message does not end by it.
+    let ends: [fn(&Stream); 2] = [|stream| drop(stream.close()), Stream::reset];
     within(SOON, move || {
         for end in ends {
             let (link, _release) = link();

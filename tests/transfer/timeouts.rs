@@ -165,7 +165,7 @@ fn a_message_whose_last_write_timed_out_is_never_complete() {
                 if let Some(outcome) = outcome {
                     let error = outcome.expect_err("it is not complete");
                     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-                    assert!(error.to_string().contains("not complete"), "{error}");
+                    assert!(error.to_string().contains("incomplete"), "{error}");
                     stream.finish().unwrap_err();
                 }
                 drop(stream);
@@ -201,7 +201,7 @@ fn a_handler_that_ignores_a_write_that_timed_out_resets_the_stream() {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
         let (name, cause) = told_of_handler(&told);
         assert_eq!(name, "late");
-        assert!(cause.contains("not complete"), "{cause}");
+        assert!(cause.contains("incomplete"), "{cause}");
     });
 }
 

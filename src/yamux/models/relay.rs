@@ -7,7 +7,7 @@ use crate::{
     yamux::{
         Role, Stream, StreamId,
         frame::{Flags, Header},
-        relay, 
+        relay::{Framing, relay},
         segment::Segment,
     },
 };
@@ -64,7 +64,7 @@ fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
 
 /// Each byte is a unit.
 const ANYWHERE: Framing = Framing {
-    next: |_, pieces, room, _| pieces.map(<[u8]>::len).sum::<usize>().min(room),
+    next: |_, buffered, room| buffered.len.min(room),
     cut_short: &[],
 };
 
