@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "hub/answers.rs"]
+mod answers;
 #[path = "hub/by_hand.rs"]
 mod by_hand;
 #[path = "hub/chunks.rs"]

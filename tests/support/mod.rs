@@ -9,6 +9,7 @@ pub mod frames;
 pub mod hand;
 pub mod link;
 pub mod narrow;
+pub mod path;
 pub mod pattern;
 pub mod process;
 pub mod random;

@@ -207,6 +207,12 @@ impl Relay {
         self.each(|state| state.ways[direction as usize].on_hold = false);
     }
 
+    /// The connections that there are carry so many bytes per second from now on,
+    /// in each direction; `None` is as many as can be.
+    pub fn set_rate(&self, rate: Option<u32>) {
+        self.each(|state| state.rates = [rate; 2]);
+    }
+
     /// Bytes that the latest connection has carried in this direction.
     pub fn passed(&self, direction: Direction) -> u64 {
         let links = self.links.lock();
@@ -243,6 +249,8 @@ struct Link {
 
 struct State {
     ways: [Way; 2],
+    /// Bytes per second, where there is a limit.
+    rates: [Option<u32>; 2],
     /// It was broken.
     end: Option<How>,
 }
@@ -296,6 +304,7 @@ impl Link {
             profile,
             state: Mutex::new(State {
                 ways: [way(Direction::Up), way(Direction::Down)],
+                rates: [Direction::Up, Direction::Down].map(|way| profile.rate(way)),
                 end: None,
             }),
             changed: Condvar::new(),
@@ -320,12 +329,9 @@ impl Link {
     /// Reads all that comes, and what comes after the connection was ended too:
     /// unread, it would make a reset of it.
     fn take_in(&self, direction: Direction, mut from: &TcpStream) {
-        let due_at_once = self.profile.rate(direction).map_or(READ, |rate| {
-            ((rate / READS_PER_SECOND) as usize).clamp(1, READ)
-        });
-        let mut buf = vec![0; due_at_once];
+        let mut buf = vec![0; READ];
         while let Some(room) = self.wait_room(direction) {
-            match from.read(&mut buf[..due_at_once.min(room)]) {
+            match from.read(&mut buf[..room]) {
                 Ok(0) => {
                     self.state.lock().ways[direction as usize].finished = true;
                     self.changed.notify_all();
@@ -346,7 +352,11 @@ impl Link {
             match state.end {
                 Some(How::Fin) => return Some(READ),
                 Some(How::Rst) => return None,
-                None if held < self.profile.buffer => return Some(self.profile.buffer - held),
+                None if held < self.profile.buffer => {
+                    let due_at_once = state.rates[direction as usize]
+                        .map_or(READ, |rate| (rate / READS_PER_SECOND) as usize);
+                    return Some(due_at_once.clamp(1, READ.min(self.profile.buffer - held)));
+                }
                 Some(How::Silence) | None => self.changed.wait(&mut state),
             }
         }
@@ -357,10 +367,10 @@ impl Link {
         if state.end.is_some() {
             return;
         }
-        let way = &mut state.ways[direction as usize];
-        let takes = self.profile.rate(direction).map_or(Duration::ZERO, |rate| {
+        let takes = state.rates[direction as usize].map_or(Duration::ZERO, |rate| {
             Duration::from_secs(1) * bytes.len() as u32 / rate
         });
+        let way = &mut state.ways[direction as usize];
         way.idle_at = way.idle_at.max(Instant::now()) + takes;
         way.pieces.push_back(Piece {
             due: way.idle_at + self.profile.delay,

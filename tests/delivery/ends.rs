@@ -1,0 +1,135 @@
+//! A message that ends with its stream, without an end mark, is not taken for
+//! complete by `io::copy` and what is like it.
+
+use crate::support::{
+    PATIENCE,
+    frames::{ACK, DATA, FIN, Frame, SYN},
+    hand::{Part, confirm_session, join_by_hand, layer_2, play},
+    in_time,
+    link::{addr_of, message, started},
+    path::NAME,
+};
+use crossbeam_channel::unbounded;
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+};
+use wirenet::{Stream, Wire};
+
+const OPEN: u32 = 0x16;
+const ACCEPT: u32 = 0x08;
+
+/// Two chunks of a message, and no end mark.
+const CHUNKS: &[u8] = b"\x05\0\0\0hello\x06\0\0\0, what";
+
+/// The ways to read a message.
+const READS: [fn(&Stream) -> io::Result<()>; 4] = [
+    |mut stream| io::copy(&mut stream, &mut io::sink()).map(drop),
+    |stream| io::copy(&mut stream.reader(), &mut io::sink()).map(drop),
+    |mut stream| stream.read_to_end(&mut Vec::new()).map(drop),
+    |stream| {
+        let mut reader = stream.reader();
+        reader.read_exact(&mut [0; 11])?;
+        reader.read(&mut [0]).map(drop)
+    },
+];
+
+fn assert_truncated(read: io::Result<()>) {
+    let error = read.expect_err("the message has no end");
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+}
+
+/// Answers each stream that is opened, and sends this on it.
+fn answering(content: &'static [u8]) -> Part {
+    Box::new(move |mut client: TcpStream| {
+        confirm_session(&client)?;
+        while let Some(frame) = Frame::read(&client)? {
+            if frame.kind == DATA && frame.stream > 1 && !frame.body.is_empty() {
+                let answer = layer_2(ACCEPT, NAME, b"");
+                let sent = [
+                    Frame::flags(frame.stream, ACK),
+                    Frame::data(frame.stream, [&answer, content].concat()),
+                    Frame::flags(frame.stream, FIN),
+                ];
+                client.write_all(&sent.map(|frame| frame.encode()).concat())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_opener_gets_an_error_where_the_end_mark_is_missing() {
+    in_time(|| {
+        let server = play(vec![answering(CHUNKS)]);
+        let client = started(Wire::join(server.to_string()).retry_max(0));
+        let session = client.wait_session(PATIENCE).unwrap();
+        for read in READS {
+            let stream = session.open_stream(NAME).unwrap();
+            assert_truncated(read(&stream));
+            assert!(!stream.was_finished());
+        }
+        session.abort();
+    });
+}
+
+/// Opens a stream by hand, in which there is this, and ends it.
+fn send_by_hand(mut client: &TcpStream, stream: u32, content: &[u8]) {
+    let open = layer_2(OPEN, NAME, b"");
+    let sent = [
+        Frame::flags(stream, SYN),
+        Frame::data(stream, [&open, content].concat()),
+        Frame::flags(stream, FIN),
+    ];
+    let sent = sent.map(|frame| frame.encode()).concat();
+    client.write_all(&sent).unwrap();
+}
+
+#[test]
+fn a_handler_gets_an_error_where_the_end_mark_is_missing() {
+    in_time(|| {
+        for read in READS {
+            let (sender, outcome) = unbounded();
+            let server = started(Wire::mount("127.0.0.1:0").stream(NAME, move |stream| {
+                sender.send(read(stream)).expect("the test waits for it");
+                Ok(())
+            }));
+            let client = join_by_hand(&server, *b"without end mark");
+            send_by_hand(&client, 3, CHUNKS);
+            assert_truncated(outcome.recv_timeout(PATIENCE).expect("a handler"));
+        }
+    });
+}
+
+#[test]
+fn an_owner_behind_a_hub_gets_an_error_where_the_end_mark_is_missing() {
+    in_time(|| {
+        for read in READS {
+            let hub = started(Wire::hub("127.0.0.1:0"));
+            let (sender, outcome) = unbounded();
+            let owner = Wire::join(addr_of(&hub).to_string()).stream(NAME, move |stream| {
+                sender.send(read(stream)).expect("the test waits for it");
+                Ok(())
+            });
+            let _owner = started(owner);
+            let client = join_by_hand(&hub, *b"without end mark");
+            send_by_hand(&client, 3, CHUNKS);
+            assert_truncated(outcome.recv_timeout(PATIENCE).expect("a handler"));
+        }
+    });
+}
+
+/// The stream may end behind a message.
+#[test]
+fn an_end_behind_an_end_mark_is_one() {
+    in_time(|| {
+        let server = play(vec![answering(b"\x05\0\0\0hello\0\0\0\0")]);
+        let client = started(Wire::join(server.to_string()).retry_max(0));
+        let session = client.wait_session(PATIENCE).unwrap();
+        let stream = session.open_stream(NAME).unwrap();
+        assert_eq!(message(&stream).unwrap(), b"hello");
+        assert!(stream.was_finished());
+        assert!(!stream.next_message().unwrap());
+        session.abort();
+    });
+}
