@@ -15,4 +15,18 @@ impl Random {
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
+
+    /// At least the first, and less than the second.
+    pub fn between(&mut self, least: usize, limit: usize) -> usize {
+        least + self.below(limit - least)
+    }
+
+    /// `true` so many times out of a hundred.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
 }

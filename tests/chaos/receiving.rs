@@ -1,0 +1,65 @@
+//! What a receiver does with a stream.
+
+use super::ledger::Ledger;
+use crate::support::random::Random;
+use std::{
+    io::{self, ErrorKind, Read},
+    time::Duration,
+};
+use wirenet::Stream;
+
+/// Reads message after message until the stream ends, in whatever way, and notes
+/// what is complete.
+pub fn receive(mut stream: &Stream, random: &mut Random, ledger: &Ledger, side: &str) {
+    let impatient = random.chance(30);
+    let timeout = impatient.then(|| Duration::from_millis(random.between(1, 50) as u64));
+    stream.set_read_timeout(timeout).expect("not zero");
+    while let Ok(true) = retried(|| stream.next_message()) {
+        let mut message = Vec::new();
+        let by_reader = !impatient && random.chance(50);
+        let ended = match by_reader {
+            true => io::copy(&mut stream.reader(), &mut message).is_ok(),
+            false if impatient => read_on(stream, &mut message) && stream.was_finished(),
+            false => io::copy(&mut stream, &mut message).is_ok() && stream.was_finished(),
+        };
+        if !ended {
+            return;
+        }
+        let how = format!("{side} reads, reader {by_reader}, impatient {impatient}");
+        ledger.complete(&message, &how);
+    }
+}
+
+/// Reads to the message's end, whatever times out.
+fn read_on(mut stream: &Stream, message: &mut Vec<u8>) -> bool {
+    let mut buf = [0; 4096];
+    loop {
+        match retried(|| stream.read(&mut buf)) {
+            Ok(0) => return true,
+            Ok(count) => message.extend_from_slice(&buf[..count]),
+            Err(_) => return false,
+        }
+    }
+}
+
+fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if is_timeout(&error) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+pub fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}
+
+/// Reads a little and loses interest.
+pub fn glance(mut stream: &Stream, random: &mut Random) -> io::Result<()> {
+    let mut buf = vec![0; random.between(1, 10_000)];
+    match stream.read(&mut buf)? {
+        _ if random.chance(50) => Err(io::Error::other("seen enough")),
+        _ => Ok(()),
+    }
+}
