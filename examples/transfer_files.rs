@@ -142,12 +142,6 @@ fn receive_file(stream: &mut Stream, dir: &Path, name: &str) -> io::Result<u64> 
     let path = dir.join(name);
     let mut partial = partial_file().tempfile_in(dir).map_err(at(dir))?;
     let len = io::copy(stream, &mut partial)?;
-    if !stream.was_finished() {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            format!("{name}: the stream ended inside of it"),
-        ));
-    }
     partial
         .persist(&path)
         .map_err(|error| at(&path)(error.error))?;

@@ -286,14 +286,15 @@ impl From<Error> for io::Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownError {
-    /// The sessions with streams that were cut.
+    /// The sessions with streams that were cut, or with bytes that the other side may
+    /// not have got.
     pub sessions: Vec<CutSession>,
     /// Handlers and hooks that run on, although every call of theirs to this
     /// library has failed.
     pub running: usize,
 }
 
-/// A session whose streams a close has cut.
+/// A session that a close has cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CutSession {
@@ -303,8 +304,11 @@ pub struct CutSession {
     pub identification: Vec<u8>,
     /// The address of the other end.
     pub peer_addr: Option<SocketAddr>,
-    /// How many of its streams were still open.
+    /// How many of its streams were still in use.
     pub streams: usize,
+    /// Bytes of its streams, at most, that the other side may not have got, although
+    /// their writes returned `Ok`: it had not acknowledged them by the deadline.
+    pub unacknowledged: u64,
 }
 
 impl std::error::Error for ShutdownError {}
@@ -313,11 +317,7 @@ impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for session in &self.sessions {
-            write!(
-                f,
-                "{separator}cut {} streams of session {}",
-                session.streams, session.id
-            )?;
+            write!(f, "{separator}{}", Cut(session))?;
             write!(f, "{}", Peer(&session.identification, session.peer_addr))?;
             separator = ", ";
         }
@@ -325,6 +325,34 @@ impl fmt::Display for ShutdownError {
             write!(f, "{separator}{} handlers or hooks run on", self.running)?;
         }
         Ok(())
+    }
+}
+
+/// What a close did to a session.
+struct Cut<'a>(&'a CutSession);
+
+impl fmt::Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CutSession {
+            id,
+            streams,
+            unacknowledged,
+            ..
+        } = self.0;
+        if *streams > 0 {
+            write!(f, "cut {streams} streams of session {id}")?;
+            if *unacknowledged > 0 {
+                write!(
+                    f,
+                    ", where up to {unacknowledged} bytes were not acknowledged"
+                )?;
+            }
+            return Ok(());
+        }
+        write!(
+            f,
+            "up to {unacknowledged} bytes of session {id} were not acknowledged"
+        )
     }
 }
 

@@ -50,12 +50,14 @@ fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutS
     let mut cut = Vec::new();
     for session in sessions {
         let streams = session.connection().wait_closed(deadline);
-        if streams > 0 {
+        let unacknowledged = session.connection().unacknowledged();
+        if streams > 0 || unacknowledged > 0 {
             cut.push(CutSession {
                 id: session.id(),
                 identification: session.identification().into(),
                 peer_addr: session.peer_addr(),
                 streams,
+                unacknowledged,
             });
         }
     }

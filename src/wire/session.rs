@@ -93,9 +93,13 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(wire: &Arc<Shared>, connection: Connection, agreed: Agreed) -> Self {
-        if !agreed.features.takes_resets() {
+        if agreed.features.takes_resets() {
+            connection.expect_go_away();
+        } else {
             connection.avoid_resets();
         }
+        // The handshake was answered, or its answer is of no use to who has left.
+        connection.assume_delivered();
         Self {
             inner: Arc::new(Inner {
                 id: agreed.id,

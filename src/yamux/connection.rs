@@ -202,7 +202,11 @@ impl Connection {
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
         let now = sync::now();
-        let value = shared.pings.begin(now, true).ok_or(Error::TimedOut)?;
+        let behind = shared.outbox.taken();
+        let value = shared
+            .pings
+            .begin(now, behind, true)
+            .ok_or(Error::TimedOut)?;
         shared.push_control(Header::ping(Flags::SYN, value));
         shared.flush(Wait::Never);
         let answer = shared.pings.wait(value, now + shared.config.write_timeout);
@@ -234,7 +238,8 @@ impl Connection {
     /// Closes the connection: its streams end with an error, except for what
     /// they had finished sending, which still goes out; every blocked call
     /// returns. Waits up to the write timeout for the peer to close its side,
-    /// then cuts the transport. Calling it again does no harm.
+    /// then cuts the transport. Calling it again does no harm. Whether all has
+    /// arrived, [`unacknowledged`](Self::unacknowledged) tells afterwards.
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
@@ -270,7 +275,7 @@ impl Connection {
     }
 
     /// Waits until both sides have closed the connection, or the deadline has
-    /// passed; says how many streams are still open then.
+    /// passed. Returns how many streams are still in use then.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
@@ -278,6 +283,27 @@ impl Connection {
             Some(_) => 0,
             None => table.live(),
         }
+    }
+
+    /// Bytes that were written to streams and that the peer may not have got: at
+    /// most so many, because it acknowledges no more than once a second while data
+    /// is sent, and then when the connection is closed. 0 when the peer has taken
+    /// part in a [`close`](Self::close).
+    pub fn unacknowledged(&self) -> u64 {
+        self.handle.shared.unacknowledged()
+    }
+
+    /// What was sent so far needs no acknowledgement.
+    pub(crate) fn assume_delivered(&self) {
+        let shared = &self.handle.shared;
+        shared.pings.acknowledge(shared.outbox.sent());
+    }
+
+    /// The peer says that it goes away before it closes, so that an end without
+    /// that is none in order.
+    pub(crate) fn expect_go_away(&self) {
+        let says = &self.handle.shared.says_go_away;
+        says.store(true, Ordering::Release);
     }
 
     /// Ends the connection at once.

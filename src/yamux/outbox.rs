@@ -229,6 +229,11 @@ impl Outbox {
         self.state.lock().queue.sent()
     }
 
+    /// Those of them that a frame goes behind which is queued ahead of data.
+    pub(super) fn taken(&self) -> u64 {
+        self.state.lock().queue.taken()
+    }
+
     /// Whether so many answers wait that the peer must be making us send without
     /// reading it.
     pub(super) fn is_overfull(&self) -> bool {
@@ -293,14 +298,14 @@ impl Outbox {
         }
     }
 
-    /// Queues a last frame, if there is one, and has our direction of the connection ended once
+    /// Queues the last frames, and has our direction of the connection ended once
     /// all is written. What is queued later is thrown away: it would only make
     /// the transport fail.
-    pub(super) fn finish(&self, last: Option<Header>) {
+    pub(super) fn finish(&self, last: impl IntoIterator<Item = Header>) {
         let mut state = self.state.lock();
         if !state.is_over() {
-            if let Some(last) = last {
-                state.queue.push(last);
+            for header in last {
+                state.queue.push(header);
             }
             state.finish = true;
             self.changed.notify_all();
@@ -352,6 +357,29 @@ impl Outbox {
             }
             timed_out = self.wait(&mut state, deadline);
             waited = true;
+        }
+    }
+
+    /// Waits until all that was queued is written. Gives the role to the caller if
+    /// that has to do it; `None` when it is done, or the outbox has ended, or the
+    /// deadline has passed.
+    pub(super) fn wait_written(&self, deadline: Instant) -> Option<Box<Writer>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            let finished = !state.finish || state.writer.as_ref().is_some_and(|w| w.is_finished());
+            if state.queue.is_empty() && state.writer.is_some() && finished {
+                self.pass_on_locked(&state);
+                return None;
+            }
+            if let Some(writer) = self.take_locked(&mut state) {
+                return Some(writer);
+            }
+            if self.wait(&mut state, Some(deadline)) {
+                return None;
+            }
         }
     }
 

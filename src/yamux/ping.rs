@@ -19,6 +19,9 @@ struct State {
     latest: Option<Duration>,
     smallest: Option<Duration>,
     last_sent: Option<Instant>,
+    /// Bytes of data that the peer has acknowledged: it has answered a ping that came
+    /// after them.
+    acknowledged: u64,
     ended: bool,
 }
 
@@ -26,15 +29,17 @@ struct State {
 struct Ping {
     value: u32,
     sent: Instant,
+    /// Bytes of data that go before it.
+    behind: u64,
     answer: Option<Duration>,
     /// Somebody waits for the answer and will take it away.
     awaited: bool,
 }
 
 impl Pings {
-    /// Notes a ping and gives the value to send with it; `None` when too many
-    /// are under way.
-    pub(super) fn begin(&self, now: Instant, awaited: bool) -> Option<u32> {
+    /// Notes a ping that is sent behind so many bytes of data, and gives the value to
+    /// send with it; `None` when too many are under way.
+    pub(super) fn begin(&self, now: Instant, behind: u64, awaited: bool) -> Option<u32> {
         let mut state = self.state.lock();
         if state.under_way.len() >= MAX_UNDER_WAY {
             return None;
@@ -45,6 +50,7 @@ impl Pings {
         state.under_way.push(Ping {
             value,
             sent: now,
+            behind,
             answer: None,
             awaited,
         });
@@ -59,6 +65,7 @@ impl Pings {
         };
         let took = now.saturating_duration_since(state.under_way[index].sent);
         state.latest = Some(took);
+        state.acknowledged = state.acknowledged.max(state.under_way[index].behind);
         state.smallest = Some(state.smallest.map_or(took, |least| least.min(took)));
         if state.under_way[index].awaited {
             state.under_way[index].answer = Some(took);
@@ -90,6 +97,22 @@ impl Pings {
     pub(super) fn sent_within(&self, interval: Duration, now: Instant) -> bool {
         let last = self.state.lock().last_sent;
         last.is_some_and(|last| now.saturating_duration_since(last) < interval)
+    }
+
+    /// Bytes of data that the peer has acknowledged.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.state.lock().acknowledged
+    }
+
+    /// Takes so many bytes of data for acknowledged.
+    pub(super) fn acknowledge(&self, count: u64) {
+        let mut state = self.state.lock();
+        state.acknowledged = state.acknowledged.max(count);
+    }
+
+    /// When the last ping was sent.
+    pub(super) fn last_sent(&self) -> Option<Instant> {
+        self.state.lock().last_sent
     }
 
     pub(super) fn latest(&self) -> Option<Duration> {

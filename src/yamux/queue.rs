@@ -43,6 +43,8 @@ pub(super) struct Queue {
     answers: usize,
     /// Bytes of the bodies of all Data frames so far.
     sent: u64,
+    /// Those of them that have left the queue.
+    taken: u64,
 }
 
 /// Bytes of control frames, and segments, for which room is kept while nothing
@@ -73,6 +75,7 @@ impl Queue {
             queued: 0,
             answers: 0,
             sent: 0,
+            taken: 0,
         }
     }
 
@@ -114,6 +117,12 @@ impl Queue {
     /// Bytes of the bodies of all Data frames so far.
     pub(super) fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Those of them that have left the queue: a frame that is queued now goes behind
+    /// them, even ahead of all data.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Queues a frame ahead of all data.
@@ -184,6 +193,7 @@ impl Queue {
     pub(super) fn swap(&mut self, control: &mut Vec<u8>, data: &mut VecDeque<Segment>) {
         mem::swap(&mut self.control, control);
         mem::swap(&mut self.data, data);
+        self.taken = self.sent;
         self.queued = 0;
         self.answers = 0;
     }

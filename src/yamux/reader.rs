@@ -253,8 +253,8 @@ impl Reader {
             return Ok(());
         }
         self.pinged = Some(now);
-        if let Some(value) = self.shared.pings.begin(now, false) {
-            self.shared.push_control(Header::ping(Flags::SYN, value));
+        if let Some(ping) = self.shared.ping(now, false) {
+            self.shared.push_control(ping);
             self.shared.flush(Wait::Never);
         }
         Ok(())
@@ -535,6 +535,10 @@ impl Reader {
 
     /// The peer has ended its direction.
     fn at_end(&self) -> Error {
+        if self.decoder.at_boundary() {
+            self.shared.peer_ends();
+            self.shared.write_last();
+        }
         let all_finished = self.shared.table.lock().peer_has_finished();
         self.fail(if all_finished && self.decoder.at_boundary() {
             Error::ClosedByPeer

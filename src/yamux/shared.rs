@@ -35,6 +35,9 @@ use std::{
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long answers may take to be written to a peer that has closed the connection.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// Connections whose turn it is next, while this thread is about to write on
     /// one that another led to.
@@ -61,6 +64,11 @@ pub(super) struct Shared {
     closed: OnceLock<Instant>,
     /// The peer does not take a reset for an error.
     pub(super) avoids_resets: AtomicBool,
+    /// The peer says that it goes away before it closes.
+    pub(super) says_go_away: AtomicBool,
+    /// The peer has closed the connection in order, and taken what was sent to it.
+    peer_closed: AtomicBool,
+    since: Instant,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
     /// Where the streams go that the peer opens, if they wait to be accepted.
@@ -118,6 +126,9 @@ impl Shared {
             closer: Mutex::new(Some(closer)),
             closed: OnceLock::new(),
             avoids_resets: AtomicBool::new(false),
+            says_go_away: AtomicBool::new(false),
+            peer_closed: AtomicBool::new(false),
+            since: sync::now(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
             accepted: Mutex::default(),
@@ -182,6 +193,7 @@ impl Shared {
 
     /// Writes with the role, which the caller has taken.
     pub(super) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
+        self.ask_for_acknowledgement();
         self.drain_for(writer, wait, Shift::Short);
     }
 
@@ -248,8 +260,36 @@ impl Shared {
         if self.pings.sent_within(PING_INTERVAL, now) {
             return None;
         }
-        let value = self.pings.begin(now, false)?;
+        self.ping(now, false)
+    }
+
+    /// Begins a ping that is to be queued ahead of data.
+    pub(super) fn ping(&self, now: Instant, awaited: bool) -> Option<Header> {
+        let behind = self.outbox.taken();
+        let value = self.pings.begin(now, behind, awaited)?;
         Some(Header::ping(Flags::SYN, value))
+    }
+
+    /// Queues a ping now and then while data is sent: a close tells by the answers
+    /// how much the peer has got.
+    fn ask_for_acknowledgement(&self) {
+        let now = sync::now();
+        let last = self.pings.last_sent().unwrap_or(self.since);
+        if now.saturating_duration_since(last) < PING_INTERVAL {
+            return;
+        }
+        if let Some(ping) = self.ping(now, false) {
+            self.outbox.push_grant(ping);
+        }
+    }
+
+    /// Bytes of data, at most, that the peer may not have got.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        if self.peer_closed.load(Ordering::Acquire) {
+            return 0;
+        }
+        let acknowledged = self.pings.acknowledged();
+        self.outbox.sent().saturating_sub(acknowledged)
     }
 
     /// Queues a frame ahead of data. A peer that lets them pile up is cut off.
@@ -433,11 +473,25 @@ impl Shared {
     /// then our end of the connection. The reader waits for the peer's.
     pub(super) fn close(self: &Arc<Self>) {
         if self.cut_streams(Error::Closed) {
-            let _ = self.closed.set(sync::now());
+            let now = sync::now();
+            // Set before, if nothing more could be sent.
+            let _ = self.closed.set(now);
             let first = !std::mem::replace(&mut self.table.lock().going_away, true);
-            self.outbox.finish(first.then(|| Header::go_away(0)));
+            let go_away = first.then(|| Header::go_away(0));
+            self.outbox
+                .finish(go_away.into_iter().chain(self.last_ping(now)));
             self.flush(Wait::Never);
         }
+    }
+
+    /// A ping behind all data: the answer says that the peer has got that. Others
+    /// than ours may have closed the connection before they answer, which says it too.
+    fn last_ping(&self, now: Instant) -> Option<Header> {
+        if !self.says_go_away.load(Ordering::Acquire) {
+            return None;
+        }
+        let value = self.pings.begin(now, self.outbox.sent(), false)?;
+        Some(Header::ping(Flags::SYN, value))
     }
 
     /// Lets no new streams in, and closes when those that are open have ended.
@@ -497,6 +551,32 @@ impl Shared {
     pub(super) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
         deadline.is_some_and(|deadline| sync::now() >= deadline)
+    }
+
+    /// Writes what was queued, after which nothing more comes from the peer: the
+    /// answer that its close waits for, and what this side had finished sending if it
+    /// has closed too.
+    pub(super) fn write_last(self: &Arc<Self>) {
+        let soon = sync::now() + self.config.write_timeout.min(LAST_ANSWERS);
+        let deadline = self.linger_deadline().unwrap_or(soon);
+        while let Some(writer) = self.outbox.wait_written(deadline) {
+            match self.outbox.drain(writer, Wait::Never, Shift::Short) {
+                Ok(Drained::Done) => {}
+                // A peer that has closed and takes nothing wants no answer; what this
+                // side had finished is worth waiting for.
+                Ok(Drained::Left(writer)) if self.closed.get().is_some() => {
+                    self.spawn_helper(writer);
+                }
+                Ok(Drained::Left(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    /// The peer has ended its direction of the connection, between two frames.
+    pub(super) fn peer_ends(&self) {
+        let in_order =
+            !self.says_go_away.load(Ordering::Acquire) || self.table.lock().peer_going_away;
+        self.peer_closed.store(in_order, Ordering::Release);
     }
 
     pub(super) fn reader_runs_here(&self) {

@@ -7,7 +7,7 @@ use crate::{
     },
     support::{
         PATIENCE,
-        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
+        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, SYN},
         hand::layer_2,
         in_time,
         link::{Told, errors},

@@ -104,13 +104,13 @@ fn our_owners_refusal_reaches_them_in_its_words() {
 }
 
 #[test]
-fn their_end_without_an_end_mark_is_an_end_at_our_owner() {
+fn their_end_without_an_end_mark_is_truncation_at_our_owner() {
     they_call("bare", |collected| {
         let collected = collected
             .recv_timeout(PATIENCE)
             .expect("a handler that ran");
         assert_eq!(collected.bytes, b"no end mark");
-        assert_eq!(collected.end, Ok(()));
+        assert_eq!(collected.end, Err(io::ErrorKind::UnexpectedEof));
     });
 }
 

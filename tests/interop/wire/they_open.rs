@@ -51,14 +51,14 @@ fn our_validators_refusal_comes_in_its_words() {
 }
 
 #[test]
-fn an_end_without_an_end_mark_is_an_end() {
+fn an_end_without_an_end_mark_is_an_error() {
     with_peer("bare", |connected| {
         let collected = connected
             .collected
             .recv_timeout(PATIENCE)
             .expect("a handler that ran");
         assert_eq!(collected.bytes, b"no end mark");
-        assert_eq!(collected.end, Ok(()));
+        assert_eq!(collected.end, Err(ErrorKind::UnexpectedEof));
         script_is_done(connected);
     });
 }

@@ -184,9 +184,22 @@ fn a_refusal_that_was_not_waited_for_shows_on_the_first_read() {
 
 /// As go-wirenet's handlers return: the stream's end is the message's.
 #[test]
-fn an_end_without_an_end_mark_is_an_end() {
+fn an_end_without_an_end_mark_is_an_error() {
+    with_peer("serve", |connected| {
+        let mut stream = open(&connected.session, "bare");
+        let mut message = Vec::new();
+        let error = stream.read_to_end(&mut message).expect_err("no end mark");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+        assert_eq!(message, b"no end mark");
+        assert!(!stream.was_finished());
+    });
+}
+
+#[test]
+fn an_end_without_an_end_mark_is_an_end_where_that_is_asked_for() {
     with_peer("serve", |connected| {
         let stream = open(&connected.session, "bare");
+        stream.set_takes_unmarked_end(true);
         assert_eq!(read_message(&stream), b"no end mark");
         expect_end(&stream);
     });
