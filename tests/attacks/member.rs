@@ -5,7 +5,7 @@ use crate::{
     server::Server,
     support::{
         frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
-        hand::{field, layer_2},
+        hand::{FEATURES, field, layer_2},
     },
 };
 use std::{
@@ -34,7 +34,7 @@ impl Member {
     pub fn owning(server: &Server, names: &[&str]) -> Self {
         let mut raw = server.dial_raw();
         let names = names.iter().map(|name| field(4, name.as_bytes()));
-        let fields: Vec<u8> = names.flatten().collect();
+        let fields: Vec<u8> = names.flatten().chain(FEATURES).collect();
         let id = next_id();
         let answer = raw.join(id, &fields);
         // Its id, and the names of handlers if there are any: no error.

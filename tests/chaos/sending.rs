@@ -192,7 +192,9 @@ fn write_behind_a_close(
     ledger: &Ledger,
     finished: &mut Finished,
 ) -> io::Result<()> {
-    send_in_turn(stream, random, ledger, finished)?;
+    let number = ledger.number();
+    let first = content::message(number, random);
+    finished.push((number, send_one(stream, random, &first)?.into()));
     let message = content::message(ledger.number(), random);
     let (mut random, handle) = (Random(random.next()), stream.try_clone()?);
     let (begun, has_begun) = crossbeam_channel::bounded(1);
