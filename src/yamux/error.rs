@@ -100,9 +100,20 @@ impl Error {
 
     pub(super) fn from_write(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::WriteTimeout,
+            io::ErrorKind::WouldBlock => Self::WriteTimeout,
             _ => Self::Io(Arc::new(error)),
         }
+    }
+
+    /// Whether a write failed because the connection had ended before: what is
+    /// read tells how.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether the connection ended because one side closed it.
+    pub(super) fn is_orderly(&self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedByPeer)
     }
 
     fn kind(&self) -> io::ErrorKind {

@@ -149,7 +149,7 @@ impl Reader {
         self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
-                return Ok(());
+                return in_order(self.fail(Error::Closed));
             }
             let tick = self.tick();
             match self.turn(tick) {
@@ -158,9 +158,12 @@ impl Reader {
                     self.quiet = false;
                     self.pinged = None;
                 }
-                Ok(Turn::Idle) => self.look_around()?,
-                Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
-                Err(error) => return Err(error),
+                Ok(Turn::Idle) => {
+                    if let Err(error) = self.look_around() {
+                        return in_order(error);
+                    }
+                }
+                Err(error) => return in_order(error),
             }
         }
     }
@@ -192,9 +195,9 @@ impl Reader {
             Ok(_) => self.dispatch().map(|()| Turn::More),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
+                io::ErrorKind::WouldBlock => Ok(Turn::Idle),
                 // TLS: it ended without saying so.
-                io::ErrorKind::UnexpectedEof => Err(self.fail(Error::EndedByPeer)),
+                io::ErrorKind::UnexpectedEof => Err(self.end_found(Error::EndedByPeer)),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }
@@ -536,17 +539,32 @@ impl Reader {
     /// The peer has ended its direction.
     fn at_end(&self) -> Error {
         let all_finished = self.shared.table.lock().peer_has_finished();
-        self.fail(if all_finished && self.decoder.at_boundary() {
+        self.end_found(if all_finished && self.decoder.at_boundary() {
             Error::ClosedByPeer
         } else {
             Error::EndedByPeer
         })
     }
 
+    /// Ends the connection, whose end was read. That may be what is left of a
+    /// failure: the kernel reports one once, to a write or to a read.
+    fn end_found(&self, error: Error) -> Error {
+        self.shared.settle_writer();
+        self.fail(error)
+    }
+
     /// Ends the connection; what it ended with, which may have come before.
     fn fail(&self, error: Error) -> Error {
         self.shared.end(error);
         self.shared.end_error()
+    }
+}
+
+/// What a connection that one side closed comes to.
+fn in_order(error: Error) -> Result<(), Error> {
+    match error.is_orderly() {
+        true => Ok(()),
+        false => Err(error),
     }
 }
 
@@ -563,19 +581,57 @@ impl Drop for Reader {
 mod tests {
     use super::*;
     use crate::{
-        transport::{Transport, memory},
-        yamux::{Connection, Role},
+        transport::{Halves, Transport, WriteHalf, memory},
+        yamux::{Config, Connection, Role},
     };
     use std::io::IoSlice;
+
+    fn client(halves: Halves, config: Config) -> (Connection, Box<Reader>) {
+        let acceptor = Box::new(|_| true);
+        Connection::driven(halves, Role::Client, Arc::new(config), acceptor).unwrap()
+    }
+
+    /// Takes nothing.
+    #[derive(Debug)]
+    struct Unreachable;
+
+    impl WriteHalf for Unreachable {
+        fn write(&mut self, _: &[IoSlice<'_>], _: Wait) -> io::Result<usize> {
+            Err(io::ErrorKind::HostUnreachable.into())
+        }
+
+        fn finish(&mut self, _: Wait) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_although_the_peer_is_silent_from_then_on() {
+        let (ours, _theirs) = memory::pair(1024);
+        let mut halves = ours.split().unwrap();
+        halves.writer = Box::new(Unreachable);
+        let config = Config::default().write_timeout(Duration::from_millis(1));
+        let (connection, mut reader) = client(halves, config);
+        let stream = connection.open().unwrap();
+        let ended = reader.run();
+        let unreachable = |error: &io::Error| error.kind() == io::ErrorKind::HostUnreachable;
+        assert!(
+            matches!(&ended, Err(Error::Io(error)) if unreachable(error)),
+            "{ended:?}"
+        );
+        drop(stream);
+    }
 
     #[test]
     fn a_connection_that_was_closed_ends_in_order_whatever_the_peer_says_then() {
         for last in [Header::go_away(1), Header::data(StreamId::SESSION, 1)] {
             let (ours, theirs) = memory::pair(1024);
             let halves = ours.split().unwrap();
-            let acceptor = Box::new(|_| true);
-            let driven = Connection::driven(halves, Role::Client, Arc::default(), acceptor);
-            let (connection, mut reader) = driven.unwrap();
+            let (connection, mut reader) = client(halves, Config::default());
             let mut peer = theirs.split().unwrap();
             connection.start_close();
             let last = last.encode();

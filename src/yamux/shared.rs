@@ -351,6 +351,18 @@ impl Shared {
         self.cut_transport();
     }
 
+    /// Nothing more can be received: cuts the transport, and waits for a write
+    /// that is under way, so that what it fails with is known.
+    pub(super) fn settle_writer(&self) {
+        let closer = self.closer.lock().clone();
+        if let Some(closer) = closer {
+            closer.shutdown();
+        }
+        // It is cut: nothing waits in it for long.
+        self.outbox
+            .wait_writer(sync::now() + self.config.write_timeout);
+    }
+
     fn cut_transport(&self) {
         self.outbox.end();
         let closer = self.closer.lock().take();

@@ -342,10 +342,14 @@ impl Table {
             return None;
         }
         self.end = Some(match (error, self.write_error.take()) {
-            // It had said all: what could not be sent then does not matter.
-            (Error::ClosedByPeer, _) => Error::ClosedByPeer,
             (error, None) => error,
-            // What failed first is the cause.
+            // The connection had ended before that write. How, the reader has
+            // found, unless it gave up waiting for it.
+            (error, Some(first)) if first.is_broken_pipe() && !matches!(error, Error::Closed) => {
+                error
+            }
+            // What failed first is the cause: a peer's end that is read then is
+            // what such a failure leaves.
             (_, Some(first)) => first,
         });
         self.inbound = 0;
