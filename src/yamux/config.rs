@@ -1,5 +1,6 @@
 //! The settings of a connection.
 
+use super::window::INITIAL_WINDOW;
 use std::{sync::Arc, time::Duration};
 
 /// Longer timeouts are cut to this: a day.
@@ -94,11 +95,12 @@ impl Config {
         self
     }
 
-    /// Bytes that one received Data frame may carry: 16 MiB, because other
-    /// implementations send as much as the window allows in one frame. A
-    /// larger one ends the connection. Frames are handled as they arrive, so
-    /// that this bounds no buffer. What is sent carries at most 64 KiB of the
-    /// user's bytes in a frame.
+    /// Bytes that one received Data frame may carry: 16 MiB. A larger one ends
+    /// the connection. Other implementations send as much as the window allows
+    /// in one frame, so a limit below [`max_window`](Self::max_window), or below
+    /// 262,144, has no effect: that one holds. Frames are handled as they
+    /// arrive, so that this bounds no buffer. What is sent carries at most
+    /// 64 KiB of the user's bytes in a frame.
     #[must_use]
     pub fn max_frame(mut self, bytes: u32) -> Self {
         self.max_frame = bytes;
@@ -141,6 +143,11 @@ impl Config {
         self
     }
 
+    /// What one received Data frame may carry: at least what a window may grant.
+    pub(super) fn largest_frame(&self) -> u32 {
+        self.max_frame.max(self.max_window).max(INITIAL_WINDOW)
+    }
+
     /// Whether streams of this connection may be relayed to another one.
     pub(crate) fn relays(mut self, relays: bool) -> Self {
         self.relays = relays;
@@ -151,5 +158,23 @@ impl Config {
     pub(crate) fn thread_name(mut self, prefix: &str) -> Self {
         self.thread_name = prefix.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_may_carry_as_much_as_the_largest_window() {
+        let largest = |max_window, max_frame| {
+            let config = Config::default().max_window(max_window);
+            config.max_frame(max_frame).largest_frame()
+        };
+        assert_eq!(Config::default().largest_frame(), 16 << 20);
+        assert_eq!(largest(1, 1), INITIAL_WINDOW);
+        assert_eq!(largest(31 << 20, 16 << 20), 31 << 20);
+        assert_eq!(largest(u32::MAX, 16 << 20), LARGEST_WINDOW);
+        assert_eq!(largest(1 << 20, 16 << 20), 16 << 20);
     }
 }

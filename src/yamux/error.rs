@@ -81,7 +81,8 @@ pub enum Violation {
     /// Data after the peer's own FIN.
     #[error("data after the end of stream {0}")]
     AfterFin(StreamId),
-    /// A frame larger than [`Config::max_frame`](super::Config::max_frame).
+    /// A frame larger than [`Config::max_frame`](super::Config::max_frame), and
+    /// than any window.
     #[error("frame of {0} bytes")]
     FrameTooLarge(u32),
     /// A second stream, data when the first is gone, or more frames than it

@@ -403,7 +403,7 @@ impl Reader {
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
-        if header.body_len() > self.shared.config.max_frame {
+        if header.body_len() > self.shared.config.largest_frame() {
             return Err(Violation::FrameTooLarge(header.length));
         }
         let core = if header.flags.contains(Flags::SYN) {
