@@ -9,7 +9,7 @@ use std::{
 };
 use support::{
     PATIENCE,
-    frames::{Frame, SYN},
+    frames::{Frame, RST, SYN},
     in_time,
 };
 use wirenet::{
@@ -69,5 +69,28 @@ fn one_frame_may_fill_the_window_whatever_the_limit_on_frames() {
         peer.send(&[Frame::flags(1, SYN), Frame::data(1, vec![7; 262_144])]);
         let mut stream = connection.accept().unwrap();
         stream.read_exact(&mut vec![0; 262_144]).unwrap();
+    });
+}
+
+#[test]
+fn any_backlog_may_be_asked_for() {
+    in_time(|| {
+        let (connection, mut peer) = accepted(patient().backlog(usize::MAX));
+        peer.send(&[Frame::flags(1, SYN)]);
+        assert_eq!(connection.accept().unwrap().id().0, 1);
+    });
+}
+
+#[test]
+fn a_stream_beyond_the_backlog_is_reset() {
+    in_time(|| {
+        let (connection, mut peer) = accepted(patient().backlog(2));
+        peer.send(&[1, 3, 5].map(|id| Frame::flags(id, SYN)));
+        assert_eq!(Frame::read(&mut peer).unwrap(), Some(Frame::flags(5, RST)));
+        for id in [1, 3] {
+            assert_eq!(connection.accept().unwrap().id().0, id);
+        }
+        peer.send(&[Frame::flags(7, SYN)]);
+        assert_eq!(connection.accept().unwrap().id().0, 7);
     });
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{self, Receiver, bounded, never, thread},
+    sync::{self, Receiver, never, thread, unbounded},
     transport::{Halves, Transport, Wait},
 };
 use std::{
@@ -76,15 +76,16 @@ impl Connection {
     }
 
     fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
-        let (sender, incoming) = bounded(config.backlog);
+        let (sender, incoming) = unbounded();
         let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), refuse())?;
         *shared.accepted.lock() = Some(sender);
         let accepting = Arc::clone(&shared);
         reader.set_acceptor(Box::new(move |stream| {
             let accepted = accepting.accepted.lock();
-            accepted
-                .as_ref()
-                .is_some_and(|sender| sender.try_send(stream).is_ok())
+            // Counted here: a bounded channel would allocate for all of them.
+            accepted.as_ref().is_some_and(|sender| {
+                sender.len() < accepting.config.backlog && sender.try_send(stream).is_ok()
+            })
         }));
         let thread = thread::Builder::new()
             .name(format!("{}-reader", shared.config.thread_name))
