@@ -131,6 +131,15 @@ impl Connection {
 
     /// Opens a stream; the peer hears of it with what is sent next.
     pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
+        let opened = self.open_core(deadline);
+        if opened.is_err() {
+            // The place that this thread may have been woken for is for others.
+            self.handle.shared.freed.notify_one();
+        }
+        Ok(self.stream(opened?))
+    }
+
+    fn open_core(&self, deadline: Option<Instant>) -> Result<Arc<Core>, Error> {
         let shared = &self.handle.shared;
         let mut table = shared.table.lock();
         let core = loop {
@@ -172,7 +181,7 @@ impl Connection {
         let syn = Header::window_update(core.id, Flags::SYN, 0);
         shared.outbox.push(syn);
         drop(table);
-        Ok(self.stream(core))
+        Ok(core)
     }
 
     /// Waits for the peer to open a stream, and accepts it.
