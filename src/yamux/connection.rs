@@ -122,7 +122,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection has ended or is going away.
+    /// When the connection has ended or is going away. A connection goes away by
+    /// itself with the last of the 2,147,483,648 streams that each side may
+    /// open, and closes when the streams that are open have ended.
     pub fn open(&self) -> Result<Stream, Error> {
         let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);
@@ -180,7 +182,12 @@ impl Connection {
         // Under the lock of the table, so that ids come in order.
         let syn = Header::window_update(core.id, Flags::SYN, 0);
         shared.outbox.push(syn);
+        let was_last = table.has_used_up_ids();
         drop(table);
+        if was_last {
+            // Who needs more streams needs another connection.
+            shared.close_when_idle();
+        }
         Ok(core)
     }
 
@@ -333,6 +340,12 @@ impl Connection {
         &self.handle.shared
     }
 
+    /// Has the stream that is opened next be the last one.
+    #[cfg(test)]
+    pub(crate) fn use_up_ids(&self) {
+        self.handle.shared.table.lock().use_up_ids();
+    }
+
     pub(crate) fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.handle))
     }
@@ -373,5 +386,42 @@ impl WeakConnection {
     pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {
         let handle = self.0.upgrade()?;
         Some(Stream::new(incoming.0, handle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::memory;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_connection_whose_ids_are_used_up_goes_away_and_closes_when_its_streams_have_ended() {
+        for role in [Role::Client, Role::Server] {
+            let (ours, theirs) = memory::pair(1 << 16);
+            let other = match role {
+                Role::Client => Role::Server,
+                Role::Server => Role::Client,
+            };
+            let near = Connection::spawn(ours, role, Config::default()).unwrap();
+            let far = Connection::spawn(theirs, other, Config::default()).unwrap();
+            near.use_up_ids();
+            let mut last = near.open().unwrap();
+            assert!(last.id().0 >= u32::MAX - 1);
+            let error = near.open().unwrap_err();
+            assert!(matches!(error, Error::GoingAway), "{error:?}");
+            assert!(near.is_going_away() && !near.is_closed());
+            // The last one is like any other.
+            let mut accepted = far.accept().unwrap();
+            last.write_all(b"there").unwrap();
+            accepted.read_exact(&mut [0; 5]).unwrap();
+            assert!(far.is_going_away() && !far.is_closed());
+            drop(accepted);
+            assert_eq!(last.read(&mut [0; 5]).unwrap(), 0);
+            drop(last);
+            assert!(near.is_closed());
+            let error = far.accept().unwrap_err();
+            assert!(matches!(error, Error::ClosedByPeer), "{error:?}");
+        }
     }
 }

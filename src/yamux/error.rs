@@ -36,12 +36,12 @@ pub enum Error {
     /// The peer took nothing of what was sent for the whole write timeout.
     #[error("nothing could be written within the write timeout")]
     WriteTimeout,
-    /// One side said that it is going away: no stream can be opened.
+    /// One side said that it is going away: no stream can be opened. So does a
+    /// side that has opened all the streams that a connection can number, which
+    /// are 2,147,483,647 or so; the connection closes when those that are open
+    /// have ended.
     #[error("no new streams: the connection is going away")]
     GoingAway,
-    /// This side has opened all the streams that a connection can number.
-    #[error("stream ids are used up")]
-    IdsExhausted,
     /// The stream was reset by the peer.
     #[error("stream reset by the peer")]
     ResetByPeer,
@@ -129,7 +129,6 @@ impl Error {
             Self::Protocol(_) => io::ErrorKind::InvalidData,
             Self::KeepAlive | Self::WriteTimeout | Self::TimedOut => io::ErrorKind::TimedOut,
             Self::StreamClosed => io::ErrorKind::BrokenPipe,
-            Self::IdsExhausted => io::ErrorKind::Other,
         }
     }
 }

@@ -176,8 +176,22 @@ impl Table {
 
     /// Why no stream can be opened from this side, if so.
     pub(super) fn closed_to_us(&self) -> Option<Error> {
-        self.failure()
-            .or(self.is_going_away().then_some(Error::GoingAway))
+        let closed = self.is_going_away() || self.has_used_up_ids();
+        self.failure().or(closed.then_some(Error::GoingAway))
+    }
+
+    /// Whether this side has numbered all the streams it can.
+    pub(super) fn has_used_up_ids(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Has the stream that is opened next be the last one.
+    #[cfg(test)]
+    pub(super) fn use_up_ids(&mut self) {
+        self.next = match self.role {
+            Role::Client => Some(u32::MAX),
+            Role::Server => Some(u32::MAX - 1),
+        };
     }
 
     /// Whether one more stream of ours is in the bounds. Those that nobody here
@@ -219,7 +233,7 @@ impl Table {
 
     /// Numbers and enters a stream of ours.
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
-        let id = self.next.ok_or(Error::IdsExhausted)?;
+        let id = self.next.ok_or(Error::GoingAway)?;
         self.next = id.checked_add(2);
         let core = Arc::new(Core::new(StreamId(id), false, self.relays));
         self.insert(&core);
