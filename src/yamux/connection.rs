@@ -1,12 +1,13 @@
 //! A connection's handle: open, accept, ping, go away, close.
 
 use super::{
+    admission::Acceptor,
     config::Config,
     error::Error,
     frame::{Flags, Header},
     half::Core,
     outbox::Outbox,
-    reader::{Acceptor, Incoming, Reader},
+    reader::{Incoming, Reader},
     shared::Shared,
     stats::Stats,
     stream::Stream,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{self, Receiver, never, thread, unbounded},
+    sync::{self, Mutex, Receiver, never, thread, unbounded},
     transport::{Halves, Transport, Wait},
 };
 use std::{
@@ -77,16 +78,14 @@ impl Connection {
 
     fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
         let (sender, incoming) = unbounded();
-        let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), refuse())?;
-        *shared.accepted.lock() = Some(sender);
-        let accepting = Arc::clone(&shared);
-        reader.set_acceptor(Box::new(move |stream| {
-            let accepted = accepting.accepted.lock();
+        let backlog = config.backlog;
+        let sender = Mutex::new(sender);
+        let acceptor = Acceptor::new(move |stream| {
             // Counted here: a bounded channel would allocate for all of them.
-            accepted.as_ref().is_some_and(|sender| {
-                sender.len() < accepting.config.backlog && sender.try_send(stream).is_ok()
-            })
-        }));
+            let sender = sender.lock();
+            sender.len() < backlog && sender.try_send(stream).is_ok()
+        });
+        let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), acceptor)?;
         let thread = thread::Builder::new()
             .name(format!("{}-reader", shared.config.thread_name))
             .stack_size(shared.config.stack_size);
@@ -351,11 +350,6 @@ impl Connection {
     }
 }
 
-/// Takes no streams: there is nobody to accept them yet.
-fn refuse() -> Acceptor {
-    Box::new(|_| false)
-}
-
 /// What both sides of a connection consist of. The reader is boxed because it
 /// outlives many frames of its thread's stack, which is to stay small.
 fn assemble(
@@ -372,7 +366,8 @@ fn assemble(
         halves.closer,
         [halves.local_addr, halves.peer_addr],
     ));
-    let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
+    shared.set_acceptor(acceptor);
+    let reader = Reader::new(halves.reader, Arc::clone(&shared));
     Ok((shared, Box::new(reader)))
 }
 

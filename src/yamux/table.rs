@@ -8,7 +8,7 @@ use super::{
     stats::Stats,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -45,8 +45,14 @@ pub(super) struct Table {
     pub(super) streams: BTreeMap<StreamId, Entry>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
-    /// Streams in the table that the peer opened.
+    /// Streams in the table that the peer opened and that have a place.
     pub(super) inbound: usize,
+    /// Those that have none yet; the lowest number gets the next one.
+    ///
+    /// Invariant: empty unless all places are taken.
+    held: BTreeSet<StreamId>,
+    /// Those that had none, until they are handed over.
+    promoted: VecDeque<Arc<Core>>,
     /// Streams in the table that nobody here uses any more, those that this side
     /// opened and those that the peer did.
     pub(super) left: Left,
@@ -134,10 +140,25 @@ pub(super) enum Gone {
 #[derive(Debug)]
 pub(super) enum Inbound {
     Open,
-    /// Open it, when this one is reset, which the peer has had its time to end.
+    /// Keep it until it has a place.
+    Hold,
+    /// There may be a place when this one is reset, which the peer has had its
+    /// time to end.
     Instead(Arc<Core>),
     /// There are too many, or we are going away.
     Refuse,
+}
+
+/// What came of taking a stream out of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    /// There is [`room`](Table::room) again by it. That is for all who wait:
+    /// opening does not use it up.
+    pub(super) makes_room: bool,
+    /// It had no place.
+    pub(super) was_held: bool,
+    /// It had one, and a stream that was held has it now.
+    pub(super) promoted: bool,
 }
 
 impl Table {
@@ -148,6 +169,8 @@ impl Table {
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
+            held: BTreeSet::new(),
+            promoted: VecDeque::new(),
             left: Left::default(),
             live: 0,
             closing: false,
@@ -262,9 +285,35 @@ impl Table {
         if self.inbound < config.max_streams {
             return Ok(Inbound::Open);
         }
+        if let Some(overdue) = self.overdue(config, now) {
+            return Ok(Inbound::Instead(overdue));
+        }
+        // Without any place, none would ever be free.
+        let may_wait = config.max_streams > 0 && self.held.len() < config.backlog;
+        Ok(if may_wait {
+            Inbound::Hold
+        } else {
+            Inbound::Refuse
+        })
+    }
+
+    /// The stream of the peer's that nobody here has used for the longest time,
+    /// if the peer has had its time to end it.
+    pub(super) fn overdue(
+        &self,
+        config: &Config,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Arc<Core>> {
         let first = self.first(&self.left.theirs);
         let overdue = first.filter(|(_, left)| *left + config.write_timeout <= now());
-        Ok(overdue.map_or(Inbound::Refuse, |(core, _)| Inbound::Instead(core)))
+        overdue.map(|(core, _)| core)
+    }
+
+    /// The earliest time at which there may be an [overdue](Self::overdue)
+    /// stream.
+    pub(super) fn next_overdue(&self, config: &Config, now: impl FnOnce() -> Instant) -> Instant {
+        let first = self.left.theirs.0.front();
+        first.map_or_else(now, |(since, _)| *since) + config.write_timeout
     }
 
     fn insert(&mut self, core: &Arc<Core>) {
@@ -280,6 +329,53 @@ impl Table {
         self.live += 1;
         self.stats.streams_accepted += 1;
         core
+    }
+
+    /// Enters a stream that the peer opened and that has no place yet.
+    pub(super) fn hold(&mut self, id: StreamId) -> Arc<Core> {
+        let core = Arc::new(Core::new(id, true, self.relays));
+        self.insert(&core);
+        self.held.insert(id);
+        self.live += 1;
+        core
+    }
+
+    /// How many streams have no place.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn held_streams(&self) -> Vec<Arc<Core>> {
+        let held = self.held.iter();
+        held.filter_map(|id| self.get(*id).cloned()).collect()
+    }
+
+    /// Gives a place that is free to a stream that has none; says whether there
+    /// was one.
+    fn promote(&mut self) -> bool {
+        let oldest = self.held.pop_first();
+        let Some(core) = oldest.and_then(|id| self.get(id).cloned()) else {
+            return false;
+        };
+        self.inbound += 1;
+        self.stats.streams_accepted += 1;
+        self.promoted.push_back(core);
+        true
+    }
+
+    /// Whether streams wait for a place, or to be handed over since they have
+    /// one.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.held.is_empty() || self.has_promoted()
+    }
+
+    /// Whether streams wait to be handed over that had no place before.
+    pub(super) fn has_promoted(&self) -> bool {
+        !self.promoted.is_empty()
+    }
+
+    pub(super) fn next_promoted(&mut self) -> Option<Arc<Core>> {
+        self.promoted.pop_front()
     }
 
     /// Nobody here uses the stream any more; says whether the connection is to
@@ -317,20 +413,32 @@ impl Table {
         }
     }
 
-    /// Forgets a stream that is gone; says whether there is [`room`](Self::room)
-    /// again by it. That is for all who wait: opening does not use it up.
-    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> bool {
+    /// Forgets a stream that is gone.
+    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> Removed {
         let Some(entry) = self.streams.remove(&id) else {
-            return false;
+            return Removed::default();
         };
         if let Some(since) = entry.left {
             self.left_like(id).remove(since, id);
         }
-        let ours = self.role.is_ours(id);
-        if !ours {
+        if self.role.is_ours(id) {
+            let makes_room = entry.left.is_some() && self.left.ours.len() + 1 == most_left(config);
+            return Removed {
+                makes_room,
+                ..Removed::default()
+            };
+        }
+        let was_held = self.held.remove(&id);
+        if was_held {
+            self.stats.streams_refused += 1;
+        } else {
             self.inbound -= 1;
         }
-        ours && entry.left.is_some() && self.left.ours.len() + 1 == most_left(config)
+        Removed {
+            was_held,
+            promoted: !was_held && self.promote(),
+            ..Removed::default()
+        }
     }
 
     /// Why the connection is of no use for sending, if so.
@@ -368,7 +476,10 @@ impl Table {
         });
         self.inbound = 0;
         self.left = Left::default();
-        self.stats.streams_reset += self.live as u64;
+        self.promoted = VecDeque::new();
+        let held = std::mem::take(&mut self.held).len();
+        self.stats.streams_refused += held as u64;
+        self.stats.streams_reset += (self.live - held) as u64;
         let streams = std::mem::take(&mut self.streams).into_values();
         Some(streams.map(|entry| entry.core).collect())
     }
@@ -405,16 +516,49 @@ mod tests {
         table.accept(StreamId(1));
         table.accept(StreamId(3));
         // Both are in use, for however long.
-        assert!(matches!(judge(&table, 1000), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 1000), Ok(Inbound::Hold)));
         table.retire(StreamId(3), || at(0));
         table.retire(StreamId(1), || at(1));
-        assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Hold)));
         assert!(is_instead(&judge(&table, 10).unwrap(), 3));
         table.remove(StreamId(3), &config);
         assert!(matches!(judge(&table, 10), Ok(Inbound::Open)));
         table.accept(StreamId(5));
         let verdict = table.judge(StreamId(7), &config, || at(11));
         assert!(is_instead(&verdict.unwrap(), 1));
+    }
+
+    #[test]
+    fn a_place_goes_to_the_oldest_stream_that_is_held() {
+        let (config, mut table) = (config(), Table::new(Role::Server, false));
+        let judge = |table: &Table, id| table.judge(StreamId(id), &config, Instant::now);
+        table.accept(StreamId(1));
+        table.accept(StreamId(3));
+        for id in [5, 7] {
+            assert!(matches!(judge(&table, id), Ok(Inbound::Hold)));
+            table.hold(StreamId(id));
+        }
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 7), Err(Violation::OpenedTwice(_))));
+        assert!(table.remove(StreamId(3), &config).promoted);
+        assert_eq!(table.next_promoted().unwrap().id, StreamId(5));
+        // There is none for the newcomer.
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Hold)));
+        // One that is held leaves none.
+        let removed = table.remove(StreamId(7), &config);
+        assert!(removed.was_held && !removed.promoted);
+        assert!(!table.remove(StreamId(1), &config).promoted);
+        assert!(!table.has_waiting());
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Open)));
+        let stats = table.stats;
+        assert_eq!((stats.streams_accepted, stats.streams_refused), (3, 1));
+    }
+
+    #[test]
+    fn without_any_place_nothing_is_held() {
+        let (config, table) = (config().max_streams(0), Table::new(Role::Server, false));
+        let verdict = table.judge(StreamId(1), &config, Instant::now);
+        assert!(matches!(verdict, Ok(Inbound::Refuse)));
     }
 
     #[test]
@@ -429,10 +573,10 @@ mod tests {
         assert!(matches!(table.room(&config, || at(10)), Room::At(due) if due == at(11)));
         let room = table.room(&config, || at(11));
         assert!(matches!(room, Room::Instead(core) if core.id == ids[0]));
-        assert!(table.remove(ids[0], &config));
+        assert!(table.remove(ids[0], &config).makes_room);
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
         // One that ends in order is not counted at all.
-        assert!(!table.remove(ids[2], &config));
+        assert!(!table.remove(ids[2], &config).makes_room);
         table.retire(ids[2], || at(11));
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
     }
@@ -465,7 +609,7 @@ mod tests {
             let start = Instant::now();
             for _ in 0..100 {
                 let verdict = table.judge(StreamId(u32::MAX), &config, || began);
-                assert!(matches!(verdict, Ok(Inbound::Refuse)));
+                assert!(matches!(verdict, Ok(Inbound::Hold)));
             }
             start.elapsed()
         });
