@@ -15,7 +15,14 @@
 //! So the call only gives the place away; the acceptor is called by the reader,
 //! if it is dispatching just then, or else by a thread that is started for it.
 
-use super::{half::Core, reader::Incoming, shared::Shared, window::INITIAL_WINDOW};
+use super::{
+    frame::{Flags, Header},
+    half::Core,
+    reader::Incoming,
+    shared::Shared,
+    state::ResetBy,
+    window::INITIAL_WINDOW,
+};
 use crate::{
     spawn::spawn,
     sync::{
@@ -168,11 +175,17 @@ impl Shared {
         is_wanted.then(|| table.next_overdue(&self.config, sync::now))
     }
 
-    /// Refuses what is held: this side lets no more in.
-    pub(super) fn refuse_held(self: &Arc<Self>) {
-        let held = self.table.lock().held_streams();
+    /// Refuses what is held, to leave with what is sent next: this side lets no
+    /// more in.
+    pub(super) fn refuse_held(&self) {
+        let held = self.table.lock().take_held();
         for core in &held {
-            self.reset(core);
+            self.release_window();
+            // The reader may be dealing with the peer's reset.
+            if core.reset(ResetBy::Us) {
+                let reset = Header::window_update(core.id, Flags::RST, 0);
+                self.outbox.push_owed(reset);
+            }
         }
     }
 

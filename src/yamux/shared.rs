@@ -279,13 +279,14 @@ impl Shared {
     pub(super) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         let mut table = self.table.lock();
         let removed = table.remove(core.id, &self.config);
+        if gone == Gone::Reset && removed.is_some_and(|removed| !removed.was_held) {
+            table.count_reset();
+        }
+        let removed = removed.unwrap_or_default();
         if removed.was_held || removed.promoted {
             // Before another thread can acknowledge the stream: its peer may have
             // the next one ready.
             self.release_window();
-        }
-        if gone == Gone::Reset && !removed.was_held {
-            table.count_reset();
         }
         let idle = core.retire() && table.retire(core.id, sync::now);
         drop(table);

@@ -345,9 +345,15 @@ impl Table {
         self.held.len()
     }
 
-    pub(super) fn held_streams(&self) -> Vec<Arc<Core>> {
-        let held = self.held.iter();
-        held.filter_map(|id| self.get(*id).cloned()).collect()
+    /// Takes those out that have no place: at once, so that none of them gets one
+    /// meanwhile.
+    pub(super) fn take_held(&mut self) -> Vec<Arc<Core>> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let entries = held.filter_map(|id| self.streams.remove(&id));
+        let held: Vec<_> = entries.map(|entry| entry.core).collect();
+        self.stats.streams_refused += held.len() as u64;
+        self.live -= held.iter().filter(|core| core.retire()).count();
+        held
     }
 
     /// Gives a place that is free to a stream that has none; says whether there
@@ -413,20 +419,18 @@ impl Table {
         }
     }
 
-    /// Forgets a stream that is gone.
-    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> Removed {
-        let Some(entry) = self.streams.remove(&id) else {
-            return Removed::default();
-        };
+    /// Forgets a stream that is gone; `None` if it was taken out before.
+    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> Option<Removed> {
+        let entry = self.streams.remove(&id)?;
         if let Some(since) = entry.left {
             self.left_like(id).remove(since, id);
         }
         if self.role.is_ours(id) {
             let makes_room = entry.left.is_some() && self.left.ours.len() + 1 == most_left(config);
-            return Removed {
+            return Some(Removed {
                 makes_room,
                 ..Removed::default()
-            };
+            });
         }
         let was_held = self.held.remove(&id);
         if was_held {
@@ -434,11 +438,11 @@ impl Table {
         } else {
             self.inbound -= 1;
         }
-        Removed {
+        Some(Removed {
             was_held,
             promoted: !was_held && self.promote(),
             ..Removed::default()
-        }
+        })
     }
 
     /// Why the connection is of no use for sending, if so.
@@ -540,14 +544,14 @@ mod tests {
         }
         assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
         assert!(matches!(judge(&table, 7), Err(Violation::OpenedTwice(_))));
-        assert!(table.remove(StreamId(3), &config).promoted);
+        assert!(table.remove(StreamId(3), &config).unwrap().promoted);
         assert_eq!(table.next_promoted().unwrap().id, StreamId(5));
         // There is none for the newcomer.
         assert!(matches!(judge(&table, 9), Ok(Inbound::Hold)));
         // One that is held leaves none.
-        let removed = table.remove(StreamId(7), &config);
+        let removed = table.remove(StreamId(7), &config).unwrap();
         assert!(removed.was_held && !removed.promoted);
-        assert!(!table.remove(StreamId(1), &config).promoted);
+        assert!(!table.remove(StreamId(1), &config).unwrap().promoted);
         assert!(!table.has_waiting());
         assert!(matches!(judge(&table, 9), Ok(Inbound::Open)));
         let stats = table.stats;
@@ -573,10 +577,10 @@ mod tests {
         assert!(matches!(table.room(&config, || at(10)), Room::At(due) if due == at(11)));
         let room = table.room(&config, || at(11));
         assert!(matches!(room, Room::Instead(core) if core.id == ids[0]));
-        assert!(table.remove(ids[0], &config).makes_room);
+        assert!(table.remove(ids[0], &config).unwrap().makes_room);
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
         // One that ends in order is not counted at all.
-        assert!(!table.remove(ids[2], &config).makes_room);
+        assert!(!table.remove(ids[2], &config).unwrap().makes_room);
         table.retire(ids[2], || at(11));
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
     }
