@@ -346,7 +346,11 @@ fn a_second_fin_and_an_unasked_pong_change_nothing() {
 
 #[test]
 fn streams_past_the_limits_are_reset() {
-    let limits = [(quiet().max_streams(3), 3), (quiet().backlog(2), 2)];
+    let limits = [
+        // None is held without a window for it.
+        (quiet().max_streams(3).window_budget(0), 3),
+        (quiet().backlog(2), 2),
+    ];
     for (config, limit) in limits {
         let (connection, mut peer) = served(config);
         for number in 0..=limit {

@@ -1,6 +1,6 @@
 //! What the library runs with.
 
-pub(crate) use crossbeam_channel::{Receiver, Sender, bounded, never};
+pub(crate) use crossbeam_channel::{Receiver, bounded, never, unbounded};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 pub(crate) use std::{

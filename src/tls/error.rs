@@ -85,11 +85,11 @@ impl From<TlsError> for io::Error {
 }
 
 impl TlsError {
-    /// What the connection under a handshake failed with; a timeout of its is
-    /// the handshake's.
+    /// What the connection under a handshake failed with; `WouldBlock` means
+    /// that the handshake's deadline has passed.
     pub(crate) fn from_handshake_io(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::TimedOut,
+            io::ErrorKind::WouldBlock => Self::TimedOut,
             _ => Self::Connection(Arc::new(error)),
         }
     }

@@ -55,10 +55,11 @@ pub trait ReadHalf: Send + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when
-    /// nothing came before the timeout, or before a signal;
-    /// [`io::ErrorKind::Interrupted`] when what came is not yet of use: after
-    /// these, reading may go on. Any other is final.
+    /// [`io::ErrorKind::WouldBlock`] when nothing came before the timeout, or
+    /// before a signal; [`io::ErrorKind::Interrupted`] when what came is not yet
+    /// of use: after these, reading may go on. Any other is final, and is why
+    /// the connection ended. That includes [`io::ErrorKind::TimedOut`], the
+    /// system's word for a connection whose peer acknowledges nothing any more.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// How long [`read`](Self::read) waits; `None`, the default, is for ever.
@@ -86,7 +87,10 @@ pub trait WriteHalf: Send + fmt::Debug {
     ///
     /// [`io::ErrorKind::WouldBlock`]: with [`Wait::Never`], nothing could be
     /// taken now; with [`Wait::Block`], nothing could be taken for the whole
-    /// write timeout. Any other is final.
+    /// write timeout. Any other is final, [`io::ErrorKind::TimedOut`] too.
+    /// [`io::ErrorKind::BrokenPipe`] means that the connection was ended before,
+    /// by the peer or by [`Closer::shutdown`]: what the peer sent up to there
+    /// may still be read.
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize>;
 
     /// Sends on what [`write`](Self::write) has taken and kept back, where a

@@ -35,7 +35,7 @@ struct TcpReader(Arc<Socket>);
 
 impl ReadHalf for TcpReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        unheard((&*self.0).read(buf))
+        (&*self.0).read(buf).map_err(read_error)
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -60,12 +60,24 @@ impl WriteHalf for TcpWriter {
     }
 }
 
-/// A read that a signal has cut short brought as little as one that timed out.
-pub(super) fn unheard<T>(outcome: io::Result<T>) -> io::Result<T> {
-    outcome.map_err(|error| match error.kind() {
+/// What a [`ReadHalf`] reports: a read that a signal has cut short received as
+/// little as one that timed out.
+pub(super) fn read_error(error: io::Error) -> io::Error {
+    match error.kind() {
         io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+        _ => timeout_error(error),
+    }
+}
+
+/// Makes the timeout of a socket's call `WouldBlock` everywhere. On Unix it is
+/// that already, and `TimedOut` is ETIMEDOUT: the peer acknowledges nothing any
+/// more, and the kernel has given the connection up. Windows reports a timeout
+/// as `TimedOut`.
+pub(super) fn timeout_error(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut if cfg!(not(unix)) => io::ErrorKind::WouldBlock.into(),
         _ => error,
-    })
+    }
 }
 
 /// Sends once, and waits for room only if it may, whatever signals cut that
@@ -100,10 +112,11 @@ pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::R
     let Some(flags) = send_flags(wait) else {
         return Err(io::ErrorKind::WouldBlock.into());
     };
-    match slices {
+    let sent = match slices {
         [one] => socket.send_with_flags(one, flags),
         many => socket.send_vectored_with_flags(many, flags),
-    }
+    };
+    sent.map_err(timeout_error)
 }
 
 /// A broken connection is an error, never a signal, in programs that have not

@@ -362,9 +362,15 @@ impl Builder {
         self
     }
 
-    /// Streams that the other side may have open at once in a session: 512, which
-    /// is more than the 256 that Go peers have waiting for an answer. Each may
-    /// make this side hold a window of 262,144 bytes.
+    /// Streams that the other side may have open at once in a session, and that
+    /// are served: 512. Each may make this side buffer a window of 262,144 bytes.
+    ///
+    /// Up to 256 more wait until others have ended, the oldest first, and are not
+    /// acknowledged before. That is as many as a Go peer, or one of ours, opens
+    /// without an acknowledgement, so such a peer waits rather than fail, however
+    /// many it wants to open. One that waits takes its window from
+    /// [`window_budget`](Self::window_budget); one for which that has no room is
+    /// reset.
     ///
     /// One counts until both sides have ended it. One that the other side
     /// leaves half open when its handler has ended holds nothing more than its

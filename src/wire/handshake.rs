@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Malformed, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Connection, Incoming, Reader, Role},
+    yamux::{self, Acceptor, Connection, Incoming, Reader, Role},
 };
 use prost::Message;
 use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
@@ -54,6 +54,8 @@ struct Early {
     waiting: VecDeque<Incoming>,
     /// How many more may come.
     left: usize,
+    /// Who gets those that come when the session stands.
+    next: Option<Acceptor>,
 }
 
 impl Early {
@@ -64,6 +66,19 @@ impl Early {
         self.left = left;
         self.waiting.push_back(stream);
         true
+    }
+}
+
+/// Keeps a stream until the session stands.
+fn admit(early: &Mutex<Early>, stream: Incoming) -> bool {
+    let mut early = early.lock();
+    match early.next.clone() {
+        None => early.admit(stream),
+        // Another thread was about to hand it over meanwhile.
+        Some(next) => {
+            drop(early);
+            next.offer(stream)
+        }
     }
 }
 
@@ -80,9 +95,10 @@ impl<'a> Handshake<'a> {
                 Role::Server => 1,
                 Role::Client => EARLY_STREAMS,
             },
+            next: None,
         }));
         let admitting = Arc::clone(&early);
-        let acceptor = Box::new(move |stream| admitting.lock().admit(stream));
+        let acceptor = Acceptor::new(move |stream| admit(&admitting, stream));
         let config = Arc::clone(&wire.connection);
         let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
         if role == Role::Server {
@@ -228,8 +244,16 @@ impl<'a> Handshake<'a> {
     }
 
     /// A stream that the peer opened meanwhile.
-    pub(super) fn next_early(&self) -> Option<Incoming> {
+    fn next_early(&self) -> Option<Incoming> {
         self.early.lock().waiting.pop_front()
+    }
+
+    /// The session stands: gives the streams that the peer opened meanwhile; what
+    /// comes from now on `next` gets.
+    pub(super) fn forward_early(&self, next: &Acceptor) -> VecDeque<Incoming> {
+        let mut early = self.early.lock();
+        early.next = Some(next.clone());
+        std::mem::take(&mut early.waiting)
     }
 
     /// The peer was refused: waits for it to leave, so that it reads why, but no

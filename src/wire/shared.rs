@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Operation},
     sync::{Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
-    yamux::{self, Incoming, Reader, WeakConnection},
+    yamux::{self, Acceptor, Reader, WeakConnection},
 };
 use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
@@ -184,9 +184,9 @@ impl Shared {
         let weak = handshake.connection.downgrade();
         let session = Session::new(self, handshake.connection.clone(), agreed);
         self.enter(&session, pending)?;
-        let mut acceptor = self.acceptor(&session, weak);
-        while let Some(early) = handshake.next_early() {
-            acceptor(early);
+        let acceptor = self.acceptor(&session, weak);
+        for early in handshake.forward_early(&acceptor) {
+            acceptor.offer(early);
         }
         let mut reader = handshake.reader;
         reader.set_acceptor(acceptor);
@@ -279,14 +279,10 @@ impl Shared {
     }
 
     /// Hands the streams that the peer opens to the pool.
-    fn acceptor(
-        self: &Arc<Self>,
-        session: &Session,
-        weak: WeakConnection,
-    ) -> Box<dyn FnMut(Incoming) -> bool + Send> {
+    fn acceptor(self: &Arc<Self>, session: &Session, weak: WeakConnection) -> Acceptor {
         let (wire, session) = (Arc::clone(self), session.clone());
         let share = self.pool.share();
-        Box::new(move |incoming| {
+        Acceptor::new(move |incoming| {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };

@@ -1,5 +1,6 @@
 //! The settings of a connection.
 
+use super::window::INITIAL_WINDOW;
 use std::{sync::Arc, time::Duration};
 
 /// Longer timeouts are cut to this: a day.
@@ -33,6 +34,9 @@ pub struct Config {
     pub(super) write_timeout: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
+    /// No thread is started to hand promoted streams over.
+    #[cfg(any(test, fuzzing))]
+    pub(super) reader_hands_over: bool,
     pub(super) thread_name: Arc<str>,
 }
 
@@ -47,6 +51,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
+            #[cfg(any(test, fuzzing))]
+            reader_hands_over: false,
             thread_name: "wirenet".into(),
         }
     }
@@ -64,20 +70,32 @@ impl Config {
 
     /// Bytes by which all of the connection's receive windows together may
     /// grow beyond their first 262,144 each: 64 MiB, four streams at full
-    /// speed on a long link. What the peer may make this side hold is bounded
-    /// by this, plus 262,144 for each stream; see [`max_streams`](Self::max_streams)
-    /// for those.
+    /// speed on a long link. Streams of the peer's beyond
+    /// [`max_streams`](Self::max_streams) take their first 262,144 from it too.
+    /// So what the peer may make this side buffer is bounded by this, plus
+    /// 262,144 for each of `max_streams` and for each stream that this side
+    /// opens.
     #[must_use]
     pub fn window_budget(mut self, bytes: usize) -> Self {
         self.window_budget = bytes;
         self
     }
 
-    /// Streams that the peer may have open at once: 512. One more is reset.
+    /// Streams that the peer may have open at once, and that are handed to
+    /// [`Connection::accept`](super::Connection::accept): 512.
+    ///
+    /// More of them wait, up to the [backlog](Self::backlog), the oldest first:
+    /// what the peer sends on them is buffered, but they are acknowledged and
+    /// handed over only when others have ended. A peer that waits once 256 of
+    /// its streams are not acknowledged, as other implementations do, may open
+    /// as many as it likes. Each takes 262,144 bytes of the
+    /// [budget](Self::window_budget) while it waits. One for which the budget has
+    /// no room, or beyond the backlog, is reset; so are those that wait when this
+    /// side goes away. With 0, each stream is reset.
     ///
     /// One counts until both sides have ended it. A peer may never end its
     /// half: a stream that was closed on this side for longer than the write
-    /// timeout is reset when one more is opened, the oldest first. The same
+    /// timeout is reset when one more is wanted, the oldest first. The same
     /// holds for streams that this side opens: of those that are closed here,
     /// so many may wait for the peer to end its half, or as many as the
     /// [backlog](Self::backlog) if that is more;
@@ -92,11 +110,12 @@ impl Config {
         self
     }
 
-    /// Bytes that one received Data frame may carry: 16 MiB, because other
-    /// implementations send as much as the window allows in one frame. A
-    /// larger one ends the connection. Frames are handled as they arrive, so
-    /// that this bounds no buffer. What is sent carries at most 64 KiB of the
-    /// user's bytes in a frame.
+    /// Bytes that one received Data frame may carry: 16 MiB. A larger one ends
+    /// the connection. Other implementations send as much as the window allows
+    /// in one frame, so a limit below [`max_window`](Self::max_window), or below
+    /// 262,144, has no effect: that one holds. Frames are handled as they
+    /// arrive, so that this bounds no buffer. What is sent carries at most
+    /// 64 KiB of the user's bytes in a frame.
     #[must_use]
     pub fn max_frame(mut self, bytes: u32) -> Self {
         self.max_frame = bytes;
@@ -105,7 +124,10 @@ impl Config {
 
     /// Streams opened and not yet acknowledged, each way: 256, as other
     /// implementations have it. Past that, a peer's are reset, and
-    /// [`Connection::open`](super::Connection::open) waits.
+    /// [`Connection::open`](super::Connection::open) waits. Of a peer's, so many
+    /// may wait to be accepted, and as many for others to end, beyond
+    /// [`max_streams`](Self::max_streams). At least 1; what is not used costs
+    /// nothing.
     #[must_use]
     pub fn backlog(mut self, count: usize) -> Self {
         self.backlog = count.max(1);
@@ -139,9 +161,32 @@ impl Config {
         self
     }
 
+    /// What one received Data frame may carry: at least what a window may grant.
+    pub(super) fn largest_frame(&self) -> u32 {
+        self.max_frame.max(self.max_window).max(INITIAL_WINDOW)
+    }
+
     /// What the names of the threads begin with.
     pub(crate) fn thread_name(mut self, prefix: &str) -> Self {
         self.thread_name = prefix.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_may_carry_as_much_as_the_largest_window() {
+        let largest = |max_window, max_frame| {
+            let config = Config::default().max_window(max_window);
+            config.max_frame(max_frame).largest_frame()
+        };
+        assert_eq!(Config::default().largest_frame(), 16 << 20);
+        assert_eq!(largest(1, 1), INITIAL_WINDOW);
+        assert_eq!(largest(31 << 20, 16 << 20), 31 << 20);
+        assert_eq!(largest(u32::MAX, 16 << 20), LARGEST_WINDOW);
+        assert_eq!(largest(1 << 20, 16 << 20), 16 << 20);
     }
 }

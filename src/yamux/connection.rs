@@ -1,12 +1,13 @@
 //! A connection's handle: open, accept, ping, go away, close.
 
 use super::{
+    admission::Acceptor,
     config::Config,
     error::Error,
     frame::{Flags, Header},
     half::Core,
     outbox::Outbox,
-    reader::{Acceptor, Incoming, Reader},
+    reader::{Incoming, Reader},
     shared::Shared,
     stats::Stats,
     stream::Stream,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{self, Receiver, atomic::Ordering, bounded, never, thread},
+    sync::{self, Mutex, Receiver, atomic::Ordering, never, thread, unbounded},
     transport::{Halves, Transport, Wait},
 };
 use std::{
@@ -76,16 +77,15 @@ impl Connection {
     }
 
     fn spawn(transport: impl Transport, role: Role, config: Config) -> io::Result<Self> {
-        let (sender, incoming) = bounded(config.backlog);
-        let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), refuse())?;
-        *shared.accepted.lock() = Some(sender);
-        let accepting = Arc::clone(&shared);
-        reader.set_acceptor(Box::new(move |stream| {
-            let accepted = accepting.accepted.lock();
-            accepted
-                .as_ref()
-                .is_some_and(|sender| sender.try_send(stream).is_ok())
-        }));
+        let (sender, incoming) = unbounded();
+        let backlog = config.backlog;
+        let sender = Mutex::new(sender);
+        let acceptor = Acceptor::new(move |stream| {
+            // Counted here: a bounded channel would allocate for all of them.
+            let sender = sender.lock();
+            sender.len() < backlog && sender.try_send(stream).is_ok()
+        });
+        let (shared, mut reader) = assemble(transport.split()?, role, Arc::new(config), acceptor)?;
         let thread = thread::Builder::new()
             .name(format!("{}-reader", shared.config.thread_name))
             .stack_size(shared.config.stack_size);
@@ -121,7 +121,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection has ended or is going away.
+    /// When the connection has ended or is going away. A connection goes away by
+    /// itself with the last of the 2,147,483,648 streams that each side may
+    /// open, and closes when the streams that are open have ended.
     pub fn open(&self) -> Result<Stream, Error> {
         let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);
@@ -130,6 +132,15 @@ impl Connection {
 
     /// Opens a stream; the peer hears of it with what is sent next.
     pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
+        let opened = self.open_core(deadline);
+        if opened.is_err() {
+            // The place that this thread may have been woken for is for others.
+            self.handle.shared.freed.notify_one();
+        }
+        Ok(self.stream(opened?))
+    }
+
+    fn open_core(&self, deadline: Option<Instant>) -> Result<Arc<Core>, Error> {
         let shared = &self.handle.shared;
         let mut table = shared.table.lock();
         let core = loop {
@@ -170,8 +181,13 @@ impl Connection {
         // Under the lock of the table, so that ids come in order.
         let syn = Header::window_update(core.id, Flags::SYN, 0);
         shared.outbox.push(syn);
+        let was_last = table.has_used_up_ids();
         drop(table);
-        Ok(self.stream(core))
+        if was_last {
+            // Who needs more streams needs another connection.
+            shared.close_when_idle();
+        }
+        Ok(core)
     }
 
     /// Waits for the peer to open a stream, and accepts it.
@@ -356,14 +372,15 @@ impl Connection {
         &self.handle.shared
     }
 
+    /// Has the stream that is opened next be the last one.
+    #[cfg(test)]
+    pub(crate) fn use_up_ids(&self) {
+        self.handle.shared.table.lock().use_up_ids();
+    }
+
     pub(crate) fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.handle))
     }
-}
-
-/// Takes no streams: there is nobody to accept them yet.
-fn refuse() -> Acceptor {
-    Box::new(|_| false)
 }
 
 /// What both sides of a connection consist of. The reader is boxed because it
@@ -382,7 +399,8 @@ fn assemble(
         halves.closer,
         [halves.local_addr, halves.peer_addr],
     ));
-    let reader = Reader::new(halves.reader, Arc::clone(&shared), acceptor);
+    shared.set_acceptor(acceptor);
+    let reader = Reader::new(halves.reader, Arc::clone(&shared));
     Ok((shared, Box::new(reader)))
 }
 
@@ -396,5 +414,42 @@ impl WeakConnection {
     pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {
         let handle = self.0.upgrade()?;
         Some(Stream::new(incoming.0, handle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::memory;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_connection_whose_ids_are_used_up_goes_away_and_closes_when_its_streams_have_ended() {
+        for role in [Role::Client, Role::Server] {
+            let (ours, theirs) = memory::pair(1 << 16);
+            let other = match role {
+                Role::Client => Role::Server,
+                Role::Server => Role::Client,
+            };
+            let near = Connection::spawn(ours, role, Config::default()).unwrap();
+            let far = Connection::spawn(theirs, other, Config::default()).unwrap();
+            near.use_up_ids();
+            let mut last = near.open().unwrap();
+            assert!(last.id().0 >= u32::MAX - 1);
+            let error = near.open().unwrap_err();
+            assert!(matches!(error, Error::GoingAway), "{error:?}");
+            assert!(near.is_going_away() && !near.is_closed());
+            // The last one is like any other.
+            let mut accepted = far.accept().unwrap();
+            last.write_all(b"there").unwrap();
+            accepted.read_exact(&mut [0; 5]).unwrap();
+            assert!(far.is_going_away() && !far.is_closed());
+            drop(accepted);
+            assert_eq!(last.read(&mut [0; 5]).unwrap(), 0);
+            drop(last);
+            assert!(near.is_closed());
+            let error = far.accept().unwrap_err();
+            assert!(matches!(error, Error::ClosedByPeer), "{error:?}");
+        }
     }
 }

@@ -36,12 +36,12 @@ pub enum Error {
     /// The peer took nothing of what was sent for the whole write timeout.
     #[error("nothing could be written within the write timeout")]
     WriteTimeout,
-    /// One side said that it is going away: no stream can be opened.
+    /// One side said that it is going away: no stream can be opened. So does a
+    /// side that has opened all the streams that a connection can number, which
+    /// are 2,147,483,647 or so; the connection closes when those that are open
+    /// have ended.
     #[error("no new streams: the connection is going away")]
     GoingAway,
-    /// This side has opened all the streams that a connection can number.
-    #[error("stream ids are used up")]
-    IdsExhausted,
     /// The stream was reset by the peer.
     #[error("stream reset by the peer")]
     ResetByPeer,
@@ -81,7 +81,8 @@ pub enum Violation {
     /// Data after the peer's own FIN.
     #[error("data after the end of stream {0}")]
     AfterFin(StreamId),
-    /// A frame larger than [`Config::max_frame`](super::Config::max_frame).
+    /// A frame larger than [`Config::max_frame`](super::Config::max_frame), and
+    /// than any window.
     #[error("frame of {0} bytes")]
     FrameTooLarge(u32),
     /// A second stream, data when the first is gone, or more frames than it
@@ -100,9 +101,20 @@ impl Error {
 
     pub(super) fn from_write(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::WriteTimeout,
+            io::ErrorKind::WouldBlock => Self::WriteTimeout,
             _ => Self::Io(Arc::new(error)),
         }
+    }
+
+    /// Whether a write failed because the connection had ended before: what is
+    /// read tells how.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether the connection ended because one side closed it.
+    pub(super) fn is_orderly(&self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedByPeer)
     }
 
     fn kind(&self) -> io::ErrorKind {
@@ -117,7 +129,6 @@ impl Error {
             Self::Protocol(_) => io::ErrorKind::InvalidData,
             Self::KeepAlive | Self::WriteTimeout | Self::TimedOut => io::ErrorKind::TimedOut,
             Self::StreamClosed => io::ErrorKind::BrokenPipe,
-            Self::IdsExhausted => io::ErrorKind::Other,
         }
     }
 }

@@ -34,6 +34,7 @@
 //! In this order: a relay, one half of a stream, the table of streams, the
 //! outbox or the pings. Nobody holds two relays or two halves. No lock is held over a system call.
 
+mod admission;
 mod config;
 mod connection;
 
@@ -59,6 +60,7 @@ mod table;
 mod window;
 mod writer;
 
+pub(crate) use admission::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;

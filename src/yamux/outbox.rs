@@ -37,6 +37,8 @@ pub(super) struct Outbox {
     state: Mutex<State>,
     /// There is room, or the role is free, or the outbox has ended.
     changed: Condvar,
+    /// The role was given back, or the outbox has ended.
+    settled: Condvar,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl Outbox {
                 ended: false,
             }),
             changed: Condvar::new(),
+            settled: Condvar::new(),
         }
     }
 
@@ -325,6 +328,7 @@ impl Outbox {
         // They look after themselves when their streams end.
         drop(parked);
         self.changed.notify_all();
+        self.settled.notify_all();
     }
 
     /// Waits until data may be queued, or something else has changed. The
@@ -413,6 +417,22 @@ impl Outbox {
         timed_out
     }
 
+    /// Waits until nobody writes. A writer whose write fails ends the outbox when
+    /// it has noted why.
+    pub(super) fn wait_writer(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        while state.writer.is_none() && !state.ended {
+            if self.settled.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    fn give_back(&self, state: &mut State, writer: Box<Writer>) {
+        state.writer = Some(writer);
+        self.settled.notify_all();
+    }
+
     /// Takes the role if something waits to be written and nobody writes. A
     /// thread that may block takes it too from a holder that wants relief.
     pub(super) fn take_role(&self, wait: Wait) -> Option<Box<Writer>> {
@@ -482,13 +502,13 @@ impl Outbox {
                 state.relief = false;
                 writer.give_back();
                 state.queue.give_back();
-                state.writer = Some(writer);
+                self.give_back(&mut state, writer);
                 self.pass_on_locked(&state);
                 return Ok(Drained::Done);
             }
             if state.waiting > 0 {
                 state.relief = false;
-                state.writer = Some(writer);
+                self.give_back(&mut state, writer);
                 self.changed.notify_one();
                 return Ok(Drained::Done);
             }

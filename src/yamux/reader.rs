@@ -7,6 +7,7 @@
 //! the caller.
 
 use super::{
+    admission::Acceptor,
     error::{Error, Violation},
     frame::{Decoder, Event, Flags, HEADER_LEN, Header, Kind, StreamId},
     half::{Core, Delivery},
@@ -46,10 +47,6 @@ const KEPT: usize = 32;
 /// where its request is cut into small ones, and a ping or two while it waits.
 const STRANGERS_FRAMES: u32 = 1024;
 
-/// Who gets the streams that the peer opens. Called on the reader's thread, so
-/// it must not block; `false` refuses the stream.
-pub(crate) type Acceptor = Box<dyn FnMut(Incoming) -> bool + Send>;
-
 /// A stream that the peer has opened and nobody has accepted yet.
 #[derive(Debug)]
 pub(crate) struct Incoming(pub(super) Arc<Core>);
@@ -67,7 +64,6 @@ pub(crate) enum Turn {
 pub(crate) struct Reader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
-    acceptor: Acceptor,
     /// While the peer is not let in: how many more frames it may send.
     strangers_frames: Option<u32>,
     decoder: Decoder,
@@ -81,6 +77,8 @@ pub(crate) struct Reader {
     /// Streams opened by what was read last. They are handed over at the end
     /// of a turn, when what came along with their SYN is there to be read.
     fresh: Vec<Arc<Core>>,
+    /// Streams are held, or were when last looked.
+    streams_wait: bool,
     /// Relays with an end among the streams of what was read last.
     relays: Vec<Arc<dyn Relay>>,
     /// What was read last wants an answer.
@@ -109,11 +107,10 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(super) fn new(half: Box<dyn ReadHalf>, shared: Arc<Shared>, acceptor: Acceptor) -> Self {
+    pub(super) fn new(half: Box<dyn ReadHalf>, shared: Arc<Shared>) -> Self {
         Self {
             half,
             shared,
-            acceptor,
             strangers_frames: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
@@ -121,6 +118,7 @@ impl Reader {
             _pool: PoolUser::new(),
             body: None,
             fresh: Vec::new(),
+            streams_wait: false,
             relays: Vec::new(),
             answer_due: false,
             timeout: None,
@@ -132,7 +130,7 @@ impl Reader {
 
     /// Has the streams that the peer opens from now on go to `acceptor`.
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
-        self.acceptor = acceptor;
+        self.shared.set_acceptor(acceptor);
         self.strangers_frames = None;
     }
 
@@ -149,7 +147,7 @@ impl Reader {
         self.heard = sync::now();
         loop {
             if self.shared.lingered_enough() {
-                return Ok(());
+                return in_order(self.fail(Error::Closed));
             }
             let tick = self.tick();
             match self.turn(tick) {
@@ -158,9 +156,12 @@ impl Reader {
                     self.quiet = false;
                     self.pinged = None;
                 }
-                Ok(Turn::Idle) => self.look_around()?,
-                Err(Error::Closed | Error::ClosedByPeer) => return Ok(()),
-                Err(error) => return Err(error),
+                Ok(Turn::Idle) => {
+                    if let Err(error) = self.look_around() {
+                        return in_order(error);
+                    }
+                }
+                Err(error) => return in_order(error),
             }
         }
     }
@@ -192,9 +193,15 @@ impl Reader {
             Ok(_) => self.dispatch().map(|()| Turn::More),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(Turn::Idle),
+                io::ErrorKind::WouldBlock => {
+                    if self.streams_wait {
+                        let hands_over = self.shared.begin_handing_over();
+                        self.streams_wait = self.shared.end_handing_over(hands_over);
+                    }
+                    Ok(Turn::Idle)
+                }
                 // TLS: it ended without saying so.
-                io::ErrorKind::UnexpectedEof => Err(self.fail(Error::EndedByPeer)),
+                io::ErrorKind::UnexpectedEof => Err(self.end_found(Error::EndedByPeer)),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }
@@ -202,6 +209,17 @@ impl Reader {
 
     /// How long the next read may take before there is something else to do.
     fn tick(&self) -> Duration {
+        let tick = self.own_tick();
+        if !self.streams_wait {
+            return tick;
+        }
+        self.shared.next_eviction().map_or(tick, |due| {
+            let left = due.saturating_duration_since(sync::now());
+            tick.min(left.max(Duration::from_millis(1)))
+        })
+    }
+
+    fn own_tick(&self) -> Duration {
         let config = &self.shared.config;
         if let Some(deadline) = self.shared.linger_deadline() {
             let left = deadline.saturating_duration_since(sync::now());
@@ -263,6 +281,7 @@ impl Reader {
     /// Deals out what was read.
     fn dispatch(&mut self) -> Result<(), Error> {
         let filled = self.buf.room() == 0;
+        let hands_over = self.shared.begin_handing_over();
         while !self.buf.is_empty() {
             if self.take_over_body() {
                 continue;
@@ -286,14 +305,14 @@ impl Reader {
             if let Err(error) = outcome {
                 self.buf.consume(self.buf.len());
                 // What came before it, however it was cut.
-                self.hand_over();
+                self.hand_over(hands_over);
                 return Err(self.give_up(error));
             }
         }
         if filled && self.buf.capacity() < SEGMENT {
             self.buf = Segment::large();
         }
-        self.hand_over();
+        self.hand_over(hands_over);
         Ok(())
     }
 
@@ -400,13 +419,12 @@ impl Reader {
     }
 
     fn on_stream_frame(&mut self, header: Header) -> Result<(), Violation> {
-        if header.body_len() > self.shared.config.max_frame {
+        if header.body_len() > self.shared.config.largest_frame() {
             return Err(Violation::FrameTooLarge(header.length));
         }
-        let core = if header.flags.contains(Flags::SYN) {
-            self.on_syn(header)?
-        } else {
-            self.find(header)
+        let (core, has_place) = match header.flags.contains(Flags::SYN) {
+            true => self.on_syn(header)?,
+            false => (self.find(header), false),
         };
         let Some(core) = core else {
             if self.strangers_frames.is_some() && header.body_len() > 0 {
@@ -428,7 +446,7 @@ impl Reader {
         } else {
             self.on_payload(&core, header)?;
         }
-        if header.flags.contains(Flags::SYN) {
+        if has_place {
             self.fresh.push(core);
         }
         Ok(())
@@ -456,7 +474,8 @@ impl Reader {
         Ok(())
     }
 
-    fn on_syn(&mut self, header: Header) -> Result<Option<Arc<Core>>, Violation> {
+    /// The stream, if it is let in, and whether it is to be handed over now.
+    fn on_syn(&mut self, header: Header) -> Result<(Option<Arc<Core>>, bool), Violation> {
         let id = header.stream;
         let config = &self.shared.config;
         let mut table = self.shared.table.lock();
@@ -464,28 +483,35 @@ impl Reader {
             return Err(Violation::NotLetIn);
         }
         let mut verdict = table.judge(id, config, sync::now)?;
-        if let Inbound::Instead(left) = verdict {
+        // Each makes a place, which those get first that are held.
+        for _ in 0..=table.held() {
+            let Inbound::Instead(left) = verdict else {
+                break;
+            };
             drop(table);
             self.shared.reset(&left);
             table = self.shared.table.lock();
             verdict = table.judge(id, config, sync::now)?;
         }
-        match verdict {
-            Inbound::Open if self.shared.outbox.is_overfull() => {
-                // Each stream makes us send, if it is only its ACK.
-                Err(Violation::AnswersUnread)
+        let admitted = match verdict {
+            // Each stream makes us send, if it is only its ACK.
+            Inbound::Open | Inbound::Hold if self.shared.outbox.is_overfull() => {
+                return Err(Violation::AnswersUnread);
             }
-            Inbound::Open => {
-                let core = table.accept(id);
+            Inbound::Open => Some((table.accept(id), true)),
+            Inbound::Hold if self.shared.reserve_window() => Some((table.hold(id), false)),
+            Inbound::Hold | Inbound::Refuse | Inbound::Instead(_) => None,
+        };
+        match admitted {
+            Some((core, has_place)) => {
                 table.stats.bytes_received += u64::from(header.body_len());
-                Ok(Some(core))
+                Ok((Some(core), has_place))
             }
-            // Only the reader lets streams in.
-            Inbound::Refuse | Inbound::Instead(_) => {
+            None => {
                 table.stats.streams_refused += 1;
                 drop(table);
                 self.refuse(id)?;
-                Ok(None)
+                Ok((None, false))
             }
         }
     }
@@ -513,12 +539,11 @@ impl Reader {
 
     /// The end of a turn: new streams go to whoever accepts them, answers to
     /// the peer.
-    fn hand_over(&mut self) {
+    fn hand_over(&mut self, hands_over: bool) {
         for core in self.fresh.drain(..) {
-            if !(self.acceptor)(Incoming(Arc::clone(&core))) {
-                self.shared.reset(&core);
-            }
+            self.shared.offer(&core);
         }
+        self.streams_wait = self.shared.end_handing_over(hands_over);
         self.look_after_relays();
         self.fresh.shrink_to(KEPT);
         self.relays.shrink_to(KEPT);
@@ -540,11 +565,18 @@ impl Reader {
             self.shared.write_last();
         }
         let all_finished = self.shared.table.lock().peer_has_finished();
-        self.fail(if all_finished && self.decoder.at_boundary() {
+        self.end_found(if all_finished && self.decoder.at_boundary() {
             Error::ClosedByPeer
         } else {
             Error::EndedByPeer
         })
+    }
+
+    /// Ends the connection, whose end was read. That may be what is left of a
+    /// failure: the kernel reports one once, to a write or to a read.
+    fn end_found(&self, error: Error) -> Error {
+        self.shared.settle_writer();
+        self.fail(error)
     }
 
     /// Ends the connection; what it ended with, which may have come before.
@@ -554,9 +586,18 @@ impl Reader {
     }
 }
 
+/// What a connection that one side closed comes to.
+fn in_order(error: Error) -> Result<(), Error> {
+    match error.is_orderly() {
+        true => Ok(()),
+        false => Err(error),
+    }
+}
+
 impl Drop for Reader {
     fn drop(&mut self) {
         self.shared.end(Error::Closed);
+        self.shared.drop_acceptor();
         // Left by a turn that ended in the middle.
         self.look_after_relays();
         self.shared.reader_is_done();
@@ -567,19 +608,57 @@ impl Drop for Reader {
 mod tests {
     use super::*;
     use crate::{
-        transport::{Transport, memory},
-        yamux::{Connection, Role},
+        transport::{Halves, Transport, WriteHalf, memory},
+        yamux::{Config, Connection, Role},
     };
     use std::io::IoSlice;
+
+    fn client(halves: Halves, config: Config) -> (Connection, Box<Reader>) {
+        let acceptor = Acceptor::new(|_| true);
+        Connection::driven(halves, Role::Client, Arc::new(config), acceptor).unwrap()
+    }
+
+    /// Takes nothing.
+    #[derive(Debug)]
+    struct Unreachable;
+
+    impl WriteHalf for Unreachable {
+        fn write(&mut self, _: &[IoSlice<'_>], _: Wait) -> io::Result<usize> {
+            Err(io::ErrorKind::HostUnreachable.into())
+        }
+
+        fn finish(&mut self, _: Wait) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_although_the_peer_is_silent_from_then_on() {
+        let (ours, _theirs) = memory::pair(1024);
+        let mut halves = ours.split().unwrap();
+        halves.writer = Box::new(Unreachable);
+        let config = Config::default().write_timeout(Duration::from_millis(1));
+        let (connection, mut reader) = client(halves, config);
+        let stream = connection.open().unwrap();
+        let ended = reader.run();
+        let unreachable = |error: &io::Error| error.kind() == io::ErrorKind::HostUnreachable;
+        assert!(
+            matches!(&ended, Err(Error::Io(error)) if unreachable(error)),
+            "{ended:?}"
+        );
+        drop(stream);
+    }
 
     #[test]
     fn a_connection_that_was_closed_ends_in_order_whatever_the_peer_says_then() {
         for last in [Header::go_away(1), Header::data(StreamId::SESSION, 1)] {
             let (ours, theirs) = memory::pair(1024);
             let halves = ours.split().unwrap();
-            let acceptor = Box::new(|_| true);
-            let driven = Connection::driven(halves, Role::Client, Arc::default(), acceptor);
-            let (connection, mut reader) = driven.unwrap();
+            let (connection, mut reader) = client(halves, Config::default());
             let mut peer = theirs.split().unwrap();
             connection.start_close();
             let last = last.encode();

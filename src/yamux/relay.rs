@@ -444,7 +444,7 @@ mod tests {
     use super::*;
     use crate::{
         transport::{Closer, Transport, Wait, memory},
-        yamux::{Connection, Role},
+        yamux::{Acceptor, Connection, Role},
     };
     use std::thread;
 
@@ -465,7 +465,7 @@ mod tests {
         for _ in 0..CONNECTIONS {
             let (ours, theirs) = memory::pair(1024);
             let halves = ours.split().unwrap();
-            let acceptor = Box::new(|_| true);
+            let acceptor = Acceptor::new(|_| true);
             let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
             let (connection, reader) = driven.unwrap();
             connections.push(connection);

@@ -2,13 +2,13 @@
 //! table, the outbox, and the connection's end.
 
 use super::{
+    admission::{Acceptor, HandingOver},
     config::Config,
     error::{Error, Violation},
     frame::{Flags, Header, StreamId},
     half::Core,
     outbox::{Drained, NoRoom, Outbox, Room, Shift},
     ping::Pings,
-    reader::Incoming,
     state::{ResetBy, SendState},
     table::{Gone, Role, Table},
     window::{Budget, INITIAL_WINDOW, Tuning},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     spawn::spawn,
     sync::{
-        self, Condvar, Mutex, OnceLock, Sender,
+        self, Condvar, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
         thread::{self, ThreadId},
         thread_local,
@@ -71,9 +71,10 @@ pub(super) struct Shared {
     since: Instant,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
-    /// Where the streams go that the peer opens, if they wait to be accepted.
-    /// Dropped at the end, which wakes who waits for one.
-    pub(super) accepted: Mutex<Option<Sender<Incoming>>>,
+    /// Who gets the streams that the peer opens. It may keep the connection up,
+    /// and is dropped at its end.
+    pub(super) acceptor: Mutex<Option<Acceptor>>,
+    pub(super) handing_over: HandingOver,
 }
 
 /// What waits on a hub for this peer to take it, of streams that are gone at the
@@ -131,7 +132,8 @@ impl Shared {
             since: sync::now(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
-            accepted: Mutex::default(),
+            acceptor: Mutex::default(),
+            handing_over: HandingOver::default(),
             config,
         }
     }
@@ -386,14 +388,23 @@ impl Shared {
     /// Takes a stream that is gone out of the table.
     pub(super) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         let mut table = self.table.lock();
-        let freed = table.remove(core.id, &self.config);
-        if gone == Gone::Reset {
+        let removed = table.remove(core.id, &self.config);
+        if gone == Gone::Reset && removed.is_some_and(|removed| !removed.was_held) {
             table.count_reset();
+        }
+        let removed = removed.unwrap_or_default();
+        if removed.was_held || removed.promoted {
+            // Before another thread can acknowledge the stream: its peer may have
+            // the next one ready.
+            self.release_window();
         }
         let idle = core.retire() && table.retire(core.id, sync::now);
         drop(table);
-        if freed {
+        if removed.makes_room {
             self.freed.notify_all();
+        }
+        if removed.promoted {
+            self.hand_over_elsewhere();
         }
         self.acknowledge(core);
         self.budget.release(core.recv.lock().window.take_grown());
@@ -461,6 +472,18 @@ impl Shared {
         self.cut_transport();
     }
 
+    /// Nothing more can be received: cuts the transport, and waits for a write
+    /// that is under way, so that what it fails with is known.
+    pub(super) fn settle_writer(&self) {
+        let closer = self.closer.lock().clone();
+        if let Some(closer) = closer {
+            closer.shutdown();
+        }
+        // It is cut: nothing waits in it for long.
+        self.outbox
+            .wait_writer(sync::now() + self.config.write_timeout);
+    }
+
     fn cut_transport(&self) {
         self.outbox.end();
         let closer = self.closer.lock().take();
@@ -511,6 +534,7 @@ impl Shared {
         let first = !std::mem::replace(&mut self.table.lock().going_away, true);
         if first {
             self.freed.notify_all();
+            self.refuse_held();
             self.push_control(Header::go_away(0));
             self.flush(Wait::Never);
         }
@@ -539,7 +563,7 @@ impl Shared {
             let _ = core.reset(ResetBy::Connection);
         }
         self.freed.notify_all();
-        self.accepted.lock().take();
+        self.drop_acceptor();
         self.pings.end();
         look_after_relays(&streams);
         true

@@ -8,7 +8,7 @@ use super::{
     stats::Stats,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -43,8 +43,14 @@ pub(super) struct Table {
     pub(super) streams: BTreeMap<StreamId, Entry>,
     /// The next id to open with; `None` when they are used up.
     next: Option<u32>,
-    /// Streams in the table that the peer opened.
+    /// Streams in the table that the peer opened and that have a place.
     pub(super) inbound: usize,
+    /// Those that have none yet; the lowest number gets the next one.
+    ///
+    /// Invariant: empty unless all places are taken.
+    held: BTreeSet<StreamId>,
+    /// Those that had none, until they are handed over.
+    promoted: VecDeque<Arc<Core>>,
     /// Streams in the table that nobody here uses any more, those that this side
     /// opened and those that the peer did.
     pub(super) left: Left,
@@ -132,10 +138,25 @@ pub(super) enum Gone {
 #[derive(Debug)]
 pub(super) enum Inbound {
     Open,
-    /// Open it, when this one is reset, which the peer has had its time to end.
+    /// Keep it until it has a place.
+    Hold,
+    /// There may be a place when this one is reset, which the peer has had its
+    /// time to end.
     Instead(Arc<Core>),
     /// There are too many, or we are going away.
     Refuse,
+}
+
+/// What came of taking a stream out of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    /// There is [`room`](Table::room) again by it. That is for all who wait:
+    /// opening does not use it up.
+    pub(super) makes_room: bool,
+    /// It had no place.
+    pub(super) was_held: bool,
+    /// It had one, and a stream that was held has it now.
+    pub(super) promoted: bool,
 }
 
 impl Table {
@@ -145,6 +166,8 @@ impl Table {
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
+            held: BTreeSet::new(),
+            promoted: VecDeque::new(),
             left: Left::default(),
             live: 0,
             closing: false,
@@ -173,8 +196,22 @@ impl Table {
 
     /// Why no stream can be opened from this side, if so.
     pub(super) fn closed_to_us(&self) -> Option<Error> {
-        self.failure()
-            .or(self.is_going_away().then_some(Error::GoingAway))
+        let closed = self.is_going_away() || self.has_used_up_ids();
+        self.failure().or(closed.then_some(Error::GoingAway))
+    }
+
+    /// Whether this side has numbered all the streams it can.
+    pub(super) fn has_used_up_ids(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Has the stream that is opened next be the last one.
+    #[cfg(test)]
+    pub(super) fn use_up_ids(&mut self) {
+        self.next = match self.role {
+            Role::Client => Some(u32::MAX),
+            Role::Server => Some(u32::MAX - 1),
+        };
     }
 
     /// Whether one more stream of ours is in the bounds. Those that nobody here
@@ -216,7 +253,7 @@ impl Table {
 
     /// Numbers and enters a stream of ours.
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
-        let id = self.next.ok_or(Error::IdsExhausted)?;
+        let id = self.next.ok_or(Error::GoingAway)?;
         self.next = id.checked_add(2);
         let core = Arc::new(Core::new(StreamId(id), false));
         self.insert(&core);
@@ -245,9 +282,35 @@ impl Table {
         if self.inbound < config.max_streams {
             return Ok(Inbound::Open);
         }
+        if let Some(overdue) = self.overdue(config, now) {
+            return Ok(Inbound::Instead(overdue));
+        }
+        // Without any place, none would ever be free.
+        let may_wait = config.max_streams > 0 && self.held.len() < config.backlog;
+        Ok(if may_wait {
+            Inbound::Hold
+        } else {
+            Inbound::Refuse
+        })
+    }
+
+    /// The stream of the peer's that nobody here has used for the longest time,
+    /// if the peer has had its time to end it.
+    pub(super) fn overdue(
+        &self,
+        config: &Config,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Arc<Core>> {
         let first = self.first(&self.left.theirs);
         let overdue = first.filter(|(_, left)| *left + config.write_timeout <= now());
-        Ok(overdue.map_or(Inbound::Refuse, |(core, _)| Inbound::Instead(core)))
+        overdue.map(|(core, _)| core)
+    }
+
+    /// The earliest time at which there may be an [overdue](Self::overdue)
+    /// stream.
+    pub(super) fn next_overdue(&self, config: &Config, now: impl FnOnce() -> Instant) -> Instant {
+        let first = self.left.theirs.0.front();
+        first.map_or_else(now, |(since, _)| *since) + config.write_timeout
     }
 
     fn insert(&mut self, core: &Arc<Core>) {
@@ -263,6 +326,59 @@ impl Table {
         self.live += 1;
         self.stats.streams_accepted += 1;
         core
+    }
+
+    /// Enters a stream that the peer opened and that has no place yet.
+    pub(super) fn hold(&mut self, id: StreamId) -> Arc<Core> {
+        let core = Arc::new(Core::new(id, true));
+        self.insert(&core);
+        self.held.insert(id);
+        self.live += 1;
+        core
+    }
+
+    /// How many streams have no place.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes those out that have no place: at once, so that none of them gets one
+    /// meanwhile.
+    pub(super) fn take_held(&mut self) -> Vec<Arc<Core>> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        let entries = held.filter_map(|id| self.streams.remove(&id));
+        let held: Vec<_> = entries.map(|entry| entry.core).collect();
+        self.stats.streams_refused += held.len() as u64;
+        self.live -= held.iter().filter(|core| core.retire()).count();
+        held
+    }
+
+    /// Gives a place that is free to a stream that has none; says whether there
+    /// was one.
+    fn promote(&mut self) -> bool {
+        let oldest = self.held.pop_first();
+        let Some(core) = oldest.and_then(|id| self.get(id).cloned()) else {
+            return false;
+        };
+        self.inbound += 1;
+        self.stats.streams_accepted += 1;
+        self.promoted.push_back(core);
+        true
+    }
+
+    /// Whether streams wait for a place, or to be handed over since they have
+    /// one.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.held.is_empty() || self.has_promoted()
+    }
+
+    /// Whether streams wait to be handed over that had no place before.
+    pub(super) fn has_promoted(&self) -> bool {
+        !self.promoted.is_empty()
+    }
+
+    pub(super) fn next_promoted(&mut self) -> Option<Arc<Core>> {
+        self.promoted.pop_front()
     }
 
     /// Nobody here uses the stream any more; says whether the connection is to
@@ -300,20 +416,30 @@ impl Table {
         }
     }
 
-    /// Forgets a stream that is gone; says whether there is [`room`](Self::room)
-    /// again by it. That is for all who wait: opening does not use it up.
-    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> bool {
-        let Some(entry) = self.streams.remove(&id) else {
-            return false;
-        };
+    /// Forgets a stream that is gone; `None` if it was taken out before.
+    pub(super) fn remove(&mut self, id: StreamId, config: &Config) -> Option<Removed> {
+        let entry = self.streams.remove(&id)?;
         if let Some(since) = entry.left {
             self.left_like(id).remove(since, id);
         }
-        let ours = self.role.is_ours(id);
-        if !ours {
+        if self.role.is_ours(id) {
+            let makes_room = entry.left.is_some() && self.left.ours.len() + 1 == most_left(config);
+            return Some(Removed {
+                makes_room,
+                ..Removed::default()
+            });
+        }
+        let was_held = self.held.remove(&id);
+        if was_held {
+            self.stats.streams_refused += 1;
+        } else {
             self.inbound -= 1;
         }
-        ours && entry.left.is_some() && self.left.ours.len() + 1 == most_left(config)
+        Some(Removed {
+            was_held,
+            promoted: !was_held && self.promote(),
+            ..Removed::default()
+        })
     }
 
     /// Why the connection is of no use for sending, if so.
@@ -339,15 +465,22 @@ impl Table {
             return None;
         }
         self.end = Some(match (error, self.write_error.take()) {
-            // It had said all: what could not be sent then does not matter.
-            (Error::ClosedByPeer, _) => Error::ClosedByPeer,
             (error, None) => error,
-            // What failed first is the cause.
+            // The connection had ended before that write. How, the reader has
+            // found, unless it gave up waiting for it.
+            (error, Some(first)) if first.is_broken_pipe() && !matches!(error, Error::Closed) => {
+                error
+            }
+            // What failed first is the cause: a peer's end that is read then is
+            // what such a failure leaves.
             (_, Some(first)) => first,
         });
         self.inbound = 0;
         self.left = Left::default();
-        self.stats.streams_reset += self.live as u64;
+        self.promoted = VecDeque::new();
+        let held = std::mem::take(&mut self.held).len();
+        self.stats.streams_refused += held as u64;
+        self.stats.streams_reset += (self.live - held) as u64;
         let streams = std::mem::take(&mut self.streams).into_values();
         Some(streams.map(|entry| entry.core).collect())
     }
@@ -384,16 +517,49 @@ mod tests {
         table.accept(StreamId(1));
         table.accept(StreamId(3));
         // Both are in use, for however long.
-        assert!(matches!(judge(&table, 1000), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 1000), Ok(Inbound::Hold)));
         table.retire(StreamId(3), || at(0));
         table.retire(StreamId(1), || at(1));
-        assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Hold)));
         assert!(is_instead(&judge(&table, 10).unwrap(), 3));
         table.remove(StreamId(3), &config);
         assert!(matches!(judge(&table, 10), Ok(Inbound::Open)));
         table.accept(StreamId(5));
         let verdict = table.judge(StreamId(7), &config, || at(11));
         assert!(is_instead(&verdict.unwrap(), 1));
+    }
+
+    #[test]
+    fn a_place_goes_to_the_oldest_stream_that_is_held() {
+        let (config, mut table) = (config(), Table::new(Role::Server));
+        let judge = |table: &Table, id| table.judge(StreamId(id), &config, Instant::now);
+        table.accept(StreamId(1));
+        table.accept(StreamId(3));
+        for id in [5, 7] {
+            assert!(matches!(judge(&table, id), Ok(Inbound::Hold)));
+            table.hold(StreamId(id));
+        }
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Refuse)));
+        assert!(matches!(judge(&table, 7), Err(Violation::OpenedTwice(_))));
+        assert!(table.remove(StreamId(3), &config).unwrap().promoted);
+        assert_eq!(table.next_promoted().unwrap().id, StreamId(5));
+        // There is none for the newcomer.
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Hold)));
+        // One that is held leaves none.
+        let removed = table.remove(StreamId(7), &config).unwrap();
+        assert!(removed.was_held && !removed.promoted);
+        assert!(!table.remove(StreamId(1), &config).unwrap().promoted);
+        assert!(!table.has_waiting());
+        assert!(matches!(judge(&table, 9), Ok(Inbound::Open)));
+        let stats = table.stats;
+        assert_eq!((stats.streams_accepted, stats.streams_refused), (3, 1));
+    }
+
+    #[test]
+    fn without_any_place_nothing_is_held() {
+        let (config, table) = (config().max_streams(0), Table::new(Role::Server));
+        let verdict = table.judge(StreamId(1), &config, Instant::now);
+        assert!(matches!(verdict, Ok(Inbound::Refuse)));
     }
 
     #[test]
@@ -408,10 +574,10 @@ mod tests {
         assert!(matches!(table.room(&config, || at(10)), Room::At(due) if due == at(11)));
         let room = table.room(&config, || at(11));
         assert!(matches!(room, Room::Instead(core) if core.id == ids[0]));
-        assert!(table.remove(ids[0], &config));
+        assert!(table.remove(ids[0], &config).unwrap().makes_room);
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
         // One that ends in order is not counted at all.
-        assert!(!table.remove(ids[2], &config));
+        assert!(!table.remove(ids[2], &config).unwrap().makes_room);
         table.retire(ids[2], || at(11));
         assert!(matches!(table.room(&config, || at(11)), Room::Free));
     }
@@ -444,7 +610,7 @@ mod tests {
             let start = Instant::now();
             for _ in 0..100 {
                 let verdict = table.judge(StreamId(u32::MAX), &config, || began);
-                assert!(matches!(verdict, Ok(Inbound::Refuse)));
+                assert!(matches!(verdict, Ok(Inbound::Hold)));
             }
             start.elapsed()
         });

@@ -176,7 +176,9 @@ fn one_stream_more_than_the_limit_fails_until_there_is_room() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let server = |server: Builder| {
-            let server = server.max_streams(2).stream("echo", echo);
+            // Without a budget none is held until there is.
+            let server = server.max_streams(2).window_budget(0);
+            let server = server.stream("echo", echo);
             server.stream("wait", move |stream| {
                 // Until it is released.
                 let _ = released.recv();

@@ -1,4 +1,4 @@
-//! crossbeam's bounded channel, as far as it is used.
+//! crossbeam's channels, as far as it is used.
 
 use super::{Condvar, Mutex};
 use std::{collections::VecDeque, sync::Arc};
@@ -35,6 +35,10 @@ pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender(Arc::clone(&channel)), Receiver(channel))
 }
 
+pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    bounded(usize::MAX)
+}
+
 /// A channel into which nothing comes, and that does not end.
 pub(crate) fn never<T>() -> Receiver<T> {
     let (sender, receiver) = bounded(0);
@@ -53,6 +57,10 @@ impl<T> Sender<T> {
         drop(state);
         self.0.changed.notify_one();
         Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.state.lock().messages.len()
     }
 }
 

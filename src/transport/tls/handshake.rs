@@ -154,7 +154,7 @@ impl Timed<'_> {
     fn left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(sync::now());
         if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         // Less would be cut to nothing, which stands for ever.
         Ok(left.max(Duration::from_millis(1)))
@@ -175,7 +175,7 @@ impl Read for Timed<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         uninterrupted(|| {
             self.socket.set_read_timeout(Some(self.left()?))?;
-            self.socket.read(buf)
+            self.socket.read(buf).map_err(tcp::timeout_error)
         })
     }
 }

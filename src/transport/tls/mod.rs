@@ -54,6 +54,7 @@ impl Transport for TlsStream {
             outgoing: Mutex::new(Outgoing::new(sender)),
             due: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            failure: Mutex::default(),
         });
         Ok(Halves {
             reader: Box::new(TlsReader::new(Arc::clone(&shared), receiver)),
@@ -74,6 +75,9 @@ struct Shared {
     due: AtomicBool,
     /// This side has cut the connection.
     cut: AtomicBool,
+    /// Why the connection failed, where sending what was due met that: the
+    /// kernel reports it once, and later calls fail with less.
+    failure: Mutex<Option<io::Error>>,
 }
 
 impl fmt::Debug for Shared {
@@ -99,10 +103,25 @@ impl Shared {
                 return;
             };
             self.due.store(false, Ordering::SeqCst);
-            // What does not fit is kept. Where the connection fails, whoever
-            // reads or writes it will see.
-            let _ = outgoing.send_due(&self.socket);
+            let sent = outgoing.send_due(&self.socket);
+            drop(outgoing);
+            match sent {
+                // What does not fit is kept.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // For who reads or writes next.
+                Err(error) => drop(self.failure.lock().get_or_insert(error)),
+                Ok(()) => {}
+            }
         }
+    }
+
+    /// Why the connection failed, for a call that failed with `error`.
+    fn cause(&self, error: io::Error) -> io::Error {
+        // A peer that has ended the connection takes nothing more: the end
+        // itself says more.
+        let failure = self.failure.lock().take();
+        let first = failure.filter(|first| first.kind() != io::ErrorKind::BrokenPipe);
+        first.unwrap_or(error)
     }
 }
 

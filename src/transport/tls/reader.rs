@@ -97,32 +97,25 @@ impl TlsReader {
 
     /// Waits for ciphertext.
     fn receive(&mut self) -> io::Result<()> {
-        let outcome = tcp::unheard(self.input.fill(&self.shared.socket));
-        match outcome {
+        let outcome = self.input.fill(&self.shared.socket);
+        match outcome.map_err(tcp::read_error) {
             Ok(count) if count > 0 => Ok(()),
             // Not a truncation: the peer may have had more to say.
             _ if self.shared.cut.load(Ordering::SeqCst) => {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
-            Ok(_) => Err(io::Error::new(
+            Ok(_) => Err(self.shared.cause(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the connection ended without a TLS close_notify",
-            )),
+            ))),
             Err(error) => {
-                if is_timeout(&error) {
+                if error.kind() == io::ErrorKind::WouldBlock {
                     self.input.trim();
                 }
                 Err(error)
             }
         }
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
 }
 
 /// Ciphertext as it came.

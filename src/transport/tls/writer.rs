@@ -17,10 +17,16 @@ impl TlsWriter {
         Self(shared)
     }
 
-    fn with_outgoing<T>(&self, work: impl FnOnce(&mut Outgoing, &Socket) -> T) -> T {
+    fn with_outgoing<T>(
+        &self,
+        work: impl FnOnce(&mut Outgoing, &Socket) -> io::Result<T>,
+    ) -> io::Result<T> {
         let outcome = work(&mut self.0.outgoing.lock(), &self.0.socket);
         self.0.send_due();
-        outcome
+        outcome.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => error,
+            _ => self.0.cause(error),
+        })
     }
 }
 

@@ -14,7 +14,10 @@ use crate::{
         shared::Shared,
         stream::Stream,
     },
-    yamux::fuzz::{AT_ONCE, Peer},
+    yamux::{
+        self,
+        fuzz::{AT_ONCE, Peer},
+    },
 };
 use parking_lot::Mutex;
 use socket2::{Domain, Socket, Type};
@@ -51,6 +54,8 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
         on_error: Some(Box::new(|_| {})),
         identification: b"me".to_vec(),
         max_streams: 6,
+        // Less than for a stream that would be held, whose opening is not answered.
+        yamux: yamux::Config::default().window_budget(yamux::INITIAL_WINDOW as usize - 1),
         // Nothing is woken by the clock.
         handshake_timeout: Duration::from_secs(3600),
         write_timeout: Duration::from_secs(3600),

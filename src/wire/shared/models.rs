@@ -6,7 +6,7 @@ use crate::{
     sync::{Time, check, check_all, thread},
     transport::{Halves, Transport, memory},
     wire::{arrival, hello::Features, models::pending},
-    yamux::{Connection, Role},
+    yamux::{Acceptor, Connection, Role},
 };
 
 const NAME: &str = "name";
@@ -43,7 +43,7 @@ fn open(hub: &Arc<Shared>, number: u8, identification: &[u8]) -> Result<Standing
     hub.reserve(id, identification, &names())?;
     let (ours, theirs) = memory::pair(1 << 10);
     let config = Arc::clone(&hub.connection);
-    let acceptor = Box::new(|_| false);
+    let acceptor = Acceptor::new(|_| false);
     let driven = Connection::driven(ours.split().unwrap(), Role::Server, config, acceptor);
     let (connection, reader) = driven.unwrap();
     let agreed = Agreed {

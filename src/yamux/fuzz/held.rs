@@ -6,6 +6,7 @@ use crate::yamux::{
     half::Core,
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
+    window::INITIAL_WINDOW,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -53,11 +54,14 @@ impl Shared {
             return;
         }
         assert!(table.inbound <= self.config.max_streams);
+        assert!(table.held() <= self.config.backlog);
+        assert!(table.held() == 0 || table.inbound == self.config.max_streams);
         assert!(table.unacknowledged <= self.config.backlog);
         if !alone {
             return;
         }
-        let taken = grown + self.kept.lock().bytes;
+        let held = table.held() * INITIAL_WINDOW as usize;
+        let taken = grown + self.kept.lock().bytes + held;
         assert_eq!(taken + self.budget.left(), self.config.window_budget);
         let count = |found: fn(&Core) -> bool| streams.iter().filter(|core| found(core)).count();
         assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
@@ -65,7 +69,7 @@ impl Shared {
         assert_eq!(count(Core::is_gone), 0, "a stream that is gone is kept");
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
-        assert_eq!(table.inbound, inbound);
+        assert_eq!(table.inbound + table.held(), inbound);
         let left = &table.left;
         for (left, inbound) in [(&left.ours, false), (&left.theirs, true)] {
             let entries = table.streams.iter();

@@ -6,8 +6,7 @@ use super::peer::Peer;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Config, Connection, Error, Incoming, Reader, Role, Stream,
-        reader::{Acceptor, Turn},
+        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::Turn,
         shared::Shared,
     },
 };
@@ -40,14 +39,15 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn new(role: Role, config: Config, capacity: usize) -> Self {
+    pub(super) fn new(role: Role, mut config: Config, capacity: usize) -> Self {
+        config.reader_hands_over = true;
         let (here, there) = memory::pair(capacity);
         let (halves, transport_gone) = watch(here, None);
         let incoming = Arc::new(Mutex::new(VecDeque::new()));
         let accepting = Arc::clone(&incoming);
         // So many wait, as where somebody accepts.
         let backlog = config.backlog;
-        let acceptor: Acceptor = Box::new(move |stream| {
+        let acceptor = Acceptor::new(move |stream| {
             let mut waiting = accepting.lock();
             let room = waiting.len() < backlog;
             if room {

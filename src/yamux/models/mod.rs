@@ -6,6 +6,7 @@
 
 mod closing;
 mod ending;
+mod held;
 mod opening;
 mod outbox;
 mod pair;

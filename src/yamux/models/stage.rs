@@ -4,7 +4,7 @@ use crate::{
     sync::{Mutex, thread},
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Config, Connection, Error, Incoming, Reader, Role, Stream, StreamId,
+        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, StreamId,
         frame::{Decoder, Event, Header},
     },
 };
@@ -55,7 +55,7 @@ pub(super) fn stage(role: Role, config: Config, capacity: usize) -> Stage {
     let (ours, theirs) = memory::pair(capacity);
     let arrived = Arc::new(Mutex::new(VecDeque::new()));
     let arriving = Arc::clone(&arrived);
-    let acceptor = Box::new(move |incoming| {
+    let acceptor = Acceptor::new(move |incoming| {
         arriving.lock().push_back(incoming);
         true
     });

@@ -29,6 +29,12 @@ fn sixty_four_streams_at_once_do_not_mix() {
     with_peer("many", script_is_done);
 }
 
+/// More than are served at once: the others wait.
+#[test]
+fn a_thousand_streams_at_once_are_all_served() {
+    with_peer("crowd", script_is_done);
+}
+
 /// Whichever side accepted the connection.
 #[test]
 fn our_handler_answers_a_call() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"interop/peer"
 	"interop/wire"
@@ -33,6 +34,7 @@ var scripts = map[string]func(*wire.Session) error{
 			})
 		})
 	},
+	"crowd": crowd,
 	"call": func(n *wire.Session) error {
 		return n.With("alpha", func(s *wire.Stream) error { return expectMessage(s, []byte("hello from alpha")) })
 	},
@@ -53,6 +55,27 @@ var scripts = map[string]func(*wire.Session) error{
 	"drain":     drainHalf,
 	"bulk-up":   bulkUp,
 	"bulk-down": bulkDown,
+}
+
+// crowd opens 1,000 streams at once, on each of which a message comes back. None
+// of them ends before 512 are open: no more are served at once.
+func crowd(n *wire.Session) error {
+	const streams, served = 1_000, 512
+	var open atomic.Int32
+	full := make(chan struct{})
+	return peer.All(streams, func(i int) error {
+		err := n.With("echo", func(s *wire.Stream) error {
+			if open.Add(1) == served {
+				close(full)
+			}
+			<-full
+			return echoMessage(s, peer.Pattern(uint64(i), 100), s.MessageByReader)
+		})
+		if err != nil {
+			return fmt.Errorf("stream %d of %d: %v", i+1, streams, err)
+		}
+		return nil
+	})
 }
 
 func expectRefusal(n *wire.Session, name, text string) error {
