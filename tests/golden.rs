@@ -1,7 +1,8 @@
 //! Golden bytes: our side, put in the place of either side of a recorded
 //! session, understands the other's bytes, and sends what was recorded, up to
 //! what the protocol leaves free: the session's id, window updates, where an
-//! ACK rides, how Data is cut into frames, a go-away before the end.
+//! ACK rides, how Data is cut into frames, a go-away before the end; and up to
+//! the one field that tells a peer of ours what this version understands.
 //!
 //! The recordings in `golden/` are of go-wirenet with itself.
 

@@ -6,7 +6,7 @@
 
 use super::{
     frame::{self, Frame, Kind},
-    hello::{self, CONFIRM_SESSION, OpenSessionRequest, OpenSessionResponse},
+    hello::{self, CONFIRM_SESSION, Features, OpenSessionRequest, OpenSessionResponse},
     pending::Pending,
     registry::Conflict,
     session::{SessionId, check_name},
@@ -32,6 +32,8 @@ pub(super) struct Agreed {
     pub(super) identification: Vec<u8>,
     /// What the other side handles.
     pub(super) stream_names: Vec<String>,
+    /// What the other side understands.
+    pub(super) features: Features,
 }
 
 /// A connection on which no session stands yet.
@@ -105,6 +107,7 @@ impl<'a> Handshake<'a> {
             token: options.token.clone(),
             identification: options.identification.clone(),
             local_stream_names: self.wire.handlers.names(),
+            features: Features::OURS.bits(),
         };
         let stream = self.connection.open_queued(Some(self.deadline))?;
         self.send(&stream, &request.to_frame())?;
@@ -124,6 +127,7 @@ impl<'a> Handshake<'a> {
             id,
             identification: options.identification.clone(),
             stream_names: response.remote_stream_names,
+            features: Features::from_bits(response.features),
         })
     }
 
@@ -151,6 +155,7 @@ impl<'a> Handshake<'a> {
         }
         let mut response = OpenSessionResponse {
             sid,
+            features: Features::OURS.bits(),
             ..OpenSessionResponse::default()
         };
         match &verdict {
@@ -218,6 +223,7 @@ impl<'a> Handshake<'a> {
             id,
             identification: request.identification,
             stream_names: names,
+            features: Features::from_bits(request.features),
         })
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct OpenSessionRequest {
     /// The streams that the dialling side handles.
     #[prost(string, repeated, tag = "4")]
     pub(crate) local_stream_names: Vec<String>,
+    /// What the dialling side understands beyond the protocol's first version.
+    #[prost(uint64, tag = "17")]
+    pub(crate) features: u64,
 }
 
 /// What a request begins with.
@@ -53,6 +56,43 @@ pub(crate) struct OpenSessionResponse {
     /// Beside `err`: a number for the cause, 0 from peers that have none.
     #[prost(uint32, tag = "15")]
     pub(crate) code: u32,
+    /// What the accepting side understands beyond the protocol's first version.
+    #[prost(uint64, tag = "17")]
+    pub(crate) features: u64,
+}
+
+/// What a peer says that it understands. Bits that this version does not know
+/// are ignored; a peer written with go-wirenet has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features(u64);
+
+impl Features {
+    /// It understands refusal codes, and takes a stream that is reset for an
+    /// error. go-wirenet does neither: any refusal ends its client for good, and
+    /// a reset its reader takes for the end of a message. Bits 0 to 3 are
+    /// reserved.
+    const ERRORS: u64 = 1 << 4;
+
+    /// What this version understands.
+    pub(crate) const OURS: Self = Self(Self::ERRORS);
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it tries again after a refusal that may pass.
+    pub(crate) fn knows_codes(self) -> bool {
+        self.0 & Self::ERRORS != 0
+    }
+
+    /// Whether it takes a reset stream for an error, never for an end.
+    pub(crate) fn takes_resets(self) -> bool {
+        self.0 & Self::ERRORS != 0
+    }
 }
 
 impl OpenSessionRequest {
@@ -110,6 +150,16 @@ mod tests {
         assert_eq!(OpenSessionResponse::decode(bytes.as_slice()), Ok(response));
     }
 
+    #[test]
+    fn a_peer_that_says_nothing_understands_nothing_and_unknown_bits_are_ignored() {
+        assert!(!Features::default().knows_codes() && !Features::default().takes_resets());
+        let unknown = Features::from_bits(!Features::ERRORS);
+        assert!(!unknown.knows_codes() && !unknown.takes_resets());
+        let all = Features::from_bits(u64::MAX);
+        assert!(all.knows_codes() && all.takes_resets());
+        assert_eq!(Features::OURS.bits(), 16);
+    }
+
     proptest! {
         #[test]
         fn encode_and_decode_are_inverse(
@@ -117,12 +167,14 @@ mod tests {
             token in prop::collection::vec(any::<u8>(), 0..50),
             identification in prop::collection::vec(any::<u8>(), 0..50),
             names in prop::collection::vec("\\PC{0,20}", 0..5),
+            features in any::<u64>(),
         ) {
             let request = OpenSessionRequest {
                 sid: sid.to_vec(),
                 token,
                 identification,
                 local_stream_names: names,
+                features,
             };
             let bytes = request.to_frame().payload;
             prop_assert_eq!(count_names(&bytes), Ok(request.local_stream_names.len()));

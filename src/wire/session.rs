@@ -5,6 +5,8 @@ use super::{Builder, Wire};
 use super::{
     closing::{close_session, close_wire},
     frame::{Frame, Kind, MAX_COMMAND},
+    handshake::Agreed,
+    hello::Features,
     messages::{Messages, Source},
     shared::Shared,
     stats::Stats,
@@ -69,6 +71,8 @@ struct Inner {
     wire: Weak<Shared>,
     identification: Vec<u8>,
     stream_names: Vec<String>,
+    /// What the peer understands.
+    features: Features,
     /// What this side shows when it opens a stream.
     token: Vec<u8>,
     open_timeout: Duration,
@@ -89,20 +93,15 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        wire: &Arc<Shared>,
-        connection: Connection,
-        id: SessionId,
-        identification: Vec<u8>,
-        stream_names: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(wire: &Arc<Shared>, connection: Connection, agreed: Agreed) -> Self {
         Self {
             inner: Arc::new(Inner {
-                id,
+                id: agreed.id,
                 connection,
                 wire: Arc::downgrade(wire),
-                identification,
-                stream_names,
+                identification: agreed.identification,
+                stream_names: agreed.stream_names,
+                features: agreed.features,
                 token: wire.options.token.clone(),
                 open_timeout: wire.options.handshake_timeout,
                 close_timeout: wire.options.session_close_timeout,
@@ -307,6 +306,14 @@ impl Session {
     /// Why the session ended, if it has.
     pub(super) fn end_reason(&self) -> Option<yamux::Error> {
         self.inner.connection.end_reason()
+    }
+
+    /// Whether the peer takes a stream that is reset for an error. One written
+    /// with go-wirenet reads a reset without end, or takes it for the end of a
+    /// message.
+    #[allow(dead_code, reason = "for how a stream is ended, which comes next")]
+    pub(super) fn peer_takes_resets(&self) -> bool {
+        self.inner.features.takes_resets()
     }
 
     /// How long a read of a new stream waits.

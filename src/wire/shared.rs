@@ -182,13 +182,7 @@ impl Shared {
         pending: &Pending,
     ) -> Result<Established, Error> {
         let weak = handshake.connection.downgrade();
-        let session = Session::new(
-            self,
-            handshake.connection.clone(),
-            agreed.id,
-            agreed.identification,
-            agreed.stream_names,
-        );
+        let session = Session::new(self, handshake.connection.clone(), agreed);
         self.enter(&session, pending)?;
         let mut acceptor = self.acceptor(&session, weak);
         while let Some(early) = handshake.next_early() {

@@ -80,7 +80,11 @@ impl Player {
         for (side, step) in &recording.steps {
             match (*side == self.ours, step) {
                 (true, Step::Send(frame)) => {
+                    let first = self.recorded.data_on(SESSION).is_empty();
                     self.recorded.add(frame);
+                    if first && !self.recorded.data_on(SESSION).is_empty() {
+                        self.recorded.add_features();
+                    }
                     self.await_recorded();
                 }
                 (false, Step::Send(frame)) => self.send(frame),

@@ -1,7 +1,10 @@
 //! What a side has sent, without what the protocol leaves free, and the rules
 //! that hold however it uses that freedom.
 
-use crate::support::frames::{ACK, DATA, FIN, Frame, SYN, WINDOW_UPDATE};
+use crate::support::{
+    frames::{ACK, DATA, FIN, Frame, SYN, WINDOW_UPDATE},
+    hand::FEATURES,
+};
 use std::{collections::BTreeMap, fmt};
 
 /// The stream on which a session opens.
@@ -82,6 +85,16 @@ impl Sent {
     /// The id in the request for a session.
     pub fn session_id(&self) -> Vec<u8> {
         self.data_on(SESSION)[SID].to_vec()
+    }
+
+    /// Adds to the session's handshake what wirenet says in it that was not
+    /// recorded: a protobuf field that other peers skip.
+    pub fn add_features(&mut self) {
+        let stream = self.streams.get_mut(&SESSION).expect("a handshake");
+        stream.data.extend(FEATURES);
+        let word = &mut stream.data[8..12];
+        let len = u32::from_le_bytes(word.try_into().unwrap()) + FEATURES.len() as u32;
+        word.copy_from_slice(&len.to_le_bytes());
     }
 
     /// Puts another id in its place there.

@@ -4,7 +4,7 @@ use crate::{
     support::{
         PATIENCE,
         frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
-        hand::{CONFIRM_SESSION, ERROR, field, layer_2},
+        hand::{CONFIRM_SESSION, ERROR, FEATURES, field, layer_2},
     },
     transport,
 };
@@ -53,8 +53,8 @@ impl Hand {
             request.extend(field(4, name.as_bytes()));
         }
         let (hand, answer) = Self::ask(addr, &request, set);
-        // Its id, and nothing else: no error.
-        assert_eq!(answer, request[..18]);
+        // Its id, and what the hub understands: no error.
+        assert_eq!(answer, [&request[..18], &FEATURES].concat());
         hand
     }
 

@@ -17,6 +17,9 @@ use wirenet::Wire;
 pub const ERROR: u32 = 0x04;
 pub const CONFIRM_SESSION: u32 = 0x64;
 
+/// What wirenet says in a session handshake that it understands: field 17, bit 4.
+pub const FEATURES: [u8; 3] = [0x88, 0x01, 0x10];
+
 /// A layer 2 frame.
 pub fn layer_2(kind: u32, command: &str, payload: &[u8]) -> Vec<u8> {
     let words = [kind, command.len() as u32, payload.len() as u32];

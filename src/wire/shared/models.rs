@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     sync::{Time, check, check_all, thread},
     transport::{Halves, Transport, memory},
-    wire::{arrival, models::pending},
+    wire::{arrival, hello::Features, models::pending},
     yamux::{Connection, Role},
 };
 
@@ -46,7 +46,13 @@ fn open(hub: &Arc<Shared>, number: u8, identification: &[u8]) -> Result<Standing
     let acceptor = Box::new(|_| false);
     let driven = Connection::driven(ours.split().unwrap(), Role::Server, config, acceptor);
     let (connection, reader) = driven.unwrap();
-    let session = Session::new(hub, connection, id, identification.into(), names());
+    let agreed = Agreed {
+        id,
+        identification: identification.into(),
+        stream_names: names(),
+        features: Features::OURS,
+    };
+    let session = Session::new(hub, connection, agreed);
     if hub.enter(&session, &pending).is_err() {
         hub.release(id);
         return Err(Conflict::Full);
