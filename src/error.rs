@@ -175,6 +175,11 @@ pub enum RefusalCode {
     Closing = 4,
     /// The request was none.
     Malformed = 5,
+    /// A stream name that the session offers is not for it; see
+    /// [`Builder::access`](crate::Builder::access).
+    NameNotAllowed = 6,
+    /// Not now: a validator says so, or has panicked.
+    TryLater = 8,
     /// A number that this version does not know.
     Unknown = 0,
 }
@@ -189,8 +194,84 @@ impl RefusalCode {
             3 => Self::TooManySessions,
             4 => Self::Closing,
             5 => Self::Malformed,
+            6 => Self::NameNotAllowed,
+            8 => Self::TryLater,
             _ => Self::Unknown,
         })
+    }
+}
+
+/// Why a [validator](crate::Builder::token_validator), or
+/// [`access`](crate::Builder::access), does not let something happen: for good,
+/// or for now.
+///
+/// The text is what the other side is told. A client whose session is denied for
+/// good gives up; one that is denied for now tries again. A stream that is
+/// refused is refused in any case, and whoever opened it decides.
+///
+/// # Examples
+///
+/// ```
+/// use wirenet::{Denied, Wire};
+/// # fn look_up(_: &[u8]) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
+///
+/// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
+///     // The database is away: not now.
+///     let known = look_up(id).map_err(|_| Denied::for_now("try again later"))?;
+///     match known {
+///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
+///         // For good.
+///         _ => Err("bad token".into()),
+///     }
+/// });
+/// # let _ = server;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Printable(.text))]
+pub struct Denied {
+    text: String,
+    for_now: bool,
+}
+
+impl Denied {
+    /// For good: trying again will not help.
+    pub fn new(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), false);
+        Self { text, for_now }
+    }
+
+    /// For now: trying again may help.
+    pub fn for_now(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), true);
+        Self { text, for_now }
+    }
+
+    /// What the other side is told.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether trying again may help.
+    pub fn is_for_now(&self) -> bool {
+        self.for_now
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// For good, as [`Denied::new`].
+impl From<&str> for Denied {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+/// For good, as [`Denied::new`].
+impl From<String> for Denied {
+    fn from(text: String) -> Self {
+        Self::new(text)
     }
 }
 
@@ -233,9 +314,10 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
-    /// Whether trying again cannot help, as far as one can tell: the token was
-    /// refused, or the request itself, or a certificate, or an option is wrong. What may pass with
-    /// time, as a server that is down, or a name that another session still
+    /// Whether trying again cannot help, as far as one can tell: the token, a
+    /// stream name or the request itself was refused, or a certificate or an
+    /// option is wrong. What may pass with time, as a server that is down, a
+    /// validator that cannot tell now, or a name that another session still
     /// owns, is not permanent. A server written with go-wirenet gives no reason
     /// that could be told apart; it refuses sessions for their tokens alone.
     pub fn is_permanent(&self) -> bool {
@@ -245,7 +327,11 @@ impl Error {
             Self::Tls(error) => error.will_not_pass(),
             Self::SessionRefused { code, .. } => matches!(
                 code,
-                None | Some(RefusalCode::TokenRefused | RefusalCode::Malformed)
+                None | Some(
+                    RefusalCode::TokenRefused
+                        | RefusalCode::Malformed
+                        | RefusalCode::NameNotAllowed
+                )
             ),
             _ => false,
         }

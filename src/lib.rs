@@ -87,7 +87,8 @@ mod wire;
 pub mod yamux;
 
 pub use error::{
-    CutSession, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode, ShutdownError,
+    CutSession, Denied, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode,
+    ShutdownError,
 };
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};

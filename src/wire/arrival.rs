@@ -147,7 +147,14 @@ impl Arrival {
             // To a validator it would look like a session.
             Err(Refusal::HandlerNotFound.to_string())
         } else {
-            wire.options.validate(name, session.identification(), token)
+            let validated = wire.options.validate(name, session.identification(), token);
+            validated.map_err(|rejected| {
+                let (denied, panicked) = rejected.split();
+                if let Some(cause) = panicked {
+                    wire.report(Operation::Hook("token_validator"), Some(session), cause);
+                }
+                denied.into_text()
+            })
         };
         let admitted = validated
             .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))

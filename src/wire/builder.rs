@@ -14,7 +14,7 @@ use super::{
     shared::Shared,
     stream::Stream,
 };
-use crate::error::{Error, OpError};
+use crate::error::{Denied, Error, OpError};
 #[cfg(doc)]
 use crate::{RefusalCode, yamux};
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -131,15 +131,21 @@ impl Builder {
     /// text of its error is the refusal that the other side gets. Default:
     /// everyone is let in.
     ///
+    /// A client whose session is refused gives up, with
+    /// [`RefusalCode::TokenRefused`]; unless the validator says
+    /// [`Denied::for_now`], as where its database is away: then it tries again,
+    /// with [`RefusalCode::TryLater`].
+    ///
     /// [`same_token`](crate::same_token) compares a token with what it should be
     /// without telling by the time it takes where they differ.
     ///
-    /// Runs on the session's thread or a handler's; a panic refuses. While it runs
+    /// Runs on the session's thread or a handler's; a panic refuses for now, and
+    /// is reported. While it runs
     /// for a session, it has one of the [places](Self::max_handshakes); if it takes
     /// longer than the [handshake timeout](Self::handshake_timeout), there is none.
     pub fn token_validator(
         mut self,
-        validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
+        validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
         self.options.validator = Some(Box::new(validator));
         self

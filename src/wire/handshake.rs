@@ -5,6 +5,7 @@
 //! on to be its reader: nobody else reads the connection meanwhile.
 
 use super::{
+    access::Rejected,
     frame::{self, Frame, Kind},
     hello::{self, CONFIRM_SESSION, Features, OpenSessionRequest, OpenSessionResponse},
     pending::Pending,
@@ -13,7 +14,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    error::{Error, Malformed, RefusalCode},
+    error::{Denied, Error, Malformed, Operation, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
     yamux::{self, Connection, Incoming, Reader, Role},
@@ -204,7 +205,10 @@ impl<'a> Handshake<'a> {
             self.wire
                 .options
                 .validate(CONFIRM_SESSION, &request.identification, &request.token);
-        validated.map_err(|text| refused(RefusalCode::TokenRefused, text))?;
+        validated.map_err(|rejected| {
+            let denied = self.denied(pending, "token_validator", rejected);
+            refusal(RefusalCode::TokenRefused, denied)
+        })?;
         if self.wire.is_closed() {
             let text = "wirenet: closing".into();
             return Err(refused(RefusalCode::Closing, text));
@@ -225,6 +229,19 @@ impl<'a> Handshake<'a> {
             stream_names: names,
             features: Features::from_bits(request.features),
         })
+    }
+
+    /// What the peer is told of an answer of the user's code. If that has
+    /// panicked, the error handler is told here.
+    fn denied(&self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
+        let (denied, panicked) = rejected.split();
+        if let Some(cause) = panicked {
+            let mut about = pending.about();
+            about.identification = self.asker.clone();
+            let operation = Operation::Hook(hook);
+            pending.wire().report_aside(operation, about, cause);
+        }
+        denied
     }
 
     /// A stream that the peer opened meanwhile.
@@ -324,6 +341,15 @@ fn refused(code: RefusalCode, text: String) -> Error {
     };
     let code = Some(code);
     Error::SessionRefused { code, text }
+}
+
+/// The same for what the user's code has denied: for good with this code.
+fn refusal(for_good: RefusalCode, denied: Denied) -> Error {
+    let code = match denied.is_for_now() {
+        true => RefusalCode::TryLater,
+        false => for_good,
+    };
+    refused(code, denied.into_text())
 }
 
 fn conflict(conflict: Conflict) -> Error {

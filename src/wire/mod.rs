@@ -16,6 +16,7 @@ use reports::About;
 use shared::Shared;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+mod access;
 mod addr;
 mod arrival;
 mod builder;

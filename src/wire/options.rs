@@ -1,19 +1,21 @@
 //! What the builder has gathered: every option, its default, and why.
 
-use super::{Wire, frame, retry::Retrying, session::Session};
+use super::{
+    Wire,
+    access::{self, Rejected},
+    frame,
+    retry::Retrying,
+    session::Session,
+};
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 use crate::{
-    error::{Error, OpError},
+    error::{Denied, Error, OpError},
     yamux,
 };
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
+type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
 /// Shared with the thread that runs it.
 pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
@@ -151,11 +153,10 @@ impl Options {
     }
 
     /// Asks the validator, if there is one.
-    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
+    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), Rejected> {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
-        let verdict = catch_unwind(AssertUnwindSafe(|| validator(name, id, token)));
-        verdict.unwrap_or_else(|_| Err("wirenet: the validator failed".into()))
+        access::ask(|| validator(name, id, token))
     }
 }

@@ -215,6 +215,8 @@ mod tests {
             RefusalCode::NameTaken,
             RefusalCode::TooManySessions,
             RefusalCode::Closing,
+            RefusalCode::TryLater,
+            RefusalCode::Unknown,
         ] {
             assert!(
                 retrying.wait(1, false, &refused(code)).unwrap().is_some(),

@@ -71,7 +71,7 @@ fn the_owners_refusal_is_what_the_caller_gets() {
         let _owner = hub.join(|owner| {
             owner
                 .stream("shy", echo)
-                .token_validator(|name, _, _| Err(format!("{name}: not on Sundays")))
+                .token_validator(|name, _, _| Err(format!("{name}: not on Sundays").into()))
         });
         let refused = hub.caller().open("shy").unwrap_err();
         assert_eq!(refused, Refusal::Other("shy: not on Sundays".into()));

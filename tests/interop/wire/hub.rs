@@ -22,7 +22,7 @@ fn hub() -> (Wire, SocketAddr) {
         .identification("hub", "secret")
         .token_validator(|_, _, token| match token {
             b"secret" => Ok(()),
-            _ => Err("bad token".to_owned()),
+            _ => Err("bad token".into()),
         })
         .build()
         .expect("a hub");
