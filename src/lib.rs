@@ -94,7 +94,8 @@ pub use error::{
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
 pub use wire::{
-    Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
+    Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
+    Writer,
 };
 
 /// The programs of the README compile.

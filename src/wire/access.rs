@@ -1,8 +1,49 @@
 //! What the user's code is asked before something is let happen, and what comes
 //! of its answer. It runs with no lock held.
 
+#[cfg(doc)]
+use super::Builder;
 use crate::error::{Denied, Panicked};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// What somebody wants, for [`Builder::access`] to decide.
+///
+/// Later versions ask of more: whoever decides refuses what it does not know.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// To have the streams of this name. On a hub, the calls of all its clients.
+    Offer {
+        /// The client whose session is being opened.
+        who: &'a Caller,
+        /// The stream's name.
+        name: &'a str,
+    },
+}
+
+/// Who wants something.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) identification: Vec<u8>,
+    pub(super) addr: Option<SocketAddr>,
+}
+
+impl Caller {
+    /// What it calls itself; empty if it does not say. That is proven as far as
+    /// the [validator](Builder::token_validator) proves it, which has accepted
+    /// its token.
+    pub fn identification(&self) -> &[u8] {
+        &self.identification
+    }
+
+    /// The address of its end of the connection.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+}
 
 /// What the other side is told where the user's code panicked: the rest is
 /// nothing to strangers.

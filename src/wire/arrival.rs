@@ -191,17 +191,16 @@ pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusa
         .ok_or(Refusal::HandlerNotFound)
 }
 
-/// On a hub: among the clients first.
+/// On a hub: among its own handlers first, so that no client stands between the
+/// hub and its callers, and then among the clients.
 pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
-    match wire.owner_of(name) {
-        Some(owner) => {
-            let leg = open_leg(wire, owner, name)?;
-            Ok(Admitted::Relay(Box::new(|raw| {
-                yamux::relay(raw, leg, chunk::whole_within);
-            })))
-        }
-        None => find_handler(wire, name),
-    }
+    find_handler(wire, name).or_else(|not_found| {
+        let owner = wire.owner_of(name).ok_or(not_found)?;
+        let leg = open_leg(wire, owner, name)?;
+        Ok(Admitted::Relay(Box::new(|raw| {
+            yamux::relay(raw, leg, chunk::whole_within);
+        })))
+    })
 }
 
 /// Opens the stream at the session that owns the name, and waits for its

@@ -3,6 +3,7 @@
 
 use super::{
     Run, Wire,
+    access::Request,
     addr::Addr,
     arrival::{Find, find_handler, find_owner},
     client::Client,
@@ -148,6 +149,57 @@ impl Builder {
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
         self.options.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Decides who may have what, on a server or a hub; [`Request`] says what is
+    /// asked. An error refuses it. Default: everything that the
+    /// [validator](Self::token_validator) lets in may be had.
+    ///
+    /// For now it is asked of each stream name that a client offers, when its
+    /// session opens: after the validator has accepted its token, and before it
+    /// has any of them. One name that is denied refuses the session, with
+    /// [`RefusalCode::NameNotAllowed`], which is final for a client of which no
+    /// session has been established before; any other tries again, after its
+    /// longest wait, lest one mistake here loses clients for good.
+    /// [`Denied::for_now`] refuses for now, with [`RefusalCode::TryLater`], as does
+    /// a panic, which is reported.
+    ///
+    /// A hub that is more than a private one needs this: a name that nobody owns
+    /// just now, because its client is away, is everybody's else.
+    ///
+    /// Runs where the validator does, and as that does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Request, Wire, same_token};
+    ///
+    /// // The validator binds identifications to tokens. A client has the names
+    /// // that begin with its own.
+    /// let hub = Wire::hub("127.0.0.1:0")
+    ///     .token_validator(|_stream, id, token| match id {
+    ///         b"box-1" if same_token(token, "secret 1") => Ok(()),
+    ///         b"box-2" if same_token(token, "secret 2") => Ok(()),
+    ///         _ => Err("wrong token".into()),
+    ///     })
+    ///     .access(|request| match request {
+    ///         Request::Offer { who, name } => {
+    ///             let own = name.split_once(':').is_some_and(|(whose, _)| {
+    ///                 whose.as_bytes() == who.identification()
+    ///             });
+    ///             own.then_some(()).ok_or("not yours".into())
+    ///         }
+    ///         _ => Err("not known here".into()),
+    ///     });
+    /// # hub.build()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    pub fn access(
+        mut self,
+        access: impl Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.access = Some(Box::new(access));
         self
     }
 
@@ -347,8 +399,9 @@ impl Builder {
     /// Decides whether and when a client tries again: gets what has failed, and
     /// gives the wait before the next try, or `None` to give up. Default: what
     /// [`Retry::wait`] says, which gives up at once where
-    /// [`Error::is_permanent`]; but not for a failure of TLS once a session has
-    /// stood, because anybody on the way can bring that about.
+    /// [`Error::is_permanent`]; but once a session has stood, neither for a failure
+    /// of TLS, which anybody on the way can bring about, nor for
+    /// [`RefusalCode::NameNotAllowed`].
     ///
     /// Runs on the thread that serves the session. A panic is caught and
     /// reported, and the default holds.

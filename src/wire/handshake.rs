@@ -5,7 +5,7 @@
 //! on to be its reader: nobody else reads the connection meanwhile.
 
 use super::{
-    access::Rejected,
+    access::{Caller, Rejected, Request},
     frame::{self, Frame, Kind},
     hello::{self, CONFIRM_SESSION, Features, OpenSessionRequest, OpenSessionResponse},
     pending::Pending,
@@ -207,20 +207,10 @@ impl<'a> Handshake<'a> {
                 .validate(CONFIRM_SESSION, &request.identification, &request.token);
         validated.map_err(|rejected| {
             let denied = self.denied(pending, "token_validator", rejected);
-            refusal(RefusalCode::TokenRefused, denied)
+            refused(code(RefusalCode::TokenRefused, &denied), denied.into_text())
         })?;
-        if self.wire.is_closed() {
-            let text = "wirenet: closing".into();
-            return Err(refused(RefusalCode::Closing, text));
-        }
-        // While the validator ran, the client may have come back: its session is
-        // not to give way to one that is not going to stand.
-        if sync::now() >= self.deadline {
-            return Err(self.timed_out());
-        }
-        if self.wire.gave_way(pending) {
-            return Err(Error::Closed);
-        }
+        self.offer(&request.identification, &names, pending)?;
+        self.may_go_on(pending)?;
         let reserved = self.wire.reserve(id, &request.identification, &names);
         reserved.map_err(conflict)?;
         Ok(Agreed {
@@ -229,6 +219,51 @@ impl<'a> Handshake<'a> {
             stream_names: names,
             features: Features::from_bits(request.features),
         })
+    }
+
+    /// Asks for each name whether the client may offer it.
+    fn offer(
+        &self,
+        identification: &[u8],
+        names: &[String],
+        pending: &Pending,
+    ) -> Result<(), Error> {
+        let options = &self.wire.options;
+        if options.access.is_none() {
+            return Ok(());
+        }
+        let who = Caller {
+            identification: identification.into(),
+            addr: pending.about().peer_addr,
+        };
+        for name in names {
+            self.may_go_on(pending)?;
+            let permitted = options.permit(&Request::Offer { who: &who, name });
+            permitted.map_err(|rejected| {
+                let denied = self.denied(pending, "access", rejected);
+                let text = denied.text();
+                let text = format!("wirenet: the stream name {name:?} may not be offered: {text}");
+                refused(code(RefusalCode::NameNotAllowed, &denied), text)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The user's code may have taken any time.
+    fn may_go_on(&self, pending: &Pending) -> Result<(), Error> {
+        if self.wire.is_closed() {
+            let text = "wirenet: closing".into();
+            return Err(refused(RefusalCode::Closing, text));
+        }
+        // Meanwhile the client may have come back: its session is not to give way
+        // to one that is not going to stand.
+        if sync::now() >= self.deadline {
+            return Err(self.timed_out());
+        }
+        if self.wire.gave_way(pending) {
+            return Err(Error::Closed);
+        }
+        Ok(())
     }
 
     /// What the peer is told of an answer of the user's code. If that has
@@ -343,13 +378,12 @@ fn refused(code: RefusalCode, text: String) -> Error {
     Error::SessionRefused { code, text }
 }
 
-/// The same for what the user's code has denied: for good with this code.
-fn refusal(for_good: RefusalCode, denied: Denied) -> Error {
-    let code = match denied.is_for_now() {
+/// The code of what the user's code has denied: for good it is the one given.
+fn code(for_good: RefusalCode, denied: &Denied) -> RefusalCode {
+    match denied.is_for_now() {
         true => RefusalCode::TryLater,
         false => for_good,
-    };
-    refused(code, denied.into_text())
+    }
 }
 
 fn conflict(conflict: Conflict) -> Error {
@@ -358,6 +392,10 @@ fn conflict(conflict: Conflict) -> Error {
         Conflict::Name(name) => (
             RefusalCode::NameTaken,
             format!("wirenet: the stream name {name:?} belongs to another session"),
+        ),
+        Conflict::Own(name) => (
+            RefusalCode::NameTaken,
+            format!("wirenet: the stream name {name:?} is the hub's own"),
         ),
         Conflict::Full => (
             RefusalCode::TooManySessions,

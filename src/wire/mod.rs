@@ -50,6 +50,7 @@ mod stats;
 mod stream;
 mod threads;
 
+pub use access::{Caller, Request};
 pub use builder::Builder;
 pub use frame::FrameError;
 pub use message::{Reader, Writer};
@@ -164,8 +165,8 @@ impl Wire {
     /// the caller, with the owner's refusal if that refuses. From there on it
     /// passes on what comes: data, the end of a direction as such, a reset as a
     /// reset. What the owner's window has room for is what the caller may send,
-    /// so that a slow owner slows its caller, and nobody else. A name that no
-    /// client offers is served by the hub's own handlers.
+    /// so that a slow owner slows its caller, and nobody else. The hub's own
+    /// handlers come first.
     ///
     /// **A name has one owner.** A session that offers a name which another one
     /// owns is refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken);
@@ -176,6 +177,12 @@ impl Wire {
     /// and the new one takes over. **Without a validator the identification alone
     /// decides**: whoever knows it can take the names over. With one, it should
     /// check that the token belongs to the identification.
+    ///
+    /// A name for which the hub has a handler is the hub's: a session that offers
+    /// it is refused as well, and a handler that is added while a client owns its
+    /// name gets the calls from then on. A name that nobody owns **goes to
+    /// whoever offers it**, also while its usual owner is away:
+    /// [`Builder::access`] says who may offer what.
     ///
     /// Callers' tokens are checked by the hub and not passed on: an owner's
     /// validator sees the hub's own.

@@ -2,7 +2,7 @@
 
 use super::{
     Wire,
-    access::{self, Rejected},
+    access::{self, Rejected, Request},
     frame,
     retry::Retrying,
     session::Session,
@@ -16,6 +16,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
+type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
 /// Shared with the thread that runs it.
 pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
@@ -25,6 +26,7 @@ pub(super) struct Options {
     pub(super) identification: Vec<u8>,
     pub(super) token: Vec<u8>,
     pub(super) validator: Option<Validator>,
+    pub(super) access: Option<Access>,
     pub(super) on_connect: Option<ConnectHook>,
     pub(super) on_session_open: Option<SessionHook>,
     pub(super) on_session_close: Option<SessionHook>,
@@ -57,6 +59,7 @@ impl Default for Options {
             identification: Vec::new(),
             token: Vec::new(),
             validator: None,
+            access: None,
             on_connect: None,
             on_session_open: None,
             on_session_close: None,
@@ -158,5 +161,13 @@ impl Options {
             return Ok(());
         };
         access::ask(|| validator(name, id, token))
+    }
+
+    /// Asks whether somebody may have what it wants, if there is somebody to ask.
+    pub(super) fn permit(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let Some(access) = &self.access else {
+            return Ok(());
+        };
+        access::ask(|| access(request))
     }
 }

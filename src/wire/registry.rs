@@ -31,6 +31,8 @@ pub(super) enum Conflict {
     Id,
     /// Another one owns this stream name.
     Name(String),
+    /// The hub has a handler of this stream name.
+    Own(String),
     /// There are as many as there may be.
     Full,
 }

@@ -38,6 +38,7 @@ pub(super) struct Shared {
     /// The settings of each connection.
     pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
+    is_hub: bool,
     since: SystemTime,
     /// What the error handler is yet to be told.
     pub(super) aside: Mutex<Aside>,
@@ -97,6 +98,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
+            is_hub,
             since: wall_clock(),
             aside: Mutex::default(),
             state: Mutex::new(state),
@@ -201,6 +203,11 @@ impl Shared {
         identification: &[u8],
         names: &[String],
     ) -> Result<(), Conflict> {
+        if self.is_hub
+            && let Some(own) = names.iter().find(|name| self.handlers.get(name).is_some())
+        {
+            return Err(Conflict::Own(own.clone()));
+        }
         let mut state = self.state.lock();
         let replaced = state.registry.reserve(id, identification, names)?;
         drop(state);
