@@ -278,7 +278,8 @@ impl Builder {
     }
 
     /// Sessions that a server or a hub has at once: 12,288. One more is refused,
-    /// with [`RefusalCode::TooManySessions`].
+    /// with [`RefusalCode::TooManySessions`]; or waits, if it is a client of
+    /// go-wirenet's, which would not come again.
     ///
     /// One that has ended counts until its hooks have returned, and the error
     /// handler if it is told of the end: each of them takes a thread. So a client

@@ -17,10 +17,16 @@ use crate::{
     error::{Denied, Error, Malformed, Operation, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Connection, Incoming, Reader, Role},
+    yamux::{self, Connection, Incoming, Reader, Role, Turn},
 };
 use prost::Message;
-use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    io,
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Streams that a server may have opened by the time that its client knows of
 /// the session: as many as may be unacknowledged.
@@ -149,11 +155,24 @@ impl<'a> Handshake<'a> {
             self.asker = request.identification.clone();
             self.asker.truncate(frame::MAX_PAYLOAD);
         }
-        let verdict = request.and_then(|request| self.judge(request, pending));
-        if matches!(verdict, Err(Error::TimedOut { .. } | Error::Closed)) {
+        let features = request.as_ref().map(|request| request.features);
+        let features = features.map_or(Features::default(), Features::from_bits);
+        let verdict = match request {
+            Ok(request) => self.judge(request, pending),
+            Err(error) => Err(No::ForGood(error)),
+        };
+        let verdict = match verdict {
+            Ok(agreed) => Ok(agreed),
+            Err(No::ForGood(error)) => Err(error),
+            Err(No::ForNow(error)) if features.knows_codes() => Err(error),
+            Err(No::ForNow(error)) => {
+                // It would take any answer for the last word.
+                self.connection.cut();
+                return Err(error);
+            }
             // Nobody waits for the answer any more.
-            return verdict;
-        }
+            Err(No::Unsaid(error)) => return Err(error),
+        };
         let mut response = OpenSessionResponse {
             sid,
             features: Features::OURS.bits(),
@@ -178,90 +197,113 @@ impl<'a> Handshake<'a> {
         sent.and(verdict)
     }
 
-    fn judge(&self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, Error> {
+    fn judge(&mut self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, No> {
         let id = SessionId::from_bytes(&request.sid);
-        let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
+        let id = id.ok_or_else(|| no(Malformed::SessionId))?;
         for (what, bytes) in [
             ("a token", &request.token),
             ("an identification", &request.identification),
         ] {
             if bytes.len() > frame::MAX_PAYLOAD {
                 let len = bytes.len();
-                return Err(malformed(Malformed::TooLong { what, len }));
+                return Err(no(Malformed::TooLong { what, len }));
             }
         }
-        let names = request.local_stream_names;
+        let names = &request.local_stream_names;
         if names.iter().any(|name| name == CONFIRM_SESSION) {
-            return Err(malformed(Malformed::ReservedName));
+            return Err(no(Malformed::ReservedName));
         }
         if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
             let len = name.len();
-            return Err(malformed(Malformed::TooLong {
+            return Err(no(Malformed::TooLong {
                 what: "a stream's name",
                 len,
             }));
         }
-        let validated =
-            self.wire
-                .options
-                .validate(CONFIRM_SESSION, &request.identification, &request.token);
+        let options = &self.wire.options;
+        let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
         validated.map_err(|rejected| {
             let denied = self.denied(pending, "token_validator", rejected);
-            refused(code(RefusalCode::TokenRefused, &denied), denied.into_text())
+            No::denied(RefusalCode::TokenRefused, &denied, denied.text().into())
         })?;
-        self.offer(&request.identification, &names, pending)?;
+        self.offer(&request, pending)?;
         self.may_go_on(pending)?;
-        let reserved = self.wire.reserve(id, &request.identification, &names);
-        reserved.map_err(conflict)?;
+        self.reserve(id, &request, pending)?;
         Ok(Agreed {
             id,
             identification: request.identification,
-            stream_names: names,
+            stream_names: request.local_stream_names,
             features: Features::from_bits(request.features),
         })
     }
 
-    /// Asks for each name whether the client may offer it.
-    fn offer(
-        &self,
-        identification: &[u8],
-        names: &[String],
+    /// Keeps id and names for the session. A client that would give up for good
+    /// is let wait for others to leave; one that comes again is refused at once.
+    fn reserve(
+        &mut self,
+        id: SessionId,
+        request: &OpenSessionRequest,
         pending: &Pending,
-    ) -> Result<(), Error> {
+    ) -> Result<(), No> {
+        let (wire, identification) = (self.wire, &request.identification);
+        loop {
+            let reserved = wire.reserve(id, identification, &request.local_stream_names);
+            let Err(conflict) = reserved else {
+                return Ok(());
+            };
+            if !conflict.may_pass() {
+                return Err(No::ForGood(refuse(conflict)));
+            }
+            if Features::from_bits(request.features).knows_codes() {
+                if !wire.look_at_owner(&conflict, identification) {
+                    return Err(No::ForNow(refuse(conflict)));
+                }
+            } else if wire.wait_for_room(&conflict, identification, pending, self.deadline) {
+                // It may have left meanwhile, and is not to take over from others.
+                while self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More {}
+            } else if sync::now() >= self.deadline {
+                return Err(No::ForNow(refuse(conflict)));
+            }
+            self.may_go_on(pending)?;
+        }
+    }
+
+    /// Asks for each name whether the client may offer it.
+    fn offer(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), No> {
         let options = &self.wire.options;
         if options.access.is_none() {
             return Ok(());
         }
         let who = Caller {
-            identification: identification.into(),
+            identification: request.identification.clone(),
             addr: pending.about().peer_addr,
         };
-        for name in names {
+        for name in &request.local_stream_names {
             self.may_go_on(pending)?;
             let permitted = options.permit(&Request::Offer { who: &who, name });
             permitted.map_err(|rejected| {
                 let denied = self.denied(pending, "access", rejected);
                 let text = denied.text();
                 let text = format!("wirenet: the stream name {name:?} may not be offered: {text}");
-                refused(code(RefusalCode::NameNotAllowed, &denied), text)
+                No::denied(RefusalCode::NameNotAllowed, &denied, text)
             })?;
         }
         Ok(())
     }
 
     /// The user's code may have taken any time.
-    fn may_go_on(&self, pending: &Pending) -> Result<(), Error> {
+    fn may_go_on(&self, pending: &Pending) -> Result<(), No> {
         if self.wire.is_closed() {
             let text = "wirenet: closing".into();
-            return Err(refused(RefusalCode::Closing, text));
+            return Err(No::ForNow(refused(RefusalCode::Closing, text)));
         }
         // Meanwhile the client may have come back: its session is not to give way
         // to one that is not going to stand.
         if sync::now() >= self.deadline {
-            return Err(self.timed_out());
+            return Err(No::Unsaid(self.timed_out()));
         }
         if self.wire.gave_way(pending) {
-            return Err(Error::Closed);
+            return Err(No::Unsaid(Error::Closed));
         }
         Ok(())
     }
@@ -347,6 +389,36 @@ impl<'a> Handshake<'a> {
     }
 }
 
+/// Why there is to be no session.
+enum No {
+    /// It will not pass.
+    ForGood(Error),
+    /// It may pass: a client that gives up after any answer gets none.
+    ForNow(Error),
+    /// Nobody waits for an answer any more.
+    Unsaid(Error),
+}
+
+impl No {
+    /// What the user's code has denied; for good with this code.
+    fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
+        match denied.is_for_now() {
+            true => Self::ForNow(refused(RefusalCode::TryLater, text)),
+            false => Self::ForGood(refused(code, text)),
+        }
+    }
+}
+
+/// A request that cannot be.
+fn no(cause: Malformed) -> No {
+    No::ForGood(malformed(cause))
+}
+
+/// The peer has left.
+fn gone(error: yamux::Error) -> No {
+    No::Unsaid(error.into())
+}
+
 fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
     if frame.kind != kind {
         return Err(malformed(Malformed::UnexpectedFrame));
@@ -378,15 +450,8 @@ fn refused(code: RefusalCode, text: String) -> Error {
     Error::SessionRefused { code, text }
 }
 
-/// The code of what the user's code has denied: for good it is the one given.
-fn code(for_good: RefusalCode, denied: &Denied) -> RefusalCode {
-    match denied.is_for_now() {
-        true => RefusalCode::TryLater,
-        false => for_good,
-    }
-}
-
-fn conflict(conflict: Conflict) -> Error {
+/// A session that others are in the way of.
+fn refuse(conflict: Conflict) -> Error {
     let (code, text) = match conflict {
         Conflict::Id => return malformed(Malformed::SessionId),
         Conflict::Name(name) => (

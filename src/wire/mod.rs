@@ -178,6 +178,13 @@ impl Wire {
     /// decides**: whoever knows it can take the names over. With one, it should
     /// check that the token belongs to the identification.
     ///
+    /// While another wants its name, an owner is asked for a sign of life; one
+    /// that is silent for a third of the [handshake
+    /// timeout](Builder::handshake_timeout), or for the write timeout if that is
+    /// less, loses its session. A client that does not understand refusal codes, as
+    /// those written with go-wirenet, is not refused but waits, for as long as its
+    /// handshake may take.
+    ///
     /// A name for which the hub has a handler is the hub's: a session that offers
     /// it is refused as well, and a handler that is added while a client owns its
     /// name gets the calls from then on. A name that nobody owns **goes to

@@ -10,7 +10,7 @@ use super::{
     options::Options,
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
-    registry::{Conflict, Registry},
+    registry::{Conflict, Obstacle, Registry},
     reports::{About, Aside},
     session::{Session, SessionId},
     stats::Stats,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
-    sync::{Condvar, Mutex, OnceLock},
+    sync::{self, Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
@@ -43,8 +43,8 @@ pub(super) struct Shared {
     /// What the error handler is yet to be told.
     pub(super) aside: Mutex<Aside>,
     state: Mutex<State>,
-    /// A session was added, or did not come about, or the wire was closed, or it
-    /// is up no more, or somebody is impatient.
+    /// A session was added, has left, or did not come about; a handshake gave way;
+    /// the wire was closed, or is up no more; or somebody is impatient.
     changed: Condvar,
 }
 
@@ -221,6 +221,72 @@ impl Shared {
         Ok(())
     }
 
+    /// Looks whether the session that owns a name is there: one that has been
+    /// silent for too long ends by it. Whether nothing is in the way any more.
+    pub(super) fn look_at_owner(&self, conflict: &Conflict, identification: &[u8]) -> bool {
+        let obstacle = self
+            .state
+            .lock()
+            .registry
+            .obstacle(conflict, identification);
+        match obstacle {
+            Some(Obstacle::Owner(owner)) => self.look_for_life(&owner).is_none(),
+            Some(Obstacle::Other) => false,
+            None => true,
+        }
+    }
+
+    /// Asks an owner for a sign of life; when to look again, if it may still give
+    /// one. A third of a handshake: so whoever waits for its name can have it
+    /// within one.
+    fn look_for_life(&self, owner: &Session) -> Option<Instant> {
+        let options = &self.options;
+        let patience = options.write_timeout.min(options.handshake_timeout / 3);
+        owner.connection().look_for_life(patience)
+    }
+
+    /// Waits until what is in the way of a session may be gone, and looks
+    /// meanwhile whether the owner of its name is there. Whether it may be; if
+    /// not, the wire is closed, the handshake gave way, or it is too late.
+    pub(super) fn wait_for_room(
+        &self,
+        conflict: &Conflict,
+        identification: &[u8],
+        pending: &Pending,
+        deadline: Instant,
+    ) -> bool {
+        // The owner that is looked at, and when to do so again.
+        let mut awaited: Option<(SessionId, Instant)> = None;
+        let mut state = self.state.lock();
+        loop {
+            if state.closed || state.handshakes.gave_way(pending.number()) {
+                return false;
+            }
+            let now = sync::now();
+            let owner = match state.registry.obstacle(conflict, identification) {
+                None => return true,
+                Some(_) if now >= deadline => return false,
+                Some(Obstacle::Owner(owner)) => Some(owner),
+                Some(Obstacle::Other) => None,
+            };
+            let until = match owner {
+                None => deadline,
+                Some(owner) => match awaited {
+                    Some((id, due)) if id == owner.id() && now < due => due.min(deadline),
+                    _ => {
+                        drop(state);
+                        let due = self.look_for_life(&owner);
+                        awaited = due.map(|due| (owner.id(), due));
+                        // It may write, and its end wakes others.
+                        state = self.state.lock();
+                        continue;
+                    }
+                },
+            };
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
     /// The session that the id was kept for does not come about.
     pub(super) fn release(&self, id: SessionId) {
         let mut state = self.state.lock();
@@ -250,8 +316,9 @@ impl Shared {
         let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
         if let Some(stream) = evicted {
-            // Its thread ends by it, and says why.
+            // Its thread ends by it, and says why; or it waits for room.
             let _ = stream.shutdown(Shutdown::Both);
+            self.changed.notify_all();
         }
         Ok(Pending::new(self, number, about))
     }
@@ -358,6 +425,7 @@ impl Shared {
         state.past += traffic;
         state.round_trip_time = session.round_trip_time().or(state.round_trip_time);
         drop(state);
+        self.changed.notify_all();
         Left {
             wire: Arc::clone(self),
         }
@@ -488,6 +556,7 @@ pub(super) struct Left {
 impl Drop for Left {
     fn drop(&mut self) {
         self.wire.state.lock().registry.give_up();
+        self.wire.changed.notify_all();
     }
 }
 

@@ -65,7 +65,7 @@ pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{Incoming, Reader};
+pub(crate) use reader::{Incoming, Reader, Turn};
 pub(crate) use relay::relay;
 pub use stats::Stats;
 pub use stream::Stream;
