@@ -92,6 +92,9 @@ pub enum Error {
     /// The wire was closed on this side.
     #[error("the wire is closed")]
     Closed,
+    /// The wire was closed on this side, and not everything ended in order.
+    #[error("closed: {0}")]
+    Shutdown(#[from] ShutdownError),
 }
 
 /// Why the other side refused a stream.
@@ -349,7 +352,7 @@ impl Error {
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
-            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
@@ -391,6 +394,18 @@ pub struct CutSession {
     pub peer_addr: Option<SocketAddr>,
     /// How many of its streams were still open.
     pub streams: usize,
+}
+
+impl ShutdownError {
+    /// Adds what another call of close says, that was under way with this one's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for session in &other.sessions {
+            if self.sessions.iter().all(|known| known.id != session.id) {
+                self.sessions.push(session.clone());
+            }
+        }
+        self.running = self.running.max(other.running);
+    }
 }
 
 impl std::error::Error for ShutdownError {}
@@ -458,6 +473,8 @@ pub enum Operation {
     Handler(String),
     /// Running the hook of this name.
     Hook(&'static str),
+    /// Closing the wire, whose last handle was dropped.
+    Close,
 }
 
 impl fmt::Display for Operation {
@@ -470,6 +487,7 @@ impl fmt::Display for Operation {
             Self::OpenStream(name) => write!(f, "open of stream {name:?}"),
             Self::Handler(name) => write!(f, "handler of stream {name:?}"),
             Self::Hook(name) => write!(f, "hook {name}"),
+            Self::Close => write!(f, "close"),
         }
     }
 }

@@ -145,8 +145,14 @@ impl fmt::Debug for Wire {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Nobody is left to be told.
-        let _ = closing::close_wire(&self.shared);
+        // Who closed it before was told.
+        let is_told = self.shared.is_closed();
+        if let Err(error) = closing::close_wire(&self.shared)
+            && !is_told
+        {
+            let about = About::default();
+            self.shared.report(Operation::Close, about, error);
+        }
     }
 }
 
@@ -238,8 +244,8 @@ impl Wire {
     }
 
     /// Takes the wire up and serves it on this thread. Blocks until the wire is
-    /// closed: a server accepts clients; a client reads its session, and dials
-    /// again when that has ended or could not be had.
+    /// closed, and that is over: a server accepts clients; a client reads its
+    /// session, and dials again when that has ended or could not be had.
     ///
     /// What a client tries again after, the error handler is told.
     ///
@@ -250,12 +256,17 @@ impl Wire {
     /// [`Error::SessionRefused`] and the other errors of a handshake,
     /// [`Error::Connection`] when the session broke. [`Error::Closed`] when the
     /// wire was closed before a session stood, and [`Error::AlreadyConnected`]
-    /// while it is up. Unless it is closed it may be called again.
+    /// while it is up. [`Error::Shutdown`] with what a [`close`](Self::close) has
+    /// cut, whoever called it. Unless it is closed it may be called again.
     pub fn connect(&self) -> Result<(), Error> {
         let up = self.owner.shared.begin()?;
         let run = || self.owner.run.run(&up.wire, &mut || {});
         let ended = up.wire.threads.count(run)();
-        ended.map_err(|failure| failure.error)
+        // From here on a close does not wait for this thread.
+        drop(up);
+        let closed = self.owner.shared.wait_closed();
+        ended.map_err(|failure| failure.error)?;
+        closed.map_err(Error::from)
     }
 
     /// Takes the wire up and serves it on a thread of its own. Returns once a
@@ -303,9 +314,14 @@ impl Wire {
     }
 
     /// Waits until a wire that was [started](Self::start) is up no more: until
-    /// it is closed, or a client has given up. Returns at once if it is not up.
-    pub fn wait(&self) {
-        self.owner.shared.wait();
+    /// it is closed, and that is over, or a client has given up. Returns at once
+    /// if it is not up. A close does not wait for the thread that waits here.
+    ///
+    /// # Errors
+    ///
+    /// What a [`close`](Self::close) has cut, whoever called it.
+    pub fn wait(&self) -> Result<(), ShutdownError> {
+        self.owner.shared.wait()
     }
 
     /// Closes the wire, in order: it stops accepting and dialling; tells every
@@ -314,7 +330,11 @@ impl Wire {
     /// [`Builder::session_close_timeout`] in all; cuts what is left then, which
     /// wakes every blocked read, write, open and wait; and waits for its threads
     /// to end, which takes no more than a second longer. A handler sees that it
-    /// should end by [`Session::is_closing`].
+    /// should end by [`Session::is_closing`]. [`connect`](Self::connect) and
+    /// [`wait`](Self::wait) return when the close does.
+    ///
+    /// When the last handle is dropped, what this would return goes to the error
+    /// handler, as [`Operation::Close`].
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
     /// validator: what runs there is not waited for. From an error handler that

@@ -17,8 +17,8 @@ use super::{
     threads::Threads,
 };
 use crate::{
-    error::{Error, Operation},
-    sync::{self, Condvar, Mutex, OnceLock},
+    error::{Error, Operation, ShutdownError},
+    sync::{self, Condvar, Mutex, MutexGuard, OnceLock},
     time::{deadline, wall_clock},
     yamux::{self, Incoming, Reader, WeakConnection},
 };
@@ -60,6 +60,10 @@ pub(super) struct State {
     nudged: bool,
     /// By when the close is to be over.
     close_by: Option<Instant>,
+    /// Calls of close that have not ended.
+    closers: usize,
+    /// What those that have ended say.
+    shutdown: Result<(), ShutdownError>,
     local_addr: Option<SocketAddr>,
     /// What ended sessions have done.
     past: yamux::Stats,
@@ -84,6 +88,8 @@ impl Shared {
             closed: false,
             nudged: false,
             close_by: None,
+            closers: 0,
+            shutdown: Ok(()),
             local_addr: None,
             past: yamux::Stats::default(),
             sessions: 0,
@@ -447,12 +453,35 @@ impl Shared {
         })
     }
 
-    /// Waits until the wire is not up.
-    pub(super) fn wait(&self) {
+    /// If the wire is closed, waits until that is over; what the close says.
+    pub(super) fn wait_closed(&self) -> Result<(), ShutdownError> {
+        // A close does not wait for this thread.
+        let _aside = self.threads.step_aside();
+        self.outlast_close(self.state.lock())
+    }
+
+    fn outlast_close(&self, mut state: MutexGuard<'_, State>) -> Result<(), ShutdownError> {
+        while state.closers > 0 {
+            self.changed.wait(&mut state);
+        }
+        state.shutdown.clone()
+    }
+
+    /// Waits until the wire is not up, and if it is closed, until that is over;
+    /// what the close says.
+    pub(super) fn wait(&self) -> Result<(), ShutdownError> {
+        let _aside = self.threads.step_aside();
         let mut state = self.state.lock();
         while state.connected {
             self.changed.wait(&mut state);
         }
+        self.outlast_close(state)
+    }
+
+    /// Notes that the wire is being closed, until what is given ends.
+    pub(super) fn begin_close(&self) -> Closing<'_> {
+        self.state.lock().closers += 1;
+        Closing { wire: self }
     }
 
     /// Waits for a moment, or until the wire is closed, or somebody is
@@ -537,6 +566,34 @@ impl Drop for Up {
         let interrupt = state.interrupt.take();
         drop(state);
         drop(interrupt);
+        self.wire.changed.notify_all();
+    }
+}
+
+/// A close under way, for as long as this lives.
+#[must_use]
+pub(super) struct Closing<'a> {
+    wire: &'a Shared,
+}
+
+impl Closing<'_> {
+    /// How it went. Others may close the wire at the same time, of which each
+    /// sees a part.
+    pub(super) fn end(self, outcome: &Result<(), ShutdownError>) {
+        let Err(error) = outcome else {
+            return;
+        };
+        let mut state = self.wire.state.lock();
+        match &mut state.shutdown {
+            Ok(()) => state.shutdown = Err(error.clone()),
+            Err(known) => known.add(error),
+        }
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.wire.state.lock().closers -= 1;
         self.wire.changed.notify_all();
     }
 }

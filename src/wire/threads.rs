@@ -34,6 +34,8 @@ struct State {
     running: usize,
     /// Those of them that wait for the others.
     waiting: usize,
+    /// Those of them that wait for a close to be over.
+    aside: usize,
 }
 
 impl Threads {
@@ -69,17 +71,32 @@ impl Threads {
         Arc::ptr_eq(&work.counts, &self.counts)
     }
 
+    /// How much of the work is done by this thread.
+    fn count_here(&self) -> usize {
+        WORK.with(|all| all.borrow().iter().filter(|work| self.owns(work)).count())
+    }
+
+    /// No close waits for this thread, until what is given is dropped: it waits
+    /// for the close.
+    pub(super) fn step_aside(&self) -> Aside<'_> {
+        let here = self.count_here();
+        self.counts.state.lock().aside += here;
+        self.counts.changed.notify_all();
+        let counts = &self.counts;
+        Aside { counts, here }
+    }
+
     /// Waits until all have ended but those that wait here themselves; says
     /// how many have not by then.
     pub(super) fn join(&self, deadline: Instant) -> usize {
-        let here = WORK.with(|all| all.borrow().iter().filter(|work| self.owns(work)).count());
+        let here = self.count_here();
         let mut state = self.counts.state.lock();
         state.waiting += here;
         self.counts.changed.notify_all();
         // From outside, those that wait here are waited for too.
         let left = |state: &State| match here {
-            0 => state.running,
-            _ => state.running.saturating_sub(state.waiting),
+            0 => state.running.saturating_sub(state.aside),
+            _ => state.running.saturating_sub(state.waiting + state.aside),
         };
         while left(&state) > 0 {
             let waited = self.counts.changed.wait_until(&mut state, deadline);
@@ -90,6 +107,18 @@ impl Threads {
         let left = left(&state);
         state.waiting -= here;
         left
+    }
+}
+
+#[must_use]
+pub(super) struct Aside<'a> {
+    counts: &'a Counts,
+    here: usize,
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.counts.state.lock().aside -= self.here;
     }
 }
 

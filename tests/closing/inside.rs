@@ -60,7 +60,7 @@ fn assert_returns(
     let _ = wire.start();
     provoke(&wire);
     let outcome = outcomes.recv_timeout(SOON).unwrap();
-    wire.wait();
+    assert_eq!(wire.wait().is_err(), outcome.is_err());
     // This one waits for the thread of the other.
     wire.close().unwrap();
     assert!(wire.sessions().is_empty());
@@ -406,7 +406,7 @@ fn the_last_handle_may_be_dropped_in_a_hook_or_a_handler() {
         let stream = client.sessions()[0].open_stream("drop").unwrap();
         give.send(server).unwrap();
         goes.recv_timeout(SOON).unwrap();
-        client.wait();
+        client.wait().unwrap();
         drop(stream);
         threads::await_none("la-hnd");
     });

@@ -168,11 +168,14 @@ fn a_refusal_that_is_too_long_is_cut_between_characters() {
     });
 }
 
+/// What an error handler was told.
+type Told = Vec<(Operation, String)>;
+
 /// A validator that cannot tell the first time, as where its database is away,
 /// and says yes from then on; and a client that tries again soon.
 fn in_vain_at_first(
     cannot_tell: fn() -> Result<(), Denied>,
-) -> (Result<(), Error>, Vec<String>, Vec<(Operation, String)>) {
+) -> (Result<(), Error>, Vec<String>, Told) {
     let asked = AtomicUsize::new(0);
     let (tell, told) = unbounded();
     let (client_tell, client_told) = unbounded();
