@@ -97,6 +97,9 @@ impl Builder {
 
     /// Serves the streams that the other side opens under `name`. Of two
     /// handlers of one name the later counts. See [`Wire::stream`].
+    ///
+    /// A handler reaches its wire by [`Session::wire`]; one that captures a
+    /// [`Wire`] keeps it up for ever.
     pub fn stream(
         mut self,
         name: impl Into<String>,

@@ -64,6 +64,10 @@ pub use stream::Stream;
 /// cheap clone, usable from any thread; the wire closes, as with
 /// [`close`](Self::close), when the last clone is dropped.
 ///
+/// A handler, hook or validator that captures a clone keeps the wire up for ever,
+/// unless it is closed: the wire has them. [`Session::wire`] gives a handler its
+/// wire.
+///
 /// # Examples
 ///
 /// ```

@@ -454,3 +454,28 @@ fn nothing_of_a_wire_is_left_but_its_handle() {
         threads::await_none("no-cli");
     });
 }
+
+#[test]
+fn a_handler_that_asks_its_session_for_the_wire_does_not_keep_it_up() {
+    within(SOON, || {
+        let (tell, told) = bounded(1);
+        let server = mounting().stream("wire", move |stream| {
+            let wire = stream.session().wire().expect("there is a handle");
+            tell.send((wire.local_addr(), stream.session().clone()))
+                .unwrap();
+            Ok(())
+        });
+        let server = started(server);
+        let addr = server.local_addr();
+        let client = client_of(&server);
+        client.start().unwrap();
+        let session = client.sessions().remove(0);
+        session.open_stream("wire").unwrap();
+        let (found, far) = told.recv().unwrap();
+        assert_eq!(found, addr);
+        drop(server);
+        // It has closed: its handler has gone with it.
+        assert!(far.wire().is_none());
+        assert!(told.recv().is_err());
+    });
+}

@@ -30,9 +30,12 @@ fn waiting(wire: &Wire) -> Receiver<Result<(), ShutdownError>> {
     ended
 }
 
+/// A wire, how its `connect` ends, and its session.
+type Side = (Wire, Receiver<Result<(), Error>>, Session);
+
 /// A server and a client that both run in `connect`, and a stream between them,
 /// whose handler waits for its end.
-fn connected(set: fn(Builder) -> Builder) -> [(Wire, Receiver<Result<(), Error>>, Session); 2] {
+fn connected(set: fn(Builder) -> Builder) -> [Side; 2] {
     let server = set(mounting()).stream("until the end", |stream| {
         message(stream)?;
         stream.write_message(b"all of it came")
