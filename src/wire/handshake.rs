@@ -173,12 +173,23 @@ impl<'a> Handshake<'a> {
             // Nobody waits for the answer any more.
             Err(No::Unsaid(error)) => return Err(error),
         };
+        let response = self.response(sid, &verdict);
+        let sent = self.send(&stream, &response);
+        stream.shutdown(Shutdown::Both).ok();
+        if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
+            self.wire.release(agreed.id);
+        }
+        sent.and(verdict)
+    }
+
+    #[inline(never)]
+    fn response(&self, sid: Vec<u8>, verdict: &Result<Agreed, Error>) -> Frame {
         let mut response = OpenSessionResponse {
             sid,
             features: Features::OURS.bits(),
             ..OpenSessionResponse::default()
         };
-        match &verdict {
+        match verdict {
             Ok(_) => response.remote_stream_names = self.wire.handlers.names(),
             Err(Error::SessionRefused { code, text }) => {
                 response.err = text.clone();
@@ -189,46 +200,24 @@ impl<'a> Handshake<'a> {
                 response.code = RefusalCode::Malformed as u32;
             }
         }
-        let sent = self.send(&stream, &response.to_frame());
-        stream.shutdown(Shutdown::Both).ok();
-        if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
-            self.wire.release(agreed.id);
-        }
-        sent.and(verdict)
+        response.to_frame()
     }
 
+    /// By itself, as are its parts, for the sake of the stack of a session that
+    /// stands: it is as deep as its handshake was.
+    #[inline(never)]
     fn judge(&mut self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, No> {
-        let id = SessionId::from_bytes(&request.sid);
-        let id = id.ok_or_else(|| no(Malformed::SessionId))?;
-        for (what, bytes) in [
-            ("a token", &request.token),
-            ("an identification", &request.identification),
-        ] {
-            if bytes.len() > frame::MAX_PAYLOAD {
-                let len = bytes.len();
-                return Err(no(Malformed::TooLong { what, len }));
-            }
+        let id = check(&request).map_err(No::ForGood)?;
+        self.check_token(&request, pending)?;
+        if self.wire.options.access.is_some() {
+            self.offer(&request, pending)?;
         }
-        let names = &request.local_stream_names;
-        if names.iter().any(|name| name == CONFIRM_SESSION) {
-            return Err(no(Malformed::ReservedName));
-        }
-        if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
-            let len = name.len();
-            return Err(no(Malformed::TooLong {
-                what: "a stream's name",
-                len,
-            }));
-        }
-        let options = &self.wire.options;
-        let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
-        validated.map_err(|rejected| {
-            let denied = self.denied(pending, "token_validator", rejected);
-            No::denied(RefusalCode::TokenRefused, &denied, denied.text().into())
-        })?;
-        self.offer(&request, pending)?;
         self.may_go_on(pending)?;
-        self.reserve(id, &request, pending)?;
+        let identification = &request.identification;
+        let names = &request.local_stream_names;
+        if let Err(conflict) = self.wire.reserve(id, identification, names) {
+            self.make_room(conflict, id, &request, pending)?;
+        }
         Ok(Agreed {
             id,
             identification: request.identification,
@@ -237,20 +226,30 @@ impl<'a> Handshake<'a> {
         })
     }
 
-    /// Keeps id and names for the session. A client that would give up for good
-    /// is let wait for others to leave; one that comes again is refused at once.
-    fn reserve(
+    #[inline(never)]
+    fn check_token(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), No> {
+        let options = &self.wire.options;
+        let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
+        validated.map_err(|rejected| {
+            let denied = self.denied(pending, "token_validator", rejected);
+            No::denied(RefusalCode::TokenRefused, &denied, denied.text().into())
+        })
+    }
+
+    /// Keeps id and names for the session when what is in the way has gone. A
+    /// client that would give up for good is let wait for that; one that comes
+    /// again is refused at once.
+    #[cold]
+    #[inline(never)]
+    fn make_room(
         &mut self,
+        mut conflict: Conflict,
         id: SessionId,
         request: &OpenSessionRequest,
         pending: &Pending,
     ) -> Result<(), No> {
         let (wire, identification) = (self.wire, &request.identification);
         loop {
-            let reserved = wire.reserve(id, identification, &request.local_stream_names);
-            let Err(conflict) = reserved else {
-                return Ok(());
-            };
             if !conflict.may_pass() {
                 return Err(No::ForGood(refuse(conflict)));
             }
@@ -265,15 +264,16 @@ impl<'a> Handshake<'a> {
                 return Err(No::ForNow(refuse(conflict)));
             }
             self.may_go_on(pending)?;
+            match wire.reserve(id, identification, &request.local_stream_names) {
+                Ok(()) => return Ok(()),
+                Err(other) => conflict = other,
+            }
         }
     }
 
     /// Asks for each name whether the client may offer it.
     fn offer(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), No> {
         let options = &self.wire.options;
-        if options.access.is_none() {
-            return Ok(());
-        }
         let who = Caller {
             identification: request.identification.clone(),
             addr: pending.about().peer_addr,
@@ -310,6 +310,8 @@ impl<'a> Handshake<'a> {
 
     /// What the peer is told of an answer of the user's code. If that has
     /// panicked, the error handler is told here.
+    #[cold]
+    #[inline(never)]
     fn denied(&self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
         let (denied, panicked) = rejected.split();
         if let Some(cause) = panicked {
@@ -409,9 +411,30 @@ impl No {
     }
 }
 
-/// A request that cannot be.
-fn no(cause: Malformed) -> No {
-    No::ForGood(malformed(cause))
+/// The id that is asked for, if the request can be.
+#[inline(never)]
+fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
+    let id = SessionId::from_bytes(&request.sid);
+    let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
+    for (what, bytes) in [
+        ("a token", &request.token),
+        ("an identification", &request.identification),
+    ] {
+        if bytes.len() > frame::MAX_PAYLOAD {
+            let len = bytes.len();
+            return Err(malformed(Malformed::TooLong { what, len }));
+        }
+    }
+    let names = &request.local_stream_names;
+    if names.iter().any(|name| name == CONFIRM_SESSION) {
+        return Err(malformed(Malformed::ReservedName));
+    }
+    if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
+        let len = name.len();
+        let what = "a stream's name";
+        return Err(malformed(Malformed::TooLong { what, len }));
+    }
+    Ok(id)
 }
 
 /// The peer has left.
