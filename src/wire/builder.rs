@@ -266,8 +266,11 @@ impl Builder {
         self
     }
 
-    /// The stack of a handler's thread in bytes. Default: the standard
-    /// library's, 2 MiB, of which only what is used takes memory.
+    /// The stack in bytes of each thread that runs code of the user's: handlers,
+    /// hooks, validators, the error handler, the retry policy; but not of the
+    /// thread that calls [`Wire::connect`]. Default: the standard library's, 2 MiB,
+    /// of which only what is used takes memory. A session's own thread has 256 KiB
+    /// at least.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.stack_size = Some(bytes);
         self

@@ -10,7 +10,7 @@
 use crate::{
     error::{Error, Operation, ShutdownError},
     spawn::spawn,
-    sync::{bounded, thread},
+    sync::bounded,
 };
 use reports::About;
 use shared::Shared;
@@ -134,10 +134,6 @@ impl From<Error> for Box<Failure> {
         })
     }
 }
-
-/// The stack of a thread that opens a session and reads it. The handshake uses
-/// a few pages of it; more costs nothing until it is touched.
-const STACK: usize = 256 * 1024;
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,7 +282,7 @@ impl Wire {
         let shared = Arc::clone(&up.wire);
         let run = Arc::clone(&self.owner.run);
         let (sender, stands) = bounded(1);
-        let name = format!("{}-{}", shared.options.thread_name, run.thread_name());
+        let thread = shared.options.thread(run.thread_name());
         let work = move || {
             let mut is_up = false;
             let ended = run.run(&up.wire, &mut || {
@@ -303,7 +299,6 @@ impl Wire {
                 }
             }
         };
-        let thread = thread::Builder::new().name(name).stack_size(STACK);
         let spawned = spawn(thread, shared.threads.count(work));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
         // The thread sends before it ends, whatever happens to it.

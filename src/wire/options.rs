@@ -11,9 +11,14 @@ use super::{
 use crate::tls::TlsConfig;
 use crate::{
     error::{Denied, Error, OpError},
+    sync::thread,
     yamux,
 };
 use std::{sync::Arc, time::Duration};
+
+/// The stack that a session's thread has at least: the handshake of TLS uses a
+/// good part of it.
+const LEAST_STACK: usize = 256 * 1024;
 
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
 type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
@@ -143,6 +148,17 @@ impl Options {
             return wrong("thread_name", "contains a zero byte");
         }
         Ok(())
+    }
+
+    /// A thread that is called `what`, and may run the user's code: it has the
+    /// stack that the user wants, or else what the standard library gives, of
+    /// which only what is used takes memory. Our own part fits into the least.
+    pub(super) fn thread(&self, what: &str) -> thread::Builder {
+        let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
+        match self.stack_size {
+            Some(bytes) => builder.stack_size(bytes.max(LEAST_STACK)),
+            None => builder,
+        }
     }
 
     /// The settings of each connection.
