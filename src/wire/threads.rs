@@ -12,6 +12,14 @@ thread_local! {
     static WORK: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Looks at what this thread works at. Nothing any more, if it is about to end:
+/// a wire that lies in a thread local is closed by its destructor, when there may
+/// be no others.
+fn with_work<T: Default>(look: impl FnOnce(&mut Vec<Work>) -> T) -> T {
+    let looked = WORK.try_with(|all| look(&mut all.borrow_mut()));
+    looked.unwrap_or_default()
+}
+
 struct Work {
     counts: Arc<Counts>,
     /// The stream that it serves.
@@ -45,10 +53,10 @@ impl Threads {
         counts.state.lock().running += 1;
         let counted = Counted { counts };
         move || {
-            WORK.with(|all| {
+            with_work(|all| {
                 let counts = Arc::clone(&counted.counts);
                 let stream = None;
-                all.borrow_mut().push(Work { counts, stream });
+                all.push(Work { counts, stream });
             });
             let popped = Popped;
             let done = work();
@@ -60,8 +68,7 @@ impl Threads {
 
     /// The streams that this thread serves.
     pub(super) fn streams_here(&self) -> Vec<yamux::Stream> {
-        WORK.with(|all| {
-            let all = all.borrow();
+        with_work(|all| {
             let own = all.iter().filter(|work| self.owns(work));
             own.filter_map(|work| work.stream.clone()).collect()
         })
@@ -73,7 +80,7 @@ impl Threads {
 
     /// How much of the work is done by this thread.
     fn count_here(&self) -> usize {
-        WORK.with(|all| all.borrow().iter().filter(|work| self.owns(work)).count())
+        with_work(|all| all.iter().filter(|work| self.owns(work)).count())
     }
 
     /// No close waits for this thread, until what is given is dropped: it waits
@@ -124,8 +131,8 @@ impl Drop for Aside<'_> {
 
 /// This thread serves the stream, until what is given is dropped.
 pub(super) fn serve(stream: &yamux::Stream) -> Serving {
-    WORK.with(|all| {
-        if let Some(work) = all.borrow_mut().last_mut() {
+    with_work(|all| {
+        if let Some(work) = all.last_mut() {
             work.stream = Some(stream.clone());
         }
     });
@@ -137,7 +144,7 @@ pub(super) struct Serving;
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let stream = WORK.with(|all| all.borrow_mut().last_mut()?.stream.take());
+        let stream = with_work(|all| all.last_mut()?.stream.take());
         // May run code of ours that looks here.
         drop(stream);
     }
@@ -158,7 +165,7 @@ struct Popped;
 
 impl Drop for Popped {
     fn drop(&mut self) {
-        let work = WORK.with(|all| all.borrow_mut().pop());
+        let work = with_work(Vec::pop);
         drop(work);
     }
 }
