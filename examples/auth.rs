@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 use support::{messages::print_messages, stop::Stop};
-use wirenet::{Session, Wire, same_token};
+use wirenet::{Denied, Session, Wire, same_token};
 
 /// The token that the server accepts.
 const TOKEN: &str = "token";
@@ -60,10 +60,10 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
 
 /// Called for each session, as the stream `confirmSession`, and for each stream
 /// that a client opens.
-fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
+fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
     let verdict = match same_token(token, TOKEN) {
         true => Ok(()),
-        false => Err("invalid token".to_string()),
+        false => Err("invalid token".into()),
     };
     let node = String::from_utf8_lossy(id);
     let text = verdict.as_ref().map_or("refused", |()| "accepted");

@@ -92,6 +92,9 @@ pub enum Error {
     /// The wire was closed on this side.
     #[error("the wire is closed")]
     Closed,
+    /// The wire was closed on this side, and not everything ended in order.
+    #[error("closed: {0}")]
+    Shutdown(#[from] ShutdownError),
 }
 
 /// Why the other side refused a stream.
@@ -175,6 +178,11 @@ pub enum RefusalCode {
     Closing = 4,
     /// The request was none.
     Malformed = 5,
+    /// A stream name that the session offers is not for it; see
+    /// [`Builder::access`](crate::Builder::access).
+    NameNotAllowed = 6,
+    /// Not now: a validator says so, or has panicked.
+    TryLater = 8,
     /// A number that this version does not know.
     Unknown = 0,
 }
@@ -189,8 +197,84 @@ impl RefusalCode {
             3 => Self::TooManySessions,
             4 => Self::Closing,
             5 => Self::Malformed,
+            6 => Self::NameNotAllowed,
+            8 => Self::TryLater,
             _ => Self::Unknown,
         })
+    }
+}
+
+/// Why a [validator](crate::Builder::token_validator), or
+/// [`access`](crate::Builder::access), does not let something happen: for good,
+/// or for now.
+///
+/// The text is what the other side is told. A client whose session is denied for
+/// good gives up; one that is denied for now tries again. A stream that is
+/// refused is refused in any case, and whoever opened it decides.
+///
+/// # Examples
+///
+/// ```
+/// use wirenet::{Denied, Wire};
+/// # fn look_up(_: &[u8]) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
+///
+/// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
+///     // The database is away: not now.
+///     let known = look_up(id).map_err(|_| Denied::for_now("try again later"))?;
+///     match known {
+///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
+///         // For good.
+///         _ => Err("bad token".into()),
+///     }
+/// });
+/// # let _ = server;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Printable(.text))]
+pub struct Denied {
+    text: String,
+    for_now: bool,
+}
+
+impl Denied {
+    /// For good: trying again will not help.
+    pub fn new(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), false);
+        Self { text, for_now }
+    }
+
+    /// For now: trying again may help.
+    pub fn for_now(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), true);
+        Self { text, for_now }
+    }
+
+    /// What the other side is told.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether trying again may help.
+    pub fn is_for_now(&self) -> bool {
+        self.for_now
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// For good, as [`Denied::new`].
+impl From<&str> for Denied {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+/// For good, as [`Denied::new`].
+impl From<String> for Denied {
+    fn from(text: String) -> Self {
+        Self::new(text)
     }
 }
 
@@ -233,9 +317,10 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
-    /// Whether trying again cannot help, as far as one can tell: the token was
-    /// refused, or the request itself, or a certificate, or an option is wrong. What may pass with
-    /// time, as a server that is down, or a name that another session still
+    /// Whether trying again cannot help, as far as one can tell: the token, a
+    /// stream name or the request itself was refused, or a certificate or an
+    /// option is wrong. What may pass with time, as a server that is down, a
+    /// validator that cannot tell now, or a name that another session still
     /// owns, is not permanent. A server written with go-wirenet gives no reason
     /// that could be told apart; it refuses sessions for their tokens alone.
     pub fn is_permanent(&self) -> bool {
@@ -245,7 +330,11 @@ impl Error {
             Self::Tls(error) => error.will_not_pass(),
             Self::SessionRefused { code, .. } => matches!(
                 code,
-                None | Some(RefusalCode::TokenRefused | RefusalCode::Malformed)
+                None | Some(
+                    RefusalCode::TokenRefused
+                        | RefusalCode::Malformed
+                        | RefusalCode::NameNotAllowed
+                )
             ),
             _ => false,
         }
@@ -263,7 +352,7 @@ impl Error {
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
-            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
@@ -309,6 +398,18 @@ pub struct CutSession {
     /// Bytes of its streams, at most, that the other side may not have got, although
     /// their writes returned `Ok`: it had not acknowledged them by the deadline.
     pub unacknowledged: u64,
+}
+
+impl ShutdownError {
+    /// Adds what another call of close says, that was under way with this one's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for session in &other.sessions {
+            if self.sessions.iter().all(|known| known.id != session.id) {
+                self.sessions.push(session.clone());
+            }
+        }
+        self.running = self.running.max(other.running);
+    }
 }
 
 impl std::error::Error for ShutdownError {}
@@ -400,6 +501,8 @@ pub enum Operation {
     Handler(String),
     /// Running the hook of this name.
     Hook(&'static str),
+    /// Closing the wire, whose last handle was dropped.
+    Close,
 }
 
 impl fmt::Display for Operation {
@@ -412,6 +515,7 @@ impl fmt::Display for Operation {
             Self::OpenStream(name) => write!(f, "open of stream {name:?}"),
             Self::Handler(name) => write!(f, "handler of stream {name:?}"),
             Self::Hook(name) => write!(f, "hook {name}"),
+            Self::Close => write!(f, "close"),
         }
     }
 }

@@ -87,13 +87,15 @@ mod wire;
 pub mod yamux;
 
 pub use error::{
-    CutSession, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode, ShutdownError,
+    CutSession, Denied, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode,
+    ShutdownError,
 };
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
 pub use wire::{
-    Builder, FrameError, Reader, Retry, Session, SessionId, Stats, Stream, Wire, Writer,
+    Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
+    Writer,
 };
 
 /// The programs of the README compile.

@@ -22,6 +22,7 @@
 mod error;
 mod provider;
 mod verify;
+mod x509;
 
 pub use error::TlsError;
 /// The TLS library, in the version whose types this crate takes and gives.
@@ -29,7 +30,8 @@ pub use rustls;
 
 use provider::{provider, sha256, with_keys};
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
+    CertificateError, ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore, ServerConfig,
+    WantsVerifier,
     client::{ResolvesClientCert, Resumption},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject},
     server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
@@ -55,21 +57,36 @@ use verify::{Accepts, Verifier};
 ///
 /// When a file is missing, empty, not PEM, or holds something else; when the
 /// key does not belong to the certificate. The error names the file.
+///
+/// A certificate of X.509's version 1, as `openssl x509 -req` makes without
+/// extensions, is loaded, and is of use to clients that [pin](TlsClient::pinned)
+/// it; where an authority is asked, it has to be version 3.
 pub fn load_certificates(name: &str, dir: impl AsRef<Path>) -> Result<Certificates, TlsError> {
     let dir = dir.as_ref();
     let chain_path = dir.join(format!("{name}.pem"));
     let key_path = dir.join(format!("{name}.key"));
     let chain = read_chain(&chain_path)?;
     let key = read_key(&key_path)?;
-    let certified = CertifiedKey::from_der(chain, key, &with_keys()).map_err(|cause| {
-        if matches!(cause, rustls::Error::InvalidCertificate(_)) {
-            let path = chain_path;
-            return TlsError::Certificate { path, cause };
-        }
+    let key = with_keys().key_provider.load_private_key(key);
+    let wrong_key = |cause| {
         let path = key_path;
         TlsError::Key { path, cause }
-    })?;
-    Ok(Certificates(Arc::new(certified)))
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(cause) => return Err(wrong_key(cause)),
+    };
+    let Some(certified) = x509::public_key(&chain[0]) else {
+        let (path, cause) = (chain_path, CertificateError::BadEncoding.into());
+        return Err(TlsError::Certificate { path, cause });
+    };
+    if key
+        .public_key()
+        .is_some_and(|own| own.as_ref() != certified)
+    {
+        return Err(wrong_key(InconsistentKeys::KeyMismatch.into()));
+    }
+    Ok(Certificates(Arc::new(CertifiedKey::new(chain, key))))
 }
 
 /// A certificate chain and its private key, from [`load_certificates`].
@@ -215,8 +232,9 @@ impl TlsClient {
     /// sha256sum` gives it too.
     ///
     /// Issuer, names and dates do not matter, so that a self-signed
-    /// certificate will do, and a clock that is wrong. The server still has to
-    /// prove that it has the certificate's key.
+    /// certificate will do, and a clock that is wrong; nor does the version of
+    /// X.509, which elsewhere has to be 3. The server still has to prove that it
+    /// has the certificate's key.
     pub fn pinned(sha256: [u8; 32]) -> Self {
         Self::with_verifier(Accepts::Pinned(sha256))
     }

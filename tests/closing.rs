@@ -10,6 +10,8 @@ mod inside;
 mod moments;
 #[path = "closing/order.rs"]
 mod order;
+#[path = "closing/over.rs"]
+mod over;
 #[path = "closing/sessions.rs"]
 mod sessions;
 

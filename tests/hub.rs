@@ -23,3 +23,5 @@ mod opening;
 mod stage;
 #[path = "hub/over_tcp.rs"]
 mod transport;
+#[path = "hub/waiting.rs"]
+mod waiting;

@@ -208,7 +208,7 @@ fn a_session_id_that_another_session_has_is_refused() {
 #[test]
 fn a_validator_without_a_text_refuses_too() {
     in_time(|| {
-        let refuse = |_: &str, _: &[u8], _: &[u8]| Err(String::new());
+        let refuse = |_: &str, _: &[u8], _: &[u8]| Err("".into());
         let server = started(Wire::mount("127.0.0.1:0").token_validator(refuse));
         let client = Wire::join(addr_of(&server).to_string()).build().unwrap();
         let refused = client.start().unwrap_err();

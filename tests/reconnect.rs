@@ -442,7 +442,7 @@ fn without_tries_a_client_ends_with_its_session() {
         let error = client.connect().unwrap_err();
         assert!(matches!(error, Error::Connection(_)), "{error}");
         assert!(client.sessions().is_empty());
-        client.wait();
+        client.wait().unwrap();
     });
 }
 
@@ -472,7 +472,7 @@ fn a_client_that_gives_up_later_tells_the_error_handler() {
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
             .on_error(move |error| told.send(error.operation.clone()).unwrap());
         let client = started(client);
-        client.wait();
+        client.wait().unwrap();
         client.close().unwrap();
         drop(client);
         let told: Vec<Operation> = errors.iter().collect();
@@ -758,7 +758,7 @@ fn close_at_any_moment_leaves_nothing_behind() {
                 "{outcome:?}"
             );
             assert!(client.sessions().is_empty());
-            client.wait();
+            client.wait().unwrap();
         }
         threads::await_none("any-mo");
     });

@@ -94,7 +94,7 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
         let session = client.wait_session(PATIENCE).unwrap();
         server.wait_session(PATIENCE).unwrap();
         server.close().unwrap();
-        client.wait();
+        client.wait().unwrap();
         let error = session.open_stream("any").unwrap_err();
         assert_eq!(error.to_string(), "connection closed by the peer");
     });

@@ -11,6 +11,8 @@ mod ending;
 mod hand;
 #[path = "tls/made.rs"]
 mod made;
+#[path = "tls/old.rs"]
+mod old;
 #[path = "tls/pair.rs"]
 mod pair;
 #[path = "tls/streams.rs"]

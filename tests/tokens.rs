@@ -19,7 +19,7 @@ use support::{
     in_time,
     link::{Link, addr_of, as_it_is, echo, joining, mounting, started},
 };
-use wirenet::{Builder, OpError, Wire, transport::memory, yamux};
+use wirenet::{Builder, Denied, OpError, Wire, transport::memory, yamux};
 
 /// The token of everyone here; a wrong one where it says so.
 const MARK: &str = "marked+6sBq0";
@@ -114,7 +114,7 @@ fn success() {
     note_close(&link.server);
 }
 
-fn accept(verdict: bool) -> Result<(), String> {
+fn accept(verdict: bool) -> Result<(), Denied> {
     verdict.then_some(()).ok_or("no".into())
 }
 

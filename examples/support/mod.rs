@@ -16,7 +16,7 @@ pub mod stop;
 use clap::{Parser, Subcommand};
 use std::{io, path::Path, process::ExitCode, time::Duration};
 use stop::Stop;
-use wirenet::{Builder, Session, Wire};
+use wirenet::{Builder, Error, Session, Wire};
 
 // Not doc comments: clap would take them for the program's.
 // The address that an example listens at or connects to.
@@ -116,6 +116,9 @@ pub fn coming_back(builder: Builder) -> Builder {
 pub fn run_client(wire: &Wire, stop: &Stop) -> io::Result<()> {
     stop.closes(wire);
     let ended = wire.connect();
+    if let Err(Error::Shutdown(cut)) = &ended {
+        log::warn!("{cut}");
+    }
     close(wire);
     match stop.requested() {
         true => Ok(()),

@@ -68,7 +68,7 @@ pub enum TlsError {
         name: String,
     },
     /// One side did not accept the other's part of the handshake.
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {0}{remedy}", remedy = remedy(.0))]
     Handshake(#[source] rustls::Error),
     /// The connection broke during the handshake.
     #[error("connection lost in the TLS handshake: {0}")]
@@ -136,6 +136,21 @@ fn is_lasting(error: &rustls::Error) -> bool {
         PeerIncompatible(_) => true,
         AlertReceived(alert) => is_refusal(*alert),
         _ => false,
+    }
+}
+
+/// What can be done, where the error does not say so.
+fn remedy(error: &rustls::Error) -> &'static str {
+    use rustls::Error::InvalidCertificate;
+    // webpki's own word for it, which it has no other form of here.
+    match error {
+        InvalidCertificate(CertificateError::Other(other))
+            if format!("{other:?}").contains("UnsupportedCertVersion") =>
+        {
+            "; it is of X.509's version 1, which is taken only where it is pinned: pin it, or make \
+             one of version 3, as `openssl req -x509` does"
+        }
+        _ => "",
     }
 }
 

@@ -153,7 +153,14 @@ impl Arrival {
             // To a validator it would look like a session.
             Err(Refusal::HandlerNotFound.to_string())
         } else {
-            wire.options.validate(name, session.identification(), token)
+            let validated = wire.options.validate(name, session.identification(), token);
+            validated.map_err(|rejected| {
+                let (denied, panicked) = rejected.split();
+                if let Some(cause) = panicked {
+                    wire.report(Operation::Hook("token_validator"), Some(session), cause);
+                }
+                denied.into_text()
+            })
         };
         validated
             .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))
@@ -236,15 +243,14 @@ pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusa
         .ok_or(Refusal::HandlerNotFound)
 }
 
-/// On a hub: among the clients first.
+/// On a hub: among its own handlers first, so that no client stands between the
+/// hub and its callers, and then among the clients.
 pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
-    match wire.owner_of(name) {
-        Some(owner) => {
-            let leg = open_leg(wire, owner, name)?;
-            Ok(Admitted::Relay(Box::new(Accepted(Some(leg)))))
-        }
-        None => find_handler(wire, name),
-    }
+    find_handler(wire, name).or_else(|not_found| {
+        let owner = wire.owner_of(name).ok_or(not_found)?;
+        let leg = open_leg(wire, owner, name)?;
+        Ok(Admitted::Relay(Box::new(Accepted(Some(leg)))))
+    })
 }
 
 /// Opens the stream at the session that owns the name, and waits for its

@@ -3,6 +3,7 @@
 
 use super::{
     Run, Wire,
+    access::Request,
     addr::Addr,
     arrival::{Find, find_handler, find_owner},
     client::Client,
@@ -14,7 +15,7 @@ use super::{
     shared::Shared,
     stream::Stream,
 };
-use crate::error::{Error, OpError};
+use crate::error::{Denied, Error, OpError};
 #[cfg(doc)]
 use crate::{RefusalCode, yamux};
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -96,6 +97,9 @@ impl Builder {
 
     /// Serves the streams that the other side opens under `name`. Of two
     /// handlers of one name the later counts. See [`Wire::stream`].
+    ///
+    /// A handler reaches its wire by [`Session::wire`]; one that captures a
+    /// [`Wire`] keeps it up for ever.
     pub fn stream(
         mut self,
         name: impl Into<String>,
@@ -131,17 +135,74 @@ impl Builder {
     /// text of its error is the refusal that the other side gets. Default:
     /// everyone is let in.
     ///
+    /// A client whose session is refused gives up, with
+    /// [`RefusalCode::TokenRefused`]; unless the validator says
+    /// [`Denied::for_now`], as where its database is away: then it tries again,
+    /// with [`RefusalCode::TryLater`].
+    ///
     /// [`same_token`](crate::same_token) compares a token with what it should be
     /// without telling by the time it takes where they differ.
     ///
-    /// Runs on the session's thread or a handler's; a panic refuses. While it runs
+    /// Runs on the session's thread or a handler's; a panic refuses for now, and
+    /// is reported. While it runs
     /// for a session, it has one of the [places](Self::max_handshakes); if it takes
     /// longer than the [handshake timeout](Self::handshake_timeout), there is none.
     pub fn token_validator(
         mut self,
-        validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
+        validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
         self.options.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Decides who may have what, on a server or a hub; [`Request`] says what is
+    /// asked. An error refuses it. Default: everything that the
+    /// [validator](Self::token_validator) lets in may be had.
+    ///
+    /// For now it is asked of each stream name that a client offers, when its
+    /// session opens: after the validator has accepted its token, and before it
+    /// has any of them. One name that is denied refuses the session, with
+    /// [`RefusalCode::NameNotAllowed`], which is final for a client of which no
+    /// session has been established before; any other tries again, after its
+    /// longest wait, lest one mistake here loses clients for good.
+    /// [`Denied::for_now`] refuses for now, with [`RefusalCode::TryLater`], as does
+    /// a panic, which is reported.
+    ///
+    /// A hub that is more than a private one needs this: a name that nobody owns
+    /// just now, because its client is away, is everybody's else.
+    ///
+    /// Runs where the validator does, and as that does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Request, Wire, same_token};
+    ///
+    /// // The validator binds identifications to tokens. A client has the names
+    /// // that begin with its own.
+    /// let hub = Wire::hub("127.0.0.1:0")
+    ///     .token_validator(|_stream, id, token| match id {
+    ///         b"box-1" if same_token(token, "secret 1") => Ok(()),
+    ///         b"box-2" if same_token(token, "secret 2") => Ok(()),
+    ///         _ => Err("wrong token".into()),
+    ///     })
+    ///     .access(|request| match request {
+    ///         Request::Offer { who, name } => {
+    ///             let own = name.split_once(':').is_some_and(|(whose, _)| {
+    ///                 whose.as_bytes() == who.identification()
+    ///             });
+    ///             own.then_some(()).ok_or("not yours".into())
+    ///         }
+    ///         _ => Err("not known here".into()),
+    ///     });
+    /// # hub.build()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    pub fn access(
+        mut self,
+        access: impl Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.access = Some(Box::new(access));
         self
     }
 
@@ -205,8 +266,11 @@ impl Builder {
         self
     }
 
-    /// The stack of a handler's thread in bytes. Default: the standard
-    /// library's, 2 MiB, of which only what is used takes memory.
+    /// The stack in bytes of each thread that runs code of the user's: handlers,
+    /// hooks, validators, the error handler, the retry policy; but not of the
+    /// thread that calls [`Wire::connect`]. Default: the standard library's, 2 MiB,
+    /// of which only what is used takes memory. A session's own thread has 256 KiB
+    /// at least.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.stack_size = Some(bytes);
         self
@@ -220,7 +284,8 @@ impl Builder {
     }
 
     /// Sessions that a server or a hub has at once: 12,288. One more is refused,
-    /// with [`RefusalCode::TooManySessions`].
+    /// with [`RefusalCode::TooManySessions`]; or waits, if it is a client of
+    /// go-wirenet's, which would not come again.
     ///
     /// One that has ended counts until its hooks have returned, and the error
     /// handler if it is told of the end: each of them takes a thread. So a client
@@ -349,8 +414,9 @@ impl Builder {
     /// Decides whether and when a client tries again: gets what has failed, and
     /// gives the wait before the next try, or `None` to give up. Default: what
     /// [`Retry::wait`] says, which gives up at once where
-    /// [`Error::is_permanent`]; but not for a failure of TLS once a session has
-    /// stood, because anybody on the way can bring that about.
+    /// [`Error::is_permanent`]; but once a session has stood, neither for a failure
+    /// of TLS, which anybody on the way can bring about, nor for
+    /// [`RefusalCode::NameNotAllowed`].
     ///
     /// Runs on the thread that serves the session. A panic is caught and
     /// reported, and the default holds.

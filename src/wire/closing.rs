@@ -14,11 +14,14 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Closes a wire, all its sessions side by side, and waits for its threads.
 pub(super) fn close_wire(wire: &Shared) -> Result<(), ShutdownError> {
+    let closing = wire.begin_close();
     let (sessions, deadline) = wire.stop();
     let cut = close_all(wire, &sessions, deadline);
     let running = wire.threads.join(deadline.max(sync::now()) + GRACE);
     wire.pool.close();
-    outcome(cut, running)
+    let outcome = outcome(cut, running);
+    closing.end(&outcome);
+    outcome
 }
 
 /// Closes one session.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{Condvar, Mutex, thread},
+    sync::{Condvar, Mutex},
     time::deadline,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -48,7 +48,7 @@ pub(super) fn dial(wire: &Arc<Shared>, addr: &Addr) -> io::Result<TcpStream> {
         changed: Condvar::new(),
     });
     let dialling = Arc::clone(&dial);
-    let thread = thread::Builder::new().name(format!("{}-dial", wire.options.thread_name));
+    let thread = wire.options.thread("dial");
     spawn(thread, move || {
         let outcome = dialling.run();
         dialling.state.lock().outcome = Some(outcome);

@@ -5,6 +5,7 @@
 //! on to be its reader: nobody else reads the connection meanwhile.
 
 use super::{
+    access::{Caller, Rejected, Request},
     frame::{self, Frame, Kind},
     hello::{self, CONFIRM_SESSION, Features, OpenSessionRequest, OpenSessionResponse},
     pending::Pending,
@@ -13,13 +14,19 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    error::{Error, Malformed, RefusalCode},
+    error::{Denied, Error, Malformed, Operation, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Acceptor, Connection, Incoming, Reader, Role},
+    yamux::{self, Acceptor, Connection, Incoming, Reader, Role, Turn},
 };
 use prost::Message;
-use std::{collections::VecDeque, io, net::Shutdown, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    io,
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Streams that a server may have opened by the time that its client knows of
 /// the session: as many as may be unacknowledged.
@@ -164,17 +171,41 @@ impl<'a> Handshake<'a> {
             self.asker = request.identification.clone();
             self.asker.truncate(frame::MAX_PAYLOAD);
         }
-        let verdict = request.and_then(|request| self.judge(request, pending));
-        if matches!(verdict, Err(Error::TimedOut { .. } | Error::Closed)) {
+        let features = request.as_ref().map(|request| request.features);
+        let features = features.map_or(Features::default(), Features::from_bits);
+        let verdict = match request {
+            Ok(request) => self.judge(request, pending),
+            Err(error) => Err(No::ForGood(error)),
+        };
+        let verdict = match verdict {
+            Ok(agreed) => Ok(agreed),
+            Err(No::ForGood(error)) => Err(error),
+            Err(No::ForNow(error)) if features.knows_codes() => Err(error),
+            Err(No::ForNow(error)) => {
+                // It would take any answer for the last word.
+                self.connection.cut();
+                return Err(error);
+            }
             // Nobody waits for the answer any more.
-            return verdict;
+            Err(No::Unsaid(error)) => return Err(error),
+        };
+        let response = self.response(sid, &verdict);
+        let sent = self.send(&stream, &response);
+        stream.shutdown(Shutdown::Both).ok();
+        if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
+            self.wire.release(agreed.id);
         }
+        sent.and(verdict)
+    }
+
+    #[inline(never)]
+    fn response(&self, sid: Vec<u8>, verdict: &Result<Agreed, Error>) -> Frame {
         let mut response = OpenSessionResponse {
             sid,
             features: Features::OURS.bits(),
             ..OpenSessionResponse::default()
         };
-        match &verdict {
+        match verdict {
             Ok(_) => response.remote_stream_names = self.wire.handlers.names(),
             Err(Error::SessionRefused { code, text }) => {
                 response.err = text.clone();
@@ -185,62 +216,127 @@ impl<'a> Handshake<'a> {
                 response.code = RefusalCode::Malformed as u32;
             }
         }
-        let sent = self.send(&stream, &response.to_frame());
-        stream.shutdown(Shutdown::Both).ok();
-        if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
-            self.wire.release(agreed.id);
-        }
-        sent.and(verdict)
+        response.to_frame()
     }
 
-    fn judge(&self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, Error> {
-        let id = SessionId::from_bytes(&request.sid);
-        let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
-        for (what, bytes) in [
-            ("a token", &request.token),
-            ("an identification", &request.identification),
-        ] {
-            if bytes.len() > frame::MAX_PAYLOAD {
-                let len = bytes.len();
-                return Err(malformed(Malformed::TooLong { what, len }));
-            }
+    /// By itself, as are its parts, for the sake of the stack of a session that
+    /// stands: it is as deep as its handshake was.
+    #[inline(never)]
+    fn judge(&mut self, request: OpenSessionRequest, pending: &Pending) -> Result<Agreed, No> {
+        let id = check(&request).map_err(No::ForGood)?;
+        self.check_token(&request, pending)?;
+        if self.wire.options.access.is_some() {
+            self.offer(&request, pending)?;
         }
-        let names = request.local_stream_names;
-        if names.iter().any(|name| name == CONFIRM_SESSION) {
-            return Err(malformed(Malformed::ReservedName));
+        self.may_go_on(pending)?;
+        let identification = &request.identification;
+        let names = &request.local_stream_names;
+        if let Err(conflict) = self.wire.reserve(id, identification, names) {
+            self.make_room(conflict, id, &request, pending)?;
         }
-        if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
-            let len = name.len();
-            return Err(malformed(Malformed::TooLong {
-                what: "a stream's name",
-                len,
-            }));
-        }
-        let validated =
-            self.wire
-                .options
-                .validate(CONFIRM_SESSION, &request.identification, &request.token);
-        validated.map_err(|text| refused(RefusalCode::TokenRefused, text))?;
-        if self.wire.is_closed() {
-            let text = "wirenet: closing".into();
-            return Err(refused(RefusalCode::Closing, text));
-        }
-        // While the validator ran, the client may have come back: its session is
-        // not to give way to one that is not going to stand.
-        if sync::now() >= self.deadline {
-            return Err(self.timed_out());
-        }
-        if self.wire.gave_way(pending) {
-            return Err(Error::Closed);
-        }
-        let reserved = self.wire.reserve(id, &request.identification, &names);
-        reserved.map_err(conflict)?;
         Ok(Agreed {
             id,
             identification: request.identification,
-            stream_names: names,
+            stream_names: request.local_stream_names,
             features: Features::from_bits(request.features),
         })
+    }
+
+    #[inline(never)]
+    fn check_token(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), No> {
+        let options = &self.wire.options;
+        let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
+        validated.map_err(|rejected| {
+            let denied = self.denied(pending, "token_validator", rejected);
+            No::denied(RefusalCode::TokenRefused, &denied, denied.text().into())
+        })
+    }
+
+    /// Keeps id and names for the session when what is in the way has gone. A
+    /// client that would give up for good is let wait for that; one that comes
+    /// again is refused at once.
+    #[cold]
+    #[inline(never)]
+    fn make_room(
+        &mut self,
+        mut conflict: Conflict,
+        id: SessionId,
+        request: &OpenSessionRequest,
+        pending: &Pending,
+    ) -> Result<(), No> {
+        let (wire, identification) = (self.wire, &request.identification);
+        loop {
+            if !conflict.may_pass() {
+                return Err(No::ForGood(refuse(conflict)));
+            }
+            if Features::from_bits(request.features).knows_codes() {
+                if !wire.look_at_owner(&conflict, identification) {
+                    return Err(No::ForNow(refuse(conflict)));
+                }
+            } else if wire.wait_for_room(&conflict, identification, pending, self.deadline) {
+                // It may have left meanwhile, and is not to take over from others.
+                while self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More {}
+            } else if sync::now() >= self.deadline {
+                return Err(No::ForNow(refuse(conflict)));
+            }
+            self.may_go_on(pending)?;
+            match wire.reserve(id, identification, &request.local_stream_names) {
+                Ok(()) => return Ok(()),
+                Err(other) => conflict = other,
+            }
+        }
+    }
+
+    /// Asks for each name whether the client may offer it.
+    fn offer(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), No> {
+        let options = &self.wire.options;
+        let who = Caller {
+            identification: request.identification.clone(),
+            addr: pending.about().peer_addr,
+        };
+        for name in &request.local_stream_names {
+            self.may_go_on(pending)?;
+            let permitted = options.permit(&Request::Offer { who: &who, name });
+            permitted.map_err(|rejected| {
+                let denied = self.denied(pending, "access", rejected);
+                let text = denied.text();
+                let text = format!("wirenet: the stream name {name:?} may not be offered: {text}");
+                No::denied(RefusalCode::NameNotAllowed, &denied, text)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The user's code may have taken any time.
+    fn may_go_on(&self, pending: &Pending) -> Result<(), No> {
+        if self.wire.is_closed() {
+            let text = "wirenet: closing".into();
+            return Err(No::ForNow(refused(RefusalCode::Closing, text)));
+        }
+        // Meanwhile the client may have come back: its session is not to give way
+        // to one that is not going to stand.
+        if sync::now() >= self.deadline {
+            return Err(No::Unsaid(self.timed_out()));
+        }
+        if self.wire.gave_way(pending) {
+            return Err(No::Unsaid(Error::Closed));
+        }
+        Ok(())
+    }
+
+    /// What the peer is told of an answer of the user's code. If that has
+    /// panicked, the error handler is told here.
+    #[cold]
+    #[inline(never)]
+    fn denied(&self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
+        let (denied, panicked) = rejected.split();
+        if let Some(cause) = panicked {
+            let mut about = pending.about();
+            about.identification = self.asker.clone();
+            let operation = Operation::Hook(hook);
+            pending.wire().report_aside(operation, about, cause);
+        }
+        denied
     }
 
     /// A stream that the peer opened meanwhile.
@@ -319,6 +415,57 @@ impl<'a> Handshake<'a> {
     }
 }
 
+/// Why there is to be no session.
+enum No {
+    /// It will not pass.
+    ForGood(Error),
+    /// It may pass: a client that gives up after any answer gets none.
+    ForNow(Error),
+    /// Nobody waits for an answer any more.
+    Unsaid(Error),
+}
+
+impl No {
+    /// What the user's code has denied; for good with this code.
+    fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
+        match denied.is_for_now() {
+            true => Self::ForNow(refused(RefusalCode::TryLater, text)),
+            false => Self::ForGood(refused(code, text)),
+        }
+    }
+}
+
+/// The id that is asked for, if the request can be.
+#[inline(never)]
+fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
+    let id = SessionId::from_bytes(&request.sid);
+    let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
+    for (what, bytes) in [
+        ("a token", &request.token),
+        ("an identification", &request.identification),
+    ] {
+        if bytes.len() > frame::MAX_PAYLOAD {
+            let len = bytes.len();
+            return Err(malformed(Malformed::TooLong { what, len }));
+        }
+    }
+    let names = &request.local_stream_names;
+    if names.iter().any(|name| name == CONFIRM_SESSION) {
+        return Err(malformed(Malformed::ReservedName));
+    }
+    if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
+        let len = name.len();
+        let what = "a stream's name";
+        return Err(malformed(Malformed::TooLong { what, len }));
+    }
+    Ok(id)
+}
+
+/// The peer has left.
+fn gone(error: yamux::Error) -> No {
+    No::Unsaid(error.into())
+}
+
 fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
     if frame.kind != kind {
         return Err(malformed(Malformed::UnexpectedFrame));
@@ -350,12 +497,17 @@ fn refused(code: RefusalCode, text: String) -> Error {
     Error::SessionRefused { code, text }
 }
 
-fn conflict(conflict: Conflict) -> Error {
+/// A session that others are in the way of.
+fn refuse(conflict: Conflict) -> Error {
     let (code, text) = match conflict {
         Conflict::Id => return malformed(Malformed::SessionId),
         Conflict::Name(name) => (
             RefusalCode::NameTaken,
             format!("wirenet: the stream name {name:?} belongs to another session"),
+        ),
+        Conflict::Own(name) => (
+            RefusalCode::NameTaken,
+            format!("wirenet: the stream name {name:?} is the hub's own"),
         ),
         Conflict::Full => (
             RefusalCode::TooManySessions,

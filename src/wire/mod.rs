@@ -10,12 +10,13 @@
 use crate::{
     error::{Error, Operation, ShutdownError},
     spawn::spawn,
-    sync::{bounded, thread},
+    sync::bounded,
 };
 use reports::About;
 use shared::Shared;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+mod access;
 mod addr;
 mod arrival;
 mod builder;
@@ -49,6 +50,7 @@ mod stats;
 mod stream;
 mod threads;
 
+pub use access::{Caller, Request};
 pub use builder::Builder;
 pub use frame::FrameError;
 pub use message::{Reader, Writer};
@@ -61,6 +63,10 @@ pub use stream::Stream;
 /// which they call each other, or a client. A
 /// cheap clone, usable from any thread; the wire closes, as with
 /// [`close`](Self::close), when the last clone is dropped.
+///
+/// A handler, hook or validator that captures a clone keeps the wire up for ever,
+/// unless it is closed: the wire has them. [`Session::wire`] gives a handler its
+/// wire.
 ///
 /// # Examples
 ///
@@ -129,10 +135,6 @@ impl From<Error> for Box<Failure> {
     }
 }
 
-/// The stack of a thread that opens a session and reads it. The handshake uses
-/// a few pages of it; more costs nothing until it is touched.
-const STACK: usize = 256 * 1024;
-
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire")
@@ -143,8 +145,14 @@ impl fmt::Debug for Wire {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Nobody is left to be told.
-        let _ = closing::close_wire(&self.shared);
+        // Who closed it before was told.
+        let is_told = self.shared.is_closed();
+        if let Err(error) = closing::close_wire(&self.shared)
+            && !is_told
+        {
+            let about = About::default();
+            self.shared.report(Operation::Close, about, error);
+        }
     }
 }
 
@@ -163,8 +171,8 @@ impl Wire {
     /// the caller, with the owner's refusal if that refuses. From there on it
     /// passes on what comes: data, the end of a direction as such, a reset as a
     /// reset. What the owner's window has room for is what the caller may send,
-    /// so that a slow owner slows its caller, and nobody else. A name that no
-    /// client offers is served by the hub's own handlers.
+    /// so that a slow owner slows its caller, and nobody else. The hub's own
+    /// handlers come first.
     ///
     /// **A name has one owner.** A session that offers a name which another one
     /// owns is refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken);
@@ -175,6 +183,19 @@ impl Wire {
     /// and the new one takes over. **Without a validator the identification alone
     /// decides**: whoever knows it can take the names over. With one, it should
     /// check that the token belongs to the identification.
+    ///
+    /// While another wants its name, an owner is asked for a sign of life; one
+    /// that is silent for a third of the [handshake
+    /// timeout](Builder::handshake_timeout), or for the write timeout if that is
+    /// less, loses its session. A client that does not understand refusal codes, as
+    /// those written with go-wirenet, is not refused but waits, for as long as its
+    /// handshake may take.
+    ///
+    /// A name for which the hub has a handler is the hub's: a session that offers
+    /// it is refused as well, and a handler that is added while a client owns its
+    /// name gets the calls from then on. A name that nobody owns **goes to
+    /// whoever offers it**, also while its usual owner is away:
+    /// [`Builder::access`] says who may offer what.
     ///
     /// Callers' tokens are checked by the hub and not passed on: an owner's
     /// validator sees the hub's own.
@@ -223,8 +244,8 @@ impl Wire {
     }
 
     /// Takes the wire up and serves it on this thread. Blocks until the wire is
-    /// closed: a server accepts clients; a client reads its session, and dials
-    /// again when that has ended or could not be had.
+    /// closed, and that is over: a server accepts clients; a client reads its
+    /// session, and dials again when that has ended or could not be had.
     ///
     /// What a client tries again after, the error handler is told.
     ///
@@ -235,12 +256,17 @@ impl Wire {
     /// [`Error::SessionRefused`] and the other errors of a handshake,
     /// [`Error::Connection`] when the session broke. [`Error::Closed`] when the
     /// wire was closed before a session stood, and [`Error::AlreadyConnected`]
-    /// while it is up. Unless it is closed it may be called again.
+    /// while it is up. [`Error::Shutdown`] with what a [`close`](Self::close) has
+    /// cut, whoever called it. Unless it is closed it may be called again.
     pub fn connect(&self) -> Result<(), Error> {
         let up = self.owner.shared.begin()?;
         let run = || self.owner.run.run(&up.wire, &mut || {});
         let ended = up.wire.threads.count(run)();
-        ended.map_err(|failure| failure.error)
+        // From here on a close does not wait for this thread.
+        drop(up);
+        let closed = self.owner.shared.wait_closed();
+        ended.map_err(|failure| failure.error)?;
+        closed.map_err(Error::from)
     }
 
     /// Takes the wire up and serves it on a thread of its own. Returns once a
@@ -256,7 +282,7 @@ impl Wire {
         let shared = Arc::clone(&up.wire);
         let run = Arc::clone(&self.owner.run);
         let (sender, stands) = bounded(1);
-        let name = format!("{}-{}", shared.options.thread_name, run.thread_name());
+        let thread = shared.options.thread(run.thread_name());
         let work = move || {
             let mut is_up = false;
             let ended = run.run(&up.wire, &mut || {
@@ -273,7 +299,6 @@ impl Wire {
                 }
             }
         };
-        let thread = thread::Builder::new().name(name).stack_size(STACK);
         let spawned = spawn(thread, shared.threads.count(work));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
         // The thread sends before it ends, whatever happens to it.
@@ -288,9 +313,14 @@ impl Wire {
     }
 
     /// Waits until a wire that was [started](Self::start) is up no more: until
-    /// it is closed, or a client has given up. Returns at once if it is not up.
-    pub fn wait(&self) {
-        self.owner.shared.wait();
+    /// it is closed, and that is over, or a client has given up. Returns at once
+    /// if it is not up. A close does not wait for the thread that waits here.
+    ///
+    /// # Errors
+    ///
+    /// What a [`close`](Self::close) has cut, whoever called it.
+    pub fn wait(&self) -> Result<(), ShutdownError> {
+        self.owner.shared.wait()
     }
 
     /// Closes the wire, in order: it stops accepting and dialling; tells every
@@ -299,7 +329,11 @@ impl Wire {
     /// [`Builder::session_close_timeout`] in all; cuts what is left then, which
     /// wakes every blocked read, write, open and wait; and waits for its threads
     /// to end, which takes no more than a second longer. A handler sees that it
-    /// should end by [`Session::is_closing`].
+    /// should end by [`Session::is_closing`]. [`connect`](Self::connect) and
+    /// [`wait`](Self::wait) return when the close does.
+    ///
+    /// When the last handle is dropped, what this would return goes to the error
+    /// handler, as [`Operation::Close`].
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
     /// validator: what runs there is not waited for. From an error handler that

@@ -1,19 +1,27 @@
 //! What the builder has gathered: every option, its default, and why.
 
-use super::{Wire, frame, retry::Retrying, session::Session};
+use super::{
+    Wire,
+    access::{self, Rejected, Request},
+    frame,
+    retry::Retrying,
+    session::Session,
+};
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 use crate::{
-    error::{Error, OpError},
+    error::{Denied, Error, OpError},
+    sync::thread,
     yamux,
 };
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync>;
+/// The stack that a session's thread has at least: the handshake of TLS uses a
+/// good part of it.
+const LEAST_STACK: usize = 256 * 1024;
+
+type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
+type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
 /// Shared with the thread that runs it.
 pub(super) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
@@ -23,6 +31,7 @@ pub(super) struct Options {
     pub(super) identification: Vec<u8>,
     pub(super) token: Vec<u8>,
     pub(super) validator: Option<Validator>,
+    pub(super) access: Option<Access>,
     pub(super) on_connect: Option<ConnectHook>,
     pub(super) on_session_open: Option<SessionHook>,
     pub(super) on_session_close: Option<SessionHook>,
@@ -56,6 +65,7 @@ impl Default for Options {
             identification: Vec::new(),
             token: Vec::new(),
             validator: None,
+            access: None,
             on_connect: None,
             on_session_open: None,
             on_session_close: None,
@@ -142,6 +152,17 @@ impl Options {
         Ok(())
     }
 
+    /// A thread that is called `what`, and may run the user's code: it has the
+    /// stack that the user wants, or else what the standard library gives, of
+    /// which only what is used takes memory. Our own part fits into the least.
+    pub(super) fn thread(&self, what: &str) -> thread::Builder {
+        let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
+        match self.stack_size {
+            Some(bytes) => builder.stack_size(bytes.max(LEAST_STACK)),
+            None => builder,
+        }
+    }
+
     /// The settings of each connection.
     pub(super) fn connection(&self) -> yamux::Config {
         let keep_alive = self.keep_alive.then_some(self.keep_alive_interval);
@@ -153,11 +174,18 @@ impl Options {
     }
 
     /// Asks the validator, if there is one.
-    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), String> {
+    pub(super) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), Rejected> {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
-        let verdict = catch_unwind(AssertUnwindSafe(|| validator(name, id, token)));
-        verdict.unwrap_or_else(|_| Err("wirenet: the validator failed".into()))
+        access::ask(|| validator(name, id, token))
+    }
+
+    /// Asks whether somebody may have what it wants, if there is somebody to ask.
+    pub(super) fn permit(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let Some(access) = &self.access else {
+            return Ok(());
+        };
+        access::ask(|| access(request))
     }
 }

@@ -31,8 +31,31 @@ pub(super) enum Conflict {
     Id,
     /// Another one owns this stream name.
     Name(String),
+    /// The hub has a handler of this stream name.
+    Own(String),
     /// There are as many as there may be.
     Full,
+}
+
+impl Conflict {
+    /// Whether it goes away when others do.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Full)
+    }
+}
+
+/// What a session that is to be opened has in its way.
+pub(super) enum Obstacle {
+    /// A session that stands, and owns its name.
+    Owner(Session),
+    /// A session that is being opened, or too many of them.
+    Other,
+}
+
+/// Whether the session is the same client's. Those that do not say who they are
+/// never are.
+fn is_same(session: &Session, identification: &[u8]) -> bool {
+    !identification.is_empty() && session.identification() == identification
 }
 
 impl Registry {
@@ -102,20 +125,35 @@ impl Registry {
             let Some(owner) = owner else {
                 continue;
             };
-            let same = |session: &Session| {
-                !identification.is_empty() && session.identification() == identification
-            };
             match &owner.session {
-                Some(session) if same(session) => {
+                Some(session) if is_same(session, identification) => {
                     if replaced.iter().all(|other| other.id() != session.id()) {
                         replaced.push(session.clone());
                     }
                 }
+                // It is about to leave.
+                Some(session) if session.is_closed() => {}
                 // One that is still being opened is as good a claim.
                 _ => return Err(Conflict::Name(name.clone())),
             }
         }
         Ok(replaced)
+    }
+
+    /// What is still in the way of a session with this identification.
+    pub(super) fn obstacle(&self, conflict: &Conflict, identification: &[u8]) -> Option<Obstacle> {
+        match conflict {
+            Conflict::Id | Conflict::Own(_) => Some(Obstacle::Other),
+            Conflict::Full => {
+                let is_full = self.sessions.len() + self.left >= self.limit;
+                is_full.then_some(Obstacle::Other)
+            }
+            Conflict::Name(name) => match self.owner(name)? {
+                None => Some(Obstacle::Other),
+                Some(owner) if is_same(&owner, identification) || owner.is_closed() => None,
+                Some(owner) => Some(Obstacle::Owner(owner)),
+            },
+        }
     }
 
     /// The session that the id was kept for stands.

@@ -1,7 +1,7 @@
 //! When a client tries again, and how long it waits before. Pure, but for the
 //! dice.
 
-use crate::error::{Error, Panicked};
+use crate::error::{Error, Panicked, RefusalCode};
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -79,9 +79,15 @@ impl Retrying {
         stood: bool,
         cause: &Error,
     ) -> Result<Option<Duration>, Broken> {
-        let permanent = cause.is_permanent() && !(stood && may_be_anybodys(cause));
+        let may_not_offer = is_not_allowed(cause);
+        let permanent =
+            cause.is_permanent() && !(stood && (may_be_anybodys(cause) || may_not_offer));
         let may_pass = !permanent && self.limit.is_none_or(|limit| attempt <= limit);
-        let wait = may_pass.then(|| scaled(self.longest(attempt), dice()));
+        let longest = match may_not_offer {
+            true => self.max,
+            false => self.longest(attempt),
+        };
+        let wait = may_pass.then(|| scaled(longest, dice()));
         let Some(policy) = &self.policy else {
             return Ok(wait);
         };
@@ -122,6 +128,17 @@ fn may_be_anybodys(cause: &Error) -> bool {
     }
 }
 
+/// Whether the other side does not let this one offer a stream name. Where a
+/// session has stood it did, and may do so again: a mistake in its rules, made
+/// good after a minute, is not to lose every client for good.
+fn is_not_allowed(cause: &Error) -> bool {
+    let code = match cause {
+        Error::SessionRefused { code, .. } => *code,
+        _ => None,
+    };
+    code == Some(RefusalCode::NameNotAllowed)
+}
+
 /// A part of `longest`: clients that lost one server do not come back all at
 /// once.
 fn scaled(longest: Duration, dice: u32) -> Duration {
@@ -137,7 +154,6 @@ fn dice() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::RefusalCode;
 
     const S: Duration = Duration::from_secs(1);
 
@@ -197,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_may_not_be_offered_is_final_only_where_no_session_has_stood() {
+        let retrying = Retrying::default();
+        let cause = refused(RefusalCode::NameNotAllowed);
+        let wait = |stood| retrying.wait(1, stood, &cause).unwrap();
+        assert_eq!(wait(false), None);
+        let waits: Vec<Duration> = (0..50).filter_map(|_| wait(true)).collect();
+        assert_eq!(waits.len(), 50);
+        // A part of the longest wait, from the first try on.
+        assert!(waits.iter().any(|wait| *wait > 5 * S));
+    }
+
+    #[test]
     fn what_will_not_pass_is_not_tried_again() {
         let retrying = Retrying::default();
         assert!(
@@ -215,6 +243,8 @@ mod tests {
             RefusalCode::NameTaken,
             RefusalCode::TooManySessions,
             RefusalCode::Closing,
+            RefusalCode::TryLater,
+            RefusalCode::Unknown,
         ] {
             assert!(
                 retrying.wait(1, false, &refused(code)).unwrap().is_some(),

@@ -2,7 +2,7 @@
 //! connection that opens its session and then reads it.
 
 use super::{
-    Failure, Run, STACK,
+    Failure, Run,
     addr::{Addr, no_address},
     handshake::Handshake,
     pending::{NoHandshake, Pending},
@@ -14,7 +14,6 @@ use super::{
 use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
-    sync::thread,
     time::deadline,
     yamux::Role,
 };
@@ -152,9 +151,7 @@ pub(super) fn admit(wire: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     };
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
-    let thread = thread::Builder::new()
-        .name(format!("{}-session", wire.options.thread_name))
-        .stack_size(STACK);
+    let thread = wire.options.thread("session");
     if let Err(error) = spawn(thread, wire.threads.count(work)) {
         wire.report_aside(Operation::Accept, about, error);
     }

@@ -1,8 +1,9 @@
 //! A session: one client's connection, once both sides have agreed on it.
 
 #[cfg(doc)]
-use super::{Builder, Wire};
+use super::Builder;
 use super::{
+    Wire,
     chunk::CUT_SHORT,
     closing::{close_session, close_wire},
     frame::{Frame, Kind, MAX_COMMAND},
@@ -182,6 +183,32 @@ impl Session {
     /// fail, on both sides. Does not block.
     pub fn abort(&self) {
         self.inner.connection.cut();
+    }
+
+    /// A handle of the wire that the session belongs to, while somebody else has
+    /// one; `None` when nobody has, so that the wire closes.
+    ///
+    /// This is how a handler, or a hook, reaches its wire. One that captures a
+    /// [`Wire`] keeps it up for ever: the wire has the handler, and the handler
+    /// the wire.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").stream("count", |stream| {
+    ///     let wire = stream.session().wire().ok_or(wirenet::Error::Closed)?;
+    ///     let count = wire.sessions().len();
+    ///     stream.write_message(count.to_string().as_bytes())
+    /// });
+    /// # server.build()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    pub fn wire(&self) -> Option<Wire> {
+        let shared = self.inner.wire.upgrade()?;
+        let owner = shared.owner.get()?.upgrade()?;
+        Some(Wire { owner })
     }
 
     /// Closes the wire that the session belongs to, with all its sessions; see

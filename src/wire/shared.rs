@@ -10,15 +10,15 @@ use super::{
     options::Options,
     pending::{Handshakes, NoHandshake, Pending},
     pool::{Place, Pool},
-    registry::{Conflict, Registry},
+    registry::{Conflict, Obstacle, Registry},
     reports::{About, Aside},
     session::{Session, SessionId},
     stats::Stats,
     threads::Threads,
 };
 use crate::{
-    error::{Error, Operation},
-    sync::{Condvar, Mutex, OnceLock},
+    error::{Error, Operation, ShutdownError},
+    sync::{self, Condvar, Mutex, MutexGuard, OnceLock},
     time::{deadline, wall_clock},
     yamux::{self, Acceptor, Reader, WeakConnection},
 };
@@ -38,12 +38,13 @@ pub(super) struct Shared {
     /// The settings of each connection.
     pub(super) connection: Arc<yamux::Config>,
     pub(super) find: Find,
+    is_hub: bool,
     since: SystemTime,
     /// What the error handler is yet to be told.
     pub(super) aside: Mutex<Aside>,
     state: Mutex<State>,
-    /// A session was added, or did not come about, or the wire was closed, or it
-    /// is up no more, or somebody is impatient.
+    /// A session was added, has left, or did not come about; a handshake gave way;
+    /// the wire was closed, or is up no more; or somebody is impatient.
     changed: Condvar,
 }
 
@@ -59,6 +60,10 @@ pub(super) struct State {
     nudged: bool,
     /// By when the close is to be over.
     close_by: Option<Instant>,
+    /// Calls of close that have not ended.
+    closers: usize,
+    /// What those that have ended say.
+    shutdown: Result<(), ShutdownError>,
     local_addr: Option<SocketAddr>,
     /// What ended sessions have done.
     past: yamux::Stats,
@@ -83,6 +88,8 @@ impl Shared {
             closed: false,
             nudged: false,
             close_by: None,
+            closers: 0,
+            shutdown: Ok(()),
             local_addr: None,
             past: yamux::Stats::default(),
             sessions: 0,
@@ -97,6 +104,7 @@ impl Shared {
             threads: Threads::default(),
             owner: OnceLock::new(),
             find,
+            is_hub,
             since: wall_clock(),
             aside: Mutex::default(),
             state: Mutex::new(state),
@@ -201,6 +209,11 @@ impl Shared {
         identification: &[u8],
         names: &[String],
     ) -> Result<(), Conflict> {
+        if self.is_hub
+            && let Some(own) = names.iter().find(|name| self.handlers.get(name).is_some())
+        {
+            return Err(Conflict::Own(own.clone()));
+        }
         let mut state = self.state.lock();
         let replaced = state.registry.reserve(id, identification, names)?;
         drop(state);
@@ -212,6 +225,72 @@ impl Shared {
             session.connection().cut();
         }
         Ok(())
+    }
+
+    /// Looks whether the session that owns a name is there: one that has been
+    /// silent for too long ends by it. Whether nothing is in the way any more.
+    pub(super) fn look_at_owner(&self, conflict: &Conflict, identification: &[u8]) -> bool {
+        let obstacle = self
+            .state
+            .lock()
+            .registry
+            .obstacle(conflict, identification);
+        match obstacle {
+            Some(Obstacle::Owner(owner)) => self.look_for_life(&owner).is_none(),
+            Some(Obstacle::Other) => false,
+            None => true,
+        }
+    }
+
+    /// Asks an owner for a sign of life; when to look again, if it may still give
+    /// one. A third of a handshake: so whoever waits for its name can have it
+    /// within one.
+    fn look_for_life(&self, owner: &Session) -> Option<Instant> {
+        let options = &self.options;
+        let patience = options.write_timeout.min(options.handshake_timeout / 3);
+        owner.connection().look_for_life(patience)
+    }
+
+    /// Waits until what is in the way of a session may be gone, and looks
+    /// meanwhile whether the owner of its name is there. Whether it may be; if
+    /// not, the wire is closed, the handshake gave way, or it is too late.
+    pub(super) fn wait_for_room(
+        &self,
+        conflict: &Conflict,
+        identification: &[u8],
+        pending: &Pending,
+        deadline: Instant,
+    ) -> bool {
+        // The owner that is looked at, and when to do so again.
+        let mut awaited: Option<(SessionId, Instant)> = None;
+        let mut state = self.state.lock();
+        loop {
+            if state.closed || state.handshakes.gave_way(pending.number()) {
+                return false;
+            }
+            let now = sync::now();
+            let owner = match state.registry.obstacle(conflict, identification) {
+                None => return true,
+                Some(_) if now >= deadline => return false,
+                Some(Obstacle::Owner(owner)) => Some(owner),
+                Some(Obstacle::Other) => None,
+            };
+            let until = match owner {
+                None => deadline,
+                Some(owner) => match awaited {
+                    Some((id, due)) if id == owner.id() && now < due => due.min(deadline),
+                    _ => {
+                        drop(state);
+                        let due = self.look_for_life(&owner);
+                        awaited = due.map(|due| (owner.id(), due));
+                        // It may write, and its end wakes others.
+                        state = self.state.lock();
+                        continue;
+                    }
+                },
+            };
+            self.changed.wait_until(&mut state, until);
+        }
     }
 
     /// The session that the id was kept for does not come about.
@@ -243,8 +322,9 @@ impl Shared {
         let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
         if let Some(stream) = evicted {
-            // Its thread ends by it, and says why.
+            // Its thread ends by it, and says why; or it waits for room.
             let _ = stream.shutdown(Shutdown::Both);
+            self.changed.notify_all();
         }
         Ok(Pending::new(self, number, about))
     }
@@ -347,6 +427,7 @@ impl Shared {
         state.past += traffic;
         state.round_trip_time = session.round_trip_time().or(state.round_trip_time);
         drop(state);
+        self.changed.notify_all();
         Left {
             wire: Arc::clone(self),
         }
@@ -368,12 +449,35 @@ impl Shared {
         })
     }
 
-    /// Waits until the wire is not up.
-    pub(super) fn wait(&self) {
+    /// If the wire is closed, waits until that is over; what the close says.
+    pub(super) fn wait_closed(&self) -> Result<(), ShutdownError> {
+        // A close does not wait for this thread.
+        let _aside = self.threads.step_aside();
+        self.outlast_close(self.state.lock())
+    }
+
+    fn outlast_close(&self, mut state: MutexGuard<'_, State>) -> Result<(), ShutdownError> {
+        while state.closers > 0 {
+            self.changed.wait(&mut state);
+        }
+        state.shutdown.clone()
+    }
+
+    /// Waits until the wire is not up, and if it is closed, until that is over;
+    /// what the close says.
+    pub(super) fn wait(&self) -> Result<(), ShutdownError> {
+        let _aside = self.threads.step_aside();
         let mut state = self.state.lock();
         while state.connected {
             self.changed.wait(&mut state);
         }
+        self.outlast_close(state)
+    }
+
+    /// Notes that the wire is being closed, until what is given ends.
+    pub(super) fn begin_close(&self) -> Closing<'_> {
+        self.state.lock().closers += 1;
+        Closing { wire: self }
     }
 
     /// Waits for a moment, or until the wire is closed, or somebody is
@@ -462,6 +566,34 @@ impl Drop for Up {
     }
 }
 
+/// A close under way, for as long as this lives.
+#[must_use]
+pub(super) struct Closing<'a> {
+    wire: &'a Shared,
+}
+
+impl Closing<'_> {
+    /// How it went. Others may close the wire at the same time, of which each
+    /// sees a part.
+    pub(super) fn end(self, outcome: &Result<(), ShutdownError>) {
+        let Err(error) = outcome else {
+            return;
+        };
+        let mut state = self.wire.state.lock();
+        match &mut state.shutdown {
+            Ok(()) => state.shutdown = Err(error.clone()),
+            Err(known) => known.add(error),
+        }
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.wire.state.lock().closers -= 1;
+        self.wire.changed.notify_all();
+    }
+}
+
 /// A session that stands and is not served yet.
 pub(super) struct Established {
     pub(super) session: Session,
@@ -477,6 +609,7 @@ pub(super) struct Left {
 impl Drop for Left {
     fn drop(&mut self) {
         self.wire.state.lock().registry.give_up();
+        self.wire.changed.notify_all();
     }
 }
 

@@ -12,6 +12,14 @@ thread_local! {
     static WORK: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Looks at what this thread works at. Nothing any more, if it is about to end:
+/// a wire that lies in a thread local is closed by its destructor, when there may
+/// be no others.
+fn with_work<T: Default>(look: impl FnOnce(&mut Vec<Work>) -> T) -> T {
+    let looked = WORK.try_with(|all| look(&mut all.borrow_mut()));
+    looked.unwrap_or_default()
+}
+
 struct Work {
     counts: Arc<Counts>,
     /// The stream that it serves.
@@ -34,6 +42,8 @@ struct State {
     running: usize,
     /// Those of them that wait for the others.
     waiting: usize,
+    /// Those of them that wait for a close to be over.
+    aside: usize,
 }
 
 impl Threads {
@@ -43,10 +53,10 @@ impl Threads {
         counts.state.lock().running += 1;
         let counted = Counted { counts };
         move || {
-            WORK.with(|all| {
+            with_work(|all| {
                 let counts = Arc::clone(&counted.counts);
                 let stream = None;
-                all.borrow_mut().push(Work { counts, stream });
+                all.push(Work { counts, stream });
             });
             let popped = Popped;
             let done = work();
@@ -58,8 +68,7 @@ impl Threads {
 
     /// The streams that this thread serves.
     pub(super) fn streams_here(&self) -> Vec<yamux::Stream> {
-        WORK.with(|all| {
-            let all = all.borrow();
+        with_work(|all| {
             let own = all.iter().filter(|work| self.owns(work));
             own.filter_map(|work| work.stream.clone()).collect()
         })
@@ -69,17 +78,32 @@ impl Threads {
         Arc::ptr_eq(&work.counts, &self.counts)
     }
 
+    /// How much of the work is done by this thread.
+    fn count_here(&self) -> usize {
+        with_work(|all| all.iter().filter(|work| self.owns(work)).count())
+    }
+
+    /// No close waits for this thread, until what is given is dropped: it waits
+    /// for the close.
+    pub(super) fn step_aside(&self) -> Aside<'_> {
+        let here = self.count_here();
+        self.counts.state.lock().aside += here;
+        self.counts.changed.notify_all();
+        let counts = &self.counts;
+        Aside { counts, here }
+    }
+
     /// Waits until all have ended but those that wait here themselves; says
     /// how many have not by then.
     pub(super) fn join(&self, deadline: Instant) -> usize {
-        let here = WORK.with(|all| all.borrow().iter().filter(|work| self.owns(work)).count());
+        let here = self.count_here();
         let mut state = self.counts.state.lock();
         state.waiting += here;
         self.counts.changed.notify_all();
         // From outside, those that wait here are waited for too.
         let left = |state: &State| match here {
-            0 => state.running,
-            _ => state.running.saturating_sub(state.waiting),
+            0 => state.running.saturating_sub(state.aside),
+            _ => state.running.saturating_sub(state.waiting + state.aside),
         };
         while left(&state) > 0 {
             let waited = self.counts.changed.wait_until(&mut state, deadline);
@@ -93,10 +117,22 @@ impl Threads {
     }
 }
 
+#[must_use]
+pub(super) struct Aside<'a> {
+    counts: &'a Counts,
+    here: usize,
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.counts.state.lock().aside -= self.here;
+    }
+}
+
 /// This thread serves the stream, until what is given is dropped.
 pub(super) fn serve(stream: &yamux::Stream) -> Serving {
-    WORK.with(|all| {
-        if let Some(work) = all.borrow_mut().last_mut() {
+    with_work(|all| {
+        if let Some(work) = all.last_mut() {
             work.stream = Some(stream.clone());
         }
     });
@@ -108,7 +144,7 @@ pub(super) struct Serving;
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let stream = WORK.with(|all| all.borrow_mut().last_mut()?.stream.take());
+        let stream = with_work(|all| all.last_mut()?.stream.take());
         // May run code of ours that looks here.
         drop(stream);
     }
@@ -129,7 +165,7 @@ struct Popped;
 
 impl Drop for Popped {
     fn drop(&mut self) {
-        let work = WORK.with(|all| all.borrow_mut().pop());
+        let work = with_work(Vec::pop);
         drop(work);
     }
 }

@@ -322,6 +322,13 @@ impl Connection {
         says.store(true, Ordering::Release);
     }
 
+    /// Looks whether the peer is there, without waiting: asks it for a sign of
+    /// life, and ends the connection if that was done `patience` ago and it was
+    /// silent since. Gives when to look again; `None` when it has ended by that.
+    pub(crate) fn look_for_life(&self, patience: Duration) -> Option<Instant> {
+        self.handle.shared.look_for_life(patience)
+    }
+
     /// Ends the connection at once.
     pub(crate) fn cut(&self) {
         self.handle.shared.end(Error::Closed);

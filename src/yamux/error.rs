@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the peer went away with code {0}")]
     PeerFailed(u32),
     /// The peer did not answer a ping in time.
-    #[error("no answer to a ping within the write timeout")]
+    #[error("no answer to a ping in time")]
     KeepAlive,
     /// The peer took nothing of what was sent for the whole write timeout.
     #[error("nothing could be written within the write timeout")]

@@ -66,7 +66,7 @@ pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{Incoming, Reader};
+pub(crate) use reader::{Incoming, Reader, Turn};
 pub(crate) use relay::{Buffered, Framing, relay};
 pub use stats::Stats;
 pub use stream::Stream;

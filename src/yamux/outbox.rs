@@ -221,6 +221,13 @@ impl Outbox {
         }
     }
 
+    /// How much was to be sent so far, and whether some of it waits.
+    pub(super) fn progress(&self) -> (u64, bool) {
+        let state = self.state.lock();
+        let waits = !state.queue.is_empty() || state.writer.is_none();
+        (state.queue.sent(), waits)
+    }
+
     /// Bytes of memory that the queue holds.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> usize {

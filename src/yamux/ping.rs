@@ -1,6 +1,9 @@
 //! Pings that wait for their answers, and what they tell about the round trip.
 
-use crate::sync::{self, Condvar, Mutex};
+use crate::sync::{
+    self, Condvar, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 use std::time::{Duration, Instant};
 
 /// Pings under way at once; more are not sent.
@@ -10,6 +13,9 @@ const MAX_UNDER_WAY: usize = 64;
 pub(super) struct Pings {
     state: Mutex<State>,
     answered: Condvar,
+    /// How often the reader has got something. Nothing else is read on the
+    /// strength of it.
+    heard: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -22,7 +28,29 @@ struct State {
     /// Bytes of data that the peer has acknowledged: it has answered a ping that came
     /// after them.
     acknowledged: u64,
+    /// When the peer was asked for a sign of life.
+    asked: Option<Asked>,
     ended: bool,
+}
+
+/// What there was of a peer's life when it was asked for more.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    at: Instant,
+    heard: usize,
+    sent: u64,
+}
+
+/// Whether a peer that was asked for a sign of life has given one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It is to be asked now, with this ping if there is one, and has time until
+    /// then.
+    Asked(Option<u32>, Instant),
+    /// It was, and has time until then.
+    Awaited(Instant),
+    /// Its time is over.
+    Silent,
 }
 
 #[derive(Debug)]
@@ -55,6 +83,36 @@ impl Pings {
             awaited,
         });
         Some(value)
+    }
+
+    /// Something has come from the peer.
+    pub(super) fn hear(&self) {
+        // Only the reader counts.
+        let heard = self.heard.load(Ordering::Relaxed);
+        self.heard.store(heard.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether the peer lives: within `patience` of having been asked it is to be
+    /// heard, or to take more of what waits to be sent. `sent` is how much that
+    /// was so far, and `waits` whether there is more.
+    pub(super) fn look(&self, now: Instant, patience: Duration, sent: u64, waits: bool) -> Life {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let mut state = self.state.lock();
+        if let Some(asked) = state.asked
+            && asked.heard == heard
+            && !(waits && asked.sent != sent)
+        {
+            let due = asked.at + patience;
+            return match now >= due {
+                true => Life::Silent,
+                false => Life::Awaited(due),
+            };
+        }
+        let at = now;
+        state.asked = Some(Asked { at, heard, sent });
+        drop(state);
+        // Where none can be sent, enough of them wait for answers.
+        Life::Asked(self.begin(now, 0, false), now + patience)
     }
 
     /// An answer has come. One that nobody asked for is ignored.
@@ -134,5 +192,44 @@ impl Pings {
     pub(super) fn end(&self) {
         self.state.lock().ended = true;
         self.answered.notify_all();
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_peer_that_is_not_heard_within_the_patience_is_silent() {
+        let (pings, now) = (Pings::default(), sync::now());
+        let look = |at| pings.look(at, 3 * S, 0, false);
+        assert_eq!(look(now), Life::Asked(Some(0), now + 3 * S));
+        assert_eq!(look(now + S), Life::Awaited(now + 3 * S));
+        assert_eq!(look(now + 3 * S), Life::Silent);
+        // It is heard after all, and then no more.
+        pings.hear();
+        assert_eq!(look(now + 3 * S), Life::Asked(Some(1), now + 6 * S));
+        assert_eq!(look(now + 6 * S), Life::Silent);
+    }
+
+    #[test]
+    fn a_peer_that_takes_what_waits_for_it_is_not_silent() {
+        let (pings, now) = (Pings::default(), sync::now());
+        pings.look(now, S, 10, true);
+        // What the system took, and nothing waits any more, tells nothing.
+        assert_eq!(pings.look(now + S, S, 20, false), Life::Silent);
+        assert_eq!(pings.look(now + S, S, 10, true), Life::Silent);
+        let more = pings.look(now + S, S, 20, true);
+        assert_eq!(more, Life::Asked(Some(1), now + 2 * S));
+    }
+
+    #[test]
+    fn a_peer_with_as_many_pings_as_there_may_be_is_looked_at_all_the_same() {
+        let (pings, now) = (Pings::default(), sync::now());
+        while pings.begin(now, 0, false).is_some() {}
+        assert_eq!(pings.look(now, S, 0, false), Life::Asked(None, now + S));
+        assert_eq!(pings.look(now + S, S, 0, false), Life::Silent);
     }
 }

@@ -190,7 +190,10 @@ impl Reader {
         };
         match self.buf.fill(limit, |buf| half.read(buf)) {
             Ok(0) => Err(self.at_end()),
-            Ok(_) => self.dispatch().map(|()| Turn::More),
+            Ok(_) => {
+                self.shared.pings.hear();
+                self.dispatch().map(|()| Turn::More)
+            }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(Turn::More),
                 io::ErrorKind::WouldBlock => {

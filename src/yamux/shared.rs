@@ -8,7 +8,7 @@ use super::{
     frame::{Flags, Header, StreamId},
     half::Core,
     outbox::{Drained, NoRoom, Outbox, Room, Shift},
-    ping::Pings,
+    ping::{Life, Pings},
     state::{ResetBy, SendState},
     table::{Gone, Role, Table},
     window::{Budget, INITIAL_WINDOW, Tuning},
@@ -292,6 +292,28 @@ impl Shared {
         }
         let acknowledged = self.pings.acknowledged();
         self.outbox.sent().saturating_sub(acknowledged)
+    }
+
+    /// Asks the peer for a sign of life, unless it was asked already and has not
+    /// been heard since; does not wait. One that has not given any within
+    /// `patience` is taken for dead, which ends the connection; otherwise this
+    /// gives when to look again.
+    pub(super) fn look_for_life(self: &Arc<Self>, patience: Duration) -> Option<Instant> {
+        let (sent, waits) = self.outbox.progress();
+        match self.pings.look(sync::now(), patience, sent, waits) {
+            Life::Asked(ping, due) => {
+                if let Some(value) = ping {
+                    self.push_control(Header::ping(Flags::SYN, value));
+                    self.flush(Wait::Never);
+                }
+                Some(due)
+            }
+            Life::Awaited(due) => Some(due),
+            Life::Silent => {
+                self.end(Error::KeepAlive);
+                None
+            }
+        }
     }
 
     /// Queues a frame ahead of data. A peer that lets them pile up is cut off.

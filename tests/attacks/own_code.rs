@@ -230,7 +230,7 @@ fn try_it(place: Place, at: Where, deed: Deed) {
     } else {
         let (outcome, took) = was_closed.recv_timeout(PATIENCE).expect("it returns");
         assert!(took < CLOSE + GRACE, "{took:?}, {outcome:?}");
-        server.wait();
+        let _ = server.wait();
     }
     let asked = Instant::now();
     let outcome = server.close();

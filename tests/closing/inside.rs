@@ -60,7 +60,7 @@ fn assert_returns(
     let _ = wire.start();
     provoke(&wire);
     let outcome = outcomes.recv_timeout(SOON).unwrap();
-    wire.wait();
+    assert_eq!(wire.wait().is_err(), outcome.is_err());
     // This one waits for the thread of the other.
     wire.close().unwrap();
     assert!(wire.sessions().is_empty());
@@ -406,7 +406,7 @@ fn the_last_handle_may_be_dropped_in_a_hook_or_a_handler() {
         let stream = client.sessions()[0].open_stream("drop").unwrap();
         give.send(server).unwrap();
         goes.recv_timeout(SOON).unwrap();
-        client.wait();
+        client.wait().unwrap();
         drop(stream);
         threads::await_none("la-hnd");
     });
@@ -452,5 +452,30 @@ fn nothing_of_a_wire_is_left_but_its_handle() {
         threads::await_none("no-srv");
         clients.iter().for_each(|client| client.close().unwrap());
         threads::await_none("no-cli");
+    });
+}
+
+#[test]
+fn a_handler_that_asks_its_session_for_the_wire_does_not_keep_it_up() {
+    within(SOON, || {
+        let (tell, told) = bounded(1);
+        let server = mounting().stream("wire", move |stream| {
+            let wire = stream.session().wire().expect("there is a handle");
+            tell.send((wire.local_addr(), stream.session().clone()))
+                .unwrap();
+            Ok(())
+        });
+        let server = started(server);
+        let addr = server.local_addr();
+        let client = client_of(&server);
+        client.start().unwrap();
+        let session = client.sessions().remove(0);
+        session.open_stream("wire").unwrap();
+        let (found, far) = told.recv().unwrap();
+        assert_eq!(found, addr);
+        drop(server);
+        // It has closed: its handler has gone with it.
+        assert!(far.wire().is_none());
+        assert!(told.recv().is_err());
     });
 }

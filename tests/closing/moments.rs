@@ -21,7 +21,7 @@ fn a_wire_that_was_never_up_can_be_closed() {
         ] {
             let waiting = wire.clone();
             let waiter = thread::spawn(move || waiting.wait_session(NEVER));
-            wire.wait();
+            wire.wait().unwrap();
             wire.close().unwrap();
             wire.close().unwrap();
             assert!(matches!(waiter.join().unwrap(), Err(Error::Closed)));
@@ -57,7 +57,7 @@ fn connect_and_wait_return_when_the_wire_is_closed() {
         server.close().unwrap();
         acceptor.join().unwrap().unwrap();
         for waiter in waiters {
-            waiter.join().unwrap();
+            waiter.join().unwrap().unwrap();
         }
     });
 }
@@ -144,7 +144,7 @@ fn a_server_that_closes_among_arrivals_leaves_no_session() {
             });
             assert!(server.sessions().is_empty());
             for client in clients {
-                client.wait();
+                client.wait().unwrap();
                 assert!(client.sessions().is_empty());
             }
         }

@@ -137,7 +137,7 @@ fn an_abort_cuts_at_once_on_both_sides() {
             assert!(means_broken(kind) || kind == aborted, "{error}");
         }
         link.near.abort();
-        link.client.wait();
+        link.client.wait().unwrap();
     });
 }
 
@@ -173,7 +173,7 @@ fn a_session_that_closes_in_order_is_no_error() {
         );
         assert_echoes(&link.near);
         link.far.close().unwrap();
-        link.client.wait();
+        link.client.wait().unwrap();
         drop(link);
         assert_eq!(errors.iter().collect::<Vec<_>>(), []);
     });

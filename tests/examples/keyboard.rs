@@ -92,7 +92,7 @@ fn each_line_is_a_message_and_the_answer_may_come_without_reading_it() {
 fn the_id_and_the_token_are_shown_to_the_server() {
     let validator = |_: &str, id: &[u8], token: &[u8]| match (id, token) {
         (b"me", b"mine") => Ok(()),
-        _ => Err("somebody else".to_string()),
+        _ => Err("somebody else".into()),
     };
     let wire = Wire::mount("127.0.0.1:0").token_validator(validator);
     let wire = wire.on_error(|_| {}).build().unwrap();

@@ -216,7 +216,7 @@ impl Lane {
         assert!(!complete || outcome.is_ok() || place.is_some());
         // It may have cut something.
         let _ = client.close();
-        client.wait();
+        client.wait().unwrap();
         let passed = [Direction::Up, Direction::Down].map(|way| relay.passed(way));
         // The server has ended its part too, without ours.
         assert_eq!(self.server.told(), "ended", "{place:?}");

@@ -47,11 +47,7 @@ impl Hand {
         names: &[&str],
         set: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Self {
-        let mut request = field(1, uuid().as_bytes());
-        request.extend(field(3, identification.as_bytes()));
-        for name in names {
-            request.extend(field(4, name.as_bytes()));
-        }
+        let mut request = request(identification, names);
         request.extend(FEATURES);
         let (hand, answer) = Self::ask(addr, &request, set);
         // Its id, and what the hub understands: no error.
@@ -65,6 +61,17 @@ impl Hand {
         request: &[u8],
         set: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> (Self, Vec<u8>) {
+        let mut hand = Self::begin_ask(addr, request, set);
+        let answer = hand.answer().expect("an answer");
+        (hand, answer)
+    }
+
+    /// The same without waiting for the answer.
+    pub fn begin_ask(
+        addr: &str,
+        request: &[u8],
+        set: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> Self {
         let addr: SocketAddr = addr.parse().unwrap();
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
         set(&socket).unwrap();
@@ -80,12 +87,23 @@ impl Hand {
         hand.send(&Frame::flags(1, SYN));
         let open = layer_2(OPEN_SESSION, "openSession", request);
         hand.send(&Frame::data(1, open));
-        let mut answer = hand.wait(|frame| frame.kind == DATA && frame.stream == 1);
+        hand
+    }
+
+    /// The payload of the answer to what was asked; `None` if the connection
+    /// ends without one.
+    pub fn answer(&mut self) -> Option<Vec<u8>> {
+        let mut answer = loop {
+            let frame = Frame::read(&mut self.socket).ok().flatten()?;
+            match frame.kind {
+                DATA if frame.stream == 1 => break frame,
+                _ => {}
+            }
+        };
         assert_eq!(answer.body[..4], CONFIRM_SESSION.to_le_bytes());
-        hand.send(&Frame::flags(1, FIN));
-        hand.wait(|frame| frame.stream == 1 && frame.has(FIN));
-        let payload = answer.body.split_off(12 + "confirmSession".len());
-        (hand, payload)
+        self.send(&Frame::flags(1, FIN));
+        self.wait(|frame| frame.stream == 1 && frame.has(FIN));
+        Some(answer.body.split_off(12 + "confirmSession".len()))
     }
 
     pub fn send(&mut self, frame: &Frame) {
@@ -221,6 +239,16 @@ pub fn whole_chunks(mut body: &[u8]) -> Vec<u8> {
         body = rest;
     }
     bytes
+}
+
+/// What a client asks that says nothing of what it understands, as go-wirenet's.
+pub fn request(identification: &str, names: &[&str]) -> Vec<u8> {
+    let mut request = field(1, uuid().as_bytes());
+    request.extend(field(3, identification.as_bytes()));
+    for name in names {
+        request.extend(field(4, name.as_bytes()));
+    }
+    request
 }
 
 /// A session id: any will do that no other test has.

@@ -76,6 +76,16 @@ impl Stage {
         GoPeer::new(input, output)
     }
 
+    /// Stops the program that was started last, as a machine that hangs does: its
+    /// connections stay, and nothing more is said on them.
+    pub fn freeze_last(&self) {
+        let running = self.running.lock().expect("no test panics here");
+        let last = running.last().expect("a program was started").id();
+        let mut kill = Command::new("kill");
+        kill.args(["-STOP", &last.to_string()]);
+        assert!(kill.status().expect("kill").success());
+    }
+
     fn clear(&self) {
         for mut child in self.running.lock().expect("no test panics here").drain(..) {
             _ = child.kill();

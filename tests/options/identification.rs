@@ -5,8 +5,11 @@ use crate::support::{
     link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Sender, unbounded};
-use std::time::Duration;
-use wirenet::{Builder, Error, Refusal, RefusalCode, Session};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+use wirenet::{Builder, Denied, Error, Operation, Refusal, RefusalCode, Session};
 
 /// What a validator was asked: name, identification, token.
 type Asked = (String, Vec<u8>, Vec<u8>);
@@ -14,7 +17,7 @@ type Asked = (String, Vec<u8>, Vec<u8>);
 /// A validator that lets everyone in, and tells of it.
 fn asking(
     to: Sender<Asked>,
-) -> impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static {
+) -> impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static {
     move |name, id, token| {
         // What comes after the test has seen enough is of no interest.
         let _ = to.send((name.to_owned(), id.to_owned(), token.to_owned()));
@@ -122,7 +125,7 @@ fn the_text_of_a_validators_error_is_the_refusal_of_a_stream() {
 }
 
 fn refused(
-    validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), String> + Send + Sync + 'static,
+    validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
 ) -> Error {
     let server = started(mounting().token_validator(validator));
     let client = joining(&server).build().unwrap();
@@ -148,14 +151,14 @@ fn the_text_of_a_validators_error_is_the_refusal_of_a_session() {
 fn a_refusal_that_is_too_long_is_cut_between_characters() {
     in_time(|| {
         let long = || "x".to_owned() + &"ü".repeat(4096);
-        let error = refused(move |_, _, _| Err(long()));
+        let error = refused(move |_, _, _| Err(long().into()));
         let Error::SessionRefused { text, .. } = error else {
             panic!("not refused: {error}");
         };
         assert_eq!(text, long()[..4095]);
         let validator = move |name: &str, _: &[u8], _: &[u8]| match name {
             "confirmSession" => Ok(()),
-            _ => Err(long()),
+            _ => Err(long().into()),
         };
         let link = Link::new(|server| server.token_validator(validator), as_it_is);
         assert_eq!(
@@ -165,22 +168,112 @@ fn a_refusal_that_is_too_long_is_cut_between_characters() {
     });
 }
 
+/// What an error handler was told.
+type Told = Vec<(Operation, String)>;
+
+/// A validator that cannot tell the first time, as where its database is away,
+/// and says yes from then on; and a client that tries again soon.
+fn in_vain_at_first(
+    cannot_tell: fn() -> Result<(), Denied>,
+) -> (Result<(), Error>, Vec<String>, Told) {
+    let asked = AtomicUsize::new(0);
+    let (tell, told) = unbounded();
+    let (client_tell, client_told) = unbounded();
+    let server =
+        mounting().token_validator(move |_, _, _| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => cannot_tell(),
+            _ => Ok(()),
+        });
+    let server = started(server.on_error(move |error| {
+        let _ = tell.send((error.operation.clone(), error.cause.to_string()));
+    }));
+    let client = joining(&server)
+        .retry_max(1)
+        .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
+        .on_error(move |error| client_tell.send(error.cause.to_string()).unwrap());
+    let client = client.build().unwrap();
+    let started = client.start();
+    client.close().unwrap();
+    // The server tells of all before it ends.
+    server.close().unwrap();
+    (
+        started,
+        client_told.try_iter().collect(),
+        told.try_iter().collect(),
+    )
+}
+
 #[test]
-fn a_validator_that_panics_refuses() {
+fn a_client_that_is_denied_for_now_tries_again() {
     in_time(|| {
-        let error = refused(|_, _, _| panic!("it cannot tell"));
-        assert!(matches!(error, Error::SessionRefused { .. }), "{error}");
+        let (started, client_told, told) =
+            in_vain_at_first(|| Err(Denied::for_now("the database is away")));
+        started.unwrap();
+        let text = "session refused: the database is away";
+        assert_eq!(client_told, [text]);
+        assert_eq!(told, [(Operation::Handshake, text.into())]);
+    });
+}
+
+#[test]
+fn a_validator_that_panics_refuses_for_now_and_is_reported() {
+    in_time(|| {
+        let (started, client_told, told) = in_vain_at_first(|| panic!("it cannot tell"));
+        started.unwrap();
+        // The panic's text is nothing to strangers.
+        let text = "session refused: wirenet: the validator failed";
+        assert_eq!(client_told, [text]);
+        let panicked = Operation::Hook("token_validator");
+        let told_of_it = (panicked, "panicked: it cannot tell".into());
+        assert_eq!(told, [told_of_it, (Operation::Handshake, text.into())]);
+    });
+}
+
+#[test]
+fn what_is_denied_for_now_has_a_code_of_its_own() {
+    in_time(|| {
+        for (denied, code) in [
+            (Denied::for_now("not now"), RefusalCode::TryLater),
+            (Denied::new("never"), RefusalCode::TokenRefused),
+        ] {
+            let text = denied.text().to_owned();
+            let server = started(mounting().token_validator(move |_, _, _| Err(denied.clone())));
+            let client = joining(&server).retry_max(0).build().unwrap();
+            let error = client.start().unwrap_err();
+            let Error::SessionRefused {
+                code: told,
+                text: said,
+            } = &error
+            else {
+                panic!("not refused: {error}");
+            };
+            assert_eq!((*told, &**said), (Some(code), &*text));
+            assert_eq!(error.is_permanent(), code == RefusalCode::TokenRefused);
+        }
+    });
+}
+
+#[test]
+fn a_validator_that_panics_at_a_stream_refuses_it_and_is_reported() {
+    in_time(|| {
+        let (tell, told) = unbounded();
         let validator = |name: &str, _: &[u8], _: &[u8]| match name {
             "bad" => panic!("it cannot tell"),
             _ => Ok(()),
         };
         let server = |server: Builder| {
             let server = server.stream("bad", |_| unreachable!("it is refused"));
+            let server = server.on_error(move |error| {
+                let _ = tell.send((error.operation.clone(), error.cause.to_string()));
+            });
             server.stream("echo", echo).token_validator(validator)
         };
         let link = Link::new(server, as_it_is);
         assert!(matches!(refusal(&link.near, "bad"), Refusal::Other(_)));
         assert_echoes(&link.near);
+        let (operation, cause) = told.recv().unwrap();
+        assert_eq!(operation, Operation::Hook("token_validator"));
+        assert_eq!(cause, "panicked: it cannot tell");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{
     PATIENCE,
-    hand::{ask_for, field},
+    hand::{FEATURES, ask_for, field},
     in_time,
     link::{
         Link, addr_of, announcing, as_it_is, assert_echoes, echo, errors, joining, message,
@@ -111,7 +111,8 @@ fn answer_to(server: &Wire, fields: &[u8]) -> Vec<u8> {
 fn assert_answer(answer: &[u8], part: &str) {
     let text = String::from_utf8_lossy(answer);
     assert!(text.contains(part), "{text}");
-    assert!(answer.ends_with(&[15 << 3, 5]), "the code of a bad request");
+    let code = [&[15 << 3, 5][..], &FEATURES].concat();
+    assert!(answer.ends_with(&code), "the code of a bad request");
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn lengths_beyond_their_limits_are_refused() {
             addr_of(&server),
             &[field(1, &[6; 16]), longest.concat()].concat(),
         );
-        assert_eq!(answer, field(1, &[6; 16]));
+        assert_eq!(answer, [&field(1, &[6; 16])[..], &FEATURES].concat());
         let session = server.wait_session(PATIENCE).unwrap();
         assert_eq!(session.identification(), &long[..4096]);
         assert_eq!(session.stream_names()[0].len(), 255);

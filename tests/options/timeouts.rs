@@ -180,7 +180,7 @@ fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
         });
         assert!(begin.elapsed() >= 3 * SHORT);
         assert!(session.is_closed());
-        client.wait();
+        client.wait().unwrap();
         let (operation, cause) = told.recv().unwrap();
         assert_eq!(operation, Operation::Session);
         assert_eq!(cause, yamux::Error::WriteTimeout.to_string());

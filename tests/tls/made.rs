@@ -5,7 +5,11 @@ use super::pair::{ca, certs};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tempfile::TempDir;
 use wirenet::{
     Certificates, load_certificates,
@@ -109,8 +113,13 @@ pub fn client_config(provider: CryptoProvider) -> ClientConfig {
 
 /// The server's certificate with a key that is not its.
 pub fn key_of_another() -> CertifiedKey {
-    let certificate = CertificateDer::from_pem_file(certs().join("server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(certs().join("client.key")).unwrap();
+    certified(&certs().join("server.pem"), &certs().join("client.key"))
+}
+
+/// A certificate with whatever key.
+pub fn certified(certificate: &Path, key: &Path) -> CertifiedKey {
+    let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
     let key = ring::sign::any_supported_type(&key).unwrap();
     CertifiedKey::new(vec![certificate], key)
 }

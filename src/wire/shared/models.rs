@@ -250,7 +250,7 @@ fn who_waits_for_a_wire_to_end_hears_of_it_and_it_may_begin_again() {
             thread::spawn(move || wire.wait())
         };
         drop(up);
-        waiting.join().unwrap();
+        waiting.join().unwrap().unwrap();
         assert!(wire.begin().is_ok());
     });
 }

@@ -39,8 +39,8 @@ pub fn ours(builder: Builder, collect: Sender<Collected>) -> Builder {
             })
         })
         .token_validator(|name: &str, _: &[u8], token: &[u8]| match (name, token) {
-            (_, token) if token != b"secret" => Err("bad token".to_owned()),
-            ("forbidden", _) => Err("forbidden is not for you".to_owned()),
+            (_, token) if token != b"secret" => Err("bad token".into()),
+            ("forbidden", _) => Err("forbidden is not for you".into()),
             _ => Ok(()),
         })
 }

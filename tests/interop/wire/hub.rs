@@ -5,8 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use wirenet::{Error, Refusal, RefusalCode, Session, Stream, Wire};
+use wirenet::{Builder, Error, Refusal, RefusalCode, Session, Stream, Wire};
 
 use super::handlers::{Collected, digest, ours};
 use super::{PATIENCE, read_message, send_by_copy};
@@ -18,11 +19,15 @@ const SIZES: [usize; 7] = [0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20];
 
 /// A hub that knows the Go peers' token, and shows it.
 fn hub() -> (Wire, SocketAddr) {
-    let hub = Wire::hub("127.0.0.1:0")
+    hub_with(Wire::hub("127.0.0.1:0"))
+}
+
+fn hub_with(builder: Builder) -> (Wire, SocketAddr) {
+    let hub = builder
         .identification("hub", "secret")
         .token_validator(|_, _, token| match token {
             b"secret" => Ok(()),
-            _ => Err("bad token".to_owned()),
+            _ => Err("bad token".into()),
         })
         .build()
         .expect("a hub");
@@ -37,6 +42,12 @@ fn join(stage: &Stage, addr: SocketAddr, script: &str) -> GoPeer {
         "wirepeer",
         &["-role", "join", "-addr", &addr, "-script", script],
     )
+}
+
+fn join_as(stage: &Stage, addr: SocketAddr, id: &str) -> GoPeer {
+    let addr = addr.to_string();
+    let arguments = ["-role", "join", "-addr", &addr, "-script", "serve"];
+    stage.start("wirepeer", &[&arguments[..], &["-id", id]].concat())
 }
 
 fn join_without_names(stage: &Stage, addr: SocketAddr, script: &str) -> GoPeer {
@@ -295,5 +306,38 @@ fn a_go_client_that_comes_back_takes_its_names_over() {
         new.ends_well();
         // The old one's connection was cut.
         drop(old);
+    });
+}
+
+/// Any refusal would be the last word for a Go client.
+#[test]
+fn a_go_client_waits_for_a_name_until_its_owner_leaves() {
+    on_stage("two Go clients want a name", |stage| {
+        let (hub, addr) = hub();
+        let mut owner = join_as(stage, addr, "first");
+        assert!(owner.note().starts_with("session "));
+        let first = hub.wait_session(PATIENCE).expect("its session");
+        let mut other = join_as(stage, addr, "second");
+        first.close().expect("a close");
+        owner.ends_well();
+        assert!(other.note().starts_with("session "));
+        hub.close().expect("a close");
+        other.ends_well();
+    });
+}
+
+#[test]
+fn a_frozen_go_client_without_identification_gives_way_to_its_successor() {
+    on_stage("a frozen Go client", |stage| {
+        let builder = Wire::hub("127.0.0.1:0").handshake_timeout(Duration::from_secs(3));
+        let (hub, addr) = hub_with(builder);
+        let mut frozen = join_as(stage, addr, "");
+        assert!(frozen.note().starts_with("session "));
+        stage.freeze_last();
+        let mut successor = join_as(stage, addr, "");
+        assert!(successor.note().starts_with("session "));
+        hub.close().expect("a close");
+        successor.ends_well();
+        drop(frozen);
     });
 }

@@ -1,0 +1,277 @@
+//! Clients that do not say that they understand refusal codes, as go-wirenet's,
+//! take any refusal for the last word: a hub has them wait for what will pass,
+//! and tells them nothing where that takes too long.
+
+use crate::{
+    by_hand::{Hand, request},
+    stage::{Hub, echo, start},
+    support::{
+        PATIENCE,
+        frames::{PING, SYN},
+        hand::FEATURES,
+        in_time,
+    },
+};
+use crossbeam_channel::{Receiver, unbounded};
+use std::{
+    net::{SocketAddr, TcpStream},
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+use wirenet::{Builder, Denied, Error, Operation, RefusalCode};
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Told of errors, as text.
+fn errors(hub: Builder) -> (Builder, Receiver<(Operation, String)>) {
+    let (tell, told) = unbounded();
+    let hub = hub.on_error(move |error| {
+        let _ = tell.send((error.operation.clone(), error.cause.to_string()));
+    });
+    (hub, told)
+}
+
+/// A hub with `set`, and what its error handler is told.
+fn hub_with(set: impl FnOnce(Builder) -> Builder) -> (Hub, Receiver<(Operation, String)>) {
+    let mut told = None;
+    let hub = Hub::with(|hub| {
+        let (hub, errors) = errors(set(hub));
+        told = Some(errors);
+        hub
+    });
+    (hub, told.expect("it was set"))
+}
+
+fn begin(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
+    Hand::begin_ask(&hub.addr, &request(identification, names), |_| Ok(()))
+}
+
+fn assert_let_in(mut newcomer: Hand) -> Hand {
+    let answer = newcomer.answer().expect("an answer");
+    assert_eq!(answer.len(), 18 + FEATURES.len(), "no error: {answer:?}");
+    newcomer
+}
+
+/// What it was refused with, and the code.
+fn refusal(mut newcomer: Hand) -> (String, u8) {
+    let answer = newcomer.answer().expect("an answer");
+    let text = &answer[18 + 2..answer.len() - 2 - FEATURES.len()];
+    let code = answer[answer.len() - 1 - FEATURES.len()];
+    (String::from_utf8_lossy(text).into_owned(), code)
+}
+
+/// The owner is asked for a sign of life: somebody waits for its name.
+fn await_ping(owner: &mut Hand) {
+    loop {
+        let frame = crate::support::frames::Frame::read(&mut owner.socket).unwrap();
+        let frame = frame.expect("a ping");
+        if frame.kind == PING && frame.has(SYN) {
+            return;
+        }
+    }
+}
+
+/// A third of this an owner has for a sign of life.
+const HANDSHAKE: Duration = Duration::from_millis(900);
+
+fn impatient(hub: Builder) -> Builder {
+    // Nothing else ends the owner's session.
+    hub.handshake_timeout(HANDSHAKE).keep_alive(false)
+}
+
+#[test]
+fn a_frozen_owner_without_identification_gives_way_to_its_successor() {
+    in_time(|| {
+        let (hub, told) = hub_with(impatient);
+        let _frozen = Hand::join(&hub.addr, "", &["a"]);
+        assert!(hub.sessions_are(1));
+        let _successor = assert_let_in(begin(&hub, "", &["a"]));
+        let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(operation, Operation::Session);
+        assert_eq!(cause, "no answer to a ping in time");
+        assert!(hub.sessions_are(1));
+    });
+}
+
+#[test]
+fn an_owner_that_answers_keeps_its_name_and_the_newcomer_is_told_nothing() {
+    in_time(|| {
+        let (hub, told) = hub_with(impatient);
+        let owner = hub.owner("a", echo);
+        let began = Instant::now();
+        let mut newcomer = begin(&hub, "", &["a"]);
+        assert_eq!(newcomer.answer(), None);
+        assert!(began.elapsed() >= HANDSHAKE);
+        let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(operation, Operation::Handshake);
+        let text = "session refused: wirenet: the stream name \"a\" belongs to another session";
+        assert_eq!(cause, text);
+        assert!(!owner.session.is_closed());
+        assert_eq!(hub.caller().ask("a", b"hello").unwrap(), b"hello");
+    });
+}
+
+#[test]
+fn who_waits_for_a_name_has_it_as_soon_as_its_owner_leaves() {
+    in_time(|| {
+        let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
+        let mut owner = Hand::join(&hub.addr, "", &["a"]);
+        let newcomer = begin(&hub, "", &["a"]);
+        await_ping(&mut owner);
+        drop(owner);
+        let _newcomer = assert_let_in(newcomer);
+    });
+}
+
+#[test]
+fn of_many_with_one_identification_at_once_none_is_refused() {
+    in_time(|| {
+        let hub = Hub::new();
+        for _ in 0..20 {
+            let barrier = Barrier::new(8);
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        // It may be cut as soon as the next one takes over.
+                        let answer = begin(&hub, "box-1", &["a"]).answer();
+                        let is_let_in = |answer: &Vec<u8>| answer.len() == 18 + FEATURES.len();
+                        assert!(answer.as_ref().is_none_or(is_let_in), "{answer:?}");
+                    });
+                }
+            });
+        }
+        let _last = assert_let_in(begin(&hub, "box-1", &["a"]));
+    });
+}
+
+#[test]
+fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
+    in_time(|| {
+        let (ask, asked) = unbounded();
+        let (hub, _told) = hub_with(|hub| {
+            let hub = hub.max_sessions(2).handshake_timeout(NEVER);
+            hub.token_validator(move |_, id, _| {
+                let _ = ask.send(id.to_vec());
+                Ok(())
+            })
+        });
+        let _stays = Hand::join(&hub.addr, "1", &[]);
+        let leaves = Hand::join(&hub.addr, "2", &[]);
+        let newcomer = begin(&hub, "3", &[]);
+        while asked.recv_timeout(PATIENCE).unwrap() != b"3" {}
+        drop(leaves);
+        let _newcomer = assert_let_in(newcomer);
+        assert!(hub.sessions_are(2));
+    });
+}
+
+#[test]
+fn what_will_pass_is_not_said_and_what_will_not_is() {
+    in_time(|| {
+        let (hub, told) = hub_with(|hub| {
+            let hub = hub.stream("own", echo).access(|_| Ok(()));
+            hub.token_validator(|_, id, _| match id {
+                b"later" => Err(Denied::for_now("not now")),
+                b"panic" => panic!("it cannot tell"),
+                b"never" => Err("never".into()),
+                _ => Ok(()),
+            })
+        });
+        for id in ["later", "panic"] {
+            assert_eq!(begin(&hub, id, &[]).answer(), None);
+            loop {
+                let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+                if operation == Operation::Handshake {
+                    assert!(cause.starts_with("session refused"), "{cause}");
+                    break;
+                }
+            }
+        }
+        let never = refusal(begin(&hub, "never", &[]));
+        assert_eq!(never, ("never".into(), RefusalCode::TokenRefused as u8));
+        let (text, code) = refusal(begin(&hub, "box-1", &["own"]));
+        assert_eq!(code, RefusalCode::NameTaken as u8);
+        assert!(text.ends_with("is the hub's own"), "{text}");
+        let (_, code) = refusal(begin(&hub, "box-1", &["confirmSession"]));
+        assert_eq!(code, RefusalCode::Malformed as u8);
+    });
+}
+
+#[test]
+fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_is_silent() {
+    in_time(|| {
+        let (hub, _told) = hub_with(|hub| {
+            let hub = hub.handshake_timeout(Duration::from_secs(20));
+            hub.keep_alive(false)
+                .read_write_timeouts(None, Duration::from_millis(300))
+        });
+        let _frozen = Hand::join(&hub.addr, "", &["a"]);
+        assert!(hub.sessions_are(1));
+        let refused = start(hub.client().stream("a", echo)).map(|_| ());
+        let Err(Error::SessionRefused { code, .. }) = refused else {
+            panic!("not refused: {refused:?}");
+        };
+        assert_eq!(code, Some(RefusalCode::NameTaken));
+        let patient = hub
+            .client()
+            .stream("a", echo)
+            .retry_max(None)
+            .retry_wait(Duration::from_millis(1), Duration::from_millis(50));
+        start(patient).unwrap();
+    });
+}
+
+#[test]
+fn who_waits_gives_way_as_any_handshake_does() {
+    in_time(|| {
+        let (hub, told) = hub_with(|hub| hub.handshake_timeout(NEVER).max_handshakes(2));
+        let mut owner = Hand::join(&hub.addr, "", &["a"]);
+        let mut waiting = begin(&hub, "", &["a"]);
+        await_ping(&mut owner);
+        let _silent = TcpStream::connect(&hub.addr).unwrap();
+        let _other = Hand::join_with(&hub.addr, "", &["b"], |socket| {
+            socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
+        });
+        assert_eq!(waiting.answer(), None);
+        let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(operation, Operation::Handshake);
+        assert!(cause.contains("gave way"), "{cause}");
+    });
+}
+
+#[test]
+fn who_has_left_while_it_waited_takes_nothing_over() {
+    in_time(|| {
+        let (opened, sessions) = unbounded();
+        let (hub, told) = hub_with(|hub| {
+            let hub = hub.handshake_timeout(NEVER);
+            hub.on_session_open(move |session| {
+                let _ = opened.send(session.identification().to_vec());
+            })
+        });
+        let mut owner = Hand::join(&hub.addr, "owner", &["a"]);
+        let waiting = begin(&hub, "waits", &["a"]);
+        await_ping(&mut owner);
+        drop(waiting);
+        drop(owner);
+        let handshake = |told: &(Operation, String)| told.0 == Operation::Handshake;
+        assert!(told.iter().any(|told| handshake(&told)));
+        let _next = Hand::join(&hub.addr, "next", &["a"]);
+        let opened: Vec<_> = sessions.iter().take(2).collect();
+        assert_eq!(opened, [b"owner".to_vec(), b"next".to_vec()]);
+    });
+}
+
+#[test]
+fn a_close_wakes_who_waits() {
+    in_time(|| {
+        let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
+        let mut owner = Hand::join(&hub.addr, "", &["a"]);
+        let mut waiting = begin(&hub, "", &["a"]);
+        await_ping(&mut owner);
+        hub.wire.close().unwrap();
+        assert_eq!(waiting.answer(), None);
+    });
+}
