@@ -33,6 +33,11 @@ impl Ours {
         let config = Config::default()
             .keep_alive(None)
             .max_streams(script.max_streams);
+        // Without a budget none is held that is beyond the limit.
+        let config = match script.max_streams < Script::MANY {
+            true => config.window_budget(0),
+            false => config,
+        };
         let end = LineEnd(Arc::clone(&line));
         let connection = match script.role {
             Role::Client => Connection::client(end, config),
