@@ -41,8 +41,11 @@ pub(super) fn close_session(
 }
 
 fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutSession> {
+    // What became of a session that is over already was told when it ended.
+    let mut sessions = sessions.to_vec();
+    sessions.retain(|session| !session.connection().is_over());
     let own = wire.threads.streams_here();
-    for session in sessions {
+    for session in &sessions {
         // A handler that closes what it runs on need not end first.
         for stream in &own {
             session.connection().retire(stream);
@@ -51,7 +54,7 @@ fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutS
     }
     // All are counted before any is cut: on a hub a cut ends streams of others.
     let mut cut = Vec::new();
-    for session in sessions {
+    for session in &sessions {
         let streams = session.connection().wait_closed(deadline);
         let unacknowledged = session.connection().unacknowledged();
         if streams > 0 || unacknowledged > 0 {
@@ -64,7 +67,7 @@ fn close_all(wire: &Shared, sessions: &[Session], deadline: Instant) -> Vec<CutS
             });
         }
     }
-    for session in sessions {
+    for session in &sessions {
         session.connection().cut();
     }
     cut

@@ -301,6 +301,11 @@ impl Connection {
         }
     }
 
+    /// Whether nothing more comes of the connection: its reader has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.handle.shared.reader_has_ended()
+    }
+
     /// Bytes that were written to streams and that the peer may not have got: at
     /// most so many, because it acknowledges no more than once a second while data
     /// is sent, and then when the connection is closed. 0 when the peer has taken

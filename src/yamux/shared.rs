@@ -634,6 +634,10 @@ impl Shared {
         self.reader_changed.notify_all();
     }
 
+    pub(super) fn reader_has_ended(&self) -> bool {
+        self.reader.lock().done
+    }
+
     /// When the peer has had its time since this side closed the connection.
     pub(super) fn linger_deadline(&self) -> Option<Instant> {
         let closed = self.closed.get();
