@@ -301,9 +301,9 @@ impl Connection {
         }
     }
 
-    /// Whether nothing more comes of the connection: its reader has ended.
+    /// Whether the connection is cut, or was closed by both sides.
     pub(crate) fn is_over(&self) -> bool {
-        self.handle.shared.reader_has_ended()
+        self.handle.shared.is_over()
     }
 
     /// Bytes that were written to streams and that the peer may not have got: at

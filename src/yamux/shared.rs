@@ -494,6 +494,11 @@ impl Shared {
         self.cut_transport();
     }
 
+    /// Whether the transport is cut, or was closed by both sides.
+    pub(super) fn is_over(&self) -> bool {
+        self.closer.lock().is_none()
+    }
+
     /// Nothing more can be received: cuts the transport, and waits for a write
     /// that is under way, so that what it fails with is known.
     pub(super) fn settle_writer(&self) {
@@ -608,12 +613,13 @@ impl Shared {
         while let Some(writer) = self.outbox.wait_written(deadline) {
             match self.outbox.drain(writer, Wait::Never, Shift::Short) {
                 Ok(Drained::Done) => {}
-                // A peer that has closed and takes nothing wants no answer; what this
-                // side had finished is worth waiting for.
+                // What this side had finished is worth waiting for.
                 Ok(Drained::Left(writer)) if self.closed.get().is_some() => {
                     self.spawn_helper(writer);
                 }
-                Ok(Drained::Left(_)) | Err(_) => return,
+                // A peer that has closed and takes nothing wants no answer.
+                Ok(Drained::Left(_)) => self.outbox.end(),
+                Err(error) => self.write_failed(Error::from_write(error)),
             }
         }
     }
@@ -632,10 +638,6 @@ impl Shared {
     pub(super) fn reader_is_done(&self) {
         self.reader.lock().done = true;
         self.reader_changed.notify_all();
-    }
-
-    pub(super) fn reader_has_ended(&self) -> bool {
-        self.reader.lock().done
     }
 
     /// When the peer has had its time since this side closed the connection.
