@@ -424,6 +424,12 @@ impl Outbox {
         timed_out
     }
 
+    /// Whether a thread has the writing role.
+    pub(super) fn is_being_written(&self) -> bool {
+        let state = self.state.lock();
+        state.writer.is_none() && !state.ended
+    }
+
     /// Waits until nobody writes. A writer whose write fails ends the outbox when
     /// it has noted why.
     pub(super) fn wait_writer(&self, deadline: Instant) {

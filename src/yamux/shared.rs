@@ -502,6 +502,10 @@ impl Shared {
     /// Nothing more can be received: cuts the transport, and waits for a write
     /// that is under way, so that what it fails with is known.
     pub(super) fn settle_writer(&self) {
+        if !self.outbox.is_being_written() {
+            // The peer is to find the connection closed only when it is closed here.
+            return;
+        }
         let closer = self.closer.lock().clone();
         if let Some(closer) = closer {
             closer.shutdown();

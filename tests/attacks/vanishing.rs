@@ -117,9 +117,9 @@ impl End {
     }
 }
 
-/// A chunk of 1,000 bytes, of which 8 have come.
-fn part_of_a_chunk(stream: u32) -> Frame {
-    let part = [&1000_u32.to_le_bytes()[..], &[7; 8]].concat();
+/// A chunk of a message that has no end yet.
+fn part_of_a_message(stream: u32) -> Frame {
+    let part = [&8_u32.to_le_bytes()[..], &[7; 8]].concat();
     Frame::data(stream, part)
 }
 
@@ -150,8 +150,8 @@ fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
     };
     let (tells, frame): (Vec<Who>, fn(u32) -> Frame) = match state {
         State::Asked | State::Answered => (vec![], fin),
-        State::Midway(who) => (vec![who], part_of_a_chunk),
-        State::BothMidway => (vec![Who::Caller, Who::Owner], part_of_a_chunk),
+        State::Midway(who) => (vec![who], part_of_a_message),
+        State::BothMidway => (vec![Who::Caller, Who::Owner], part_of_a_message),
         State::Finished(who) => (vec![who], fin),
         State::Reset(who) => (vec![who], rst),
     };
