@@ -34,7 +34,6 @@ var scripts = map[string]func(*wire.Session) error{
 			})
 		})
 	},
-	"crowd": crowd,
 	"call": func(n *wire.Session) error {
 		return n.With("alpha", func(s *wire.Stream) error { return expectMessage(s, []byte("hello from alpha")) })
 	},
@@ -138,24 +137,6 @@ func eager(n *wire.Session) error {
 		return err
 	}
 	return s.Finish()
-}
-
-// crowd opens 1,000 streams as fast as it can.
-func crowd(n *wire.Session) error {
-	failed := make(chan error, 1_000)
-	_ = peer.All(cap(failed), func(i int) error {
-		err := n.With("echo", func(s *wire.Stream) error {
-			return echoMessage(s, peer.Pattern(uint64(i), 3_000), s.MessageByReader)
-		})
-		if err != nil {
-			failed <- err
-		}
-		return nil
-	})
-	if count := len(failed); count > 0 {
-		return fmt.Errorf("%d of %d streams failed, one with: %v", count, cap(failed), <-failed)
-	}
-	return nil
 }
 
 func expectMessage(s *wire.Stream, want []byte) error {
