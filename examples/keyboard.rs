@@ -62,6 +62,8 @@ fn main() -> ExitCode {
 fn server(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
         .session_close_timeout(CLOSE_TIMEOUT)
+        // A client written with go-wirenet ends its only message by closing the stream.
+        .takes_unmarked_end(true)
         .on_session_open(|session| println!("joined: {}", Client(session)))
         .on_session_close(|session| println!("left: {}", Client(session)))
         .on_connect({

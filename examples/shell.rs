@@ -72,6 +72,8 @@ fn main() -> ExitCode {
 
 fn server(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
+        // A host written with go-wirenet ends its only message by closing the stream.
+        .takes_unmarked_end(true)
         .stream("amount", |stream| stream.write_message(b"\"amount\"\n"))
         .on_session_open(|session| {
             let outcome = call_all(session).and_then(|()| Ok(session.close()?));

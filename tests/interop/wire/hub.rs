@@ -337,7 +337,8 @@ fn a_frozen_go_client_without_identification_gives_way_to_its_successor() {
         let mut successor = join_as(stage, addr, "");
         assert!(successor.note().starts_with("session "));
         hub.close().expect("a close");
-        successor.ends_well();
+        // It may still be answering a ping.
+        successor.ends_well_but_for(&["failed to send ping reply"]);
         drop(frozen);
     });
 }
