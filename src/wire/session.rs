@@ -165,7 +165,7 @@ impl Session {
     /// Ends the session as [`Wire::close`] ends a wire: tells the other side,
     /// lets the streams that are open end, for up to
     /// [`Builder::session_close_timeout`], cuts what is left, and waits for the
-    /// other side to do its part within that time. A client whose session
+    /// other side to acknowledge what was sent within that time. A client whose session
     /// ends tries again; to end it for good, close its wire.
     ///
     /// Ending it again, or from a handler, hook or validator, does no harm: a
@@ -173,7 +173,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ShutdownError`], when streams were cut.
+    /// [`ShutdownError`], when streams were cut, or what was sent was not acknowledged
+    /// in time.
     pub fn close(&self) -> Result<(), ShutdownError> {
         let wire = self.inner.wire.upgrade();
         close_session(wire.as_deref(), self, self.inner.close_timeout)
