@@ -669,6 +669,9 @@ fn one_thread_may_read_while_another_writes() {
 #[test]
 fn handles_can_go_to_other_threads() {
     fn is_send_and_sync<T: Send + Sync>() {}
+    fn is_send<T: Send>() {}
+    is_send::<wirenet::Reader<'static>>();
+    is_send::<wirenet::Writer<'static>>();
     is_send_and_sync::<Connection>();
     is_send_and_sync::<wirenet::yamux::Stream>();
     is_send_and_sync::<wirenet::Wire>();

@@ -332,10 +332,11 @@ impl Wire {
     /// should end by [`Session::is_closing`]. [`connect`](Self::connect) and
     /// [`wait`](Self::wait) return when the close does.
     ///
-    /// `Ok` says that every peer has read from its connection all that was sent on
-    /// it, so that messages which were finished before have arrived: a peer that uses
-    /// this library acknowledges that, and any other closes its side after it. It does
-    /// not say that the peer's program has read its streams.
+    /// `Ok` says that the peer of each session that was open has read from its
+    /// connection all that was sent on it, so that messages which were finished before
+    /// have arrived: a peer that uses this library acknowledges that, and any other
+    /// closes its side after it. It does not say that the peer's program has read its
+    /// streams.
     ///
     /// When the last handle is dropped, what this would return goes to the error
     /// handler, as [`Operation::Close`].
