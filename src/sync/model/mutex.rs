@@ -41,10 +41,6 @@ impl<T> Mutex<T> {
         })
     }
 
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn lock_inner(&self) -> sync::MutexGuard<'_, T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
