@@ -263,9 +263,9 @@ impl Stream {
     }
 
     /// Whether the last message that was read to its end had an end mark.
-    /// `false`: the stream ended instead, which only
-    /// [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass. Never
-    /// blocks.
+    /// `false`: the stream ended instead, before the message had begun, or inside it,
+    /// which only [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass.
+    /// Never blocks.
     pub fn was_finished(&self) -> bool {
         self.inner.was_finished()
     }
