@@ -56,6 +56,8 @@ struct State {
     /// Tell the writer to end our direction when all is written.
     finish: bool,
     ended: bool,
+    /// Bytes of the bodies of all Data frames that are written.
+    written: u64,
 }
 
 /// The outbox has ended, or what it was asked for took too long.
@@ -127,6 +129,7 @@ impl Outbox {
                 relief: false,
                 finish: false,
                 ended: false,
+                written: 0,
             }),
             changed: Condvar::new(),
             settled: Condvar::new(),
@@ -242,6 +245,11 @@ impl Outbox {
     /// Those of them that a frame goes behind which is queued ahead of data.
     pub(super) fn taken(&self) -> u64 {
         self.state.lock().queue.taken()
+    }
+
+    /// Those of them that the transport has taken.
+    pub(super) fn written(&self) -> u64 {
+        self.state.lock().written
     }
 
     /// Whether so many answers wait that the peer must be making us send without
@@ -492,6 +500,8 @@ impl Outbox {
                 return Ok(Drained::Left(writer));
             }
             let mut state = self.state.lock();
+            // All that was taken out: only who has the role takes more.
+            state.written = state.queue.taken();
             if state.ended {
                 return Ok(Drained::Done);
             }

@@ -66,6 +66,8 @@ pub(super) struct Table {
     pub(super) going_away: bool,
     /// The peer has.
     pub(super) peer_going_away: bool,
+    /// The peer has sent a second one: it has closed, and used its streams no more.
+    pub(super) peer_has_closed: bool,
     /// Why nothing more can be sent.
     write_error: Option<Error>,
     /// Why the connection ended.
@@ -175,6 +177,7 @@ impl Table {
             unacknowledged: 0,
             going_away: false,
             peer_going_away: false,
+            peer_has_closed: false,
             write_error: None,
             end: None,
         }
