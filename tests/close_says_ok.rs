@@ -1,20 +1,23 @@
-//! A close that says `Ok` has delivered.
+//! A close that says `Ok` has delivered: not to a peer that went before it had
+//! all, and not what the peer never let in.
 
 mod support;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use std::{
     io::{self, Write},
     net::{Shutdown, TcpStream},
+    thread,
+    time::Duration,
 };
 use support::{
     PATIENCE,
     frames::{ACK, FIN, Frame, GO_AWAY},
     hand::{CONFIRM_SESSION, FEATURES, Part, layer_2, play, read_request},
     in_time,
-    link::started,
+    link::{Link, message, started},
 };
-use wirenet::Wire;
+use wirenet::{Error, Wire};
 
 const GOING_AWAY: Frame = Frame {
     kind: GO_AWAY,
@@ -77,4 +80,61 @@ fn a_peer_that_is_gone_while_it_was_going_away_has_not_taken_what_was_sent() {
 #[test]
 fn a_peer_that_closed_too_has_taken_what_it_wanted() {
     in_time(|| close_beside_a_peer_that_goes(vec![GOING_AWAY]).unwrap());
+}
+
+#[test]
+fn streams_that_wait_for_a_place_are_let_in_before_a_close_says_that_all_was_delivered() {
+    in_time(|| {
+        let (came, coming) = unbounded();
+        let (release, released) = bounded::<()>(0);
+        let link = Link::new(
+            |server| {
+                server.max_streams(1).stream("take", move |stream| {
+                    let said = message(stream)?;
+                    let _ = released.recv();
+                    came.send(said).unwrap();
+                    Ok(())
+                })
+            },
+            |client| client.session_close_timeout(PATIENCE),
+        );
+        for number in 0..3u8 {
+            let stream = link.near.open_stream_nowait("take").unwrap();
+            stream.write_message(&[number]).unwrap();
+            stream.close().unwrap();
+        }
+        let session = link.near.clone();
+        let closing = thread::spawn(move || session.close());
+        // The server knows that the close has begun, when it gets no refusal any more.
+        while matches!(link.far.open_stream("nobody"), Err(Error::Refused { .. })) {}
+        drop(release);
+        closing.join().unwrap().unwrap();
+        for number in 0..3u8 {
+            assert_eq!(coming.recv_timeout(PATIENCE).unwrap(), [number]);
+        }
+    });
+}
+
+#[test]
+fn a_close_tells_of_streams_that_were_never_let_in() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let link = Link::new(
+            |server| {
+                server.max_streams(1).stream("take", move |_| {
+                    let _ = released.recv();
+                    Ok(())
+                })
+            },
+            |client| client.session_close_timeout(Duration::from_millis(300)),
+        );
+        for _ in 0..3u8 {
+            let stream = link.near.open_stream_nowait("take").unwrap();
+            stream.write_message(b"said").unwrap();
+            stream.close().unwrap();
+        }
+        let closed = link.near.close();
+        drop(release);
+        closed.expect_err("two messages have reached nobody");
+    });
 }

@@ -291,13 +291,14 @@ impl Connection {
     }
 
     /// Waits until both sides have closed the connection, or the deadline has
-    /// passed. Returns how many streams are still in use then.
+    /// passed. Returns how many streams are still in use then, or not let in by the
+    /// peer.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
         match table.end() {
             Some(_) => 0,
-            None => table.live(),
+            None => table.busy(),
         }
     }
 

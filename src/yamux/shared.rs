@@ -471,10 +471,16 @@ impl Shared {
     }
 
     /// The peer has acknowledged a stream, or it is gone anyway.
-    pub(super) fn acknowledge(&self, core: &Core) {
+    pub(super) fn acknowledge(self: &Arc<Self>, core: &Core) {
         if core.acknowledge() {
-            self.table.lock().unacknowledged -= 1;
+            let mut table = self.table.lock();
+            table.unacknowledged -= 1;
+            let idle = table.is_idle();
+            drop(table);
             self.freed.notify_one();
+            if idle {
+                self.close();
+            }
         }
     }
 
