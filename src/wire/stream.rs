@@ -564,7 +564,9 @@ impl Drop for Inner {
         // A close has seen to what was sent before it.
         let between = || {
             let send = self.send.try_lock();
-            send.is_none_or(|send| *send == Outgoing::Between)
+            // What was not given back is a writer that was forgotten, as by
+            // `mem::forget`, inside its message.
+            send.is_some_and(|send| *send == Outgoing::Between)
         };
         if !self.closed.load(Ordering::Acquire) && !between() {
             self.break_off();

@@ -159,3 +159,27 @@ fn the_end_of_a_stream_is_no_message_with_an_end_mark() {
         }
     });
 }
+
+/// Nothing is dropped that could have reset the stream.
+#[test]
+fn a_message_whose_writer_was_forgotten_is_truncated() {
+    in_time(|| {
+        let (sender, outcome) = unbounded();
+        let link = Link::new(
+            |server| {
+                server.takes_unmarked_end(true).stream(NAME, move |stream| {
+                    sender.send(message(stream)).expect("the test waits for it");
+                    Ok(())
+                })
+            },
+            as_it_is,
+        );
+        let stream = link.near.open_stream(NAME).unwrap();
+        let mut writer = stream.writer();
+        writer.write_all(b"the first half").unwrap();
+        std::mem::forget(writer);
+        drop(stream);
+        let read = outcome.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
