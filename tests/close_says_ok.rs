@@ -16,8 +16,9 @@ use support::{
     hand::{CONFIRM_SESSION, FEATURES, Part, layer_2, play, read_request},
     in_time,
     link::{Link, message, started},
+    path::{Path, Sides, Slow, Way},
 };
-use wirenet::{Error, Wire};
+use wirenet::{Builder, Error, Stream, Wire};
 
 const GOING_AWAY: Frame = Frame {
     kind: GO_AWAY,
@@ -80,6 +81,50 @@ fn a_peer_that_is_gone_while_it_was_going_away_has_not_taken_what_was_sent() {
 #[test]
 fn a_peer_that_closed_too_has_taken_what_it_wanted() {
     in_time(|| close_beside_a_peer_that_goes(vec![GOING_AWAY]).unwrap());
+}
+
+/// What it has ahead of the answer takes the link more than a second.
+#[test]
+fn a_close_behind_a_download_that_was_given_up_is_acknowledged() {
+    const RATE: u32 = 128_000;
+    const PIECE: [u8; 16 * 1024] = [7; 16 * 1024];
+
+    in_time(|| {
+        let (full, is_full) = unbounded();
+        let download = move |stream: &mut Stream| {
+            stream.set_write_timeout(Some(Duration::from_millis(200)))?;
+            while stream.write_all(&PIECE).is_ok() {}
+            full.send(()).expect("the test waits for it");
+            stream.set_write_timeout(None)?;
+            loop {
+                stream.write_all(&PIECE)?;
+            }
+        };
+        let way = Way {
+            slow: Slow::Direct,
+            tls: false,
+        };
+        let sides = Sides {
+            owner: |wire: Builder| {
+                // The kernel is not to take in all that is sent.
+                wire.send_buffer(16 * 1024)
+                    .session_close_timeout(Duration::ZERO)
+                    .stream("take", |stream| message(stream).map(drop))
+                    .stream("download", download)
+            },
+            caller: |wire: Builder| wire.session_close_timeout(PATIENCE),
+            hub: |wire| wire,
+        };
+        let path = Path::new(way, 4096, sides);
+        let taken = path.session.open_stream("take").unwrap();
+        path.link.set_rate(Some(RATE));
+        let download = path.session.open_stream("download").unwrap();
+        is_full.recv_timeout(PATIENCE).unwrap();
+        taken.write_message(b"taken").unwrap();
+        taken.close().unwrap();
+        drop(download);
+        path.session.close().unwrap();
+    });
 }
 
 #[test]

@@ -35,7 +35,8 @@ use std::{
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long answers may take to be written to a peer that has closed the connection.
+/// How long answers may take to be written to a peer that has closed the connection,
+/// and may not wait for them.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -627,13 +628,21 @@ impl Shared {
     /// answer that its close waits for, and what this side had finished sending if it
     /// has closed too.
     pub(super) fn write_last(self: &Arc<Self>) {
-        let soon = sync::now() + self.config.write_timeout.min(LAST_ANSWERS);
-        let deadline = self.linger_deadline().unwrap_or(soon);
-        while let Some(writer) = self.outbox.wait_written(deadline) {
+        let is_awaited = self.says_go_away.load(Ordering::Acquire);
+        let patience = match is_awaited {
+            true => self.config.write_timeout,
+            false => self.config.write_timeout.min(LAST_ANSWERS),
+        };
+        let deadline = self.linger_deadline();
+        let deadline = deadline.unwrap_or_else(|| sync::now() + patience);
+        // It has closed, and uses no stream any more: data is for nobody.
+        let mark = is_awaited.then(|| self.outbox.control_mark());
+        while let Some(writer) = self.outbox.wait_written(mark, deadline) {
             match self.outbox.drain(writer, Wait::Never, Shift::Short) {
                 Ok(Drained::Done) => {}
-                // What this side had finished is worth waiting for.
-                Ok(Drained::Left(writer)) if self.closed.get().is_some() => {
+                // What this side had finished is worth waiting for, and so is an
+                // answer without which the peer's close fails.
+                Ok(Drained::Left(writer)) if is_awaited || self.closed.get().is_some() => {
                     self.spawn_helper(writer);
                 }
                 // A peer that has closed and takes nothing wants no answer.
