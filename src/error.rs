@@ -393,7 +393,7 @@ pub struct CutSession {
     pub identification: Vec<u8>,
     /// The address of the other end.
     pub peer_addr: Option<SocketAddr>,
-    /// How many of its streams were still in use.
+    /// How many of its streams were still in use, or not let in by the other side yet.
     pub streams: usize,
     /// Bytes of its streams, at most, that the other side may not have got, although
     /// their writes returned `Ok`: it had not acknowledged them by the deadline.

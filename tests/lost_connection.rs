@@ -7,7 +7,7 @@ mod support;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write},
     sync::Arc,
     time::Duration,
 };
@@ -223,13 +223,52 @@ fn a_peer_that_has_closed_has_closed_though_a_write_was_refused() {
     });
 }
 
+/// Takes what the opening of a stream writes, and nothing that comes later.
+#[derive(Debug, Default)]
+struct FailingLater {
+    wrote: bool,
+}
+
+impl WriteHalf for FailingLater {
+    fn write(&mut self, slices: &[IoSlice<'_>], _wait: Wait) -> io::Result<usize> {
+        match std::mem::replace(&mut self.wrote, true) {
+            false => Ok(slices.iter().map(|slice| slice.len()).sum()),
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    fn finish(&mut self, _wait: Wait) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_timeout(&mut self, _timeout: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end that is read then is what such a failure leaves.
+#[test]
+fn a_peer_to_which_a_write_failed_has_not_taken_what_was_to_be_written() {
+    in_time(|| {
+        let (reader, go_on) = Reads::new(Vec::new());
+        let transport = scripted(reader, FailingLater::default());
+        let connection = Connection::client(transport, patient()).unwrap();
+        let mut stream = connection.open().unwrap();
+        stream.write_all(b"said").unwrap();
+        drop(go_on);
+        reason(&connection);
+        connection.close();
+        assert_eq!(connection.unacknowledged(), 4);
+    });
+}
+
 /// With the kernel's own: it gives up on a peer that takes nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel {
     use super::{in_time, is_etimedout, patient, reason};
     use crate::support::narrow;
     use socket2::{SockRef, Socket};
-    use std::{io::Write, net::TcpStream, time::Duration};
+    use std::{io::Write as _, net::TcpStream, time::Duration};
     use wirenet::{transport::Transport, yamux::Connection};
 
     fn sockets() -> (TcpStream, TcpStream) {

@@ -95,7 +95,8 @@ fn pass_on(left: &mut u32, buffered: Buffered<'_, '_>, room: usize) -> usize {
             *left = (end - count as u64) as u32;
             return count;
         } else if ended && end > len as u64 && len <= room {
-            // It will never be whole.
+            // It will never be whole; the end that follows may yet be another.
+            *left = (end - len as u64) as u32;
             return len;
         } else {
             return 0;
@@ -254,7 +255,10 @@ mod tests {
             for end in [1, 3, 4, 5, len, len + 3] {
                 let begun = &bytes[..end];
                 assert_eq!(passed(0, begun, 100, 250_000, false), (0, 0));
-                assert_eq!(passed(0, begun, 100, 250_000, true), (end, 0));
+                // Of what is passed on of it, the rest is known to be missing.
+                let left = if end < HEAD { 0 } else { HEAD + len - end };
+                let passed = passed(0, begun, 100, 250_000, true);
+                assert_eq!(passed, (end, left as u32));
             }
             let whole = passed(0, &bytes, 9999, 250_000, false);
             assert_eq!(whole, (bytes.len(), 0));

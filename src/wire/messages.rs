@@ -176,6 +176,12 @@ impl Messages {
                     self.message = Message::AtEnd;
                     break;
                 }
+                Next::Nothing if count == 0 => {
+                    // To whom does not ask for messages, the end of the stream looks
+                    // like an empty one, which nobody has finished.
+                    source.message_ended(false);
+                    break;
+                }
                 Next::End | Next::Nothing => break,
             }
         }
@@ -187,7 +193,11 @@ impl Messages {
     pub(super) fn fill_buf(&mut self, source: &impl Source) -> io::Result<&[u8]> {
         match self.step(source, true)? {
             Next::Bytes(available) => Ok(&self.segment.data()[..available]),
-            Next::End | Next::Nothing => Ok(&[]),
+            Next::End => Ok(&[]),
+            Next::Nothing => {
+                source.message_ended(false);
+                Ok(&[])
+            }
         }
     }
 

@@ -263,9 +263,9 @@ impl Stream {
     }
 
     /// Whether the last message that was read to its end had an end mark.
-    /// `false`: the stream ended instead, which only
-    /// [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass. Never
-    /// blocks.
+    /// `false`: the stream ended instead, before the message had begun, or inside it,
+    /// which only [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass.
+    /// Never blocks.
     pub fn was_finished(&self) -> bool {
         self.inner.was_finished()
     }
@@ -564,7 +564,9 @@ impl Drop for Inner {
         // A close has seen to what was sent before it.
         let between = || {
             let send = self.send.try_lock();
-            send.is_none_or(|send| *send == Outgoing::Between)
+            // What was not given back is a writer that was forgotten, as by
+            // `mem::forget`, inside its message.
+            send.is_some_and(|send| *send == Outgoing::Between)
         };
         if !self.closed.load(Ordering::Acquire) && !between() {
             self.break_off();

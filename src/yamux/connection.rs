@@ -291,13 +291,14 @@ impl Connection {
     }
 
     /// Waits until both sides have closed the connection, or the deadline has
-    /// passed. Returns how many streams are still in use then.
+    /// passed. Returns how many streams are still in use then, or not let in by the
+    /// peer.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
         match table.end() {
             Some(_) => 0,
-            None => table.live(),
+            None => table.busy(),
         }
     }
 
@@ -308,8 +309,8 @@ impl Connection {
 
     /// Bytes that were written to streams and that the peer may not have got: at
     /// most so many, because it acknowledges no more than once a second while data
-    /// is sent, and then when the connection is closed. 0 when the peer has taken
-    /// part in a [`close`](Self::close).
+    /// is sent, and then when the connection is closed. Once the peer has closed in
+    /// order, what was written to the transport counts as acknowledged.
     pub fn unacknowledged(&self) -> u64 {
         self.handle.shared.unacknowledged()
     }
@@ -320,8 +321,8 @@ impl Connection {
         shared.pings.acknowledge(shared.outbox.sent());
     }
 
-    /// The peer says that it goes away before it closes, so that an end without
-    /// that is none in order.
+    /// The peer says that it goes away, and once more when it closes, so that an end
+    /// without that is none in order.
     pub(crate) fn expect_go_away(&self) {
         let says = &self.handle.shared.says_go_away;
         says.store(true, Ordering::Release);

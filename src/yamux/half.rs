@@ -106,7 +106,6 @@ impl Core {
         self.unacknowledged.swap(false, Ordering::AcqRel)
     }
 
-    #[cfg(any(test, fuzzing))]
     pub(super) fn is_unacknowledged(&self) -> bool {
         self.unacknowledged.load(Ordering::Acquire)
     }

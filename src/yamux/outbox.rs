@@ -56,6 +56,11 @@ struct State {
     /// Tell the writer to end our direction when all is written.
     finish: bool,
     ended: bool,
+    /// Bytes of the bodies of all Data frames that are written.
+    written: u64,
+    /// How often all that waited was taken out, and how often that was written.
+    loads: u64,
+    loads_written: u64,
 }
 
 /// The outbox has ended, or what it was asked for took too long.
@@ -127,6 +132,9 @@ impl Outbox {
                 relief: false,
                 finish: false,
                 ended: false,
+                written: 0,
+                loads: 0,
+                loads_written: 0,
             }),
             changed: Condvar::new(),
             settled: Condvar::new(),
@@ -242,6 +250,11 @@ impl Outbox {
     /// Those of them that a frame goes behind which is queued ahead of data.
     pub(super) fn taken(&self) -> u64 {
         self.state.lock().queue.taken()
+    }
+
+    /// Those of them that the transport has taken.
+    pub(super) fn written(&self) -> u64 {
+        self.state.lock().written
     }
 
     /// Whether so many answers wait that the peer must be making us send without
@@ -371,17 +384,28 @@ impl Outbox {
         }
     }
 
-    /// Waits until all that was queued is written. Gives the role to the caller if
+    /// What has to be written for all frames to have gone that wait ahead of data.
+    pub(super) fn control_mark(&self) -> u64 {
+        let state = self.state.lock();
+        state.loads + u64::from(state.queue.has_control())
+    }
+
+    /// Waits until all that was queued is written, or, unless this side has finished,
+    /// what goes up to a [mark](Self::control_mark). Gives the role to the caller if
     /// that has to do it; `None` when it is done, or the outbox has ended, or the
     /// deadline has passed.
-    pub(super) fn wait_written(&self, deadline: Instant) -> Option<Box<Writer>> {
+    pub(super) fn wait_written(&self, mark: Option<u64>, deadline: Instant) -> Option<Box<Writer>> {
         let mut state = self.state.lock();
         loop {
             if state.ended {
                 return None;
             }
-            let finished = !state.finish || state.writer.as_ref().is_some_and(|w| w.is_finished());
-            if state.queue.is_empty() && state.writer.is_some() && finished {
+            let is_enough = match mark {
+                _ if state.finish => state.writer.as_ref().is_some_and(|w| w.is_finished()),
+                Some(mark) => state.loads_written >= mark,
+                None => state.queue.is_empty() && state.writer.is_some(),
+            };
+            if is_enough {
                 self.pass_on_locked(&state);
                 return None;
             }
@@ -464,6 +488,7 @@ impl Outbox {
     fn take_locked(&self, state: &mut State) -> Option<Box<Writer>> {
         let mut writer = state.writer.take()?;
         writer.load(&mut state.queue);
+        state.loads += 1;
         self.pass_on_locked(state);
         Some(writer)
     }
@@ -492,6 +517,9 @@ impl Outbox {
                 return Ok(Drained::Left(writer));
             }
             let mut state = self.state.lock();
+            // All that was taken out: only who has the role takes more.
+            state.written = state.queue.taken();
+            state.loads_written = state.loads;
             if state.ended {
                 return Ok(Drained::Done);
             }
@@ -527,6 +555,7 @@ impl Outbox {
             }
             state.relief = served >= SHIFT || wait == Wait::Never;
             writer.load(&mut state.queue);
+            state.loads += 1;
             served += writer.pending();
             self.pass_on_locked(&state);
             let relays_wait = !state.parked.is_empty();

@@ -83,6 +83,11 @@ impl Queue {
         self.control.is_empty() && self.data.is_empty()
     }
 
+    /// Whether frames wait ahead of data.
+    pub(super) fn has_control(&self) -> bool {
+        !self.control.is_empty()
+    }
+
     /// Bytes of memory that it holds.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> usize {

@@ -416,7 +416,10 @@ impl Reader {
             log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
             return Err(Error::PeerFailed(code));
         }
-        self.shared.table.lock().peer_going_away = true;
+        let mut table = self.shared.table.lock();
+        table.peer_has_closed = table.peer_going_away;
+        table.peer_going_away = true;
+        drop(table);
         self.shared.freed.notify_all();
         Ok(())
     }

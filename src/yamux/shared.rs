@@ -35,7 +35,8 @@ use std::{
 /// comes in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long answers may take to be written to a peer that has closed the connection.
+/// How long answers may take to be written to a peer that has closed the connection,
+/// and may not wait for them.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -64,9 +65,9 @@ pub(super) struct Shared {
     closed: OnceLock<Instant>,
     /// The peer does not take a reset for an error.
     pub(super) avoids_resets: AtomicBool,
-    /// The peer says that it goes away before it closes.
+    /// The peer says that it goes away, and once more when it closes.
     pub(super) says_go_away: AtomicBool,
-    /// The peer has closed the connection in order, and taken what was sent to it.
+    /// The peer has closed the connection in order, and taken what was written to it.
     peer_closed: AtomicBool,
     since: Instant,
     reader: Mutex<ReaderState>,
@@ -287,11 +288,12 @@ impl Shared {
 
     /// Bytes of data, at most, that the peer may not have got.
     pub(super) fn unacknowledged(&self) -> u64 {
-        if self.peer_closed.load(Ordering::Acquire) {
-            return 0;
-        }
+        let taken = match self.peer_closed.load(Ordering::Acquire) {
+            true => self.outbox.written(),
+            false => 0,
+        };
         let acknowledged = self.pings.acknowledged();
-        self.outbox.sent().saturating_sub(acknowledged)
+        self.outbox.sent().saturating_sub(acknowledged.max(taken))
     }
 
     /// Asks the peer for a sign of life, unless it was asked already and has not
@@ -470,10 +472,16 @@ impl Shared {
     }
 
     /// The peer has acknowledged a stream, or it is gone anyway.
-    pub(super) fn acknowledge(&self, core: &Core) {
+    pub(super) fn acknowledge(self: &Arc<Self>, core: &Core) {
         if core.acknowledge() {
-            self.table.lock().unacknowledged -= 1;
+            let mut table = self.table.lock();
+            table.unacknowledged -= 1;
+            let idle = table.is_idle();
+            drop(table);
             self.freed.notify_one();
+            if idle {
+                self.close();
+            }
         }
     }
 
@@ -532,18 +540,26 @@ impl Shared {
             let _ = self.closed.set(now);
             let first = !std::mem::replace(&mut self.table.lock().going_away, true);
             let go_away = first.then(|| Header::go_away(0));
+            let last = self.last_words(now);
             self.outbox
-                .finish(go_away.into_iter().chain(self.last_ping(now)));
+                .finish(go_away.into_iter().chain(last.into_iter().flatten()));
             self.flush(Wait::Never);
         }
     }
 
-    /// A ping behind all data: the answer says that the peer has got that. Others
-    /// than ours may have closed the connection before they answer, which says it too.
-    fn last_ping(&self, now: Instant) -> Option<Header> {
+    /// Behind all data, for peers that know what it means: a ping, and a second
+    /// go-away. One alone does not tell a close from an end that came while streams
+    /// were let end. Others may have closed the connection before they answer the
+    /// ping, so that their end has to say that they have got all.
+    fn last_words(&self, now: Instant) -> [Option<Header>; 2] {
         if !self.says_go_away.load(Ordering::Acquire) {
-            return None;
+            return [None, None];
         }
+        [self.last_ping(now), Some(Header::go_away(0))]
+    }
+
+    /// A ping behind all data: the answer says that the peer has got that.
+    fn last_ping(&self, now: Instant) -> Option<Header> {
         let value = self.pings.begin(now, self.outbox.sent(), false)?;
         Some(Header::ping(Flags::SYN, value))
     }
@@ -612,13 +628,21 @@ impl Shared {
     /// answer that its close waits for, and what this side had finished sending if it
     /// has closed too.
     pub(super) fn write_last(self: &Arc<Self>) {
-        let soon = sync::now() + self.config.write_timeout.min(LAST_ANSWERS);
-        let deadline = self.linger_deadline().unwrap_or(soon);
-        while let Some(writer) = self.outbox.wait_written(deadline) {
+        let is_awaited = self.says_go_away.load(Ordering::Acquire);
+        let patience = match is_awaited {
+            true => self.config.write_timeout,
+            false => self.config.write_timeout.min(LAST_ANSWERS),
+        };
+        let deadline = self.linger_deadline();
+        let deadline = deadline.unwrap_or_else(|| sync::now() + patience);
+        // It has closed, and uses no stream any more: data is for nobody.
+        let mark = is_awaited.then(|| self.outbox.control_mark());
+        while let Some(writer) = self.outbox.wait_written(mark, deadline) {
             match self.outbox.drain(writer, Wait::Never, Shift::Short) {
                 Ok(Drained::Done) => {}
-                // What this side had finished is worth waiting for.
-                Ok(Drained::Left(writer)) if self.closed.get().is_some() => {
+                // What this side had finished is worth waiting for, and so is an
+                // answer without which the peer's close fails.
+                Ok(Drained::Left(writer)) if is_awaited || self.closed.get().is_some() => {
                     self.spawn_helper(writer);
                 }
                 // A peer that has closed and takes nothing wants no answer.
@@ -631,7 +655,7 @@ impl Shared {
     /// The peer has ended its direction of the connection, between two frames.
     pub(super) fn peer_ends(&self) {
         let in_order =
-            !self.says_go_away.load(Ordering::Acquire) || self.table.lock().peer_going_away;
+            !self.says_go_away.load(Ordering::Acquire) || self.table.lock().peer_has_closed;
         self.peer_closed.store(in_order, Ordering::Release);
     }
 

@@ -66,6 +66,8 @@ pub(super) struct Table {
     pub(super) going_away: bool,
     /// The peer has.
     pub(super) peer_going_away: bool,
+    /// The peer has sent a second one: it has closed, and used its streams no more.
+    pub(super) peer_has_closed: bool,
     /// Why nothing more can be sent.
     write_error: Option<Error>,
     /// Why the connection ended.
@@ -175,6 +177,7 @@ impl Table {
             unacknowledged: 0,
             going_away: false,
             peer_going_away: false,
+            peer_has_closed: false,
             write_error: None,
             end: None,
         }
@@ -393,12 +396,24 @@ impl Table {
         self.is_idle()
     }
 
-    /// Whether the connection is to close, and nothing keeps it from that.
+    /// Whether the connection is to close, and nothing keeps it from that. A stream
+    /// that the peer has not acknowledged does, though nobody here uses it any more:
+    /// the peer may hold it until it has a place, and lets go of it when the
+    /// connection ends.
     pub(super) fn is_idle(&self) -> bool {
-        self.closing && self.live == 0
+        self.closing && self.live == 0 && self.unacknowledged == 0
+    }
+
+    /// Streams that keep it from that.
+    pub(super) fn busy(&self) -> usize {
+        let streams = self.streams.values();
+        let left = streams.filter(|entry| entry.left.is_some());
+        let unacknowledged = left.filter(|entry| entry.core.is_unacknowledged());
+        self.live + unacknowledged.count()
     }
 
     /// Streams that somebody here still uses.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn live(&self) -> usize {
         self.live
     }

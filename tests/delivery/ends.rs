@@ -6,7 +6,7 @@ use crate::support::{
     frames::{ACK, DATA, FIN, Frame, SYN},
     hand::{Part, confirm_session, join_by_hand, layer_2, play},
     in_time,
-    link::{addr_of, message, started},
+    link::{Link, addr_of, as_it_is, message, started},
     path::NAME,
 };
 use crossbeam_channel::unbounded;
@@ -131,5 +131,55 @@ fn an_end_behind_an_end_mark_is_one() {
         assert!(stream.was_finished());
         assert!(!stream.next_message().unwrap());
         session.abort();
+    });
+}
+
+/// A read at the stream's end, after a message, is no message.
+#[test]
+fn the_end_of_a_stream_is_no_message_with_an_end_mark() {
+    in_time(|| {
+        let link = Link::new(
+            |server| server.stream("one", |stream| stream.write_message(b"first")),
+            as_it_is,
+        );
+        for read_whole in [
+            |stream: &Stream| {
+                let mut reader = stream.reader();
+                let count = io::copy(&mut reader, &mut io::sink()).unwrap();
+                (count, reader.was_finished())
+            },
+            |mut stream: &Stream| {
+                let count = io::copy(&mut stream, &mut io::sink()).unwrap();
+                (count, stream.was_finished())
+            },
+        ] {
+            let stream = link.near.open_stream("one").unwrap();
+            assert_eq!(read_whole(&stream), (5, true));
+            assert_eq!(read_whole(&stream), (0, false));
+        }
+    });
+}
+
+/// Nothing is dropped that could have reset the stream.
+#[test]
+fn a_message_whose_writer_was_forgotten_is_truncated() {
+    in_time(|| {
+        let (sender, outcome) = unbounded();
+        let link = Link::new(
+            |server| {
+                server.takes_unmarked_end(true).stream(NAME, move |stream| {
+                    sender.send(message(stream)).expect("the test waits for it");
+                    Ok(())
+                })
+            },
+            as_it_is,
+        );
+        let stream = link.near.open_stream(NAME).unwrap();
+        let mut writer = stream.writer();
+        writer.write_all(b"the first half").unwrap();
+        std::mem::forget(writer);
+        drop(stream);
+        let read = outcome.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     });
 }
