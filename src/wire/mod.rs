@@ -187,7 +187,8 @@ impl Wire {
     /// While another wants its name, an owner is asked for a sign of life; one
     /// that is silent for a third of the [handshake
     /// timeout](Builder::handshake_timeout), or for the write timeout if that is
-    /// less, loses its session. A client that does not understand refusal codes, as
+    /// less, loses its session; with data under way to it, which a slow link takes
+    /// its time for, it has up to the write timeout. A client that does not understand refusal codes, as
     /// those written with go-wirenet, is not refused but waits, for as long as its
     /// handshake may take.
     ///

@@ -1,0 +1,45 @@
+//! What nobody is to bring about who only asks for a session: that another one
+//! loses its own, or its place at the door.
+
+use crate::{
+    by_hand::{Hand, request},
+    stage::{Hub, client_of, eventually, start},
+    support::{
+        in_time,
+        relay::{Profile, Relay},
+    },
+};
+use std::{
+    io::{self, Write},
+    thread,
+    time::Duration,
+};
+
+fn begin(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
+    Hand::begin_ask(&hub.addr, &request(identification, names), |_| Ok(()))
+}
+
+/// Its answer to the hub's question takes as long as what is under way to it.
+#[test]
+fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(600)));
+        let link = Relay::to(hub.addr.parse().unwrap(), Profile::slow(100_000, 8192)).unwrap();
+        let owner = client_of(&link.addr.to_string())
+            .stream("a", |stream| io::copy(stream, &mut io::sink()).map(drop));
+        let owner = start(owner).unwrap();
+        let far = hub.end_of(&owner);
+        let caller = hub.caller();
+        let mut stream = caller.open("a").unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = stream.write_all(&[7; 200_000]);
+            });
+            // A second's worth of it is under way, and the newcomer is told
+            // nothing after a part of one.
+            assert!(eventually(|| far.stats().bytes_sent > 150_000));
+            assert_eq!(begin(&hub, "", &["a"]).answer(), None);
+            assert!(!far.is_closed());
+        });
+    });
+}
