@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation, ShutdownError},
+    guard,
     sync::{self, Condvar, Mutex, MutexGuard, OnceLock},
     time::{deadline, wall_clock},
     yamux::{self, Acceptor, Reader, WeakConnection},
@@ -218,11 +219,9 @@ impl Shared {
         let replaced = state.registry.reserve(id, identification, names)?;
         drop(state);
         for session in replaced {
-            log::debug!(
-                "session {} gives way to {id}, the same client",
-                session.id()
-            );
             session.connection().cut();
+            let replaced = session.id();
+            guard::log(|| log::debug!("session {replaced} gives way to {id}, the same client"));
         }
         Ok(())
     }
@@ -400,11 +399,8 @@ impl Shared {
             session,
             mut reader,
         } = established;
-        log::debug!(
-            "session {} with {:?} stands",
-            session.id(),
-            session.peer_addr()
-        );
+        let (id, peer) = (session.id(), session.peer_addr());
+        guard::log(|| log::debug!("session {id} with {peer:?} stands"));
         let hooks = Hooks::of(self, &session);
         if let Some(hooks) = &hooks {
             hooks.opened();
@@ -413,7 +409,7 @@ impl Shared {
         // A close waits for the reader, and then finds the session gone.
         let left = Arc::new(self.leave(&session));
         drop(reader);
-        log::debug!("session {} ended: {ended:?}", session.id());
+        guard::log(|| log::debug!("session {id} ended: {ended:?}"));
         if let Some(hooks) = &hooks {
             hooks.closed(&left);
         }
