@@ -315,7 +315,9 @@ impl Wire {
 
     /// Waits until a wire that was [started](Self::start) is up no more: until
     /// it is closed, and that is over, or a client has given up. Returns at once
-    /// if it is not up. A close does not wait for the thread that waits here.
+    /// if it is not up. A close does not wait for the thread that waits here. In an
+    /// error handler or a retry policy of a client, whose wire cannot end before that
+    /// has returned, it waits for a close alone.
     ///
     /// # Errors
     ///

@@ -460,11 +460,12 @@ impl Shared {
     }
 
     /// Waits until the wire is not up, and if it is closed, until that is over;
-    /// what the close says.
+    /// what the close says. The wire may be up by this very thread, which is in the
+    /// user's code: then a close is all that can come.
     pub(super) fn wait(&self) -> Result<(), ShutdownError> {
-        let _aside = self.threads.step_aside();
+        let aside = self.threads.step_aside();
         let mut state = self.state.lock();
-        while state.connected {
+        while state.connected && !(aside.is_inside() && state.closed) {
             self.changed.wait(&mut state);
         }
         self.outlast_close(state)

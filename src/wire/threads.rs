@@ -123,6 +123,13 @@ pub(super) struct Aside<'a> {
     here: usize,
 }
 
+impl Aside<'_> {
+    /// Whether this is one of the wire's own threads.
+    pub(super) fn is_inside(&self) -> bool {
+        self.here > 0
+    }
+}
+
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
         self.counts.state.lock().aside -= self.here;
