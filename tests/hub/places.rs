@@ -5,6 +5,7 @@ use crate::{
     by_hand::{Hand, request},
     stage::{Hub, client_of, eventually, start},
     support::{
+        frames::Frame,
         in_time,
         relay::{Profile, Relay},
     },
@@ -12,7 +13,7 @@ use crate::{
 use std::{
     io::{self, Write},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 fn begin(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
@@ -41,5 +42,31 @@ fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
             assert_eq!(begin(&hub, "", &["a"]).answer(), None);
             assert!(!far.is_closed());
         });
+    });
+}
+
+/// While it waits it is not read; when it need not wait any more, all that it has
+/// sent meanwhile is, and may go on coming.
+#[test]
+fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(400)));
+        let owner = Hand::join(&hub.addr, "", &["a"]);
+        let mut newcomer = begin(&hub, "", &["a"]);
+        // Data on the stream on which it asks, of which a window's worth may come:
+        // a byte at a time it lasts for two seconds.
+        let data = Frame::data(1, vec![0; 200_000]).encode();
+        let began = Instant::now();
+        let mut owner = Some(owner);
+        let is_cut_off = data.iter().zip(0..).any(|(byte, number)| {
+            while began.elapsed() < number * Duration::from_micros(10) {
+                thread::yield_now();
+            }
+            if began.elapsed() > Duration::from_millis(200) {
+                owner = None;
+            }
+            newcomer.socket.write_all(&[*byte]).is_err()
+        });
+        assert!(is_cut_off, "it keeps its place");
     });
 }
