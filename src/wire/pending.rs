@@ -22,6 +22,8 @@ struct Place<S> {
     number: u64,
     origin: Origin,
     stream: S,
+    /// It has said all, and waits for what is in its way to leave.
+    waits: bool,
 }
 
 /// Whom a place counts for: an IPv4 address, or the /64 of an IPv6 address,
@@ -76,8 +78,13 @@ impl<S> Handshakes<S> {
         let evicted = if self.under_way.len() < self.limit {
             None
         } else {
-            let evicted = self.evict_for(origin);
-            Some(evicted.ok_or(NoHandshake::TooMany(self.limit))?)
+            // Each has a thread, which may be in the user's code.
+            let index = (self.leaving.len() < self.limit)
+                .then(|| self.one_too_many(origin).or_else(|| self.patient(origin)));
+            let index = index.flatten().ok_or(NoHandshake::TooMany(self.limit))?;
+            let place = self.remove(index);
+            self.leaving.push(place.number);
+            Some(place.stream)
         };
         let number = self.next;
         self.next += 1;
@@ -89,31 +96,45 @@ impl<S> Handshakes<S> {
             number,
             origin,
             stream,
+            waits: false,
         });
         Ok((number, evicted))
     }
 
-    /// Takes the oldest place of the origin that has most, if that is then left
-    /// with no fewer than the newcomer's: so no two can take turns for ever.
-    fn evict_for(&mut self, newcomer: Origin) -> Option<S> {
-        // Each has a thread, which may be in the user's code.
-        if self.leaving.len() >= self.limit {
-            return None;
-        }
-        let held = |origin| {
-            let mut all = self.held.iter();
-            all.find(|(other, _)| *other == origin)
-                .map_or(0, |(_, count)| *count)
-        };
+    /// How many places an origin has.
+    fn held(&self, origin: Origin) -> usize {
+        let mut all = self.held.iter();
+        all.find(|(other, _)| *other == origin)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// The oldest place of the origin that has most, if that is then left with no
+    /// fewer than the newcomer's: so no two can take turns for ever.
+    fn one_too_many(&self, newcomer: Origin) -> Option<usize> {
         let most = self.held.iter().map(|(_, count)| *count).max()?;
-        if most < held(newcomer) + 2 {
+        if most < self.held(newcomer) + 2 {
             return None;
         }
         let mut oldest = self.under_way.iter();
-        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
-        let place = self.remove(index);
-        self.leaving.push(place.number);
-        Some(place.stream)
+        oldest.position(|place| self.held.contains(&(place.origin, most)))
+    }
+
+    /// The oldest place of who merely waits: of the newcomer's origin, or of one that
+    /// has more.
+    fn patient(&self, newcomer: Origin) -> Option<usize> {
+        let own = self.held(newcomer);
+        let mut oldest = self.under_way.iter();
+        oldest.position(|place| {
+            place.waits && (place.origin == newcomer || self.held(place.origin) > own)
+        })
+    }
+
+    /// Whether nothing is done for this connection but to wait.
+    pub(super) fn set_waits(&mut self, number: u64, waits: bool) {
+        let mut all = self.under_way.iter_mut();
+        if let Some(place) = all.find(|place| place.number == number) {
+            place.waits = waits;
+        }
     }
 
     fn remove(&mut self, index: usize) -> Place<S> {
@@ -228,6 +249,23 @@ mod tests {
         assert!(handshakes.gave_way(1));
         assert_eq!(handshakes.complete(1), None, "its session cannot stand");
         assert_eq!(handshakes.complete(number), Some(4));
+    }
+
+    #[test]
+    fn who_merely_waits_gives_way_to_its_own_address_and_to_one_that_has_less() {
+        let other = [192, 0, 2, 2];
+        let mut handshakes = full(&[MANY, MANY, other]);
+        handshakes.set_waits(1, true);
+        let (_, evicted) = handshakes.begin(IpAddr::from(MANY).into(), 3).unwrap();
+        assert_eq!(evicted, Some(1));
+        handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
+        handshakes.set_waits(2, true);
+        // Of two addresses with as much, neither.
+        let mut handshakes = full(&[other, MANY]);
+        handshakes.set_waits(0, true);
+        handshakes.begin(IpAddr::from(MANY).into(), 2).unwrap_err();
+        let (_, evicted) = handshakes.begin(origin("::1"), 2).unwrap();
+        assert_eq!(evicted, Some(0));
     }
 
     #[test]

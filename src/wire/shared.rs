@@ -263,13 +263,17 @@ impl Shared {
         // The owner that is looked at, and when to do so again.
         let mut awaited: Option<(SessionId, Instant)> = None;
         let mut state = self.state.lock();
+        state.handshakes.set_waits(pending.number(), true);
         loop {
             if state.closed || state.handshakes.gave_way(pending.number()) {
                 return false;
             }
             let now = sync::now();
             let owner = match state.registry.obstacle(conflict, identification) {
-                None => return true,
+                None => {
+                    state.handshakes.set_waits(pending.number(), false);
+                    return true;
+                }
                 Some(_) if now >= deadline => return false,
                 Some(Obstacle::Owner(owner)) => Some(owner),
                 Some(Obstacle::Other) => None,

@@ -5,10 +5,12 @@ use crate::{
     by_hand::{Hand, request},
     stage::{Hub, client_of, eventually, start},
     support::{
+        PATIENCE,
         frames::Frame,
         in_time,
         relay::{Profile, Relay},
     },
+    waiting::await_ping,
 };
 use std::{
     io::{self, Write},
@@ -68,5 +70,19 @@ fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
             newcomer.socket.write_all(&[*byte]).is_err()
         });
         assert!(is_cut_off, "it keeps its place");
+    });
+}
+
+#[test]
+fn those_who_wait_for_a_name_keep_nobody_of_their_address_out() {
+    in_time(|| {
+        let hub = Hub::with(|hub| hub.handshake_timeout(PATIENCE).max_handshakes(2));
+        let mut owner = Hand::join(&hub.addr, "", &["a"]);
+        let waiting = begin(&hub, "", &["a"]);
+        // Asked for a sign of life: the first of them waits.
+        await_ping(&mut owner);
+        let _other = begin(&hub, "", &["a"]);
+        let _newcomer = Hand::join(&hub.addr, "", &["b"]);
+        drop(waiting);
     });
 }

@@ -62,7 +62,7 @@ fn refusal(mut newcomer: Hand) -> (String, u8) {
 }
 
 /// The owner is asked for a sign of life: somebody waits for its name.
-fn await_ping(owner: &mut Hand) {
+pub fn await_ping(owner: &mut Hand) {
     loop {
         let frame = crate::support::frames::Frame::read(&mut owner.socket).unwrap();
         let frame = frame.expect("a ping");
