@@ -145,14 +145,31 @@ impl fmt::Debug for Wire {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Who closed it before was told.
-        let is_told = self.shared.is_closed();
-        if let Err(error) = closing::close_wire(&self.shared)
-            && !is_told
-        {
-            let about = About::default();
-            self.shared.report(Operation::Close, about, error);
+        if self.shared.threads.are_here() {
+            // A handler that lets go of the last handle has not ended its stream: a
+            // close on its thread would not wait for that.
+            let shared = Arc::clone(&self.shared);
+            if self
+                .shared
+                .pool
+                .submit(move || close_for_nobody(&shared))
+                .is_ok()
+            {
+                return;
+            }
         }
+        close_for_nobody(&self.shared);
+    }
+}
+
+/// Closes a wire of which nobody has a handle any more.
+fn close_for_nobody(shared: &Shared) {
+    // Who closed it before was told.
+    let is_told = shared.is_closed();
+    if let Err(error) = closing::close_wire(shared)
+        && !is_told
+    {
+        shared.report(Operation::Close, About::default(), error);
     }
 }
 
@@ -336,7 +353,8 @@ impl Wire {
     /// [`wait`](Self::wait) return when the close does.
     ///
     /// When the last handle is dropped, what this would return goes to the error
-    /// handler, as [`Operation::Close`].
+    /// handler, as [`Operation::Close`]. Where a handler, a hook or a validator drops
+    /// it, the wire closes beside it, and lets it end.
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
     /// validator: what runs there is not waited for. From an error handler that

@@ -83,6 +83,11 @@ impl Threads {
         with_work(|all| all.iter().filter(|work| self.owns(work)).count())
     }
 
+    /// Whether this is one of them.
+    pub(super) fn are_here(&self) -> bool {
+        self.count_here() > 0
+    }
+
     /// No close waits for this thread, until what is given is dropped: it waits
     /// for the close.
     pub(super) fn step_aside(&self) -> Aside<'_> {
