@@ -314,9 +314,10 @@ impl Builder {
     /// then left with no fewer than the newcomer's. The connection that gives
     /// way is closed, and the error handler told. While there is room, one
     /// address may have all places, as that of a NAT box. Of IPv6 addresses,
-    /// those of one /64 count as one. A client that waits for a name or for room,
-    /// as those of go-wirenet's do, gives its place to any newcomer of its address,
-    /// and of one that has fewer.
+    /// those of one /64 count as one.
+    ///
+    /// Clients that wait for a name or for room, as go-wirenet's do, have as many
+    /// places again, which are shared out alike: they keep nobody out.
     ///
     /// Before its session stands, a client may open the one stream on which it
     /// asks, and send 1,024 frames; more ends the connection.

@@ -279,7 +279,10 @@ impl<'a> Handshake<'a> {
                     && self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More
                 {
                 }
-            } else if sync::now() >= self.deadline {
+            } else {
+                if sync::now() < self.deadline {
+                    self.may_go_on(pending)?;
+                }
                 return Err(No::ForNow(refuse(conflict)));
             }
             self.may_go_on(pending)?;

@@ -8,22 +8,28 @@ use std::{
 };
 
 pub(super) struct Handshakes<S = TcpStream> {
-    /// The oldest first.
-    under_way: Vec<Place<S>>,
-    /// How many of them each origin has.
-    held: Vec<(Origin, usize)>,
+    under_way: Places<S>,
+    /// Those that have said all, and wait for what is in their way to leave. As many
+    /// as there may be under way: so they keep no place from others, and others
+    /// none from them.
+    waiting: Places<S>,
     /// Those that gave way, until their threads have noticed.
     leaving: Vec<u64>,
     next: u64,
     limit: usize,
 }
 
+struct Places<S> {
+    /// The oldest first.
+    all: Vec<Place<S>>,
+    /// How many of them each origin has.
+    held: Vec<(Origin, usize)>,
+}
+
 struct Place<S> {
     number: u64,
     origin: Origin,
     stream: S,
-    /// It has said all, and waits for what is in its way to leave.
-    waits: bool,
 }
 
 /// Whom a place counts for: an IPv4 address, or the /64 of an IPv6 address,
@@ -57,11 +63,60 @@ pub(super) enum NoHandshake {
     Io(#[from] std::io::Error),
 }
 
+impl<S> Places<S> {
+    fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, place: Place<S>) {
+        let origin = place.origin;
+        match self.held.iter_mut().find(|(other, _)| *other == origin) {
+            Some((_, count)) => *count += 1,
+            None => self.held.push((origin, 1)),
+        }
+        self.all.push(place);
+    }
+
+    /// Takes the oldest place of the origin that has most, if that is then left
+    /// with no fewer than the newcomer's: so no two can take turns for ever.
+    fn evict_for(&mut self, newcomer: Origin) -> Option<Place<S>> {
+        let held = |origin| {
+            let mut all = self.held.iter();
+            all.find(|(other, _)| *other == origin)
+                .map_or(0, |(_, count)| *count)
+        };
+        let most = self.held.iter().map(|(_, count)| *count).max()?;
+        if most < held(newcomer) + 2 {
+            return None;
+        }
+        let mut oldest = self.all.iter();
+        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
+        Some(self.remove(index))
+    }
+
+    fn take(&mut self, number: u64) -> Option<Place<S>> {
+        let index = self.all.iter().position(|place| place.number == number)?;
+        Some(self.remove(index))
+    }
+
+    fn remove(&mut self, index: usize) -> Place<S> {
+        let place = self.all.remove(index);
+        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
+            *count -= 1;
+        }
+        self.held.retain(|(_, count)| *count > 0);
+        place
+    }
+}
+
 impl<S> Handshakes<S> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            under_way: Vec::new(),
-            held: Vec::new(),
+            under_way: Places::new(),
+            waiting: Places::new(),
             leaving: Vec::new(),
             next: 0,
             limit,
@@ -75,82 +130,68 @@ impl<S> Handshakes<S> {
         origin: Origin,
         stream: S,
     ) -> Result<(u64, Option<S>), NoHandshake> {
-        let evicted = if self.under_way.len() < self.limit {
-            None
-        } else {
-            // Each has a thread, which may be in the user's code.
-            let index = (self.leaving.len() < self.limit)
-                .then(|| self.one_too_many(origin).or_else(|| self.patient(origin)));
-            let index = index.flatten().ok_or(NoHandshake::TooMany(self.limit))?;
-            let place = self.remove(index);
-            self.leaving.push(place.number);
-            Some(place.stream)
-        };
+        let evicted = self.make_room(|all| &mut all.under_way, origin)?;
         let number = self.next;
         self.next += 1;
-        match self.held.iter_mut().find(|(other, _)| *other == origin) {
-            Some((_, count)) => *count += 1,
-            None => self.held.push((origin, 1)),
-        }
         self.under_way.push(Place {
             number,
             origin,
             stream,
-            waits: false,
         });
         Ok((number, evicted))
     }
 
-    /// How many places an origin has.
-    fn held(&self, origin: Origin) -> usize {
-        let mut all = self.held.iter();
-        all.find(|(other, _)| *other == origin)
-            .map_or(0, |(_, count)| *count)
-    }
-
-    /// The oldest place of the origin that has most, if that is then left with no
-    /// fewer than the newcomer's: so no two can take turns for ever.
-    fn one_too_many(&self, newcomer: Origin) -> Option<usize> {
-        let most = self.held.iter().map(|(_, count)| *count).max()?;
-        if most < self.held(newcomer) + 2 {
-            return None;
+    fn make_room(
+        &mut self,
+        places: impl Fn(&mut Self) -> &mut Places<S>,
+        newcomer: Origin,
+    ) -> Result<Option<S>, NoHandshake> {
+        let limit = self.limit;
+        if places(self).all.len() < limit {
+            return Ok(None);
         }
-        let mut oldest = self.under_way.iter();
-        oldest.position(|place| self.held.contains(&(place.origin, most)))
+        // Each has a thread, which may be in the user's code.
+        let evicted = match self.leaving.len() < limit {
+            true => places(self).evict_for(newcomer),
+            false => None,
+        };
+        let evicted = evicted.ok_or(NoHandshake::TooMany(limit))?;
+        self.leaving.push(evicted.number);
+        Ok(Some(evicted.stream))
     }
 
-    /// The oldest place of who merely waits: of the newcomer's origin, or of one that
-    /// has more.
-    fn patient(&self, newcomer: Origin) -> Option<usize> {
-        let own = self.held(newcomer);
-        let mut oldest = self.under_way.iter();
-        oldest.position(|place| {
-            place.waits && (place.origin == newcomer || self.held(place.origin) > own)
-        })
+    /// One of them has to wait; gives the connection that gave way to it, if one
+    /// had to, for the caller to shut down.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait.
+    pub(super) fn begin_wait(&mut self, number: u64) -> Result<Option<S>, NoHandshake> {
+        let Some(place) = self.under_way.take(number) else {
+            // It gave way, and notices.
+            return Ok(None);
+        };
+        let evicted = self.make_room(|all| &mut all.waiting, place.origin);
+        let places = match &evicted {
+            Ok(_) => &mut self.waiting,
+            Err(_) => &mut self.under_way,
+        };
+        places.push(place);
+        evicted
     }
 
-    /// Whether nothing is done for this connection but to wait.
-    pub(super) fn set_waits(&mut self, number: u64, waits: bool) {
-        let mut all = self.under_way.iter_mut();
-        if let Some(place) = all.find(|place| place.number == number) {
-            place.waits = waits;
+    /// It waits no more. It had a place before others that are under way now.
+    pub(super) fn end_wait(&mut self, number: u64) {
+        if let Some(place) = self.waiting.take(number) {
+            self.under_way.push(place);
         }
-    }
-
-    fn remove(&mut self, index: usize) -> Place<S> {
-        let place = self.under_way.remove(index);
-        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
-            *count -= 1;
-        }
-        self.held.retain(|(_, count)| *count > 0);
-        place
     }
 
     /// The session is to stand: frees the place; `None` when it was lost.
     pub(super) fn complete(&mut self, number: u64) -> Option<S> {
-        let mut all = self.under_way.iter();
-        let index = all.position(|place| place.number == number)?;
-        Some(self.remove(index).stream)
+        let place = self.under_way.take(number);
+        let place = place.or_else(|| self.waiting.take(number))?;
+        Some(place.stream)
     }
 
     /// Nothing is done for this connection any more.
@@ -166,9 +207,12 @@ impl<S> Handshakes<S> {
 
     /// All of them, for a close to cut.
     pub(super) fn take_all(&mut self) -> Vec<S> {
-        self.held.clear();
-        let all = self.under_way.drain(..);
-        all.map(|place| place.stream).collect()
+        let mut all = Vec::new();
+        for places in [&mut self.under_way, &mut self.waiting] {
+            places.held.clear();
+            all.extend(places.all.drain(..).map(|place| place.stream));
+        }
+        all
     }
 }
 
@@ -252,20 +296,24 @@ mod tests {
     }
 
     #[test]
-    fn who_merely_waits_gives_way_to_its_own_address_and_to_one_that_has_less() {
-        let other = [192, 0, 2, 2];
-        let mut handshakes = full(&[MANY, MANY, other]);
-        handshakes.set_waits(1, true);
-        let (_, evicted) = handshakes.begin(IpAddr::from(MANY).into(), 3).unwrap();
-        assert_eq!(evicted, Some(1));
+    fn those_who_wait_have_places_of_their_own_which_are_shared_out_alike() {
+        let mut handshakes = full(&[MANY, MANY]);
+        for number in [0, 1] {
+            assert_eq!(handshakes.begin_wait(number).unwrap(), None);
+        }
+        for stream in [2, 3] {
+            handshakes.begin(IpAddr::from(MANY).into(), stream).unwrap();
+        }
         handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
-        handshakes.set_waits(2, true);
-        // Of two addresses with as much, neither.
-        let mut handshakes = full(&[other, MANY]);
-        handshakes.set_waits(0, true);
-        handshakes.begin(IpAddr::from(MANY).into(), 2).unwrap_err();
-        let (_, evicted) = handshakes.begin(origin("::1"), 2).unwrap();
-        assert_eq!(evicted, Some(0));
+        // One of its own that cannot wait keeps its place.
+        handshakes.begin_wait(2).unwrap_err();
+        assert_eq!(handshakes.complete(2), Some(2));
+        let (other, _) = handshakes.begin(origin("::1"), 5).unwrap();
+        assert_eq!(handshakes.begin_wait(other).unwrap(), Some(0));
+        assert!(handshakes.gave_way(0));
+        handshakes.end_wait(other);
+        assert_eq!(handshakes.begin_wait(3).unwrap(), None);
+        assert_eq!(handshakes.take_all(), [5, 1, 3]);
     }
 
     #[test]

@@ -252,8 +252,26 @@ impl Shared {
 
     /// Waits until what is in the way of a session may be gone, and looks
     /// meanwhile whether the owner of its name is there. Whether it may be; if
-    /// not, the wire is closed, the handshake gave way, or it is too late.
+    /// not, the wire is closed, the handshake gave way, it is too late, or too
+    /// many wait.
     pub(super) fn wait_for_room(
+        &self,
+        conflict: &Conflict,
+        identification: &[u8],
+        pending: &Pending,
+        deadline: Instant,
+    ) -> bool {
+        let begun = self.state.lock().handshakes.begin_wait(pending.number());
+        match begun {
+            Ok(evicted) => self.send_away(evicted),
+            Err(_) => return false,
+        }
+        let may_be_gone = self.wait_until_gone(conflict, identification, pending, deadline);
+        self.state.lock().handshakes.end_wait(pending.number());
+        may_be_gone
+    }
+
+    fn wait_until_gone(
         &self,
         conflict: &Conflict,
         identification: &[u8],
@@ -263,17 +281,13 @@ impl Shared {
         // The owner that is looked at, and when to do so again.
         let mut awaited: Option<(SessionId, Instant)> = None;
         let mut state = self.state.lock();
-        state.handshakes.set_waits(pending.number(), true);
         loop {
             if state.closed || state.handshakes.gave_way(pending.number()) {
                 return false;
             }
             let now = sync::now();
             let owner = match state.registry.obstacle(conflict, identification) {
-                None => {
-                    state.handshakes.set_waits(pending.number(), false);
-                    return true;
-                }
+                None => return true,
                 Some(_) if now >= deadline => return false,
                 Some(Obstacle::Owner(owner)) => Some(owner),
                 Some(Obstacle::Other) => None,
@@ -324,12 +338,17 @@ impl Shared {
         }
         let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
+        self.send_away(evicted);
+        Ok(Pending::new(self, number, about))
+    }
+
+    /// Ends a handshake that gave way.
+    fn send_away(&self, evicted: Option<TcpStream>) {
         if let Some(stream) = evicted {
             // Its thread ends by it, and says why; or it waits for room.
             let _ = stream.shutdown(Shutdown::Both);
             self.changed.notify_all();
         }
-        Ok(Pending::new(self, number, about))
     }
 
     /// Whether the connection's place was wanted for another.
