@@ -197,7 +197,8 @@ impl Wire {
     /// which is not empty, and a token that the
     /// [validator](Builder::token_validator) accepts: then it is the same client,
     /// which has come back after its connection broke, its old session is ended
-    /// and the new one takes over. **Without a validator the identification alone
+    /// and the new one takes over. One that is closing in order loses its names
+    /// only, and lets its streams end. **Without a validator the identification alone
     /// decides**: whoever knows it can take the names over. With one, it should
     /// check that the token belongs to the identification.
     ///

@@ -3,11 +3,12 @@
 
 use crate::{
     by_hand::{Hand, request},
-    stage::{Hub, client_of, eventually, start},
+    stage::{Hub, client_of, echo, eventually, start},
     support::{
         PATIENCE,
         frames::Frame,
         in_time,
+        link::message,
         relay::{Profile, Relay},
     },
     waiting::await_ping,
@@ -84,5 +85,33 @@ fn those_who_wait_for_a_name_keep_nobody_of_their_address_out() {
         let _other = begin(&hub, "", &["a"]);
         let _newcomer = Hand::join(&hub.addr, "", &["b"]);
         drop(waiting);
+    });
+}
+
+/// As of a program that is started anew while the old one closes.
+#[test]
+fn who_takes_over_from_a_session_that_is_closing_lets_its_streams_end() {
+    in_time(|| {
+        let hub = Hub::new();
+        let owner = || {
+            let owner = client_of(&hub.addr).session_close_timeout(PATIENCE);
+            start(owner.identification("box-1", "").stream("a", echo)).unwrap()
+        };
+        let old = owner();
+        let caller = hub.caller();
+        let mut stream = caller.open("a").unwrap();
+        stream.write_all(b"said ").unwrap();
+        let far = hub.end_of(&old);
+        thread::scope(|scope| {
+            let closing = scope.spawn(|| old.wire.close());
+            assert!(eventually(|| far.is_closing()));
+            let _new = owner();
+            assert_eq!(caller.ask("a", b"the new one").unwrap(), b"the new one");
+            stream.write_all(b"before").unwrap();
+            stream.finish().unwrap();
+            assert_eq!(message(&stream).unwrap(), b"said before");
+            drop(stream);
+            closing.join().unwrap().unwrap();
+        });
     });
 }
