@@ -76,6 +76,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod guard;
 mod spawn;
 mod sync;
 mod time;

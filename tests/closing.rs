@@ -14,6 +14,8 @@ mod order;
 mod over;
 #[path = "closing/sessions.rs"]
 mod sessions;
+#[path = "closing/waiting.rs"]
+mod waiting;
 
 use std::time::Duration;
 use support::link::Told;

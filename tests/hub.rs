@@ -19,6 +19,8 @@ mod flow;
 mod names;
 #[path = "hub/opening.rs"]
 mod opening;
+#[path = "hub/places.rs"]
+mod places;
 #[path = "hub/stage.rs"]
 mod stage;
 #[path = "hub/over_tcp.rs"]

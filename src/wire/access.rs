@@ -3,11 +3,11 @@
 
 #[cfg(doc)]
 use super::Builder;
-use crate::error::{Denied, Panicked};
-use std::{
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
+use crate::{
+    error::{Denied, Panicked},
+    guard::caught,
 };
+use std::net::SocketAddr;
 
 /// What somebody wants, for [`Builder::access`] to decide.
 ///
@@ -70,8 +70,8 @@ impl Rejected {
 
 /// Asks the user's code.
 pub(super) fn ask(verdict: impl FnOnce() -> Result<(), Denied>) -> Result<(), Rejected> {
-    match catch_unwind(AssertUnwindSafe(verdict)) {
+    match caught(verdict) {
         Ok(verdict) => verdict.map_err(Rejected::Denied),
-        Err(payload) => Err(Rejected::Panicked(Panicked::from_payload(&*payload))),
+        Err(panicked) => Err(Rejected::Panicked(panicked)),
     }
 }

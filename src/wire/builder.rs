@@ -316,6 +316,9 @@ impl Builder {
     /// address may have all places, as that of a NAT box. Of IPv6 addresses,
     /// those of one /64 count as one.
     ///
+    /// Clients that wait for a name or for room, as go-wirenet's do, have as many
+    /// places again, which are shared out alike: they keep nobody out.
+    ///
     /// Before its session stands, a client may open the one stream on which it
     /// asks, and send 1,024 frames; more ends the connection.
     pub fn max_handshakes(mut self, count: usize) -> Self {

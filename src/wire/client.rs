@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
-    sync,
+    guard, sync,
     time::deadline,
     yamux::{self, Role},
 };
@@ -149,7 +149,7 @@ impl Run for Client {
             if let Some(failure) = failure {
                 failure.report(wire);
             }
-            log::debug!("trying {} again in {wait:?}", self.addr);
+            guard::log(|| log::debug!("trying {} again in {wait:?}", self.addr));
             wire.pause(wait);
             if wire.is_closed() {
                 return outcome_of_close(stood);

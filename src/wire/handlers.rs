@@ -7,14 +7,11 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    error::{Error, Operation, Panicked},
+    error::{Error, Operation},
+    guard::caught,
     sync::Mutex,
 };
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 /// What serves a named stream.
 pub(super) type Handler = Arc<dyn Fn(&mut Stream) -> io::Result<()> + Send + Sync>;
@@ -83,14 +80,14 @@ fn position(by_name: &[(String, Handler)], name: &str) -> Result<usize, usize> {
 
 /// Runs a handler: `Ok` closes the stream properly, anything else resets it.
 pub(super) fn run(wire: &Shared, session: &Session, mut stream: Stream, handler: &Handler) {
-    let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut stream)));
+    let outcome = caught(|| handler(&mut stream));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
         Ok(Ok(())) => match stream.close_exclusive() {
             Ok(()) => return,
             Err(error) => error.into(),
         },
         Ok(Err(error)) => error.into(),
-        Err(payload) => Panicked::from_payload(&*payload).into(),
+        Err(panicked) => panicked.into(),
     };
     stream.reset();
     let operation = Operation::Handler(stream.name().into());

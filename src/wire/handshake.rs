@@ -275,8 +275,14 @@ impl<'a> Handshake<'a> {
                 }
             } else if wire.wait_for_room(&conflict, identification, pending, self.deadline) {
                 // It may have left meanwhile, and is not to take over from others.
-                while self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More {}
-            } else if sync::now() >= self.deadline {
+                while sync::now() < self.deadline
+                    && self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More
+                {
+                }
+            } else {
+                if sync::now() < self.deadline {
+                    self.may_go_on(pending)?;
+                }
                 return Err(No::ForNow(refuse(conflict)));
             }
             self.may_go_on(pending)?;

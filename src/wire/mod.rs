@@ -145,14 +145,31 @@ impl fmt::Debug for Wire {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Who closed it before was told.
-        let is_told = self.shared.is_closed();
-        if let Err(error) = closing::close_wire(&self.shared)
-            && !is_told
-        {
-            let about = About::default();
-            self.shared.report(Operation::Close, about, error);
+        if self.shared.threads.are_here() {
+            // A handler that lets go of the last handle has not ended its stream: a
+            // close on its thread would not wait for that.
+            let shared = Arc::clone(&self.shared);
+            if self
+                .shared
+                .pool
+                .submit(move || close_for_nobody(&shared))
+                .is_ok()
+            {
+                return;
+            }
         }
+        close_for_nobody(&self.shared);
+    }
+}
+
+/// Closes a wire of which nobody has a handle any more.
+fn close_for_nobody(shared: &Shared) {
+    // Who closed it before was told.
+    let is_told = shared.is_closed();
+    if let Err(error) = closing::close_wire(shared)
+        && !is_told
+    {
+        shared.report(Operation::Close, About::default(), error);
     }
 }
 
@@ -180,14 +197,16 @@ impl Wire {
     /// which is not empty, and a token that the
     /// [validator](Builder::token_validator) accepts: then it is the same client,
     /// which has come back after its connection broke, its old session is ended
-    /// and the new one takes over. **Without a validator the identification alone
+    /// and the new one takes over. One that is closing in order loses its names
+    /// only, and lets its streams end. **Without a validator the identification alone
     /// decides**: whoever knows it can take the names over. With one, it should
     /// check that the token belongs to the identification.
     ///
     /// While another wants its name, an owner is asked for a sign of life; one
     /// that is silent for a third of the [handshake
     /// timeout](Builder::handshake_timeout), or for the write timeout if that is
-    /// less, loses its session. A client that does not understand refusal codes, as
+    /// less, loses its session; with data under way to it, which a slow link takes
+    /// its time for, it has up to the write timeout. A client that does not understand refusal codes, as
     /// those written with go-wirenet, is not refused but waits, for as long as its
     /// handshake may take.
     ///
@@ -314,7 +333,9 @@ impl Wire {
 
     /// Waits until a wire that was [started](Self::start) is up no more: until
     /// it is closed, and that is over, or a client has given up. Returns at once
-    /// if it is not up. A close does not wait for the thread that waits here.
+    /// if it is not up. A close does not wait for the thread that waits here. In an
+    /// error handler or a retry policy of a client, whose wire cannot end before that
+    /// has returned, it waits for a close alone.
     ///
     /// # Errors
     ///
@@ -339,7 +360,8 @@ impl Wire {
     /// streams.
     ///
     /// When the last handle is dropped, what this would return goes to the error
-    /// handler, as [`Operation::Close`].
+    /// handler, as [`Operation::Close`]. Where a handler, a hook or a validator drops
+    /// it, the wire closes beside it, and lets it end.
     ///
     /// Closing again does no harm, nor does it from a handler, a hook, or a
     /// validator: what runs there is not waited for. From an error handler that

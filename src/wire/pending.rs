@@ -8,14 +8,22 @@ use std::{
 };
 
 pub(super) struct Handshakes<S = TcpStream> {
-    /// The oldest first.
-    under_way: Vec<Place<S>>,
-    /// How many of them each origin has.
-    held: Vec<(Origin, usize)>,
+    under_way: Places<S>,
+    /// Those that have said all, and wait for what is in their way to leave. As many
+    /// as there may be under way: so they keep no place from others, and others
+    /// none from them.
+    waiting: Places<S>,
     /// Those that gave way, until their threads have noticed.
     leaving: Vec<u64>,
     next: u64,
     limit: usize,
+}
+
+struct Places<S> {
+    /// The oldest first.
+    all: Vec<Place<S>>,
+    /// How many of them each origin has.
+    held: Vec<(Origin, usize)>,
 }
 
 struct Place<S> {
@@ -55,11 +63,60 @@ pub(super) enum NoHandshake {
     Io(#[from] std::io::Error),
 }
 
+impl<S> Places<S> {
+    fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, place: Place<S>) {
+        let origin = place.origin;
+        match self.held.iter_mut().find(|(other, _)| *other == origin) {
+            Some((_, count)) => *count += 1,
+            None => self.held.push((origin, 1)),
+        }
+        self.all.push(place);
+    }
+
+    /// Takes the oldest place of the origin that has most, if that is then left
+    /// with no fewer than the newcomer's: so no two can take turns for ever.
+    fn evict_for(&mut self, newcomer: Origin) -> Option<Place<S>> {
+        let held = |origin| {
+            let mut all = self.held.iter();
+            all.find(|(other, _)| *other == origin)
+                .map_or(0, |(_, count)| *count)
+        };
+        let most = self.held.iter().map(|(_, count)| *count).max()?;
+        if most < held(newcomer) + 2 {
+            return None;
+        }
+        let mut oldest = self.all.iter();
+        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
+        Some(self.remove(index))
+    }
+
+    fn take(&mut self, number: u64) -> Option<Place<S>> {
+        let index = self.all.iter().position(|place| place.number == number)?;
+        Some(self.remove(index))
+    }
+
+    fn remove(&mut self, index: usize) -> Place<S> {
+        let place = self.all.remove(index);
+        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
+            *count -= 1;
+        }
+        self.held.retain(|(_, count)| *count > 0);
+        place
+    }
+}
+
 impl<S> Handshakes<S> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            under_way: Vec::new(),
-            held: Vec::new(),
+            under_way: Places::new(),
+            waiting: Places::new(),
             leaving: Vec::new(),
             next: 0,
             limit,
@@ -73,18 +130,9 @@ impl<S> Handshakes<S> {
         origin: Origin,
         stream: S,
     ) -> Result<(u64, Option<S>), NoHandshake> {
-        let evicted = if self.under_way.len() < self.limit {
-            None
-        } else {
-            let evicted = self.evict_for(origin);
-            Some(evicted.ok_or(NoHandshake::TooMany(self.limit))?)
-        };
+        let evicted = self.make_room(|all| &mut all.under_way, origin)?;
         let number = self.next;
         self.next += 1;
-        match self.held.iter_mut().find(|(other, _)| *other == origin) {
-            Some((_, count)) => *count += 1,
-            None => self.held.push((origin, 1)),
-        }
         self.under_way.push(Place {
             number,
             origin,
@@ -93,43 +141,57 @@ impl<S> Handshakes<S> {
         Ok((number, evicted))
     }
 
-    /// Takes the oldest place of the origin that has most, if that is then left
-    /// with no fewer than the newcomer's: so no two can take turns for ever.
-    fn evict_for(&mut self, newcomer: Origin) -> Option<S> {
+    fn make_room(
+        &mut self,
+        places: impl Fn(&mut Self) -> &mut Places<S>,
+        newcomer: Origin,
+    ) -> Result<Option<S>, NoHandshake> {
+        let limit = self.limit;
+        if places(self).all.len() < limit {
+            return Ok(None);
+        }
         // Each has a thread, which may be in the user's code.
-        if self.leaving.len() >= self.limit {
-            return None;
-        }
-        let held = |origin| {
-            let mut all = self.held.iter();
-            all.find(|(other, _)| *other == origin)
-                .map_or(0, |(_, count)| *count)
+        let evicted = match self.leaving.len() < limit {
+            true => places(self).evict_for(newcomer),
+            false => None,
         };
-        let most = self.held.iter().map(|(_, count)| *count).max()?;
-        if most < held(newcomer) + 2 {
-            return None;
-        }
-        let mut oldest = self.under_way.iter();
-        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
-        let place = self.remove(index);
-        self.leaving.push(place.number);
-        Some(place.stream)
+        let evicted = evicted.ok_or(NoHandshake::TooMany(limit))?;
+        self.leaving.push(evicted.number);
+        Ok(Some(evicted.stream))
     }
 
-    fn remove(&mut self, index: usize) -> Place<S> {
-        let place = self.under_way.remove(index);
-        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
-            *count -= 1;
+    /// One of them has to wait; gives the connection that gave way to it, if one
+    /// had to, for the caller to shut down.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait.
+    pub(super) fn begin_wait(&mut self, number: u64) -> Result<Option<S>, NoHandshake> {
+        let Some(place) = self.under_way.take(number) else {
+            // It gave way, and notices.
+            return Ok(None);
+        };
+        let evicted = self.make_room(|all| &mut all.waiting, place.origin);
+        let places = match &evicted {
+            Ok(_) => &mut self.waiting,
+            Err(_) => &mut self.under_way,
+        };
+        places.push(place);
+        evicted
+    }
+
+    /// It waits no more. It had a place before others that are under way now.
+    pub(super) fn end_wait(&mut self, number: u64) {
+        if let Some(place) = self.waiting.take(number) {
+            self.under_way.push(place);
         }
-        self.held.retain(|(_, count)| *count > 0);
-        place
     }
 
     /// The session is to stand: frees the place; `None` when it was lost.
     pub(super) fn complete(&mut self, number: u64) -> Option<S> {
-        let mut all = self.under_way.iter();
-        let index = all.position(|place| place.number == number)?;
-        Some(self.remove(index).stream)
+        let place = self.under_way.take(number);
+        let place = place.or_else(|| self.waiting.take(number))?;
+        Some(place.stream)
     }
 
     /// Nothing is done for this connection any more.
@@ -145,9 +207,12 @@ impl<S> Handshakes<S> {
 
     /// All of them, for a close to cut.
     pub(super) fn take_all(&mut self) -> Vec<S> {
-        self.held.clear();
-        let all = self.under_way.drain(..);
-        all.map(|place| place.stream).collect()
+        let mut all = Vec::new();
+        for places in [&mut self.under_way, &mut self.waiting] {
+            places.held.clear();
+            all.extend(places.all.drain(..).map(|place| place.stream));
+        }
+        all
     }
 }
 
@@ -228,6 +293,27 @@ mod tests {
         assert!(handshakes.gave_way(1));
         assert_eq!(handshakes.complete(1), None, "its session cannot stand");
         assert_eq!(handshakes.complete(number), Some(4));
+    }
+
+    #[test]
+    fn those_who_wait_have_places_of_their_own_which_are_shared_out_alike() {
+        let mut handshakes = full(&[MANY, MANY]);
+        for number in [0, 1] {
+            assert_eq!(handshakes.begin_wait(number).unwrap(), None);
+        }
+        for stream in [2, 3] {
+            handshakes.begin(IpAddr::from(MANY).into(), stream).unwrap();
+        }
+        handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
+        // One of its own that cannot wait keeps its place.
+        handshakes.begin_wait(2).unwrap_err();
+        assert_eq!(handshakes.complete(2), Some(2));
+        let (other, _) = handshakes.begin(origin("::1"), 5).unwrap();
+        assert_eq!(handshakes.begin_wait(other).unwrap(), Some(0));
+        assert!(handshakes.gave_way(0));
+        handshakes.end_wait(other);
+        assert_eq!(handshakes.begin_wait(3).unwrap(), None);
+        assert_eq!(handshakes.take_all(), [5, 1, 3]);
     }
 
     #[test]

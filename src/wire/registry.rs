@@ -126,6 +126,8 @@ impl Registry {
                 continue;
             };
             match &owner.session {
+                // It lets its streams end, and is to be let do so.
+                Some(session) if is_same(session, identification) && session.is_closing() => {}
                 Some(session) if is_same(session, identification) => {
                     if replaced.iter().all(|other| other.id() != session.id()) {
                         replaced.push(session.clone());

@@ -5,11 +5,13 @@ use super::{
     session::{Session, SessionId},
     shared::Shared,
 };
-use crate::error::{OpError, Operation, Panicked};
+use crate::{
+    error::{OpError, Operation},
+    guard::{self, caught},
+};
 use std::{
     collections::VecDeque,
     net::{SocketAddr, TcpStream},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -126,7 +128,9 @@ impl Shared {
         let job = self.threads.count(move || wire.tell_aside());
         if let Err(error) = self.pool.submit(job) {
             self.aside.lock().is_told = false;
-            log::warn!("no thread tells the error handler, so errors wait: {error}");
+            guard::log(|| {
+                log::warn!("no thread tells the error handler, so errors wait: {error}");
+            });
         }
     }
 
@@ -179,8 +183,7 @@ impl Shared {
         session: Option<&Session>,
         hook: impl FnOnce(),
     ) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) {
-            let cause = Panicked::from_payload(&*payload);
+        if let Err(cause) = caught(hook) {
             self.report(Operation::Hook(name), session, cause);
         }
     }
@@ -189,8 +192,8 @@ impl Shared {
 /// Runs what may run the user's code, which may panic: the error handler, and
 /// what shows an error, as logging it does.
 fn guarded(tell: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
-        log::warn!("the error handler panicked, or what shows an error");
+    if caught(tell).is_err() {
+        guard::log(|| log::warn!("the error handler panicked, or what shows an error"));
     }
 }
 

@@ -1,12 +1,11 @@
 //! When a client tries again, and how long it waits before. Pure, but for the
 //! dice.
 
-use crate::error::{Error, Panicked, RefusalCode};
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
+use crate::{
+    error::{Error, Panicked, RefusalCode},
+    guard::caught,
 };
+use std::{fmt, time::Duration};
 use uuid::Uuid;
 
 /// A try that has failed, or a session that has ended, as a
@@ -97,10 +96,7 @@ impl Retrying {
             cause,
             wait,
         };
-        catch_unwind(AssertUnwindSafe(|| policy(&retry))).map_err(|payload| Broken {
-            wait,
-            cause: Panicked::from_payload(&*payload),
-        })
+        caught(|| policy(&retry)).map_err(|cause| Broken { wait, cause })
     }
 
     /// The wait doubles with each failure, up to the limit.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation},
+    guard,
     spawn::{self, spawn},
     time::deadline,
     yamux::Role,
@@ -92,7 +93,7 @@ impl Run for Server {
         spawn::bound();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
-            log::info!("listening at {addr}");
+            guard::log(|| log::info!("listening at {addr}"));
         }
         let to_wake = Arc::clone(&listener);
         wire.set_interrupt(move || wake(&to_wake));

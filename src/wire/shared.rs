@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Operation, ShutdownError},
+    guard,
     sync::{self, Condvar, Mutex, MutexGuard, OnceLock},
     time::{deadline, wall_clock},
     yamux::{self, Acceptor, Reader, WeakConnection},
@@ -218,11 +219,9 @@ impl Shared {
         let replaced = state.registry.reserve(id, identification, names)?;
         drop(state);
         for session in replaced {
-            log::debug!(
-                "session {} gives way to {id}, the same client",
-                session.id()
-            );
             session.connection().cut();
+            let replaced = session.id();
+            guard::log(|| log::debug!("session {replaced} gives way to {id}, the same client"));
         }
         Ok(())
     }
@@ -253,8 +252,26 @@ impl Shared {
 
     /// Waits until what is in the way of a session may be gone, and looks
     /// meanwhile whether the owner of its name is there. Whether it may be; if
-    /// not, the wire is closed, the handshake gave way, or it is too late.
+    /// not, the wire is closed, the handshake gave way, it is too late, or too
+    /// many wait.
     pub(super) fn wait_for_room(
+        &self,
+        conflict: &Conflict,
+        identification: &[u8],
+        pending: &Pending,
+        deadline: Instant,
+    ) -> bool {
+        let begun = self.state.lock().handshakes.begin_wait(pending.number());
+        match begun {
+            Ok(evicted) => self.send_away(evicted),
+            Err(_) => return false,
+        }
+        let may_be_gone = self.wait_until_gone(conflict, identification, pending, deadline);
+        self.state.lock().handshakes.end_wait(pending.number());
+        may_be_gone
+    }
+
+    fn wait_until_gone(
         &self,
         conflict: &Conflict,
         identification: &[u8],
@@ -321,12 +338,17 @@ impl Shared {
         }
         let (number, evicted) = state.handshakes.begin(origin.into(), stream)?;
         drop(state);
+        self.send_away(evicted);
+        Ok(Pending::new(self, number, about))
+    }
+
+    /// Ends a handshake that gave way.
+    fn send_away(&self, evicted: Option<TcpStream>) {
         if let Some(stream) = evicted {
             // Its thread ends by it, and says why; or it waits for room.
             let _ = stream.shutdown(Shutdown::Both);
             self.changed.notify_all();
         }
-        Ok(Pending::new(self, number, about))
     }
 
     /// Whether the connection's place was wanted for another.
@@ -400,11 +422,8 @@ impl Shared {
             session,
             mut reader,
         } = established;
-        log::debug!(
-            "session {} with {:?} stands",
-            session.id(),
-            session.peer_addr()
-        );
+        let (id, peer) = (session.id(), session.peer_addr());
+        guard::log(|| log::debug!("session {id} with {peer:?} stands"));
         let hooks = Hooks::of(self, &session);
         if let Some(hooks) = &hooks {
             hooks.opened();
@@ -413,7 +432,7 @@ impl Shared {
         // A close waits for the reader, and then finds the session gone.
         let left = Arc::new(self.leave(&session));
         drop(reader);
-        log::debug!("session {} ended: {ended:?}", session.id());
+        guard::log(|| log::debug!("session {id} ended: {ended:?}"));
         if let Some(hooks) = &hooks {
             hooks.closed(&left);
         }
@@ -464,11 +483,12 @@ impl Shared {
     }
 
     /// Waits until the wire is not up, and if it is closed, until that is over;
-    /// what the close says.
+    /// what the close says. The wire may be up by this very thread, which is in the
+    /// user's code: then a close is all that can come.
     pub(super) fn wait(&self) -> Result<(), ShutdownError> {
-        let _aside = self.threads.step_aside();
+        let aside = self.threads.step_aside();
         let mut state = self.state.lock();
-        while state.connected {
+        while state.connected && !(aside.is_inside() && state.closed) {
             self.changed.wait(&mut state);
         }
         self.outlast_close(state)

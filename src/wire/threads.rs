@@ -83,6 +83,11 @@ impl Threads {
         with_work(|all| all.iter().filter(|work| self.owns(work)).count())
     }
 
+    /// Whether this is one of them.
+    pub(super) fn are_here(&self) -> bool {
+        self.count_here() > 0
+    }
+
     /// No close waits for this thread, until what is given is dropped: it waits
     /// for the close.
     pub(super) fn step_aside(&self) -> Aside<'_> {
@@ -121,6 +126,13 @@ impl Threads {
 pub(super) struct Aside<'a> {
     counts: &'a Counts,
     here: usize,
+}
+
+impl Aside<'_> {
+    /// Whether this is one of the wire's own threads.
+    pub(super) fn is_inside(&self) -> bool {
+        self.here > 0
+    }
 }
 
 impl Drop for Aside<'_> {

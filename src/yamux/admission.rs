@@ -24,6 +24,7 @@ use super::{
     window::INITIAL_WINDOW,
 };
 use crate::{
+    guard,
     spawn::spawn,
     sync::{
         self,
@@ -113,7 +114,9 @@ impl Shared {
             .name(format!("{}-acceptor", self.config.thread_name))
             .stack_size(self.config.stack_size);
         if let Err(error) = spawn(helper, move || shared.hand_over_promoted()) {
-            log::debug!(target: "wirenet::yamux", "left to the reader's next turn: {error}");
+            guard::log(|| {
+                log::debug!(target: "wirenet::yamux", "left to the reader's next turn: {error}");
+            });
             self.handing_over.end();
         }
     }

@@ -229,11 +229,11 @@ impl Outbox {
         }
     }
 
-    /// How much was to be sent so far, and whether some of it waits.
+    /// How much has left the queue so far, and whether more waits.
     pub(super) fn progress(&self) -> (u64, bool) {
         let state = self.state.lock();
         let waits = !state.queue.is_empty() || state.writer.is_none();
-        (state.queue.sent(), waits)
+        (state.queue.taken(), waits)
     }
 
     /// Bytes of memory that the queue holds.

@@ -38,7 +38,7 @@ struct State {
 struct Asked {
     at: Instant,
     heard: usize,
-    sent: u64,
+    taken: u64,
 }
 
 /// Whether a peer that was asked for a sign of life has given one.
@@ -93,14 +93,14 @@ impl Pings {
     }
 
     /// Whether the peer lives: within `patience` of having been asked it is to be
-    /// heard, or to take more of what waits to be sent. `sent` is how much that
+    /// heard, or to take more of what waits to be sent. `taken` is how much that
     /// was so far, and `waits` whether there is more.
-    pub(super) fn look(&self, now: Instant, patience: Duration, sent: u64, waits: bool) -> Life {
+    pub(super) fn look(&self, now: Instant, patience: Duration, taken: u64, waits: bool) -> Life {
         let heard = self.heard.load(Ordering::Relaxed);
         let mut state = self.state.lock();
         if let Some(asked) = state.asked
             && asked.heard == heard
-            && !(waits && asked.sent != sent)
+            && !(waits && asked.taken != taken)
         {
             let due = asked.at + patience;
             return match now >= due {
@@ -109,10 +109,10 @@ impl Pings {
             };
         }
         let at = now;
-        state.asked = Some(Asked { at, heard, sent });
+        state.asked = Some(Asked { at, heard, taken });
         drop(state);
         // Where none can be sent, enough of them wait for answers.
-        Life::Asked(self.begin(now, 0, false), now + patience)
+        Life::Asked(self.begin(now, taken, false), now + patience)
     }
 
     /// An answer has come. One that nobody asked for is ignored.

@@ -19,7 +19,7 @@ use super::{
     table::{Gone, Inbound},
 };
 use crate::{
-    sync,
+    guard, sync,
     transport::{ReadHalf, Wait},
 };
 use std::{
@@ -413,7 +413,7 @@ impl Reader {
 
     fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
-            log::warn!(target: "wirenet::yamux", "peer went away with code {code}");
+            guard::log(|| log::warn!(target: "wirenet::yamux", "peer went away with code {code}"));
             return Err(Error::PeerFailed(code));
         }
         let mut table = self.shared.table.lock();

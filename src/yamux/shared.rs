@@ -39,6 +39,10 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// and may not wait for them.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// Bytes a second that the slowest link carries on which a peer that is asked for a
+/// sign of life is given the time to get the question.
+const SLOWEST_LINK: u64 = 8 * 1024;
+
 thread_local! {
     /// Connections whose turn it is next, while this thread is about to write on
     /// one that another led to.
@@ -300,9 +304,17 @@ impl Shared {
     /// been heard since; does not wait. One that has not given any within
     /// `patience` is taken for dead, which ends the connection; otherwise this
     /// gives when to look again.
+    ///
+    /// The peer gets the question behind what is under way to it, which may fill
+    /// a slow link for long. So it has more time for that, up to the write timeout,
+    /// as for a keepalive.
     pub(super) fn look_for_life(self: &Arc<Self>, patience: Duration) -> Option<Instant> {
-        let (sent, waits) = self.outbox.progress();
-        match self.pings.look(sync::now(), patience, sent, waits) {
+        let under_way = self.unacknowledged();
+        let passes = Duration::from_millis(under_way.saturating_mul(1000) / SLOWEST_LINK);
+        let longest = self.config.write_timeout.max(patience);
+        let patience = patience.saturating_add(passes).min(longest);
+        let (taken, waits) = self.outbox.progress();
+        match self.pings.look(sync::now(), patience, taken, waits) {
             Life::Asked(ping, due) => {
                 if let Some(value) = ping {
                     self.push_control(Header::ping(Flags::SYN, value));

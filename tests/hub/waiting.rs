@@ -14,7 +14,7 @@ use crate::{
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     sync::Barrier,
     thread,
     time::{Duration, Instant},
@@ -62,7 +62,7 @@ fn refusal(mut newcomer: Hand) -> (String, u8) {
 }
 
 /// The owner is asked for a sign of life: somebody waits for its name.
-fn await_ping(owner: &mut Hand) {
+pub fn await_ping(owner: &mut Hand) {
     loop {
         let frame = crate::support::frames::Frame::read(&mut owner.socket).unwrap();
         let frame = frame.expect("a ping");
@@ -224,16 +224,18 @@ fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_
 }
 
 #[test]
-fn who_waits_gives_way_as_any_handshake_does() {
+fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
     in_time(|| {
         let (hub, told) = hub_with(|hub| hub.handshake_timeout(NEVER).max_handshakes(2));
         let mut owner = Hand::join(&hub.addr, "", &["a"]);
+        let mut another = Hand::join(&hub.addr, "", &["b"]);
         let mut waiting = begin(&hub, "", &["a"]);
         await_ping(&mut owner);
-        let _silent = TcpStream::connect(&hub.addr).unwrap();
-        let _other = Hand::join_with(&hub.addr, "", &["b"], |socket| {
-            socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
-        });
+        let _second = begin(&hub, "", &["b"]);
+        await_ping(&mut another);
+        let bind =
+            |socket: &socket2::Socket| socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into());
+        let _other = Hand::begin_ask(&hub.addr, &request("", &["a"]), bind);
         assert_eq!(waiting.answer(), None);
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Handshake);

@@ -1,0 +1,70 @@
+//! Waits for the wire's end where the wire's own work is done.
+
+use super::{NEVER, SOON};
+use crate::support::{
+    PATIENCE,
+    link::{errors, joining, message, mounting, started},
+    within,
+};
+use crossbeam_channel::bounded;
+use std::{
+    io::Write,
+    sync::{Arc, OnceLock},
+};
+use wirenet::Wire;
+
+/// It runs on the thread whose end that is.
+#[test]
+fn a_retry_policy_that_waits_for_the_wire_is_released_by_its_close() {
+    within(SOON, || {
+        let server = started(mounting());
+        let found = Arc::new(OnceLock::<Wire>::new());
+        let wire = Arc::clone(&found);
+        let (begin, began) = bounded(1);
+        let (end, ended) = bounded(1);
+        let client = joining(&server)
+            .retry_policy(move |retry| {
+                if begin.try_send(()).is_ok() {
+                    let _ = end.try_send(wire.wait().wait());
+                }
+                retry.wait
+            })
+            .build()
+            .unwrap();
+        assert!(found.set(client.clone()).is_ok());
+        client.start().unwrap();
+        server.wait_session(PATIENCE).unwrap().abort();
+        began.recv().unwrap();
+        client.close().unwrap();
+        ended.recv_timeout(PATIENCE).unwrap().unwrap();
+        client.wait().unwrap();
+    });
+}
+
+/// As a handler does that asks its session for the wire.
+#[test]
+fn a_handler_that_has_the_last_handle_ends_its_stream_as_any_other() {
+    within(2 * SOON, || {
+        let (at, there) = bounded(1);
+        let (go, going) = bounded::<()>(1);
+        let (handler, told) = errors();
+        let server = mounting().on_error(handler).stream("a", move |stream| {
+            let _wire = stream.session().wire().ok_or(wirenet::Error::Closed)?;
+            at.send(()).unwrap();
+            going.recv().unwrap();
+            // The message is ended after this has returned.
+            stream.write_all(b"all there is")
+        });
+        let server = started(server.session_close_timeout(NEVER));
+        let client = started(joining(&server).retry_max(0));
+        let session = client.wait_session(PATIENCE).unwrap();
+        let stream = session.open_stream("a").unwrap();
+        there.recv().unwrap();
+        drop(server);
+        go.send(()).unwrap();
+        assert_eq!(message(&stream).unwrap(), b"all there is");
+        drop(stream);
+        client.wait().unwrap();
+        assert_eq!(told.try_recv().ok(), None);
+    });
+}
