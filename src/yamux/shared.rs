@@ -312,7 +312,8 @@ impl Shared {
         let under_way = self.unacknowledged();
         let passes = Duration::from_millis(under_way.saturating_mul(1000) / SLOWEST_LINK);
         let longest = self.config.write_timeout.max(patience);
-        let patience = patience.saturating_add(passes).min(longest);
+        let trips = 2 * self.pings.latest().unwrap_or_default();
+        let patience = patience.saturating_add(passes + trips).min(longest);
         let (taken, waits) = self.outbox.progress();
         match self.pings.look(sync::now(), patience, taken, waits) {
             Life::Asked(ping, due) => {
