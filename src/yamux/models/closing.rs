@@ -4,7 +4,10 @@ use super::stage::{Peer, config};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
-    yamux::{Connection, Error, INITIAL_WINDOW},
+    yamux::{
+        Connection, Error, INITIAL_WINDOW,
+        frame::{Flags, Header},
+    },
 };
 use std::io::{Read, Write};
 
@@ -117,10 +120,15 @@ fn a_connection_that_is_to_close_does_when_its_last_stream_ends() {
         let connection = Connection::client(ours, config()).unwrap();
         let streams = [(); 2].map(|()| connection.open().unwrap());
         let Peer { hears, mut says } = Peer::new(theirs);
+        let ids = [0, 1].map(|at: usize| streams[at].id());
         let ending = streams.map(|stream| thread::spawn(move || drop(stream)));
         let idle = connection.clone();
         let closing = thread::spawn(move || idle.close_when_idle());
-        // Nobody but the last stream closes it: a handle is kept.
+        for id in ids {
+            says.frame(Header::window_update(id, Flags::ACK, 0), b"");
+        }
+        // Nobody but the last stream closes it, or its acknowledgement: a handle is
+        // kept.
         hears.until_the_end();
         says.finish();
         for end in ending {
