@@ -155,6 +155,7 @@ impl Shared {
         struct Done;
         impl Drop for Done {
             fn drop(&mut self) {
+                // There is none when the thread is about to end.
                 let _ = NEXT.try_with(|next| next.take());
             }
         }
@@ -175,6 +176,7 @@ impl Shared {
         let _done = Done;
         self.flush(Wait::Never);
         let next = || NEXT.try_with(|next| next.borrow_mut().as_mut()?.pop());
+        // As above: where there is none, nothing was put into it.
         while let Ok(Some(shared)) = next() {
             shared.flush(Wait::Never);
         }
@@ -220,6 +222,7 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
+        // Set before, if this side had closed the connection.
         let _ = self.closed.set(sync::now());
         look_after_relays(&streams);
     }
@@ -577,6 +580,7 @@ impl Shared {
             // As far as it goes without waiting: the peer may not read.
             let _ = self.outbox.push_control(Header::go_away(1));
             if let Some(writer) = self.outbox.take_role(Wait::Never) {
+                // What it ends with is known: the violation.
                 let _ = self.outbox.drain(writer, Wait::Never, Shift::Short);
             }
         }

@@ -127,6 +127,13 @@ impl Stream {
         Ok(())
     }
 
+    /// Ends both directions; see [`shutdown`](Self::shutdown). Has no result that a
+    /// caller could ignore.
+    pub(crate) fn end(&self) {
+        self.inner.stop_receiving();
+        self.inner.finish_sending();
+    }
+
     /// Ends both directions at once: the peer gets an error, and what it has
     /// not read yet may be lost. Does not block.
     pub fn reset(&self) {
