@@ -634,8 +634,12 @@ impl Shared {
 
     /// The peer has ended its direction of the connection, between two frames.
     pub(super) fn peer_ends(&self) {
-        let in_order =
-            !self.says_go_away.load(Ordering::Acquire) || self.table.lock().peer_going_away;
+        // One that does not announce it may have left without reading all, unless that
+        // is its answer to the end of our direction.
+        let in_order = match self.says_go_away.load(Ordering::Acquire) {
+            true => self.table.lock().peer_going_away,
+            false => self.outbox.is_finishing(),
+        };
         self.peer_closed.store(in_order, Ordering::Release);
     }
 
