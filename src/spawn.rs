@@ -62,6 +62,7 @@ impl Running {
             .try_update(Ordering::Relaxed, Ordering::Relaxed, room)
         {
             Ok(_) => Ok(Place(self)),
+            // The only error is that `room` has none.
             Err(_) => Err(io::Error::new(io::ErrorKind::OutOfMemory, TooMany(most))),
         }
     }
@@ -77,9 +78,9 @@ impl Drop for Place {
 /// only dials has a few, and need not have this in it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn bound() {
+    // Where it cannot be read, as in some sandboxes, it is taken to be the default.
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let maps = limit.and_then(|limit| limit.trim().parse().ok());
-    // What Linux has without being told otherwise.
     let most = threads_within(maps.unwrap_or(65_530));
     MOST.store(most, Ordering::Relaxed);
 }

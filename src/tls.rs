@@ -305,6 +305,7 @@ impl TlsClient {
         match &self.name {
             Name::Given(name) => Ok(name.clone()),
             Name::Dialled => parse_name(host),
+            // What is not checked may be anything: it is only sent as the server's name.
             Name::Unchecked => Ok(parse_name(host).unwrap_or_else(|_| peer.into())),
         }
     }
@@ -336,6 +337,7 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
         .and_then(|rest| rest.strip_suffix(']'));
     let bare = bare.unwrap_or(name);
     let without_zone = bare.split_once('%').map_or(bare, |(address, _)| address);
+    // Anything else is a name, or an IPv4 address, or refused below.
     if let Ok(address) = without_zone.parse::<Ipv6Addr>() {
         return Ok(IpAddr::V6(address).into());
     }

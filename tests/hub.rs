@@ -5,6 +5,8 @@ mod support;
 
 #[path = "hub/answers.rs"]
 mod answers;
+#[path = "hub/broken_off.rs"]
+mod broken_off;
 #[path = "hub/by_hand.rs"]
 mod by_hand;
 #[path = "hub/chunks.rs"]

@@ -101,6 +101,7 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
     /// again.
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
+        // Nothing is kept back here, so there is nothing to wait for.
         let _ = wait;
         Ok(())
     }

@@ -17,6 +17,8 @@ impl Transport for TcpStream {
     fn split(self) -> io::Result<Halves> {
         self.set_nodelay(true)?;
         self.set_nonblocking(false)?;
+        // On some systems a socket has no addresses any more once its peer has left;
+        // reading it tells of that.
         let local_addr = self.local_addr().ok();
         let peer_addr = self.peer_addr().ok();
         let socket = Arc::new(Socket::from(self));

@@ -21,7 +21,6 @@ use crate::{
     time::deadline,
     yamux::{self, segment::Segment},
 };
-use std::net::Shutdown;
 
 pub(super) struct Arrival {
     raw: yamux::Stream,
@@ -77,7 +76,7 @@ impl Arrival {
         let refused = answer(Kind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
             // Sends the refusal along.
-            let _ = self.raw.shutdown(Shutdown::Both);
+            self.raw.end();
         } else {
             self.raw.reset();
         }
@@ -111,7 +110,7 @@ impl Arrival {
             }
             Err(refusal) => {
                 // The stream is closed before its opener's peer hears of it.
-                let _ = self.raw.shutdown(Shutdown::Both);
+                self.raw.end();
                 report_refused(wire, session, name, refusal);
             }
         }
@@ -192,6 +191,7 @@ impl Arrival {
                 what: "room to answer the opening of a stream",
                 timeout,
             }),
+            // Any other error means that the stream has ended: nothing can follow.
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -273,6 +273,10 @@ fn open_leg(
         Err(Error::Connection(yamux::Error::ResetByPeer)) => {
             Err(other("wirenet: the stream's owner takes no more streams"))
         }
+        Err(Error::Malformed { .. }) => {
+            Err(other("wirenet: the stream's owner gave no valid answer"))
+        }
+        // Its session has ended, or is about to.
         Err(_) => Err(Refusal::SessionNotFound),
     }
 }

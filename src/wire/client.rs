@@ -113,7 +113,7 @@ impl Run for Client {
             let ended = self.try_once(wire, up);
             stood |= ended.session.is_some();
             if wire.is_closed() {
-                return outcome_of_close(stood);
+                return outcome_of_close(wire, ended, stood);
             }
             let lived = ended
                 .session
@@ -152,14 +152,24 @@ impl Run for Client {
             guard::log(|| log::debug!("trying {} again in {wait:?}", self.addr));
             wire.pause(wait);
             if wire.is_closed() {
-                return outcome_of_close(stood);
+                return closed(stood);
             }
         }
     }
 }
 
-/// Whatever a close interrupts fails somehow.
-fn outcome_of_close(stood: bool) -> Result<(), Box<Failure>> {
+/// What a close interrupts fails somehow, but for a session, which it ends in order: one
+/// that has failed was lost meanwhile, and the close does not tell of that.
+fn outcome_of_close(wire: &Shared, ended: Ended, stood: bool) -> Result<(), Box<Failure>> {
+    if ended.session.is_some()
+        && let Some(error) = ended.error
+    {
+        wire.report(ended.operation, ended.about, error);
+    }
+    closed(stood)
+}
+
+fn closed(stood: bool) -> Result<(), Box<Failure>> {
     match stood {
         true => Ok(()),
         false => Err(Error::Closed.into()),

@@ -23,7 +23,6 @@ use prost::Message;
 use std::{
     collections::VecDeque,
     io,
-    net::Shutdown,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -135,7 +134,7 @@ impl<'a> Handshake<'a> {
         let stream = self.connection.open_queued(Some(self.deadline))?;
         self.send(&stream, &request.to_frame())?;
         let answer = self.read_frame(&stream)?;
-        stream.shutdown(Shutdown::Both).ok();
+        stream.end();
         let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
         if !response.err.is_empty() {
             return Err(Error::SessionRefused {
@@ -167,6 +166,7 @@ impl<'a> Handshake<'a> {
             Err(error @ Error::Malformed { .. }) => (Vec::new(), Err(error)),
             Err(error) => return Err(error),
         };
+        // An error is the verdict, below.
         if let Ok(request) = &request {
             self.asker = request.identification.clone();
             self.asker.truncate(frame::MAX_PAYLOAD);
@@ -191,7 +191,8 @@ impl<'a> Handshake<'a> {
         };
         let response = self.response(sid, &verdict);
         let sent = self.send(&stream, &response);
-        stream.shutdown(Shutdown::Both).ok();
+        stream.end();
+        // The error is this function's own.
         if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
             self.wire.release(agreed.id);
         }

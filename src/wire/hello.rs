@@ -110,6 +110,7 @@ impl OpenSessionResponse {
 /// The id in a request of which the rest may be wrong; none if it is no id.
 pub(crate) fn sid(request: &[u8]) -> Vec<u8> {
     let sid = Sid::decode(request).map(|request| request.sid);
+    // What is wrong with the request, who parses all of it says.
     sid.ok().filter(|sid| sid.len() == 16).unwrap_or_default()
 }
 

@@ -314,6 +314,7 @@ impl Wire {
                 Err(failure) if is_up => failure.report(&up.wire),
                 Err(failure) => {
                     drop(up);
+                    // The first that is sent, so there is room.
                     let _ = sender.try_send(Err(failure.error));
                 }
             }

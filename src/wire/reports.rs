@@ -28,6 +28,7 @@ impl About {
     /// A connection without a session.
     pub(super) fn connection(stream: &TcpStream) -> Self {
         Self {
+            // There are none any more where the peer has left: then they are unknown.
             local_addr: stream.local_addr().ok(),
             peer_addr: stream.peer_addr().ok(),
             ..Self::default()

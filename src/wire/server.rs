@@ -21,7 +21,7 @@ use crate::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -47,6 +47,7 @@ impl Server {
             addr: self.addr.to_string(),
             cause: Arc::new(cause),
         })?;
+        // `Wire::local_addr` is `None` where the system does not tell.
         wire.set_local_addr(listener.local_addr().ok());
         Ok(listener)
     }
@@ -135,10 +136,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// connection to it does the same.
 fn wake(listener: &TcpListener) {
     if SockRef::from(listener).shutdown(Shutdown::Both).is_err()
+        // Where neither can be done, the close says that a thread still runs.
         && let Ok(addr) = listener.local_addr()
     {
-        let _ = TcpStream::connect(addr);
+        // Whether it is accepted, or ends the listener's wait with an error.
+        let _ = TcpStream::connect(reachable(addr));
     }
+}
+
+/// The address at which what listens at `addr` is reached from here: not every system
+/// lets one connect to the unspecified address.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    addr
 }
 
 /// Gives a connection a thread.
@@ -219,4 +233,24 @@ fn begin(wire: &Shared, stream: TcpStream) -> Result<Handshake<'_>, Error> {
     let halves = secure::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
     handshake.map_err(secure::broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_at_home() {
+        for (listens, reached) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("[fe80::1]:80", "[fe80::1]:80"),
+        ] {
+            assert_eq!(
+                reachable(listens.parse().unwrap()),
+                reached.parse().unwrap()
+            );
+        }
+    }
 }

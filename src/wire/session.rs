@@ -37,6 +37,7 @@ impl SessionId {
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        // The only error is another length.
         Uuid::from_slice(bytes).ok().map(Self)
     }
 

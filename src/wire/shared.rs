@@ -114,6 +114,7 @@ impl Shared {
     }
 
     pub(super) fn set_owner(&self, owner: &Arc<Owner>) {
+        // A wire is made once.
         let _ = self.owner.set(Arc::downgrade(owner));
     }
 

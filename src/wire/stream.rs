@@ -23,7 +23,6 @@ use crate::{
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::Shutdown,
     sync::Arc,
     time::Duration,
 };
@@ -367,7 +366,8 @@ impl Stream {
                 finished.inspect_err(|_| inner.break_off())?;
             }
         }
-        inner.raw.shutdown(Shutdown::Both)
+        inner.raw.end();
+        Ok(())
     }
 
     /// [Breaks the stream off](Self#how-a-stream-is-broken-off) at once, both
@@ -527,10 +527,11 @@ impl Source for Inner {
     fn answered(&self, refusal: Option<&Error>) {
         self.raw.await_input(false);
         if let Some(refusal) = refusal {
-            // First, for a writer in another thread, whom this wakes.
+            // First, for a writer in another thread, whom this wakes. The answer is
+            // read once, so none is set yet.
             let _ = self.refusal.set(refusal.clone());
             match refusal {
-                Error::Refused { .. } => drop(self.raw.shutdown(Shutdown::Both)),
+                Error::Refused { .. } => self.raw.end(),
                 // The peer may hold it for accepted.
                 _ => self.break_off(),
             }
@@ -563,9 +564,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // A close has seen to what was sent before it.
         let between = || {
+            // Locked: a `Writer` was leaked, whose message may have begun.
             let send = self.send.try_lock();
-            // What was not given back is a writer that was forgotten, as by
-            // `mem::forget`, inside its message.
             send.is_some_and(|send| *send == Outgoing::Between)
         };
         if !self.closed.load(Ordering::Acquire) && !between() {

@@ -122,6 +122,7 @@ impl Core {
         let count = rest.len() as u32;
         recv.inbox.put_back(rest);
         recv.window.begin_relay(count);
+        // A stream is joined once: the relay takes the handle.
         let _ = self.relayed.set((relay, end));
     }
 

@@ -24,7 +24,10 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     transport::{Wait, WriteHalf},
 };
 use std::{collections::VecDeque, io, sync::Arc, time::Instant};
@@ -39,6 +42,8 @@ pub(super) struct Outbox {
     changed: Condvar,
     /// The role was given back, or the outbox has ended.
     settled: Condvar,
+    /// All is written but the end of our direction.
+    finishing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -138,6 +143,7 @@ impl Outbox {
             }),
             changed: Condvar::new(),
             settled: Condvar::new(),
+            finishing: AtomicBool::new(false),
         }
     }
 
@@ -234,6 +240,11 @@ impl Outbox {
         let state = self.state.lock();
         let waits = !state.queue.is_empty() || state.writer.is_none();
         (state.queue.taken(), waits)
+    }
+
+    /// Whether the peer may have read the end of our direction, and so all before it.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::SeqCst)
     }
 
     /// Bytes of memory that the queue holds.
@@ -535,6 +546,8 @@ impl Outbox {
             if state.queue.is_empty() {
                 if state.finish && !writer.is_finished() {
                     drop(state);
+                    // Before, as the peer may answer it at once.
+                    self.finishing.store(true, Ordering::SeqCst);
                     if !writer.finish(wait)? {
                         return Ok(Drained::Left(writer));
                     }

@@ -160,6 +160,7 @@ impl Shared {
         struct Done;
         impl Drop for Done {
             fn drop(&mut self) {
+                // There is none when the thread is about to end.
                 let _ = NEXT.try_with(|next| next.take());
             }
         }
@@ -180,6 +181,7 @@ impl Shared {
         let _done = Done;
         self.flush(Wait::Never);
         let next = || NEXT.try_with(|next| next.borrow_mut().as_mut()?.pop());
+        // As above: where there is none, nothing was put into it.
         while let Ok(Some(shared)) = next() {
             shared.flush(Wait::Never);
         }
@@ -225,6 +227,7 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
+        // Set before, if this side had closed the connection.
         let _ = self.closed.set(sync::now());
         look_after_relays(&streams);
     }
@@ -606,6 +609,7 @@ impl Shared {
             // As far as it goes without waiting: the peer may not read.
             let _ = self.outbox.push_control(Header::go_away(1));
             if let Some(writer) = self.outbox.take_role(Wait::Never) {
+                // What it ends with is known: the violation.
                 let _ = self.outbox.drain(writer, Wait::Never, Shift::Short);
             }
         }
@@ -667,8 +671,12 @@ impl Shared {
 
     /// The peer has ended its direction of the connection, between two frames.
     pub(super) fn peer_ends(&self) {
-        let in_order =
-            !self.says_go_away.load(Ordering::Acquire) || self.table.lock().peer_has_closed;
+        // One that does not announce it may have left without reading all, unless that
+        // is its answer to the end of our direction.
+        let in_order = match self.says_go_away.load(Ordering::Acquire) {
+            true => self.table.lock().peer_has_closed,
+            false => self.outbox.is_finishing(),
+        };
         self.peer_closed.store(in_order, Ordering::Release);
     }
 

@@ -127,6 +127,13 @@ impl Stream {
         Ok(())
     }
 
+    /// Ends both directions; see [`shutdown`](Self::shutdown). Has no result that a
+    /// caller could ignore.
+    pub(crate) fn end(&self) {
+        self.inner.stop_receiving();
+        self.inner.finish_sending();
+    }
+
     /// Ends both directions at once: the peer gets an error, and what it has
     /// not read yet may be lost. Does not block.
     pub fn reset(&self) {
@@ -534,4 +541,54 @@ fn not_zero(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     Ok(timeout)
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::memory,
+        yamux::{Config, Connection, INITIAL_WINDOW},
+    };
+    use crossbeam_channel::unbounded;
+    use std::thread;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Calls of a plan until the thread waits: one before it does, and one as it
+    /// begins to.
+    const CALLS: usize = 2;
+
+    #[test]
+    fn a_write_that_waits_for_credit_fails_at_once_when_its_stream_is_broken_off() {
+        for avoids_resets in [true, false] {
+            let (ours, _theirs) = memory::pair(1 << 20);
+            let connection = Connection::client(ours, Config::default()).unwrap();
+            if avoids_resets {
+                connection.avoid_resets();
+            }
+            let stream = connection.open().unwrap();
+            let kept = &[1, 0, 0, 0];
+            let usable = INITIAL_WINDOW as usize - kept.len();
+            (&stream).write_all(&vec![0; usable]).unwrap();
+            let (called, calls) = unbounded();
+            let writer = thread::spawn({
+                let stream = stream.clone();
+                move || {
+                    let plan = |_: usize| {
+                        called.send(()).unwrap();
+                        0
+                    };
+                    stream.send_frame(plan, |_, _| {})
+                }
+            });
+            for _ in 0..CALLS {
+                calls.recv_timeout(PATIENCE).unwrap();
+            }
+            // Needs the lock that the writer has until it waits.
+            stream.break_off(kept);
+            let error = writer.join().unwrap().unwrap_err();
+            assert!(matches!(error, Error::Reset), "{error:?}");
+        }
+    }
 }

@@ -277,6 +277,7 @@ impl Budget {
     /// Takes as much of `bytes` as is left, and says how much.
     fn reserve_up_to(&self, bytes: usize) -> usize {
         let mut taken = 0;
+        // Fails where nothing is left: then `taken` is 0.
         let _ = self
             .left
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {

@@ -147,6 +147,11 @@ impl Hand {
         }
     }
 
+    /// Whether such a frame was read while another one was waited for.
+    pub fn has_waiting(&self, wanted: impl FnMut(&Frame) -> bool) -> bool {
+        self.waiting.iter().any(wanted)
+    }
+
     /// The next frame of a stream that is more than an acknowledgement.
     pub fn next_of(&mut self, stream: u32) -> Frame {
         self.wait(|frame| {

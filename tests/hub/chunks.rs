@@ -107,7 +107,7 @@ fn an_owner_that_grants_byte_by_byte_gets_everything_in_whole_chunks() {
 
 /// Has the hub do something else, which takes as long as what it was about to
 /// do too early.
-fn serve_another(hub: &Hub) {
+pub fn serve_another(hub: &Hub) {
     hub.caller().open("nothing").unwrap_err();
 }
 

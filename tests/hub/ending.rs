@@ -357,11 +357,11 @@ fn reset_storms_leave_nothing_behind() {
 /// The bytes that a caller says and the owner has no room for: its streams are
 /// opened with a token, and the caller's with none.
 const LEFT: usize = 3 * 1024;
-const TOKEN: [u8; 4_000] = [b't'; 4_000];
+pub const TOKEN: [u8; 4_000] = [b't'; 4_000];
 
 /// A caller says more than the owner has room for, the owner says that it has
 /// nothing to say, and the caller leaves. Gives the owner's stream.
-fn leave_some(hub: &Hub, owner: &mut Hand) -> u32 {
+pub fn leave_some(hub: &Hub, owner: &mut Hand) -> u32 {
     let said = chunks(&Pattern::new(9).to_vec(255 * 1020), 1020);
     let mut caller = Hand::join(&hub.addr, "caller", &[]);
     let (stream, open) = caller.begin_open("hand");

@@ -17,3 +17,8 @@ pub fn client(builder: Builder) -> Builder {
 pub fn by_hand(socket: TcpStream) -> Socket {
     socket
 }
+
+/// The connection under it.
+pub fn tcp(socket: &Socket) -> &TcpStream {
+    socket
+}

@@ -45,6 +45,7 @@ impl fmt::Debug for TlsStream {
 
 impl Transport for TlsStream {
     fn split(self) -> io::Result<Halves> {
+        // As with TCP, there may be none any more.
         let addr = |addr: io::Result<SockAddr>| addr.ok().and_then(|addr| addr.as_socket());
         let local_addr = addr(self.socket.local_addr());
         let peer_addr = addr(self.socket.peer_addr());
