@@ -27,6 +27,7 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
 /// Logs, which runs the user's logger. One that writes to a pipe that is closed
 /// panics as `println!` does; there is nobody to be told of it.
 pub(crate) fn log(log: impl FnOnce()) {
+    // The logger is what would be told of it.
     let _ = caught(log);
 }
 

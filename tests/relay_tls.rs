@@ -7,5 +7,6 @@ mod support;
 mod peer;
 #[path = "relay/promises.rs"]
 mod promises;
+#[allow(dead_code, reason = "the tests of hubs use more of it")]
 #[path = "hub/over_tls.rs"]
 mod transport;

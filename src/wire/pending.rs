@@ -174,6 +174,7 @@ impl<S> Handshakes<S> {
         let evicted = self.make_room(|all| &mut all.waiting, place.origin);
         let places = match &evicted {
             Ok(_) => &mut self.waiting,
+            // It keeps its place; the caller gets the error.
             Err(_) => &mut self.under_way,
         };
         places.push(place);
