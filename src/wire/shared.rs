@@ -265,6 +265,7 @@ impl Shared {
         let begun = self.state.lock().handshakes.begin_wait(pending.number());
         match begun {
             Ok(evicted) => self.send_away(evicted),
+            // The caller is told that it may not wait.
             Err(_) => return false,
         }
         let may_be_gone = self.wait_until_gone(conflict, identification, pending, deadline);

@@ -136,11 +136,8 @@ fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
             // An end in order would say that this was all of the call.
             let next = owner.next_of(open.stream);
             assert!(next.has(RST) && !next.has(FIN), "{next:?}");
-            let refused = refused.join().unwrap();
-            assert!(
-                matches!(&refused, Refusal::Other(text) if text.contains("no valid answer")),
-                "{refused}"
-            );
+            let refused = refused.join().unwrap().to_string();
+            assert!(refused.contains("no valid answer"), "{refused}");
         });
     });
 }
