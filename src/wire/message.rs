@@ -110,6 +110,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Lets the message go on after a write that failed; see
+    /// [`Stream::resume`](super::Stream::resume).
+    pub fn resume(&mut self) {
+        self.send.resume();
+    }
+
     /// Ends the message; an empty one if nothing was written.
     ///
     /// # Errors

@@ -108,9 +108,9 @@ pub(super) enum Outgoing {
     Between,
     /// Some of it was, and not its end.
     Inside(Author),
-    /// The last write of it failed in this way. The caller may go on where that
-    /// was, but what was not written is missing if it ends here.
-    Failed(io::ErrorKind),
+    /// The last write of it failed in this way, when some of it was sent or nothing.
+    /// What was not written is missing if it ends here.
+    Failed { kind: io::ErrorKind, begun: bool },
     /// Some of it was, and the rest could not be: it can never be complete.
     Broken,
 }
@@ -217,9 +217,9 @@ impl Stream {
     /// # Errors
     ///
     /// Those of a write. If the last write to the message failed, by a write
-    /// timeout for one, bytes of it are missing: the stream is reset, and the
-    /// error is of the kind of that write's. A write that succeeds in between
-    /// makes up for it. An end that could not be sent may be tried again.
+    /// timeout for one, bytes of it are missing: the stream is broken off, and the
+    /// error is of the kind of that write's. An end that could not be sent may be tried
+    /// again.
     pub fn finish(&self) -> io::Result<()> {
         self.inner.finish(&mut self.inner.send.lock(), self.handle)
     }
@@ -230,12 +230,23 @@ impl Stream {
     /// # Errors
     ///
     /// Those of a write. If the message was sent in part then, it can be sent no
-    /// further, and the stream is reset when it is closed or dropped. If nothing
+    /// further, and the stream is broken off when it is closed or dropped. If nothing
     /// of it was, it may be sent again; until then it is as after any
     /// [write that failed](Self::finish).
     pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
         self.inner
             .write_message(&mut self.inner.send.lock(), self.handle, message)
+    }
+
+    /// Lets a message go on of which a write has failed.
+    ///
+    /// A write that fails when some of the message was sent, by a write timeout for
+    /// one, fails all that follow: after [`Write::write_all`] or [`io::copy`] nobody
+    /// knows where the message stands, and what was written next would take the place
+    /// of what is missing. A caller of [`Write::write`] does know, as a call that fails
+    /// has taken none of its bytes; it calls this, and then writes those bytes again.
+    pub fn resume(&self) {
+        self.inner.send.lock().resume();
     }
 
     /// Moves to the beginning of the next message: waits for one, and says
@@ -361,7 +372,7 @@ impl Stream {
                 inner.break_off();
                 return Err(incomplete(io::ErrorKind::BrokenPipe, Incomplete::BrokenOff));
             }
-            Outgoing::Inside(_) | Outgoing::Failed(_) => {
+            Outgoing::Inside(_) | Outgoing::Failed { .. } => {
                 let finished = inner.finish(&mut send, self.handle);
                 finished.inspect_err(|_| inner.break_off())?;
             }
@@ -389,8 +400,12 @@ impl Inner {
         payload: &[u8],
         end: End,
     ) -> io::Result<(usize, bool)> {
-        if *send == Outgoing::Broken {
-            return Err(yamux::Error::StreamClosed.into());
+        match *send {
+            Outgoing::Broken => return Err(yamux::Error::StreamClosed.into()),
+            Outgoing::Failed { kind, begun: true } => {
+                return Err(self.refusal_or_incomplete(kind));
+            }
+            Outgoing::Failed { begun: false, .. } | Outgoing::Between | Outgoing::Inside(_) => {}
         }
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let whole = chunk::encoded_len(payload.len());
@@ -452,15 +467,12 @@ impl Inner {
         mut message: &[u8],
     ) -> io::Result<()> {
         let whole = message.len();
-        if let Outgoing::Failed(kind) = *send
+        if let Outgoing::Failed { kind, .. } = *send
             && message.is_empty()
         {
             *send = Outgoing::Broken;
             self.break_off();
-            return match self.refusal.get() {
-                Some(refusal) => Err(refusal.clone().into()),
-                None => Err(incomplete(kind, Incomplete::WriteFailed)),
-            };
+            return Err(self.refusal_or_incomplete(kind));
         }
         loop {
             let last = message.len() <= MAX_PAYLOAD;
@@ -477,6 +489,14 @@ impl Inner {
                 return Ok(());
             }
             message = &message[sent..];
+        }
+    }
+
+    /// A write of the message has failed in this way before.
+    fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+        match self.refusal.get() {
+            Some(refusal) => refusal.clone().into(),
+            None => incomplete(kind, Incomplete::WriteFailed),
         }
     }
 
@@ -577,8 +597,20 @@ impl Drop for Inner {
 impl Outgoing {
     /// A write of the message has failed.
     fn fail(&mut self, error: &io::Error) {
-        if *self != Self::Broken {
-            *self = Self::Failed(error.kind());
+        let begun = match self {
+            Self::Broken => return,
+            Self::Between => false,
+            Self::Inside(_) => true,
+            Self::Failed { begun, .. } => *begun,
+        };
+        let kind = error.kind();
+        *self = Self::Failed { kind, begun };
+    }
+
+    /// The caller goes on where a write has failed.
+    pub(super) fn resume(&mut self) {
+        if let Self::Failed { begun, .. } = self {
+            *begun = false;
         }
     }
 }
@@ -586,7 +618,7 @@ impl Outgoing {
 /// Why a message was not ended, but its stream broken off.
 #[derive(Debug, thiserror::Error)]
 enum Incomplete {
-    #[error("the last write to the message failed, so it is incomplete; the stream was broken off")]
+    #[error("a write to the message failed, so it is incomplete")]
     WriteFailed,
     #[error("the message was sent in part only; the stream was broken off")]
     BrokenOff,
