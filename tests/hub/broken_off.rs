@@ -54,9 +54,41 @@ fn old_with(
     hand
 }
 
-/// Its connection is reset when it is dropped.
-fn abrupt(socket: &Socket) -> io::Result<()> {
-    socket.set_linger(Some(Duration::ZERO))
+/// How a connection is lost.
+#[derive(Clone, Copy)]
+enum Loss {
+    End,
+    Reset,
+}
+
+impl Loss {
+    /// A client by hand, and what loses its connection; where that only ends, it is
+    /// open until what is given is dropped.
+    fn prepare(
+        self,
+        hub: &Hub,
+        id: &str,
+        names: &[&str],
+    ) -> (Hand, impl FnOnce(Hand) -> Option<Hand>) {
+        let mut socket = None;
+        let hand = old_with(hub, id, names, |fresh| {
+            socket = Some(fresh.try_clone()?);
+            Ok(())
+        });
+        let socket = socket.expect("it was set");
+        let lose = move |hand: Hand| match self {
+            Self::End => {
+                socket.shutdown(Shutdown::Write).unwrap();
+                Some(hand)
+            }
+            Self::Reset => {
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+                drop((hand, socket));
+                None
+            }
+        };
+        (hand, lose)
+    }
 }
 
 /// The hub's end of the session whose client has this name, and may know of it earlier.
@@ -178,14 +210,11 @@ fn a_peer_that_drops_or_resets_a_stream_breaks_it_off() {
 }
 
 /// A caller by hand is lost inside a message that an owner by hand receives.
-fn assert_lost_caller_breaks_off(
-    set: impl FnOnce(&Socket) -> io::Result<()> + Send + 'static,
-    lose: impl FnOnce(&mut Hand) + Send + 'static,
-) {
-    in_time(|| {
+fn assert_lost_caller_breaks_off(loss: Loss) {
+    in_time(move || {
         let hub = Hub::new();
         let mut owner = old(&hub, "hand", &["hand"]);
-        let mut caller = old_with(&hub, "caller", &[], set);
+        let (mut caller, lose) = loss.prepare(&hub, "caller", &[]);
         let (stream, open) = caller.begin_open("hand");
         caller.send(&Frame::data(stream, open));
         let open = owner.next_open();
@@ -193,24 +222,19 @@ fn assert_lost_caller_breaks_off(
         caller.expect_accepted(stream);
         caller.send(&Frame::data(stream, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut owner, open.stream, 2_000 + 2 * 4);
-        lose(&mut caller);
-        drop(caller);
+        let _kept = lose(caller);
         expect_broken_off(&mut owner, open.stream);
     });
 }
 
 #[test]
 fn a_caller_whose_connection_ends_breaks_its_streams_off() {
-    assert_lost_caller_breaks_off(|_| Ok(()), |caller| shut(caller, Shutdown::Write));
+    assert_lost_caller_breaks_off(Loss::End);
 }
 
 #[test]
 fn a_caller_whose_connection_is_reset_breaks_its_streams_off() {
-    assert_lost_caller_breaks_off(abrupt, |_| {});
-}
-
-fn shut(hand: &Hand, how: Shutdown) {
-    crate::transport::tcp(&hand.socket).shutdown(how).unwrap();
+    assert_lost_caller_breaks_off(Loss::Reset);
 }
 
 /// Opens a stream by hand at an owner that is one of ours, and has it fail.
@@ -274,13 +298,10 @@ fn a_handler_of_the_hub_that_fails_breaks_the_stream_off() {
 }
 
 /// An owner by hand is lost inside a message that a caller by hand receives.
-fn assert_lost_owner_breaks_off(
-    set: impl FnOnce(&Socket) -> io::Result<()> + Send + 'static,
-    lose: impl FnOnce(&mut Hand) + Send + 'static,
-) {
-    in_time(|| {
+fn assert_lost_owner_breaks_off(loss: Loss) {
+    in_time(move || {
         let hub = Hub::new();
-        let mut owner = old_with(&hub, "hand", &["hand"], set);
+        let (mut owner, lose) = loss.prepare(&hub, "hand", &["hand"]);
         let mut caller = old(&hub, "caller", &[]);
         let (stream, open) = caller.begin_open("hand");
         caller.send(&Frame::data(stream, open));
@@ -289,20 +310,19 @@ fn assert_lost_owner_breaks_off(
         caller.expect_accepted(stream);
         owner.send(&Frame::data(open.stream, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut caller, stream, 2_000 + 2 * 4);
-        lose(&mut owner);
-        drop(owner);
+        let _kept = lose(owner);
         expect_broken_off(&mut caller, stream);
     });
 }
 
 #[test]
 fn an_owner_whose_connection_ends_breaks_its_streams_off() {
-    assert_lost_owner_breaks_off(|_| Ok(()), |owner| shut(owner, Shutdown::Write));
+    assert_lost_owner_breaks_off(Loss::End);
 }
 
 #[test]
 fn an_owner_whose_connection_is_reset_breaks_its_streams_off() {
-    assert_lost_owner_breaks_off(abrupt, |_| {});
+    assert_lost_owner_breaks_off(Loss::Reset);
 }
 
 #[test]

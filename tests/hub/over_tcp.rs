@@ -17,8 +17,3 @@ pub fn client(builder: Builder) -> Builder {
 pub fn by_hand(socket: TcpStream) -> Socket {
     socket
 }
-
-/// The connection under it.
-pub fn tcp(socket: &Socket) -> &TcpStream {
-    socket
-}

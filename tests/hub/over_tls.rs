@@ -41,8 +41,3 @@ pub fn by_hand(socket: TcpStream) -> Socket {
         socket,
     )
 }
-
-/// The connection under it.
-pub fn tcp(socket: &Socket) -> &TcpStream {
-    &socket.sock
-}
