@@ -11,6 +11,7 @@ use std::{
     thread,
     time::Duration,
 };
+use support::pattern::Pattern;
 use support::{
     PATIENCE,
     frames::{FIN, Frame, PING, SYN},
@@ -109,6 +110,88 @@ fn a_close_after_a_write_that_failed_does_not_end_the_message() {
         outcomes.recv().unwrap().unwrap();
         stream.close().unwrap_err();
         outcomes.recv().unwrap().unwrap_err();
+    });
+}
+
+/// After `write_all` nobody knows where the message stands.
+#[test]
+fn what_is_written_after_a_write_that_failed_does_not_take_the_place_of_what_is_missing() {
+    in_time(|| {
+        let (release, released) = bounded(0);
+        let (outcome, outcomes) = bounded(1);
+        let link = Link::serving("up", move |stream| {
+            released.recv().unwrap();
+            outcome.send(message(stream)).unwrap();
+            Ok(())
+        });
+        let mut stream = link.near.open_stream("up").unwrap();
+        stream.set_write_timeout(short()).unwrap();
+        let error = stream.write_all(&[1; 600_000]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        stream.set_write_timeout(None).unwrap();
+        for _ in 0..2 {
+            let error = stream.write_message(b"second").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(error.to_string().contains("incomplete"), "{error}");
+        }
+        release.send(()).unwrap();
+        stream.close().unwrap_err();
+        outcomes.recv().unwrap().unwrap_err();
+    });
+}
+
+#[test]
+fn a_message_goes_on_after_a_write_that_failed_if_its_writer_says_so() {
+    in_time(|| {
+        let (release, released) = bounded(0);
+        let (outcome, outcomes) = bounded(1);
+        let link = Link::serving("up", move |stream| {
+            released.recv().unwrap();
+            outcome.send(message(stream)).unwrap();
+            Ok(())
+        });
+        let bytes = Pattern::new(3).to_vec(600_000);
+        let mut stream = link.near.open_stream("up").unwrap();
+        stream.set_write_timeout(short()).unwrap();
+        let mut rest = &bytes[..];
+        while let Ok(count) = stream.write(rest) {
+            rest = &rest[count..];
+        }
+        stream.set_write_timeout(None).unwrap();
+        release.send(()).unwrap();
+        stream.resume();
+        stream.write_all(rest).unwrap();
+        stream.close().unwrap();
+        assert!(outcomes.recv().unwrap().unwrap() == bytes);
+    });
+}
+
+/// Of a message of which nothing was sent, nothing is missing.
+#[test]
+fn a_message_of_which_nothing_was_sent_may_be_sent_again() {
+    in_time(|| {
+        let (release, released) = bounded(0);
+        let (outcome, outcomes) = bounded(2);
+        let link = Link::serving("up", move |stream| {
+            released.recv().unwrap();
+            for _ in 0..2 {
+                outcome.send(message(stream)).unwrap();
+            }
+            Ok(())
+        });
+        let stream = link.near.open_stream("up").unwrap();
+        stream.set_write_timeout(short()).unwrap();
+        // Fills the window, so that there is no room for another.
+        let first = vec![1; 261_000];
+        stream.write_message(&first).unwrap();
+        let second = vec![2; 2_000];
+        stream.write_message(&second).unwrap_err();
+        stream.set_write_timeout(None).unwrap();
+        release.send(()).unwrap();
+        stream.write_message(&second).unwrap();
+        for message in [first, second] {
+            assert!(outcomes.recv().unwrap().unwrap() == message);
+        }
     });
 }
 

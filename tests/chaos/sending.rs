@@ -113,7 +113,10 @@ fn write_pieces(mut stream: &Stream, random: &mut Random, mut bytes: &[u8]) -> i
     let mut most = random.pick(&[8, 4, 8, 1_000, 70_000]);
     while !bytes.is_empty() {
         let piece = &bytes[..bytes.len().min(most)];
-        let count = retried(|| stream.write(piece))?;
+        let count = retried(|| {
+            stream.resume();
+            stream.write(piece)
+        })?;
         bytes = &bytes[count..];
         most = random.between(500, 70_000);
     }
