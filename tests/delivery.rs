@@ -10,5 +10,7 @@ mod answers;
 mod closing;
 #[path = "delivery/ends.rs"]
 mod ends;
+#[path = "delivery/namespaces.rs"]
+mod namespaces;
 #[path = "delivery/threads.rs"]
 mod threads;
