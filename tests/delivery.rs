@@ -12,5 +12,7 @@ mod closing;
 mod ends;
 #[path = "delivery/left.rs"]
 mod left;
+#[path = "delivery/namespaces.rs"]
+mod namespaces;
 #[path = "delivery/threads.rs"]
 mod threads;

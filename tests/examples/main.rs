@@ -9,6 +9,9 @@ mod holdings;
 mod hub;
 mod keyboard;
 mod kills;
+#[path = "../support/namespaces.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod namespaces;
 mod program;
 mod quickstart;
 mod reconnect;

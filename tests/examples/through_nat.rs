@@ -5,15 +5,16 @@
 //! from the service's to the client's. Where these cannot be made, they are three
 //! addresses of this machine.
 
-use crate::program::{Program, example};
+use crate::{
+    namespaces::{End, Namespaces, cannot, command_in, say},
+    program::{Program, example},
+};
 use sha2::{Digest, Sha256};
 use std::{
     env,
     fs::{self, File},
-    io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 const TOKEN: [&str; 2] = ["--token", "a secret"];
@@ -34,34 +35,21 @@ struct Network {
     service: Place,
     hub: [Place; 2],
     client: Place,
+    _namespaces: Option<Namespaces>,
 }
 
 impl Network {
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("wirenet-{}-{number}", std::process::id());
-        let [service, hub, client] = ["service", "hub", "client"].map(|at| format!("{id}-{at}"));
-        let place = |name: &String, addr| Place {
-            namespace: Some(name.clone()),
-            addr,
-        };
-        let network = Self {
-            service: place(&service, "10.77.1.2"),
-            hub: [place(&hub, "10.77.1.1"), place(&hub, "10.77.2.1")],
-            client: place(&client, "10.77.2.2"),
-        };
-        match network.make(&service, &hub, &client) {
-            Ok(()) => {
+        match Self::of_namespaces() {
+            Ok(network) => {
                 say("through network namespaces");
                 network
             }
             Err(error) => {
-                say(&format!(
+                cannot(&format!(
                     "NO NETWORK NAMESPACES ({error}): through addresses of this machine instead, \
                      which could reach each other"
                 ));
-                drop(network);
                 Self::on_this_machine()
             }
         }
@@ -76,51 +64,28 @@ impl Network {
             service: place("127.43.0.2"),
             hub: [place("127.43.0.1"), place("127.43.0.1")],
             client: place("127.43.0.3"),
+            _namespaces: None,
         }
     }
 
-    fn make(&self, service: &str, hub: &str, client: &str) -> Result<(), String> {
-        for namespace in [service, hub, client] {
-            ip(&format!("netns add {namespace}"))?;
-            ip(&format!("-n {namespace} link set lo up"))?;
-        }
-        let links = [
-            (&self.service, service, &self.hub[0], "to-service"),
-            (&self.client, client, &self.hub[1], "to-client"),
-        ];
-        for (place, namespace, hub_place, device) in links {
-            ip(&format!(
-                "-n {namespace} link add to-hub type veth peer name {device} netns {hub}"
-            ))?;
-            for (at, device, addr) in [
-                (namespace, "to-hub", place.addr),
-                (hub, device, hub_place.addr),
-            ] {
-                ip(&format!("-n {at} addr add {addr}/24 dev {device}"))?;
-                ip(&format!("-n {at} link set {device} up"))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for place in [&self.service, &self.hub[0], &self.client] {
-            if let Some(namespace) = &place.namespace {
-                // It may never have been made.
-                let _ = ip(&format!("netns del {namespace}"));
-            }
-        }
-    }
-}
-
-fn ip(args: &str) -> Result<(), String> {
-    let output = Command::new("ip").args(args.split(' ')).output();
-    let output = output.map_err(|error| format!("ip: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().into()),
+    fn of_namespaces() -> Result<Self, String> {
+        let namespaces = Namespaces::new(&["service", "hub", "client"])?;
+        let to_service = ("hub", "to-service", "10.77.1.1");
+        let to_client = ("hub", "to-client", "10.77.2.1");
+        let service = ("service", "to-hub", "10.77.1.2");
+        let client = ("client", "to-hub", "10.77.2.2");
+        namespaces.link([service, to_service])?;
+        namespaces.link([client, to_client])?;
+        let place = |(at, _, addr): End| Place {
+            namespace: Some(namespaces.name(at)),
+            addr,
+        };
+        Ok(Self {
+            service: place(service),
+            hub: [place(to_service), place(to_client)],
+            client: place(client),
+            _namespaces: Some(namespaces),
+        })
     }
 }
 
@@ -129,10 +94,9 @@ impl Place {
     fn command(&self, command: &Command) -> Command {
         let mut here = match &self.namespace {
             Some(namespace) => {
-                let mut ip = Command::new("ip");
-                ip.args(["netns", "exec", namespace]);
-                ip.arg(command.get_program());
-                ip
+                let mut there = command_in(namespace);
+                there.arg(command.get_program());
+                there
             }
             None => Command::new(command.get_program()),
         };
@@ -151,12 +115,6 @@ impl Place {
         command.arg(role).args(TOKEN);
         self.command(&command)
     }
-}
-
-/// Past the test harness, which keeps what passing tests print.
-fn say(text: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(io::stderr(), "{test}: {text}");
 }
 
 // -- the tunnel --
@@ -317,8 +275,7 @@ fn a_web_server_is_reached_by_32_connections_at_once() {
 }
 
 fn skip(reason: &str) {
-    assert!(env::var_os("CI").is_none(), "{reason}, and this is CI");
-    say(&format!("SKIPPED: {reason}"));
+    cannot(&format!("SKIPPED: {reason}"));
 }
 
 // -- an OpenSSH server --

@@ -8,6 +8,7 @@ pub mod file;
 pub mod frames;
 pub mod hand;
 pub mod link;
+pub mod namespaces;
 pub mod narrow;
 pub mod path;
 pub mod pattern;
