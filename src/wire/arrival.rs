@@ -14,7 +14,7 @@ use super::{
     session::Session,
     shared::Shared,
     stream::Stream,
-    threads,
+    threads::{self, Opening},
 };
 use crate::{
     error::{Error, Malformed, Operation, Refusal},
@@ -84,7 +84,7 @@ impl Arrival {
     }
 
     /// Serves the stream from here to its close.
-    pub(super) fn serve(mut self, wire: &Shared, session: &Session) {
+    pub(super) fn serve(mut self, wire: &Shared, session: &Session, opening: Opening) {
         let _serving = threads::serve(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
@@ -104,6 +104,7 @@ impl Arrival {
         match admitted {
             Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
             Ok(Admitted::Handler(handler)) => {
+                opening.answered();
                 let recv = Messages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
                 handlers::run(wire, session, stream, &handler);
@@ -266,7 +267,7 @@ fn open_leg(
     let Some(_call) = may_wait.and_then(|others| owner.begin_call(others)) else {
         return Err(other("wirenet: too many calls wait for the stream's owner"));
     };
-    match owner.open_answered(name) {
+    match owner.open_leg(name) {
         Ok((raw, answer)) => Ok((raw, answer.into_rest())),
         Err(Error::Refused { refusal, .. }) => Err(refusal),
         Err(Error::TimedOut { .. }) => Err(other("wirenet: the stream's owner does not answer")),

@@ -16,6 +16,11 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) fn close_wire(wire: &Shared) -> Result<(), ShutdownError> {
     let closing = wire.begin_close();
     let (sessions, deadline) = wire.stop();
+    for session in &sessions {
+        session.connection().go_away();
+    }
+    // On a hub, an opening that was let in opens a stream of another session.
+    wire.threads.wait_openings(deadline);
     let cut = close_all(wire, &sessions, deadline);
     let running = wire.threads.join(deadline.max(sync::now()) + GRACE);
     wire.pool.close();

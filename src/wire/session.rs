@@ -243,15 +243,15 @@ impl Session {
     /// [`Error::TimedOut`] when no answer came within the handshake timeout;
     /// [`Error::Connection`] when the session has ended, or ends meanwhile.
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
-        let (raw, answer) = self.open_answered(name)?;
+        let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
         Ok(Stream::new(raw, self.clone(), name.into(), answer))
     }
 
     /// The stream, and what of the other side's messages has come with its
     /// answer.
-    pub(super) fn open_answered(&self, name: &str) -> Result<(yamux::Stream, Messages), Error> {
+    fn open_answered(&self, name: &str, open: Open) -> Result<(yamux::Stream, Messages), Error> {
         let deadline = deadline(self.inner.open_timeout);
-        let raw = self.send_open(name, deadline)?;
+        let raw = self.send_open(name, open, deadline)?;
         let mut answer = Messages::unanswered();
         let source = Opening {
             session: self,
@@ -286,10 +286,17 @@ impl Session {
     /// streams wait to be acknowledged, or too many that were closed for the other
     /// side to end its half, or too much to be sent.
     pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
-        let raw = self.send_open(name, deadline(self.inner.open_timeout))?;
+        let deadline = deadline(self.inner.open_timeout);
+        let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = Messages::unanswered();
         Ok(Stream::new(raw, self.clone(), name.into(), recv))
+    }
+
+    /// Opens the far leg of a relay, also while this wire is closing: the call was
+    /// let in before.
+    pub(super) fn open_leg(&self, name: &str) -> Result<(yamux::Stream, Messages), Error> {
+        self.open_answered(name, Connection::open_relay)
     }
 
     fn opening_error(&self, error: Error) -> Error {
@@ -306,12 +313,12 @@ impl Session {
         }
     }
 
-    fn send_open(&self, name: &str, deadline: Instant) -> Result<yamux::Stream, Error> {
+    fn send_open(&self, name: &str, open: Open, deadline: Instant) -> Result<yamux::Stream, Error> {
         check_name(name).map_err(|reason| Error::Option {
             option: "name",
             reason,
         })?;
-        let opened = self.inner.connection.open_queued(Some(deadline));
+        let opened = open(&self.inner.connection, Some(deadline));
         let raw = opened.map_err(|error| self.opening_error(error.into()))?;
         let frame = Frame {
             kind: Kind::Open,
@@ -357,6 +364,9 @@ impl Session {
         &self.inner.connection
     }
 }
+
+/// How a stream is opened on the connection.
+type Open = fn(&Connection, Option<Instant>) -> Result<yamux::Stream, yamux::Error>;
 
 /// A call that a hub relays and that is not answered yet.
 pub(super) struct Call<'a> {

@@ -402,8 +402,9 @@ impl Shared {
     fn run_handler(self: &Arc<Self>, session: &Session, arrival: Arrival, place: Place) {
         let raw = arrival.raw().clone();
         let (wire, serving) = (Arc::clone(self), session.clone());
+        let opening = self.threads.count_opening();
         let job = self.threads.count(move || {
-            arrival.serve(&wire, &serving);
+            arrival.serve(&wire, &serving, opening);
             drop(place);
         });
         if let Err(error) = self.pool.submit(job) {

@@ -24,6 +24,8 @@ struct Work {
     counts: Arc<Counts>,
     /// The stream that it serves.
     stream: Option<yamux::Stream>,
+    /// That stream's opening is not answered yet.
+    is_opening: bool,
 }
 
 #[derive(Default)]
@@ -44,6 +46,8 @@ struct State {
     waiting: usize,
     /// Those of them that wait for a close to be over.
     aside: usize,
+    /// Openings of streams that are not answered yet.
+    openings: usize,
 }
 
 impl Threads {
@@ -55,8 +59,11 @@ impl Threads {
         move || {
             with_work(|all| {
                 let counts = Arc::clone(&counted.counts);
-                let stream = None;
-                all.push(Work { counts, stream });
+                all.push(Work {
+                    counts,
+                    stream: None,
+                    is_opening: false,
+                });
             });
             let popped = Popped;
             let done = work();
@@ -72,6 +79,28 @@ impl Threads {
             let own = all.iter().filter(|work| self.owns(work));
             own.filter_map(|work| work.stream.clone()).collect()
         })
+    }
+
+    /// Counts an opening until what is given is dropped, on whichever thread.
+    pub(super) fn count_opening(&self) -> Opening {
+        let counts = Arc::clone(&self.counts);
+        counts.state.lock().openings += 1;
+        Opening { counts }
+    }
+
+    /// Waits until all openings are answered but those that this thread answers.
+    pub(super) fn wait_openings(&self, deadline: Instant) {
+        let here = with_work(|all| {
+            let own = all.iter().filter(|work| self.owns(work));
+            own.filter(|work| work.is_opening).count()
+        });
+        let mut state = self.counts.state.lock();
+        while state.openings > here {
+            let waited = self.counts.changed.wait_until(&mut state, deadline);
+            if waited.timed_out() {
+                return;
+            }
+        }
     }
 
     fn owns(&self, work: &Work) -> bool {
@@ -141,14 +170,41 @@ impl Drop for Aside<'_> {
     }
 }
 
-/// This thread serves the stream, until what is given is dropped.
+/// This thread serves the stream, until what is given is dropped; at first it
+/// answers its opening.
 pub(super) fn serve(stream: &yamux::Stream) -> Serving {
     with_work(|all| {
         if let Some(work) = all.last_mut() {
             work.stream = Some(stream.clone());
+            work.is_opening = true;
         }
     });
     Serving
+}
+
+/// An opening that is not answered yet.
+#[must_use]
+pub(super) struct Opening {
+    counts: Arc<Counts>,
+}
+
+impl Opening {
+    /// This thread has answered it.
+    pub(super) fn answered(self) {
+        with_work(|all| {
+            if let Some(work) = all.last_mut() {
+                work.is_opening = false;
+            }
+        });
+        drop(self);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.counts.state.lock().openings -= 1;
+        self.counts.changed.notify_all();
+    }
 }
 
 #[must_use]

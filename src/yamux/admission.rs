@@ -106,7 +106,7 @@ impl Shared {
             return;
         }
         #[cfg(any(test, fuzzing))]
-        if self.config.reader_hands_over {
+        if self.config.in_lockstep {
             return self.handing_over.end();
         }
         let shared = Arc::clone(self);

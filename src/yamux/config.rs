@@ -34,9 +34,10 @@ pub struct Config {
     pub(super) write_timeout: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
-    /// No thread is started to hand promoted streams over.
+    /// One thread drives the reader and the peer in turn: nothing waits for the peer
+    /// here, and no thread is started to hand promoted streams over.
     #[cfg(any(test, fuzzing))]
-    pub(super) reader_hands_over: bool,
+    pub(super) in_lockstep: bool,
     pub(super) thread_name: Arc<str>,
 }
 
@@ -52,7 +53,7 @@ impl Default for Config {
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
             #[cfg(any(test, fuzzing))]
-            reader_hands_over: false,
+            in_lockstep: false,
             thread_name: "wirenet".into(),
         }
     }
@@ -164,6 +165,13 @@ impl Config {
     /// What one received Data frame may carry: at least what a window may grant.
     pub(super) fn largest_frame(&self) -> u32 {
         self.max_frame.max(self.max_window).max(INITIAL_WINDOW)
+    }
+
+    /// See the field.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn in_lockstep(mut self) -> Self {
+        self.in_lockstep = true;
+        self
     }
 
     /// What the names of the threads begin with.

@@ -11,7 +11,7 @@ use super::{
     shared::Shared,
     stats::Stats,
     stream::Stream,
-    table::{Role, Room},
+    table::{Role, Room, Table},
 };
 use crate::{
     spawn::spawn,
@@ -132,7 +132,21 @@ impl Connection {
 
     /// Opens a stream; the peer hears of it with what is sent next.
     pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
-        let opened = self.open_core(deadline);
+        self.open_unless(Table::closed_to_us, deadline)
+    }
+
+    /// The same for a stream that carries on one which was let in before this side
+    /// went away.
+    pub(crate) fn open_relay(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
+        self.open_unless(Table::closed_to_relays, deadline)
+    }
+
+    fn open_unless(
+        &self,
+        closed: fn(&Table) -> Option<Error>,
+        deadline: Option<Instant>,
+    ) -> Result<Stream, Error> {
+        let opened = self.open_core(closed, deadline);
         if opened.is_err() {
             // The place that this thread may have been woken for is for others.
             self.handle.shared.freed.notify_one();
@@ -140,11 +154,15 @@ impl Connection {
         Ok(self.stream(opened?))
     }
 
-    fn open_core(&self, deadline: Option<Instant>) -> Result<Arc<Core>, Error> {
+    fn open_core(
+        &self,
+        closed: fn(&Table) -> Option<Error>,
+        deadline: Option<Instant>,
+    ) -> Result<Arc<Core>, Error> {
         let shared = &self.handle.shared;
         let mut table = shared.table.lock();
         let core = loop {
-            if let Some(error) = table.closed_to_us() {
+            if let Some(error) = closed(&table) {
                 return Err(error);
             }
             if shared.outbox.is_flooded() {

@@ -421,6 +421,8 @@ impl Reader {
         table.peer_going_away = true;
         drop(table);
         self.shared.freed.notify_all();
+        // Acknowledgements leave with what is sent next, and its close waits for them.
+        self.answer_due = true;
         Ok(())
     }
 

@@ -203,6 +203,13 @@ impl Table {
         self.failure().or(closed.then_some(Error::GoingAway))
     }
 
+    /// The same for a stream that carries on one which was let in before this side
+    /// went away.
+    pub(super) fn closed_to_relays(&self) -> Option<Error> {
+        let closed = self.peer_going_away || self.has_used_up_ids();
+        self.failure().or(closed.then_some(Error::GoingAway))
+    }
+
     /// Whether this side has numbered all the streams it can.
     pub(super) fn has_used_up_ids(&self) -> bool {
         self.next.is_none()

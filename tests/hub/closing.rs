@@ -8,7 +8,7 @@ use crate::{
         link::{means_broken, message},
     },
 };
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use std::{
     io::{Read, Write},
     thread,
@@ -145,5 +145,43 @@ fn a_reset_is_counted_at_both_ends_of_a_relayed_stream() {
         assert!(eventually(|| {
             ends.iter().all(|end| end.stats().streams_reset == 1)
         }));
+    });
+}
+
+/// The hub has begun to close when it gets to opening their streams at the owner.
+#[test]
+fn calls_that_a_hub_has_let_in_reach_their_owner_though_it_closes() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let hub = Hub::with(|hub| {
+            hub.session_close_timeout(PATIENCE)
+                .token_validator(move |name, _, _| {
+                    if name == "sink" {
+                        // Until the other end is dropped.
+                        let _ = released.recv();
+                    }
+                    Ok(())
+                })
+        });
+        let (sender, got) = unbounded();
+        let owner = hub.owner("sink", move |stream| {
+            sender.send(message(stream)?).unwrap();
+            Ok(())
+        });
+        let caller = hub.caller();
+        for number in 0..4 {
+            let stream = caller.session.open_stream_nowait("sink").unwrap();
+            stream.write_message(&[number; 1_000]).unwrap();
+            stream.close().unwrap();
+        }
+        caller.wire.close().unwrap();
+        let wire = hub.wire.clone();
+        let closing = thread::spawn(move || wire.close());
+        assert!(eventually(|| owner.session.is_closing()));
+        drop(release);
+        closing.join().unwrap().unwrap();
+        let mut messages = [(); 4].map(|()| got.recv_timeout(PATIENCE).unwrap());
+        messages.sort_unstable();
+        assert_eq!(messages, [0, 1, 2, 3].map(|number| vec![number; 1_000]));
     });
 }

@@ -6,8 +6,7 @@ use crate::{
     time::deadline,
     transport::memory,
     wire::{
-        chunk::CUT_SHORT,
-        chunk::{self, END},
+        chunk::{self, CUT_SHORT, END},
         frame::{Decoder, Kind},
         handshake::Handshake,
         hello::{Features, OpenSessionRequest},
@@ -59,6 +58,20 @@ pub(super) struct Side {
     said: BTreeMap<u32, Vec<u8>>,
     total: usize,
     transport_gone: Receiver<()>,
+}
+
+/// Whether bytes of a stream end inside a chunk.
+fn ends_inside_chunk(mut bytes: &[u8]) -> bool {
+    let mut decoder = chunk::Decoder::default();
+    while !bytes.is_empty() {
+        let (used, step) = decoder.step(bytes);
+        bytes = &bytes[used..];
+        if let chunk::Step::Bytes(count) = step {
+            decoder.take(count);
+            bytes = &bytes[count..];
+        }
+    }
+    decoder.inside_chunk()
 }
 
 /// One end of a call.
@@ -271,7 +284,10 @@ impl Side {
     /// with, where a reset is not taken.
     fn is_cut_short(&self, came: &[u8], said: &[u8]) -> bool {
         let cut = came.strip_suffix(&CUT_SHORT);
-        !self.takes_resets && cut.is_some_and(|cut| said.starts_with(cut))
+        let cut = cut.is_some_and(|cut| said.starts_with(cut));
+        // Inside a chunk the end alone says it.
+        let inside = || said.starts_with(came) && ends_inside_chunk(came);
+        !self.takes_resets && (cut || inside())
     }
 
     /// Ends all streams but those of calls, so that no handler waits for them.

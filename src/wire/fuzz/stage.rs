@@ -55,7 +55,9 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
         identification: b"me".to_vec(),
         max_streams: 6,
         // Less than for a stream that would be held, whose opening is not answered.
-        yamux: yamux::Config::default().window_budget(yamux::INITIAL_WINDOW as usize - 1),
+        yamux: yamux::Config::default()
+            .window_budget(yamux::INITIAL_WINDOW as usize - 1)
+            .in_lockstep(),
         // Nothing is woken by the clock.
         handshake_timeout: Duration::from_secs(3600),
         write_timeout: Duration::from_secs(3600),

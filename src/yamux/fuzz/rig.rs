@@ -40,7 +40,7 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(role: Role, mut config: Config, capacity: usize) -> Self {
-        config.reader_hands_over = true;
+        config.in_lockstep = true;
         let (here, there) = memory::pair(capacity);
         let (halves, transport_gone) = watch(here, None);
         let incoming = Arc::new(Mutex::new(VecDeque::new()));
