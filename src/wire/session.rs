@@ -277,7 +277,9 @@ impl Session {
     /// Opens the stream of this name and does not wait for the other side:
     /// what is written follows at once, which saves a round trip. If the other
     /// side refuses, the first read or write that meets the refusal fails with
-    /// it, as an [`io::Error`](std::io::Error) around [`Error::Refused`].
+    /// it, as an [`io::Error`](std::io::Error) around [`Error::Refused`]. A stream that is
+    /// closed or dropped before that tells nobody: to be sure that a message was
+    /// wanted, wait for an answer to it, or use [`open_stream`](Self::open_stream).
     ///
     /// # Errors
     ///

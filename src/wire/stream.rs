@@ -108,8 +108,9 @@ pub(super) enum Outgoing {
     Between,
     /// Some of it was, and not its end.
     Inside(Author),
-    /// The last write of it failed in this way, when some of it was sent or nothing.
-    /// What was not written is missing if it ends here.
+    /// The last write of it failed in this way: what was not written is missing if it
+    /// ends here. If it had `begun`, nothing more is written either, until the caller
+    /// says that it goes on where that was.
     Failed { kind: io::ErrorKind, begun: bool },
     /// Some of it was, and the rest could not be: it can never be complete.
     Broken,
