@@ -8,7 +8,7 @@ use super::{
     stats::Stats,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -48,7 +48,7 @@ pub(super) struct Table {
     /// Those that have none yet; the lowest number gets the next one.
     ///
     /// Invariant: empty unless all places are taken.
-    held: BTreeSet<StreamId>,
+    held: Vec<StreamId>,
     /// Those that had none, until they are handed over.
     promoted: VecDeque<Arc<Core>>,
     /// Streams in the table that nobody here uses any more, those that this side
@@ -168,7 +168,7 @@ impl Table {
             streams: BTreeMap::new(),
             next: Some(role.first_id()),
             inbound: 0,
-            held: BTreeSet::new(),
+            held: Vec::new(),
             promoted: VecDeque::new(),
             left: Left::default(),
             live: 0,
@@ -342,7 +342,8 @@ impl Table {
     pub(super) fn hold(&mut self, id: StreamId) -> Arc<Core> {
         let core = Arc::new(Core::new(id, true));
         self.insert(&core);
-        self.held.insert(id);
+        let at = self.held.partition_point(|other| *other < id);
+        self.held.insert(at, id);
         self.live += 1;
         core
     }
@@ -366,7 +367,7 @@ impl Table {
     /// Gives a place that is free to a stream that has none; says whether there
     /// was one.
     fn promote(&mut self) -> bool {
-        let oldest = self.held.pop_first();
+        let oldest = (!self.held.is_empty()).then(|| self.held.remove(0));
         let Some(core) = oldest.and_then(|id| self.get(id).cloned()) else {
             return false;
         };
@@ -451,7 +452,11 @@ impl Table {
                 ..Removed::default()
             });
         }
-        let was_held = self.held.remove(&id);
+        let held = self.held.iter().position(|other| *other == id);
+        let was_held = held.is_some();
+        if let Some(at) = held {
+            self.held.remove(at);
+        }
         if was_held {
             self.stats.streams_refused += 1;
         } else {
