@@ -109,9 +109,13 @@ pub(super) enum Outgoing {
     /// Some of it was, and not its end.
     Inside(Author),
     /// The last write of it failed in this way: what was not written is missing if it
-    /// ends here. If it had `begun`, nothing more is written either, until the caller
-    /// says that it goes on where that was.
-    Failed { kind: io::ErrorKind, begun: bool },
+    /// ends here. If it had `begun`, nothing more is written either, unless the caller
+    /// has said that it goes on where that was.
+    Failed {
+        kind: io::ErrorKind,
+        begun: bool,
+        resumed: bool,
+    },
     /// Some of it was, and the rest could not be: it can never be complete.
     Broken,
 }
@@ -242,9 +246,9 @@ impl Stream {
     /// Lets a message go on of which a write has failed.
     ///
     /// A write that fails when some of the message was sent, by a write timeout for
-    /// one, fails all that follow: after [`Write::write_all`] or [`io::copy`] nobody
-    /// knows where the message stands, and what was written next would take the place
-    /// of what is missing. A caller of [`Write::write`] does know, as a call that fails
+    /// one, fails all that follow, with [`io::ErrorKind::BrokenPipe`]: after
+    /// [`Write::write_all`] or [`io::copy`] nobody knows where the message stands, and
+    /// what was written next would take the place of what is missing. A caller of [`Write::write`] does know, as a call that fails
     /// has taken none of its bytes; it calls this, and then writes those bytes again.
     pub fn resume(&self) {
         self.inner.send.lock().resume();
@@ -403,10 +407,13 @@ impl Inner {
     ) -> io::Result<(usize, bool)> {
         match *send {
             Outgoing::Broken => return Err(yamux::Error::StreamClosed.into()),
-            Outgoing::Failed { kind, begun: true } => {
-                return Err(self.refusal_or_incomplete(kind));
-            }
-            Outgoing::Failed { begun: false, .. } | Outgoing::Between | Outgoing::Inside(_) => {}
+            // Of a kind that nobody tries again for, as for a timeout.
+            Outgoing::Failed {
+                begun: true,
+                resumed: false,
+                ..
+            } => return Err(self.refusal_or_incomplete(io::ErrorKind::BrokenPipe)),
+            Outgoing::Failed { .. } | Outgoing::Between | Outgoing::Inside(_) => {}
         }
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let whole = chunk::encoded_len(payload.len());
@@ -600,18 +607,27 @@ impl Outgoing {
     fn fail(&mut self, error: &io::Error) {
         let begun = match self {
             Self::Broken => return,
+            // The first failure is the cause.
+            Self::Failed {
+                begun: true,
+                resumed: false,
+                ..
+            } => return,
+            Self::Failed { begun, .. } => *begun,
             Self::Between => false,
             Self::Inside(_) => true,
-            Self::Failed { begun, .. } => *begun,
         };
-        let kind = error.kind();
-        *self = Self::Failed { kind, begun };
+        *self = Self::Failed {
+            kind: error.kind(),
+            begun,
+            resumed: false,
+        };
     }
 
     /// The caller goes on where a write has failed.
     pub(super) fn resume(&mut self) {
-        if let Self::Failed { begun, .. } = self {
-            *begun = false;
+        if let Self::Failed { resumed, .. } = self {
+            *resumed = true;
         }
     }
 }

@@ -306,6 +306,7 @@ fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished(
             .unwrap();
         while stream.write_all(&[0; 10_000]).is_ok() {}
         stream.set_write_timeout(None).unwrap();
+        stream.resume();
         let stream = stream.try_clone().unwrap();
         let writer = thread::spawn(move || {
             let mut written = 0;

@@ -38,6 +38,7 @@ fn fill(stream: &Stream, pattern: &Pattern) -> u64 {
         written += count as u64;
     }
     stream.set_write_timeout(None).unwrap();
+    stream.resume();
     written
 }
 

@@ -160,6 +160,7 @@ fn a_refusal_wakes_a_write_that_is_blocked_on_the_window() {
         };
         assert_eq!(full.kind(), ErrorKind::TimedOut);
         stream.set_write_timeout(None).unwrap();
+        stream.resume();
         let writer = thread::spawn(move || stream.write_all(&[0; 10_000_000]));
         // A round trip later the writer waits.
         link.near.open_stream("echo").unwrap();

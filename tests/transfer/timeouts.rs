@@ -82,8 +82,15 @@ fn a_write_times_out() {
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         let bytes = Pattern::new(8).to_vec(1 << 20);
         let written = fill(&stream, &bytes);
-        assert_times_out(|| stream.write(&bytes));
+        // Each time that it goes on, until then not.
+        for _ in 0..2 {
+            let error = stream.write(&bytes[written..]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+            stream.resume();
+            assert_times_out(|| stream.write(&bytes[written..]));
+        }
         stream.set_write_timeout(None).unwrap();
+        stream.resume();
         drop(release);
         stream.write_all(&bytes[written..]).unwrap();
         stream.finish().unwrap();
