@@ -3,10 +3,10 @@
 use super::ledger::Ledger;
 use crate::support::random::Random;
 use std::{
-    io::{self, ErrorKind, Read},
+    io::{self, Read},
     time::Duration,
 };
-use wirenet::Stream;
+use wirenet::{Stream, yamux};
 
 /// Reads message after message until the stream ends, in whatever way, and notes
 /// what is complete.
@@ -51,8 +51,10 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// Whether a call has timed out, and not the connection, for good.
 pub fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(yamux::Error::TimedOut))
 }
 
 /// Reads a little and loses interest.

@@ -7,7 +7,10 @@ use super::{
     relay::{Profile, Relay},
     secure,
 };
-use std::{env, fmt, time::Duration};
+use std::{
+    env, fmt,
+    time::{Duration, Instant},
+};
 use wirenet::{Builder, Session, Wire};
 
 /// The name under which tests of a path have their stream served.
@@ -91,7 +94,7 @@ impl Path {
         if way.slow == Slow::Direct {
             let owner = started((sides.owner)(server(Wire::mount("127.0.0.1:0"))));
             let link = relay(&owner);
-            let caller = started((sides.caller)(client(link.addr.to_string())));
+            let caller = started_at_last((sides.caller)(client(link.addr.to_string())));
             return Self {
                 session: session_of(&caller),
                 caller,
@@ -106,8 +109,8 @@ impl Path {
             true => link.addr.to_string(),
             false => addr_of(&hub).to_string(),
         };
-        let owner = started((sides.owner)(client(through(Slow::ToOwner))));
-        let caller = started((sides.caller)(client(through(Slow::ToCaller))));
+        let owner = started_at_last((sides.owner)(client(through(Slow::ToOwner))));
+        let caller = started_at_last((sides.caller)(client(through(Slow::ToCaller))));
         Self {
             session: session_of(&caller),
             caller,
@@ -116,6 +119,17 @@ impl Path {
             link,
         }
     }
+}
+
+/// A client that is up, however short a handshake may be that the test asks for and
+/// however busy the machine is.
+fn started_at_last(builder: Builder) -> Wire {
+    let wire = builder.build().expect("a wire");
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = wire.start() {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    wire
 }
 
 fn session_of(wire: &Wire) -> Session {
