@@ -15,7 +15,7 @@ use support::{
     PATIENCE, in_time,
     link::{assert_echoes, echo, joining, mounting, started},
 };
-use wirenet::Wire;
+use wirenet::{Builder, Error, RefusalCode, Wire};
 
 const BRIEF: Duration = Duration::from_millis(5);
 
@@ -108,16 +108,27 @@ fn a_logger_that_panics_takes_neither_sessions_nor_names_along() {
             let _ = tell.send(session.identification().to_vec());
         });
         let hub = started(hub.max_sessions(2));
+        let up = |client: Builder| {
+            let client = client.retry_max(0).build().unwrap();
+            // Until the hub has entered the session that it takes over from, or
+            // has done with that.
+            while let Err(error) = client.start() {
+                use RefusalCode::{NameTaken, TooManySessions};
+                let Error::SessionRefused { code, .. } = &error else {
+                    panic!("{error}");
+                };
+                assert!(matches!(code, Some(NameTaken | TooManySessions)), "{error}");
+            }
+            client
+        };
         let owner = || {
-            let owner = joining(&hub)
-                .identification("box-1", "")
-                .stream("echo", echo);
-            started(owner.retry_max(0))
+            let owner = joining(&hub).identification("box-1", "");
+            up(owner.stream("echo", echo))
         };
         for _ in 0..2 {
             // The second one takes over, which is logged.
             let (first, second) = (owner(), owner());
-            let caller = started(joining(&hub).retry_max(0));
+            let caller = up(joining(&hub));
             assert_echoes(&caller.sessions()[0]);
             // Refused, which is logged where nobody else is told.
             caller.sessions()[0].open_stream("nobody").unwrap_err();
