@@ -209,8 +209,8 @@ impl RefusalCode {
 /// or for now.
 ///
 /// The text is what the other side is told. A client whose session is denied for
-/// good gives up; one that is denied for now tries again. A stream that is
-/// refused is refused in any case, and whoever opened it decides.
+/// good gives up; one that is denied for now tries again. For a stream there is no
+/// difference: the opener gets the text, and decides whether to try again.
 ///
 /// # Examples
 ///

@@ -9,9 +9,9 @@ use crate::{
 };
 use std::net::SocketAddr;
 
-/// What somebody wants, for [`Builder::access`] to decide.
+/// A request that [`Builder::access`] decides about.
 ///
-/// Later versions ask of more: whoever decides refuses what it does not know.
+/// Later versions add variants. A closure should refuse those that it does not know.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Request<'a> {

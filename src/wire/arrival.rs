@@ -244,8 +244,8 @@ pub(super) fn find_handler(wire: &Shared, name: &str) -> Result<Admitted, Refusa
         .ok_or(Refusal::HandlerNotFound)
 }
 
-/// On a hub: among its own handlers first, so that no client stands between the
-/// hub and its callers, and then among the clients.
+/// On a hub: among its own handlers first, so that no client can intercept calls to
+/// the hub, and then among the clients.
 pub(super) fn find_owner(wire: &Shared, name: &str) -> Result<Admitted, Refusal> {
     find_handler(wire, name).or_else(|not_found| {
         let owner = wire.owner_of(name).ok_or(not_found)?;

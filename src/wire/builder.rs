@@ -99,7 +99,7 @@ impl Builder {
     /// handlers of one name the later counts. See [`Wire::stream`].
     ///
     /// A handler reaches its wire by [`Session::wire`]; one that captures a
-    /// [`Wire`] keeps it up for ever.
+    /// [`Wire`] keeps it running forever.
     pub fn stream(
         mut self,
         name: impl Into<String>,
@@ -155,9 +155,9 @@ impl Builder {
         self
     }
 
-    /// Decides who may have what, on a server or a hub; [`Request`] says what is
-    /// asked. An error refuses it. Default: everything that the
-    /// [validator](Self::token_validator) lets in may be had.
+    /// Decides whether a client's [`Request`] is granted, on a server or a hub; an
+    /// error refuses it. Default: every request of a client that the
+    /// [validator](Self::token_validator) accepts is granted.
     ///
     /// For now it is asked of each stream name that a client offers, when its
     /// session opens: after the validator has accepted its token, and before it

@@ -64,7 +64,7 @@ pub use stream::Stream;
 /// cheap clone, usable from any thread; the wire closes, as with
 /// [`close`](Self::close), when the last clone is dropped.
 ///
-/// A handler, hook or validator that captures a clone keeps the wire up for ever,
+/// A handler, hook or validator that captures a clone keeps the wire running forever,
 /// unless it is closed: the wire has them. [`Session::wire`] gives a handler its
 /// wire.
 ///

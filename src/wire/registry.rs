@@ -126,14 +126,14 @@ impl Registry {
                 continue;
             };
             match &owner.session {
-                // It lets its streams end, and is to be let do so.
+                // It loses its names, and its streams may end in order.
                 Some(session) if is_same(session, identification) && session.is_closing() => {}
                 Some(session) if is_same(session, identification) => {
                     if replaced.iter().all(|other| other.id() != session.id()) {
                         replaced.push(session.clone());
                     }
                 }
-                // It is about to leave.
+                // Its connection has ended: it no longer needs its names.
                 Some(session) if session.is_closed() => {}
                 // One that is still being opened is as good a claim.
                 _ => return Err(Conflict::Name(name.clone())),

@@ -191,7 +191,7 @@ impl Session {
     /// one; `None` when nobody has, so that the wire closes.
     ///
     /// This is how a handler, or a hook, reaches its wire. One that captures a
-    /// [`Wire`] keeps it up for ever: the wire has the handler, and the handler
+    /// [`Wire`] keeps it running forever: the wire has the handler, and the handler
     /// the wire.
     ///
     /// # Examples

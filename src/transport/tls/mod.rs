@@ -107,9 +107,9 @@ impl Shared {
             let sent = outgoing.send_due(&self.socket);
             drop(outgoing);
             match sent {
-                // What does not fit is kept.
+                // What does not fit is kept, and sent with the next write.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // For who reads or writes next.
+                // The next read or write returns it.
                 Err(error) => drop(self.failure.lock().get_or_insert(error)),
                 Ok(()) => {}
             }
