@@ -1,23 +1,31 @@
 //! The setting of options; what each defaults to, and why, stands with its
 //! setter.
 
-use super::{
-    Run, Wire,
-    access::Request,
-    addr::Addr,
-    arrival::{Find, find_handler, find_owner},
-    client::Client,
-    handlers::{Handler, Handlers},
-    options::Options,
-    retry::Retry,
-    server::Server,
-    session::Session,
-    shared::Shared,
-    stream::Stream,
-};
-use crate::error::{Denied, Error, OpError};
 #[cfg(doc)]
 use crate::{RefusalCode, yamux};
+use crate::{
+    error::{Denied, Error, OpError},
+    wire::{
+        handle::{ConnectHook, Wire},
+        run::{
+            Run,
+            addr::Addr,
+            client::Client,
+            connect,
+            inbound::{find_handler, find_owner},
+            server::Server,
+        },
+        session::{session::Session, stream::Stream},
+        state::{
+            access::Request,
+            handlers::{Handler, Handlers},
+            lookup::Find,
+            options::Options,
+            retry::Retry,
+            wire_state::WireState,
+        },
+    },
+};
 use std::{fmt, io, sync::Arc, time::Duration};
 
 /// Sets up a [`Wire`]; made by [`Wire::mount`], [`Wire::hub`] or
@@ -27,6 +35,7 @@ pub struct Builder {
     side: Side,
     addr: String,
     handlers: Vec<(String, Handler)>,
+    on_connect: Option<ConnectHook>,
     options: Options,
 }
 
@@ -91,6 +100,7 @@ impl Builder {
             side,
             addr,
             handlers: Vec::new(),
+            on_connect: None,
             options: Options::default(),
         }
     }
@@ -212,7 +222,7 @@ impl Builder {
     /// closing by itself. Runs on a thread of the pool, beside the wire; a
     /// panic is caught and reported.
     pub fn on_connect(mut self, hook: impl Fn(&Wire) + Send + Sync + 'static) -> Self {
-        self.options.on_connect = Some(Arc::new(hook));
+        self.on_connect = Some(Arc::new(hook));
         self
     }
 
@@ -453,7 +463,7 @@ impl Builder {
     /// Bytes up to which a stream's receive window grows; see
     /// [`yamux::Config::max_window`]: 16 MiB, and 2 GiB at most.
     pub fn max_window(mut self, bytes: u32) -> Self {
-        self.options.yamux = self.options.yamux.max_window(bytes);
+        self.options.max_window = Some(bytes);
         self
     }
 
@@ -461,7 +471,7 @@ impl Builder {
     /// [`yamux::Config::window_budget`]: 64 MiB. Small for boxes with little
     /// memory.
     pub fn window_budget(mut self, bytes: usize) -> Self {
-        self.options.yamux = self.options.yamux.window_budget(bytes);
+        self.options.window_budget = Some(bytes);
         self
     }
 
@@ -487,13 +497,13 @@ impl Builder {
     pub fn build(self) -> Result<Wire, Error> {
         self.options.check()?;
         #[cfg(feature = "tls")]
-        super::secure::check(&self.options, self.side.is_client)?;
+        connect::check(&self.options, self.side.is_client)?;
         let handlers = Handlers::default();
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;
         }
         let addr = Addr::parse(self.side.name, self.addr)?;
-        let shared = Shared::new(self.options, handlers, self.side.is_hub, self.side.find);
-        Ok(Wire::new(shared, (self.side.run)(addr)))
+        let state = WireState::new(self.options, handlers, self.side.is_hub, self.side.find);
+        Ok(Wire::new(state, (self.side.run)(addr), self.on_connect))
     }
 }

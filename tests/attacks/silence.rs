@@ -214,10 +214,10 @@ fn one_address_cannot_keep_others_out() {
         let other = dial_from(Ipv4Addr::new(127, 0, 0, 2), stage.server.addr);
         let answer = Raw::over(other, stage.place.is_tls).join([2; 16], &[]);
         assert!(answer.starts_with(&field(1, &[2; 16])));
-        // The oldest gave way, and the error handler knows which.
+        // The oldest was evicted, and the error handler knows which.
         let oldest = held.remove(0);
         let local = oldest.socket().local_addr().unwrap().to_string();
-        let report = stage.server.report("gave way");
+        let report = stage.server.report("evicted");
         assert!(report.contains(&local), "{report}");
         let mut oldest = oldest;
         oldest.until_end();

@@ -151,7 +151,7 @@ fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
         assert!(hub.sessions_are(1));
         drop(release);
         let error = errors.recv_timeout(PATIENCE).unwrap();
-        assert!(error.contains("gave way"), "{error}");
+        assert!(error.contains("evicted"), "{error}");
         before.join().unwrap().unwrap_err();
         let [session] = &hub.wire.sessions()[..] else {
             panic!("it has lost its session");

@@ -239,7 +239,7 @@ fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
         assert_eq!(waiting.answer(), None);
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Handshake);
-        assert!(cause.contains("gave way"), "{cause}");
+        assert!(cause.contains("evicted"), "{cause}");
     });
 }
 

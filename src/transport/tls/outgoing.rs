@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_the_front_of_what_there_is_up_to_its_limit() {
-        assert_eq!(batched(&[]), []);
+        assert!(batched(&[]).is_empty());
         assert_eq!(batched(&[12, 0, 30]), [12, 0, 30]);
         assert_eq!(batched(&[BATCH, 1]), [BATCH]);
         assert_eq!(batched(&[BATCH - 10, 12, 3]), [BATCH - 10, 10]);

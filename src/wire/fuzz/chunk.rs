@@ -4,10 +4,10 @@
 use crate::{
     error::Error,
     fuzz::Script,
-    wire::{
+    wire::session::{
         chunk::{self, CHUNK, Decoder, END, HEAD, Step},
         frame::Frame,
-        messages::{Messages, Source},
+        receiving::{Messages, Source},
     },
     yamux::{self, Buffered, segment::Segment},
 };

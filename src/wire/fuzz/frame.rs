@@ -2,7 +2,7 @@
 
 use crate::{
     fuzz::Script,
-    wire::{
+    wire::session::{
         frame::{Decoder, Frame, FrameError, HEADER_LEN, Kind, MAX_COMMAND, MAX_PAYLOAD},
         hello::{OpenSessionRequest, OpenSessionResponse},
     },

@@ -11,13 +11,14 @@ use crate::{
     time::deadline,
     transport::{Halves, memory},
     wire::{
-        arrival::find_handler,
-        frame::{Decoder, Kind},
-        handshake::{Agreed, Handshake},
-        hello::{OpenSessionRequest, OpenSessionResponse},
-        pending::Pending,
-        shared::Shared,
-        stream::Stream,
+        run::{handshake::Handshake, inbound::find_handler},
+        session::{
+            frame::{Decoder, Kind},
+            hello::{OpenSessionRequest, OpenSessionResponse},
+            session::Agreed,
+            stream::Stream,
+        },
+        state::{opening::Pending, wire_state::WireState},
     },
     yamux::{
         Role,
@@ -33,7 +34,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-static WIRE: LazyLock<Arc<Shared>> = LazyLock::new(|| wire(false, find_handler));
+static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(false, find_handler));
 
 const SYN: u16 = 1;
 const ACK: u16 = 2;

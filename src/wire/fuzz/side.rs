@@ -6,12 +6,14 @@ use crate::{
     time::deadline,
     transport::memory,
     wire::{
-        chunk::{self, CUT_SHORT, END},
-        frame::{Decoder, Kind},
-        handshake::Handshake,
-        hello::{Features, OpenSessionRequest},
-        session::Session,
-        shared::Shared,
+        run::handshake::Handshake,
+        session::{
+            chunk::{self, CUT_SHORT, END},
+            frame::{Decoder, Kind},
+            hello::{Features, OpenSessionRequest},
+            session::Session,
+        },
+        state::wire_state::WireState,
     },
     yamux::{
         Connection, Error, INITIAL_WINDOW, Reader, Role,
@@ -34,7 +36,7 @@ const FIN: u16 = 4;
 const RST: u16 = 8;
 
 pub(super) struct Side {
-    hub: &'static Arc<Shared>,
+    hub: &'static Arc<WireState>,
     number: u8,
     /// Keeps to the protocol.
     pub(super) polite: bool,
@@ -93,7 +95,7 @@ pub(super) struct Call {
 impl Side {
     /// A client whose session stands, and that owns one name.
     pub(super) fn join(
-        hub: &'static Arc<Shared>,
+        hub: &'static Arc<WireState>,
         number: u8,
         capacity: usize,
         tell: Sender<()>,

@@ -5,14 +5,14 @@ use crate::{
     fuzz::Script,
     transport::ReadHalf,
     wire::{
-        arrival::Find,
-        frame::{Frame, Kind},
-        handlers::Handlers,
-        options::Options,
-        pending::Pending,
-        reports::About,
-        shared::Shared,
-        stream::Stream,
+        session::{
+            frame::{Frame, Kind},
+            stream::Stream,
+        },
+        state::{
+            error_context::ErrorContext, handlers::Handlers, lookup::Find, opening::Pending,
+            options::Options, wire_state::WireState,
+        },
     },
     yamux::{
         self,
@@ -45,7 +45,7 @@ pub(super) const NAMES: [&str; 8] = [
 ];
 
 /// A wire with handlers that do a little of each.
-pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
+pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
     let options = Options {
         validator: Some(Box::new(|_, _, token| match token == REFUSED {
             true => Err("a token that is refused".into()),
@@ -55,9 +55,8 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
         identification: b"me".to_vec(),
         max_streams: 6,
         // Less than for a stream that would be held, whose opening is not answered.
-        yamux: yamux::Config::default()
-            .window_budget(yamux::INITIAL_WINDOW as usize - 1)
-            .in_lockstep(),
+        window_budget: Some(yamux::INITIAL_WINDOW as usize - 1),
+        is_in_lockstep: true,
         // Nothing is woken by the clock.
         handshake_timeout: Duration::from_secs(3600),
         write_timeout: Duration::from_secs(3600),
@@ -86,21 +85,21 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<Shared> {
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     insert("fail", |_| Err(io::ErrorKind::Other.into()));
-    Shared::new(options, handlers, is_hub, find)
+    WireState::new(options, handlers, is_hub, find)
 }
 
 /// A place among the handshakes, which a server keeps by their sockets.
-pub(super) fn begin_handshake(wire: &Arc<Shared>) -> Pending {
+pub(super) fn begin_handshake(wire: &Arc<WireState>) -> Pending {
     static SOCKET: LazyLock<TcpStream> = LazyLock::new(|| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
         socket.expect("a socket").into()
     });
-    let pending = wire.begin_handshake(&SOCKET, &About::default());
+    let pending = wire.begin_handshake(&SOCKET, &ErrorContext::default());
     pending.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Fails if something of a run is left, or does not come to its end.
-pub(super) fn assert_at_rest(wire: &Shared) {
+pub(super) fn assert_at_rest(wire: &WireState) {
     let deadline = crate::time::deadline(AT_ONCE);
     assert_eq!(wire.threads.join(deadline), 0, "a handler does not end");
     assert_eq!(wire.pool.busy(), 0, "a place for a handler is lost");
@@ -122,11 +121,11 @@ pub(super) struct Prompted {
 pub(super) enum Part {
     Bytes(Vec<u8>),
     /// An answer to the client's request, with its id where there is none.
-    Confirm(Box<crate::wire::hello::OpenSessionResponse>),
+    Confirm(Box<crate::wire::session::hello::OpenSessionResponse>),
 }
 
 impl Part {
-    /// About how long it is.
+    /// ErrorContext how long it is.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -176,11 +175,11 @@ impl Prompted {
 fn asked_id(peer: &Peer) -> Vec<u8> {
     use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
-    let frame = crate::wire::frame::Decoder::default().next(&mut came);
+    let frame = crate::wire::session::frame::Decoder::default().next(&mut came);
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    let request = crate::wire::hello::OpenSessionRequest::decode(&*frame.payload);
+    let request = crate::wire::session::hello::OpenSessionRequest::decode(&*frame.payload);
     request.expect("a request").sid
 }
 
@@ -231,9 +230,9 @@ pub(super) fn some_bytes(script: &mut Script<'_>) -> Vec<u8> {
 pub(super) fn some_chunks(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let payload = some_bytes(script);
-    crate::wire::chunk::encode(&payload, |piece| bytes.extend_from_slice(piece));
+    crate::wire::session::chunk::encode(&payload, |piece| bytes.extend_from_slice(piece));
     if script.byte() & 1 == 0 {
-        bytes.extend(crate::wire::chunk::END);
+        bytes.extend(crate::wire::session::chunk::END);
     }
     bytes
 }

@@ -6,8 +6,10 @@ use crate::{
     time::deadline,
     transport::{Halves, Transport, memory},
     wire::{
-        Session, Stream, arrival, closing::close_wire, handlers::Handlers, handshake::Handshake,
-        models::pending, options::Options, shared::Shared,
+        Session, Stream,
+        models::pending,
+        run::{close::close_wire, handshake::Handshake, inbound, serving::Established},
+        state::{handlers::Handlers, options::Options, wire_state::WireState},
     },
     yamux::Role,
 };
@@ -19,7 +21,7 @@ use std::{
 
 const SAID: &[u8] = b"said and said again";
 
-fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<Shared> {
+fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
     let handlers = Handlers::default();
     if let Some(handler) = handler {
         let inserted = handlers.insert("echo".into(), Arc::new(handler));
@@ -31,11 +33,11 @@ fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<Shared> {
         on_error: Some(Box::new(|_| ())),
         ..Options::default()
     };
-    Shared::new(options, handlers, false, arrival::find_handler)
+    WireState::new(options, handlers, false, inbound::find_handler)
 }
 
 /// Opens a session and serves it, as a thread of the wire's.
-fn serve(wire: &Arc<Shared>, end: memory::End, role: Role) -> thread::JoinHandle<()> {
+fn serve(wire: &Arc<WireState>, end: memory::End, role: Role) -> thread::JoinHandle<()> {
     let (halves, shared) = (end.split().unwrap(), Arc::clone(wire));
     let work = move || {
         let Ok(established) = open(&shared, halves, role) else {
@@ -46,11 +48,7 @@ fn serve(wire: &Arc<Shared>, end: memory::End, role: Role) -> thread::JoinHandle
     thread::spawn(wire.threads.count(work))
 }
 
-fn open(
-    wire: &Arc<Shared>,
-    halves: Halves,
-    role: Role,
-) -> Result<crate::wire::shared::Established, Error> {
+fn open(wire: &Arc<WireState>, halves: Halves, role: Role) -> Result<Established, Error> {
     let by = deadline(wire.options.handshake_timeout);
     let pending = pending(wire).map_err(|_| {
         // A socket would be closed with its last half.

@@ -1,0 +1,44 @@
+//! How a wire closes.
+
+use crate::{
+    error::ShutdownError,
+    sync,
+    wire::{
+        session::{
+            closing::{close_sessions, shutdown_result},
+            session::Host,
+        },
+        state::wire_state::WireState,
+    },
+};
+use std::{any::Any, sync::Arc, time::Duration};
+
+/// How long the threads have to end after everything was cut.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Closes a wire with all its sessions, and waits for its threads.
+pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
+    let closing = wire.begin_close();
+    let (sessions, deadline) = wire.stop();
+    for session in &sessions {
+        session.connection().go_away();
+    }
+    // On a hub, a stream that is being opened opens a stream of another session.
+    wire.threads.wait_openings(deadline);
+    let cut = close_sessions(&wire.threads, &sessions, deadline);
+    let running = wire.threads.join(deadline.max(sync::now()) + GRACE);
+    wire.pool.close();
+    let outcome = shutdown_result(cut, running);
+    closing.end(&outcome);
+    outcome
+}
+
+impl Host for WireState {
+    fn close(&self) -> Result<(), ShutdownError> {
+        close_wire(self)
+    }
+
+    fn handle(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.handle.get()?.upgrade()
+    }
+}

@@ -1,0 +1,58 @@
+//! What the threads of a wire do: they dial or accept, open sessions, serve the
+//! streams of each, and run hooks.
+
+use super::{
+    session::session::Session,
+    state::{error_context::ErrorContext, wire_state::WireState},
+};
+use crate::error::{Error, Operation};
+use std::sync::Arc;
+
+pub(crate) mod addr;
+pub(crate) mod client;
+pub(crate) mod close;
+pub(crate) mod connect;
+pub(crate) mod dial;
+pub(crate) mod handshake;
+pub(crate) mod hooks;
+pub(crate) mod inbound;
+pub(crate) mod reports;
+pub(crate) mod server;
+pub(crate) mod serving;
+pub(crate) mod socket;
+
+/// How a server or a client runs.
+pub(crate) trait Run: Send + Sync {
+    /// The name of the thread on which it runs, if it gets one of its own.
+    fn thread_name(&self) -> &'static str;
+    /// Runs the wire on the current thread until it ends. Calls `up` each time that it
+    /// is up, with the session if it is a client.
+    fn run(
+        &self,
+        wire: &Arc<WireState>,
+        up: &mut dyn FnMut(Option<&Session>),
+    ) -> Result<(), Box<Failure>>;
+}
+
+/// The error that ended a wire.
+pub(crate) struct Failure {
+    pub(crate) operation: Operation,
+    pub(crate) context: ErrorContext,
+    pub(crate) error: Error,
+}
+
+impl Failure {
+    pub(crate) fn report(self, wire: &WireState) {
+        wire.report(self.operation, self.context, self.error);
+    }
+}
+
+impl From<Error> for Box<Failure> {
+    fn from(error: Error) -> Self {
+        Self::new(Failure {
+            operation: Operation::Session,
+            context: ErrorContext::default(),
+            error,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Calls into the user's code: the error handler, for errors that no call can
+//! return, and hooks.
+
+use crate::{
+    error::{OpError, Operation},
+    guard::{self, caught},
+    wire::{
+        session::session::Session,
+        state::{error_context::ErrorContext, wire_state::WireState},
+    },
+};
+use std::sync::Arc;
+
+impl WireState {
+    /// Passes an error that no call can return to the error handler.
+    pub(crate) fn report(
+        &self,
+        operation: Operation,
+        context: impl Into<ErrorContext>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) {
+        self.tell(&context.into().error(operation, cause.into()));
+    }
+
+    fn tell(&self, error: &OpError) {
+        guarded(|| match &self.options.on_error {
+            Some(handler) => {
+                log::debug!("{error}");
+                handler(error);
+            }
+            None => log::warn!("{error}"),
+        });
+    }
+
+    /// Reports an error from a pool thread. This is for errors that unauthenticated
+    /// peers can cause: the accept loop must not wait for the user's code. If no
+    /// thread can be started, the errors wait for the next report.
+    pub(crate) fn report_later(
+        self: &Arc<Self>,
+        operation: Operation,
+        context: ErrorContext,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) {
+        let error = context.error(operation, cause.into());
+        let mut deferred = self.deferred.lock();
+        let rejected = deferred.push(error);
+        let needs_thread = deferred.claim_thread();
+        drop(deferred);
+        if let Some(error) = rejected {
+            guarded(|| log::warn!("{error} (not reported: the error handler is too slow)"));
+        }
+        if !needs_thread {
+            return;
+        }
+        let wire = Arc::clone(self);
+        let job = self.threads.count(move || wire.report_deferred());
+        if let Err(error) = self.pool.submit(job) {
+            self.deferred.lock().release_thread();
+            guard::log(|| {
+                log::warn!(
+                    "errors wait because no thread could be started to report them: {error}"
+                );
+            });
+        }
+    }
+
+    fn report_deferred(&self) {
+        loop {
+            let error = self.deferred.lock().pop();
+            let Some(error) = error else {
+                return;
+            };
+            self.tell(&error);
+        }
+    }
+
+    /// Runs `job`, which calls a hook, on a pool thread. Returns `false`, after
+    /// reporting the error, if there is none.
+    pub(crate) fn submit_hook(
+        &self,
+        name: &'static str,
+        session: Option<&Session>,
+        job: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let submitted = self.pool.submit(self.threads.count(job));
+        let submitted = submitted.map_err(|error| {
+            self.report(Operation::Hook(name), session, error);
+        });
+        submitted.is_ok()
+    }
+
+    /// Runs a hook on this thread.
+    pub(crate) fn run_hook(
+        &self,
+        name: &'static str,
+        session: Option<&Session>,
+        hook: impl FnOnce(),
+    ) {
+        if let Err(cause) = caught(hook) {
+            self.report(Operation::Hook(name), session, cause);
+        }
+    }
+}
+
+/// Calls code that may panic because it runs the user's: the error handler, or the
+/// `Display` of an error that is logged.
+fn guarded(tell: impl FnOnce()) {
+    if caught(tell).is_err() {
+        guard::log(|| log::warn!("the error handler, or the `Display` of an error, panicked"));
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::wire::state::deferred::MAX_DEFERRED;
+    use crate::wire::{
+        run::inbound::find_handler,
+        state::{handlers::Handlers, options::Options},
+    };
+    use crossbeam_channel::{Receiver, unbounded};
+    use std::fmt;
+
+    /// A wire whose pool cannot have a thread, and what its error handler is told.
+    fn without_threads() -> (Arc<WireState>, Receiver<String>) {
+        let (sender, told) = unbounded();
+        let options = Options {
+            stack_size: Some(usize::MAX / 8),
+            on_error: Some(Box::new(move |error| {
+                sender.send(error.cause.to_string()).unwrap();
+            })),
+            ..Options::default()
+        };
+        let wire = WireState::new(options, Handlers::default(), false, find_handler);
+        (wire, told)
+    }
+
+    #[test]
+    fn errors_wait_where_no_thread_can_be_started() {
+        let (wire, told) = without_threads();
+        for number in 0..2 * MAX_DEFERRED {
+            let cause = number.to_string();
+            wire.report_later(Operation::Accept, ErrorContext::default(), cause);
+            assert!(told.is_empty(), "it is not told on this thread");
+            // The next error has a thread tried again, though none may wait.
+            assert!(!wire.deferred.lock().has_thread());
+        }
+        // What a thread would do.
+        wire.report_deferred();
+        let numbers: Vec<usize> = told.try_iter().map(|text| text.parse().unwrap()).collect();
+        assert!(numbers.into_iter().eq(0..MAX_DEFERRED));
+    }
+
+    /// An error that cannot be shown.
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl std::error::Error for Unspeakable {}
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("it cannot be shown");
+        }
+    }
+
+    /// Shows everything, to nobody.
+    struct Showing;
+
+    impl log::Log for Showing {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            let _ = record.args().to_string();
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_shown_does_no_harm_when_it_is_logged() {
+        log::set_logger(&Showing).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+        let (wire, _told) = without_threads();
+        for _ in 0..=MAX_DEFERRED {
+            wire.report_later(Operation::Accept, ErrorContext::default(), Unspeakable);
+        }
+        log::set_max_level(log::LevelFilter::Off);
+    }
+}

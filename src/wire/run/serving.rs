@@ -1,0 +1,117 @@
+//! An established session: its reader, its hooks, and the handlers of the streams
+//! that the peer opens.
+
+use super::{handshake::Handshake, hooks::Hooks, inbound::Inbound};
+use crate::{
+    error::{Error, Operation},
+    guard,
+    wire::{
+        session::session::{Agreed, Session},
+        state::{
+            opening::{Pending, SessionSlot},
+            pool::HandlerPermit,
+            wire_state::WireState,
+        },
+    },
+    yamux::{Acceptor, Reader, WeakConnection},
+};
+use std::sync::Arc;
+
+/// A session that is established and not served yet.
+pub(crate) struct Established {
+    pub(crate) session: Session,
+    pub(crate) reader: Box<Reader>,
+}
+
+impl WireState {
+    /// Makes a session of a connection on which both sides have agreed, and registers
+    /// it. [`serve`](Self::serve) does the rest.
+    pub(crate) fn establish(
+        self: &Arc<Self>,
+        handshake: Handshake<'_>,
+        agreed: Agreed,
+        pending: &Pending,
+    ) -> Result<Established, Error> {
+        let weak = handshake.connection.downgrade();
+        let connection = handshake.connection.clone();
+        let host = Arc::downgrade(self);
+        let settings = self.options.session();
+        let session = Session::new(host, self.threads.clone(), settings, connection, agreed);
+        self.enter(&session, pending)?;
+        let acceptor = self.acceptor(&session, weak);
+        for early in handshake.forward_early(&acceptor) {
+            acceptor.offer(early);
+        }
+        let mut reader = handshake.reader;
+        reader.set_acceptor(acceptor);
+        Ok(Established { session, reader })
+    }
+
+    /// Passes the streams that the peer opens to the pool.
+    fn acceptor(self: &Arc<Self>, session: &Session, weak: WeakConnection) -> Acceptor {
+        let (wire, session) = (Arc::clone(self), session.clone());
+        let share = self.pool.share();
+        Acceptor::new(move |incoming| {
+            let Some(raw) = weak.stream(incoming) else {
+                return false;
+            };
+            let inbound = Inbound::new(raw);
+            match share.admit() {
+                Ok(permit) => wire.submit_inbound(&session, inbound, permit),
+                Err(full) => inbound.refuse(&wire, &session, &full.to_string()),
+            }
+            true
+        })
+    }
+
+    fn submit_inbound(
+        self: &Arc<Self>,
+        session: &Session,
+        inbound: Inbound,
+        permit: HandlerPermit,
+    ) {
+        let raw = inbound.raw().clone();
+        let (wire, serving) = (Arc::clone(self), session.clone());
+        let opening = self.threads.count_opening();
+        let job = self.threads.count(move || {
+            inbound.serve(&wire, &serving, opening);
+            drop(permit);
+        });
+        if let Err(error) = self.pool.submit(job) {
+            // The job was dropped, and its stream with it: without a reset the peer
+            // would take that for a graceful end.
+            raw.reset();
+            let operation = Operation::OpenStream(String::new());
+            self.report(operation, Some(session), error);
+        }
+    }
+
+    /// Serves a session on the current thread until it ends. The session counts
+    /// towards the limit until the returned slot is dropped and its hooks have
+    /// returned.
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        established: Established,
+    ) -> (Arc<SessionSlot>, Result<(), Error>) {
+        let Established {
+            session,
+            mut reader,
+        } = established;
+        let (id, peer) = (session.id(), session.peer_addr());
+        guard::log(|| log::debug!("session {id} with {peer:?} established"));
+        let hooks = Hooks::of(self, &session);
+        if let Some(hooks) = &hooks {
+            hooks.opened();
+        }
+        let ended = reader.run();
+        // Before the reader is dropped, for which a close waits: it must then find the
+        // session gone.
+        let slot = Arc::new(self.leave(&session));
+        drop(reader);
+        guard::log(|| log::debug!("session {id} ended: {ended:?}"));
+        if let Some(hooks) = &hooks {
+            hooks.closed(&slot);
+        }
+        (slot, ended.map_err(Error::from))
+    }
+}

@@ -1,0 +1,310 @@
+//! Connections on which a session is being opened. Their number is limited, one
+//! address cannot take all places, and a close can find them all.
+
+use std::net::{IpAddr, Ipv6Addr, TcpStream};
+
+pub(crate) struct Handshakes<S = TcpStream> {
+    under_way: Entries<S>,
+    /// Handshakes that wait for another session to leave. They have a limit of their
+    /// own, equal to that of `under_way`, so that neither kind takes the other's places.
+    waiting: Entries<S>,
+    /// Evicted handshakes, until their threads have noticed.
+    leaving: Vec<u64>,
+    next: u64,
+    limit: usize,
+}
+
+struct Entries<S> {
+    /// Oldest first.
+    all: Vec<Entry<S>>,
+    /// The number of entries of each origin.
+    held: Vec<(Origin, usize)>,
+}
+
+struct Entry<S> {
+    number: u64,
+    origin: Origin,
+    stream: S,
+}
+
+/// What an entry counts for: an IPv4 address, or the /64 network of an IPv6 address,
+/// since one host usually has a whole /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin(IpAddr);
+
+impl From<IpAddr> for Origin {
+    fn from(addr: IpAddr) -> Self {
+        // A dual-stack listener gets IPv4 addresses mapped into IPv6 ones.
+        Self(match addr.to_canonical() {
+            IpAddr::V6(addr) => {
+                let network = addr.to_bits() & !u128::from(u64::MAX);
+                Ipv6Addr::from_bits(network).into()
+            }
+            v4 => v4,
+        })
+    }
+}
+
+/// Why no handshake can run on a connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoHandshake {
+    #[error("connection closed: {0} handshakes are under way")]
+    TooMany(usize),
+    #[error("connection closed: evicted in favor of an address with fewer handshakes")]
+    Evicted,
+    #[error("connection closed: the wire is closed")]
+    Closed,
+    #[error("connection closed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl<S> Entries<S> {
+    fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, place: Entry<S>) {
+        let origin = place.origin;
+        match self.held.iter_mut().find(|(other, _)| *other == origin) {
+            Some((_, count)) => *count += 1,
+            None => self.held.push((origin, 1)),
+        }
+        self.all.push(place);
+    }
+
+    /// Removes the oldest entry of the origin that has most, if that origin then still
+    /// has at least as many as the newcomer's. This keeps two origins from evicting
+    /// each other in turn forever.
+    fn evict_for(&mut self, newcomer: Origin) -> Option<Entry<S>> {
+        let held = |origin| {
+            let mut all = self.held.iter();
+            all.find(|(other, _)| *other == origin)
+                .map_or(0, |(_, count)| *count)
+        };
+        let most = self.held.iter().map(|(_, count)| *count).max()?;
+        if most < held(newcomer) + 2 {
+            return None;
+        }
+        let mut oldest = self.all.iter();
+        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
+        Some(self.remove(index))
+    }
+
+    fn take(&mut self, number: u64) -> Option<Entry<S>> {
+        let index = self.all.iter().position(|place| place.number == number)?;
+        Some(self.remove(index))
+    }
+
+    fn remove(&mut self, index: usize) -> Entry<S> {
+        let place = self.all.remove(index);
+        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
+            *count -= 1;
+        }
+        self.held.retain(|(_, count)| *count > 0);
+        place
+    }
+}
+
+impl<S> Handshakes<S> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            under_way: Entries::new(),
+            waiting: Entries::new(),
+            leaving: Vec::new(),
+            next: 0,
+            limit,
+        }
+    }
+
+    /// Adds a handshake. Returns its number, and the connection that was evicted for it,
+    /// if any, which the caller has to shut down.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place and none can be evicted.
+    pub(crate) fn begin(
+        &mut self,
+        origin: Origin,
+        stream: S,
+    ) -> Result<(u64, Option<S>), NoHandshake> {
+        let evicted = self.make_room(|all| &mut all.under_way, origin)?;
+        let number = self.next;
+        self.next += 1;
+        self.under_way.push(Entry {
+            number,
+            origin,
+            stream,
+        });
+        Ok((number, evicted))
+    }
+
+    fn make_room(
+        &mut self,
+        places: impl Fn(&mut Self) -> &mut Entries<S>,
+        newcomer: Origin,
+    ) -> Result<Option<S>, NoHandshake> {
+        let limit = self.limit;
+        if places(self).all.len() < limit {
+            return Ok(None);
+        }
+        // Each evicted handshake still has a thread, which may be in the user's code.
+        let evicted = match self.leaving.len() < limit {
+            true => places(self).evict_for(newcomer),
+            false => None,
+        };
+        let evicted = evicted.ok_or(NoHandshake::TooMany(limit))?;
+        self.leaving.push(evicted.number);
+        Ok(Some(evicted.stream))
+    }
+
+    /// Moves a handshake to those that wait. Returns the connection that was evicted for
+    /// it, if any, which the caller has to shut down.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait.
+    pub(crate) fn begin_wait(&mut self, number: u64) -> Result<Option<S>, NoHandshake> {
+        let Some(place) = self.under_way.take(number) else {
+            // It was evicted, and its thread will notice.
+            return Ok(None);
+        };
+        let evicted = self.make_room(|all| &mut all.waiting, place.origin);
+        let places = match &evicted {
+            Ok(_) => &mut self.waiting,
+            // It stays where it was; the caller gets the error.
+            Err(_) => &mut self.under_way,
+        };
+        places.push(place);
+        evicted
+    }
+
+    /// Moves a handshake back from those that wait, even if that exceeds the limit: it
+    /// had its place first.
+    pub(crate) fn end_wait(&mut self, number: u64) {
+        if let Some(place) = self.waiting.take(number) {
+            self.under_way.push(place);
+        }
+    }
+
+    /// Removes a handshake whose session is established. Returns `None` if it was
+    /// evicted.
+    pub(crate) fn complete(&mut self, number: u64) -> Option<S> {
+        let place = self.under_way.take(number);
+        let place = place.or_else(|| self.waiting.take(number))?;
+        Some(place.stream)
+    }
+
+    /// Removes a handshake, evicted or not.
+    pub(crate) fn end(&mut self, number: u64) -> Option<S> {
+        self.leaving.retain(|other| *other != number);
+        self.complete(number)
+    }
+
+    /// Returns whether the handshake was evicted.
+    pub(crate) fn was_evicted(&self, number: u64) -> bool {
+        self.leaving.contains(&number)
+    }
+
+    /// Removes all, for a close to shut down.
+    pub(crate) fn take_all(&mut self) -> Vec<S> {
+        let mut all = Vec::new();
+        for places in [&mut self.under_way, &mut self.waiting] {
+            places.held.clear();
+            all.extend(places.all.drain(..).map(|place| place.stream));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(addr: &str) -> Origin {
+        addr.parse::<IpAddr>().unwrap().into()
+    }
+
+    const MANY: [u8; 4] = [192, 0, 2, 1];
+
+    /// With as many places as there are addresses, all taken by these.
+    fn full(addrs: &[[u8; 4]]) -> Handshakes<usize> {
+        let mut handshakes = Handshakes::new(addrs.len());
+        for (index, addr) in addrs.iter().enumerate() {
+            let begun = handshakes.begin(IpAddr::from(*addr).into(), index);
+            assert_eq!(begun.unwrap(), (index as u64, None));
+        }
+        handshakes
+    }
+
+    #[test]
+    fn while_there_is_room_one_address_may_have_all_places() {
+        let mut handshakes = full(&[MANY; 4]);
+        let refused = handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
+        assert!(matches!(refused, NoHandshake::TooMany(4)));
+        assert_eq!(handshakes.end(2), Some(2));
+        handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap();
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_oldest_place_of_the_address_that_has_most() {
+        let other = [192, 0, 2, 2];
+        let mut handshakes = full(&[other, MANY, MANY, MANY]);
+        let (number, evicted) = handshakes.begin(origin("192.0.2.3"), 4).unwrap();
+        assert_eq!(evicted, Some(1));
+        assert!(handshakes.was_evicted(1));
+        assert_eq!(handshakes.complete(1), None, "its session cannot stand");
+        assert_eq!(handshakes.complete(number), Some(4));
+    }
+
+    #[test]
+    fn those_who_wait_have_places_of_their_own_which_are_shared_out_alike() {
+        let mut handshakes = full(&[MANY, MANY]);
+        for number in [0, 1] {
+            assert_eq!(handshakes.begin_wait(number).unwrap(), None);
+        }
+        for stream in [2, 3] {
+            handshakes.begin(IpAddr::from(MANY).into(), stream).unwrap();
+        }
+        handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
+        // One of its own that cannot wait keeps its place.
+        handshakes.begin_wait(2).unwrap_err();
+        assert_eq!(handshakes.complete(2), Some(2));
+        let (other, _) = handshakes.begin(origin("::1"), 5).unwrap();
+        assert_eq!(handshakes.begin_wait(other).unwrap(), Some(0));
+        assert!(handshakes.was_evicted(0));
+        handshakes.end_wait(other);
+        assert_eq!(handshakes.begin_wait(3).unwrap(), None);
+        assert_eq!(handshakes.take_all(), [5, 1, 3]);
+    }
+
+    #[test]
+    fn nobody_gives_way_to_one_that_would_have_as_many() {
+        let other = [192, 0, 2, 2];
+        for addrs in [[MANY, MANY, other], [MANY, other, [192, 0, 2, 3]]] {
+            let mut handshakes = full(&addrs);
+            handshakes.begin(IpAddr::from(other).into(), 3).unwrap_err();
+        }
+        // Fewer than the newcomer's would be left with.
+        full(&[MANY, other]).begin(origin("::1"), 2).unwrap_err();
+    }
+
+    #[test]
+    fn those_that_was_evicted_and_do_not_leave_are_no_more_than_the_places() {
+        let mut handshakes = full(&[MANY; 4]);
+        handshakes.leaving.extend(100..104);
+        handshakes.begin(origin("192.0.2.3"), 4).unwrap_err();
+        handshakes.end(103);
+        handshakes.begin(origin("192.0.2.3"), 4).unwrap();
+    }
+
+    #[test]
+    fn an_ipv6_host_counts_as_one_and_so_does_an_ipv4_host_however_it_is_written() {
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:0:0:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));
+        assert_ne!(origin("::ffff:192.0.2.1"), origin("::ffff:192.0.2.2"));
+    }
+}

@@ -1,0 +1,222 @@
+//! Whether a wire runs, is being closed, or is closed, and the threads that wait
+//! for that.
+
+use super::wire_state::{WireData, WireState};
+use crate::{
+    error::{Error, ShutdownError},
+    sync::MutexGuard,
+    time::deadline,
+    wire::session::session::Session,
+};
+use std::{
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The life of a wire:
+///
+/// ```text
+///         begin                     stop                 the last close ends
+///  idle ────────▶ running ──┬────────────────▶ closing ─────────────────────▶ closed
+///   │ ▲              │      │                     ▲
+///   │ └──────────────┘      │                     │
+///   │  `Running` dropped:   │                     │
+///   │  a client gave up     │                     │
+///   └───────────────────────┴─────────────────────┘
+/// ```
+///
+/// A wire keeps running while it is being closed, until its threads have noticed;
+/// so `is_running` is not a phase of its own. Nothing leads back from closing.
+pub(crate) struct Lifecycle {
+    /// A thread is in `Wire::connect`, or runs what `Wire::start` started.
+    is_running: bool,
+    /// When the close has to be over. Set by the first close: from then on the wire is
+    /// closed to new sessions and streams.
+    close_deadline: Option<Instant>,
+    /// Calls of close that have not returned.
+    closers: usize,
+    /// What all calls of close that have returned found, together.
+    outcome: Result<(), ShutdownError>,
+    /// The next wait of a client before it dials again ends at once.
+    is_nudged: bool,
+    /// Wakes the thread that waits outside of any session: in accept, or in a dial.
+    interrupt: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Lifecycle {
+    pub(super) fn new() -> Self {
+        Self {
+            is_running: false,
+            close_deadline: None,
+            closers: 0,
+            outcome: Ok(()),
+            is_nudged: false,
+            interrupt: None,
+        }
+    }
+
+    /// Returns whether a close has begun.
+    pub(super) fn is_closed(&self) -> bool {
+        self.close_deadline.is_some()
+    }
+}
+
+impl WireState {
+    /// Marks the wire as running until the returned guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], and [`Error::AlreadyConnected`] if it runs already.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<Running, Error> {
+        let mut data = self.data.lock();
+        if data.life.is_closed() {
+            return Err(Error::Closed);
+        }
+        if std::mem::replace(&mut data.life.is_running, true) {
+            return Err(Error::AlreadyConnected);
+        }
+        Ok(Running {
+            wire: Arc::clone(self),
+        })
+    }
+
+    /// Returns whether a close has begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.data.lock().life.is_closed()
+    }
+
+    /// Waits for the calls of close that are under way, and returns what they found.
+    pub(crate) fn wait_closed(&self) -> Result<(), ShutdownError> {
+        // A close must not wait for this thread.
+        let _aside = self.threads.step_aside();
+        self.wait_closers(self.data.lock())
+    }
+
+    /// Waits until the wire no longer runs and no close is under way; returns what the
+    /// closes found. A thread of the wire itself, in the user's code, waits for a close
+    /// alone: the wire cannot stop running before the thread has returned.
+    pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
+        let aside = self.threads.step_aside();
+        let mut data = self.data.lock();
+        while data.life.is_running && !(aside.is_inside() && data.life.is_closed()) {
+            self.changed.wait(&mut data);
+        }
+        self.wait_closers(data)
+    }
+
+    fn wait_closers(&self, mut data: MutexGuard<'_, WireData>) -> Result<(), ShutdownError> {
+        while data.life.closers > 0 {
+            self.changed.wait(&mut data);
+        }
+        data.life.outcome.clone()
+    }
+
+    /// Notes that a close is under way until the returned guard is dropped.
+    pub(crate) fn begin_close(&self) -> Closing<'_> {
+        self.data.lock().life.closers += 1;
+        Closing { wire: self }
+    }
+
+    /// Admits no new sessions, ends the handshakes under way, and wakes the thread that
+    /// waits outside of a session. Returns the sessions to close, and the deadline,
+    /// which is the same for every close.
+    pub(crate) fn stop(&self) -> (Vec<Session>, Instant) {
+        let mut data = self.data.lock();
+        let timeout = self.options.session_close_timeout;
+        let close_deadline = data.life.close_deadline;
+        let close_deadline = close_deadline.unwrap_or_else(|| deadline(timeout));
+        data.life.close_deadline = Some(close_deadline);
+        let interrupt = data.life.interrupt.take();
+        let sessions = data.registry.established().cloned().collect();
+        let handshakes = data.handshakes.take_all();
+        drop(data);
+        for stream in &handshakes {
+            // Fails if the peer has closed the connection already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.changed.notify_all();
+        if let Some(interrupt) = interrupt {
+            interrupt();
+        }
+        (sessions, close_deadline)
+    }
+
+    /// Sets how to wake the thread that waits outside of any session. Wakes it at once
+    /// if the wire is closed already.
+    pub(crate) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
+        let mut data = self.data.lock();
+        if data.life.is_closed() {
+            drop(data);
+            interrupt();
+        } else {
+            data.life.interrupt = Some(Box::new(interrupt));
+        }
+    }
+
+    /// Waits for `time`, until the wire is closed, or until [`nudge`](Self::nudge).
+    pub(crate) fn pause(&self, time: Duration) {
+        let deadline = deadline(time);
+        let mut data = self.data.lock();
+        while !data.life.is_closed() && !std::mem::take(&mut data.life.is_nudged) {
+            if self.changed.wait_until(&mut data, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Ends the present wait before the next attempt to dial, or else the next one.
+    pub(crate) fn nudge(&self) {
+        self.data.lock().life.is_nudged = true;
+        self.changed.notify_all();
+    }
+
+    /// Forgets a [`nudge`](Self::nudge): a session has been established.
+    pub(crate) fn forget_nudge(&self) {
+        self.data.lock().life.is_nudged = false;
+    }
+}
+
+/// The wire runs while this exists. Afterwards it may run again.
+pub(crate) struct Running {
+    pub(crate) wire: Arc<WireState>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut data = self.wire.data.lock();
+        data.life.is_running = false;
+        let interrupt = data.life.interrupt.take();
+        drop(data);
+        drop(interrupt);
+        self.wire.changed.notify_all();
+    }
+}
+
+/// A close is under way while this exists.
+#[must_use]
+pub(crate) struct Closing<'a> {
+    wire: &'a WireState,
+}
+
+impl Closing<'_> {
+    /// Adds what this close found. Several threads may close the wire at the same time,
+    /// and each sees a part of what was cut.
+    pub(crate) fn end(self, outcome: &Result<(), ShutdownError>) {
+        let Err(error) = outcome else {
+            return;
+        };
+        let mut data = self.wire.data.lock();
+        match &mut data.life.outcome {
+            Ok(()) => data.life.outcome = Err(error.clone()),
+            Err(known) => known.add(error),
+        }
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.wire.data.lock().life.closers -= 1;
+        self.wire.changed.notify_all();
+    }
+}

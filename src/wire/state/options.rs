@@ -1,0 +1,221 @@
+//! What the builder has gathered: every option, its default, and why.
+
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
+use crate::{
+    error::{Denied, Error, OpError},
+    sync::thread,
+    wire::{
+        session::{
+            frame,
+            session::{Session, SessionSettings},
+        },
+        state::{
+            access::{self, Rejected, Request},
+            retry::Retrying,
+        },
+    },
+    yamux,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The stack that a session's thread has at least: the handshake of TLS uses a
+/// good part of it.
+const LEAST_STACK: usize = 256 * 1024;
+
+type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
+type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
+/// WireState with the thread that runs it.
+pub(crate) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
+type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
+
+pub(crate) struct Options {
+    pub(crate) identification: Vec<u8>,
+    pub(crate) token: Vec<u8>,
+    pub(crate) validator: Option<Validator>,
+    pub(crate) access: Option<Access>,
+    pub(crate) on_session_open: Option<SessionHook>,
+    pub(crate) on_session_close: Option<SessionHook>,
+    pub(crate) on_error: Option<ErrorHandler>,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) max_names: usize,
+    pub(crate) max_streams: usize,
+    pub(crate) handler_limit: usize,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) thread_name: String,
+    pub(crate) dial_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) session_close_timeout: Duration,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) takes_unmarked_end: bool,
+    pub(crate) write_timeout: Duration,
+    pub(crate) keep_alive: bool,
+    pub(crate) keep_alive_interval: Duration,
+    pub(crate) retrying: Retrying,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) recv_buffer: Option<usize>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<TlsConfig>,
+    /// `None` is the default of [`yamux::Config`].
+    pub(crate) max_window: Option<u32>,
+    /// `None` is the default of [`yamux::Config`].
+    pub(crate) window_budget: Option<usize>,
+    /// See [`yamux::Config::in_lockstep`].
+    #[cfg(any(test, fuzzing))]
+    pub(crate) is_in_lockstep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            identification: Vec::new(),
+            token: Vec::new(),
+            validator: None,
+            access: None,
+            on_session_open: None,
+            on_session_close: None,
+            on_error: None,
+            max_sessions: 12_288,
+            max_handshakes: 64,
+            max_names: 1024,
+            max_streams: 512,
+            handler_limit: 1024,
+            stack_size: None,
+            thread_name: "wirenet".into(),
+            dial_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            session_close_timeout: Duration::from_secs(5),
+            read_timeout: None,
+            takes_unmarked_end: false,
+            write_timeout: Duration::from_secs(10),
+            keep_alive: true,
+            keep_alive_interval: Duration::from_secs(15),
+            retrying: Retrying::default(),
+            send_buffer: None,
+            recv_buffer: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            max_window: None,
+            window_budget: None,
+            #[cfg(any(test, fuzzing))]
+            is_in_lockstep: false,
+        }
+    }
+}
+
+impl Options {
+    /// Checks the options against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`], naming the one whose value cannot be.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |option, reason: &str| {
+            let reason = reason.into();
+            Err(Error::Option { option, reason })
+        };
+        for bytes in [&self.identification, &self.token] {
+            if bytes.len() > frame::MAX_PAYLOAD {
+                return wrong("identification", "longer than 4,096 bytes");
+            }
+        }
+        for (option, count, reason) in [
+            (
+                "handler_limit",
+                self.handler_limit,
+                "0 handlers can serve nothing",
+            ),
+            ("max_streams", self.max_streams, "a session opens with one"),
+            ("max_sessions", self.max_sessions, "0 sessions serve nobody"),
+            (
+                "max_handshakes",
+                self.max_handshakes,
+                "0 handshakes let nobody in",
+            ),
+        ] {
+            if count == 0 {
+                return wrong(option, reason);
+            }
+        }
+        for (option, timeout) in [
+            ("dial_timeout", Some(self.dial_timeout)),
+            ("handshake_timeout", Some(self.handshake_timeout)),
+            ("keep_alive_interval", Some(self.keep_alive_interval)),
+            ("read_write_timeouts", self.read_timeout),
+            ("read_write_timeouts", Some(self.write_timeout)),
+        ] {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return wrong(option, "0 is no time");
+            }
+        }
+        if self.retrying.min.is_zero() {
+            return wrong("retry_wait", "without a wait a server is hammered");
+        }
+        if self.retrying.min > self.retrying.max {
+            return wrong("retry_wait", "the least wait is longer than the longest");
+        }
+        if self.thread_name.contains('\0') {
+            return wrong("thread_name", "contains a zero byte");
+        }
+        Ok(())
+    }
+
+    /// A thread that is called `what`, and may run the user's code: it has the
+    /// stack that the user wants, or else what the standard library gives, of
+    /// which only what is used takes memory. Our own part fits into the least.
+    pub(crate) fn thread(&self, what: &str) -> thread::Builder {
+        let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
+        match self.stack_size {
+            Some(bytes) => builder.stack_size(bytes.max(LEAST_STACK)),
+            None => builder,
+        }
+    }
+
+    /// The settings of each connection.
+    pub(crate) fn connection(&self) -> yamux::Config {
+        let mut config = yamux::Config::default()
+            .keep_alive(self.keep_alive.then_some(self.keep_alive_interval))
+            .write_timeout(self.write_timeout)
+            .max_streams(self.max_streams)
+            .thread_name(&self.thread_name);
+        if let Some(bytes) = self.max_window {
+            config = config.max_window(bytes);
+        }
+        if let Some(bytes) = self.window_budget {
+            config = config.window_budget(bytes);
+        }
+        #[cfg(any(test, fuzzing))]
+        if self.is_in_lockstep {
+            config = config.in_lockstep();
+        }
+        config
+    }
+
+    /// The settings of each session.
+    pub(crate) fn session(&self) -> SessionSettings {
+        SessionSettings {
+            token: self.token.clone(),
+            open_timeout: self.handshake_timeout,
+            close_timeout: self.session_close_timeout,
+            read_timeout: self.read_timeout,
+            takes_unmarked_end: self.takes_unmarked_end,
+        }
+    }
+
+    /// Asks the validator, if there is one.
+    pub(crate) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), Rejected> {
+        let Some(validator) = &self.validator else {
+            return Ok(());
+        };
+        access::ask(|| validator(name, id, token))
+    }
+
+    /// Asks whether somebody may have what it wants, if there is somebody to ask.
+    pub(crate) fn permit(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let Some(access) = &self.access else {
+            return Ok(());
+        };
+        access::ask(|| access(request))
+    }
+}

@@ -1,0 +1,318 @@
+//! The threads that run handlers: as many as there are handlers running, up to
+//! a limit, and a few that wait a while for the next.
+//!
+//! Nothing is queued behind a handler that runs: it may be waiting for what is
+//! queued. Past the limit a job is given back.
+//!
+//! Nor does one session take all places: beside others it gets a further one
+//! while more are free than it has.
+
+use crate::{
+    spawn::spawn,
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        thread,
+    },
+};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+
+/// How long a thread with nothing to do waits before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+pub(crate) struct Pool {
+    limit: usize,
+    stack_size: Option<usize>,
+    thread_name: String,
+    state: Mutex<State>,
+    submitted: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads that wait for a job. Invariant: at least `jobs.len()`.
+    idle: usize,
+    /// Places that are taken.
+    handlers: usize,
+    /// Sessions that take some.
+    shares: usize,
+    /// No thread waits for a job any more.
+    closed: bool,
+}
+
+/// There is no place for another handler.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("all {0} handlers are busy")]
+    All(usize),
+    #[error("{0} handlers of the session are busy, and few are left for others")]
+    Share(usize),
+}
+
+/// One session's part in the places.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pool: Arc<Pool>,
+    /// Changed under the pool's lock.
+    handlers: Arc<AtomicUsize>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.state.lock().shares -= 1;
+    }
+}
+
+/// A handler's place among those that the limit allows, for as long as this
+/// lives.
+#[derive(Debug)]
+pub(crate) struct HandlerPermit {
+    pool: Arc<Pool>,
+    of_session: Arc<AtomicUsize>,
+}
+
+impl Drop for HandlerPermit {
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock();
+        state.handlers -= 1;
+        self.of_session.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Share {
+    /// A place for one more handler, within the limit.
+    pub(crate) fn admit(&self) -> Result<HandlerPermit, Full> {
+        let limit = self.pool.limit;
+        let mut state = self.pool.state.lock();
+        let own = self.handlers.load(Ordering::Relaxed);
+        if state.handlers >= limit {
+            return Err(Full::All(limit));
+        }
+        if state.shares > 1 && own >= limit - state.handlers {
+            return Err(Full::Share(own));
+        }
+        state.handlers += 1;
+        self.handlers.fetch_add(1, Ordering::Relaxed);
+        Ok(HandlerPermit {
+            pool: Arc::clone(&self.pool),
+            of_session: Arc::clone(&self.handlers),
+        })
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(limit: usize, stack_size: Option<usize>, thread_name: String) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            stack_size,
+            thread_name,
+            state: Mutex::default(),
+            submitted: Condvar::new(),
+        })
+    }
+
+    /// For a session that is to have handlers.
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
+        self.state.lock().shares += 1;
+        Share {
+            pool: Arc::clone(self),
+            handlers: Arc::default(),
+        }
+    }
+
+    /// Beside a call that waits for an answer and has its place, how many may
+    /// wait for the same peer: fewer than a quarter of all, and fewer the fewer
+    /// places are free; `None` if not even this one may. Whatever number of
+    /// peers do not answer, an eighth is left for others.
+    pub(crate) fn others_that_may_wait(&self) -> Option<usize> {
+        let free = self.limit - self.state.lock().handlers;
+        let reserve = (self.limit / 8).max(1).min(self.limit - 1);
+        let quarter = (self.limit / 4).max(1);
+        let others = free.checked_sub(reserve)?;
+        Some(others.min(quarter - 1))
+    }
+
+    /// Places that are taken.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn busy(&self) -> usize {
+        self.state.lock().handlers
+    }
+
+    /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
+    /// block; a panic of the job must not leave it.
+    pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let job: Job = Box::new(job);
+        let mut state = self.state.lock();
+        if state.idle > state.jobs.len() {
+            state.jobs.push_back(job);
+            drop(state);
+            self.submitted.notify_one();
+            return Ok(());
+        }
+        drop(state);
+        self.spawn(job)
+    }
+
+    /// Lets the threads go that have nothing to do, and each of the others when
+    /// it has done its job.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.submitted.notify_all();
+    }
+
+    fn spawn(self: &Arc<Self>, first: Job) -> io::Result<()> {
+        let mut builder = thread::Builder::new().name(self.thread_name.clone());
+        if let Some(bytes) = self.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        let pool = Arc::clone(self);
+        spawn(builder, move || {
+            let mut next = Some(first);
+            while let Some(job) = next {
+                job();
+                next = pool.wait();
+            }
+        })
+    }
+
+    /// The next job; `None` when none came for a while.
+    fn wait(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        state.idle += 1;
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                state.idle -= 1;
+                return Some(job);
+            }
+            let waited = !state.closed && !self.submitted.wait_for(&mut state, IDLE).timed_out();
+            if !waited && state.jobs.is_empty() {
+                state.idle -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{bounded, unbounded};
+
+    #[test]
+    fn there_are_as_many_places_as_the_limit_says() {
+        let pool = Pool::new(2, None, "test".into());
+        let session = pool.share();
+        let first = session.admit().unwrap();
+        let _second = session.admit().unwrap();
+        assert_eq!(
+            session.admit().unwrap_err().to_string(),
+            "all 2 handlers are busy"
+        );
+        drop(first);
+        session.admit().unwrap();
+    }
+
+    fn take_all(session: &Share) -> Vec<HandlerPermit> {
+        std::iter::from_fn(|| session.admit().ok()).collect()
+    }
+
+    #[test]
+    fn a_session_beside_others_leaves_as_many_places_as_it_takes() {
+        let pool = Pool::new(1024, None, "test".into());
+        let alone = pool.share();
+        assert_eq!(take_all(&alone).len(), 1024);
+        let others = [pool.share(), pool.share(), pool.share()];
+        let taken: Vec<Vec<HandlerPermit>> = others.iter().map(take_all).collect();
+        let counts: Vec<usize> = taken.iter().map(Vec::len).collect();
+        assert_eq!(counts, [512, 256, 128]);
+        let refused = others[0].admit().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "512 handlers of the session are busy, and few are left for others"
+        );
+        // What it has stays its own; what it gives back is everybody's.
+        drop(others);
+        drop(taken);
+        assert_eq!(take_all(&alone).len(), 1024);
+    }
+
+    #[test]
+    fn no_session_beside_another_takes_more_than_half_of_the_places() {
+        for limit in 2..300 {
+            let pool = Pool::new(limit, None, "test".into());
+            let (session, _other) = (pool.share(), pool.share());
+            assert_eq!(take_all(&session).len(), limit.div_ceil(2));
+        }
+    }
+
+    #[test]
+    fn peers_that_do_not_answer_leave_places_however_many_they_are() {
+        for limit in 2..300 {
+            let pool = Pool::new(limit, None, "test".into());
+            let callers = pool.share();
+            let mut waiting = Vec::new();
+            for peer in 0..1000 {
+                let mut of_peer = 0;
+                loop {
+                    let place = callers.admit().expect("there is a place left");
+                    if pool
+                        .others_that_may_wait()
+                        .is_none_or(|others| of_peer > others)
+                    {
+                        break;
+                    }
+                    waiting.push(place);
+                    of_peer += 1;
+                }
+                let all_alone = if peer == 0 { (limit / 4).max(1) } else { 0 };
+                assert!(of_peer >= all_alone, "{of_peer} of {limit}");
+                assert!(of_peer <= (limit / 4).max(1), "{of_peer} of {limit}");
+            }
+            assert!(waiting.len() + (limit / 8).max(1) <= limit);
+        }
+    }
+
+    #[test]
+    fn the_only_place_there_is_may_be_waited_in() {
+        let pool = Pool::new(1, None, "test".into());
+        let session = pool.share();
+        let _place = session.admit().unwrap();
+        assert_eq!(pool.others_that_may_wait(), Some(0));
+    }
+
+    #[test]
+    fn no_job_waits_for_another_to_end() {
+        let pool = Pool::new(2, None, "test".into());
+        let (meet, met) = bounded(0);
+        // Each of them waits for the other.
+        pool.submit(move || meet.send(()).unwrap()).unwrap();
+        let (done, finished) = bounded(1);
+        pool.submit(move || done.send(met.recv()).unwrap()).unwrap();
+        finished.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn every_job_is_run_once() {
+        let pool = Pool::new(8, None, "test".into());
+        let (done, finished) = unbounded();
+        for number in 0..200 {
+            let done = done.clone();
+            pool.submit(move || done.send(number).unwrap()).unwrap();
+        }
+        drop(done);
+        let mut numbers: Vec<i32> = finished.iter().collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..200));
+    }
+}

@@ -1,0 +1,60 @@
+//! Sessions whose stream ids are used up.
+
+use crate::{Error, Session, Stream, Wire, yamux};
+use crossbeam_channel::unbounded;
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SAID: &[u8] = b"said";
+
+fn echo(stream: &mut Stream) -> io::Result<()> {
+    let mut message = Vec::new();
+    stream.read_to_end(&mut message)?;
+    stream.write_message(&message)
+}
+
+fn expect_echo(mut stream: Stream) {
+    stream.write_message(SAID).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    assert_eq!(said, SAID);
+}
+
+#[test]
+fn a_client_gets_a_new_session_when_either_side_has_used_up_its_ids() {
+    let (sender, sessions) = unbounded();
+    let server = Wire::mount("127.0.0.1:0")
+        .on_session_open(move |session| sender.send(session.clone()).unwrap())
+        .build()
+        .unwrap();
+    server.stream("echo", echo).unwrap();
+    server.start().unwrap();
+    let client = Wire::join(server.local_addr().unwrap().to_string());
+    let client = client.retry_wait(Duration::from_millis(1), Duration::from_millis(1));
+    let client = client.build().unwrap();
+    client.stream("echo", echo).unwrap();
+    client.start().unwrap();
+    let next = || -> [Session; 2] {
+        let far = sessions.recv_timeout(PATIENCE).unwrap();
+        [client.wait_session(PATIENCE).unwrap(), far]
+    };
+    for side in [0, 1] {
+        let side = &next()[side];
+        side.connection().use_up_ids();
+        let last = side.open_stream("echo").unwrap();
+        assert!(side.is_closing() && !side.is_closed());
+        let refused = side.open_stream("echo").unwrap_err();
+        assert!(
+            matches!(refused, Error::Connection(yamux::Error::GoingAway)),
+            "{refused:?}"
+        );
+        expect_echo(last);
+    }
+    let [near, _] = next();
+    expect_echo(near.open_stream("echo").unwrap());
+    client.close().unwrap();
+    server.close().unwrap();
+}
