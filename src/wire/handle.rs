@@ -98,7 +98,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if self.state.threads.are_here() {
+        if self.state.threads.include_current() {
             // A handler dropped the last handle, and its stream is still open: a close on
             // the handler's thread would not wait for that stream.
             let state = Arc::clone(&self.state);
@@ -245,7 +245,7 @@ impl Wire {
         let running = self.owner.state.begin()?;
         let mut connected = self.owner.connected();
         let run = || self.owner.run.run(&running.wire, &mut connected);
-        let ended = running.wire.threads.count(run)();
+        let ended = running.wire.threads.track(run)();
         // A close no longer waits for this thread.
         drop(running);
         let closed = self.owner.state.wait_closed();
@@ -286,7 +286,7 @@ impl Wire {
                 }
             }
         };
-        let spawned = spawn(thread, state.threads.count(work));
+        let spawned = spawn(thread, state.threads.track(work));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
         // The thread always sends before it ends, unless it panics.
         first_up.recv().unwrap_or(Err(Error::Closed))

@@ -5,9 +5,9 @@ use crate::{
     error::Error,
     fuzz::Script,
     wire::session::{
-        chunk::{self, CHUNK, Decoder, END, HEAD, Step},
+        chunk::{self, CHUNK, ChunkDecoder, END, HEAD, Step},
         frame::Frame,
-        receiving::{Messages, Source},
+        receiving::{IncomingMessages, Source},
     },
     yamux::{self, Buffered, segment::Segment},
 };
@@ -117,7 +117,7 @@ fn pass_on(bytes: &[u8], size: usize, room: usize, model: &Model) {
 
 /// The decoder by itself.
 fn follow(bytes: &[u8], size: usize, taken: usize, model: &Model) {
-    let mut decoder = Decoder::default();
+    let mut decoder = ChunkDecoder::default();
     let (mut messages, mut tail) = (Vec::new(), Vec::new());
     for mut input in bytes.chunks(size) {
         loop {
@@ -164,18 +164,18 @@ impl Pieces {
 }
 
 impl Source for Pieces {
-    fn wait(&self) -> Result<Option<Segment>, yamux::Error> {
-        Ok(self.ready())
+    fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
+        Ok(self.try_read_segment())
     }
 
-    fn ready(&self) -> Option<Segment> {
+    fn try_read_segment(&self) -> Option<Segment> {
         let piece = self.pieces.borrow_mut().pop_front()?;
         let mut segment = Segment::with_room(piece.len());
         segment.put(&piece);
         Some(segment)
     }
 
-    fn refused(&self, _: &Frame) -> Error {
+    fn refusal(&self, _: &Frame) -> Error {
         unreachable!("it is accepted")
     }
 
@@ -183,7 +183,7 @@ impl Source for Pieces {
         unreachable!("it is accepted")
     }
 
-    fn answered(&self, _: Option<&Error>) {
+    fn on_answer(&self, _: Option<&Error>) {
         unreachable!("it is accepted")
     }
 
@@ -191,7 +191,7 @@ impl Source for Pieces {
         self.takes_unmarked_end
     }
 
-    fn message_ended(&self, marked: bool) {
+    fn on_message_end(&self, marked: bool) {
         self.was_finished.set(marked);
     }
 }
@@ -199,7 +199,7 @@ impl Source for Pieces {
 /// Who reads message after message gets them all, each with its end, and learns
 /// of a truncation.
 fn read_all(source: &Pieces, taken: usize, model: &Model) {
-    let mut stream = Messages::accepted(Segment::default());
+    let mut stream = IncomingMessages::accepted(Segment::default());
     let mut buf = vec![0; taken];
     let mut messages = Vec::new();
     loop {
@@ -245,7 +245,7 @@ fn assert_truncated(
 
 /// However a stream is read, it ends, and says of a truncation.
 fn read_any_way(source: &Pieces, len: usize, mut ops: u32, model: &Model) {
-    let mut stream = Messages::accepted(Segment::default());
+    let mut stream = IncomingMessages::accepted(Segment::default());
     let mut buf = [0; 7];
     // Each message takes at most a look at its beginning, its bytes, and two
     // looks at its end.

@@ -3,7 +3,7 @@
 use crate::{
     fuzz::Script,
     wire::session::{
-        frame::{Decoder, Frame, FrameError, HEADER_LEN, Kind, MAX_COMMAND, MAX_PAYLOAD},
+        frame::{Frame, FrameDecoder, FrameError, FrameKind, HEADER_LEN, MAX_COMMAND, MAX_PAYLOAD},
         hello::{OpenSessionRequest, OpenSessionResponse},
     },
 };
@@ -27,10 +27,10 @@ pub fn wire_frame(data: &[u8]) {
     for frame in &frames {
         assert!(frame.command.len() <= MAX_COMMAND);
         match frame.kind {
-            Kind::OpenSession => {
+            FrameKind::OpenSession => {
                 hello::<OpenSessionRequest>(&frame.payload, OpenSessionRequest::to_frame);
             }
-            Kind::ConfirmSession => {
+            FrameKind::ConfirmSession => {
                 hello::<OpenSessionResponse>(&frame.payload, OpenSessionResponse::to_frame);
             }
             _ => assert!(frame.payload.len() <= MAX_PAYLOAD),
@@ -53,7 +53,7 @@ fn hello<M: Message + Default + PartialEq>(payload: &[u8], to_frame: fn(&M) -> F
 }
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FrameError>) {
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let (mut frames, mut come) = (Vec::new(), 0);
     for mut input in pieces {
         come += input.len();

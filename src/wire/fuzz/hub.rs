@@ -8,7 +8,7 @@ use super::{
 use crate::{
     fuzz::Script,
     time::deadline,
-    wire::{run::inbound::find_owner, session::frame::Kind, state::wire_state::WireState},
+    wire::{run::inbound::find_owner, session::frame::FrameKind, state::wire_state::WireState},
     yamux::fuzz::AT_ONCE,
 };
 use crossbeam_channel::{Receiver, bounded};
@@ -177,12 +177,12 @@ impl Play<'_> {
         match how % 8 {
             0..4 => {
                 let len = if how & 128 == 0 { 0 } else { 50 };
-                side.answer(id, from, Kind::Accept, len);
+                side.answer(id, from, FrameKind::Accept, len);
                 let side = index as u8;
                 self.sides[caller].is_through(from.id, Call { side, id });
             }
-            4 => side.answer(id, from, Kind::Error, 0),
-            5 => side.answer(id, from, Kind::Open, 0),
+            4 => side.answer(id, from, FrameKind::Error, 0),
+            5 => side.answer(id, from, FrameKind::Open, 0),
             6 => side.reset_id(id),
             _ => side.end_id(id),
         }

@@ -13,7 +13,7 @@ use crate::{
     wire::{
         run::{handshake::Handshake, inbound::find_handler},
         session::{
-            frame::{Decoder, Kind},
+            frame::{FrameDecoder, FrameKind},
             hello::{OpenSessionRequest, OpenSessionResponse},
             session::Agreed,
             stream::Stream,
@@ -129,11 +129,11 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
         .streams
         .iter()
         .find(|(_, seen)| !seen.came.is_empty())?;
-    let frame = Decoder::default().next(&mut seen.came.as_slice());
+    let frame = FrameDecoder::default().next(&mut seen.came.as_slice());
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    assert_eq!(frame.kind, Kind::ConfirmSession);
+    assert_eq!(frame.kind, FrameKind::ConfirmSession);
     Some(OpenSessionResponse::decode(&*frame.payload).expect("a response"))
 }
 
@@ -195,7 +195,11 @@ fn asks(script: &mut Script<'_>) -> VecDeque<Part> {
         }
         2 => {
             let payload = some_bytes(script);
-            let kind = script.pick(&[Kind::OpenSession, Kind::Open, Kind::ConfirmSession]);
+            let kind = script.pick(&[
+                FrameKind::OpenSession,
+                FrameKind::Open,
+                FrameKind::ConfirmSession,
+            ]);
             in_stream(1, SYN, &wire_frame(kind, "openSession", &payload))
         }
         _ => {
@@ -245,7 +249,7 @@ fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
         2 => Part::Bytes(update(1, script.pick(&[ACK, FIN, RST, ACK | FIN]), 0)),
         3 => {
             let payload = some_bytes(script);
-            let frame = wire_frame(Kind::ConfirmSession, "confirmSession", &payload);
+            let frame = wire_frame(FrameKind::ConfirmSession, "confirmSession", &payload);
             Part::Bytes(in_stream(1, ACK, &frame))
         }
         _ => {
@@ -286,7 +290,7 @@ fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
             0 | 1 => {
                 next += 2;
                 let token = if op & 128 == 0 { b"" } else { REFUSED };
-                let mut open = wire_frame(Kind::Open, script.pick(&NAMES), token);
+                let mut open = wire_frame(FrameKind::Open, script.pick(&NAMES), token);
                 open.extend(some_chunks(script));
                 in_stream(next - 2, if op & 64 == 0 { SYN } else { SYN | FIN }, &open)
             }
@@ -296,14 +300,19 @@ fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
             }
             3 => {
                 let (command, payload) = (script.pick(&NAMES), some_bytes(script));
-                let kind = script.pick(&[Kind::Init, Kind::Accept, Kind::Error, Kind::Open]);
+                let kind = script.pick(&[
+                    FrameKind::Init,
+                    FrameKind::Accept,
+                    FrameKind::Error,
+                    FrameKind::Open,
+                ]);
                 in_stream(id, 0, &wire_frame(kind, command, &payload))
             }
-            4 => in_stream(id, ACK, &wire_frame(Kind::Accept, "echo", b"")),
+            4 => in_stream(id, ACK, &wire_frame(FrameKind::Accept, "echo", b"")),
             5 => in_stream(
                 id,
                 ACK | FIN,
-                &wire_frame(Kind::Error, "echo", &some_bytes(script)),
+                &wire_frame(FrameKind::Error, "echo", &some_bytes(script)),
             ),
             6 => in_stream(id, 0, &some_chunks(script)),
             7 => in_stream(id, 0, &some_bytes(script)),

@@ -9,7 +9,7 @@ use crate::{
         run::handshake::Handshake,
         session::{
             chunk::{self, CUT_SHORT, END},
-            frame::{Decoder, Kind},
+            frame::{FrameDecoder, FrameKind},
             hello::{Features, OpenSessionRequest},
             session::Session,
         },
@@ -64,7 +64,7 @@ pub(super) struct Side {
 
 /// How many bytes of a stream are whole chunks and end marks.
 fn whole_chunks(bytes: &[u8]) -> usize {
-    let mut decoder = chunk::Decoder::default();
+    let mut decoder = chunk::ChunkDecoder::default();
     let (mut rest, mut whole) = (bytes, 0);
     while !rest.is_empty() {
         let (used, step) = decoder.step(rest);
@@ -221,7 +221,7 @@ impl Side {
         let id = self.next;
         self.next += 2;
         let rest = message(len, true);
-        let open = wire_frame(Kind::Open, name, token);
+        let open = wire_frame(FrameKind::Open, name, token);
         self.send(&in_stream(id, SYN, &[&open[..], &rest].concat()));
         self.said.insert(id, rest);
         Some(id)
@@ -238,12 +238,12 @@ impl Side {
         self.waiting.pop_front()
     }
 
-    pub(super) fn answer(&mut self, id: u32, from: Call, kind: Kind, len: usize) {
+    pub(super) fn answer(&mut self, id: u32, from: Call, kind: FrameKind, len: usize) {
         let rest = message(len, true);
         let answer = wire_frame(kind, "b", b"");
         self.send(&in_stream(id, ACK, &[&answer[..], &rest].concat()));
         self.said.insert(id, rest);
-        if kind == Kind::Accept {
+        if kind == FrameKind::Accept {
             self.calls.insert(id, from);
         }
     }
@@ -258,7 +258,7 @@ impl Side {
         let Some(seen) = self.peer.streams.get(&id) else {
             return false;
         };
-        let frame = Decoder::default().next(&mut seen.came.as_slice());
+        let frame = FrameDecoder::default().next(&mut seen.came.as_slice());
         let answered = frame.expect("a frame of the protocol").is_some();
         answered || seen.got_fin || seen.got_reset || seen.sent_reset
     }
@@ -273,10 +273,11 @@ impl Side {
             let far = if to.side == self.number { self } else { other };
             let seen = &self.peer.streams[id];
             let mut came = seen.came.as_slice();
-            let first = Decoder::default()
+            let first = FrameDecoder::default()
                 .next(&mut came)
                 .expect("a frame of the protocol");
-            if !first.is_some_and(|first| matches!(first.kind, Kind::Open | Kind::Accept)) {
+            if !first.is_some_and(|first| matches!(first.kind, FrameKind::Open | FrameKind::Accept))
+            {
                 continue;
             }
             let said = &far.said[&to.id];
@@ -325,7 +326,7 @@ impl Side {
             };
             let seen = &self.peer.streams[id];
             let mut came = seen.came.as_slice();
-            let first = Decoder::default().next(&mut came);
+            let first = FrameDecoder::default().next(&mut came);
             let cut = seen.got_fin && self.is_cut_short(came, &far.said[&from.id]);
             let ended = seen.sent_fin && seen.got_fin;
             // Behind an end nothing tells a peer that takes no reset.

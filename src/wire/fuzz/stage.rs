@@ -6,7 +6,7 @@ use crate::{
     transport::ReadHalf,
     wire::{
         session::{
-            frame::{Frame, Kind},
+            frame::{Frame, FrameKind},
             stream::Stream,
         },
         state::{
@@ -175,7 +175,7 @@ impl Prompted {
 fn asked_id(peer: &Peer) -> Vec<u8> {
     use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
-    let frame = crate::wire::session::frame::Decoder::default().next(&mut came);
+    let frame = crate::wire::session::frame::FrameDecoder::default().next(&mut came);
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
@@ -203,7 +203,7 @@ fn yamux_frame(kind: u8, flags: u16, id: u32, length: u32, body: &[u8]) -> Vec<u
 }
 
 /// A frame that opens a stream, or answers that.
-pub(super) fn wire_frame(kind: Kind, command: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn wire_frame(kind: FrameKind, command: &str, payload: &[u8]) -> Vec<u8> {
     Frame {
         kind,
         command: command.into(),

@@ -45,7 +45,7 @@ fn serve(wire: &Arc<WireState>, end: memory::End, role: Role) -> thread::JoinHan
         };
         let _ = shared.serve(established);
     };
-    thread::spawn(wire.threads.count(work))
+    thread::spawn(wire.threads.track(work))
 }
 
 fn open(wire: &Arc<WireState>, halves: Halves, role: Role) -> Result<Established, Error> {

@@ -10,10 +10,10 @@ use crate::{
     transport::Halves,
     wire::{
         session::{
-            frame::{self, Frame, Kind},
+            frame::{self, Frame, FrameKind},
             hello::{self, CONFIRM_SESSION, Features, OpenSessionRequest, OpenSessionResponse},
             id::SessionId,
-            session::{Agreed, check_name},
+            session::Agreed,
         },
         state::{
             access::{Caller, Rejected, Request},
@@ -129,7 +129,7 @@ impl<'a> Handshake<'a> {
         self.send(&stream, &request.to_frame())?;
         let answer = self.read_frame(&stream)?;
         stream.end();
-        let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
+        let response = parse::<OpenSessionResponse>(&answer, FrameKind::ConfirmSession)?;
         if !response.err.is_empty() {
             return Err(Error::SessionRefused {
                 code: RefusalCode::from_number(response.code),
@@ -395,7 +395,7 @@ impl<'a> Handshake<'a> {
     }
 
     fn read_frame(&mut self, stream: &yamux::Stream) -> Result<Frame, Error> {
-        let mut decoder = frame::Decoder::default();
+        let mut decoder = frame::FrameDecoder::default();
         loop {
             while let Some(segment) = stream.try_read_segment() {
                 let found = decoder.next(&mut segment.data()).map_err(malformed)?;
@@ -459,7 +459,7 @@ fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
     if names.iter().any(|name| name == CONFIRM_SESSION) {
         return Err(malformed(Malformed::ReservedName));
     }
-    if let Some(name) = names.iter().find(|name| check_name(name).is_err()) {
+    if let Some(name) = names.iter().find(|name| frame::check_name(name).is_err()) {
         let len = name.len();
         let what = "a stream's name";
         return Err(malformed(Malformed::TooLong { what, len }));
@@ -472,7 +472,7 @@ fn gone(error: yamux::Error) -> No {
     No::Unsaid(error.into())
 }
 
-fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
+fn parse<M: Message + Default>(frame: &Frame, kind: FrameKind) -> Result<M, Error> {
     if frame.kind != kind {
         return Err(malformed(Malformed::UnexpectedFrame));
     }
@@ -482,14 +482,14 @@ fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
 /// The names are counted before they are taken apart: each takes a multiple of
 /// its bytes then.
 fn parse_request(frame: &Frame, max_names: usize) -> Result<OpenSessionRequest, Error> {
-    if frame.kind == Kind::OpenSession {
+    if frame.kind == FrameKind::OpenSession {
         let len = hello::count_names(&frame.payload).map_err(malformed)?;
         if len > max_names {
             let what = "a list of stream names";
             return Err(malformed(Malformed::TooLong { what, len }));
         }
     }
-    parse(frame, Kind::OpenSession)
+    parse(frame, FrameKind::OpenSession)
 }
 
 /// A session that is refused, with the text that the peer gets: an empty one

@@ -12,12 +12,12 @@ use crate::{
         run::handshake::at_most,
         session::{
             chunk,
-            frame::{self, Frame, Kind},
+            frame::{self, Frame, FrameKind},
             hello::CONFIRM_SESSION,
-            receiving::Messages,
+            receiving::IncomingMessages,
             session::Session,
             stream::Stream,
-            threads::{self, Opening},
+            threads::{self, UnansweredOpening},
         },
         state::{
             handlers::Handler,
@@ -31,7 +31,7 @@ use crate::{
 
 pub(crate) struct Inbound {
     raw: yamux::Stream,
-    decoder: frame::Decoder,
+    decoder: frame::FrameDecoder,
     /// The open frame with what came after it, which is the handler's, or what
     /// is wrong with it; `None` while it has not come whole.
     open: Option<Result<(Frame, Segment), Error>>,
@@ -43,7 +43,7 @@ impl Inbound {
         raw.acknowledge();
         let mut arrival = Self {
             raw,
-            decoder: frame::Decoder::default(),
+            decoder: frame::FrameDecoder::default(),
             open: None,
         };
         if let Some(segment) = arrival.raw.try_read_segment() {
@@ -59,7 +59,7 @@ impl Inbound {
         segment.consume(used);
         self.open = match found {
             Ok(None) => None,
-            Ok(Some(frame)) if frame.kind == Kind::Open => Some(Ok((frame, segment))),
+            Ok(Some(frame)) if frame.kind == FrameKind::Open => Some(Ok((frame, segment))),
             Ok(Some(_)) => Some(Err(malformed(Malformed::UnexpectedFrame))),
             Err(error) => Some(Err(malformed(error.into()))),
         };
@@ -80,7 +80,7 @@ impl Inbound {
     /// for the open frame, if that has not come yet, nor for room.
     pub(crate) fn refuse(self, wire: &WireState, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
-        let refused = answer(Kind::Error, self.name(), refusal.text());
+        let refused = answer(FrameKind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
             // Sends the refusal along.
             self.raw.end();
@@ -91,8 +91,8 @@ impl Inbound {
     }
 
     /// Serves the stream from here to its close.
-    pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: Opening) {
-        let _serving = threads::serve(&self.raw);
+    pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: UnansweredOpening) {
+        let _current = threads::set_current_stream(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
             Err(error) => {
@@ -112,7 +112,7 @@ impl Inbound {
             Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
             Ok(Admitted::Handler(handler)) => {
                 opening.answered();
-                let recv = Messages::accepted(rest);
+                let recv = IncomingMessages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
                 run_handler(wire, session, stream, &handler);
             }
@@ -189,8 +189,8 @@ impl Inbound {
         admitted: &Result<Admitted, Refusal>,
     ) -> Result<(), Error> {
         let answer = match admitted {
-            Ok(_) => answer(Kind::Accept, name, ""),
-            Err(refusal) => answer(Kind::Error, name, refusal.text()),
+            Ok(_) => answer(FrameKind::Accept, name, ""),
+            Err(refusal) => answer(FrameKind::Error, name, refusal.text()),
         };
         let timeout = wire.options.handshake_timeout;
         let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
@@ -278,7 +278,7 @@ fn malformed(cause: Malformed) -> Error {
     Error::malformed("opening of a stream", cause)
 }
 
-fn answer(kind: Kind, name: &str, text: &str) -> Frame {
+fn answer(kind: FrameKind, name: &str, text: &str) -> Frame {
     Frame {
         kind,
         command: name.into(),

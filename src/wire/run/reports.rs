@@ -53,7 +53,7 @@ impl WireState {
             return;
         }
         let wire = Arc::clone(self);
-        let job = self.threads.count(move || wire.report_deferred());
+        let job = self.threads.track(move || wire.report_deferred());
         if let Err(error) = self.pool.submit(job) {
             self.deferred.lock().release_thread();
             guard::log(|| {
@@ -82,7 +82,7 @@ impl WireState {
         session: Option<&Session>,
         job: impl FnOnce() + Send + 'static,
     ) -> bool {
-        let submitted = self.pool.submit(self.threads.count(job));
+        let submitted = self.pool.submit(self.threads.track(job));
         let submitted = submitted.map_err(|error| {
             self.report(Operation::Hook(name), session, error);
         });

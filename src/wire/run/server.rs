@@ -175,7 +175,7 @@ pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) 
     let shared = Arc::clone(wire);
     let work = move || serve(&shared, stream, pending);
     let thread = wire.options.thread("session");
-    if let Err(error) = spawn(thread, wire.threads.count(work)) {
+    if let Err(error) = spawn(thread, wire.threads.track(work)) {
         wire.report_later(Operation::Accept, context, error);
     }
 }

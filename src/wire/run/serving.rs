@@ -72,8 +72,8 @@ impl WireState {
     ) {
         let raw = inbound.raw().clone();
         let (wire, serving) = (Arc::clone(self), session.clone());
-        let opening = self.threads.count_opening();
-        let job = self.threads.count(move || {
+        let opening = self.threads.begin_opening();
+        let job = self.threads.track(move || {
             inbound.serve(&wire, &serving, opening);
             drop(permit);
         });

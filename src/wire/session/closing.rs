@@ -1,12 +1,61 @@
-//! How sessions close: no new streams; streams that are open may end, up to a
-//! deadline; then the rest is cut.
+//! How sessions close: they accept no new streams, open streams may end until a deadline,
+//! and the rest is cut.
 
 use super::{session::Session, threads::Threads};
-use crate::error::{CutSession, ShutdownError};
+use crate::{
+    error::{CutSession, ShutdownError},
+    time::deadline,
+};
 use std::time::Instant;
 
-/// Closes sessions side by side. Returns those that were cut, or whose peer did not
-/// acknowledge everything by the deadline.
+/// Closing.
+impl Session {
+    /// Ends the session gracefully, as [`Wire::close`] ends all sessions of a wire.
+    ///
+    /// Announces the end to the peer, so that both sides open no new streams. Waits up to
+    /// [`Builder::session_close_timeout`], by default 5 seconds, for open streams to end and
+    /// for the peer to acknowledge what was sent. Then cuts what is left.
+    ///
+    /// A client whose session ends reconnects. To end it permanently, close its wire.
+    ///
+    /// Closing a session again does no harm. Neither does a call from a handler, hook or
+    /// validator; it does not wait for the handler's own stream.
+    ///
+    /// [`Wire::close`]: crate::Wire::close
+    /// [`Builder::session_close_timeout`]: crate::Builder::session_close_timeout
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError`] if streams were cut, or the peer did not acknowledge everything in
+    /// time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0").build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # client.start()?;
+    /// # let session = server.wait_session(Duration::from_secs(5))?;
+    /// if let Err(error) = session.close() {
+    ///     eprintln!("{error}");
+    /// }
+    /// assert!(session.is_closed());
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias = "disconnect")]
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) -> Result<(), ShutdownError> {
+        let deadline = deadline(self.settings().close_timeout);
+        let sessions = std::slice::from_ref(self);
+        let cut = close_sessions(self.threads(), sessions, deadline);
+        shutdown_result(cut, 0)
+    }
+}
+
+/// Closes all `sessions` at the same time. Returns those that were cut, or whose peer did
+/// not acknowledge everything by the deadline.
 pub(crate) fn close_sessions(
     threads: &Threads,
     sessions: &[Session],
@@ -15,7 +64,7 @@ pub(crate) fn close_sessions(
     // A session that has ended already has reported its end itself.
     let mut sessions = sessions.to_vec();
     sessions.retain(|session| !session.connection().is_over());
-    let own = threads.streams_here();
+    let own = threads.current_streams();
     for session in &sessions {
         // A handler that closes its own session is not waited for.
         for stream in &own {
@@ -44,7 +93,7 @@ pub(crate) fn close_sessions(
     cut
 }
 
-/// The result of a close that cut these sessions, and left this many threads running.
+/// Returns the result of a close that cut `sessions`, and left `running` threads running.
 pub(crate) fn shutdown_result(
     sessions: Vec<CutSession>,
     running: usize,

@@ -1,40 +1,40 @@
-//! The frames with which sessions and named streams open, at the very start of
-//! a yamux stream. Pure.
+//! The frames that open sessions and named streams, at the beginning of a yamux stream.
+//! Pure.
 //!
-//! Layout (little-endian): type u32, command length u32, payload length u32,
-//! command (UTF-8), payload.
+//! Layout (little-endian): type u32, command length u32, payload length u32, command
+//! (UTF-8), payload.
 
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 12;
 
-/// The longest command, which is a stream's name, in bytes.
+/// The maximum length of a command, which is the name of a stream, in bytes.
 pub(crate) const MAX_COMMAND: usize = 255;
 
-/// The largest payload of the frames that open a session: the names of all
-/// handlers are in there.
+/// The maximum payload of the frames that open a session, which contain the names of all
+/// handlers.
 const MAX_SESSION_PAYLOAD: usize = 256 * 1024;
 
-/// The largest payload of any other frame: a token, or an error's text.
+/// The maximum payload of any other frame: a token, or the text of an error.
 pub(crate) const MAX_PAYLOAD: usize = 4096;
 
-/// What a frame is for.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Unused today.
+pub(crate) enum FrameKind {
+    /// Unused.
     Init = 0x02,
-    /// The stream is refused; the payload says why.
+    /// Refuses the stream; the payload is the reason.
     Error = 0x04,
-    /// The stream is accepted.
+    /// Accepts the stream.
     Accept = 0x08,
     /// Opens a named stream; the payload is the opener's token.
     Open = 0x16,
     /// Opens a session.
     OpenSession = 0x32,
-    /// Answers that.
+    /// Accepts or refuses the session.
     ConfirmSession = 0x64,
 }
 
-impl Kind {
+impl FrameKind {
     fn from_number(number: u32) -> Option<Self> {
         Some(match number {
             0x02 => Self::Init,
@@ -55,15 +55,14 @@ impl Kind {
     }
 }
 
-/// One frame.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     pub(crate) command: String,
     pub(crate) payload: Vec<u8>,
 }
 
-/// The payload may be a token, which must not show in logs.
+/// Without the payload, which may be a token and must not appear in logs.
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frame")
@@ -74,26 +73,42 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Bytes that are no frame.
+/// An error in the frames that open sessions and streams.
+///
+/// The bytes received from the peer are not a frame of this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Not a type that there is.
+    /// The type of the frame is unknown.
     #[error("unknown frame type {0:#x}")]
     Kind(u32),
-    /// A name longer than 255 bytes.
-    #[error("a name of {0} bytes")]
+    /// The name is longer than 255 bytes.
+    #[error("a name of {0} bytes is too long")]
     CommandTooLong(u32),
-    /// More payload than a frame of its type may have.
-    #[error("a payload of {0} bytes")]
+    /// The payload is longer than a frame of this type allows.
+    #[error("a payload of {0} bytes is too long")]
     PayloadTooLong(u32),
-    /// A name that is not UTF-8.
-    #[error("a name that is not UTF-8")]
+    /// The name is not UTF-8.
+    #[error("the name is not UTF-8")]
     NotUtf8,
 }
 
+/// Returns what is wrong with the name of a stream, if anything.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("the name of a stream must not be empty".into());
+    }
+    if name.len() > MAX_COMMAND {
+        let len = name.len();
+        return Err(format!(
+            "the name of a stream has {len} bytes, must be at most {MAX_COMMAND}"
+        ));
+    }
+    Ok(())
+}
+
 impl Frame {
-    /// The frame's bytes. Command and payload have been checked against their
-    /// limits, which are far below what a u32 holds.
+    /// Returns the bytes of the frame. The caller has checked command and payload against
+    /// their limits, which are far below `u32::MAX`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN + self.command.len() + self.payload.len());
         bytes.extend_from_slice(&(self.kind as u32).to_le_bytes());
@@ -105,20 +120,20 @@ impl Frame {
     }
 }
 
-/// Gathers one frame from bytes that arrive in pieces of any size. Holds no
-/// more than has arrived.
+/// Decodes one frame from bytes that are received in pieces of any size. Holds no more
+/// memory than has been received, whatever the lengths in the header.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+pub(crate) struct FrameDecoder {
     bytes: Vec<u8>,
 }
 
-struct Header {
-    kind: Kind,
+struct FrameHeader {
+    kind: FrameKind,
     command: usize,
     payload: usize,
 }
 
-impl Header {
+impl FrameHeader {
     fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let word = |at: usize| {
             let mut word = [0; 4];
@@ -126,7 +141,7 @@ impl Header {
             u32::from_le_bytes(word)
         };
         let (kind, command, payload) = (word(0), word(4), word(8));
-        let kind = Kind::from_number(kind).ok_or(FrameError::Kind(kind))?;
+        let kind = FrameKind::from_number(kind).ok_or(FrameError::Kind(kind))?;
         if command as usize > MAX_COMMAND {
             return Err(FrameError::CommandTooLong(command));
         }
@@ -141,14 +156,14 @@ impl Header {
     }
 }
 
-impl Decoder {
-    /// Takes what belongs to the frame off the front of `input`, and gives the
-    /// frame when it is whole; what follows it is left in `input`.
+impl FrameDecoder {
+    /// Takes bytes of the frame from the front of `input`. Returns the frame once it is
+    /// complete, and leaves what follows it in `input`.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         if !self.gather(HEADER_LEN, input) {
             return Ok(None);
         }
-        let header = Header::parse(&self.bytes[..HEADER_LEN])?;
+        let header = FrameHeader::parse(&self.bytes[..HEADER_LEN])?;
         let command_end = HEADER_LEN + header.command;
         if !self.gather(command_end + header.payload, input) {
             return Ok(None);
@@ -163,13 +178,13 @@ impl Decoder {
         }))
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns the bytes of memory that it holds.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Moves bytes over until there are `count`.
+    /// Takes bytes from `input` until `count` are held. Returns whether they are.
     fn gather(&mut self, count: usize, input: &mut &[u8]) -> bool {
         let missing = count.saturating_sub(self.bytes.len());
         let (piece, rest) = input.split_at(missing.min(input.len()));
@@ -186,12 +201,12 @@ mod tests {
 
     fn any_frame() -> impl Strategy<Value = Frame> {
         let kind = prop_oneof![
-            Just(Kind::Init),
-            Just(Kind::Error),
-            Just(Kind::Accept),
-            Just(Kind::Open),
-            Just(Kind::OpenSession),
-            Just(Kind::ConfirmSession),
+            Just(FrameKind::Init),
+            Just(FrameKind::Error),
+            Just(FrameKind::Accept),
+            Just(FrameKind::Open),
+            Just(FrameKind::OpenSession),
+            Just(FrameKind::ConfirmSession),
         ];
         (
             kind,
@@ -206,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_the_bytes_of_the_protocol() {
+    fn a_frame_has_the_bytes_of_the_protocol() {
         let frame = Frame {
-            kind: Kind::Open,
+            kind: FrameKind::Open,
             command: "echo".into(),
             payload: b"secret".to_vec(),
         };
@@ -217,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_beyond_the_limits_are_refused_before_anything_is_held_for_them() {
+    fn lengths_over_the_limits_are_refused_before_memory_is_reserved() {
         let header = |kind: u32, command: u32, payload: u32| {
             let words = [kind, command, payload];
             words
@@ -246,7 +261,7 @@ mod tests {
             (0x64, 0, 1 << 31, Some(FrameError::PayloadTooLong(1 << 31))),
         ] {
             let bytes = header(kind, command, payload);
-            let mut decoder = Decoder::default();
+            let mut decoder = FrameDecoder::default();
             let found = decoder.next(&mut bytes.as_slice()).err();
             assert_eq!(found, error);
             assert!(decoder.bytes.capacity() < 64);
@@ -256,7 +271,7 @@ mod tests {
     #[test]
     fn a_name_that_is_not_utf8_is_an_error() {
         let bytes = b"\x16\0\0\0\x01\0\0\0\0\0\0\0\xff";
-        let found = Decoder::default().next(&mut bytes.as_slice());
+        let found = FrameDecoder::default().next(&mut bytes.as_slice());
         assert_eq!(found, Err(FrameError::NotUtf8));
     }
 
@@ -269,7 +284,7 @@ mod tests {
         ) {
             let mut bytes = frame.encode();
             bytes.extend_from_slice(&rest);
-            let mut decoder = Decoder::default();
+            let mut decoder = FrameDecoder::default();
             let mut left = Vec::new();
             let mut found = None;
             for piece in bytes.chunks(size) {
@@ -286,8 +301,8 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = Decoder::default().next(&mut bytes.as_slice());
+        fn no_input_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = FrameDecoder::default().next(&mut bytes.as_slice());
         }
     }
 }

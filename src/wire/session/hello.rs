@@ -1,6 +1,6 @@
 //! What the two sides say when a session opens. Pure.
 
-use crate::wire::session::frame::{Frame, Kind};
+use crate::wire::session::frame::{Frame, FrameKind};
 use prost::{
     DecodeError, Message,
     encoding::{DecodeContext, decode_key, skip_field},
@@ -97,13 +97,13 @@ impl Features {
 
 impl OpenSessionRequest {
     pub(crate) fn to_frame(&self) -> Frame {
-        frame(Kind::OpenSession, OPEN_SESSION, self)
+        frame(FrameKind::OpenSession, OPEN_SESSION, self)
     }
 }
 
 impl OpenSessionResponse {
     pub(crate) fn to_frame(&self) -> Frame {
-        frame(Kind::ConfirmSession, CONFIRM_SESSION, self)
+        frame(FrameKind::ConfirmSession, CONFIRM_SESSION, self)
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn count_names(mut request: &[u8]) -> Result<usize, DecodeError> {
     Ok(count)
 }
 
-fn frame(kind: Kind, command: &str, message: &impl Message) -> Frame {
+fn frame(kind: FrameKind, command: &str, message: &impl Message) -> Frame {
     Frame {
         kind,
         command: command.into(),

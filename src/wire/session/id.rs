@@ -3,8 +3,12 @@
 use std::fmt;
 use uuid::Uuid;
 
-/// A session's id: random, and the same on both sides.
+/// The id of a [`Session`](crate::Session): a random UUID, the same on both sides.
+///
+/// Its [`Display`](fmt::Display) is the usual form of a UUID, such as
+/// `67e55044-10b1-426f-9247-bb680e5fe0c8`. The order of two ids has no meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[doc(alias = "uuid")]
 pub struct SessionId(Uuid);
 
 impl SessionId {
@@ -12,12 +16,12 @@ impl SessionId {
         Self(Uuid::new_v4())
     }
 
+    /// Returns the id, or `None` if there are not 16 bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        // Fails only if there are not 16 bytes.
         Uuid::from_slice(bytes).ok().map(Self)
     }
 
-    /// Returns the 16 bytes that go over the wire.
+    /// Returns the 16 bytes of the id, as they are sent to the peer.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }

@@ -1,26 +1,55 @@
-//! One message of a named stream, read or written as a thing of its own.
+//! A reader and a writer of one message of a named stream.
 
-use crate::{
-    sync::SendMutexGuard,
-    wire::session::{
-        receiving::Messages,
-        stream::{HandleId, Inner, Outgoing},
-    },
+use super::{
+    receiving::IncomingMessages,
+    sending::{HandleId, OutgoingMessage},
+    stream_inner::StreamInner,
 };
+use crate::sync::SendMutexGuard;
 use std::{
     fmt,
     io::{self, BufRead, Read, Write},
 };
 
-/// Reads one message; see [`Stream::reader`](super::Stream::reader).
+/// Reads one message of a stream; made by [`Stream::reader`](crate::Stream::reader).
+///
+/// Returns `Ok(0)` at the end of the message, and from then on. Also implements
+/// [`BufRead`], over the received bytes without copying them. Blocks as reads of the
+/// stream do.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{io::{BufRead, Read}, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("lines", |stream| {
+/// #         stream.write_message(b"one\ntwo\n")?;
+/// #         stream.write_message(b"other")
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// let stream = session.open_stream("lines")?;
+/// let lines: Vec<String> = stream.reader().lines().collect::<Result<_, _>>()?;
+/// assert_eq!(lines, ["one", "two"]);
+///
+/// let mut reader = stream.reader();
+/// let mut other = String::new();
+/// reader.read_to_string(&mut other)?;
+/// assert_eq!(other, "other");
+/// assert!(reader.was_finished());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Reader<'a> {
-    inner: &'a Inner,
-    recv: SendMutexGuard<'a, Messages>,
+    inner: &'a StreamInner,
+    recv: SendMutexGuard<'a, IncomingMessages>,
     at_end: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(inner: &'a Inner, recv: SendMutexGuard<'a, Messages>) -> Self {
+    pub(super) fn new(inner: &'a StreamInner, recv: SendMutexGuard<'a, IncomingMessages>) -> Self {
         Self {
             inner,
             recv,
@@ -30,9 +59,9 @@ impl<'a> Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Whether the message was ended by an end mark; see
-    /// [`Stream::was_finished`](super::Stream::was_finished). `false` until it
-    /// has been read to its end.
+    /// Returns whether the message was ended by an end mark; see
+    /// [`Stream::was_finished`](crate::Stream::was_finished). Returns `false` until
+    /// the message has been read to its end.
     pub fn was_finished(&self) -> bool {
         self.at_end && self.inner.was_finished()
     }
@@ -82,10 +111,43 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Writes one message; see [`Stream::writer`](super::Stream::writer).
+/// Writes one message of a stream; made by [`Stream::writer`](crate::Stream::writer).
+///
+/// Each write is sent at once, and blocks as writes to the stream do. [`finish`] ends the
+/// message; a writer that is dropped before [aborts the stream], so that the peer does not
+/// take a part of the message for all of it.
+///
+/// [`finish`]: Self::finish
+/// [aborts the stream]: crate::Stream#how-a-stream-is-aborted
+///
+/// # Examples
+///
+/// ```
+/// # use std::{io::{self, Read, Write}, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("upload", |stream| {
+/// #         let size = io::copy(&mut &*stream, &mut io::sink())?;
+/// #         stream.write_message(size.to_string().as_bytes())
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// # let mut source = io::repeat(7).take(100_000);
+/// let stream = session.open_stream("upload")?;
+/// let mut writer = stream.writer();
+/// // If this fails, the peer gets an error instead of the end of the message.
+/// io::copy(&mut source, &mut writer)?;
+/// writer.finish()?;
+/// # let mut size = String::new();
+/// # stream.reader().read_to_string(&mut size)?;
+/// # assert_eq!(size, "100000");
+/// # Ok::<(), io::Error>(())
+/// ```
 pub struct Writer<'a> {
-    inner: &'a Inner,
-    send: SendMutexGuard<'a, Outgoing>,
+    inner: &'a StreamInner,
+    send: SendMutexGuard<'a, OutgoingMessage>,
     handle: HandleId,
     finished: bool,
 }
@@ -99,9 +161,9 @@ impl fmt::Debug for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(
-        inner: &'a Inner,
-        send: SendMutexGuard<'a, Outgoing>,
+    pub(super) fn new(
+        inner: &'a StreamInner,
+        send: SendMutexGuard<'a, OutgoingMessage>,
         handle: HandleId,
     ) -> Self {
         Self {
@@ -112,17 +174,22 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Lets the message go on after a write that failed; see
-    /// [`Stream::resume`](super::Stream::resume).
+    /// Lets the message continue after a write to it has failed; see
+    /// [`Stream::resume`](crate::Stream::resume).
     pub fn resume(&mut self) {
         self.send.resume();
     }
 
     /// Ends the message; an empty one if nothing was written.
     ///
+    /// Blocks as a write does.
+    ///
     /// # Errors
     ///
-    /// Those of a write; the stream is reset then.
+    /// Those of a write. The stream is aborted then.
+    #[doc(alias = "shutdown")]
+    #[doc(alias = "eof")]
+    #[doc(alias = "end")]
     pub fn finish(mut self) -> io::Result<()> {
         self.inner.finish(&mut self.send, self.handle)?;
         self.finished = true;
@@ -143,8 +210,8 @@ impl Write for Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            *self.send = Outgoing::Broken;
-            self.inner.break_off();
+            *self.send = OutgoingMessage::Broken;
+            self.inner.abort();
         }
     }
 }

@@ -1,4 +1,18 @@
-//! What a session is, and what it speaks: frames, chunks, messages, named streams.
+//! What a session is, and what it says to its peer: frames, chunks, messages, named
+//! streams. The lowest floor of [`wire`](super): it uses nothing of `state` and `run`.
+//!
+//! Each file uses only files above it in this list, which is also the order to read them:
+//!
+//! 1. [`id`], [`stats`]: what callers see of a session besides the session itself.
+//! 2. [`frame`], [`hello`]: the frames that open sessions and streams. Pure.
+//! 3. [`chunk`]: how messages are cut into chunks, and how a relay forwards them. Pure.
+//! 4. [`threads`]: the threads of a wire, and which of them a close waits for.
+//! 5. [`receiving`], [`sending`]: the two directions of a named stream. Pure.
+//! 6. [`session`]: the session, apart from opening streams and closing.
+//! 7. [`closing`]: the end of one session, or of all sessions of a wire.
+//! 8. [`stream_inner`]: both directions of a stream, over a yamux stream.
+//! 9. [`message`], [`stream`]: the public handles of a stream.
+//! 10. [`open_stream`]: how a session opens streams at the peer.
 
 pub(crate) mod chunk;
 pub(crate) mod closing;
@@ -6,9 +20,12 @@ pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod id;
 pub(crate) mod message;
+mod open_stream;
 pub(crate) mod receiving;
+mod sending;
 #[expect(clippy::module_inception, reason = "the file has the name of its type")]
 pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
+mod stream_inner;
 pub(crate) mod threads;

@@ -1,87 +1,103 @@
-//! The receiving side of a named stream: the answer to its opening, where one
-//! is still to come, and then messages.
+//! The receiving side of a named stream: first the answer to its opening, if that has
+//! not been received yet, and then messages. Pure, over a [`Source`] of bytes.
 
 use crate::{
     error::{Error, Malformed},
     wire::session::{
-        chunk::{self, Step},
-        frame::{self, Frame},
+        chunk::{ChunkDecoder, Step},
+        frame::{Frame, FrameDecoder, FrameKind},
     },
     yamux::{self, segment::Segment},
 };
 use std::io;
 
-/// Where the bytes come from.
+/// The stream that the bytes come from.
 pub(crate) trait Source {
-    /// The next bytes, waiting for them; `None` at the stream's end.
-    fn wait(&self) -> Result<Option<Segment>, yamux::Error>;
-    /// The next bytes if they are there.
-    fn ready(&self) -> Option<Segment>;
-    /// The error that an error frame stands for.
-    fn refused(&self, frame: &Frame) -> Error;
-    /// The name that the stream was opened under, which an *accept* repeats.
+    /// Waits for the next bytes. Returns `None` at the end of the stream.
+    fn read_segment(&self) -> Result<Option<Segment>, yamux::Error>;
+    /// Returns the next bytes if they have been received already.
+    fn try_read_segment(&self) -> Option<Segment>;
+    /// Returns the error that an error frame stands for.
+    fn refusal(&self, frame: &Frame) -> Error;
+    /// The name under which the stream was opened. An *accept* frame repeats it.
     fn name(&self) -> &str;
-    /// The answer to the opening has come: the stream is accepted, or refused
+    /// Called when the answer to the opening was read: the stream is accepted, or refused
     /// for this reason.
-    fn answered(&self, refusal: Option<&Error>);
-    /// Whether a message may end with the stream instead of an end mark.
+    fn on_answer(&self, refusal: Option<&Error>);
+    /// Returns whether a message may end with the stream, without an end mark.
     fn takes_unmarked_end(&self) -> bool;
-    /// A message, or the stream inside a message, has ended: with an end mark or
+    /// Called when a message has ended, with an end mark or, at the end of the stream,
     /// without.
-    fn message_ended(&self, marked: bool);
+    fn on_message_end(&self, marked: bool);
 }
 
+/// The state of the receiving side.
 #[derive(Debug)]
-pub(crate) struct Messages {
-    /// Bytes that were taken over and not used yet.
+pub(crate) struct IncomingMessages {
+    /// Bytes that were received and not used yet.
     segment: Segment,
-    answer: Answer,
-    chunks: chunk::Decoder,
-    message: Message,
-    /// The rest of the current message is not wanted.
+    answer: OpenAnswer,
+    chunks: ChunkDecoder,
+    position: Position,
+    /// The rest of the current message is to be skipped.
     skipping: bool,
 }
 
-/// The answer to the stream's opening.
+/// The answer to the opening of the stream.
 #[derive(Debug)]
-enum Answer {
-    Awaited(frame::Decoder),
+enum OpenAnswer {
+    Awaited(FrameDecoder),
     Accepted,
     Refused(Error),
 }
 
-/// Where the reader stands.
+/// Where the caller is in the sequence of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Message {
-    /// Before a message of which nothing has come.
+enum Position {
+    /// Before a message of which nothing has been received.
     Between,
-    /// Inside of one.
     Inside,
-    /// Behind an end mark of which the reader has not been told yet.
+    /// After an end mark that was read, but not yet returned to the caller as `Ok(0)`.
     AtEnd,
 }
 
-impl Messages {
-    /// For a stream that is accepted already; `segment` are bytes that have
-    /// come along with what was read before.
+/// What is next in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// This many bytes of the message.
+    Bytes(usize),
+    /// The end of the message.
+    End,
+    /// The end of the stream. With [`Blocking::No`] also: no more has been received yet.
+    Nothing,
+}
+
+/// Whether to wait for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocking {
+    Yes,
+    No,
+}
+
+impl IncomingMessages {
+    /// For a stream that is accepted already. `segment` are bytes that were received
+    /// together with its opening.
     pub(crate) fn accepted(segment: Segment) -> Self {
-        Self::new(Answer::Accepted, segment)
+        Self::new(OpenAnswer::Accepted, segment)
     }
 
     /// For a stream whose opening has not been answered yet.
     pub(crate) fn unanswered() -> Self {
-        Self::new(
-            Answer::Awaited(frame::Decoder::default()),
-            Segment::default(),
-        )
+        let answer = OpenAnswer::Awaited(FrameDecoder::default());
+        Self::new(answer, Segment::default())
     }
 
-    fn new(answer: Answer, segment: Segment) -> Self {
+    fn new(answer: OpenAnswer, segment: Segment) -> Self {
         Self {
             segment,
             answer,
-            chunks: chunk::Decoder::default(),
-            message: Message::Between,
+            chunks: ChunkDecoder::default(),
+            position: Position::Between,
             skipping: false,
         }
     }
@@ -89,25 +105,33 @@ impl Messages {
     // -- the answer --
 
     /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is refused, or the answer cannot be read.
     pub(crate) fn await_answer(&mut self, source: &impl Source) -> Result<(), Error> {
         loop {
             if let Some(answer) = self.read_answer(source) {
                 return answer;
             }
-            match source.wait()? {
+            match source.read_segment()? {
                 Some(segment) => self.segment = segment,
                 None => return Err(Error::malformed("answer", Malformed::EndedEarly)),
             }
         }
     }
 
-    /// Looks whether the answer has come, and is a refusal.
+    /// Reads the answer if it has been received. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is refused.
     pub(crate) fn check_answer(&mut self, source: &impl Source) -> io::Result<()> {
-        while matches!(self.answer, Answer::Awaited(_)) {
+        while matches!(self.answer, OpenAnswer::Awaited(_)) {
             if let Some(answer) = self.read_answer(source) {
                 return answer.map_err(Into::into);
             }
-            match source.ready() {
+            match source.try_read_segment() {
                 Some(segment) => self.segment = segment,
                 None => return Ok(()),
             }
@@ -117,12 +141,12 @@ impl Messages {
             .map_err(Into::into)
     }
 
-    /// The answer, as far as the bytes at hand tell; `None` if they do not.
+    /// Reads the answer from the current segment. Returns `None` if it is incomplete.
     fn read_answer(&mut self, source: &impl Source) -> Option<Result<(), Error>> {
         let decoder = match &mut self.answer {
-            Answer::Accepted => return Some(Ok(())),
-            Answer::Refused(error) => return Some(Err(error.clone())),
-            Answer::Awaited(decoder) => decoder,
+            OpenAnswer::Accepted => return Some(Ok(())),
+            OpenAnswer::Refused(error) => return Some(Err(error.clone())),
+            OpenAnswer::Awaited(decoder) => decoder,
         };
         let mut input = self.segment.data();
         let found = decoder.next(&mut input);
@@ -130,56 +154,56 @@ impl Messages {
         self.segment.consume(used);
         let error = match found {
             Ok(None) => return None,
-            // With another name it is no answer: the two sides have lost step.
+            // With another name it answers something else: the peers are out of step.
             Ok(Some(frame))
-                if frame.kind == frame::Kind::Accept && frame.command == source.name() =>
+                if frame.kind == FrameKind::Accept && frame.command == source.name() =>
             {
-                self.answer = Answer::Accepted;
-                source.answered(None);
+                self.answer = OpenAnswer::Accepted;
+                source.on_answer(None);
                 return Some(Ok(()));
             }
-            Ok(Some(frame)) if frame.kind == frame::Kind::Error => source.refused(&frame),
+            Ok(Some(frame)) if frame.kind == FrameKind::Error => source.refusal(&frame),
             Ok(Some(_)) => Error::malformed("answer", Malformed::UnexpectedFrame),
             Err(error) => Error::malformed("answer", error),
         };
-        self.answer = Answer::Refused(error.clone());
-        source.answered(Some(&error));
+        self.answer = OpenAnswer::Refused(error.clone());
+        source.on_answer(Some(&error));
         Some(Err(error))
     }
 
-    /// What has come with the answer.
+    /// Returns the bytes that were received together with the answer.
     pub(crate) fn into_rest(self) -> Segment {
         self.segment
     }
 
     // -- messages --
 
-    /// Reads from the current message, or the next one; 0 at its end, and at
-    /// the stream's.
+    /// Reads from the current message, or the next one. Returns 0 at its end, and at the
+    /// end of the stream.
     pub(crate) fn read(&mut self, source: &impl Source, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         let mut count = 0;
-        let mut wait = true;
+        let mut blocking = Blocking::Yes;
         while count < buf.len() {
-            match self.step(source, wait)? {
+            match self.step(source, blocking)? {
                 Next::Bytes(available) => {
                     let piece = available.min(buf.len() - count);
                     buf[count..count + piece].copy_from_slice(&self.segment.data()[..piece]);
                     self.consume(piece);
                     count += piece;
-                    // What is here already is taken along.
-                    wait = false;
+                    // From here on, only what has been received already.
+                    blocking = Blocking::No;
                 }
                 Next::End if count > 0 => {
-                    self.message = Message::AtEnd;
+                    self.position = Position::AtEnd;
                     break;
                 }
                 Next::Nothing if count == 0 => {
-                    // To whom does not ask for messages, the end of the stream looks
-                    // like an empty one, which nobody has finished.
-                    source.message_ended(false);
+                    // A caller that does not use `next_message` sees the end of the stream
+                    // as an empty message without an end mark.
+                    source.on_message_end(false);
                     break;
                 }
                 Next::End | Next::Nothing => break,
@@ -188,58 +212,57 @@ impl Messages {
         Ok(count)
     }
 
-    /// The bytes of the current message that are at hand, at least one unless
-    /// it is at its end.
+    /// Returns the received bytes of the current message, or the next one. Waits for at
+    /// least one byte; returns none only at the end of the message or the stream.
     pub(crate) fn fill_buf(&mut self, source: &impl Source) -> io::Result<&[u8]> {
-        match self.step(source, true)? {
+        match self.step(source, Blocking::Yes)? {
             Next::Bytes(available) => Ok(&self.segment.data()[..available]),
             Next::End => Ok(&[]),
             Next::Nothing => {
-                source.message_ended(false);
+                source.on_message_end(false);
                 Ok(&[])
             }
         }
     }
 
-    /// `count` bytes of what [`fill_buf`](Self::fill_buf) gave were used.
+    /// Marks `count` bytes of those that [`fill_buf`](Self::fill_buf) returned as used.
     pub(crate) fn consume(&mut self, count: usize) {
         self.segment.consume(count);
         self.chunks.take(count);
     }
 
-    /// The rest of the current message is not wanted.
+    /// Skips the rest of the current message, when the stream is read again.
     pub(crate) fn skip_message(&mut self) {
-        match self.message {
-            Message::AtEnd => self.message = Message::Between,
-            Message::Inside => self.skipping = true,
-            // Nothing of it has come: it is not the current one yet.
-            Message::Between => {}
+        match self.position {
+            Position::AtEnd => self.position = Position::Between,
+            Position::Inside => self.skipping = true,
+            // Nothing of the next message has been received: it is not the current one yet.
+            Position::Between => {}
         }
     }
 
-    /// Moves to the beginning of the next message; `false` at the stream's
-    /// end.
+    /// Waits for the next message. Returns `false` at the end of the stream.
     pub(crate) fn next_message(&mut self, source: &impl Source) -> io::Result<bool> {
-        if self.message == Message::Inside {
+        if self.position == Position::Inside {
             self.skip_message();
         }
         self.skip(source)?;
-        self.message = Message::Between;
-        match self.step(source, true)? {
+        self.position = Position::Between;
+        match self.step(source, Blocking::Yes)? {
             Next::Bytes(_) => Ok(true),
             Next::Nothing => Ok(false),
             Next::End => {
-                // An empty message: its end is still to be told.
-                self.message = Message::AtEnd;
+                // An empty message, whose end the caller has not seen yet.
+                self.position = Position::AtEnd;
                 Ok(true)
             }
         }
     }
 
-    /// Skips what is not wanted.
+    /// Skips the rest of a message that [`skip_message`](Self::skip_message) was called for.
     fn skip(&mut self, source: &impl Source) -> io::Result<()> {
         while self.skipping {
-            match self.advance(source, true)? {
+            match self.advance(source, Blocking::Yes)? {
                 Next::Bytes(count) => self.consume(count),
                 Next::End | Next::Nothing => self.skipping = false,
             }
@@ -247,19 +270,19 @@ impl Messages {
         Ok(())
     }
 
-    /// What comes next for the reader of a message.
-    fn step(&mut self, source: &impl Source, wait: bool) -> io::Result<Next> {
+    /// Returns what is next for the reader of a message.
+    fn step(&mut self, source: &impl Source, blocking: Blocking) -> io::Result<Next> {
         self.skip(source)?;
-        if self.message == Message::AtEnd {
-            self.message = Message::Between;
+        if self.position == Position::AtEnd {
+            self.position = Position::Between;
             return Ok(Next::End);
         }
-        self.advance(source, wait)
+        self.advance(source, blocking)
     }
 
-    /// Goes over heads and end marks to the next bytes.
-    fn advance(&mut self, source: &impl Source, wait: bool) -> io::Result<Next> {
-        if !matches!(self.answer, Answer::Accepted) {
+    /// Reads chunk heads and end marks up to the next bytes of a message.
+    fn advance(&mut self, source: &impl Source, blocking: Blocking) -> io::Result<Next> {
+        if !matches!(self.answer, OpenAnswer::Accepted) {
             self.await_answer(source)?;
         }
         loop {
@@ -267,36 +290,40 @@ impl Messages {
             self.segment.consume(used);
             match step {
                 Step::Bytes(count) => {
-                    self.message = Message::Inside;
+                    self.position = Position::Inside;
                     return Ok(Next::Bytes(count));
                 }
                 Step::End => {
-                    self.message = Message::Between;
-                    source.message_ended(true);
+                    self.position = Position::Between;
+                    source.on_message_end(true);
                     return Ok(Next::End);
                 }
                 Step::Empty => {}
             }
-            let more = if wait { source.wait()? } else { source.ready() };
-            match more {
+            let segment = match blocking {
+                Blocking::Yes => source.read_segment()?,
+                Blocking::No => source.try_read_segment(),
+            };
+            match segment {
                 Some(segment) => self.segment = segment,
-                None if wait => {
-                    self.end_of_stream(source)?;
+                None => {
+                    if blocking == Blocking::Yes {
+                        self.end_of_stream(source)?;
+                    }
                     return Ok(Next::Nothing);
                 }
-                None => return Ok(Next::Nothing),
             }
         }
     }
 
-    /// The stream has ended: an error inside a message, which stays to be read
-    /// again, unless the stream's end may be the message's.
+    /// Handles the end of the stream. Inside a message it is an error, which every further
+    /// read returns again, unless the message may end with the stream.
     fn end_of_stream(&mut self, source: &impl Source) -> io::Result<()> {
         let inside_chunk = self.chunks.inside_chunk();
-        if self.message != Message::Inside && !inside_chunk {
+        if self.position != Position::Inside && !inside_chunk {
             return Ok(());
         }
-        source.message_ended(false);
+        source.on_message_end(false);
         if inside_chunk {
             return Err(truncated("the stream ended inside a chunk"));
         }
@@ -305,22 +332,11 @@ impl Messages {
                 "the stream ended inside a message, without its end mark",
             ));
         }
-        self.message = Message::Between;
+        self.position = Position::Between;
         Ok(())
     }
 }
 
 fn truncated(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
-}
-
-/// What comes next in a stream of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// So many bytes of the message.
-    Bytes(usize),
-    /// The end of the message.
-    End,
-    /// The end of the stream, or of what is there already.
-    Nothing,
 }

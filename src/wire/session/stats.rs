@@ -1,34 +1,38 @@
-//! What a session or a wire has done so far, in numbers.
+//! Counts of what a session or a wire has done so far.
 
 use crate::yamux;
 use std::time::{Duration, SystemTime};
 
-/// Counts of a [`Session`](super::Session) or of a whole [`Wire`](super::Wire),
-/// whose ended sessions count too.
+/// Counts of what a [`Session`](crate::Session) or a whole [`Wire`](crate::Wire) has done so
+/// far.
+///
+/// Returned by [`Session::stats`](crate::Session::stats) and
+/// [`Wire::stats`](crate::Wire::stats). Those of a wire include its ended sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "metrics")]
 pub struct Stats {
-    /// When the session began to stand, or the wire was made.
+    /// When the session was established, or the wire was built.
     pub since: SystemTime,
-    /// Sessions that have stood so far; 1 for a session.
+    /// The number of sessions established so far; 1 for a session.
     pub sessions: u64,
-    /// Bytes sent in streams, with the heads of messages' chunks and what opens
-    /// streams. Headers of frames do not count.
+    /// The number of bytes sent in streams. Includes the frames that open streams and the
+    /// lengths of chunks, but not the headers of yamux frames.
     pub bytes_sent: u64,
-    /// Bytes received in streams, counted alike.
+    /// The number of bytes received in streams, counted in the same way.
     pub bytes_received: u64,
-    /// Streams that this side has opened. The session's own first one counts.
+    /// The number of streams opened by this side. Includes the one in which a client opens
+    /// its session.
     pub streams_opened: u64,
-    /// Streams that the other side has opened. The session's own first one
-    /// counts.
+    /// The number of streams opened by the peer. Includes the one in which a client opens
+    /// its session.
     pub streams_accepted: u64,
-    /// Streams that were refused, by whichever side.
+    /// The number of streams refused, by either side.
     pub streams_refused: u64,
-    /// Streams that one side has ended at once, and those that a session's end
-    /// has cut.
+    /// The number of streams reset by either side, or cut by the end of their session.
     pub streams_reset: u64,
-    /// The round trip that the last ping took: of a wire, in whichever of its
-    /// sessions; `None` before there was one.
+    /// The round-trip time of the last ping; for a wire, in any of its sessions. `None`
+    /// before the first ping.
     pub round_trip_time: Option<Duration>,
 }
 

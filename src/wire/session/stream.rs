@@ -1,24 +1,17 @@
-//! A named stream: messages with an end, in both directions, over one yamux
-//! stream.
+//! The public handle of a named stream.
 
+#[cfg(doc)]
+use crate::wire::Builder;
 use crate::{
-    error::{Error, Refusal},
-    sync::{
-        OnceLock, SendMutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-        thread::{self, ThreadId},
-    },
+    sync::atomic::Ordering,
     wire::session::{
-        chunk::{self, CUT_SHORT, END, HEAD},
-        frame,
         message::{Reader, Writer},
-        receiving::{Messages, Source},
+        receiving::IncomingMessages,
+        sending::{Author, HandleId},
         session::Session,
+        stream_inner::StreamInner,
     },
-    yamux::{
-        self, StreamId,
-        segment::{MAX_PAYLOAD, Segment},
-    },
+    yamux::{self, StreamId},
 };
 use std::{
     fmt,
@@ -27,105 +20,91 @@ use std::{
     time::Duration,
 };
 
-/// A two-way stream of messages, open under a name.
+/// A two-way stream of messages between two programs, opened under a name.
 ///
-/// Each direction carries messages, one after another, of any length. A write
-/// adds to the message that is being sent, and leaves at once;
-/// [`finish`](Self::finish) ends it. A read takes from the message that is
-/// being received, and says `Ok(0)` once at its end; the next read belongs to
-/// the next message. So `io::copy(&mut file, &mut stream)` followed by
-/// `finish` sends a file, and `io::copy(&mut stream, &mut file)` receives it.
+/// Each direction carries any number of messages of any length, one after another:
 ///
-/// `Read` and `Write` are there for `&Stream` too: one thread may read while
-/// another writes, as with a `TcpStream`. Two threads that read, or two that
-/// write, take turns; one waits while the other does.
+/// - A **write** adds bytes to the current message and sends them at once.
+///   [`finish`](Self::finish) ends the message.
+/// - A **read** returns bytes of the current message, and `Ok(0)` once at its end. The
+///   next read belongs to the next message.
 ///
-/// **Truncated is never taken for complete.** Only `finish`, [`close`](Self::close)
-/// and a handler's `Ok` end a message, and none of them one whose last write
-/// failed, or that another thread may still be writing: that breaks the stream
-/// off. So does dropping the last handle inside a message. The reader of a message
-/// that was not ended gets an error: [`io::ErrorKind::ConnectionReset`] or
-/// [`io::ErrorKind::UnexpectedEof`] if the stream was broken off, the connection's
-/// error if that was lost, and `UnexpectedEof` if the peer closed the stream
-/// without an end mark (see [`set_takes_unmarked_end`](Self::set_takes_unmarked_end)).
+/// So `io::copy(&mut file, &mut stream)` followed by `finish` sends a file, and
+/// `io::copy(&mut stream, &mut file)` receives it.
 ///
-/// # How a stream is broken off
+/// Reads block until bytes are received, and writes while the peer's receive window is
+/// full; see [`set_read_timeout`](Self::set_read_timeout) and
+/// [`set_write_timeout`](Self::set_write_timeout).
 ///
-/// A peer that uses this library gets a reset. A go-wirenet peer does not: its
-/// `WriteTo` retries after a reset without end. It gets the length of one more
-/// chunk and then the end of the stream instead of that chunk, which its `WriteTo`
-/// returns as an error. Its `Reader` shows no errors at all, so a program that uses
-/// it cannot tell a message that was broken off from a complete one.
+/// `Read` and `Write` are also implemented for `&Stream`: one thread may read while
+/// another writes, as with a `TcpStream`. If two threads read, or two write, one waits
+/// while the other is in a call.
+///
+/// Dropping the last handle ends the stream. If a message has begun and was not ended,
+/// it [aborts](#how-a-stream-is-aborted) the stream.
+///
+/// # Examples
+///
+/// Sends a message and receives the answer:
+///
+/// ```
+/// # use std::{io::Read, time::Duration};
+/// # use wirenet::Wire;
+/// let server = Wire::mount("127.0.0.1:0")
+///     .stream("upper", |stream| {
+///         let mut text = String::new();
+///         stream.read_to_string(&mut text)?;
+///         stream.write_message(text.to_uppercase().as_bytes())
+///     })
+///     .build()?;
+/// server.start()?;
+/// # let client = Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+///
+/// // On the client:
+/// let mut stream = session.open_stream("upper")?;
+/// stream.write_message(b"hello")?;
+/// let mut answer = String::new();
+/// stream.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "HELLO");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # A truncated message is never taken for a complete one
+///
+/// A message is ended only by [`finish`](Self::finish),
+/// [`write_message`](Self::write_message), [`Writer::finish`], [`close`](Self::close),
+/// or a handler that returns `Ok`. None of them ends a message whose last write failed,
+/// or that another thread may still be writing; the stream is aborted instead. The
+/// reader of a message that was not ended gets an error:
+///
+/// - [`io::ErrorKind::ConnectionReset`] or [`io::ErrorKind::UnexpectedEof`] if the stream
+///   was aborted,
+/// - the connection's error if the connection was lost,
+/// - [`io::ErrorKind::UnexpectedEof`] if the peer closed the stream without an end mark;
+///   but see [`set_takes_unmarked_end`](Self::set_takes_unmarked_end).
+///
+/// # How a stream is aborted
+///
+/// A peer that uses this library gets a reset. A go-wirenet peer does not, because its
+/// `WriteTo` retries forever after a reset. It gets the length of one more chunk and then
+/// the end of the stream instead of that chunk, which its `WriteTo` returns as an error.
+/// go-wirenet's `Reader` reports no errors at all, so a program that uses it cannot tell
+/// an aborted message from a complete one.
+#[doc(alias = "channel")]
+#[doc(alias = "socket")]
+#[doc(alias = "multiplex")]
 pub struct Stream {
-    inner: Arc<Inner>,
+    inner: Arc<StreamInner>,
     handle: HandleId,
-}
-
-pub(crate) struct Inner {
-    pub(crate) raw: yamux::Stream,
-    session: Session,
-    pub(crate) name: String,
-    recv: SendMutex<Messages>,
-    send: SendMutex<Outgoing>,
-    /// Why the other side refused it, once that was read.
-    refusal: OnceLock<Error>,
-    closed: AtomicBool,
-    takes_unmarked_end: AtomicBool,
-    /// The last message that was read to its end had an end mark. Outside of
-    /// `recv`, whose lock a [`Reader`] holds.
-    was_finished: AtomicBool,
-    /// Handles that were made so far.
-    handles: AtomicU32,
-}
-
-/// Tells the handles of one stream apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HandleId(u32);
-
-/// Who last wrote to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Author {
-    thread: ThreadId,
-    handle: HandleId,
-}
-
-impl Author {
-    fn here(handle: HandleId) -> Self {
-        let thread = thread::current().id();
-        Self { thread, handle }
-    }
-
-    fn is_here(self) -> bool {
-        self.thread == thread::current().id()
-    }
-}
-
-/// The sending side: how the message stands that is being sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Outgoing {
-    /// Nothing of it was sent.
-    #[default]
-    Between,
-    /// Some of it was, and not its end.
-    Inside(Author),
-    /// The last write of it failed in this way: what was not written is missing if it
-    /// ends here. If it had `begun`, nothing more is written either, unless the caller
-    /// has said that it goes on where that was.
-    Failed {
-        kind: io::ErrorKind,
-        begun: bool,
-        resumed: bool,
-    },
-    /// Some of it was, and the rest could not be: it can never be complete.
-    Broken,
 }
 
 impl Clone for Stream {
     fn clone(&self) -> Self {
-        let number = self.inner.handles.fetch_add(1, Ordering::Relaxed);
         Self {
             inner: Arc::clone(&self.inner),
-            handle: HandleId(number),
+            handle: self.inner.new_handle(),
         }
     }
 }
@@ -141,122 +120,199 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(raw: yamux::Stream, session: Session, name: String, recv: Messages) -> Self {
+    pub(crate) fn new(
+        raw: yamux::Stream,
+        session: Session,
+        name: String,
+        recv: IncomingMessages,
+    ) -> Self {
         if let Some(timeout) = session.read_timeout() {
-            // Not zero: the builder has checked.
+            // Fails only for zero, which the builder refuses.
             let _ = raw.set_read_timeout(Some(timeout));
         }
-        let takes_unmarked_end = session.takes_unmarked_end();
-        Self {
-            inner: Arc::new(Inner {
-                raw,
-                session,
-                name,
-                recv: SendMutex::new(recv),
-                send: SendMutex::new(Outgoing::Between),
-                refusal: OnceLock::new(),
-                closed: AtomicBool::new(false),
-                takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
-                was_finished: AtomicBool::new(false),
-                handles: AtomicU32::new(1),
-            }),
-            handle: HandleId(0),
-        }
+        let (inner, handle) = StreamInner::new(raw, session, name, recv);
+        let inner = Arc::new(inner);
+        Self { inner, handle }
     }
 
-    /// The stream's number in its session.
+    /// Returns the number of the stream, which is unique in its session.
     pub fn id(&self) -> StreamId {
         self.inner.raw.id()
     }
 
-    /// The session that the stream belongs to.
+    /// Returns the session that the stream belongs to.
     pub fn session(&self) -> &Session {
         &self.inner.session
     }
 
-    /// The name under which it was opened.
+    /// Returns the name under which the stream was opened.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// A second handle to the same stream, for another thread.
+    /// Returns a second handle to the same stream, for another thread.
+    ///
+    /// The handles share everything: the messages, the timeouts, and whether the stream
+    /// is closed. Cloning the stream does the same.
     ///
     /// # Errors
     ///
-    /// None today; a `Result` as [`std::net::TcpStream::try_clone`] has it.
+    /// Never fails today. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
+    ///
+    /// # Examples
+    ///
+    /// Sends on one thread and receives on another:
+    ///
+    /// ```
+    /// # use std::{io::Read, thread, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut receiving = session.open_stream("echo")?;
+    /// let sending = receiving.try_clone()?;
+    /// let sender = thread::spawn(move || sending.write_message(&[7; 1_000_000]));
+    ///
+    /// let mut message = Vec::new();
+    /// receiving.read_to_end(&mut message)?;
+    /// assert_eq!(message.len(), 1_000_000);
+    /// sender.join().unwrap()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
     }
 
-    /// Whether the stream was closed on this side, or has ended in both
+    /// Returns whether the stream was closed on this side, or has ended in both
     /// directions.
     pub fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::Acquire) || self.inner.raw.is_closed()
     }
 
-    /// How long a read waits for bytes; `None` is for ever. Default: the read
-    /// timeout of the wire, which is `None`.
+    /// Sets how long a read waits for bytes. `None` means forever.
+    ///
+    /// The default is the wire's
+    /// [`read_write_timeouts`](Builder::read_write_timeouts), which is `None` for reads.
+    /// A read that takes longer fails with [`io::ErrorKind::TimedOut`], and can be tried
+    /// again. The timeout applies to all handles of the stream.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    /// [`io::ErrorKind::InvalidInput`] if the timeout is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("silent", |stream| stream.next_message().map(drop))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// // The handler of this stream never answers.
+    /// let mut stream = session.open_stream("silent")?;
+    /// stream.set_read_timeout(Some(Duration::from_millis(10)))?;
+    /// let error = stream.read(&mut [0; 100]).unwrap_err();
+    /// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.raw.set_read_timeout(timeout)
     }
 
-    /// How long a write waits for the peer to read; `None`, the default, is for
+    /// Sets how long a write waits for the peer to read. `None`, the default, means for
     /// as long as the session lives.
+    ///
+    /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
+    /// [`resume`](Self::resume) for how to continue then. The timeout applies to all
+    /// handles of the stream.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] for a timeout of zero.
+    /// [`io::ErrorKind::InvalidInput`] if the timeout is zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.inner.raw.set_write_timeout(timeout)
     }
 
-    /// Ends the message that is being sent; an empty one if nothing of it was
-    /// written. The next write begins the next message.
+    /// Ends the message that is being sent; the next write begins the next message.
     ///
-    /// Blocks as a write does.
+    /// If nothing was written since the last end, this sends an empty message. Blocks as
+    /// a write does.
     ///
     /// # Errors
     ///
-    /// Those of a write. If the last write to the message failed, by a write
-    /// timeout for one, bytes of it are missing: the stream is broken off, and the
-    /// error is of the kind of that write's. An end that could not be sent may be tried
-    /// again.
+    /// Those of a write. An end that could not be sent may be tried again.
+    ///
+    /// If the last write to the message failed, for example by a write timeout, bytes of
+    /// the message are missing: the stream is
+    /// [aborted](Self#how-a-stream-is-aborted), and the error has the kind of that
+    /// write's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{Read, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("echo")?;
+    /// write!(stream, "{} + {}", 1, 2)?;
+    /// write!(stream, " = {}", 3)?;
+    /// stream.finish()?;
+    ///
+    /// let mut message = String::new();
+    /// stream.read_to_string(&mut message)?;
+    /// assert_eq!(message, "1 + 2 = 3");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "shutdown")]
+    #[doc(alias = "eof")]
+    #[doc(alias = "end")]
     pub fn finish(&self) -> io::Result<()> {
-        self.inner.finish(&mut self.inner.send.lock(), self.handle)
+        let mut send = self.inner.send.lock();
+        self.inner.finish(&mut send, self.handle)
     }
 
-    /// Sends `message` whole, with its end: in one frame if it is short. Ends
-    /// a message that was begun before, with these bytes added to it.
+    /// Sends a whole message with its end, in a single frame if it is short.
+    ///
+    /// If a message has begun already, adds these bytes to it and ends it. Blocks as a
+    /// write does.
     ///
     /// # Errors
     ///
-    /// Those of a write. If the message was sent in part then, it can be sent no
-    /// further, and the stream is broken off when it is closed or dropped. If nothing
-    /// of it was, it may be sent again; until then it is as after any
-    /// [write that failed](Self::finish).
+    /// Those of a write. If a part of the message was sent before the error, the rest
+    /// cannot be sent, and the stream is aborted when it is closed or dropped. If nothing
+    /// was sent, the message may be sent again; until then the stream is in the same
+    /// state as after any [write that failed](Self::finish).
+    #[doc(alias = "send")]
     pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
-        self.inner
-            .write_message(&mut self.inner.send.lock(), self.handle, message)
+        let mut send = self.inner.send.lock();
+        self.inner.write_message(&mut send, self.handle, message)
     }
 
-    /// Lets a message go on of which a write has failed.
+    /// Lets a message continue after a write to it has failed.
     ///
-    /// A write that fails when some of the message was sent, by a write timeout for
-    /// one, fails all that follow, with [`io::ErrorKind::BrokenPipe`]: after
-    /// [`Write::write_all`] or [`io::copy`] nobody knows where the message stands, and
-    /// what was written next would take the place of what is missing. A caller of [`Write::write`] does know, as a call that fails
-    /// has taken none of its bytes; it calls this, and then writes those bytes again.
+    /// When a write fails after a part of the message was sent, for example by a write
+    /// timeout, all following writes to the message fail with
+    /// [`io::ErrorKind::BrokenPipe`]. After [`Write::write_all`] or [`io::copy`] has
+    /// failed, the caller cannot know how many bytes were sent, and further bytes would
+    /// end up where the missing ones belong.
+    ///
+    /// A caller of [`Write::write`] does know, because a call that fails has sent none of
+    /// its bytes. Such a caller may call `resume`, and then write those bytes again.
     pub fn resume(&self) {
         self.inner.send.lock().resume();
     }
 
-    /// Moves to the beginning of the next message: waits for one, and says
-    /// `true`, or `false` when the stream has ended. What was not read of the
-    /// current message is skipped.
+    /// Waits for the next message. Returns `false` when the stream has ended.
+    ///
+    /// Skips what was not read of the current message.
     ///
     /// # Errors
     ///
@@ -265,399 +321,199 @@ impl Stream {
     /// # Examples
     ///
     /// ```
-    /// # fn receive(stream: &mut wirenet::Stream) -> std::io::Result<()> {
+    /// # use std::{io::Read, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("list", |stream| {
+    /// #         stream.write_message(b"first")?;
+    /// #         stream.write_message(b"second")
+    /// #     })
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("list")?;
+    /// let mut names = Vec::new();
     /// while stream.next_message()? {
-    ///     std::io::copy(stream, &mut std::io::stdout())?;
+    ///     let mut name = String::new();
+    ///     stream.read_to_string(&mut name)?;
+    ///     names.push(name);
     /// }
-    /// # Ok(())
-    /// # }
+    /// assert_eq!(names, ["first", "second"]);
+    /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "receive")]
     pub fn next_message(&self) -> io::Result<bool> {
         let inner = &*self.inner;
         inner.recv.lock().next_message(inner)
     }
 
-    /// Whether the last message that was read to its end had an end mark.
-    /// `false`: the stream ended instead, before the message had begun, or inside it,
-    /// which only [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) lets pass.
-    /// Never blocks.
+    /// Returns whether the last message that was read to its end had an end mark.
+    ///
+    /// `false` means that the stream ended instead: before the message had begun, or
+    /// inside it. The latter is an error unless
+    /// [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) allows it. Never blocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("one", |stream| stream.write_message(b""))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// // The handler sends one message, which is empty.
+    /// let mut stream = session.open_stream("one")?;
+    /// assert_eq!(stream.read(&mut [0; 100])?, 0);
+    /// assert!(stream.was_finished());
+    ///
+    /// // No further message follows.
+    /// assert_eq!(stream.read(&mut [0; 100])?, 0);
+    /// assert!(!stream.was_finished());
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn was_finished(&self) -> bool {
         self.inner.was_finished()
     }
 
-    /// Whether a message may end with the stream, without an end mark. Default: the
-    /// wire's [`Builder::takes_unmarked_end`](super::Builder::takes_unmarked_end),
-    /// which is `false`: a read then fails with [`io::ErrorKind::UnexpectedEof`].
+    /// Sets whether a message may end with the stream, without an end mark.
     ///
-    /// `true` is for peers that send one message and end it by closing the stream,
-    /// as a go-wirenet handler does that writes with `Writer` and returns. Such an
-    /// end cannot be told from that of a peer that gave up, so the content has to
-    /// tell whether all of it is there. A stream that ends inside a chunk is an error
-    /// all the same.
+    /// The default is the wire's [`Builder::takes_unmarked_end`], which is `false`: a
+    /// read then fails with [`io::ErrorKind::UnexpectedEof`].
+    ///
+    /// `true` is for peers that send one message and end it by closing the stream, such
+    /// as a go-wirenet handler that writes with `Writer` and returns. Such an end cannot
+    /// be distinguished from that of a peer that gave up, so the content has to show
+    /// whether it is complete. A stream that ends inside a chunk is an error in either
+    /// case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("plain", |stream| stream.write_message(b"42"))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("plain")?;
+    /// stream.set_takes_unmarked_end(true);
+    /// let mut answer = String::new();
+    /// stream.read_to_string(&mut answer)?;
+    /// if !stream.was_finished() {
+    ///     // The peer closed the stream: check that the answer is complete.
+    ///     answer.parse::<u32>().map_err(io::Error::other)?;
+    /// }
+    /// # assert_eq!(answer, "42");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn set_takes_unmarked_end(&self, takes: bool) {
         let option = &self.inner.takes_unmarked_end;
         option.store(takes, Ordering::Release);
     }
 
-    /// Reads the message that is being received, or else the next one, and
-    /// stays at its end. Dropped before, it has the rest of the message
-    /// skipped when the stream is read again, if any of it was received.
+    /// Returns a reader of the current message, or of the next one if none is being
+    /// read. It stays at the end of the message.
     ///
-    /// A message is being received until a read has said `Ok(0)`: who has read
-    /// its bytes by count first calls [`next_message`](Self::next_message).
+    /// A message ends only when a read returns `Ok(0)`. After reading a fixed number of
+    /// bytes, call [`next_message`](Self::next_message) first.
     ///
-    /// Until it is dropped, other reads of the stream wait.
+    /// Other reads of the stream wait until the reader is dropped. If it is dropped before
+    /// the end of the message, and any of the message was received, the rest is skipped
+    /// when the stream is read again.
+    ///
+    /// See [`Reader`] for an example.
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(&self.inner, self.inner.recv.lock())
     }
 
-    /// Writes one message, which [`Writer::finish`] ends. Dropped before, it
-    /// resets the stream.
+    /// Returns a writer of one message, which [`Writer::finish`] ends.
     ///
-    /// Until it is dropped, other writes to the stream wait.
+    /// Other writes to the stream wait until the writer is dropped. If it is dropped
+    /// before `finish`, the stream is [aborted](Self#how-a-stream-is-aborted).
+    ///
+    /// See [`Writer`] for an example.
     pub fn writer(&self) -> Writer<'_> {
         Writer::new(&self.inner, self.inner.send.lock(), self.handle)
     }
 
-    /// Closes the stream for all its handles: ends the message that is being
-    /// sent, if there is one, and then the stream. Reads and writes fail from
-    /// now on. What the peer still sends is thrown away; if it goes on for
-    /// more than a window, the stream is reset. Closing again does nothing.
+    /// Closes the stream for all its handles: ends the message that is being sent, if
+    /// there is one, and then the stream.
     ///
-    /// Blocks as a write does while a message has to be ended.
+    /// Reads and writes fail from now on. What the peer still sends is discarded; if it
+    /// sends more than a window, the stream is reset. Closing again does nothing.
+    ///
+    /// If a message has to be ended, blocks as a write does.
     ///
     /// # Errors
     ///
-    /// The stream is [broken off](Self#how-a-stream-is-broken-off) and an error
-    /// returned when the message could not be ended (those of a write), when
-    /// writing it had [failed](Self::finish), and when another thread may still be
-    /// writing it: when that thread wrote last, unless it did so through another
-    /// handle and this one is the only one left. After joining a thread that wrote
-    /// through a reference, call [`finish`](Self::finish) first. When a handler
-    /// returns, the message is ended whichever thread wrote last, if no other handle
-    /// is left.
+    /// Returns an error and [aborts the stream](Self#how-a-stream-is-aborted) if
+    ///
+    /// - the message could not be ended: the error is that of a write,
+    /// - a write to the message had [failed](Self::finish),
+    /// - another thread may still be writing the message: it wrote last, unless it did so
+    ///   through another handle and this is the only handle left.
+    ///
+    /// After joining a thread that wrote through a reference, call
+    /// [`finish`](Self::finish) first. When a handler returns and no other handle is
+    /// left, the message is ended whichever thread wrote last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("log", |stream| {
+    /// #         let mut line = String::new();
+    /// #         stream.read_to_string(&mut line)?;
+    /// #         assert_eq!(line, "started");
+    /// #         Ok(())
+    /// #     })
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("log")?;
+    /// stream.write_all(b"started")?;
+    /// // Ends the message, too.
+    /// stream.close()?;
+    /// assert!(stream.is_closed());
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn close(&self) -> io::Result<()> {
-        let handle_is_gone = |author: Author| author.handle != self.handle;
-        self.close_if(|author| author.is_here() || self.is_last() && handle_is_gone(author))
+        self.inner.close(self.handle, |author| {
+            author.is_current_thread() || self.is_last() && author.used_other_handle(self.handle)
+        })
     }
 
-    /// Closes a stream that nobody else borrows.
+    /// Closes a stream that nothing else borrows.
     pub(crate) fn close_exclusive(&mut self) -> io::Result<()> {
-        self.close_if(|author| author.is_here() || self.is_last())
+        let is_done = |author: Author| author.is_current_thread() || self.is_last();
+        self.inner.close(self.handle, is_done)
     }
 
-    /// Whether no other handle is left through which somebody could write.
+    /// Returns whether this is the only handle.
     fn is_last(&self) -> bool {
         Arc::strong_count(&self.inner) == 1
     }
 
-    /// Closes the stream, and ends the message if its author is done with it.
-    fn close_if(&self, is_done: impl FnOnce(Author) -> bool) -> io::Result<()> {
-        let inner = &*self.inner;
-        if inner.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let Some(mut send) = inner.send.try_lock() else {
-            inner.break_off();
-            return Err(incomplete(
-                io::ErrorKind::ResourceBusy,
-                Incomplete::OtherThread,
-            ));
-        };
-        match *send {
-            Outgoing::Between => {}
-            Outgoing::Inside(author) if !is_done(author) => {
-                inner.break_off();
-                return Err(incomplete(
-                    io::ErrorKind::ResourceBusy,
-                    Incomplete::OtherThread,
-                ));
-            }
-            Outgoing::Broken => {
-                inner.break_off();
-                return Err(incomplete(io::ErrorKind::BrokenPipe, Incomplete::BrokenOff));
-            }
-            Outgoing::Inside(_) | Outgoing::Failed { .. } => {
-                let finished = inner.finish(&mut send, self.handle);
-                finished.inspect_err(|_| inner.break_off())?;
-            }
-        }
-        inner.raw.end();
-        Ok(())
-    }
-
-    /// [Breaks the stream off](Self#how-a-stream-is-broken-off) at once, both
-    /// ways: the peer gets an error, and what it has not read yet may be lost.
-    /// Reads and writes on this side fail. Does not block.
+    /// [Aborts the stream](Self#how-a-stream-is-aborted) in both directions.
+    ///
+    /// The peer gets an error, and may lose what it has not read yet. Reads and writes on
+    /// this side fail. Does not block.
+    #[doc(alias = "abort")]
+    #[doc(alias = "cancel")]
     pub fn reset(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        self.inner.break_off();
+        self.inner.abort();
     }
-}
-
-impl Inner {
-    /// Sends as much of `payload` as fits one frame, and the end mark after
-    /// all of it if `end` is asked for; how much, and whether the end was.
-    fn send(
-        &self,
-        send: &mut Outgoing,
-        handle: HandleId,
-        payload: &[u8],
-        end: End,
-    ) -> io::Result<(usize, bool)> {
-        match *send {
-            Outgoing::Broken => return Err(yamux::Error::StreamClosed.into()),
-            // Of a kind that nobody tries again for, as for a timeout.
-            Outgoing::Failed {
-                begun: true,
-                resumed: false,
-                ..
-            } => return Err(self.refusal_or_incomplete(io::ErrorKind::BrokenPipe)),
-            Outgoing::Failed { .. } | Outgoing::Between | Outgoing::Inside(_) => {}
-        }
-        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
-        let whole = chunk::encoded_len(payload.len());
-        let with_end = whole + HEAD;
-        let plan = |credit: usize| {
-            // What is left is for breaking the stream off, which never waits.
-            let credit = credit.saturating_sub(CUT_SHORT.len());
-            match end {
-                End::With if credit >= with_end => with_end,
-                _ => chunk::encoded_len(chunk::payload_for(credit, payload.len())),
-            }
-        };
-        let mut sent = (0, false);
-        let mut fill = |segment: &mut Segment, count| {
-            let ended = count == with_end && end == End::With;
-            let body = if ended { whole } else { count };
-            let bytes = body - body.div_ceil(HEAD + chunk::CHUNK) * HEAD;
-            chunk::encode(&payload[..bytes], |piece| segment.put(piece));
-            if ended {
-                segment.put(&END);
-            }
-            sent = (bytes, ended);
-        };
-        loop {
-            self.check_answer()?;
-            let body = self.raw.send_frame(plan, &mut fill);
-            if body.map_err(|error| self.refusal_or(error))? > 0 {
-                break;
-            }
-        }
-        *send = match sent.1 {
-            true => Outgoing::Between,
-            false => Outgoing::Inside(Author::here(handle)),
-        };
-        Ok(sent)
-    }
-
-    pub(crate) fn write(
-        &self,
-        send: &mut Outgoing,
-        handle: HandleId,
-        buf: &[u8],
-    ) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let sent = self.send(send, handle, buf, End::Without);
-        Ok(sent.inspect_err(|error| send.fail(error))?.0)
-    }
-
-    pub(crate) fn finish(&self, send: &mut Outgoing, handle: HandleId) -> io::Result<()> {
-        self.write_message(send, handle, &[])
-    }
-
-    fn write_message(
-        &self,
-        send: &mut Outgoing,
-        handle: HandleId,
-        mut message: &[u8],
-    ) -> io::Result<()> {
-        let whole = message.len();
-        if let Outgoing::Failed { kind, .. } = *send
-            && message.is_empty()
-        {
-            *send = Outgoing::Broken;
-            self.break_off();
-            return Err(self.refusal_or_incomplete(kind));
-        }
-        loop {
-            let last = message.len() <= MAX_PAYLOAD;
-            let end = if last { End::With } else { End::Without };
-            let sent = self.send(send, handle, message, end).inspect_err(|error| {
-                if message.len() < whole {
-                    *send = Outgoing::Broken;
-                } else if whole > 0 {
-                    send.fail(error);
-                }
-            });
-            let (sent, ended) = sent?;
-            if ended {
-                return Ok(());
-            }
-            message = &message[sent..];
-        }
-    }
-
-    /// A write of the message has failed in this way before.
-    fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
-        match self.refusal.get() {
-            Some(refusal) => refusal.clone().into(),
-            None => incomplete(kind, Incomplete::WriteFailed),
-        }
-    }
-
-    pub(crate) fn was_finished(&self) -> bool {
-        self.was_finished.load(Ordering::Acquire)
-    }
-
-    /// Ends the stream so that its peer takes what it got for truncated.
-    pub(crate) fn break_off(&self) {
-        self.raw.break_off(&CUT_SHORT);
-    }
-
-    /// Whether a stream that was opened without waiting has been refused in
-    /// the meantime.
-    fn check_answer(&self) -> io::Result<()> {
-        // What comes from here on wakes a write that waits.
-        self.raw.take_input();
-        if let Some(mut recv) = self.recv.try_lock() {
-            recv.check_answer(self)?;
-        }
-        Ok(())
-    }
-
-    /// A refused stream is reset if it is written to: the refusal is the cause.
-    /// Does not wait for who reads, who may be waiting for this.
-    fn refusal_or(&self, error: yamux::Error) -> io::Error {
-        match (self.check_answer(), self.refusal.get()) {
-            (Err(refusal), _) => refusal,
-            (Ok(()), Some(refusal)) => refusal.clone().into(),
-            (Ok(()), None) => error.into(),
-        }
-    }
-}
-
-impl Source for Inner {
-    fn wait(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.raw.read_segment()
-    }
-
-    fn ready(&self) -> Option<Segment> {
-        self.raw.try_read_segment()
-    }
-
-    fn refused(&self, frame: &frame::Frame) -> Error {
-        refused(&self.session, &self.name, frame)
-    }
-
-    fn answered(&self, refusal: Option<&Error>) {
-        self.raw.await_input(false);
-        if let Some(refusal) = refusal {
-            // First, for a writer in another thread, whom this wakes. The answer is
-            // read once, so none is set yet.
-            let _ = self.refusal.set(refusal.clone());
-            match refusal {
-                Error::Refused { .. } => self.raw.end(),
-                // The peer may hold it for accepted.
-                _ => self.break_off(),
-            }
-        }
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn takes_unmarked_end(&self) -> bool {
-        self.takes_unmarked_end.load(Ordering::Acquire)
-    }
-
-    fn message_ended(&self, marked: bool) {
-        self.was_finished.store(marked, Ordering::Release);
-    }
-}
-
-/// What an error frame says.
-pub(crate) fn refused(session: &Session, name: &str, frame: &frame::Frame) -> Error {
-    session.connection().count_refused();
-    Error::Refused {
-        name: name.into(),
-        refusal: Refusal::from_text(&String::from_utf8_lossy(&frame.payload)),
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A close has seen to what was sent before it.
-        let between = || {
-            // Locked: a `Writer` was leaked, whose message may have begun.
-            let send = self.send.try_lock();
-            send.is_some_and(|send| *send == Outgoing::Between)
-        };
-        if !self.closed.load(Ordering::Acquire) && !between() {
-            self.break_off();
-        }
-    }
-}
-
-impl Outgoing {
-    /// A write of the message has failed.
-    fn fail(&mut self, error: &io::Error) {
-        let begun = match self {
-            Self::Broken => return,
-            // The first failure is the cause.
-            Self::Failed {
-                begun: true,
-                resumed: false,
-                ..
-            } => return,
-            Self::Failed { begun, .. } => *begun,
-            Self::Between => false,
-            Self::Inside(_) => true,
-        };
-        *self = Self::Failed {
-            kind: error.kind(),
-            begun,
-            resumed: false,
-        };
-    }
-
-    /// The caller goes on where a write has failed.
-    pub(crate) fn resume(&mut self) {
-        if let Self::Failed { resumed, .. } = self {
-            *resumed = true;
-        }
-    }
-}
-
-/// Why a message was not ended, but its stream broken off.
-#[derive(Debug, thiserror::Error)]
-enum Incomplete {
-    #[error("a write to the message failed, so it is incomplete")]
-    WriteFailed,
-    #[error("the message was sent in part only; the stream was broken off")]
-    BrokenOff,
-    #[error(
-        "another thread wrote last to the message and may not be done; \
-         the stream was broken off (call finish first)"
-    )]
-    OtherThread,
-}
-
-fn incomplete(kind: io::ErrorKind, cause: Incomplete) -> io::Error {
-    io::Error::new(kind, cause)
-}
-
-/// Whether the end of the message is sent along.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    With,
-    Without,
 }
 
 impl Read for &Stream {
+    /// Reads from the current message. Returns `Ok(0)` once at its end, and at the end of
+    /// the stream.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let inner = &*self.inner;
         inner.recv.lock().read(inner, buf)
@@ -671,13 +527,13 @@ impl Read for Stream {
 }
 
 impl Write for &Stream {
-    /// Sends at once, up to 64 KiB. An empty `buf` sends nothing.
+    /// Sends up to 64 KiB at once. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let inner = &*self.inner;
         inner.write(&mut inner.send.lock(), self.handle, buf)
     }
 
-    /// Does nothing: what was written is on its way.
+    /// Does nothing: writes are not buffered.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The threads that work for a wire, for its close to wait for; and which of
-//! them this is, so that a close from within does not wait for itself.
+//! The threads that work for a wire. A close waits for them, but not for the thread that
+//! it runs on: a handler may close its own wire.
 
 use crate::{
     sync::{Condvar, Mutex, thread_local},
@@ -8,232 +8,244 @@ use crate::{
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
 thread_local! {
-    /// What this thread works at, innermost last.
-    static WORK: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
+    /// The tasks of the current thread, innermost last.
+    static TASKS: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Looks at what this thread works at. Nothing any more, if it is about to end:
-/// a wire that lies in a thread local is closed by its destructor, when there may
-/// be no others.
-fn with_work<T: Default>(look: impl FnOnce(&mut Vec<Work>) -> T) -> T {
-    let looked = WORK.try_with(|all| look(&mut all.borrow_mut()));
-    looked.unwrap_or_default()
+/// Calls `f` with the tasks of the current thread. Returns the default if the thread is
+/// about to end: the destructor of a thread local may close a wire, when the tasks may have
+/// been destroyed already.
+fn with_tasks<T: Default>(f: impl FnOnce(&mut Vec<Task>) -> T) -> T {
+    let result = TASKS.try_with(|tasks| f(&mut tasks.borrow_mut()));
+    result.unwrap_or_default()
 }
 
-struct Work {
-    counts: Arc<Counts>,
-    /// The stream that it serves.
+/// Something that a thread does for a wire.
+struct Task {
+    shared: Arc<SharedCounts>,
+    /// The stream that the task serves.
     stream: Option<yamux::Stream>,
-    /// That stream's opening is not answered yet.
+    /// The opening of that stream has not been answered yet.
     is_opening: bool,
 }
 
+/// The threads of one wire.
 #[derive(Clone, Default)]
 pub(crate) struct Threads {
-    counts: Arc<Counts>,
+    shared: Arc<SharedCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
-    state: Mutex<State>,
+struct SharedCounts {
+    counts: Mutex<Counts>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Counts {
+    /// Tasks that have not ended.
     running: usize,
-    /// Those of them that wait for the others.
-    waiting: usize,
-    /// Those of them that wait for a close to be over.
-    aside: usize,
-    /// Openings of streams that are not answered yet.
+    /// Those of them whose threads are in [`Threads::join`].
+    joining: usize,
+    /// Those of them whose threads wait for a close, so that no close may wait for them.
+    excluded: usize,
+    /// Openings of streams that have not been answered yet.
     openings: usize,
 }
 
 impl Threads {
-    /// Counts `work` from now until it has run, or is dropped.
-    pub(crate) fn count<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
-        let counts = Arc::clone(&self.counts);
-        counts.state.lock().running += 1;
-        let counted = Counted { counts };
+    /// Returns `work` as a task, which counts as running from now until it has run or is
+    /// dropped.
+    pub(crate) fn track<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
+        let shared = Arc::clone(&self.shared);
+        shared.counts.lock().running += 1;
+        let running = RunningTask { shared };
         move || {
-            with_work(|all| {
-                let counts = Arc::clone(&counted.counts);
-                all.push(Work {
-                    counts,
+            let shared = Arc::clone(&running.shared);
+            with_tasks(|tasks| {
+                tasks.push(Task {
+                    shared,
                     stream: None,
                     is_opening: false,
                 });
             });
-            let popped = Popped;
-            let done = work();
-            drop(popped);
-            drop(counted);
-            done
+            let pushed = PushedTask;
+            let result = work();
+            drop(pushed);
+            drop(running);
+            result
         }
     }
 
-    /// The streams that this thread serves.
-    pub(crate) fn streams_here(&self) -> Vec<yamux::Stream> {
-        with_work(|all| {
-            let own = all.iter().filter(|work| self.owns(work));
-            own.filter_map(|work| work.stream.clone()).collect()
+    /// Returns the streams that the current thread serves.
+    pub(crate) fn current_streams(&self) -> Vec<yamux::Stream> {
+        with_tasks(|tasks| {
+            let own = tasks.iter().filter(|task| self.owns(task));
+            own.filter_map(|task| task.stream.clone()).collect()
         })
     }
 
-    /// Counts an opening until what is given is dropped, on whichever thread.
-    pub(crate) fn count_opening(&self) -> Opening {
-        let counts = Arc::clone(&self.counts);
-        counts.state.lock().openings += 1;
-        Opening { counts }
+    /// Counts the opening of a stream as unanswered until the returned guard is dropped, on
+    /// any thread.
+    pub(crate) fn begin_opening(&self) -> UnansweredOpening {
+        let shared = Arc::clone(&self.shared);
+        shared.counts.lock().openings += 1;
+        UnansweredOpening { shared }
     }
 
-    /// Waits until all openings are answered but those that this thread answers.
+    /// Waits until all openings are answered, except those that the current thread answers.
     pub(crate) fn wait_openings(&self, deadline: Instant) {
-        let here = with_work(|all| {
-            let own = all.iter().filter(|work| self.owns(work));
-            own.filter(|work| work.is_opening).count()
+        let current = with_tasks(|tasks| {
+            let own = tasks.iter().filter(|task| self.owns(task));
+            own.filter(|task| task.is_opening).count()
         });
-        let mut state = self.counts.state.lock();
-        while state.openings > here {
-            let waited = self.counts.changed.wait_until(&mut state, deadline);
+        let mut counts = self.shared.counts.lock();
+        while counts.openings > current {
+            let waited = self.shared.changed.wait_until(&mut counts, deadline);
             if waited.timed_out() {
                 return;
             }
         }
     }
 
-    fn owns(&self, work: &Work) -> bool {
-        Arc::ptr_eq(&work.counts, &self.counts)
+    fn owns(&self, task: &Task) -> bool {
+        Arc::ptr_eq(&task.shared, &self.shared)
     }
 
-    /// How much of the work is done by this thread.
-    fn count_here(&self) -> usize {
-        with_work(|all| all.iter().filter(|work| self.owns(work)).count())
+    /// Returns the number of the wire's tasks that the current thread runs.
+    fn current_tasks(&self) -> usize {
+        with_tasks(|tasks| tasks.iter().filter(|task| self.owns(task)).count())
     }
 
-    /// Whether this is one of them.
-    pub(crate) fn are_here(&self) -> bool {
-        self.count_here() > 0
+    /// Returns whether the current thread is one of them.
+    pub(crate) fn include_current(&self) -> bool {
+        self.current_tasks() > 0
     }
 
-    /// No close waits for this thread, until what is given is dropped: it waits
-    /// for the close.
-    pub(crate) fn step_aside(&self) -> Aside<'_> {
-        let here = self.count_here();
-        self.counts.state.lock().aside += here;
-        self.counts.changed.notify_all();
-        let counts = &self.counts;
-        Aside { counts, here }
+    /// Keeps every close from waiting for the current thread until the returned guard is
+    /// dropped: the thread itself waits for a close.
+    pub(crate) fn exclude_current(&self) -> ExcludedThread<'_> {
+        let tasks = self.current_tasks();
+        self.shared.counts.lock().excluded += tasks;
+        self.shared.changed.notify_all();
+        let shared = &self.shared;
+        ExcludedThread { shared, tasks }
     }
 
-    /// Waits until all have ended but those that wait here themselves; says
-    /// how many have not by then.
+    /// Waits until all tasks have ended, except those of threads that are in this function
+    /// themselves. Returns the number of tasks that had not ended by the deadline.
     pub(crate) fn join(&self, deadline: Instant) -> usize {
-        let here = self.count_here();
-        let mut state = self.counts.state.lock();
-        state.waiting += here;
-        self.counts.changed.notify_all();
-        // From outside, those that wait here are waited for too.
-        let left = |state: &State| match here {
-            0 => state.running.saturating_sub(state.aside),
-            _ => state.running.saturating_sub(state.waiting + state.aside),
+        let current = self.current_tasks();
+        let mut counts = self.shared.counts.lock();
+        counts.joining += current;
+        self.shared.changed.notify_all();
+        // A thread that is not the wire's waits also for those that are in this function.
+        let left = |counts: &Counts| match current {
+            0 => counts.running.saturating_sub(counts.excluded),
+            _ => counts
+                .running
+                .saturating_sub(counts.joining + counts.excluded),
         };
-        while left(&state) > 0 {
-            let waited = self.counts.changed.wait_until(&mut state, deadline);
+        while left(&counts) > 0 {
+            let waited = self.shared.changed.wait_until(&mut counts, deadline);
             if waited.timed_out() {
                 break;
             }
         }
-        let left = left(&state);
-        state.waiting -= here;
+        let left = left(&counts);
+        counts.joining -= current;
         left
     }
 }
 
+/// Keeps a close from waiting for a thread; see [`Threads::exclude_current`].
 #[must_use]
-pub(crate) struct Aside<'a> {
-    counts: &'a Counts,
-    here: usize,
+pub(crate) struct ExcludedThread<'a> {
+    shared: &'a SharedCounts,
+    tasks: usize,
 }
 
-impl Aside<'_> {
-    /// Whether this is one of the wire's own threads.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.here > 0
+impl ExcludedThread<'_> {
+    /// Returns whether the thread is one of the wire's own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.tasks > 0
     }
 }
 
-impl Drop for Aside<'_> {
+impl Drop for ExcludedThread<'_> {
     fn drop(&mut self) {
-        self.counts.state.lock().aside -= self.here;
+        self.shared.counts.lock().excluded -= self.tasks;
     }
 }
 
-/// This thread serves the stream, until what is given is dropped; at first it
-/// answers its opening.
-pub(crate) fn serve(stream: &yamux::Stream) -> Serving {
-    with_work(|all| {
-        if let Some(work) = all.last_mut() {
-            work.stream = Some(stream.clone());
-            work.is_opening = true;
+/// Notes that the current thread serves `stream`, beginning with the answer to its opening,
+/// until the returned guard is dropped.
+pub(crate) fn set_current_stream(stream: &yamux::Stream) -> CurrentStream {
+    with_tasks(|tasks| {
+        if let Some(task) = tasks.last_mut() {
+            task.stream = Some(stream.clone());
+            task.is_opening = true;
         }
     });
-    Serving
+    CurrentStream
 }
 
-/// An opening that is not answered yet.
+/// The stream that a thread serves; see [`set_current_stream`].
 #[must_use]
-pub(crate) struct Opening {
-    counts: Arc<Counts>,
+pub(crate) struct CurrentStream;
+
+impl Drop for CurrentStream {
+    fn drop(&mut self) {
+        let stream = with_tasks(|tasks| tasks.last_mut()?.stream.take());
+        // Outside of `with_tasks`: this may run code of ours that uses the tasks.
+        drop(stream);
+    }
 }
 
-impl Opening {
-    /// This thread has answered it.
+/// An opening that has not been answered yet; see [`Threads::begin_opening`].
+#[must_use]
+pub(crate) struct UnansweredOpening {
+    shared: Arc<SharedCounts>,
+}
+
+impl UnansweredOpening {
+    /// Notes that the current thread has answered it.
     pub(crate) fn answered(self) {
-        with_work(|all| {
-            if let Some(work) = all.last_mut() {
-                work.is_opening = false;
+        with_tasks(|tasks| {
+            if let Some(task) = tasks.last_mut() {
+                task.is_opening = false;
             }
         });
         drop(self);
     }
 }
 
-impl Drop for Opening {
+impl Drop for UnansweredOpening {
     fn drop(&mut self) {
-        self.counts.state.lock().openings -= 1;
-        self.counts.changed.notify_all();
+        self.shared.counts.lock().openings -= 1;
+        self.shared.changed.notify_all();
     }
 }
 
-#[must_use]
-pub(crate) struct Serving;
+/// Counts a task as running until it is dropped.
+struct RunningTask {
+    shared: Arc<SharedCounts>,
+}
 
-impl Drop for Serving {
+impl Drop for RunningTask {
     fn drop(&mut self) {
-        let stream = with_work(|all| all.last_mut()?.stream.take());
-        // May run code of ours that looks here.
-        drop(stream);
+        self.shared.counts.lock().running -= 1;
+        self.shared.changed.notify_all();
     }
 }
 
-struct Counted {
-    counts: Arc<Counts>,
-}
+/// The innermost task of the current thread, until this is dropped.
+struct PushedTask;
 
-impl Drop for Counted {
+impl Drop for PushedTask {
     fn drop(&mut self) {
-        self.counts.state.lock().running -= 1;
-        self.counts.changed.notify_all();
-    }
-}
-
-struct Popped;
-
-impl Drop for Popped {
-    fn drop(&mut self) {
-        let work = with_work(Vec::pop);
-        drop(work);
+        let task = with_tasks(Vec::pop);
+        // Outside of `with_tasks`: this may run code of ours that uses the tasks.
+        drop(task);
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     sync::Mutex,
-    wire::session::{hello::CONFIRM_SESSION, session::check_name, stream::Stream},
+    wire::session::{frame::check_name, hello::CONFIRM_SESSION, stream::Stream},
 };
 use std::{io, sync::Arc};
 

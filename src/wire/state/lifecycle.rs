@@ -89,7 +89,7 @@ impl WireState {
     /// Waits for the calls of close that are under way, and returns what they found.
     pub(crate) fn wait_closed(&self) -> Result<(), ShutdownError> {
         // A close must not wait for this thread.
-        let _aside = self.threads.step_aside();
+        let _excluded = self.threads.exclude_current();
         self.wait_closers(self.data.lock())
     }
 
@@ -97,9 +97,9 @@ impl WireState {
     /// closes found. A thread of the wire itself, in the user's code, waits for a close
     /// alone: the wire cannot stop running before the thread has returned.
     pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
-        let aside = self.threads.step_aside();
+        let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();
-        while data.life.is_running && !(aside.is_inside() && data.life.is_closed()) {
+        while data.life.is_running && !(excluded.is_own() && data.life.is_closed()) {
             self.changed.wait(&mut data);
         }
         self.wait_closers(data)

@@ -1,0 +1,304 @@
+//! What all handles of one named stream share: it connects the yamux stream with the
+//! sending side ([`OutgoingMessage`]) and the receiving side ([`IncomingMessages`]).
+
+use super::{
+    chunk::CUT_SHORT,
+    frame::Frame,
+    receiving::{IncomingMessages, Source},
+    sending::{Author, EndMark, HandleId, Incomplete, OutgoingMessage, Planned},
+    session::Session,
+};
+use crate::{
+    error::Error,
+    sync::{
+        OnceLock, SendMutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    yamux::{
+        self,
+        segment::{MAX_PAYLOAD, Segment},
+    },
+};
+use std::{cell::Cell, io};
+
+pub(crate) struct StreamInner {
+    pub(super) raw: yamux::Stream,
+    pub(super) session: Session,
+    pub(super) name: String,
+    pub(super) recv: SendMutex<IncomingMessages>,
+    pub(super) send: SendMutex<OutgoingMessage>,
+    /// Why the peer refused the stream, once that was read.
+    refusal: OnceLock<Error>,
+    pub(super) closed: AtomicBool,
+    pub(super) takes_unmarked_end: AtomicBool,
+    /// The last message that was read to its end had an end mark. Not inside `recv`,
+    /// because a [`Reader`](super::message::Reader) holds that lock.
+    was_finished: AtomicBool,
+    /// The number of handles made so far.
+    handles: AtomicU32,
+}
+
+impl StreamInner {
+    /// Returns the stream and its first handle.
+    pub(super) fn new(
+        raw: yamux::Stream,
+        session: Session,
+        name: String,
+        recv: IncomingMessages,
+    ) -> (Self, HandleId) {
+        let takes_unmarked_end = session.takes_unmarked_end();
+        let inner = Self {
+            raw,
+            session,
+            name,
+            recv: SendMutex::new(recv),
+            send: SendMutex::new(OutgoingMessage::Between),
+            refusal: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
+            was_finished: AtomicBool::new(false),
+            handles: AtomicU32::new(0),
+        };
+        let handle = inner.new_handle();
+        (inner, handle)
+    }
+
+    pub(super) fn new_handle(&self) -> HandleId {
+        HandleId(self.handles.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn was_finished(&self) -> bool {
+        self.was_finished.load(Ordering::Acquire)
+    }
+
+    // -- sending --
+
+    pub(super) fn write(
+        &self,
+        send: &mut OutgoingMessage,
+        handle: HandleId,
+        buf: &[u8],
+    ) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let sent = self.send_frame(send, handle, buf, EndMark::Without);
+        Ok(sent.inspect_err(|error| send.fail(error))?.bytes)
+    }
+
+    pub(super) fn finish(&self, send: &mut OutgoingMessage, handle: HandleId) -> io::Result<()> {
+        self.write_message(send, handle, &[])
+    }
+
+    pub(super) fn write_message(
+        &self,
+        send: &mut OutgoingMessage,
+        handle: HandleId,
+        mut message: &[u8],
+    ) -> io::Result<()> {
+        let len = message.len();
+        if let OutgoingMessage::Failed { kind, .. } = *send
+            && message.is_empty()
+        {
+            *send = OutgoingMessage::Broken;
+            self.abort();
+            return Err(self.refusal_or_incomplete(kind));
+        }
+        loop {
+            let is_last = message.len() <= MAX_PAYLOAD;
+            let end = match is_last {
+                true => EndMark::With,
+                false => EndMark::Without,
+            };
+            let sent = self.send_frame(send, handle, message, end);
+            let sent = sent.inspect_err(|error| {
+                if message.len() < len {
+                    *send = OutgoingMessage::Broken;
+                } else if len > 0 {
+                    send.fail(error);
+                }
+            })?;
+            if sent.end == EndMark::With {
+                return Ok(());
+            }
+            message = &message[sent.bytes..];
+        }
+    }
+
+    /// Sends one frame with as much of `payload` as fits, and with the end mark if that
+    /// is asked for and fits. Returns what was sent.
+    fn send_frame(
+        &self,
+        send: &mut OutgoingMessage,
+        handle: HandleId,
+        payload: &[u8],
+        end: EndMark,
+    ) -> io::Result<Planned> {
+        match *send {
+            OutgoingMessage::Broken => return Err(yamux::Error::StreamClosed.into()),
+            // Not of the kind of the first failure: callers try again after a timeout.
+            OutgoingMessage::Failed {
+                begun: true,
+                resumed: false,
+                ..
+            } => return Err(self.refusal_or_incomplete(io::ErrorKind::BrokenPipe)),
+            OutgoingMessage::Failed { .. }
+            | OutgoingMessage::Between
+            | OutgoingMessage::Inside(_) => {}
+        }
+        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+        // Invariant: the frame that is filled is the one that was planned last.
+        let planned = Cell::new(Planned::NOTHING);
+        let plan = |credit: usize| {
+            planned.set(Planned::within(credit, payload.len(), end));
+            planned.get().encoded_len()
+        };
+        let fill = |segment: &mut Segment, count: usize| {
+            debug_assert_eq!(planned.get().encoded_len(), count);
+            planned.get().fill(payload, segment);
+        };
+        loop {
+            self.check_answer()?;
+            let sent = self.raw.send_frame(plan, fill);
+            if sent.map_err(|error| self.refusal_or(error))? > 0 {
+                break;
+            }
+        }
+        let sent = planned.get();
+        *send = match sent.end {
+            EndMark::With => OutgoingMessage::Between,
+            EndMark::Without => OutgoingMessage::Inside(Author::current(handle)),
+        };
+        Ok(sent)
+    }
+
+    // -- refusals --
+
+    /// Returns an error if the peer has refused the stream, which was opened without
+    /// waiting for the answer.
+    fn check_answer(&self) -> io::Result<()> {
+        // From here on, input wakes a write that waits.
+        self.raw.take_input();
+        if let Some(mut recv) = self.recv.try_lock() {
+            recv.check_answer(self)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the refusal as the cause of `error`, if there is one: the peer resets a
+    /// stream that it has refused. Does not wait for a thread that reads, which may be
+    /// waiting for this one.
+    fn refusal_or(&self, error: yamux::Error) -> io::Error {
+        match (self.check_answer(), self.refusal.get()) {
+            (Err(refusal), _) => refusal,
+            (Ok(()), Some(refusal)) => refusal.clone().into(),
+            (Ok(()), None) => error.into(),
+        }
+    }
+
+    /// Returns the refusal, or else that an earlier write to the message failed.
+    fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+        match self.refusal.get() {
+            Some(refusal) => refusal.clone().into(),
+            None => Incomplete::WriteFailed.error(kind),
+        }
+    }
+
+    // -- the end --
+
+    /// Closes the stream, and ends the message if `is_done` says that its author will
+    /// not write to it again.
+    pub(super) fn close(
+        &self,
+        handle: HandleId,
+        is_done: impl FnOnce(Author) -> bool,
+    ) -> io::Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Some(mut send) = self.send.try_lock() else {
+            return Err(self.abort_incomplete(Incomplete::OtherThread));
+        };
+        match *send {
+            OutgoingMessage::Between => {}
+            OutgoingMessage::Inside(author) if !is_done(author) => {
+                return Err(self.abort_incomplete(Incomplete::OtherThread));
+            }
+            OutgoingMessage::Broken => return Err(self.abort_incomplete(Incomplete::Aborted)),
+            OutgoingMessage::Inside(_) | OutgoingMessage::Failed { .. } => {
+                let finished = self.finish(&mut send, handle);
+                finished.inspect_err(|_| self.abort())?;
+            }
+        }
+        self.raw.end();
+        Ok(())
+    }
+
+    fn abort_incomplete(&self, cause: Incomplete) -> io::Error {
+        self.abort();
+        let kind = match cause {
+            Incomplete::OtherThread => io::ErrorKind::ResourceBusy,
+            Incomplete::WriteFailed | Incomplete::Aborted => io::ErrorKind::BrokenPipe,
+        };
+        cause.error(kind)
+    }
+
+    /// Ends the stream so that the peer sees an error.
+    pub(super) fn abort(&self) {
+        self.raw.break_off(&CUT_SHORT);
+    }
+}
+
+impl Source for StreamInner {
+    fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
+        self.raw.read_segment()
+    }
+
+    fn try_read_segment(&self) -> Option<Segment> {
+        self.raw.try_read_segment()
+    }
+
+    fn refusal(&self, frame: &Frame) -> Error {
+        self.session.refusal(&self.name, frame)
+    }
+
+    fn on_answer(&self, refusal: Option<&Error>) {
+        self.raw.await_input(false);
+        if let Some(refusal) = refusal {
+            // Before the end, which wakes a writer in another thread. The answer is read
+            // once, so no refusal is set yet.
+            let _ = self.refusal.set(refusal.clone());
+            match refusal {
+                Error::Refused { .. } => self.raw.end(),
+                // The peer may have accepted the stream.
+                _ => self.abort(),
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn takes_unmarked_end(&self) -> bool {
+        self.takes_unmarked_end.load(Ordering::Acquire)
+    }
+
+    fn on_message_end(&self, marked: bool) {
+        self.was_finished.store(marked, Ordering::Release);
+    }
+}
+
+impl Drop for StreamInner {
+    fn drop(&mut self) {
+        let is_between = || {
+            // If it is locked, a `Writer` was leaked, whose message may have begun.
+            let send = self.send.try_lock();
+            send.is_some_and(|send| *send == OutgoingMessage::Between)
+        };
+        // After a close, the message has been ended or aborted already.
+        if !self.closed.load(Ordering::Acquire) && !is_between() {
+            self.abort();
+        }
+    }
+}
