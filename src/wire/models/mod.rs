@@ -1,5 +1,5 @@
-//! Sessions between two wires over a transport in memory, run in many orders by
-//! a model checker; see [`sync`](crate::sync).
+//! Models of wires and their sessions over an in-memory transport. A model checker runs
+//! them with many interleavings of their threads; see [`sync`](crate::sync).
 
 use crate::wire::state::{
     error_context::ErrorContext, handshakes::NoHandshake, opening::Pending, wire_state::WireState,
@@ -13,8 +13,8 @@ mod names;
 mod pool;
 mod session;
 
-/// A place for a handshake. The socket that a close is to cut is always the
-/// same, and nothing goes over it.
+/// Begins a handshake. The socket that a close would shut down is always the same, and
+/// nothing is sent over it.
 pub(super) fn pending(wire: &Arc<WireState>) -> Result<Pending, NoHandshake> {
     static SOCKET: LazyLock<(TcpListener, TcpStream)> = LazyLock::new(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,5 @@
-//! The names of a hub: who reserves, comes to stand, gives way, leaves and
-//! waits, in many orders. And who waits for a wire.
+//! The names of a hub: sessions reserve them, are established, are replaced and end, and
+//! callers wait for their owners. Also the threads that wait for a wire.
 
 use super::pending;
 use crate::{
@@ -49,17 +49,17 @@ fn names() -> Vec<String> {
     vec![NAME.into()]
 }
 
-/// A session that stands, and the peer's end of its connection.
-struct Standing {
+/// An established session, and the peer's end of its connection.
+struct OpenSession {
     session: Session,
-    /// Serves it until it ends.
+    /// The thread that serves the session until it ends.
     serving: thread::JoinHandle<()>,
-    /// The peer stays until this is dropped.
+    /// Dropping this ends the connection.
     peer: Halves,
 }
 
-/// Opens a session as a server does, from where the peer has asked.
-fn open(hub: &Arc<WireState>, number: u8, identification: &[u8]) -> Result<Standing, Conflict> {
+/// Opens a session as a server does after it has received the request.
+fn open(hub: &Arc<WireState>, number: u8, identification: &[u8]) -> Result<OpenSession, Conflict> {
     let id = id(number);
     let pending = pending(hub).map_err(|_| Conflict::Full)?;
     hub.reserve(id, identification, &names())?;
@@ -91,14 +91,14 @@ fn open(hub: &Arc<WireState>, number: u8, identification: &[u8]) -> Result<Stand
         reader,
     };
     let serving = Arc::clone(hub);
-    Ok(Standing {
+    Ok(OpenSession {
         session,
         serving: thread::spawn(move || drop(serving.serve(established))),
         peer: theirs.split().unwrap(),
     })
 }
 
-impl Standing {
+impl OpenSession {
     fn end(self) {
         self.peer.closer.shutdown();
         self.serving.join().unwrap();
@@ -106,7 +106,7 @@ impl Standing {
 }
 
 #[test]
-fn a_name_that_two_want_goes_to_one_and_is_free_again_after_it() {
+fn a_name_requested_by_two_clients_goes_to_one_and_is_free_after_its_session() {
     check(Time::Stands, || {
         let hub = hub();
         let clients = [1, 2].map(|number| {
@@ -118,9 +118,9 @@ fn a_name_that_two_want_goes_to_one_and_is_free_again_after_it() {
         assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1);
         for opened in opened {
             match opened {
-                Ok(standing) => {
-                    assert_eq!(standing.session.id(), owner);
-                    standing.end();
+                Ok(opened) => {
+                    assert_eq!(opened.session.id(), owner);
+                    opened.end();
                 }
                 Err(conflict) => assert_eq!(conflict, Conflict::Name(NAME.into())),
             }
@@ -130,10 +130,10 @@ fn a_name_that_two_want_goes_to_one_and_is_free_again_after_it() {
     });
 }
 
-/// The old session ends by itself, or gives way, while the same client comes
-/// back: whatever comes first, the new one has the name.
+/// The old session ends, or is replaced, while its client reconnects: in either order, the
+/// new session owns the name.
 #[test]
-fn a_client_that_comes_back_takes_its_name_over() {
+fn a_client_that_reconnects_gets_its_name_back() {
     check(Time::Stands, || {
         let hub = hub();
         let old = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
@@ -153,10 +153,10 @@ fn a_client_that_comes_back_takes_its_name_over() {
     });
 }
 
-/// Of a client that comes back twice at once, one session has the name, and no
-/// session without it stays.
+/// If a client reconnects twice at the same time, one session owns the name, and no session
+/// without it stays open.
 #[test]
-fn a_client_that_comes_back_twice_has_its_name_once() {
+fn a_client_that_reconnects_twice_owns_its_name_once() {
     check(Time::Stands, || {
         let hub = hub();
         let old = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
@@ -168,19 +168,19 @@ fn a_client_that_comes_back_twice_has_its_name_once() {
         old.end();
         let owner = owner(&hub);
         assert!(!owner.is_closed());
-        let standing: Vec<_> = again.into_iter().filter_map(Result::ok).collect();
-        for standing in &standing {
-            let has_it = standing.session.id() == owner.id();
-            assert_ne!(has_it, standing.session.is_closed());
+        let opened: Vec<_> = again.into_iter().filter_map(Result::ok).collect();
+        for opened in &opened {
+            let is_owner = opened.session.id() == owner.id();
+            assert_ne!(is_owner, opened.session.is_closed());
         }
-        standing.into_iter().for_each(Standing::end);
+        opened.into_iter().for_each(OpenSession::end);
         assert!(matches!(hub.owner_of(NAME), NameOwner::Nobody));
     });
 }
 
-/// A call of a name whose owner is being opened waits for what becomes of it.
+/// A call of a name whose owner's session is being opened waits for the outcome.
 #[test]
-fn a_caller_of_a_name_that_is_being_opened_hears_what_becomes_of_it() {
+fn a_caller_of_a_name_waits_for_the_session_that_is_being_opened() {
     check(Time::Stands, || {
         let hub = hub();
         hub.reserve(id(1), b"box", &names()).unwrap();
@@ -203,7 +203,7 @@ fn a_caller_of_a_name_that_is_being_opened_hears_what_becomes_of_it() {
             let hub = Arc::clone(&hub);
             thread::spawn(move || hub.owner_of(NAME))
         };
-        // Before it was reserved, or when it stands.
+        // Either before the name was reserved, or after the session was established.
         match caller.join().unwrap() {
             NameOwner::Nobody => {}
             NameOwner::Opening => panic!("it is established"),
@@ -214,7 +214,7 @@ fn a_caller_of_a_name_that_is_being_opened_hears_what_becomes_of_it() {
 }
 
 #[test]
-fn a_close_wakes_who_waits_for_an_owner_or_a_session() {
+fn a_close_wakes_threads_that_wait_for_an_owner_or_a_session() {
     check(Time::Stands, || {
         let hub = hub();
         hub.reserve(id(1), b"box", &names()).unwrap();
@@ -233,27 +233,27 @@ fn a_close_wakes_who_waits_for_an_owner_or_a_session() {
         hub.stop();
         assert!(matches!(caller.join().unwrap(), NameOwner::Opening));
         assert!(waiting.join().unwrap().is_err());
-        // Another's name.
+        // The name belongs to another client.
         assert!(opening.join().unwrap().is_err());
     });
 }
 
 #[test]
-fn a_session_that_comes_to_stand_wakes_who_waits_for_one() {
+fn an_established_session_wakes_threads_that_wait_for_one() {
     check(Time::Stands, || {
         let hub = hub();
         let waiting = {
             let hub = Arc::clone(&hub);
             thread::spawn(move || hub.wait_session(Duration::from_secs(1)))
         };
-        let standing = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
+        let opened = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
         assert_eq!(waiting.join().unwrap().unwrap().id(), id(1));
-        standing.end();
+        opened.end();
     });
 }
 
 #[test]
-fn a_pause_ends_by_a_nudge_or_a_close_that_comes_before_or_in_it() {
+fn a_nudge_or_a_close_ends_a_pause_that_has_or_has_not_begun() {
     for close in [false, true] {
         check_all(move || {
             let wire = hub();
@@ -271,7 +271,7 @@ fn a_pause_ends_by_a_nudge_or_a_close_that_comes_before_or_in_it() {
 }
 
 #[test]
-fn who_waits_for_a_wire_to_end_hears_of_it_and_it_may_begin_again() {
+fn a_wait_returns_when_the_wire_stops_running_and_it_may_run_again() {
     check_all(|| {
         let wire = hub();
         let up = wire.begin().unwrap_or_else(|_| panic!());

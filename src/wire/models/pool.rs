@@ -1,4 +1,4 @@
-//! Who submits, who runs, who leaves and who closes, in many orders.
+//! The pool: threads submit jobs, run them, leave, and close it.
 
 use crate::{
     sync::{Condvar, Mutex, Time, check, thread},
@@ -10,7 +10,7 @@ fn pool(limit: usize) -> Arc<Pool> {
     Pool::new(limit, None, "model".into())
 }
 
-/// Waits until something was counted so many times.
+/// A counter that can be waited for.
 #[derive(Default)]
 struct Count {
     count: Mutex<usize>,
@@ -31,8 +31,8 @@ impl Count {
     }
 }
 
-/// Two threads submit three jobs, and a third closes the pool if `closing`.
-/// Where time passes, idle threads leave at any moment.
+/// Two threads submit three jobs, and a third closes the pool if `closing`. With
+/// [`Time::Passes`], idle threads leave at any moment.
 fn running(time: Time, closing: bool) {
     check(time, move || {
         let (pool, ran) = (pool(8), Arc::new(Count::default()));
@@ -52,7 +52,7 @@ fn running(time: Time, closing: bool) {
             submitter.join().unwrap();
         }
         ran.wait(3);
-        // Its threads leave: were one to stay, the model would not end.
+        // All threads leave; if one stayed, the model would not end.
         pool.close();
     });
 }
@@ -63,20 +63,20 @@ fn every_job_is_run() {
 }
 
 #[test]
-fn every_job_is_run_though_threads_leave() {
+fn every_job_is_run_even_if_threads_leave() {
     running(Time::Passes, false);
 }
 
 #[test]
-fn every_job_is_run_though_the_pool_closes() {
+fn every_job_is_run_even_if_the_pool_closes() {
     running(Time::Stands, true);
 }
 
 #[test]
-fn no_job_waits_for_another_to_end() {
+fn no_job_waits_for_another_job_to_end() {
     check(Time::Stands, || {
         let (pool, met) = (pool(8), Arc::new(Count::default()));
-        // Leaves a thread with nothing to do, or one that is about to be.
+        // Leaves a thread that is idle, or about to be.
         pool.submit(|| ()).unwrap();
         for _ in 0..2 {
             let met = Arc::clone(&met);
@@ -92,20 +92,20 @@ fn no_job_waits_for_another_to_end() {
 }
 
 #[test]
-fn there_are_never_more_places_taken_than_there_are() {
+fn no_more_permits_are_given_than_the_limit() {
     check(Time::Stands, || {
-        let (pool, taken) = (pool(2), Arc::new(Mutex::new(0)));
+        let (pool, held) = (pool(2), Arc::new(Mutex::new(0)));
         let threads = [(); 3].map(|()| {
-            let (pool, taken) = (Arc::clone(&pool), Arc::clone(&taken));
+            let (pool, held) = (Arc::clone(&pool), Arc::clone(&held));
             thread::spawn(move || {
                 let share = pool.share();
-                let Ok(place) = share.admit() else {
+                let Ok(permit) = share.admit() else {
                     return false;
                 };
-                *taken.lock() += 1;
-                assert!(*taken.lock() <= 2);
-                *taken.lock() -= 1;
-                drop(place);
+                *held.lock() += 1;
+                assert!(*held.lock() <= 2);
+                *held.lock() -= 1;
+                drop(permit);
                 true
             })
         });

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-const SAID: &[u8] = b"said and said again";
+const MESSAGE: &[u8] = b"a message of some bytes";
 
 fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
     let handlers = Handlers::default();
@@ -36,7 +36,7 @@ fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
     WireState::new(options, handlers, false, inbound::find_handler)
 }
 
-/// Opens a session and serves it, as a thread of the wire's.
+/// Opens a session and serves it, on a thread of the wire.
 fn serve(wire: &Arc<WireState>, end: memory::End, role: Role) -> thread::JoinHandle<()> {
     let (halves, shared) = (end.split().unwrap(), Arc::clone(wire));
     let work = move || {
@@ -51,7 +51,7 @@ fn serve(wire: &Arc<WireState>, end: memory::End, role: Role) -> thread::JoinHan
 fn open(wire: &Arc<WireState>, halves: Halves, role: Role) -> Result<Established, Error> {
     let by = deadline(wire.options.handshake_timeout);
     let pending = pending(wire).map_err(|_| {
-        // A socket would be closed with its last half.
+        // A real socket would be closed with its last half.
         halves.closer.shutdown();
         Error::Closed
     })?;
@@ -71,22 +71,23 @@ fn echo(stream: &mut Stream) -> io::Result<()> {
     stream.write_message(&message)
 }
 
-/// Sends a message and gets it back.
-fn talk(session: &Session) -> io::Result<Vec<u8>> {
+/// Sends a message and returns the echo.
+fn request_echo(session: &Session) -> io::Result<Vec<u8>> {
     let mut stream = session.open_stream("echo")?;
-    stream.write_message(SAID)?;
-    let mut got = Vec::new();
-    stream.read_to_end(&mut got)?;
-    Ok(got)
+    stream.write_message(MESSAGE)?;
+    let mut echo = Vec::new();
+    stream.read_to_end(&mut echo)?;
+    Ok(echo)
 }
 
+/// When the wires are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closes {
-    /// The client, when it has got its answers.
+    /// After the client has received the echo.
     After,
-    /// Both wires, at any time.
+    /// At any time, both wires.
     Both,
-    /// The handler, from within.
+    /// By the handler.
     Handler,
 }
 
@@ -106,31 +107,31 @@ fn session(time: Time, closes: Closes) {
             serve(&server, there, Role::Server),
             serve(&client, here, Role::Client),
         ];
-        let talking = {
+        let client_thread = {
             let client = Arc::clone(&client);
             thread::spawn(move || {
                 let session = client.wait_session(Duration::from_secs(1))?;
-                talk(&session)
+                request_echo(&session)
             })
         };
         let closing = (closes == Closes::Both).then(|| {
             let server = Arc::clone(&server);
             thread::spawn(move || close_wire(&server))
         });
-        let talked = match closes {
-            Closes::After => talking.join().unwrap(),
-            Closes::Handler => talking.join().unwrap(),
+        let echoed = match closes {
+            Closes::After => client_thread.join().unwrap(),
+            Closes::Handler => client_thread.join().unwrap(),
             Closes::Both => {
                 let closed = close_wire(&client);
                 assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
-                talking.join().unwrap()
+                client_thread.join().unwrap()
             }
         };
-        if let Ok(got) = &talked {
-            assert_eq!(got, SAID);
+        if let Ok(echo) = &echoed {
+            assert_eq!(echo, MESSAGE);
         }
         if closes == Closes::After && time == Time::Stands {
-            talked.unwrap();
+            echoed.unwrap();
         }
         if let Some(closing) = closing {
             let closed = closing.join().unwrap();
@@ -148,12 +149,12 @@ fn session(time: Time, closes: Closes) {
 }
 
 #[test]
-fn a_message_comes_back_and_both_wires_close() {
+fn a_message_is_echoed_and_both_wires_close() {
     session(Time::Stands, Closes::After);
 }
 
 #[test]
-fn a_close_of_both_wires_cuts_no_message_short() {
+fn a_close_of_both_wires_truncates_no_message() {
     session(Time::Stands, Closes::Both);
 }
 
@@ -163,6 +164,6 @@ fn a_handler_may_close_its_own_wire() {
 }
 
 #[test]
-fn a_close_returns_though_time_runs_out_for_everything() {
+fn a_close_returns_even_if_every_timeout_expires() {
     session(Time::Passes, Closes::Both);
 }

@@ -1,4 +1,4 @@
-//! Sessions whose stream ids are used up.
+//! Sessions that have used up their stream ids.
 
 use crate::{Error, Session, Stream, Wire, yamux};
 use crossbeam_channel::unbounded;
@@ -8,7 +8,7 @@ use std::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const SAID: &[u8] = b"said";
+const MESSAGE: &[u8] = b"hello";
 
 fn echo(stream: &mut Stream) -> io::Result<()> {
     let mut message = Vec::new();
@@ -17,10 +17,10 @@ fn echo(stream: &mut Stream) -> io::Result<()> {
 }
 
 fn expect_echo(mut stream: Stream) {
-    stream.write_message(SAID).unwrap();
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).unwrap();
-    assert_eq!(said, SAID);
+    stream.write_message(MESSAGE).unwrap();
+    let mut echo = Vec::new();
+    stream.read_to_end(&mut echo).unwrap();
+    assert_eq!(echo, MESSAGE);
 }
 
 #[test]
@@ -38,23 +38,23 @@ fn a_client_gets_a_new_session_when_either_side_has_used_up_its_ids() {
     client.stream("echo", echo).unwrap();
     client.start().unwrap();
     let next = || -> [Session; 2] {
-        let far = sessions.recv_timeout(PATIENCE).unwrap();
-        [client.wait_session(PATIENCE).unwrap(), far]
+        let on_server = sessions.recv_timeout(PATIENCE).unwrap();
+        [client.wait_session(PATIENCE).unwrap(), on_server]
     };
     for side in [0, 1] {
-        let side = &next()[side];
-        side.connection().use_up_ids();
-        let last = side.open_stream("echo").unwrap();
-        assert!(side.is_closing() && !side.is_closed());
-        let refused = side.open_stream("echo").unwrap_err();
+        let session = &next()[side];
+        session.connection().use_up_ids();
+        let last = session.open_stream("echo").unwrap();
+        assert!(session.is_closing() && !session.is_closed());
+        let refused = session.open_stream("echo").unwrap_err();
         assert!(
             matches!(refused, Error::Connection(yamux::Error::GoingAway)),
             "{refused:?}"
         );
         expect_echo(last);
     }
-    let [near, _] = next();
-    expect_echo(near.open_stream("echo").unwrap());
+    let [on_client, _] = next();
+    expect_echo(on_client.open_stream("echo").unwrap());
     client.close().unwrap();
     server.close().unwrap();
 }

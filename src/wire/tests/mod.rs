@@ -1,4 +1,4 @@
-//! Tests that need a whole wire and look inside of it.
+//! Tests that need a whole wire, and access to its private parts.
 
 #[cfg(not(shuttle))]
 mod ids;

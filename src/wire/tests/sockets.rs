@@ -1,4 +1,4 @@
-//! The options of the sockets of an established session.
+//! Socket options of the two ends of an established session.
 
 use crate::wire::{
     Builder, Wire,
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 type Set = fn(Builder) -> Builder;
 
-/// Has `look` see the socket that was dialled and the one that was accepted,
-/// while a session stands between them; over TCP, and over TLS.
-fn for_both_sides(set: Set, look: impl Fn(&SockRef<'_>)) {
-    look_at_session(set, set, &look);
+/// Calls `check` with the socket that was dialled and the one that was accepted, while a
+/// session is open between them; over TCP, and over TLS.
+fn for_both_sides(set: Set, check: impl Fn(&SockRef<'_>)) {
+    check_session(set, set, &check);
     #[cfg(feature = "tls")]
     {
         use crate::{TlsClient, TlsServer, load_certificates};
@@ -21,18 +21,18 @@ fn for_both_sides(set: Set, look: impl Fn(&SockRef<'_>)) {
         let certificates = load_certificates("server", "certs").unwrap();
         let accepting = TlsServer::new(certificates).unwrap();
         let dialling = TlsClient::with_ca("certs/ca.pem").unwrap();
-        look_at_session(
+        check_session(
             |server| set(server).tls(accepting),
             |client| set(client).tls(dialling),
-            &look,
+            &check,
         );
     }
 }
 
-fn look_at_session(
+fn check_session(
     server: impl FnOnce(Builder) -> Builder,
     client: impl FnOnce(Builder) -> Builder,
-    look: impl Fn(&SockRef<'_>),
+    check: impl Fn(&SockRef<'_>),
 ) {
     let server = server(Wire::mount("127.0.0.1:0")).build().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
@@ -46,35 +46,35 @@ fn look_at_session(
     server::admit(server.state(), accepted, peer);
     let about = ErrorContext::connection(&dialled);
     let opened = Client::new(addr).open_session(client.state(), dialled, &about);
-    let _stands = opened.unwrap();
+    let _session = opened.unwrap();
     for end in &ends {
-        look(&SockRef::from(end));
+        check(&SockRef::from(end));
     }
 }
 
 #[test]
-fn what_is_written_is_not_held_back() {
+fn nagles_algorithm_is_off() {
     for_both_sides(|wire| wire, |socket| assert!(socket.tcp_nodelay().unwrap()));
 }
 
 #[test]
-fn buffers_are_as_large_as_was_asked_for() {
-    // The kernel takes what is asked for times two.
-    let like = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    like.set_send_buffer_size(50_000).unwrap();
-    like.set_recv_buffer_size(60_000).unwrap();
+fn buffers_have_the_size_of_the_options() {
+    // The kernel doubles the value that is set, so compare with another socket.
+    let expected = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    expected.set_send_buffer_size(50_000).unwrap();
+    expected.set_recv_buffer_size(60_000).unwrap();
     for_both_sides(
         |wire| wire.send_buffer(50_000).recv_buffer(60_000),
         |socket| {
             let sizes = (socket.send_buffer_size(), socket.recv_buffer_size());
-            assert_eq!(sizes.0.unwrap(), like.send_buffer_size().unwrap());
-            assert_eq!(sizes.1.unwrap(), like.recv_buffer_size().unwrap());
+            assert_eq!(sizes.0.unwrap(), expected.send_buffer_size().unwrap());
+            assert_eq!(sizes.1.unwrap(), expected.recv_buffer_size().unwrap());
         },
     );
 }
 
-/// Keepalive's time and interval, and the user timeout, in seconds.
-fn assert_watches(set: Set, keep_alive: Option<[u64; 2]>, user_timeout: u64) {
+/// Checks the time and interval of TCP keepalive, and the user timeout, in seconds.
+fn assert_tcp_timers(set: Set, keep_alive: Option<[u64; 2]>, user_timeout: u64) {
     for_both_sides(set, |socket| {
         assert_eq!(socket.keepalive().unwrap(), keep_alive.is_some());
         if let Some([time, interval]) = keep_alive.map(|times| times.map(Duration::from_secs)) {
@@ -87,33 +87,33 @@ fn assert_watches(set: Set, keep_alive: Option<[u64; 2]>, user_timeout: u64) {
 }
 
 #[test]
-fn the_kernel_watches_the_peer_as_the_options_say() {
-    // A third of ten seconds, in whole ones.
-    assert_watches(|wire| wire, Some([15, 3]), 10);
+fn tcp_timers_follow_the_options() {
+    // A third of ten seconds, in whole seconds.
+    assert_tcp_timers(|wire| wire, Some([15, 3]), 10);
     let other: Set = |wire| {
         wire.keep_alive_interval(Duration::from_secs(40))
             .read_write_timeouts(None, Duration::from_secs(21))
     };
-    assert_watches(other, Some([40, 7]), 21);
+    assert_tcp_timers(other, Some([40, 7]), 21);
 }
 
 #[test]
-fn without_keepalive_the_kernel_sends_none_either() {
-    assert_watches(|wire| wire.keep_alive(false), None, 10);
+fn without_keep_alive_tcp_keepalive_is_off() {
+    assert_tcp_timers(|wire| wire.keep_alive(false), None, 10);
 }
 
 #[test]
-fn times_that_a_kernel_does_not_take_are_the_nearest_that_it_takes() {
+fn durations_outside_the_range_of_the_kernel_are_clamped() {
     let long: Set = |wire| {
         let days = Duration::from_secs(500_000);
         wire.keep_alive_interval(days)
             .read_write_timeouts(None, days)
     };
     let longest = LONGEST.as_secs();
-    assert_watches(long, Some([longest, longest]), longest);
+    assert_tcp_timers(long, Some([longest, longest]), longest);
     let short: Set = |wire| {
         wire.keep_alive_interval(Duration::from_millis(100))
             .read_write_timeouts(None, Duration::from_millis(900))
     };
-    assert_watches(short, Some([1, 1]), 1);
+    assert_tcp_timers(short, Some([1, 1]), 1);
 }
