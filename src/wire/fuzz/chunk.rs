@@ -1,5 +1,4 @@
-//! Chunks, and the messages that are made of them, beside a model that has all
-//! the bytes at once.
+//! Chunks and messages, compared with a model that has all bytes at once.
 
 use crate::{
     error::Error,
@@ -17,18 +16,18 @@ use std::{
     io,
 };
 
-/// What the bytes of a stream mean.
+/// The expected meaning of the bytes of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Model {
-    /// The messages that have an end.
+    /// The messages that have an end mark.
     messages: Vec<Vec<u8>>,
-    /// What follows the last end.
+    /// The payload after the last end mark.
     tail: Vec<u8>,
-    /// There are chunks behind the last end.
+    /// Whether there are chunks after the last end mark.
     has_tail: bool,
-    /// The bytes end inside of a chunk or its head.
+    /// Whether the bytes end inside a chunk or its head.
     truncated: bool,
-    /// Where chunks and end marks end.
+    /// The positions at which chunks and end marks end.
     boundaries: Vec<usize>,
 }
 
@@ -57,7 +56,7 @@ impl Model {
     }
 }
 
-/// Bytes of a stream, in pieces of any size, mean what the model says they do.
+/// The bytes of a stream, received in pieces of any size, are read as the model expects.
 pub fn chunk(data: &[u8]) {
     let mut script = Script::new(data);
     let (size, taken) = (
@@ -69,8 +68,8 @@ pub fn chunk(data: &[u8]) {
     let bytes = script.rest();
     let model = Model::of(bytes);
 
-    follow(bytes, size, taken, &model);
-    pass_on(bytes, size, room, &model);
+    decode(bytes, size, taken, &model);
+    forward(bytes, size, room, &model);
     for takes_unmarked_end in [false, true] {
         let pieces = || Pieces::new(bytes, size, takes_unmarked_end);
         read_all(&pieces(), taken, &model);
@@ -79,9 +78,9 @@ pub fn chunk(data: &[u8]) {
     round_trip(bytes, room);
 }
 
-/// A relay passes all bytes on, once the stream has ended, and cuts no chunk that it
-/// can hold.
-fn pass_on(bytes: &[u8], size: usize, room: usize, model: &Model) {
+/// A relay forwards all bytes once the stream has ended, and cuts no chunk that it can
+/// hold.
+fn forward(bytes: &[u8], size: usize, room: usize, model: &Model) {
     let room = HEAD + room;
     let (mut at, mut left) = (0, 0);
     while at < bytes.len() {
@@ -96,7 +95,7 @@ fn pass_on(bytes: &[u8], size: usize, room: usize, model: &Model) {
         let begun = left > 0;
         let mut count = next(&mut left, false);
         if count == 0 {
-            // It is held, or has no room, until nothing follows.
+            // It is held, or there is no room, until the stream has ended.
             count = next(&mut left, true);
             if count == 0 {
                 assert!(bytes.len() - at > room);
@@ -108,15 +107,15 @@ fn pass_on(bytes: &[u8], size: usize, room: usize, model: &Model) {
         assert!(count <= room);
         at += count;
         if left == 0 && !model.boundaries.contains(&at) {
-            // What the end let pass is no whole chunk, so nothing can be said of the
-            // rest.
+            // After the end of the stream an incomplete chunk is forwarded, so nothing is
+            // known about the rest.
             return;
         }
     }
 }
 
-/// The decoder by itself.
-fn follow(bytes: &[u8], size: usize, taken: usize, model: &Model) {
+/// The decoder finds what the model does.
+fn decode(bytes: &[u8], size: usize, taken: usize, model: &Model) {
     let mut decoder = ChunkDecoder::default();
     let (mut messages, mut tail) = (Vec::new(), Vec::new());
     for mut input in bytes.chunks(size) {
@@ -141,7 +140,7 @@ fn follow(bytes: &[u8], size: usize, taken: usize, model: &Model) {
     assert_eq!(decoder.inside_chunk(), model.truncated);
 }
 
-/// A stream that has been accepted and ends after its bytes, in order.
+/// A stream that has been accepted, and ends gracefully after its bytes.
 struct Pieces {
     pieces: RefCell<VecDeque<Vec<u8>>>,
     takes_unmarked_end: bool,
@@ -157,7 +156,7 @@ impl Pieces {
         }
     }
 
-    /// Whether a reader of all of it meets an error.
+    /// Returns whether reading all of it fails.
     fn is_truncated(&self, model: &Model) -> bool {
         model.truncated || model.has_tail && !self.takes_unmarked_end
     }
@@ -196,8 +195,8 @@ impl Source for Pieces {
     }
 }
 
-/// Who reads message after message gets them all, each with its end, and learns
-/// of a truncation.
+/// A caller that reads message after message gets all of them, each with its end, and an
+/// error if the stream is truncated.
 fn read_all(source: &Pieces, taken: usize, model: &Model) {
     let mut stream = IncomingMessages::accepted(Segment::default());
     let mut buf = vec![0; taken];
@@ -207,7 +206,7 @@ fn read_all(source: &Pieces, taken: usize, model: &Model) {
             Ok(true) => {}
             Ok(false) => {
                 let truncated = source.is_truncated(model);
-                assert!(!truncated, "truncated is taken for complete");
+                assert!(!truncated, "a truncated message is taken for complete");
                 break;
             }
             Err(error) => return assert_truncated(&error, source, model, &messages),
@@ -226,7 +225,7 @@ fn read_all(source: &Pieces, taken: usize, model: &Model) {
         messages.push((message, source.was_finished.get()));
     }
     let ended = model.messages.iter().map(|message| (message.clone(), true));
-    // Without an end mark, which `was_finished` tells.
+    // Without an end mark, which `was_finished` shows.
     let tail = model.has_tail.then(|| (model.tail.clone(), false));
     assert_eq!(messages, ended.chain(tail).collect::<Vec<_>>());
 }
@@ -243,12 +242,12 @@ fn assert_truncated(
     assert_eq!(messages.len(), model.messages.len());
 }
 
-/// However a stream is read, it ends, and says of a truncation.
+/// Any sequence of calls reaches the end of the stream, or an error if it is truncated.
 fn read_any_way(source: &Pieces, len: usize, mut ops: u32, model: &Model) {
     let mut stream = IncomingMessages::accepted(Segment::default());
     let mut buf = [0; 7];
-    // Each message takes at most a look at its beginning, its bytes, and two
-    // looks at its end.
+    // Each message takes at most one call for its beginning, one for each byte, and two for
+    // its end.
     for _ in 0..8 + 4 * len {
         let op = ops & 7;
         ops = ops.rotate_right(3);
@@ -270,7 +269,7 @@ fn read_any_way(source: &Pieces, len: usize, mut ops: u32, model: &Model) {
             _ => match stream.next_message(source) {
                 Ok(false) => {
                     let truncated = source.is_truncated(model);
-                    assert!(!truncated, "truncated is taken for complete");
+                    assert!(!truncated, "a truncated message is taken for complete");
                     assert!(source.pieces.borrow().is_empty());
                     return;
                 }
@@ -283,11 +282,11 @@ fn read_any_way(source: &Pieces, len: usize, mut ops: u32, model: &Model) {
             return;
         }
     }
-    // Some ways to read never ask for the next message.
+    // Some sequences never ask for the next message.
     while stream.next_message(source).is_ok_and(|more| more) {}
 }
 
-/// What is sent is what is received, in chunks that fit.
+/// An encoded message is decoded to the same bytes, and its chunks fit the room.
 fn round_trip(payload: &[u8], room: usize) {
     let mut bytes = Vec::new();
     chunk::encode(payload, |piece| bytes.extend_from_slice(piece));

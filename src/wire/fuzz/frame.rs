@@ -1,4 +1,4 @@
-//! The frames that open sessions and streams, and what is in them.
+//! The frames that open sessions and streams, and their payloads.
 
 use crate::{
     fuzz::Script,
@@ -9,8 +9,8 @@ use crate::{
 };
 use prost::Message;
 
-/// However the bytes are cut, the decoder finds the same frames, holds no more
-/// than has come, and the frames are the same bytes again.
+/// In pieces of any size, the bytes are decoded to the same frames, and these are encoded to
+/// the same bytes. The decoder holds no more memory than it has received.
 pub fn wire_frame(data: &[u8]) {
     let mut script = Script::new(data);
     let size = 1 + usize::from(script.byte());
@@ -36,17 +36,17 @@ pub fn wire_frame(data: &[u8]) {
             _ => assert!(frame.payload.len() <= MAX_PAYLOAD),
         }
     }
-    // Most bytes are no frame: they may be what is in one.
+    // Most inputs are not a frame, so try them as a payload as well.
     hello::<OpenSessionRequest>(bytes, OpenSessionRequest::to_frame);
     hello::<OpenSessionResponse>(bytes, OpenSessionResponse::to_frame);
 }
 
-/// What can be read is the same when it is written and read again.
+/// A payload that can be decoded is the same after encoding and decoding it again.
 fn hello<M: Message + Default + PartialEq>(payload: &[u8], to_frame: fn(&M) -> Frame) {
     if let Ok(message) = M::decode(payload) {
         let again = to_frame(&message).payload;
-        // Never longer than what it was read from: numbers are as short as can
-        // be, and unknown fields are gone.
+        // Never longer than the input: numbers are encoded in the shortest form, and unknown
+        // fields are dropped.
         assert!(again.len() <= payload.len());
         assert!(M::decode(again.as_slice()).is_ok_and(|again| again == message));
     }
@@ -54,9 +54,9 @@ fn hello<M: Message + Default + PartialEq>(payload: &[u8], to_frame: fn(&M) -> F
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FrameError>) {
     let mut decoder = FrameDecoder::default();
-    let (mut frames, mut come) = (Vec::new(), 0);
+    let (mut frames, mut received) = (Vec::new(), 0);
     for mut input in pieces {
-        come += input.len();
+        received += input.len();
         loop {
             match decoder.next(&mut input) {
                 Ok(None) => break,
@@ -66,8 +66,8 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option
         }
         assert!(input.is_empty());
         assert!(
-            decoder.held() <= 2 * come + 64,
-            "{} of {come}",
+            decoder.held() <= 2 * received + 64,
+            "{} of {received}",
             decoder.held()
         );
     }

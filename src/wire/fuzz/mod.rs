@@ -1,10 +1,10 @@
-//! What the fuzzer runs of these layers.
+//! Fuzz targets of wires, sessions and named streams, and what they share.
 
 mod chunk;
 mod frame;
 mod hub;
+mod hub_client;
 mod session;
-mod side;
 mod stage;
 
 pub use chunk::chunk;

@@ -1,5 +1,5 @@
-//! The opening of a session and of the streams on it, on either side, by a peer
-//! that says anything.
+//! The opening of a session and of its streams, on either side, with a peer that may send
+//! anything.
 
 use super::stage::{
     NAMES, Part, Prompted, REFUSED, assert_at_rest, begin_handshake, in_stream, some_bytes,
@@ -41,8 +41,8 @@ const ACK: u16 = 2;
 const FIN: u16 = 4;
 const RST: u16 = 8;
 
-/// Whatever the peer says, a session stands if it should, all that was begun on
-/// it comes to its end with the connection, and nothing of it is left.
+/// Whatever the peer sends, a session is established if the protocol allows it, everything
+/// that was begun on it ends with the connection, and nothing of it is left.
 pub fn session(data: &[u8]) {
     let mut script = Script::new(data);
     let flags = script.byte();
@@ -51,14 +51,14 @@ pub fn session(data: &[u8]) {
         _ => Role::Client,
     };
     let mut parts = match role {
-        Role::Server => asks(&mut script),
+        Role::Server => requests(&mut script),
         Role::Client => answers(&mut script),
     };
-    let mut later = talks(role, &mut script);
+    let mut later = streams(role, &mut script);
     if flags & 32 != 0
         && let Some(Part::Bytes(bytes)) = parts.back_mut()
     {
-        // All at once, as from a peer that does not wait for what it is told.
+        // All at once, as from a peer that does not wait for answers.
         bytes.append(&mut later);
     }
     let len = later.len() + parts.iter().map(Part::len).sum::<usize>();
@@ -74,7 +74,7 @@ pub fn session(data: &[u8]) {
         peer: Arc::clone(&peer),
         parts: parts.into_iter().chain([Part::Bytes(later)]).collect(),
         size: match flags & 14 {
-            // Larger ones where that would take for ever.
+            // Larger for long inputs, which would take too long otherwise.
             0 => 1 + len / 2000,
             2 => 13 + len / 2000,
             _ => usize::MAX,
@@ -94,12 +94,12 @@ pub fn session(data: &[u8]) {
     assert_eq!(
         gone,
         Err(RecvTimeoutError::Disconnected),
-        "somebody keeps the transport"
+        "the transport is not dropped"
     );
     peer.lock().read(usize::MAX);
 }
 
-// -- this side, as the wire's threads do it --
+// -- this side, as the threads of the wire do it --
 
 fn begin(halves: Halves, role: Role) -> Handshake<'static> {
     Handshake::new(&WIRE, halves, role, deadline(AT_ONCE)).expect("the transport splits")
@@ -109,11 +109,11 @@ fn accept(halves: Halves, opens: bool, peer: &Mutex<Peer>) {
     let mut handshake = begin(halves, Role::Server);
     let pending = begin_handshake(&WIRE);
     match handshake.answer(&pending) {
-        Ok(agreed) => stand(handshake, agreed, &pending, opens),
+        Ok(agreed) => serve(handshake, agreed, &pending, opens),
         Err(_) => {
-            assert!(WIRE.is_empty(), "a session that was refused");
+            assert!(WIRE.is_empty(), "a refused session is left");
             handshake.dismiss();
-            // If the peer was answered, then with a reason.
+            // An answer to the peer must contain a reason.
             let mut peer = peer.lock();
             peer.read(usize::MAX);
             if let Some(response) = response(&peer) {
@@ -123,7 +123,7 @@ fn accept(halves: Halves, opens: bool, peer: &Mutex<Peer>) {
     }
 }
 
-/// What a client was told.
+/// Returns the answer that a client got.
 fn response(peer: &Peer) -> Option<OpenSessionResponse> {
     let (_, seen) = peer
         .streams
@@ -140,12 +140,12 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
 fn dial(halves: Halves, opens: bool) {
     let mut handshake = begin(halves, Role::Client);
     if let Ok(agreed) = handshake.ask() {
-        stand(handshake, agreed, &begin_handshake(&WIRE), opens);
+        serve(handshake, agreed, &begin_handshake(&WIRE), opens);
     }
 }
 
-/// From here to the end of the session.
-fn stand(handshake: Handshake<'_>, agreed: Agreed, pending: &Pending, opens: bool) {
+/// Establishes the session and serves it until it ends.
+fn serve(handshake: Handshake<'_>, agreed: Agreed, pending: &Pending, opens: bool) {
     let id = agreed.id;
     let Ok(established) = WIRE.establish(handshake, agreed, pending) else {
         panic!("nobody has closed the wire");
@@ -168,9 +168,9 @@ fn stand(handshake: Handshake<'_>, agreed: Agreed, pending: &Pending, opens: boo
     }
 }
 
-/// What came on a stream of ours, which has ended.
+/// Reads a stream that was opened by this side and has ended.
 fn read_to_end(stream: &Stream) {
-    // The shortest message is its end mark.
+    // More than any input has messages; the shortest is an end mark.
     for _ in 0..1 << 20 {
         match stream.next_message() {
             Ok(true) => {}
@@ -179,13 +179,13 @@ fn read_to_end(stream: &Stream) {
         }
         let _ = io::copy(&mut &*stream, &mut io::sink());
     }
-    panic!("a stream without an end");
+    panic!("the stream does not end");
 }
 
 // -- the peer --
 
-/// A client's beginning.
-fn asks(script: &mut Script<'_>) -> VecDeque<Part> {
+/// Returns what a client sends first.
+fn requests(script: &mut Script<'_>) -> VecDeque<Part> {
     let how = script.byte();
     let bytes = match how % 8 {
         0 => some_bytes(script),
@@ -239,7 +239,7 @@ fn names(script: &mut Script<'_>) -> Vec<String> {
     (0..script.byte() % 5).map(|_| name(script)).collect()
 }
 
-/// A server's.
+/// Returns what a server sends first.
 fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
     let how = script.byte();
     let mut response = OpenSessionResponse::default();
@@ -270,10 +270,10 @@ fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
     VecDeque::from([part])
 }
 
-/// What the peer says then, on streams of its own and on ours.
-fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
+/// Returns what the peer sends then, on its own streams and on ours.
+fn streams(role: Role, script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Of the peer's streams the next, and of ours the first after the session's.
+    // The id of the peer's next stream, and that of our first stream after the session's.
     let (mut next, ours) = match role {
         Role::Server => (3, 2),
         Role::Client => (2, 3),
@@ -320,7 +320,7 @@ fn talks(role: Role, script: &mut Script<'_>) -> Vec<u8> {
             9 => update(id, RST, 0),
             10 => update(id, 0, script.word() >> (script.byte() % 32)),
             11 => update(id, ACK, 0),
-            // Seldom: most bytes end the connection.
+            // Rare, because most bytes end the connection.
             _ if op > 200 => some_bytes(script),
             _ => update(id, 0, 1),
         });

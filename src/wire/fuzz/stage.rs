@@ -1,5 +1,5 @@
-//! A wire without sockets: connections on the in-memory transport, with a peer
-//! played by hand at the other end.
+//! A wire without sockets: its connections use the in-memory transport, with a scripted
+//! peer at the other end.
 
 use crate::{
     fuzz::Script,
@@ -32,7 +32,7 @@ use std::{
 /// The token that the validator refuses.
 pub(super) const REFUSED: &[u8] = b"no";
 
-/// The names of the wire's own handlers, and some that it has none for.
+/// The names of the wire's handlers, and some for which it has none.
 pub(super) const NAMES: [&str; 8] = [
     "echo",
     "source",
@@ -44,7 +44,7 @@ pub(super) const NAMES: [&str; 8] = [
     "openSession",
 ];
 
-/// A wire with handlers that do a little of each.
+/// Returns a wire with handlers that echo, send, receive and fail.
 pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
     let options = Options {
         validator: Some(Box::new(|_, _, token| match token == REFUSED {
@@ -54,10 +54,10 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
         on_error: Some(Box::new(|_| {})),
         identification: b"me".to_vec(),
         max_streams: 6,
-        // Less than for a stream that would be held, whose opening is not answered.
+        // Less than the window of one stream whose opening is not answered.
         window_budget: Some(yamux::INITIAL_WINDOW as usize - 1),
         is_in_lockstep: true,
-        // Nothing is woken by the clock.
+        // So long that no timeout expires.
         handshake_timeout: Duration::from_secs(3600),
         write_timeout: Duration::from_secs(3600),
         keep_alive: false,
@@ -88,7 +88,7 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
     WireState::new(options, handlers, is_hub, find)
 }
 
-/// A place among the handshakes, which a server keeps by their sockets.
+/// Begins a handshake. A server keeps the sockets of its handshakes; this one is unused.
 pub(super) fn begin_handshake(wire: &Arc<WireState>) -> Pending {
     static SOCKET: LazyLock<TcpStream> = LazyLock::new(|| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
@@ -98,34 +98,34 @@ pub(super) fn begin_handshake(wire: &Arc<WireState>) -> Pending {
     pending.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Fails if something of a run is left, or does not come to its end.
+/// Panics if anything of a run is left, or does not end in time.
 pub(super) fn assert_at_rest(wire: &WireState) {
     let deadline = crate::time::deadline(AT_ONCE);
     assert_eq!(wire.threads.join(deadline), 0, "a handler does not end");
-    assert_eq!(wire.pool.busy(), 0, "a place for a handler is lost");
-    assert!(wire.is_empty(), "a session is left, or a name");
+    assert_eq!(wire.pool.busy(), 0, "a handler permit is lost");
+    assert!(wire.is_empty(), "a session or a name is left");
 }
 
-/// Reads what the peer sends, and has it send the next part when it has read
-/// all before; after the last, the peer leaves.
+/// Reads what the peer sends. When everything has been read, the peer sends its next part;
+/// after the last, it disconnects.
 #[derive(Debug)]
 pub(super) struct Prompted {
     pub(super) half: Box<dyn ReadHalf>,
     pub(super) peer: Arc<Mutex<Peer>>,
     pub(super) parts: VecDeque<Part>,
-    /// Bytes that one read gives at most.
+    /// The maximum number of bytes of one read.
     pub(super) size: usize,
 }
 
 #[derive(Debug)]
 pub(super) enum Part {
     Bytes(Vec<u8>),
-    /// An answer to the client's request, with its id where there is none.
+    /// An answer to the client's request. If its id is empty, that of the request is used.
     Confirm(Box<crate::wire::session::hello::OpenSessionResponse>),
 }
 
 impl Part {
-    /// ErrorContext how long it is.
+    /// Returns the approximate length.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -145,7 +145,7 @@ impl ReadHalf for Prompted {
         }
     }
 
-    /// Whoever reads never waits.
+    /// Reads never wait.
     fn set_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         self.half.set_timeout(Some(Duration::ZERO))
     }
@@ -166,12 +166,12 @@ impl Prompted {
                 in_stream(1, 0, &frame.encode())
             }
         };
-        // Fails where the connection has ended already.
+        // Fails if the connection has ended already.
         let _ = peer.write(&bytes);
     }
 }
 
-/// The id in a client's request.
+/// Returns the id in the client's request.
 fn asked_id(peer: &Peer) -> Vec<u8> {
     use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
@@ -183,12 +183,12 @@ fn asked_id(peer: &Peer) -> Vec<u8> {
     request.expect("a request").sid
 }
 
-/// A Data frame of yamux.
+/// Returns a Data frame of yamux.
 pub(super) fn in_stream(id: u32, flags: u16, body: &[u8]) -> Vec<u8> {
     yamux_frame(0, flags, id, body.len() as u32, body)
 }
 
-/// A Window Update of yamux.
+/// Returns a Window Update of yamux.
 pub(super) fn update(id: u32, flags: u16, delta: u32) -> Vec<u8> {
     yamux_frame(1, flags, id, delta, &[])
 }
@@ -202,7 +202,7 @@ fn yamux_frame(kind: u8, flags: u16, id: u32, length: u32, body: &[u8]) -> Vec<u
     bytes
 }
 
-/// A frame that opens a stream, or answers that.
+/// Returns a frame that opens a stream, or answers its opening.
 pub(super) fn wire_frame(kind: FrameKind, command: &str, payload: &[u8]) -> Vec<u8> {
     Frame {
         kind,
@@ -212,11 +212,11 @@ pub(super) fn wire_frame(kind: FrameKind, command: &str, payload: &[u8]) -> Vec<
     .encode()
 }
 
-/// Bytes that the script chooses, few or many.
+/// Returns few or many bytes, as the script chooses.
 pub(super) fn some_bytes(script: &mut Script<'_>) -> Vec<u8> {
     let len = script.byte();
     match len {
-        // As long as no field may be, or just so.
+        // Lengths at the limits of fields, and beyond.
         255 => vec![b'x'; 300_000],
         254 => vec![b'x'; 4097],
         253 => vec![b'x'; 4096],
@@ -226,7 +226,7 @@ pub(super) fn some_bytes(script: &mut Script<'_>) -> Vec<u8> {
     }
 }
 
-/// A message of the protocol's layer 3, or its beginning.
+/// Returns the chunks of a message, with or without an end mark.
 pub(super) fn some_chunks(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let payload = some_bytes(script);

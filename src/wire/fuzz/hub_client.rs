@@ -1,4 +1,4 @@
-//! One client of a hub, played by hand, and the hub's end of its connection.
+//! A scripted client of a hub, with the hub's end of its connection.
 
 use super::stage::{begin_handshake, in_stream, some_bytes, update, wire_frame};
 use crate::{
@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-/// Bytes that a client says in a run at most, about.
+/// The approximate limit on bytes that a client sends in a run.
 pub(super) const PLENTY: usize = 1 << 20;
 
 const SYN: u16 = 1;
@@ -35,34 +35,36 @@ const ACK: u16 = 2;
 const FIN: u16 = 4;
 const RST: u16 = 8;
 
-pub(super) struct Side {
+pub(super) struct HubClient {
     hub: &'static Arc<WireState>,
     number: u8,
-    /// Keeps to the protocol.
+    /// It obeys the protocol.
     pub(super) polite: bool,
-    /// Reads when it is told to.
+    /// It reads only when an operation says so.
     pub(super) lazy: bool,
-    /// What it has sent need not end where a frame does: what follows may be
-    /// taken for something else.
+    /// It may have sent a part of a frame, so the hub may read what follows as something
+    /// else.
     pub(super) garbled: bool,
-    /// It says that it takes a reset for an error.
+    /// It has announced that it treats a reset as an error.
     takes_resets: bool,
     pub(super) peer: Peer,
     reader: Option<Box<Reader>>,
     end: Option<Error>,
     session: Session,
     next: u32,
-    /// Calls that the hub has passed on to here and that are not answered yet.
+    /// Calls that the hub has relayed to this client, and that it has not answered yet: its
+    /// stream, and the caller's.
     waiting: VecDeque<(u32, Call)>,
-    /// The calls that were accepted here, by their streams.
+    /// Accepted calls: this client's stream, and that of the other client.
     calls: BTreeMap<u32, Call>,
-    /// What was said on each stream, behind the frame that opened it.
-    said: BTreeMap<u32, Vec<u8>>,
+    /// What was sent on each stream after the frame that opened it.
+    sent: BTreeMap<u32, Vec<u8>>,
+    /// The number of bytes sent in messages.
     total: usize,
     transport_gone: Receiver<()>,
 }
 
-/// How many bytes of a stream are whole chunks and end marks.
+/// Returns how many bytes at the beginning of a stream are complete chunks and end marks.
 fn whole_chunks(bytes: &[u8]) -> usize {
     let mut decoder = chunk::ChunkDecoder::default();
     let (mut rest, mut whole) = (bytes, 0);
@@ -80,28 +82,28 @@ fn whole_chunks(bytes: &[u8]) -> usize {
     whole
 }
 
-/// Whether bytes of a stream end inside a chunk.
+/// Returns whether the bytes of a stream end inside a chunk.
 fn ends_inside_chunk(bytes: &[u8]) -> bool {
     whole_chunks(bytes) < bytes.len()
 }
 
-/// One end of a call.
+/// One end of a call: a stream of one of the clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
-    pub(super) side: u8,
+    pub(super) client: u8,
     pub(super) id: u32,
 }
 
-impl Side {
-    /// A client whose session stands, and that owns one name.
+impl HubClient {
+    /// Returns a client with an open session, which owns one name.
     pub(super) fn join(
         hub: &'static Arc<WireState>,
         number: u8,
         capacity: usize,
-        tell: Sender<()>,
+        on_write: Sender<()>,
     ) -> Self {
         let (here, there) = memory::pair(capacity);
-        let (halves, transport_gone) = watch(here, Some(tell));
+        let (halves, transport_gone) = watch(here, Some(on_write));
         let mut peer = Peer::new(there, Role::Client);
         let takes_resets = number == 0;
         let features = match takes_resets {
@@ -114,15 +116,18 @@ impl Side {
             local_stream_names: vec![["a", "b"][usize::from(number)].into()],
             ..OpenSessionRequest::default()
         };
-        let ask = in_stream(1, SYN | FIN, &request.to_frame().encode());
-        assert_eq!(peer.write(&ask).expect("it stands"), ask.len());
+        let open = in_stream(1, SYN | FIN, &request.to_frame().encode());
+        assert_eq!(
+            peer.write(&open).expect("the transport is open"),
+            open.len()
+        );
         let handshake = Handshake::new(hub, halves, Role::Server, deadline(AT_ONCE));
         let mut handshake = handshake.expect("the transport splits");
         let pending = begin_handshake(hub);
         let agreed = handshake.answer(&pending);
-        let agreed = agreed.expect("there is nothing against it");
+        let agreed = agreed.expect("the request is valid");
         let established = hub.establish(handshake, agreed, &pending);
-        let established = established.unwrap_or_else(|_| panic!("nobody has closed the hub"));
+        let established = established.unwrap_or_else(|_| panic!("the hub is not closed"));
         peer.read(usize::MAX);
         peer.relayed = true;
         Self {
@@ -139,7 +144,7 @@ impl Side {
             next: 3,
             waiting: VecDeque::new(),
             calls: BTreeMap::new(),
-            said: BTreeMap::new(),
+            sent: BTreeMap::new(),
             total: 0,
             transport_gone,
         }
@@ -151,7 +156,7 @@ impl Side {
         self.session.connection()
     }
 
-    /// Has the hub read once; whether there was something.
+    /// Lets the hub read once. Returns whether there may be more to read.
     pub(super) fn turn(&mut self) -> bool {
         let Some(reader) = &mut self.reader else {
             return false;
@@ -160,7 +165,7 @@ impl Side {
             Ok(turn) => turn == Turn::More,
             Err(error) => {
                 self.end = Some(error);
-                // As the session's own thread does.
+                // As the thread of the session does.
                 drop(self.hub.leave(&self.session));
                 self.reader = None;
                 false
@@ -172,22 +177,22 @@ impl Side {
         while self.turn() {}
     }
 
-    /// Whether the hub has done with it.
+    /// Returns whether the connection has ended.
     pub(super) fn is_over(&self) -> bool {
         self.reader.is_none() || self.connection().is_closed() || self.peer.ended
     }
 
-    /// The client leaves without a word.
+    /// Disconnects without a Go Away.
     pub(super) fn leave(&mut self) {
         self.turn_all();
         self.peer.read(usize::MAX);
-        let told = self.reader.is_some() || self.peer.ended;
-        assert!(told, "the client does not see the end");
+        let saw_end = self.reader.is_some() || self.peer.ended;
+        assert!(saw_end, "the client does not see the end");
         self.peer.shutdown();
         self.turn_all();
         assert!(
             self.reader.is_none(),
-            "the hub reads on without a transport"
+            "the hub still reads without a transport"
         );
         if self.polite {
             let end = &self.end;
@@ -195,27 +200,27 @@ impl Side {
         }
     }
 
-    /// Nothing of it is left.
-    pub(super) fn finish(self, alone: bool) {
+    /// Checks that nothing of it is left.
+    pub(super) fn finish(self, one_writer: bool) {
         let keepers = self.connection().keepers();
         drop(self.session);
         let gone = self.transport_gone.recv_timeout(AT_ONCE);
         let disconnected = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(gone, disconnected, "somebody keeps the transport");
-        if alone {
-            assert_eq!(keepers(), 0, "somebody keeps the connection");
+        assert_eq!(gone, disconnected, "the transport is not dropped");
+        if one_writer {
+            assert_eq!(keepers(), 0, "the connection is not dropped");
         }
     }
 
     // -- calls --
 
-    /// Calls a name; the stream.
+    /// Calls a name. Returns the stream.
     pub(super) fn call(&mut self, name: &str, token: &[u8], len: usize) -> Option<u32> {
         if self.is_over() || self.garbled {
             return None;
         }
         while self.peer.streams.contains_key(&self.next) {
-            // Something has been said of it already.
+            // A frame for this id has been sent already.
             self.next += 2;
         }
         let id = self.next;
@@ -223,13 +228,13 @@ impl Side {
         let rest = message(len, true);
         let open = wire_frame(FrameKind::Open, name, token);
         self.send(&in_stream(id, SYN, &[&open[..], &rest].concat()));
-        self.said.insert(id, rest);
+        self.sent.insert(id, rest);
         Some(id)
     }
 
-    /// The hub has passed a call on to here, which comes `from` there, if it has
-    /// opened a stream beyond those that there were.
-    pub(super) fn hear(&mut self, before: usize, from: Call) {
+    /// Notes the streams that the hub has opened since there were `before`, as relayed calls
+    /// of the caller's stream `from`.
+    pub(super) fn note_calls(&mut self, before: usize, from: Call) {
         let new = &self.peer.opened[before..];
         self.waiting.extend(new.iter().map(|id| (*id, from)));
     }
@@ -242,18 +247,18 @@ impl Side {
         let rest = message(len, true);
         let answer = wire_frame(kind, "b", b"");
         self.send(&in_stream(id, ACK, &[&answer[..], &rest].concat()));
-        self.said.insert(id, rest);
+        self.sent.insert(id, rest);
         if kind == FrameKind::Accept {
             self.calls.insert(id, from);
         }
     }
 
-    /// The call that `from` made was accepted there.
-    pub(super) fn is_through(&mut self, id: u32, to: Call) {
+    /// Notes that the call on this client's stream `id` was accepted.
+    pub(super) fn note_accepted(&mut self, id: u32, to: Call) {
         self.calls.insert(id, to);
     }
 
-    /// Whether a call of this stream's waits no more.
+    /// Returns whether the call on this stream no longer waits for an answer.
     pub(super) fn is_answered(&self, id: u32) -> bool {
         let Some(seen) = self.peer.streams.get(&id) else {
             return false;
@@ -263,14 +268,19 @@ impl Side {
         answered || seen.got_fin || seen.got_reset || seen.sent_reset
     }
 
-    /// What came on each call is what was said, or the beginning of it.
+    /// Checks that what was received on each call is what was sent, or a part of it and an
+    /// error.
     pub(super) fn check_calls(&self, other: &Self) {
         if self.garbled || other.garbled {
-            // What they said may have been understood otherwise.
+            // The hub may have read something else than what was meant.
             return;
         }
         for (id, to) in &self.calls {
-            let far = if to.side == self.number { self } else { other };
+            let far = if to.client == self.number {
+                self
+            } else {
+                other
+            };
             let seen = &self.peer.streams[id];
             let mut came = seen.came.as_slice();
             let first = FrameDecoder::default()
@@ -280,78 +290,85 @@ impl Side {
             {
                 continue;
             }
-            let said = &far.said[&to.id];
-            if self.is_cut_short(came, said) {
+            let sent = &far.sent[&to.id];
+            if self.is_cut_short(came, sent) {
                 continue;
             }
-            assert!(said.starts_with(came), "not what was said");
+            assert!(sent.starts_with(came), "not what was sent");
             if seen.got_fin {
-                assert!(far.peer.streams[&to.id].sent_fin, "an end that nobody sent");
-                assert_eq!(came.len(), said.len(), "truncated is taken for complete");
+                assert!(
+                    far.peer.streams[&to.id].sent_fin,
+                    "an end that was not sent"
+                );
+                assert_eq!(
+                    came.len(),
+                    sent.len(),
+                    "a truncated message is taken for complete"
+                );
             }
         }
     }
 
-    /// Whether what came of what was said may end as what a stream is broken off
-    /// with, where a reset is not taken.
-    fn is_cut_short(&self, came: &[u8], said: &[u8]) -> bool {
+    /// Returns whether `came`, of what was `sent`, ends as an aborted stream does for a peer
+    /// that gets no resets.
+    fn is_cut_short(&self, came: &[u8], sent: &[u8]) -> bool {
         let cut = came.strip_suffix(&CUT_SHORT);
-        let cut = cut.is_some_and(|cut| said.starts_with(cut));
-        // Inside a chunk the end alone says it.
-        let inside = || said.starts_with(came) && ends_inside_chunk(came);
+        let cut = cut.is_some_and(|cut| sent.starts_with(cut));
+        // Inside a chunk, the FIN alone shows the truncation.
+        let inside = || sent.starts_with(came) && ends_inside_chunk(came);
         !self.takes_resets && (cut || inside())
     }
 
-    /// Ends all streams but those of calls, so that no handler waits for them.
-    pub(super) fn give_up_others(&mut self) {
+    /// Resets all streams except those of calls, so that no handler waits for them.
+    pub(super) fn reset_others(&mut self) {
         let waiting = self.waiting.drain(..).map(|(id, _)| id);
-        let others = self.said.keys().copied().chain(waiting);
+        let others = self.sent.keys().copied().chain(waiting);
         let others = others.filter(|id| !self.calls.contains_key(id));
         for id in others.collect::<Vec<_>>() {
             self.reset_id(id);
         }
     }
 
-    /// What was said at the other ends of calls has come, if there is credit for
-    /// it, and that they have ended.
-    pub(super) fn check_passed_on(&self, other: &Self) {
+    /// Checks that what was sent at the other ends of calls has been received, as far as
+    /// there is credit for it, and their ends as well.
+    pub(super) fn check_relayed(&self, other: &Self) {
         for (id, from) in &self.calls {
-            let far = if from.side == self.number {
+            let far = if from.client == self.number {
                 self
             } else {
                 other
             };
-            let Some(said) = far.peer.streams.get(&from.id) else {
+            let Some(far_seen) = far.peer.streams.get(&from.id) else {
                 continue;
             };
             let seen = &self.peer.streams[id];
             let mut came = seen.came.as_slice();
             let first = FrameDecoder::default().next(&mut came);
-            let cut = seen.got_fin && self.is_cut_short(came, &far.said[&from.id]);
+            let cut = seen.got_fin && self.is_cut_short(came, &far.sent[&from.id]);
             let ended = seen.sent_fin && seen.got_fin;
-            // Behind an end nothing tells a peer that takes no reset.
-            let untold = !self.takes_resets && seen.got_fin && said.sent_reset;
-            let over = cut || untold || seen.got_reset || seen.sent_reset || ended;
-            if said.sent_reset && !(said.sent_fin && said.got_fin) {
-                assert!(over, "a reset is not passed on");
+            // After a FIN, there is no way to abort a stream to a peer that gets no resets.
+            let unabortable = !self.takes_resets && seen.got_fin && far_seen.sent_reset;
+            let over = cut || unabortable || seen.got_reset || seen.sent_reset || ended;
+            if far_seen.sent_reset && !(far_seen.sent_fin && far_seen.got_fin) {
+                assert!(over, "a reset is not relayed");
             }
-            // With less, the hub may wait for more.
+            // With less credit, the hub may wait for more.
             let enough = seen.credit() >= u64::from(INITIAL_WINDOW / 2);
-            if over || !enough || said.got_reset {
+            if over || !enough || far_seen.got_reset {
                 continue;
             }
             assert!(matches!(first, Ok(Some(_))), "no answer");
-            let all = &far.said[&from.id];
-            // A chunk that has begun may be held until it is whole.
-            let is_held = !said.sent_fin && came.len() == whole_chunks(all);
-            assert!(is_held || came.len() == all.len(), "not passed on");
-            assert_eq!(seen.got_fin, said.sent_fin, "an end is not passed on");
+            let all = &far.sent[&from.id];
+            // An incomplete chunk may be held until it is complete.
+            let is_held = !far_seen.sent_fin && came.len() == whole_chunks(all);
+            assert!(is_held || came.len() == all.len(), "bytes are not relayed");
+            assert_eq!(seen.got_fin, far_seen.sent_fin, "an end is not relayed");
         }
     }
 
-    // -- what the client says --
+    // -- what the client sends --
 
-    /// Sends bytes; the hub reads where there is no room.
+    /// Sends bytes. Lets the hub read if the transport is full.
     fn send(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() && self.reader.is_some() {
@@ -365,38 +382,38 @@ impl Side {
         }
     }
 
-    /// One of the streams; `None` if none is right for it.
+    /// Returns one of the streams, or `None` if there are none.
     fn some_id(&self, script: &mut Script<'_>) -> Option<u32> {
         let choice = usize::from(script.byte());
-        let ids = &self.said;
+        let ids = &self.sent;
         let index = choice.checked_rem(ids.len())?;
         ids.keys().nth(index).copied()
     }
 
-    /// One of the streams on which the client may send.
+    /// Returns a stream on which the client may send, unless the chosen one is not.
     fn sendable(&self, script: &mut Script<'_>) -> Option<u32> {
         let id = self.some_id(script)?;
         let seen = self.peer.streams.get(&id)?;
         (!self.polite || seen.is_sendable()).then_some(id)
     }
 
-    /// Says a message, or a part of one.
-    pub(super) fn say(&mut self, script: &mut Script<'_>, len: usize, end: bool) {
+    /// Sends a message, or a part of one.
+    pub(super) fn send_message(&mut self, script: &mut Script<'_>, len: usize, end: bool) {
         let Some(id) = self.sendable(script) else {
             return;
         };
         let len = len.min(PLENTY.saturating_sub(self.total)).max(1);
-        self.say_bytes(id, message(len, end));
+        self.send_bytes(id, message(len, end));
     }
 
-    /// Says bytes that are no message.
-    pub(super) fn say_raw(&mut self, script: &mut Script<'_>) {
+    /// Sends bytes that are not a message.
+    pub(super) fn send_raw(&mut self, script: &mut Script<'_>) {
         if let Some(id) = self.sendable(script) {
-            self.say_bytes(id, some_bytes(script));
+            self.send_bytes(id, some_bytes(script));
         }
     }
 
-    fn say_bytes(&mut self, id: u32, mut bytes: Vec<u8>) {
+    fn send_bytes(&mut self, id: u32, mut bytes: Vec<u8>) {
         if self.polite {
             let window = self.peer.streams.get(&id).map_or(0, |seen| seen.window);
             bytes.truncate(window as usize);
@@ -404,7 +421,7 @@ impl Side {
         self.total += bytes.len();
         self.send(&in_stream(id, 0, &bytes));
         if !self.peer.streams[&id].sent_fin {
-            self.said.entry(id).or_default().extend(bytes);
+            self.sent.entry(id).or_default().extend(bytes);
         }
     }
 
@@ -431,7 +448,7 @@ impl Side {
         }
     }
 
-    /// Lets the hub send more.
+    /// Grants credit to the hub.
     pub(super) fn grant(&mut self, script: &mut Script<'_>) {
         let Some(id) = self.some_id(script) else {
             return;
@@ -452,8 +469,8 @@ impl Side {
         self.send(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 
-    /// Breaks the protocol, somehow.
-    pub(super) fn say_anything(&mut self, script: &mut Script<'_>) {
+    /// Violates the protocol in some way.
+    pub(super) fn break_protocol(&mut self, script: &mut Script<'_>) {
         let id = u32::from(script.byte()) % 16;
         let flags = u16::from(script.byte());
         match script.byte() % 5 {
@@ -472,7 +489,7 @@ impl Side {
     }
 }
 
-/// A message of so many bytes, of which some differ.
+/// Returns the chunks of a message of `len` bytes, which are not all equal.
 fn message(len: usize, end: bool) -> Vec<u8> {
     let payload: Vec<u8> = (0..len).map(|index| (index % 251) as u8).collect();
     let mut bytes = Vec::with_capacity(chunk::encoded_len(len) + END.len());
