@@ -11,7 +11,8 @@
 //! 6. [`session`]: the session, apart from opening streams and closing.
 //! 7. [`closing`]: the end of one session, or of all sessions of a wire.
 //! 8. [`stream_inner`]: both directions of a stream, over a yamux stream.
-//! 9. [`message`], [`stream`]: the public handles of a stream.
+//! 9. [`stream`]: the public handle of a stream, with its halves in [`stream_read`] and
+//!    [`stream_write`].
 //! 10. [`open_stream`]: how a session opens streams at the peer.
 
 pub(crate) mod chunk;
@@ -19,7 +20,6 @@ pub(crate) mod closing;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod id;
-pub(crate) mod message;
 mod open_stream;
 pub(crate) mod receiving;
 mod sending;
@@ -28,4 +28,6 @@ pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod stream;
 mod stream_inner;
+pub(crate) mod stream_read;
+pub(crate) mod stream_write;
 pub(crate) mod threads;

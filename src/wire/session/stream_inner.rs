@@ -32,7 +32,7 @@ pub(crate) struct StreamInner {
     pub(super) closed: AtomicBool,
     pub(super) takes_unmarked_end: AtomicBool,
     /// The last message that was read to its end had an end mark. Not inside `recv`,
-    /// because a [`Reader`](super::message::Reader) holds that lock.
+    /// because a [`Reader`](super::stream_read::Reader) holds that lock.
     was_finished: AtomicBool,
     /// The number of handles made so far.
     handles: AtomicU32,

@@ -1,0 +1,282 @@
+//! The receiving half of the public handle of a stream, and [`Reader`].
+
+#[cfg(doc)]
+use crate::wire::Builder;
+use crate::{
+    sync::{SendMutexGuard, atomic::Ordering},
+    wire::session::{receiving::IncomingMessages, stream::Stream, stream_inner::StreamInner},
+};
+use std::{
+    fmt,
+    io::{self, BufRead, Read},
+    time::Duration,
+};
+
+/// Receiving messages.
+impl Stream {
+    /// Waits for the next message. Returns `false` when the stream has ended.
+    ///
+    /// Skips what was not read of the current message.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::Read, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("list", |stream| {
+    /// #         stream.write_message(b"first")?;
+    /// #         stream.write_message(b"second")
+    /// #     })
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("list")?;
+    /// let mut names = Vec::new();
+    /// while stream.next_message()? {
+    ///     let mut name = String::new();
+    ///     stream.read_to_string(&mut name)?;
+    ///     names.push(name);
+    /// }
+    /// assert_eq!(names, ["first", "second"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "receive")]
+    pub fn next_message(&self) -> io::Result<bool> {
+        let inner = &*self.inner;
+        inner.recv.lock().next_message(inner)
+    }
+
+    /// Returns a reader of the current message, or of the next one if none is being
+    /// read. It stays at the end of the message.
+    ///
+    /// A message ends only when a read returns `Ok(0)`. After reading a fixed number of
+    /// bytes, call [`next_message`](Self::next_message) first.
+    ///
+    /// Other reads of the stream wait until the reader is dropped. If it is dropped before
+    /// the end of the message, and any of the message was received, the rest is skipped
+    /// when the stream is read again.
+    ///
+    /// See [`Reader`] for an example.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.inner, self.inner.recv.lock())
+    }
+
+    /// Returns whether the last message that was read to its end had an end mark.
+    ///
+    /// `false` means that the stream ended instead: before the message had begun, or
+    /// inside it. The latter is an error unless
+    /// [`set_takes_unmarked_end`](Self::set_takes_unmarked_end) allows it. Never blocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("one", |stream| stream.write_message(b""))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// // The handler sends one message, which is empty.
+    /// let mut stream = session.open_stream("one")?;
+    /// assert_eq!(stream.read(&mut [0; 100])?, 0);
+    /// assert!(stream.was_finished());
+    ///
+    /// // No further message follows.
+    /// assert_eq!(stream.read(&mut [0; 100])?, 0);
+    /// assert!(!stream.was_finished());
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn was_finished(&self) -> bool {
+        self.inner.was_finished()
+    }
+
+    /// Sets whether a message may end with the stream, without an end mark.
+    ///
+    /// The default is the wire's [`Builder::takes_unmarked_end`], which is `false`: a
+    /// read then fails with [`io::ErrorKind::UnexpectedEof`].
+    ///
+    /// `true` is for peers that send one message and end it by closing the stream, such
+    /// as a go-wirenet handler that writes with `Writer` and returns. Such an end cannot
+    /// be distinguished from that of a peer that gave up, so the content has to show
+    /// whether it is complete. A stream that ends inside a chunk is an error in either
+    /// case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("plain", |stream| stream.write_message(b"42"))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let mut stream = session.open_stream("plain")?;
+    /// stream.set_takes_unmarked_end(true);
+    /// let mut answer = String::new();
+    /// stream.read_to_string(&mut answer)?;
+    /// if !stream.was_finished() {
+    ///     // The peer closed the stream: check that the answer is complete.
+    ///     answer.parse::<u32>().map_err(io::Error::other)?;
+    /// }
+    /// # assert_eq!(answer, "42");
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn set_takes_unmarked_end(&self, takes: bool) {
+        let option = &self.inner.takes_unmarked_end;
+        option.store(takes, Ordering::Release);
+    }
+
+    /// Sets how long a read waits for bytes. `None` means forever.
+    ///
+    /// The default is the wire's
+    /// [`read_write_timeouts`](Builder::read_write_timeouts), which is `None` for reads.
+    /// A read that takes longer fails with [`io::ErrorKind::TimedOut`], and can be tried
+    /// again. The timeout applies to all handles of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if the timeout is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{io::{self, Read}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("silent", |stream| stream.next_message().map(drop))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// // The handler of this stream never answers.
+    /// let mut stream = session.open_stream("silent")?;
+    /// stream.set_read_timeout(Some(Duration::from_millis(10)))?;
+    /// let error = stream.read(&mut [0; 100]).unwrap_err();
+    /// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.raw.set_read_timeout(timeout)
+    }
+}
+
+impl Read for &Stream {
+    /// Reads from the current message. Returns `Ok(0)` once at its end, and at the end of
+    /// the stream.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let inner = &*self.inner;
+        inner.recv.lock().read(inner, buf)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+/// Reads one message of a stream; made by [`Stream::reader`](crate::Stream::reader).
+///
+/// Returns `Ok(0)` at the end of the message, and from then on. Also implements
+/// [`BufRead`], over the received bytes without copying them. Blocks as reads of the
+/// stream do.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{io::{BufRead, Read}, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("lines", |stream| {
+/// #         stream.write_message(b"one\ntwo\n")?;
+/// #         stream.write_message(b"other")
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// let stream = session.open_stream("lines")?;
+/// let lines: Vec<String> = stream.reader().lines().collect::<Result<_, _>>()?;
+/// assert_eq!(lines, ["one", "two"]);
+///
+/// let mut reader = stream.reader();
+/// let mut other = String::new();
+/// reader.read_to_string(&mut other)?;
+/// assert_eq!(other, "other");
+/// assert!(reader.was_finished());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Reader<'a> {
+    inner: &'a StreamInner,
+    recv: SendMutexGuard<'a, IncomingMessages>,
+    at_end: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(inner: &'a StreamInner, recv: SendMutexGuard<'a, IncomingMessages>) -> Self {
+        Self {
+            inner,
+            recv,
+            at_end: false,
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Returns whether the message was ended by an end mark; see
+    /// [`Stream::was_finished`](crate::Stream::was_finished). Returns `false` until
+    /// the message has been read to its end.
+    pub fn was_finished(&self) -> bool {
+        self.at_end && self.inner.was_finished()
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("stream", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at_end || buf.is_empty() {
+            return Ok(0);
+        }
+        let count = self.recv.read(self.inner, buf)?;
+        self.at_end = count == 0;
+        Ok(count)
+    }
+}
+
+impl BufRead for Reader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at_end {
+            return Ok(&[]);
+        }
+        let buf = self.recv.fill_buf(self.inner)?;
+        self.at_end = buf.is_empty();
+        Ok(buf)
+    }
+
+    fn consume(&mut self, count: usize) {
+        if !self.at_end {
+            self.recv.consume(count);
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if !self.at_end {
+            self.recv.skip_message();
+        }
+    }
+}
