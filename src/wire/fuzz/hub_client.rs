@@ -276,7 +276,7 @@ impl HubClient {
             return;
         }
         for (id, to) in &self.calls {
-            let far = if to.client == self.number {
+            let other_end = if to.client == self.number {
                 self
             } else {
                 other
@@ -290,14 +290,14 @@ impl HubClient {
             {
                 continue;
             }
-            let sent = &far.sent[&to.id];
+            let sent = &other_end.sent[&to.id];
             if self.is_cut_short(came, sent) {
                 continue;
             }
             assert!(sent.starts_with(came), "not what was sent");
             if seen.got_fin {
                 assert!(
-                    far.peer.streams[&to.id].sent_fin,
+                    other_end.peer.streams[&to.id].sent_fin,
                     "an end that was not sent"
                 );
                 assert_eq!(
@@ -329,40 +329,40 @@ impl HubClient {
         }
     }
 
-    /// Checks that what was sent at the other ends of calls has been received, as far as
+    /// Checks that what was sent at the other ends of calls has been received, as other_end as
     /// there is credit for it, and their ends as well.
     pub(super) fn check_relayed(&self, other: &Self) {
         for (id, from) in &self.calls {
-            let far = if from.client == self.number {
+            let other_end = if from.client == self.number {
                 self
             } else {
                 other
             };
-            let Some(far_seen) = far.peer.streams.get(&from.id) else {
+            let Some(other_seen) = other_end.peer.streams.get(&from.id) else {
                 continue;
             };
             let seen = &self.peer.streams[id];
             let mut came = seen.came.as_slice();
             let first = FrameDecoder::default().next(&mut came);
-            let cut = seen.got_fin && self.is_cut_short(came, &far.sent[&from.id]);
+            let cut = seen.got_fin && self.is_cut_short(came, &other_end.sent[&from.id]);
             let ended = seen.sent_fin && seen.got_fin;
             // After a FIN, there is no way to abort a stream to a peer that gets no resets.
-            let unabortable = !self.takes_resets && seen.got_fin && far_seen.sent_reset;
+            let unabortable = !self.takes_resets && seen.got_fin && other_seen.sent_reset;
             let over = cut || unabortable || seen.got_reset || seen.sent_reset || ended;
-            if far_seen.sent_reset && !(far_seen.sent_fin && far_seen.got_fin) {
+            if other_seen.sent_reset && !(other_seen.sent_fin && other_seen.got_fin) {
                 assert!(over, "a reset is not relayed");
             }
             // With less credit, the hub may wait for more.
             let enough = seen.credit() >= u64::from(INITIAL_WINDOW / 2);
-            if over || !enough || far_seen.got_reset {
+            if over || !enough || other_seen.got_reset {
                 continue;
             }
             assert!(matches!(first, Ok(Some(_))), "no answer");
-            let all = &far.sent[&from.id];
+            let all = &other_end.sent[&from.id];
             // An incomplete chunk may be held until it is complete.
-            let is_held = !far_seen.sent_fin && came.len() == whole_chunks(all);
+            let is_held = !other_seen.sent_fin && came.len() == whole_chunks(all);
             assert!(is_held || came.len() == all.len(), "bytes are not relayed");
-            assert_eq!(seen.got_fin, far_seen.sent_fin, "an end is not relayed");
+            assert_eq!(seen.got_fin, other_seen.sent_fin, "an end is not relayed");
         }
     }
 

@@ -148,7 +148,7 @@ fn dial(halves: Halves, opens: bool) {
 fn serve(handshake: Handshake<'_>, agreed: Agreed, pending: &Pending, opens: bool) {
     let id = agreed.id;
     let Ok(established) = WIRE.establish(handshake, agreed, pending) else {
-        panic!("nobody has closed the wire");
+        panic!("the wire is not closed");
     };
     let session = established.session.clone();
     assert_eq!(WIRE.session(id).map(|found| found.id()), Some(id));

@@ -34,8 +34,8 @@ use std::{fmt, io, sync::Arc};
 /// another writes, as with a `TcpStream`. If two threads read, or two write, one waits
 /// while the other is in a call.
 ///
-/// Dropping the last handle ends the stream. If a message has begun and was not ended,
-/// it [aborts](#how-a-stream-is-aborted) the stream.
+/// Dropping the last handle ends the stream. If a message has begun and was not ended, or
+/// its last write failed, it [aborts](#how-a-stream-is-aborted) the stream instead.
 ///
 /// # Examples
 ///
@@ -67,11 +67,11 @@ use std::{fmt, io, sync::Arc};
 ///
 /// # A truncated message is never taken for a complete one
 ///
-/// A message is ended only by [`finish`](Self::finish),
-/// [`write_message`](Self::write_message), [`Writer::finish`], [`close`](Self::close),
-/// or a handler that returns `Ok`. None of them ends a message whose last write failed,
-/// or that another thread may still be writing; the stream is aborted instead. The
-/// reader of a message that was not ended gets an error:
+/// Only [`finish`](Self::finish), [`close`](Self::close), and a handler that returns `Ok`
+/// end a message; [`write_message`](Self::write_message) and [`Writer::finish`] do what
+/// `finish` does. None of them ends a message whose last write failed, or that another
+/// thread may still be writing: the stream is aborted. The reader of a message that was not
+/// ended gets an error:
 ///
 /// - [`io::ErrorKind::ConnectionReset`] or [`io::ErrorKind::UnexpectedEof`] if the stream
 ///   was aborted,
