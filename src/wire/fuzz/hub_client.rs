@@ -329,7 +329,7 @@ impl HubClient {
         }
     }
 
-    /// Checks that what was sent at the other ends of calls has been received, as other_end as
+    /// Checks that what was sent at the other ends of calls has been received, as far as
     /// there is credit for it, and their ends as well.
     pub(super) fn check_relayed(&self, other: &Self) {
         for (id, from) in &self.calls {
