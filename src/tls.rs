@@ -9,13 +9,21 @@
 //! ```
 //! use wirenet::{TlsClient, TlsServer, load_certificates};
 //!
-//! // certs/server.pem and certs/server.key
-//! let server = TlsServer::new(load_certificates("server", "certs")?)?;
-//! let client = TlsClient::with_ca("certs/ca.pem")?.server_name("localhost")?;
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let certs = folder.path();
+//! # for name in ["server", "client", "ca"] {
+//! #     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+//! #     std::fs::write(certs.join(name).with_extension("pem"), made.cert.pem()).unwrap();
+//! #     let key = made.signing_key.serialize_pem();
+//! #     std::fs::write(certs.join(name).with_extension("key"), key).unwrap();
+//! # }
+//! // server.pem and server.key in the folder `certs`.
+//! let server = TlsServer::new(load_certificates("server", certs)?)?;
+//! let client = TlsClient::with_ca(certs.join("ca.pem"))?.server_name("localhost")?;
 //!
 //! // Both sides show a certificate.
-//! let server = server.client_ca("certs/ca.pem")?;
-//! let client = client.certificate(load_certificates("client", "certs")?)?;
+//! let server = server.client_ca(certs.join("ca.pem"))?;
+//! let client = client.certificate(load_certificates("client", certs)?)?;
 //! # Ok::<(), wirenet::TlsError>(())
 //! ```
 
@@ -424,6 +432,17 @@ impl From<Arc<ClientConfig>> for TlsConfig {
     }
 }
 
+/// A new self-signed certificate for 127.0.0.1 and its key: the package holds none.
+#[cfg(test)]
+pub(crate) fn new_certificates() -> Certificates {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name, content: String| std::fs::write(dir.path().join(name), content).unwrap();
+    write("server.pem", made.cert.pem());
+    write("server.key", made.signing_key.serialize_pem());
+    load_certificates("server", dir.path()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,8 +482,7 @@ mod tests {
 
     #[test]
     fn settings_are_for_sessions_that_last() {
-        let certificates = load_certificates("server", "certs").unwrap();
-        let server = TlsServer::new(certificates).unwrap();
+        let server = TlsServer::new(new_certificates()).unwrap();
         for server in [server.clone(), server.client_ca("certs/ca.pem").unwrap()] {
             assert_eq!(server.config.send_tls13_tickets, 0);
             assert_eq!(server.config.max_early_data_size, 0);

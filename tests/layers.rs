@@ -2,8 +2,9 @@
 //! circle is larger than allowed.
 //!
 //! Imports are the paths that begin with `crate`, `super` or `self`, in `use`
-//! declarations and in code. Comments, `#[cfg(test)]` modules, and what checks the code
-//! from outside (`fuzz`, `models`, `tests`) do not count.
+//! declarations and in code. Comments, imports for documentation, `#[cfg(test)]`
+//! modules, and what checks the code from outside (`fuzz`, `models`, `tests`) do not
+//! count.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,7 +55,7 @@ fn read(folder: &Path, below: &str, sources: &mut Sources) {
     }
 }
 
-/// The source without comments and `#[cfg(test)]` modules.
+/// The source without comments, imports for documentation and `#[cfg(test)]` modules.
 fn code(source: &str) -> String {
     let mut code = String::new();
     let mut lines = source.lines().peekable();
@@ -68,6 +69,8 @@ fn code(source: &str) -> String {
         if begins_test_module {
             let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
             lines.by_ref().find(|line| *line == end);
+        } else if trimmed == "#[cfg(doc)]" {
+            lines.by_ref().find(|line| line.ends_with(';'));
         } else if !trimmed.starts_with("//") {
             code.push_str(line.split(" //").next().unwrap_or_default());
             code.push('\n');
@@ -95,6 +98,9 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
         let mut path = prefix.to_vec();
         path.extend(tree.split("::").map(|part| part.trim().to_owned()));
         path.retain(|part| !part.is_empty());
+        if path.len() > 1 && path.last().is_some_and(|part| part == "self") {
+            path.pop();
+        }
         return paths.push(path);
     };
     let mut prefix = prefix.to_vec();
@@ -141,7 +147,7 @@ fn declarations(source: &str) -> Vec<(bool, Vec<Vec<String>>)> {
     found
 }
 
-/// The paths in code that begin with `crate`, `super` or `self`.
+/// The paths outside of `use` declarations that begin with `crate`, `super` or `self`.
 fn inline_paths(source: &str) -> Vec<Vec<String>> {
     let is_part = |character: char| character.is_alphanumeric() || "_:".contains(character);
     let words = source.split(|character| !is_part(character));
@@ -150,12 +156,12 @@ fn inline_paths(source: &str) -> Vec<Vec<String>> {
             .iter()
             .any(|root| word.starts_with(root))
     });
-    paths
-        .map(|path| {
-            let parts = path.split("::").filter(|part| !part.is_empty());
-            parts.map(Into::into).collect()
-        })
-        .collect()
+    let paths = paths.map(|path| {
+        let parts = path.split("::").filter(|part| !part.is_empty());
+        parts.map(Into::into).collect::<Vec<String>>()
+    });
+    // A `use` declaration with a group leaves its root alone.
+    paths.filter(|path| path.len() > 1).collect()
 }
 
 struct Tree {
@@ -362,6 +368,7 @@ fn what_does_not_count_as_an_import_is_not_found() {
     for source in [
         "//! See [`Pool`](crate::wire::state::pool::Pool).",
         "/// Like crate::wire::state::pool::Pool.\nstruct Threads;",
+        "#[cfg(doc)]\nuse crate::wire::state::pool::Pool;",
         "#[cfg(test)]\nmod tests {\n    use crate::wire::state::pool::Pool;\n}\n",
     ] {
         let below = ("wire/session/stream.rs", source);
