@@ -60,7 +60,9 @@
 //! The receiving or the sending side of a stream, then what
 //! [`yamux`](crate::yamux) locks. The [data](state::wire_state::WireData) of a wire, its
 //! handlers, its pool, and its deferred errors are locked only while no other lock is
-//! held. No lock is held over a system call, or while the program's code runs.
+//! held. A thread that reads or writes a stream holds the lock of that side while it
+//! waits; no other lock is held over a system call, and none while the library calls the
+//! program's code.
 
 mod builder;
 mod handle;
