@@ -1,6 +1,6 @@
 //! Messages that the peer has not read when it closes its connection.
 
-use crate::support::{PATIENCE, in_time, peer::confirm_session};
+use crate::support::{PATIENCE, hand::confirm_session, in_time};
 use socket2::{Domain, Socket, Type};
 use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
