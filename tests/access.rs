@@ -196,9 +196,9 @@ fn access_is_asked_once_for_each_name_after_the_token_was_accepted() {
                 ("box-1 offers b".into(), addr),
             ];
             assert_eq!(asked, expected);
-            session.open_stream("nobody").unwrap_err();
+            session.open_stream("missing").unwrap_err();
             let asked: Vec<_> = told.try_iter().collect();
-            assert_eq!(asked, [("token for nobody".into(), None)]);
+            assert_eq!(asked, [("token for missing".into(), None)]);
         }
     });
 }

@@ -93,7 +93,7 @@ fn a_handler_may_close_its_wire() {
 #[test]
 fn a_handler_may_close_its_session_or_its_wire_through_the_stream() {
     within(2 * SOON, || {
-        for whole in [true, false] {
+        for close_wire in [true, false] {
             let (outcome, outcomes) = bounded(1);
             let link = Link::new(
                 |server| {
@@ -101,7 +101,7 @@ fn a_handler_may_close_its_session_or_its_wire_through_the_stream() {
                         .session_close_timeout(NEVER)
                         .stream("close", move |stream| {
                             let session = stream.session();
-                            let closed = match whole {
+                            let closed = match close_wire {
                                 true => session.close_wire(),
                                 false => session.close(),
                             };

@@ -107,8 +107,8 @@ fn no_part_of_a_message_is_returned_if_the_answer_could_not_be_sent_in_time() {
             for way in answered {
                 scope.spawn(move || {
                     if let Ok(bytes) = a_message_after_a_lost_answer(way) {
-                        let whole = [&[0; 8][..], b"and nineteen others"].concat();
-                        assert_eq!(bytes, whole, "complete, {way:?}");
+                        let expected = [&[0; 8][..], b"and nineteen others"].concat();
+                        assert_eq!(bytes, expected, "complete, {way:?}");
                     }
                 });
             }

@@ -49,6 +49,14 @@ fn close(wire: &Wire, what: Closed) -> Result<(), ShutdownError> {
 /// How long delivered messages may take to be read. Only a failure takes this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
+/// Receives a message, and sends to `arrived` if it is complete and correct.
+fn receive(stream: &Stream, len: usize, arrived: &crossbeam_channel::Sender<()>) {
+    if message(stream).is_ok_and(|bytes| bytes == vec![7; len]) {
+        // The test may have ended already.
+        let _ = arrived.send(());
+    }
+}
+
 /// Sends [`MESSAGES`] messages of `len` bytes over a slow link, and closes with a
 /// timeout of `time`. Returns the close's result, and the number of messages that
 /// have arrived if it is `Ok`.
@@ -61,12 +69,7 @@ fn send_and_close(
 ) -> (Result<(), ShutdownError>, usize) {
     let (came, coming) = unbounded();
     let (returned, returning) = unbounded();
-    let receive = move |stream: &Stream| {
-        if message(stream).is_ok_and(|bytes| bytes == vec![7; len]) {
-            // The test may have ended already.
-            let _ = came.send(());
-        }
-    };
+    let receive = move |stream: &Stream| receive(stream, len, &came);
     let arrived = receive.clone();
     let closing = move |wire: Builder| wire.session_close_timeout(time);
     let patient = |wire: Builder| wire.session_close_timeout(PATIENCE);
@@ -188,10 +191,7 @@ fn a_hubs_close_with_too_little_time_fails_or_has_delivered_everything() {
                 scope.spawn(move || {
                     let (came, coming) = unbounded();
                     let handler = move |stream: &mut Stream| -> io::Result<()> {
-                        if message(stream).is_ok_and(|bytes| bytes == [7; LONG]) {
-                            // The test may have ended already.
-                            let _ = came.send(());
-                        }
+                        receive(stream, LONG, &came);
                         Ok(())
                     };
                     let path = Path::new(

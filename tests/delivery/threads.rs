@@ -51,10 +51,10 @@ enum Second {
     Joined,
 }
 
-/// A second thread writes a message; if `begun`, this thread writes the first half.
-fn write_in_second(stream: &Stream, second: Second, begun: bool, len: usize) -> io::Result<()> {
+/// A second thread writes a message; if `split`, this thread writes the first half.
+fn write_in_second(stream: &Stream, second: Second, split: bool, len: usize) -> io::Result<()> {
     let bytes = Pattern::new(4).to_vec(len);
-    let mine = if begun { len / 2 } else { 0 };
+    let mine = if split { len / 2 } else { 0 };
     { stream }.write_all(&bytes[..mine])?;
     match second {
         Second::Scoped => thread::scope(|scope| {
@@ -72,19 +72,19 @@ fn write_in_second(stream: &Stream, second: Second, begun: bool, len: usize) -> 
 fn cases() -> impl Iterator<Item = (Second, bool, usize)> {
     [Second::Scoped, Second::Joined]
         .into_iter()
-        .flat_map(|second| [false, true].map(|begun| (second, begun)))
-        .flat_map(|(second, begun)| LENGTHS.map(|len| (second, begun, len)))
+        .flat_map(|second| [false, true].map(|split| (second, split)))
+        .flat_map(|(second, split)| LENGTHS.map(|len| (second, split, len)))
 }
 
 #[test]
 fn a_handlers_ok_completes_a_message_that_a_joined_thread_wrote() {
     each_way(|way| {
-        for (second, begun, len) in cases() {
+        for (second, split, len) in cases() {
             let path = served(way, move |stream| {
-                write_in_second(stream, second, begun, len)
+                write_in_second(stream, second, split, len)
             });
             let stream = path.session.open_stream(NAME).unwrap();
-            let context = format!("{way:?}, {second:?}, begun {begun}, {len} bytes");
+            let context = format!("{way:?}, {second:?}, split {split}, {len} bytes");
             let bytes = message(&stream).unwrap_or_else(|error| panic!("{context}: {error}"));
             assert_eq!(bytes.len(), len, "{context}");
             Pattern::new(4).check(0, &bytes);
@@ -113,10 +113,10 @@ fn reading(way: Way) -> (Path, crossbeam_channel::Receiver<io::Result<Vec<u8>>>)
 fn a_close_completes_a_message_that_a_joined_thread_wrote() {
     each_way(|way| {
         let (path, read) = reading(way);
-        for (second, begun, len) in cases() {
-            let context = format!("{way:?}, {second:?}, begun {begun}, {len} bytes");
+        for (second, split, len) in cases() {
+            let context = format!("{way:?}, {second:?}, split {split}, {len} bytes");
             let stream = path.session.open_stream(NAME).unwrap();
-            write_in_second(&stream, second, begun, len).unwrap();
+            write_in_second(&stream, second, split, len).unwrap();
             if matches!(second, Second::Scoped) {
                 // A close cannot see that the thread that borrowed the stream is done.
                 stream.finish().unwrap();
@@ -130,11 +130,11 @@ fn a_close_completes_a_message_that_a_joined_thread_wrote() {
     });
 }
 
-/// Writes until a write fails, and sends to `begun` after the first one.
-fn write_without_end(mut stream: Stream, begun: &Sender<()>) {
+/// Writes until a write fails, and sends to `started` after the first one.
+fn write_without_end(mut stream: Stream, started: &Sender<()>) {
     let piece = [7; 1000];
     let mut wrote = stream.write_all(&piece);
-    let _ = begun.send(());
+    let _ = started.send(());
     while wrote.is_ok() {
         wrote = stream.write_all(&piece);
     }
@@ -145,9 +145,9 @@ fn a_handlers_ok_does_not_complete_a_message_that_another_thread_still_writes() 
     each_way(|way| {
         let path = served(way, |stream| {
             let handle = stream.try_clone()?;
-            let (begun, has_begun) = bounded(1);
-            thread::spawn(move || write_without_end(handle, &begun));
-            has_begun.recv().expect("the thread writes");
+            let (started, has_started) = bounded(1);
+            thread::spawn(move || write_without_end(handle, &started));
+            has_started.recv().expect("the thread writes");
             Ok(())
         });
         for _ in 0..20 {
@@ -168,9 +168,9 @@ fn a_close_does_not_complete_a_message_that_another_thread_still_writes() {
         for _ in 0..20 {
             let stream = path.session.open_stream(NAME).unwrap();
             let handle = stream.try_clone().unwrap();
-            let (begun, has_begun) = bounded(1);
-            let writer = thread::spawn(move || write_without_end(handle, &begun));
-            has_begun.recv().expect("the thread writes");
+            let (started, has_started) = bounded(1);
+            let writer = thread::spawn(move || write_without_end(handle, &started));
+            has_started.recv().expect("the thread writes");
             // The close may fail or not. The message is not complete.
             let _ = stream.close();
             writer.join().unwrap();

@@ -332,10 +332,10 @@ fn break_at_each(role: &'static str, count: usize) {
             let lane = Lane::new(role);
             let mut longest = Duration::ZERO;
             while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let begun = Instant::now();
+                let start = Instant::now();
                 let outcome = lane.run(place.sender, Some(*place));
-                longest = longest.max(begun.elapsed());
-                assert!(begun.elapsed() < LIMIT, "{place:?}");
+                longest = longest.max(start.elapsed());
+                assert!(start.elapsed() < LIMIT, "{place:?}");
                 completed.fetch_add(outcome.complete.into(), Ordering::Relaxed);
             }
             lane.end();
