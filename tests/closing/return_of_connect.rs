@@ -33,7 +33,7 @@ type Side = (Wire, Receiver<Result<(), Error>>, Session);
 fn connected(set: fn(Builder) -> Builder) -> [Side; 2] {
     let server = set(mounting()).stream("until the end", |stream| {
         message(stream)?;
-        stream.write_message(b"all of it came")
+        stream.write_message(b"all of it arrived")
     });
     let server = server.build().unwrap();
     let serving = connecting(&server);
@@ -64,7 +64,7 @@ fn connect_returns_after_the_running_streams_have_ended() {
             assert!(matches!(early, Err(RecvTimeoutError::Timeout)), "{early:?}");
             assert!(waits.is_empty());
             stream.write_message(b"the end").unwrap();
-            assert_eq!(message(&stream).unwrap(), b"all of it came");
+            assert_eq!(message(&stream).unwrap(), b"all of it arrived");
             drop(stream);
             closing.join().unwrap().unwrap();
             connect.recv_timeout(PATIENCE).unwrap().unwrap();
@@ -188,13 +188,13 @@ fn connect_returns_after_a_close_from_its_own_thread() {
 #[test]
 fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
     within(SOON, || {
-        let (lend, borrowed) = bounded::<Wire>(1);
+        let (give_wire, given_wire) = bounded::<Wire>(1);
         let (tell, told) = unbounded();
         let link = Link::new(
             |server| {
                 let server = server.session_close_timeout(SHORT);
                 server.stream("wait", move |_| {
-                    let wire = borrowed.recv().expect("the wire");
+                    let wire = given_wire.recv().expect("the wire");
                     tell.send(None).unwrap();
                     tell.send(Some(wire.wait())).unwrap();
                     Ok(())
@@ -202,7 +202,7 @@ fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
             },
             as_it_is,
         );
-        lend.send(link.server.clone()).unwrap();
+        give_wire.send(link.server.clone()).unwrap();
         let _stream = link.near.open_stream("wait").unwrap();
         assert_eq!(told.recv().unwrap(), None);
         let error = link.server.close().unwrap_err();

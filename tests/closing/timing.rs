@@ -133,13 +133,13 @@ fn a_server_that_closes_while_clients_connect_leaves_no_session() {
             let clients: Vec<Wire> = (0..8)
                 .map(|_| joining(&server).retry_max(0).build().unwrap())
                 .collect();
-            let (first, came) = bounded(clients.len());
+            let (outcome, outcomes) = bounded(clients.len());
             thread::scope(|scope| {
                 for client in &clients {
-                    let first = first.clone();
-                    scope.spawn(move || first.send(client.start().is_ok()).unwrap());
+                    let outcome = outcome.clone();
+                    scope.spawn(move || outcome.send(client.start().is_ok()).unwrap());
                 }
-                assert!(came.recv().unwrap());
+                assert!(outcomes.recv().unwrap());
                 server.close().unwrap();
             });
             assert!(server.sessions().is_empty());

@@ -67,9 +67,9 @@ fn send_and_close(
     len: usize,
     time: Duration,
 ) -> (Result<(), ShutdownError>, usize) {
-    let (came, coming) = unbounded();
+    let (arrival, received) = unbounded();
     let (returned, returning) = unbounded();
-    let receive = move |stream: &Stream| receive(stream, len, &came);
+    let receive = move |stream: &Stream| receive(stream, len, &arrival);
     let arrived = receive.clone();
     let closing = move |wire: Builder| wire.session_close_timeout(time);
     let patient = |wire: Builder| wire.session_close_timeout(PATIENCE);
@@ -129,16 +129,16 @@ fn send_and_close(
             close(&path.owner, what)
         }),
     };
-    let arrived = arrivals(&closed, &coming);
+    let arrived = arrivals(&closed, &received);
     (closed, arrived)
 }
 
 /// Waits for the messages that a close has reported as delivered.
-fn arrivals(closed: &Result<(), ShutdownError>, coming: &Receiver<()>) -> usize {
+fn arrivals(closed: &Result<(), ShutdownError>, received: &Receiver<()>) -> usize {
     if closed.is_err() {
         return 0;
     }
-    let arrived = (0..MESSAGES).map_while(|_| coming.recv_timeout(READ_LIMIT).ok());
+    let arrived = (0..MESSAGES).map_while(|_| received.recv_timeout(READ_LIMIT).ok());
     arrived.count()
 }
 
@@ -163,7 +163,7 @@ fn a_close_with_too_little_time_fails_or_has_delivered_everything() {
             let (closed, arrived) = send_and_close(way, sender, what, LONG, SOON);
             assert!(
                 closed.is_err() || arrived == MESSAGES,
-                "{way:?}, the {sender:?} closes its {what:?}: Ok, and {arrived} of {MESSAGES}"
+                "{way:?}, the {sender:?} closes its {what:?}: Ok, but {arrived} of {MESSAGES} arrived"
             );
         });
     });
@@ -176,7 +176,7 @@ fn a_close_with_enough_time_delivers_everything() {
             let (closed, arrived) = send_and_close(way, sender, what, SHORT, PATIENCE);
             assert!(
                 closed.is_ok() && arrived == MESSAGES,
-                "{way:?}, the {sender:?} closes its {what:?}: {closed:?}, {arrived} of {MESSAGES}"
+                "{way:?}, the {sender:?} closes its {what:?}: {closed:?}, and {arrived} of {MESSAGES} arrived"
             );
         });
     });
@@ -189,9 +189,9 @@ fn a_hubs_close_with_too_little_time_fails_or_has_delivered_everything() {
         thread::scope(|scope| {
             for way in ways().into_iter().filter(|way| way.slow == Slow::ToOwner) {
                 scope.spawn(move || {
-                    let (came, coming) = unbounded();
+                    let (arrival, received) = unbounded();
                     let handler = move |stream: &mut Stream| -> io::Result<()> {
-                        receive(stream, LONG, &came);
+                        receive(stream, LONG, &arrival);
                         Ok(())
                     };
                     let path = Path::new(
@@ -211,10 +211,10 @@ fn a_hubs_close_with_too_little_time_fails_or_has_delivered_everything() {
                         stream.close().unwrap();
                     }
                     let closed = path.hub.as_ref().expect("a hub").close();
-                    let arrived = arrivals(&closed, &coming);
+                    let arrived = arrivals(&closed, &received);
                     assert!(
                         closed.is_err() || arrived == MESSAGES,
-                        "{way:?}: Ok, and {arrived} of {MESSAGES}"
+                        "{way:?}: Ok, but {arrived} of {MESSAGES} arrived"
                     );
                 });
             }

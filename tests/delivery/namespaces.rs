@@ -161,7 +161,7 @@ fn a_close_with_too_little_time_fails_or_has_delivered_everything() {
         let complete = count(&lines, "complete");
         assert!(
             !closed || complete == MESSAGES,
-            "{way:?}: Ok, and {lines:?}"
+            "{way:?}: Ok, but {lines:?}"
         );
         assert_eq!(count(&lines, "WRONG"), 0, "{way:?}: {lines:?}");
     });

@@ -237,8 +237,8 @@ fn carry_until_cut(tcp: &TcpStream, much: usize, carried: &Sender<()>) {
             match from.read(&mut buf) {
                 Ok(0) => break None,
                 Ok(count) => {
-                    let came = buf[..count].iter().zip(at..);
-                    assert!(came.into_iter().all(|(came, at)| *came == byte(at)));
+                    let received = buf[..count].iter().zip(at..);
+                    assert!(received.into_iter().all(|(got, at)| *got == byte(at)));
                     if at < much && at + count >= much {
                         carried.send(()).unwrap();
                     }

@@ -65,7 +65,7 @@ fn with_and_without_tls(test: impl Fn(bool) + Send + 'static) {
 /// Checks that a message comes back unchanged over such a connection.
 fn assert_echoes_over(profile: Profile) {
     with_and_without_tls(move |tls| {
-        let ends = Ends::with(profile.clone(), tls);
+        let ends = Ends::with(profile, tls);
         let stream = ends.send();
         ends.assert_comes_back(&stream);
     });

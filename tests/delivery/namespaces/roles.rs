@@ -174,20 +174,20 @@ fn fetch(session: &Session) -> io::Result<()> {
     for download in &downloads {
         download.write_message(b"now")?;
     }
-    let (came, coming) = unbounded();
+    let (sender, counts) = unbounded();
     let await_bytes = |count| {
         let mut received = 0;
         while received < count {
-            received += coming.recv_timeout(PATIENCE).expect("downloads");
+            received += counts.recv_timeout(PATIENCE).expect("downloads");
         }
     };
     thread::scope(|scope| {
         for mut download in downloads {
-            let came = came.clone();
+            let sender = sender.clone();
             scope.spawn(move || {
                 let mut buf = [0; 4096];
                 while let Ok(count @ 1..) = download.read(&mut buf) {
-                    came.send(count).expect("await_bytes counts them");
+                    sender.send(count).expect("await_bytes counts them");
                 }
             });
         }
