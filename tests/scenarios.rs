@@ -9,7 +9,7 @@
 //! | auth refused, accepted | `options/identification.rs` |
 //! | keepalive | `options/keepalive.rs` |
 //! | close that aborts, that succeeds | `closing/sessions.rs` |
-//! | shutdown, failed shutdown | `closing/order.rs`, `closing/cut.rs` |
+//! | shutdown, failed shutdown | `closing/graceful.rs`, `closing/cut.rs` |
 
 mod support;
 

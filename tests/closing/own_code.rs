@@ -1,7 +1,7 @@
-//! A close that is called where the wire's own work is done: it does not wait
-//! for itself.
+//! A close that is called from code that the wire itself runs (a handler, a hook,
+//! a validator, ...) does not wait for that code.
 
-use super::{NEVER, SHORT, SOON};
+use super::{LateWire, NEVER, SHORT, SOON};
 use crate::support::{
     PATIENCE,
     hand::{self, Played},
@@ -11,57 +11,55 @@ use crate::support::{
 use crossbeam_channel::{Receiver, bounded};
 use std::{
     io::{self, Read},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 use wirenet::{Builder, Error, ShutdownError, Wire};
 
-/// A wire that code finds which has to be there before it.
-type Found = Arc<OnceLock<Wire>>;
-
-/// Gives what closes the wire once there is one, at its first call, and tells
-/// how that went.
+/// Returns a function that waits for the wire and closes it, and the receiver of
+/// the first call's result.
 fn closer() -> (
-    Found,
+    LateWire,
     impl Fn() + Clone + Send + Sync + 'static,
     Receiver<Result<(), ShutdownError>>,
 ) {
-    let found = Found::default();
-    let wire = Arc::clone(&found);
+    let late = LateWire::default();
+    let wire = Arc::clone(&late);
     let (sender, outcomes) = bounded(1);
     let close = move || {
-        // It may be called again while the first call is at it.
+        // It may be called again while the first call is still running.
         let _ = sender.try_send(wire.wait().close());
     };
-    (found, close, outcomes)
+    (late, close, outcomes)
 }
 
-/// Has the wire closed by `provoke`, which makes the code run that does it: in
-/// order.
+/// Checks that the wire closes gracefully when `provoke` makes its own code call
+/// the closer.
 fn assert_closes(
     builder: Builder,
-    found: &Found,
+    late: &LateWire,
     outcomes: &Receiver<Result<(), ShutdownError>>,
     provoke: impl FnOnce(&Wire),
 ) {
-    assert_returns(builder, found, outcomes, provoke).unwrap();
+    assert_returns(builder, late, outcomes, provoke).unwrap();
 }
 
-/// The same, whatever had to be cut.
+/// Like [`assert_closes`], but the close may have to cut streams. Returns its
+/// result.
 fn assert_returns(
     builder: Builder,
-    found: &Found,
+    late: &LateWire,
     outcomes: &Receiver<Result<(), ShutdownError>>,
     provoke: impl FnOnce(&Wire),
 ) -> Result<(), ShutdownError> {
     let wire = builder.build().unwrap();
-    found.set(wire.clone()).unwrap();
-    // A client may be closed before it has begun.
+    late.set(wire.clone()).unwrap();
+    // A client may be closed before it has started.
     let _ = wire.start();
     provoke(&wire);
     let outcome = outcomes.recv_timeout(SOON).unwrap();
     assert_eq!(wire.wait().is_err(), outcome.is_err());
-    // This one waits for the thread of the other.
+    // This call waits for the thread of the first one.
     wire.close().unwrap();
     assert!(wire.sessions().is_empty());
     assert!(matches!(wire.start(), Err(Error::Closed)));
@@ -75,13 +73,13 @@ fn client_of(wire: &Wire) -> Wire {
 #[test]
 fn a_handler_may_close_its_wire() {
     within(SOON, || {
-        let (found, close, outcomes) = closer();
+        let (late, close, outcomes) = closer();
         let builder = mounting().stream("close", move |_| {
             close();
             Ok(())
         });
         let mut client = None;
-        assert_closes(builder, &found, &outcomes, |wire| {
+        assert_closes(builder, &late, &outcomes, |wire| {
             let caller = client_of(wire);
             caller.start().unwrap();
             let session = caller.wait_session(PATIENCE).unwrap();
@@ -91,11 +89,11 @@ fn a_handler_may_close_its_wire() {
     });
 }
 
-/// Its own stream is not waited for: neither by the wire nor by the session.
+/// Neither close waits for the handler's own stream.
 #[test]
-fn a_handler_may_close_its_session_or_its_wire_by_the_stream() {
+fn a_handler_may_close_its_session_or_its_wire_through_the_stream() {
     within(2 * SOON, || {
-        for whole in [true, false] {
+        for close_wire in [true, false] {
             let (outcome, outcomes) = bounded(1);
             let link = Link::new(
                 |server| {
@@ -103,7 +101,7 @@ fn a_handler_may_close_its_session_or_its_wire_by_the_stream() {
                         .session_close_timeout(NEVER)
                         .stream("close", move |stream| {
                             let session = stream.session();
-                            let closed = match whole {
+                            let closed = match close_wire {
                                 true => session.close_wire(),
                                 false => session.close(),
                             };
@@ -122,7 +120,7 @@ fn a_handler_may_close_its_session_or_its_wire_by_the_stream() {
     });
 }
 
-/// Each waits for all others, of which none is left to be waited for.
+/// Each close waits for no handler, as all of them are closing the wire.
 #[test]
 fn many_handlers_may_close_their_wire_at_once() {
     within(2 * SOON, || {
@@ -131,7 +129,7 @@ fn many_handlers_may_close_their_wire_at_once() {
         let link = Link::new(
             |server| {
                 server.stream("close", move |stream| {
-                    // Until all are there.
+                    // Until all handlers run.
                     let _ = met.recv();
                     outcome.send(stream.session().close_wire()).unwrap();
                     Ok(())
@@ -148,17 +146,17 @@ fn many_handlers_may_close_their_wire_at_once() {
 }
 
 #[test]
-fn the_hook_of_a_session_may_close_its_wire() {
+fn a_session_hook_may_close_its_wire() {
     for ending in [false, true] {
         within(SOON, move || {
-            let (found, close, outcomes) = closer();
+            let (late, close, outcomes) = closer();
             let builder = match ending {
                 false => mounting().on_session_open(move |_| close()),
                 true => mounting().on_session_close(move |_| close()),
             };
-            assert_closes(builder, &found, &outcomes, |wire| {
+            assert_closes(builder, &late, &outcomes, |wire| {
                 let client = client_of(wire);
-                // It may be cut off before it stands.
+                // The session may be cut before it is established.
                 let _ = client.start();
                 client.close().unwrap();
             });
@@ -167,16 +165,16 @@ fn the_hook_of_a_session_may_close_its_wire() {
 }
 
 #[test]
-fn the_hook_of_a_clients_session_may_close_its_wire() {
+fn a_clients_session_hook_may_close_its_wire() {
     for ending in [false, true] {
         within(SOON, move || {
             let server = started(mounting());
-            let (found, close, outcomes) = closer();
+            let (late, close, outcomes) = closer();
             let builder = match ending {
                 false => joining(&server).on_session_open(move |_| close()),
                 true => joining(&server).on_session_close(move |_| close()),
             };
-            assert_closes(builder, &found, &outcomes, |_| {
+            assert_closes(builder, &late, &outcomes, |_| {
                 if let Ok(session) = server.wait_session(SHORT) {
                     session.abort();
                 }
@@ -190,15 +188,15 @@ fn on_connect_may_close_the_wire_of_either_side() {
     within(SOON, || {
         let server = started(mounting());
         for builder in [mounting(), joining(&server)] {
-            let (found, close, outcomes) = closer();
+            let (late, close, outcomes) = closer();
             let builder = builder.on_connect(move |_| close());
-            assert_closes(builder, &found, &outcomes, |_| {});
+            assert_closes(builder, &late, &outcomes, |_| {});
         }
     });
 }
 
-/// Called on the handler's thread, on the handshake's, and on the one that
-/// reads the session.
+/// The error handler runs on a handler's thread, on a handshake's, or on the one
+/// that reads the session.
 #[test]
 fn the_error_handler_may_close_the_wire() {
     type Provoke = fn(&Wire) -> Wire;
@@ -214,17 +212,18 @@ fn the_error_handler_may_close_the_wire() {
         |wire| {
             let client = client_of(wire);
             client.start().unwrap();
-            let _ = client.sessions()[0].open_stream_nowait("nobody").unwrap();
+            let _ = client.sessions()[0].open_stream_nowait("missing").unwrap();
             client
         },
-        // There is no place for another handler.
+        // The handler limit is reached.
         |wire| {
             let client = client_of(wire);
             client.start().unwrap();
             let session = client.sessions().remove(0);
             let running = session.open_stream("wait").unwrap();
             let mut refused = session.open_stream_nowait("wait").unwrap();
-            // Not before it is, or the other's place may be free again.
+            // Waits for the refusal, so that the first stream still occupies the
+            // handler.
             refused.read(&mut [0]).unwrap_err();
             drop((running, refused));
             client
@@ -232,27 +231,27 @@ fn the_error_handler_may_close_the_wire() {
         // A handshake fails.
         |wire| {
             let addr = addr_of(wire);
-            let stranger = std::net::TcpStream::connect(addr).unwrap();
-            drop(stranger);
+            let unauthenticated = std::net::TcpStream::connect(addr).unwrap();
+            drop(unauthenticated);
             client_of(wire)
         },
     ];
     for provoke in provoking {
         within(SOON, move || {
-            let (found, close, outcomes) = closer();
+            let (late, close, outcomes) = closer();
             let builder = mounting()
                 .handler_limit(1)
                 .session_close_timeout(PATIENCE)
                 .on_error(move |_| close())
                 .stream("bad", |_| Err(io::Error::other("bad")))
                 .stream("wait", |stream| {
-                    // Until the client has gone.
+                    // Until the client is gone.
                     let _ = io::copy(stream, &mut io::sink());
                     Ok(())
                 });
             let mut client = None;
-            // Where it has the reader wait, what that reads is cut.
-            let _ = assert_returns(builder, &found, &outcomes, |wire| {
+            // If the close blocks the session's reader, streams may be cut.
+            let _ = assert_returns(builder, &late, &outcomes, |wire| {
                 client = Some(provoke(wire))
             });
         });
@@ -262,17 +261,17 @@ fn the_error_handler_may_close_the_wire() {
 #[test]
 fn the_error_handler_of_a_client_may_close_it_when_a_session_is_lost_or_a_dial_fails() {
     within(2 * SOON, || {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let refusing = nobody.local_addr().unwrap();
-        drop(nobody);
-        let (found, close, outcomes) = closer();
+        let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = closed_port.local_addr().unwrap();
+        drop(closed_port);
+        let (late, close, outcomes) = closer();
         let builder = Wire::join(refusing.to_string()).on_error(move |_| close());
-        assert_closes(builder, &found, &outcomes, |_| {});
+        assert_closes(builder, &late, &outcomes, |_| {});
 
         let server = Played::listen(hand::confirm_session);
-        let (found, close, outcomes) = closer();
+        let (late, close, outcomes) = closer();
         let builder = Wire::join(server.addr.to_string()).on_error(move |_| close());
-        assert_closes(builder, &found, &outcomes, |wire| {
+        assert_closes(builder, &late, &outcomes, |wire| {
             let session = wire.wait_session(PATIENCE).unwrap();
             let _cut_in_the_middle = session.open_stream_nowait("any").unwrap();
             drop(server.accepted.recv().unwrap());
@@ -285,7 +284,7 @@ fn the_error_handler_of_a_client_may_close_it_when_a_session_is_lost_or_a_dial_f
 fn a_validator_may_close_the_wire() {
     for name in ["confirmSession", "any"] {
         within(SOON, move || {
-            let (found, close, outcomes) = closer();
+            let (late, close, outcomes) = closer();
             let builder = mounting().token_validator(move |asked, _, _| {
                 if asked == name {
                     close();
@@ -293,7 +292,7 @@ fn a_validator_may_close_the_wire() {
                 Ok(())
             });
             let mut client = None;
-            assert_closes(builder, &found, &outcomes, |wire| {
+            assert_closes(builder, &late, &outcomes, |wire| {
                 let caller = client_of(wire);
                 if caller.start().is_ok() {
                     let _ = caller.sessions()[0].open_stream_nowait("any");
@@ -308,19 +307,19 @@ fn a_validator_may_close_the_wire() {
 fn a_retry_policy_may_close_the_wire() {
     within(SOON, || {
         let server = started(mounting());
-        let (found, close, outcomes) = closer();
+        let (late, close, outcomes) = closer();
         let builder = joining(&server).retry_policy(move |_| {
             close();
             Some(NEVER)
         });
-        assert_closes(builder, &found, &outcomes, |_| {
+        assert_closes(builder, &late, &outcomes, |_| {
             server.wait_session(PATIENCE).unwrap().abort();
         });
     });
 }
 
-/// A hook that waits for the wire's end would wait for itself, were it not for
-/// close.
+/// Each hook closes its wire, which waits for the session, and so for the hook on
+/// the other side. Neither may wait forever.
 #[test]
 fn two_hooks_may_close_two_wires_of_one_session() {
     within(SOON, || {
@@ -335,7 +334,7 @@ fn two_hooks_may_close_two_wires_of_one_session() {
                 also.send(session.close_wire()).unwrap();
             });
         let client = client.build().unwrap();
-        // It may be closed before it begins to stand.
+        // The session may be closed before it is established.
         if client.start().is_ok() {
             outcomes.recv_timeout(SOON).unwrap().unwrap();
         }
@@ -345,10 +344,10 @@ fn two_hooks_may_close_two_wires_of_one_session() {
     });
 }
 
-// -- the last handle --
+// -- dropping the last handle --
 
 #[test]
-fn dropping_the_last_handle_closes() {
+fn dropping_the_last_handle_closes_the_wire() {
     within(SOON, || {
         let server = started(mounting().thread_name("la-srv"));
         let addr = addr_of(&server);
@@ -363,7 +362,7 @@ fn dropping_the_last_handle_closes() {
         drop(server);
         threads::await_none("la-srv");
         std::net::TcpStream::connect(addr).unwrap_err();
-        // What is left of it does no harm.
+        // The session's handle remains usable, and has no effect.
         session.close().unwrap();
         session.close_wire().unwrap();
         session.abort();
@@ -385,8 +384,8 @@ fn dropping_the_last_handle_lets_running_streams_end() {
         let stream = session.open_stream("take").unwrap();
         let dropping = std::thread::spawn(move || drop(client));
         super::await_closing(&session);
-        stream.write_message(b"the last words").unwrap();
-        assert_eq!(reads.recv().unwrap().unwrap(), b"the last words");
+        stream.write_message(b"the last message").unwrap();
+        assert_eq!(reads.recv().unwrap().unwrap(), b"the last message");
         drop(stream);
         dropping.join().unwrap();
     });
@@ -412,9 +411,9 @@ fn the_last_handle_may_be_dropped_in_a_hook_or_a_handler() {
     });
 }
 
-/// A clone that a hook keeps does what the docs say.
+/// A clone that a hook keeps is a handle like any other.
 #[test]
-fn a_handle_that_on_connect_keeps_keeps_the_wire_up() {
+fn a_handle_that_on_connect_keeps_keeps_the_wire_open() {
     within(SOON, || {
         let (keep, kept) = bounded(1);
         let server = started(mounting());
@@ -426,7 +425,7 @@ fn a_handle_that_on_connect_keeps_keeps_the_wire_up() {
         drop(client);
         assert!(!session.is_closed());
         drop(kept);
-        // The hook may be dropping its own handle still, and be the last.
+        // The hook may still have to drop its own handle, as the last one.
         while !session.is_closed() {
             std::thread::yield_now();
         }
@@ -434,7 +433,7 @@ fn a_handle_that_on_connect_keeps_keeps_the_wire_up() {
 }
 
 #[test]
-fn nothing_of_a_wire_is_left_but_its_handle() {
+fn a_closed_wire_leaves_no_threads() {
     within(SOON + Duration::from_secs(2), || {
         let server = started(
             mounting()
@@ -456,7 +455,7 @@ fn nothing_of_a_wire_is_left_but_its_handle() {
 }
 
 #[test]
-fn a_handler_that_asks_its_session_for_the_wire_does_not_keep_it_up() {
+fn a_handler_that_gets_the_wire_from_its_session_does_not_keep_it_open() {
     within(SOON, || {
         let (tell, told) = bounded(1);
         let server = mounting().stream("wire", move |stream| {
@@ -471,10 +470,10 @@ fn a_handler_that_asks_its_session_for_the_wire_does_not_keep_it_up() {
         client.start().unwrap();
         let session = client.sessions().remove(0);
         session.open_stream("wire").unwrap();
-        let (found, far) = told.recv().unwrap();
-        assert_eq!(found, addr);
+        let (late, far) = told.recv().unwrap();
+        assert_eq!(late, addr);
         drop(server);
-        // It has closed: its handler has gone with it.
+        // The wire has closed, and its handler is dropped.
         assert!(far.wire().is_none());
         assert!(told.recv().is_err());
     });

@@ -1,4 +1,4 @@
-//! A peer that leaves before it has read everything.
+//! Messages that the peer has not read when it closes its connection.
 
 use crate::support::{PATIENCE, hand::confirm_session, in_time};
 use socket2::{Domain, Socket, Type};
@@ -9,17 +9,18 @@ use std::{
 };
 use wirenet::Wire;
 
-/// How long nothing moves before a writer is taken to be blocked.
+/// After this time without progress, a writer is taken to be blocked.
 const STUCK: Duration = Duration::from_millis(300);
 
-/// Of what the kernel holds of a connection, each way. Of a size that does not grow.
+/// The kernel's buffers of a connection, in each direction; their size is fixed.
 const BUFFER: usize = 64 * 1024;
 
-/// More than the kernel and the library hold, and within a stream's first window.
+/// All messages exceed the buffers of the kernel and the library; one fits into a
+/// stream's initial window.
 const MESSAGE: usize = 250_000;
 const MESSAGES: usize = 8;
 
-/// Listens, for connections that hold little.
+/// Listens for connections with small buffers.
 fn listener() -> TcpListener {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.set_recv_buffer_size(BUFFER).unwrap();
@@ -29,24 +30,24 @@ fn listener() -> TcpListener {
     listener.into()
 }
 
-/// As go-wirenet, it does not say that it goes away.
+/// Like go-wirenet, the peer sends no go-away.
 #[test]
-fn the_end_of_a_peer_that_reads_nothing_is_no_acknowledgement() {
+fn a_peer_that_closes_without_reading_has_not_acknowledged_anything() {
     in_time(|| {
         let listener = listener();
         let addr = listener.local_addr().unwrap().to_string();
         let server = thread::spawn(move || -> TcpStream {
-            let (hand, _) = listener.accept().unwrap();
-            confirm_session(&hand).unwrap();
-            hand
+            let (peer, _) = listener.accept().unwrap();
+            confirm_session(&peer).unwrap();
+            peer
         });
         let client = Wire::join(addr).retry_max(0).send_buffer(BUFFER);
         let client = client.session_close_timeout(STUCK);
         let client = client.build().unwrap();
         client.start().unwrap();
         let session = client.wait_session(PATIENCE).unwrap();
-        let hand = server.join().unwrap();
-        // Until there is no room anywhere.
+        let peer = server.join().unwrap();
+        // Until all buffers are full.
         let is_sent = |_: &usize| {
             let stream = session.open_stream_nowait("inbox").unwrap();
             stream.set_write_timeout(Some(STUCK)).unwrap();
@@ -59,13 +60,13 @@ fn the_end_of_a_peer_that_reads_nothing_is_no_acknowledgement() {
         while !session.is_closing() {
             thread::yield_now();
         }
-        hand.shutdown(Shutdown::Write).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
         let error = close.join().unwrap().unwrap_err();
         assert_eq!(error.sessions.len(), 1, "{error}");
         assert!(
             error.sessions[0].unacknowledged >= MESSAGE as u64,
             "{error}"
         );
-        drop(hand);
+        drop(peer);
     });
 }

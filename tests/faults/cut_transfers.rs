@@ -1,9 +1,9 @@
 //! 64 MiB between two processes, over a connection that breaks at one of 500
-//! places: by an end, a reset or silence, in each direction. Both sides end in
-//! time, and the receiver has all and knows it, or has an error.
+//! places, by a FIN, a reset or silence, in each direction. Both sides end in
+//! time, and the receiver either has the complete message or gets an error.
 //!
-//! A run tries 60 of the places, 12 of them over TLS too. In CI it is all 500,
-//! and 100; WIRENET_FAULT_PLACES sets another number.
+//! A run tests 60 of the places, and 12 of them over TLS too. In CI these are 500
+//! and 100. `WIRENET_FAULT_PLACES` sets another number.
 
 use crate::support::{
     link::message,
@@ -23,28 +23,28 @@ use wirenet::{Builder, Operation, Stream, Wire};
 
 const LEN: u64 = 64 << 20;
 
-/// The last bytes leave when both sides have done with all before them: from
-/// there to the end of the connection, a place is a number of bytes.
+/// The last bytes of the message. They are sent when both sides have processed all
+/// bytes before them, so that a place after that can be given in bytes.
 const TAIL: u64 = 32;
 
 const PLACES: usize = 500;
 
-/// Places that are tried at once: most of them wait.
+/// Places that are tested at once: most of them wait.
 const LANES: usize = 6;
 
-/// How long one run may take, far beyond the timeouts that are set.
+/// The limit of one run, far beyond the timeouts that are set.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What the other process is to serve.
+/// Roles of the other process.
 const PLAIN: &str = "plain";
 const TLS: &str = "tls";
 
-/// What the names of threads begin with.
+/// Returns the prefix of thread names.
 fn threads_of(role: &str) -> &'static str {
     if role == TLS { "cuttls" } else { "cuttcp" }
 }
 
-/// Which of the two sides sends.
+/// The side that sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
     Client,
@@ -53,9 +53,9 @@ enum Sender {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Counted from the first byte of the connection.
+    /// The place is counted from the first byte of the connection.
     Begin,
-    /// Counted from before the last bytes of the message.
+    /// The place is counted from just before the last bytes of the message.
     End,
 }
 
@@ -66,7 +66,7 @@ struct Place {
     cut: Cut,
 }
 
-/// Short, but not so that a busy machine passes for a dead network.
+/// Sets short timeouts, which a busy machine nevertheless does not reach.
 fn impatient(side: Builder) -> Builder {
     side.dial_timeout(Duration::from_secs(2))
         .handshake_timeout(Duration::from_secs(1))
@@ -87,14 +87,14 @@ fn other_process() -> io::Result<()> {
         .stream("down", send)
         .stream("up", |stream| {
             let mut received = Received::default();
-            let outcome = received.all_of(stream, || stream.write_message(b"go"));
+            let outcome = received.read_from(stream, || stream.write_message(b"go"));
             if received.is_short() {
                 process::tell("short")?;
             }
             outcome?;
             stream.write_message(b"all")
         })
-        // Each connection comes to one of these two ends.
+        // Each connection ends in one of these two ways.
         .on_session_close(|_| process::tell("ended").unwrap())
         .on_error(|error| {
             if error.operation == Operation::Handshake {
@@ -109,12 +109,16 @@ fn other_process() -> io::Result<()> {
     assert!(server.sessions().is_empty());
     threads::await_none(&format!("{}-session", threads_of(&role)));
     threads::await_none(&format!("{}-writer", threads_of(&role)));
-    assert_eq!(threads::descriptors(), descriptors, "none is left over");
+    assert_eq!(
+        threads::descriptors(),
+        descriptors,
+        "descriptors are left over"
+    );
     server.close()?;
     process::tell("clean")
 }
 
-/// Sends the message, its last bytes when the other side asks for them.
+/// Sends the message, and its last bytes when the peer asks for them.
 fn send(stream: &mut Stream) -> io::Result<()> {
     send_and(stream, || {})
 }
@@ -134,16 +138,16 @@ fn send_and(stream: &Stream, before_tail: impl FnOnce()) -> io::Result<()> {
     writer.finish()
 }
 
-/// What has come of the message.
+/// The part of the message that has been received.
 #[derive(Default)]
 struct Received {
     count: u64,
-    /// The stream has said that this was all.
+    /// The stream has reported the end of the message.
     complete: bool,
 }
 
 impl Received {
-    fn all_of(
+    fn read_from(
         &mut self,
         mut stream: &Stream,
         ask_for_tail: impl FnOnce() -> io::Result<()>,
@@ -174,10 +178,10 @@ impl Received {
 
 // -- the client --
 
-/// What a run came to.
+/// The outcome of a run.
 struct Outcome {
     complete: bool,
-    /// Bytes that have passed, up and down.
+    /// Bytes that the relay has carried, up and down.
     passed: [u64; 2],
 }
 
@@ -189,15 +193,15 @@ struct Lane {
 
 impl Lane {
     fn new(role: &'static str) -> Self {
-        let server = Other::start("transfer::other_process", role).unwrap();
+        let server = Other::start("cut_transfers::other_process", role).unwrap();
         let addr = server.told().parse().unwrap();
         Self { server, addr, role }
     }
 
     fn run(&self, sender: Sender, place: Option<Place>) -> Outcome {
-        let of_phase = |phase| place.filter(|place| place.phase == phase);
+        let at_phase = |phase| place.filter(|place| place.phase == phase);
         let profile = Profile {
-            cut: of_phase(Phase::Begin).map(|place| place.cut),
+            cut: at_phase(Phase::Begin).map(|place| place.cut),
             ..Profile::default()
         };
         let relay = Relay::to(self.addr, profile).unwrap();
@@ -208,18 +212,19 @@ impl Lane {
         let client = secure::client(client, self.role == TLS).build().unwrap();
         let mut complete = false;
         let at_tail = || {
-            if let Some(place) = of_phase(Phase::End) {
+            if let Some(place) = at_phase(Phase::End) {
                 relay.cut(place.cut);
             }
         };
         let outcome = transfer(&client, sender, at_tail, &mut complete);
         assert!(!complete || outcome.is_ok() || place.is_some());
-        // It may have cut something, or not know that all has arrived.
+        // After a break, the close may have cut streams, or may not know whether
+        // everything has arrived.
         let closed = client.close();
         assert!(closed.is_ok() || place.is_some(), "{closed:?}");
         assert_eq!(client.wait().is_ok(), closed.is_ok());
         let passed = [Direction::Up, Direction::Down].map(|way| relay.passed(way));
-        // The server has ended its part too, without ours.
+        // The server has ended its side of the session too, by itself.
         assert_eq!(self.server.told(), "ended", "{place:?}");
         Outcome { complete, passed }
     }
@@ -230,7 +235,8 @@ impl Lane {
     }
 }
 
-/// Notes in `complete` what the receiver believes, and fails if that is wrong.
+/// Transfers the message. Sets `complete` if the receiver considers it complete,
+/// and panics if it is not.
 fn transfer(
     client: &Wire,
     sender: Sender,
@@ -255,7 +261,7 @@ fn transfer(
                 at_tail();
                 stream.write_message(b"go")
             };
-            let outcome = received.all_of(&stream, ask);
+            let outcome = received.read_from(&stream, ask);
             assert!(!received.is_short(), "{} bytes", received.count);
             outcome?;
             *complete = true;
@@ -266,7 +272,7 @@ fn transfer(
 
 // -- the places --
 
-/// All of them, in an order of which every part is a spread.
+/// Returns all places, in an order such that every prefix is spread over them.
 fn places(step: u64, measured: [[u64; 2]; 2]) -> Vec<Place> {
     const HOWS: [How; 3] = [How::Fin, How::Rst, How::Silence];
     const BEGIN: u64 = 140;
@@ -291,33 +297,33 @@ fn places(step: u64, measured: [[u64; 2]; 2]) -> Vec<Place> {
         (0..BEGIN).for_each(|byte| add(Phase::Begin, direction, byte * step));
         (0..END).for_each(|byte| add(Phase::End, direction, byte * step));
     }
-    // Between them, in both transfers.
+    // Places between these, in both transfers.
     let between = PLACES as u64 - 2 * (BEGIN + END);
     for number in 0..between {
         let sender = number as usize % 2;
         let direction = number as usize / 2 % 2;
-        let whole = measured[sender][direction];
+        let uncut = measured[sender][direction];
         let direction = [Direction::Up, Direction::Down][direction];
         add(
             Phase::Begin,
             direction,
-            whole * (number + 1) / (between + 1),
+            uncut * (number + 1) / (between + 1),
         );
     }
     assert_eq!(all.len(), PLACES);
-    // The factor has no divisor in common with their number.
+    // The factor and the number of places are coprime.
     (0..PLACES).map(|at| all[at * 293 % PLACES]).collect()
 }
 
 fn break_at_each(role: &'static str, count: usize) {
     let lane = Lane::new(role);
     let measured = [Sender::Client, Sender::Server].map(|sender| {
-        let whole = lane.run(sender, None);
-        assert!(whole.complete, "nothing is in its way");
-        whole.passed
+        let uncut = lane.run(sender, None);
+        assert!(uncut.complete, "nothing breaks this transfer");
+        uncut.passed
     });
     lane.end();
-    // Over TLS all begins with a handshake of some kilobytes.
+    // A TLS connection begins with a handshake of some kilobytes.
     let mut places = places(if role == TLS { 20 } else { 1 }, measured);
     places.truncate(count);
     let (next, completed) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -326,10 +332,10 @@ fn break_at_each(role: &'static str, count: usize) {
             let lane = Lane::new(role);
             let mut longest = Duration::ZERO;
             while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let begun = Instant::now();
+                let start = Instant::now();
                 let outcome = lane.run(place.sender, Some(*place));
-                longest = longest.max(begun.elapsed());
-                assert!(begun.elapsed() < LIMIT, "{place:?}");
+                longest = longest.max(start.elapsed());
+                assert!(start.elapsed() < LIMIT, "{place:?}");
                 completed.fetch_add(outcome.complete.into(), Ordering::Relaxed);
             }
             lane.end();
@@ -342,10 +348,10 @@ fn break_at_each(role: &'static str, count: usize) {
     threads::await_none(&format!("{}-", threads_of(role)));
     let completed = completed.into_inner();
     println!(
-        "{count} places: {completed} transfers complete, {} broken, the longest run took {longest:?}",
+        "{count} places: {completed} transfers complete, {} failed, the longest run took {longest:?}",
         count - completed
     );
-    // Cuts behind the message are among them, and more before its end.
+    // Some places are after the message, but most are before its end.
     assert!(completed > 0 && completed < count / 2, "{completed}");
 }
 
@@ -358,7 +364,7 @@ fn count(by_default: usize, in_ci: usize) -> usize {
 }
 
 #[test]
-fn a_transfer_that_is_cut_anywhere_is_complete_or_an_error() {
+fn a_transfer_that_is_cut_anywhere_is_complete_or_an_error_over_tcp() {
     within(Duration::from_secs(600), || {
         break_at_each(PLAIN, count(60, PLACES));
     });
@@ -366,7 +372,7 @@ fn a_transfer_that_is_cut_anywhere_is_complete_or_an_error() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn so_it_is_over_tls() {
+fn a_transfer_that_is_cut_anywhere_is_complete_or_an_error_over_tls() {
     within(Duration::from_secs(600), || {
         break_at_each(TLS, count(60, PLACES) / 5);
     });

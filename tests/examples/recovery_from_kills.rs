@@ -1,10 +1,10 @@
-//! `kill -9` of each of the programs, in the middle of traffic: the others come
-//! back, what was offered is found again, and nothing is left over.
+//! `kill -9` of each of the programs, in the middle of traffic: the others
+//! reconnect, the offered names are found again, and no resources are left over.
 //!
-//! Each of the two tests kills 12 programs; WIRENET_KILLS sets another number.
+//! Each of the two tests kills 12 programs; `WIRENET_KILLS` sets another number.
 
-use crate::holdings::{await_holdings, settled};
 use crate::program::{DEADLINE, NONE, Program, example, join, serve};
+use crate::resources::{await_resources, settled};
 use std::{
     env,
     io::{self, Read, Write},
@@ -19,17 +19,17 @@ use std::{
 
 const TOKEN: [&str; 2] = ["--token", "a secret"];
 
-/// Programs that are killed in a round, each of another role.
+/// Programs that are killed in a round: one of each role.
 const ROLES: usize = 3;
 
-/// Rounds that run side by side.
+/// Rounds that run in parallel.
 const LANES: usize = 4;
 
 /// TCP connections through a tunnel.
 const CONNECTIONS: usize = 3;
 
-/// Threads of handlers that may wait for the next: as many as ran at once, and
-/// no more with each kill.
+/// The maximum of idle handler threads: as many as handlers ran at once. It does
+/// not grow with each kill.
 const HANDLERS: usize = 2 * CONNECTIONS + 2;
 
 fn rounds() -> usize {
@@ -38,13 +38,13 @@ fn rounds() -> usize {
     kills.div_ceil(ROLES)
 }
 
-/// What all may take until they are back, beyond the wait before a try: time of
-/// processes that start, on a machine on which many do.
+/// How long recovery may take beyond the retry wait: the time to start processes,
+/// on a busy machine.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Goes through all rounds, and says how long the longest wait took until all
-/// were back. A program that lost its hub tries again within the retry wait, and
-/// if the hub is not back by then within twice that.
+/// Runs all rounds, and prints the longest recovery. A program that lost its hub
+/// retries within the retry wait; if the hub is not back by then, within twice that
+/// time.
 fn each_round(what: &str, retry_wait: Duration, round: impl Fn(usize) -> Duration + Sync) {
     let (next, all) = (AtomicUsize::new(0), rounds());
     let longest = thread::scope(|scope| {
@@ -57,17 +57,17 @@ fn each_round(what: &str, retry_wait: Duration, round: impl Fn(usize) -> Duratio
         longest.max().expect("there are rounds")
     });
     let kills = all * ROLES;
-    println!("{what}: {kills} killed; all were back within {longest:?}");
+    println!("{what}: {kills} killed; the longest recovery took {longest:?}");
     assert!(longest < 2 * retry_wait + GRACE, "{longest:?}");
 }
 
-/// A number that is another one for each round, below a limit.
+/// Returns a number below `limit` that differs from round to round.
 fn spread(round: usize, limit: usize) -> usize {
     round.wrapping_mul(0x9e37_79b9) % limit
 }
 
-/// How many threads of handlers there may be. The first round waits in the end
-/// until there is none.
+/// Returns how many handler threads there may be. The first round waits at its end
+/// until there are none.
 fn handlers(round: usize, last: bool) -> usize {
     match round == 0 && last {
         true => 0,
@@ -77,7 +77,7 @@ fn handlers(round: usize, last: bool) -> usize {
 
 // -- the tunnel --
 
-/// A service that sends back what comes.
+/// Starts a service that echoes. Returns its address.
 fn echo_service() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
@@ -93,7 +93,7 @@ fn echo_service() -> String {
     addr
 }
 
-/// Byte number `at` of what every connection carries.
+/// Returns byte number `at` of every connection's content.
 fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
@@ -130,7 +130,7 @@ impl Tunnel {
     }
 
     fn new(round: usize) -> Self {
-        // An address where nobody else gets a port.
+        // An address that no other test uses, so that its port stays free.
         let (hub, addr) = Self::start_hub(&format!("127.44.0.{}:0", round % 250 + 1));
         let service = echo_service();
         let expose = Self::start_expose(&addr, &service);
@@ -151,7 +151,8 @@ impl Tunnel {
         tcp
     }
 
-    /// As many connections as there are later, one question each.
+    /// Sends a question on each of as many connections as are used later, and checks
+    /// the answers.
     fn ask(&self) {
         let all: Vec<_> = (0..CONNECTIONS).map(|_| self.connect()).collect();
         for mut tcp in &all {
@@ -165,8 +166,8 @@ impl Tunnel {
         }
     }
 
-    /// Connections that carry what they can until they break; each tells when it
-    /// has carried so much.
+    /// Starts connections that carry bytes until they break. Each one sends to
+    /// `carried` when it has carried `much` bytes.
     fn carry(&self, much: usize, carried: &Sender<()>) -> Vec<JoinHandle<()>> {
         let carry = |_| {
             let (tcp, carried) = (self.connect(), carried.clone());
@@ -175,8 +176,8 @@ impl Tunnel {
         (0..CONNECTIONS).map(carry).collect()
     }
 
-    /// Kills what plays this role and starts it again; gives how long it took
-    /// from its start until all were back.
+    /// Kills the program of this role and starts it again. Returns the time from
+    /// its start until all programs were connected.
     fn kill(&mut self, role: usize, much: usize) -> Duration {
         let (carried, has_carried) = channel();
         let connections = self.carry(much, &carried);
@@ -186,7 +187,7 @@ impl Tunnel {
         // Dropped, a program is killed by SIGKILL and waited for.
         let restarted = match role {
             0 => {
-                // Its port is free when it has gone, and not before.
+                // Its port is free only after the process has ended.
                 let (stand_in, _) = Self::start_hub("127.44.1.1:0");
                 drop(std::mem::replace(&mut self.hub, stand_in));
                 let restarted = Instant::now();
@@ -217,8 +218,8 @@ impl Tunnel {
     }
 }
 
-/// What comes back is what was sent, until the connection breaks; and that is
-/// no end in order.
+/// Checks that the bytes that come back are those that were sent until the
+/// connection breaks, and that it breaks by a reset.
 fn carry_until_cut(tcp: &TcpStream, much: usize, carried: &Sender<()>) {
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -236,8 +237,8 @@ fn carry_until_cut(tcp: &TcpStream, much: usize, carried: &Sender<()>) {
             match from.read(&mut buf) {
                 Ok(0) => break None,
                 Ok(count) => {
-                    let came = buf[..count].iter().zip(at..);
-                    assert!(came.into_iter().all(|(came, at)| *came == byte(at)));
+                    let received = buf[..count].iter().zip(at..);
+                    assert!(received.into_iter().all(|(got, at)| *got == byte(at)));
                     if at < much && at + count >= much {
                         carried.send(()).unwrap();
                     }
@@ -246,16 +247,16 @@ fn carry_until_cut(tcp: &TcpStream, much: usize, carried: &Sender<()>) {
                 Err(error) => break Some(error),
             }
         };
-        // The system tells of a reset once: to who reads, or to who writes. To
-        // the other one it says that the connection has ended.
-        let told = [end, Some(writer.join().unwrap())];
+        // The system reports a reset once: to the reader or to the writer. The
+        // other one sees the end of the connection.
+        let ends = [end, Some(writer.join().unwrap())];
         let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
-        assert!(told.iter().flatten().any(is_reset), "{told:?} after {at}");
+        assert!(ends.iter().flatten().any(is_reset), "{ends:?} after {at}");
     });
 }
 
 #[test]
-fn a_tunnel_comes_back_whoever_is_killed() {
+fn a_tunnel_recovers_from_kills_of_any_of_its_programs() {
     each_round("tunnel", Duration::from_millis(250), |round| {
         let mut tunnel = Tunnel::new(round);
         tunnel.ask();
@@ -266,9 +267,9 @@ fn a_tunnel_comes_back_whoever_is_killed() {
                 let role = (turn + round) % ROLES;
                 let took = tunnel.kill(role, much);
                 let last = turn + 1 == ROLES;
-                await_holdings(&tunnel.hub, &hub, handlers(round, last));
-                await_holdings(&tunnel.expose, &expose, handlers(round, last));
-                await_holdings(&tunnel.forward, &forward, handlers(round, last));
+                await_resources(&tunnel.hub, &hub, handlers(round, last));
+                await_resources(&tunnel.expose, &expose, handlers(round, last));
+                await_resources(&tunnel.forward, &forward, handlers(round, last));
                 took
             })
             .max()
@@ -278,7 +279,7 @@ fn a_tunnel_comes_back_whoever_is_killed() {
 
 // -- the hub's nodes --
 
-/// So that a call goes on for far longer than it takes to kill somebody.
+/// A slow pace, so that a call takes far longer than a kill.
 const PACE: [&str; 2] = ["--interval-ms", "100"];
 
 fn node_b(addr: &str) -> Program {
@@ -287,11 +288,11 @@ fn node_b(addr: &str) -> Program {
     node_b
 }
 
-/// A call from its beginning to its end.
-fn whole_call(addr: &str, node_b: &Program) {
+/// Makes a complete call from a new node A.
+fn complete_call(addr: &str, node_b: &Program) {
     let node_a = join("hub", "node_a", addr, ["--interval-ms", "0"]);
     node_a.line("FIN");
-    // Of a call that was cut before, nothing looks like its end.
+    // An earlier call that was cut must not have ended with a FIN.
     let before = node_b.lines_to("node A calls");
     assert!(!before.iter().any(|line| line == "FIN"), "{before:?}");
     node_b.line("FIN");
@@ -299,12 +300,12 @@ fn whole_call(addr: &str, node_b: &Program) {
 }
 
 #[test]
-fn nodes_of_a_hub_come_back_whoever_is_killed() {
+fn a_hub_and_its_nodes_recover_from_kills_of_any_of_them() {
     each_round("hub", Duration::from_secs(5), |round| {
         let (mut hub, addr) = serve_at(&format!("127.45.0.{}:0", round % 250 + 1));
         let mut b = node_b(&addr);
         hub.line("open session");
-        whole_call(&addr, &b);
+        complete_call(&addr, &b);
         hub.line("close session");
         let [of_hub, of_b] = [&hub, &b].map(settled);
         let mut longest = Duration::ZERO;
@@ -325,8 +326,8 @@ fn nodes_of_a_hub_come_back_whoever_is_killed() {
                 1 => {
                     b.signal("KILL");
                     assert!(!a.end().status.success());
-                    let told = [0; 2].map(|_| hub.line("close session"));
-                    assert_ne!(told[0], told[1]);
+                    let closed = [0; 2].map(|_| hub.line("close session"));
+                    assert_ne!(closed[0], closed[1]);
                     restarted = Instant::now();
                     b = node_b(&addr);
                 }
@@ -336,12 +337,12 @@ fn nodes_of_a_hub_come_back_whoever_is_killed() {
                     restarted = Instant::now();
                 }
             }
-            whole_call(&addr, &b);
+            complete_call(&addr, &b);
             longest = longest.max(restarted.elapsed());
             hub.line("close session");
             let last = turn + 1 == ROLES;
-            await_holdings(&hub, &of_hub, handlers(round, last));
-            await_holdings(&b, &of_b, handlers(round, last));
+            await_resources(&hub, &of_hub, handlers(round, last));
+            await_resources(&b, &of_b, handlers(round, last));
         }
         longest
     });

@@ -1,41 +1,41 @@
-//! What a program holds of the system's: descriptors and threads.
+//! The system resources of a program: descriptors and threads.
 
 use crate::program::{DEADLINE, Program};
 use std::{fs, thread, time::Instant};
 
-/// What the threads of handlers are called. They wait for the next one for ten
-/// seconds.
+/// The name of handler threads. An idle one ends after ten seconds.
 const HANDLER: &str = "wirenet-handler";
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Holdings {
+pub struct Resources {
     descriptors: usize,
-    /// Without those of handlers.
+    /// Without handler threads.
     threads: usize,
 }
 
-/// With the number of the handlers' threads.
-pub fn holdings(program: &Program) -> (Holdings, usize) {
+/// Returns the resources of a program, and its number of handler threads.
+pub fn resources(program: &Program) -> (Resources, usize) {
     let proc = format!("/proc/{}", program.id());
     let descriptors = fs::read_dir(format!("{proc}/fd")).expect("it runs").count();
     let tasks = fs::read_dir(format!("{proc}/task")).expect("it runs");
-    // One that ends meanwhile has no name any more.
+    // A thread that ends meanwhile has no name any more.
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     let (handlers, others): (Vec<_>, Vec<_>) = names.partition(|name| name.trim() == HANDLER);
     let threads = others.len();
-    let holdings = Holdings {
+    let resources = Resources {
         descriptors,
         threads,
     };
-    (holdings, handlers.len())
+    (resources, handlers.len())
 }
 
-/// Waits until a process has what it had, and no more. Of a thread's end
-/// nothing tells outside of the process: so this looks.
-pub fn await_holdings(program: &Program, expected: &Holdings, handlers: usize) {
+/// Waits until a program has the expected resources again, and at most `handlers`
+/// handler threads. It has to poll, as nothing outside the process reports the end
+/// of a thread.
+pub fn await_resources(program: &Program, expected: &Resources, handlers: usize) {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let (now, handlers_now) = holdings(program);
+        let (now, handlers_now) = resources(program);
         if now == *expected && handlers_now <= handlers {
             return;
         }
@@ -47,12 +47,12 @@ pub fn await_holdings(program: &Program, expected: &Holdings, handlers: usize) {
     }
 }
 
-/// What a process has when all that it did has ended. It may be about to end
-/// something, so that the least of what is seen counts.
-pub fn settled(program: &Program) -> Holdings {
-    let mut least = holdings(program).0;
+/// Returns the resources of an idle program. Something may still be about to end,
+/// so this samples many times and returns the minimum.
+pub fn settled(program: &Program) -> Resources {
+    let mut least = resources(program).0;
     for _ in 0..200 {
-        let now = holdings(program).0;
+        let now = resources(program).0;
         least.descriptors = least.descriptors.min(now.descriptors);
         least.threads = least.threads.min(now.threads);
         thread::yield_now();

@@ -1,4 +1,4 @@
-//! A close at any moment: before, while something begins, and after.
+//! A close at any time: before a start, during a handshake, during traffic.
 
 use super::{NEVER, SOON};
 use crate::support::{
@@ -13,7 +13,7 @@ use std::{io::Write, net::TcpStream, thread};
 use wirenet::{Error, Wire};
 
 #[test]
-fn a_wire_that_was_never_up_can_be_closed() {
+fn a_wire_that_was_never_started_can_be_closed() {
     within(SOON, || {
         for wire in [
             mounting().build().unwrap(),
@@ -39,7 +39,7 @@ fn connect_and_wait_return_when_the_wire_is_closed() {
         let serving = server.clone();
         let acceptor = thread::spawn(move || serving.connect());
         let (up, ups) = bounded(1);
-        // The only way to know that it listens.
+        // There is no other way to see that the server listens.
         while server.local_addr().is_none() {
             thread::yield_now();
         }
@@ -62,9 +62,9 @@ fn connect_and_wait_return_when_the_wire_is_closed() {
     });
 }
 
-/// Strangers that were let in and say nothing, or too little.
+/// The clients have connected, and never send a request.
 #[test]
-fn a_server_ends_handshakes_at_once() {
+fn a_closing_server_ends_handshakes_immediately() {
     within(SOON, || {
         let server = started(
             mounting()
@@ -72,32 +72,32 @@ fn a_server_ends_handshakes_at_once() {
                 .session_close_timeout(NEVER)
                 .thread_name("mo-hs"),
         );
-        let strangers = [(); 3].map(|()| {
-            let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
-            // The server is there for it, and answers.
+        let clients = [(); 3].map(|()| {
+            let mut client = TcpStream::connect(addr_of(&server)).unwrap();
+            // The answer shows that the handshake is running.
             let ping = Frame {
                 kind: PING,
                 ..Frame::flags(0, SYN)
             };
-            stranger.write_all(&ping.encode()).unwrap();
-            assert_eq!(Frame::read(&stranger).unwrap().unwrap().kind, PING);
-            stranger
+            client.write_all(&ping.encode()).unwrap();
+            assert_eq!(Frame::read(&client).unwrap().unwrap().kind, PING);
+            client
         });
         server.close().unwrap();
         threads::await_none("mo-hs");
-        for stranger in strangers {
-            assert!(matches!(Frame::read(&stranger), Ok(None) | Err(_)));
+        for client in clients {
+            assert!(matches!(Frame::read(&client), Ok(None) | Err(_)));
         }
     });
 }
 
-/// The validator is asked while the wire closes: there is no session of it.
+/// The wire closes while the validator runs.
 #[test]
-fn a_handshake_that_a_close_meets_leads_to_no_session() {
+fn a_handshake_during_a_close_does_not_open_a_session() {
     in_time(|| {
         let (entered, enters) = bounded(1);
         let (release, released) = bounded::<()>(0);
-        let (stands, standing) = bounded::<()>(1);
+        let (opened, open_events) = bounded::<()>(1);
         let server = started(
             mounting()
                 .token_validator(move |_, _, _| {
@@ -105,7 +105,7 @@ fn a_handshake_that_a_close_meets_leads_to_no_session() {
                     let _ = released.recv();
                     Ok(())
                 })
-                .on_session_open(move |_| stands.send(()).unwrap()),
+                .on_session_open(move |_| opened.send(()).unwrap()),
         );
         let client = joining(&server).retry_max(0).build().unwrap();
         let starting = client.clone();
@@ -113,33 +113,33 @@ fn a_handshake_that_a_close_meets_leads_to_no_session() {
         enters.recv().unwrap();
         let closing = server.clone();
         let closer = thread::spawn(move || closing.close());
-        // Closed, as far as anybody sees.
+        // To every caller the server is closed.
         assert!(matches!(server.wait_session(PATIENCE), Err(Error::Closed)));
         drop(release);
         closer.join().unwrap().unwrap();
         starter.join().unwrap().unwrap_err();
         assert_eq!(server.stats().sessions, 0);
         drop(server);
-        standing.recv().unwrap_err();
+        open_events.recv().unwrap_err();
     });
 }
 
-/// Sessions come and go while the server closes: none is left, on either side.
+/// Clients connect while the server closes.
 #[test]
-fn a_server_that_closes_among_arrivals_leaves_no_session() {
+fn a_server_that_closes_while_clients_connect_leaves_no_session() {
     in_time(|| {
         for _ in 0..10 {
             let server = started(mounting().thread_name("mo-arr"));
             let clients: Vec<Wire> = (0..8)
                 .map(|_| joining(&server).retry_max(0).build().unwrap())
                 .collect();
-            let (first, came) = bounded(clients.len());
+            let (outcome, outcomes) = bounded(clients.len());
             thread::scope(|scope| {
                 for client in &clients {
-                    let first = first.clone();
-                    scope.spawn(move || first.send(client.start().is_ok()).unwrap());
+                    let outcome = outcome.clone();
+                    scope.spawn(move || outcome.send(client.start().is_ok()).unwrap());
                 }
-                assert!(came.recv().unwrap());
+                assert!(outcomes.recv().unwrap());
                 server.close().unwrap();
             });
             assert!(server.sessions().is_empty());
@@ -152,9 +152,8 @@ fn a_server_that_closes_among_arrivals_leaves_no_session() {
     });
 }
 
-/// Both sides at once, with streams that open and end all the time.
 #[test]
-fn both_sides_may_close_at_once_in_full_swing() {
+fn both_sides_may_close_at_once_while_streams_open_and_end() {
     in_time(|| {
         for _ in 0..5 {
             let link = Link::new(
@@ -168,7 +167,8 @@ fn both_sides_may_close_at_once_in_full_swing() {
             thread::scope(|scope| {
                 for session in [&link.near, &link.far, &link.near, &link.far] {
                     scope.spawn(move || {
-                        // Until it cannot be opened any more: never a part.
+                        // Until no stream can be opened any more. A stream that
+                        // was opened always completes.
                         while let Ok(stream) = session.open_stream("echo") {
                             stream.write_message(b"all of it").unwrap();
                             let answer = crate::support::link::message(&stream).unwrap();

@@ -1,5 +1,5 @@
-//! Connections that do not break: they are slow, cut everything into pieces, or
-//! carry nothing for a while.
+//! Connections that do not break, but are slow, deliver single bytes, or stall for
+//! a while.
 
 use crate::support::{
     PATIENCE,
@@ -13,7 +13,7 @@ use wirenet::{Stream, Wire};
 
 const LEN: usize = 20_000;
 
-/// Both sides, with such a connection between them.
+/// A server and a client, with a relay between them.
 struct Ends {
     server: Wire,
     relay: Relay,
@@ -33,8 +33,8 @@ impl Ends {
         }
     }
 
-    /// A stream on which a message was sent, which is to come back.
-    fn sent(&self) -> Stream {
+    /// Sends a message on a new stream, which the server is to echo.
+    fn send(&self) -> Stream {
         let session = self.client.wait_session(PATIENCE).unwrap();
         let stream = session.open_stream("echo").unwrap();
         let pattern = Pattern::new(1);
@@ -52,8 +52,8 @@ impl Ends {
     }
 }
 
-/// Without TLS, and with it where it is built.
-fn each(test: impl Fn(bool) + Send + 'static) {
+/// Runs a test without TLS, and with TLS if the feature is on.
+fn with_and_without_tls(test: impl Fn(bool) + Send + 'static) {
     within(PATIENCE, move || {
         test(false);
         if cfg!(feature = "tls") {
@@ -62,38 +62,36 @@ fn each(test: impl Fn(bool) + Send + 'static) {
     });
 }
 
-#[test]
-fn a_message_that_comes_in_single_bytes_is_the_same() {
-    each(|tls| {
-        let piece = 1;
-        let profile = Profile {
-            piece,
-            ..Profile::default()
-        };
+/// Checks that a message comes back unchanged over such a connection.
+fn assert_echoes_over(profile: Profile) {
+    with_and_without_tls(move |tls| {
         let ends = Ends::with(profile, tls);
-        let stream = ends.sent();
+        let stream = ends.send();
         ends.assert_comes_back(&stream);
     });
 }
 
 #[test]
-fn a_message_over_a_long_and_narrow_connection_is_the_same() {
-    each(|tls| {
-        let profile = Profile {
-            delay: Duration::from_millis(20),
-            rate: Some(200_000),
-            buffer: 4 * 1024,
-            ..Profile::default()
-        };
-        let ends = Ends::with(profile, tls);
-        let stream = ends.sent();
-        ends.assert_comes_back(&stream);
+fn a_message_delivered_byte_by_byte_arrives_unchanged() {
+    assert_echoes_over(Profile {
+        piece: 1,
+        ..Profile::default()
     });
 }
 
 #[test]
-fn an_answer_that_is_held_up_comes_when_the_connection_carries_it_again() {
-    each(|tls| {
+fn a_message_over_a_connection_with_long_delay_and_low_rate_arrives_unchanged() {
+    assert_echoes_over(Profile {
+        delay: Duration::from_millis(20),
+        rate: Some(200_000),
+        buffer: 4 * 1024,
+        ..Profile::default()
+    });
+}
+
+#[test]
+fn a_stalled_answer_arrives_when_the_connection_recovers() {
+    with_and_without_tls(|tls| {
         let ends = Ends::with(Profile::default(), tls);
         let session = ends.client.wait_session(PATIENCE).unwrap();
         let stream = session.open_stream("echo").unwrap();

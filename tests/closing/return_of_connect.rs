@@ -1,21 +1,16 @@
-//! `connect` and `wait` return when a close is over, with what it says.
+//! `connect` and `wait` return when a close is complete, with the close's result.
 
-use super::{NEVER, SHORT, SOON, await_closing};
+use super::{LateWire, NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
     link::{Link, addr_of, as_it_is, joining, message, mounting, started},
     within,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
-use std::{
-    io::Read,
-    sync::{Arc, OnceLock},
-    thread,
-    time::Duration,
-};
+use std::{io::Read, sync::Arc, thread, time::Duration};
 use wirenet::{Builder, Error, Operation, Session, ShutdownError, Wire};
 
-/// Runs `connect` on a thread of its own; how it ends.
+/// Runs `connect` on a thread of its own. The receiver gets its result.
 fn connecting(wire: &Wire) -> Receiver<Result<(), Error>> {
     let (end, ended) = bounded(1);
     let wire = wire.clone();
@@ -30,19 +25,19 @@ fn waiting(wire: &Wire) -> Receiver<Result<(), ShutdownError>> {
     ended
 }
 
-/// A wire, how its `connect` ends, and its session.
+/// A wire, the receiver of its `connect`'s result, and its session.
 type Side = (Wire, Receiver<Result<(), Error>>, Session);
 
-/// A server and a client that both run in `connect`, and a stream between them,
-/// whose handler waits for its end.
+/// A server and a client that are both in `connect`. The server has a handler that
+/// runs until the caller ends its message.
 fn connected(set: fn(Builder) -> Builder) -> [Side; 2] {
     let server = set(mounting()).stream("until the end", |stream| {
         message(stream)?;
-        stream.write_message(b"all of it came")
+        stream.write_message(b"all of it arrived")
     });
     let server = server.build().unwrap();
     let serving = connecting(&server);
-    // The only way to know that it listens.
+    // There is no other way to see that the server listens.
     while server.local_addr().is_none() {
         thread::yield_now();
     }
@@ -54,7 +49,7 @@ fn connected(set: fn(Builder) -> Builder) -> [Side; 2] {
 }
 
 #[test]
-fn connect_returns_when_the_streams_that_a_close_lets_end_have_ended() {
+fn connect_returns_after_the_running_streams_have_ended() {
     within(SOON, || {
         for closes in [0, 1] {
             let sides = connected(|builder| builder.session_close_timeout(NEVER));
@@ -69,7 +64,7 @@ fn connect_returns_when_the_streams_that_a_close_lets_end_have_ended() {
             assert!(matches!(early, Err(RecvTimeoutError::Timeout)), "{early:?}");
             assert!(waits.is_empty());
             stream.write_message(b"the end").unwrap();
-            assert_eq!(message(&stream).unwrap(), b"all of it came");
+            assert_eq!(message(&stream).unwrap(), b"all of it arrived");
             drop(stream);
             closing.join().unwrap().unwrap();
             connect.recv_timeout(PATIENCE).unwrap().unwrap();
@@ -81,7 +76,7 @@ fn connect_returns_when_the_streams_that_a_close_lets_end_have_ended() {
 }
 
 #[test]
-fn connect_and_wait_say_what_a_close_has_cut() {
+fn connect_and_wait_return_the_error_of_the_close() {
     within(SOON, || {
         for closes in [0, 1] {
             let sides = connected(|builder| builder.session_close_timeout(SHORT));
@@ -93,22 +88,20 @@ fn connect_and_wait_say_what_a_close_has_cut() {
             assert_eq!(waits.recv_timeout(PATIENCE).unwrap(), Err(error.clone()));
             match connect.recv_timeout(PATIENCE).unwrap() {
                 Err(Error::Shutdown(told)) => assert_eq!(told, error),
-                other => panic!("not told: {other:?}"),
+                other => panic!("expected the close's error, got {other:?}"),
             }
-            assert_eq!(wire.wait(), Err(error), "also later");
+            assert_eq!(wire.wait(), Err(error), "later calls return it too");
         }
     });
 }
 
-/// A wire that code finds which has to be there before it.
-type Found = Arc<OnceLock<Wire>>;
-
-/// The code closes the wire that is in `connect`.
-fn assert_connect_returns(wire: Wire, found: &Found, provoke: impl FnOnce(&Wire)) {
+/// Checks that `connect` returns when `provoke` makes the wire's own code close
+/// the wire.
+fn assert_connect_returns(wire: Wire, late: &LateWire, provoke: impl FnOnce(&Wire)) {
     let connect = connecting(&wire);
-    found.set(wire.clone()).unwrap();
+    late.set(wire.clone()).unwrap();
     provoke(&wire);
-    // A client may be closed before its session stands.
+    // A client may be closed before its session is established.
     match connect.recv_timeout(SOON).unwrap() {
         Ok(()) | Err(Error::Closed) => {}
         other => panic!("{other:?}"),
@@ -116,7 +109,7 @@ fn assert_connect_returns(wire: Wire, found: &Found, provoke: impl FnOnce(&Wire)
     assert!(matches!(wire.start(), Err(Error::Closed)));
 }
 
-/// Waits for a session of the server that is in `connect`.
+/// Connects a client to a server that is in `connect`.
 fn join(server: &Wire) -> Wire {
     while server.local_addr().is_none() {
         thread::yield_now();
@@ -127,40 +120,40 @@ fn join(server: &Wire) -> Wire {
 #[test]
 fn connect_returns_after_a_close_from_a_handler_a_hook_a_validator_or_the_error_handler() {
     within(PATIENCE, || {
-        let found = Found::default();
+        let late = LateWire::default();
         let close = {
-            let found = Arc::clone(&found);
-            move || found.wait().close().unwrap()
+            let late = Arc::clone(&late);
+            move || late.wait().close().unwrap()
         };
         let server = mounting().stream("close", move |_| {
             close();
             Ok(())
         });
-        assert_connect_returns(server.build().unwrap(), &found, |server| {
+        assert_connect_returns(server.build().unwrap(), &late, |server| {
             let client = join(server);
             let _ = client.sessions()[0].open_stream("close").map(|mut stream| {
                 let _ = stream.read(&mut [0]);
             });
         });
 
-        let places: [fn(Builder, Found) -> Builder; 4] = [
-            |server, found| server.on_session_open(move |_| drop(found.wait().close())),
-            |server, found| {
+        let places: [fn(Builder, LateWire) -> Builder; 4] = [
+            |server, late| server.on_session_open(move |_| drop(late.wait().close())),
+            |server, late| {
                 server.token_validator(move |_, _, _| {
-                    let _ = found.wait().close();
+                    let _ = late.wait().close();
                     Ok(())
                 })
             },
-            |server, found| {
+            |server, late| {
                 let refusing = server.token_validator(|_, _, _| Err("no".into()));
-                refusing.on_error(move |_| drop(found.wait().close()))
+                refusing.on_error(move |_| drop(late.wait().close()))
             },
-            |server, found| server.on_connect(move |_| drop(found.wait().close())),
+            |server, late| server.on_connect(move |_| drop(late.wait().close())),
         ];
         for place in places {
-            let found = Found::default();
-            let server = place(mounting(), Arc::clone(&found)).build().unwrap();
-            assert_connect_returns(server, &found, |server| {
+            let late = LateWire::default();
+            let server = place(mounting(), Arc::clone(&late)).build().unwrap();
+            assert_connect_returns(server, &late, |server| {
                 while server.local_addr().is_none() {
                     thread::yield_now();
                 }
@@ -170,38 +163,38 @@ fn connect_returns_after_a_close_from_a_handler_a_hook_a_validator_or_the_error_
     });
 }
 
-/// The error handler and the retry policy of a client run inside of `connect`.
+/// The error handler and the retry policy of a client run inside `connect`.
 #[test]
 fn connect_returns_after_a_close_from_its_own_thread() {
     within(SOON, || {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = nobody.local_addr().unwrap().to_string();
-        drop(nobody);
-        let found = Found::default();
-        let in_policy = Arc::clone(&found);
+        let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = closed_port.local_addr().unwrap().to_string();
+        drop(closed_port);
+        let late = LateWire::default();
+        let in_policy = Arc::clone(&late);
         let client = Wire::join(&addr).retry_policy(move |_| {
             in_policy.wait().close().unwrap();
             Some(Duration::ZERO)
         });
-        assert_connect_returns(client.build().unwrap(), &found, |_| {});
+        assert_connect_returns(client.build().unwrap(), &late, |_| {});
 
-        let found = Found::default();
-        let in_handler = Arc::clone(&found);
+        let late = LateWire::default();
+        let in_handler = Arc::clone(&late);
         let client = Wire::join(&addr).on_error(move |_| in_handler.wait().close().unwrap());
-        assert_connect_returns(client.build().unwrap(), &found, |_| {});
+        assert_connect_returns(client.build().unwrap(), &late, |_| {});
     });
 }
 
 #[test]
 fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
     within(SOON, || {
-        let (lend, borrowed) = bounded::<Wire>(1);
+        let (give_wire, given_wire) = bounded::<Wire>(1);
         let (tell, told) = unbounded();
         let link = Link::new(
             |server| {
                 let server = server.session_close_timeout(SHORT);
                 server.stream("wait", move |_| {
-                    let wire = borrowed.recv().expect("the wire");
+                    let wire = given_wire.recv().expect("the wire");
                     tell.send(None).unwrap();
                     tell.send(Some(wire.wait())).unwrap();
                     Ok(())
@@ -209,7 +202,7 @@ fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
             },
             as_it_is,
         );
-        lend.send(link.server.clone()).unwrap();
+        give_wire.send(link.server.clone()).unwrap();
         let _stream = link.near.open_stream("wait").unwrap();
         assert_eq!(told.recv().unwrap(), None);
         let error = link.server.close().unwrap_err();
@@ -219,11 +212,11 @@ fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
 }
 
 #[test]
-fn what_is_cut_when_the_last_handle_is_dropped_goes_to_the_error_handler() {
+fn streams_cut_by_dropping_the_last_handle_are_reported_to_the_error_handler() {
     within(SOON, || {
         let (tell, told) = unbounded();
         let server = mounting().stream("stuck", |stream| {
-            // Ends when it is cut.
+            // Until the stream is cut.
             let _ = stream.read(&mut [0]);
             Ok(())
         });
@@ -239,7 +232,7 @@ fn what_is_cut_when_the_last_handle_is_dropped_goes_to_the_error_handler() {
         let close = told
             .iter()
             .find(|(operation, _)| *operation == Operation::Close);
-        let (_, cause) = close.expect("it is told");
+        let (_, cause) = close.expect("it is reported");
         assert!(cause.contains("cut 1 streams"), "{cause}");
     });
 }

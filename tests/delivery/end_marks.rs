@@ -1,5 +1,5 @@
-//! A message that ends with its stream, without an end mark, is not taken for
-//! complete by `io::copy` and what is like it.
+//! A message whose stream ends before its end mark is never complete, however it
+//! is read (by `io::copy`, `read_to_end`, ...).
 
 use crate::support::{
     PATIENCE,
@@ -22,7 +22,7 @@ const ACCEPT: u32 = 0x08;
 /// Two chunks of a message, and no end mark.
 const CHUNKS: &[u8] = b"\x05\0\0\0hello\x06\0\0\0, what";
 
-/// The ways to read a message.
+/// Several ways to read a message.
 const READS: [fn(&Stream) -> io::Result<()>; 4] = [
     |mut stream| io::copy(&mut stream, &mut io::sink()).map(drop),
     |stream| io::copy(&mut stream.reader(), &mut io::sink()).map(drop),
@@ -39,7 +39,7 @@ fn assert_truncated(read: io::Result<()>) {
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
 }
 
-/// Answers each stream that is opened, and sends this on it.
+/// A server's part: accepts each stream, sends `content` on it, and ends it.
 fn answering(content: &'static [u8]) -> Part {
     Box::new(move |mut client: TcpStream| {
         confirm_session(&client)?;
@@ -59,7 +59,7 @@ fn answering(content: &'static [u8]) -> Part {
 }
 
 #[test]
-fn an_opener_gets_an_error_where_the_end_mark_is_missing() {
+fn a_caller_gets_an_error_if_the_end_mark_is_missing() {
     in_time(|| {
         let server = play(vec![answering(CHUNKS)]);
         let client = started(Wire::join(server.to_string()).retry_max(0));
@@ -73,7 +73,7 @@ fn an_opener_gets_an_error_where_the_end_mark_is_missing() {
     });
 }
 
-/// Opens a stream by hand, in which there is this, and ends it.
+/// Opens a stream as a scripted client, sends `content` on it, and ends it.
 fn send_by_hand(mut client: &TcpStream, stream: u32, content: &[u8]) {
     let open = layer_2(OPEN, NAME, b"");
     let sent = [
@@ -86,7 +86,7 @@ fn send_by_hand(mut client: &TcpStream, stream: u32, content: &[u8]) {
 }
 
 #[test]
-fn a_handler_gets_an_error_where_the_end_mark_is_missing() {
+fn a_handler_gets_an_error_if_the_end_mark_is_missing() {
     in_time(|| {
         for read in READS {
             let (sender, outcome) = unbounded();
@@ -102,7 +102,7 @@ fn a_handler_gets_an_error_where_the_end_mark_is_missing() {
 }
 
 #[test]
-fn an_owner_behind_a_hub_gets_an_error_where_the_end_mark_is_missing() {
+fn an_owner_behind_a_hub_gets_an_error_if_the_end_mark_is_missing() {
     in_time(|| {
         for read in READS {
             let hub = started(Wire::hub("127.0.0.1:0"));
@@ -119,9 +119,8 @@ fn an_owner_behind_a_hub_gets_an_error_where_the_end_mark_is_missing() {
     });
 }
 
-/// The stream may end behind a message.
 #[test]
-fn an_end_behind_an_end_mark_is_one() {
+fn a_stream_may_end_after_an_end_mark() {
     in_time(|| {
         let server = play(vec![answering(b"\x05\0\0\0hello\0\0\0\0")]);
         let client = started(Wire::join(server.to_string()).retry_max(0));
@@ -134,9 +133,8 @@ fn an_end_behind_an_end_mark_is_one() {
     });
 }
 
-/// A read at the stream's end, after a message, is no message.
 #[test]
-fn the_end_of_a_stream_is_no_message_with_an_end_mark() {
+fn a_read_at_the_end_of_a_stream_is_not_a_finished_message() {
     in_time(|| {
         let link = Link::new(
             |server| server.stream("one", |stream| stream.write_message(b"first")),
@@ -160,7 +158,7 @@ fn the_end_of_a_stream_is_no_message_with_an_end_mark() {
     });
 }
 
-/// Nothing is dropped that could have reset the stream.
+/// A forgotten writer cannot reset the stream when it is dropped.
 #[test]
 fn a_message_whose_writer_was_forgotten_is_truncated() {
     in_time(|| {

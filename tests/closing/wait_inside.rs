@@ -1,25 +1,21 @@
-//! Waits for the wire's end where the wire's own work is done.
+//! Calls to `wait`, and the last handle, in code that the wire itself runs.
 
-use super::{NEVER, SOON};
+use super::{LateWire, NEVER, SOON};
 use crate::support::{
     PATIENCE,
     link::{errors, joining, message, mounting, started},
     within,
 };
 use crossbeam_channel::bounded;
-use std::{
-    io::Write,
-    sync::{Arc, OnceLock},
-};
-use wirenet::Wire;
+use std::{io::Write, sync::Arc};
 
-/// It runs on the thread whose end that is.
+/// The policy runs on the thread for whose end it waits.
 #[test]
 fn a_retry_policy_that_waits_for_the_wire_is_released_by_its_close() {
     within(SOON, || {
         let server = started(mounting());
-        let found = Arc::new(OnceLock::<Wire>::new());
-        let wire = Arc::clone(&found);
+        let late = LateWire::default();
+        let wire = Arc::clone(&late);
         let (begin, began) = bounded(1);
         let (end, ended) = bounded(1);
         let client = joining(&server)
@@ -31,7 +27,7 @@ fn a_retry_policy_that_waits_for_the_wire_is_released_by_its_close() {
             })
             .build()
             .unwrap();
-        assert!(found.set(client.clone()).is_ok());
+        assert!(late.set(client.clone()).is_ok());
         client.start().unwrap();
         server.wait_session(PATIENCE).unwrap().abort();
         began.recv().unwrap();
@@ -41,9 +37,9 @@ fn a_retry_policy_that_waits_for_the_wire_is_released_by_its_close() {
     });
 }
 
-/// As a handler does that asks its session for the wire.
+/// The handler gets the wire from its session.
 #[test]
-fn a_handler_that_has_the_last_handle_ends_its_stream_as_any_other() {
+fn a_handler_that_holds_the_last_handle_still_ends_its_message() {
     within(2 * SOON, || {
         let (at, there) = bounded(1);
         let (go, going) = bounded::<()>(1);
@@ -52,8 +48,8 @@ fn a_handler_that_has_the_last_handle_ends_its_stream_as_any_other() {
             let _wire = stream.session().wire().ok_or(wirenet::Error::Closed)?;
             at.send(()).unwrap();
             going.recv().unwrap();
-            // The message is ended after this has returned.
-            stream.write_all(b"all there is")
+            // The library ends the message after this returns.
+            stream.write_all(b"the whole message")
         });
         let server = started(server.session_close_timeout(NEVER));
         let client = started(joining(&server).retry_max(0));
@@ -62,7 +58,7 @@ fn a_handler_that_has_the_last_handle_ends_its_stream_as_any_other() {
         there.recv().unwrap();
         drop(server);
         go.send(()).unwrap();
-        assert_eq!(message(&stream).unwrap(), b"all there is");
+        assert_eq!(message(&stream).unwrap(), b"the whole message");
         drop(stream);
         client.wait().unwrap();
         assert_eq!(told.try_recv().ok(), None);

@@ -1,6 +1,6 @@
-//! What runs may end.
+//! Running streams may end before their wire closes.
 
-use super::{NEVER, SOON, await_closing, is_going_away, without_questions};
+use super::{NEVER, SOON, await_closing, is_going_away, without_probes};
 use crate::support::{
     PATIENCE,
     frames::{ACK, Frame, GO_AWAY, PING},
@@ -19,14 +19,14 @@ use std::{
 };
 use wirenet::{Builder, Error, Wire};
 
-/// As long as a test takes.
+/// Gives streams as much time as the test has.
 fn patient(builder: Builder) -> Builder {
     builder.session_close_timeout(PATIENCE)
 }
 
-/// Both sides of one stream, with a close by either side in between.
+/// Either side closes while a message is in flight.
 #[test]
-fn a_stream_that_runs_may_end_though_its_wire_closes() {
+fn a_running_stream_may_end_while_its_wire_closes() {
     const LEN: usize = 1 << 20;
 
     for close in [
@@ -47,18 +47,21 @@ fn a_stream_that_runs_may_end_though_its_wire_closes() {
             (&stream).write_all(&vec![1; LEN / 2]).unwrap();
             stream.finish().unwrap();
             assert_eq!(message(&stream).unwrap(), vec![1; LEN]);
-            assert!(!stream.next_message().unwrap(), "it has ended in order");
+            assert!(
+                !stream.next_message().unwrap(),
+                "the stream has ended gracefully"
+            );
             drop(stream);
             closer.join().unwrap().unwrap();
             assert!(link.near.is_closed() && link.far.is_closed());
-            assert_eq!(without_questions(told.try_iter().collect()), []);
+            assert_eq!(without_probes(told.try_iter().collect()), []);
         });
     }
 }
 
-/// A stream that is open in one direction only is one that runs.
+/// A stream that is open in one direction only is still running.
 #[test]
-fn an_answer_that_is_still_to_come_comes() {
+fn a_close_waits_for_an_answer_that_is_still_pending() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::new(
@@ -72,18 +75,18 @@ fn an_answer_that_is_still_to_come_comes() {
             as_it_is,
         );
         let stream = link.near.open_stream("late").unwrap();
-        stream.write_message(b"why").unwrap();
+        stream.write_message(b"question").unwrap();
         let closing = link.server.clone();
         let closer = thread::spawn(move || closing.close());
         await_closing(&link.near);
         drop(release);
-        assert_eq!(message(&stream).unwrap(), b"why");
+        assert_eq!(message(&stream).unwrap(), b"question");
         closer.join().unwrap().unwrap();
     });
 }
 
 #[test]
-fn a_wire_without_streams_closes_at_once() {
+fn a_wire_without_streams_closes_immediately() {
     within(SOON, || {
         let server = started(mounting().session_close_timeout(NEVER));
         let clients: Vec<Wire> = (0..20)
@@ -117,7 +120,7 @@ fn a_closing_wire_opens_and_serves_no_new_streams() {
                 assert!(is_going_away(&error), "{error}");
             }
         }
-        // What runs is as it was.
+        // The running stream is not affected.
         running.write_message(b"still").unwrap();
         assert_eq!(message(&running).unwrap(), b"still");
         drop(running);
@@ -126,7 +129,7 @@ fn a_closing_wire_opens_and_serves_no_new_streams() {
 }
 
 #[test]
-fn a_closing_server_accepts_nobody() {
+fn a_closing_server_accepts_no_sessions() {
     in_time(|| {
         let link = Link::new(|server| patient(server).stream("echo", echo), as_it_is);
         let running = link.near.open_stream("echo").unwrap();
@@ -146,9 +149,9 @@ fn a_closing_server_accepts_nobody() {
     });
 }
 
-/// It is told, and refuses nothing that runs: a peer by hand.
+/// The peer is scripted. It gets a go-away, and may finish its running stream.
 #[test]
-fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
+fn a_peer_gets_a_go_away_before_the_connection_ends() {
     in_time(|| {
         let server = started(patient(mounting()).stream("echo", echo));
         let mut client = join_by_hand(&server, [8; 16]);
@@ -156,18 +159,18 @@ fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
         let open = crate::support::hand::layer_2(0x16, "echo", b"");
         send(Frame::flags(3, crate::support::frames::SYN)).unwrap();
         send(Frame::data(3, open)).unwrap();
-        // It is accepted: an answer's 16 bytes.
+        // An answer that accepts the stream has at least 16 bytes.
         let accepted = |frame: &Frame| frame.stream == 3 && frame.body.len() >= 16;
         while !accepted(&Frame::read(&client).unwrap().unwrap()) {}
         let closing = thread::spawn(move || server.close());
         loop {
-            let frame = Frame::read(&client).unwrap().expect("more of it");
+            let frame = Frame::read(&client).unwrap().expect("a go-away");
             if frame.kind == GO_AWAY {
-                assert_eq!(frame.length, 0, "in order");
+                assert_eq!(frame.length, 0, "a go-away without an error");
                 break;
             }
         }
-        // A message with its end, and ours.
+        // A complete message, and the end of the stream.
         let mut body = 5_u32.to_le_bytes().to_vec();
         body.extend(b"after\0\0\0\0");
         send(Frame::data(3, body.clone())).unwrap();
@@ -189,7 +192,7 @@ fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
             }
         }
         assert_eq!(answer, body);
-        // The end, to which it answers with its own.
+        // The server has closed the connection; now the client does.
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         drop(client);
         closing.join().unwrap().unwrap();
@@ -197,26 +200,26 @@ fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
 }
 
 #[test]
-fn all_sessions_are_told_at_once() {
+fn all_sessions_get_the_go_away_at_once() {
     within(SOON, || {
-        let (serving, stands) = announcing(mounting().session_close_timeout(NEVER));
+        let (serving, opened) = announcing(mounting().session_close_timeout(NEVER));
         let server = started(serving);
         let clients: Vec<TcpStream> = (0..5)
             .map(|id| {
                 let client = join_by_hand(&server, [id; 16]);
-                stands.recv().unwrap();
+                opened.recv().unwrap();
                 client
             })
             .collect();
         let closing = thread::spawn(move || server.close());
-        // While none of them has left.
+        // While none of the clients has closed.
         assert!(clients.iter().all(said_goodbye));
         drop(clients);
         closing.join().unwrap().unwrap();
     });
 }
 
-/// Without being asked to, a handler could run for ever.
+/// A handler that could not see it might run forever.
 #[test]
 fn a_handler_sees_that_its_session_is_closing() {
     for close in [
@@ -250,7 +253,7 @@ fn a_handler_sees_that_its_session_is_closing() {
 }
 
 #[test]
-fn calls_of_close_may_overlap() {
+fn calls_to_close_may_overlap() {
     in_time(|| {
         let link = Link::new(|server| patient(server).stream("echo", echo), patient);
         let stream = link.near.open_stream("echo").unwrap();
@@ -273,7 +276,7 @@ fn calls_of_close_may_overlap() {
 }
 
 #[test]
-fn closing_sets_the_port_free() {
+fn closing_frees_the_port() {
     in_time(|| {
         for _ in 0..3 {
             let server = started(Wire::mount("127.0.7.3:0"));

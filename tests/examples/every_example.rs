@@ -1,4 +1,4 @@
-//! What all examples of several roles promise alike.
+//! Promises that all examples with several roles keep: help, arguments, addresses.
 
 use crate::program::{NONE, join, refusing, run, serve};
 
@@ -7,7 +7,7 @@ struct Example {
     port: u16,
     server: &'static str,
     clients: &'static [&'static str],
-    /// Without which a client is not complete, or would try for long.
+    /// Arguments that a client requires, or without which it would retry for long.
     args: &'static [&'static str],
 }
 
@@ -79,7 +79,7 @@ const EXAMPLES: &[Example] = &[
 ];
 
 #[test]
-fn help_says_what_there_is() {
+fn help_lists_all_roles_and_options() {
     for Example {
         name,
         port,
@@ -127,7 +127,7 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     let (_socket, addr) = refusing();
     let reason = format!("error: cannot connect to {addr}");
     for Example {
@@ -144,7 +144,7 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_told() {
+fn an_address_in_use_is_reported() {
     let (_socket, addr) = refusing();
     let reason = format!("error: cannot listen at {addr}");
     for Example { name, server, .. } in EXAMPLES {
@@ -153,9 +153,9 @@ fn an_address_that_is_taken_is_told() {
 }
 
 #[test]
-fn a_server_nobody_came_to_is_stopped_at_once() {
+fn a_server_without_clients_stops_on_a_signal() {
     for Example { name, server, .. } in EXAMPLES {
-        // With its input, which ends at once, the keyboard's server does too.
+        // The keyboard's server ends by itself, as its input ends at once.
         if *name != "keyboard" {
             serve(name, server, NONE).0.terminate();
         }
