@@ -4,57 +4,33 @@
 mod support;
 
 use crossbeam_channel::{bounded, unbounded};
-use std::{
-    io::{self, Write},
-    net::{Shutdown, TcpStream},
-    thread,
-    time::Duration,
-};
+use std::{io::Write, net::Shutdown, thread, time::Duration};
 use support::{
     PATIENCE,
-    frames::{ACK, FIN, Frame, GO_AWAY},
-    hand::{CONFIRM_SESSION, FEATURES, Part, layer_2, play, read_request},
+    call_path::{Path, Sides, Slow, Way},
+    encoding::FEATURES,
+    frames::{Frame, GO_AWAY},
     in_time,
-    link::{Link, message, started},
-    path::{Path, Sides, Slow, Way},
+    peer::{Script, play},
+    wires::{Link, message, started},
 };
 use wirenet::{Builder, Error, Stream, Wire};
-
-const GOING_AWAY: Frame = Frame {
-    kind: GO_AWAY,
-    flags: 0,
-    stream: 0,
-    length: 0,
-    body: Vec::new(),
-};
-
-/// Gives a client its session, with these features.
-fn confirm(mut client: &TcpStream, features: &[u8]) -> io::Result<()> {
-    let request = read_request(client)?;
-    let sid = &request.body[12 + "openSession".len()..][..18];
-    let payload = [sid, features].concat();
-    let answer = [
-        Frame::flags(1, ACK),
-        Frame::data(1, layer_2(CONFIRM_SESSION, "confirmSession", &payload)),
-        Frame::flags(1, FIN),
-    ];
-    client.write_all(&answer.map(|frame| frame.encode()).concat())
-}
 
 /// What a close says to whom has sent a message, where the peer says that it goes
 /// away, and is gone when it has seen the client's close begin.
 fn close_beside_a_peer_that_goes(last: Vec<Frame>) -> Result<(), wirenet::ShutdownError> {
     let (done, is_done) = bounded::<()>(0);
-    let part: Part = Box::new(move |mut client| {
-        confirm(&client, &FEATURES)?;
-        while Frame::read(&client)?.is_some_and(|frame| frame.stream != 3) {}
-        client.write_all(&GOING_AWAY.encode())?;
+    let part: Script = Box::new(move |mut client| {
+        client.answer_request(&FEATURES)?;
+        while client.try_receive()?.is_some_and(|frame| frame.stream != 3) {}
+        client.try_send(Frame::go_away(0))?;
         // The client's message has not come when its close begins.
-        while Frame::read(&client)?.is_some_and(|frame| frame.kind != GO_AWAY) {}
-        for frame in last {
-            client.write_all(&frame.encode())?;
-        }
-        client.shutdown(Shutdown::Write)?;
+        while client
+            .try_receive()?
+            .is_some_and(|frame| frame.kind != GO_AWAY)
+        {}
+        client.try_send(last)?;
+        client.socket().shutdown(Shutdown::Write)?;
         let _ = is_done.recv();
         Ok(())
     });
@@ -80,7 +56,7 @@ fn a_peer_that_is_gone_while_it_was_going_away_has_not_taken_what_was_sent() {
 /// Both closed at the same time, and neither answers a ping any more.
 #[test]
 fn a_peer_that_closed_too_has_taken_what_it_wanted() {
-    in_time(|| close_beside_a_peer_that_goes(vec![GOING_AWAY]).unwrap());
+    in_time(|| close_beside_a_peer_that_goes(vec![Frame::go_away(0)]).unwrap());
 }
 
 /// What it has ahead of the answer takes the link more than a second.

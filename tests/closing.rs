@@ -18,7 +18,7 @@ mod sessions;
 mod waiting;
 
 use std::time::Duration;
-use support::link::Told;
+use support::wires::Told;
 use wirenet::{Error, Session, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);

@@ -4,23 +4,15 @@
 mod support;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::{
-    collections::BTreeMap,
-    io::{Read, Write},
-    net::TcpStream,
-    thread,
-};
+use std::{collections::BTreeMap, io::Read, thread};
 use support::{
     PATIENCE,
-    frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
-    hand::{join_by_hand, layer_2},
+    encoding::{ACCEPT, OPEN, layer_2},
+    frames::{ACK, DATA, FIN, Frame, GO_AWAY, RST, SYN},
     in_time,
+    peer::Peer,
 };
 use wirenet::{Builder, Wire};
-
-/// Types of layer 2 frames.
-const ACCEPT: u32 = 0x08;
-const OPEN: u32 = 0x16;
 
 /// The default of `max_streams`.
 const LIMIT: u32 = 512;
@@ -29,7 +21,7 @@ const LIMIT: u32 = 512;
 /// is played by hand.
 struct Scene {
     // Dropped first, for the server's close not to wait for it.
-    client: Hand,
+    client: Peer,
     /// Lets one handler go on for each message, and all once it is gone.
     release: Option<Sender<()>>,
     server: Wire,
@@ -51,8 +43,7 @@ impl Scene {
         };
         server.stream("echo", handler).unwrap();
         server.start().unwrap();
-        let client = Hand(join_by_hand(&server, [7; 16]));
-        client.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let client = Peer::join(&server, [7; 16]);
         Self {
             server,
             release: Some(release),
@@ -78,94 +69,62 @@ fn message(id: u32) -> Vec<u8> {
     [4u32.to_le_bytes(), id.to_le_bytes(), [0; 4]].concat()
 }
 
-struct Hand(TcpStream);
+/// The next frame of a stream, other than a mere grant.
+fn next(client: &mut Peer) -> Frame {
+    client.skip_to(|frame| frame.kind != GO_AWAY && !frame.is_mere_credit())
+}
 
-impl Hand {
-    fn send(&mut self, frames: &[Frame]) {
-        let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
-        self.0.write_all(&bytes).unwrap();
-    }
+/// Opens a stream, sends a message on it and ends it.
+fn call(client: &mut Peer, id: u32) {
+    client.send([
+        Frame::flags(id, SYN),
+        Frame::data(id, layer_2(OPEN, "echo", b"")),
+        Frame::data(id, message(id)),
+        Frame::flags(id, FIN),
+    ]);
+}
 
-    /// The next frame that is none of the session's.
-    fn receive(&mut self) -> Frame {
-        loop {
-            let frame = Frame::read(&self.0).unwrap().expect("a frame");
-            if frame.kind == PING && frame.has(SYN) {
-                let flags = ACK;
-                self.send(&[Frame { flags, ..frame }]);
-            } else if frame.kind != GO_AWAY && !frame.is_mere_credit() {
-                return frame;
-            }
+/// Reads frames until `is_enough` of them. Returns the ids of the streams that
+/// were acknowledged, in that order. Fails if a stream is reset.
+fn acknowledged_until(client: &mut Peer, mut is_enough: impl FnMut(&Frame) -> bool) -> Vec<u32> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let frame = next(client);
+        assert!(!frame.has(RST), "{frame:?}");
+        if frame.has(ACK) {
+            acknowledged.push(frame.stream);
+        }
+        if is_enough(&frame) {
+            return acknowledged;
         }
     }
+}
 
-    /// Opens a stream, says something and ends it.
-    fn call(&mut self, id: u32) {
-        self.send(&[
-            Frame::flags(id, SYN),
-            Frame::data(id, layer_2(OPEN, "echo", b"")),
-            Frame::data(id, message(id)),
-            Frame::flags(id, FIN),
-        ]);
-    }
-
-    /// Waits until all that was sent has been dealt with; gives what came
-    /// meanwhile.
-    fn settle(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        // A ping's answer may overtake others, a second ping's does not.
-        for _ in 0..2 {
-            let ping = Frame {
-                kind: PING,
-                ..Frame::flags(0, SYN)
-            };
-            self.send(&[ping]);
-            let came = std::iter::from_fn(|| Some(self.receive()));
-            frames.extend(came.take_while(|frame| frame.kind != PING));
+/// Waits until `count` streams have got their whole answer. Returns those that
+/// were acknowledged.
+fn answered(client: &mut Peer, mut count: usize) -> Vec<u32> {
+    let mut answers = BTreeMap::<u32, Vec<u8>>::new();
+    acknowledged_until(client, |frame| {
+        answers.entry(frame.stream).or_default().extend(&frame.body);
+        if frame.has(FIN) {
+            let answer = &answers[&frame.stream];
+            assert!(answer.ends_with(&message(frame.stream)), "{answer:?}");
+            count -= 1;
         }
-        frames
-    }
+        count == 0
+    })
+}
 
-    /// Waits until so many streams were answered whole and in order; gives their
-    /// ids in the order in which they were acknowledged.
-    fn answered(&mut self, count: usize) -> Vec<u32> {
-        let mut answers = BTreeMap::<u32, Vec<u8>>::new();
-        let (mut acknowledged, mut ended) = (Vec::new(), 0);
-        while ended < count {
-            let frame = self.receive();
-            assert!(!frame.has(RST), "{frame:?}");
-            if frame.has(ACK) {
-                acknowledged.push(frame.stream);
-            }
-            if frame.kind == DATA {
-                answers.entry(frame.stream).or_default().extend(&frame.body);
-            }
-            if frame.has(FIN) {
-                let answer = &answers[&frame.stream];
-                assert!(answer.ends_with(&message(frame.stream)), "{answer:?}");
-                ended += 1;
-            }
+/// Waits until `count` streams are accepted. Returns those that were
+/// acknowledged.
+fn accepted(client: &mut Peer, mut count: u32) -> Vec<u32> {
+    acknowledged_until(client, |frame| {
+        if frame.kind == DATA {
+            assert_eq!(frame.body[..4], ACCEPT.to_le_bytes());
+            count -= 1;
         }
-        acknowledged
-    }
-
-    /// Waits until so many streams were accepted; gives those that were
-    /// acknowledged.
-    fn accepted(&mut self, count: u32) -> Vec<u32> {
-        let (mut acknowledged, mut accepted) = (Vec::new(), 0);
-        while accepted < count {
-            let frame = self.receive();
-            assert!(!frame.has(RST), "{frame:?}");
-            if frame.has(ACK) {
-                acknowledged.push(frame.stream);
-            }
-            if frame.kind == DATA {
-                assert_eq!(frame.body[..4], ACCEPT.to_le_bytes());
-                accepted += 1;
-            }
-        }
-        acknowledged
-    }
+        count == 0
+    })
 }
 
 /// Their ids, from the first behind the session's own.
@@ -178,12 +137,12 @@ fn a_stream_beyond_the_limit_is_served_when_another_has_ended() {
     in_time(|| {
         let mut scene = Scene::new(|server| server);
         let client = &mut scene.client;
-        ids(LIMIT).for_each(|id| client.call(id));
-        let mut acknowledged = client.accepted(LIMIT);
+        ids(LIMIT).for_each(|id| call(client, id));
+        let mut acknowledged = accepted(client, LIMIT);
         acknowledged.sort_unstable();
         assert!(acknowledged.into_iter().eq(ids(LIMIT)));
         let one_more = 2 * LIMIT + 3;
-        client.call(one_more);
+        call(client, one_more);
         assert_eq!(client.settle(), [], "neither acknowledged nor reset");
         scene.expect_running(LIMIT);
         assert!(scene.running.is_empty());
@@ -192,7 +151,7 @@ fn a_stream_beyond_the_limit_is_served_when_another_has_ended() {
         scene.release_one();
         // Whichever of the handlers was released first.
         let client = &mut scene.client;
-        let acknowledged = client.answered(2);
+        let acknowledged = answered(client, 2);
         assert_eq!(acknowledged, [one_more]);
     });
 }
@@ -204,16 +163,16 @@ fn a_peer_that_waits_for_acknowledgements_has_any_number_of_streams_served() {
         scene.release.take();
         let client = &mut scene.client;
         let (first, rest): (Vec<u32>, Vec<u32>) = ids(1000).partition(|id| *id <= 2 * 256 + 1);
-        first.iter().for_each(|id| client.call(*id));
+        first.iter().for_each(|id| call(client, *id));
         let mut acknowledged = 0;
         for id in rest {
             while acknowledged == 0 {
-                let frame = client.receive();
+                let frame = next(client);
                 assert!(!frame.has(RST), "{frame:?}");
                 acknowledged += u32::from(frame.has(ACK));
             }
             acknowledged -= 1;
-            client.call(id);
+            call(client, id);
         }
         scene.expect_running(1000);
         let stats = scene.server.stats();
@@ -227,12 +186,12 @@ fn a_stream_that_its_peer_gives_up_before_it_has_a_place_has_no_handler() {
         let mut scene = Scene::new(|server| server.max_streams(1));
         let client = &mut scene.client;
         for id in [3, 5, 7] {
-            client.call(id);
+            call(client, id);
         }
         client.send(&[Frame::flags(5, RST)]);
         client.settle();
         scene.release.take();
-        let acknowledged = client.answered(2);
+        let acknowledged = answered(client, 2);
         assert!(acknowledged.ends_with(&[7]) && !acknowledged.contains(&5));
         assert_eq!(scene.running.iter().take(2).count(), 2);
         assert!(scene.running.is_empty());
@@ -245,19 +204,20 @@ fn a_close_resets_streams_that_have_no_place_and_lets_the_others_end() {
         let mut scene = Scene::new(|server| server.max_streams(1));
         let client = &mut scene.client;
         for id in [3, 5, 7] {
-            client.call(id);
+            call(client, id);
         }
-        client.accepted(1);
+        accepted(client, 1);
         let server = scene.server.clone();
         let closing = thread::spawn(move || server.close());
-        let mut reset = [5, 7].map(|_| client.receive());
+        let mut reset = [5, 7].map(|_| next(client));
         reset.sort_by_key(|frame| frame.stream);
         assert_eq!(reset, [5, 7].map(|id| Frame::flags(id, RST)));
         scene.release.take();
-        client.answered(1);
+        answered(client, 1);
         // Its end of the connection, behind the server's.
-        std::io::copy(&mut scene.client.0, &mut std::io::sink()).unwrap();
-        scene.client.0.shutdown(std::net::Shutdown::Both).unwrap();
+        scene.client.receive_all();
+        let socket = scene.client.socket();
+        socket.shutdown(std::net::Shutdown::Both).unwrap();
         closing.join().unwrap().unwrap();
         assert_eq!(scene.running.try_iter().count(), 1);
     });

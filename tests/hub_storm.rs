@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{PATIENCE, link::message, pattern::Pattern, random::Random, within};
+use support::{PATIENCE, pattern::Pattern, random::Random, wires::message, within};
 use wirenet::{Session, Wire};
 
 const CLIENTS: usize = 200;

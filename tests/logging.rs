@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::{collections::BTreeSet, io};
 use support::{
     in_time,
-    link::{Link, assert_echoes, echo},
+    wires::{Link, assert_echoes, echo},
 };
 
 /// Keeps what the library logs.

@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    PATIENCE, in_time,
+    PATIENCE,
+    fault_proxy::{FaultProxy, Profile},
+    in_time,
     pattern::PIECE,
-    relay::{Profile, Relay},
 };
 use wirenet::{Builder, Wire};
 
@@ -54,7 +55,7 @@ fn write(mut to: impl Write, len: u64) -> io::Result<()> {
 /// A TCP connection over the link.
 fn raw_rate(len: u64) -> f64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let link = Relay::to(listener.local_addr().unwrap(), LINK).unwrap();
+    let link = FaultProxy::to(listener.local_addr().unwrap(), LINK).unwrap();
     let mut near = TcpStream::connect(link.addr).unwrap();
     let (mut far, _) = listener.accept().unwrap();
     let reader = thread::spawn(move || {
@@ -91,7 +92,7 @@ fn stream_rate(len: u64, options: impl FnOnce(Builder) -> Builder) -> f64 {
 }
 
 fn join_over_link(server: SocketAddr) -> Wire {
-    let link = Relay::to(server, LINK).unwrap();
+    let link = FaultProxy::to(server, LINK).unwrap();
     let client = Wire::join(link.addr.to_string()).build().unwrap();
     client.start().unwrap();
     client

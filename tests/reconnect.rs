@@ -7,19 +7,19 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socket2::SockRef;
 use std::{
     io::{self, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 use support::{
     PATIENCE,
-    frames::{FIN, Frame, PING, SYN},
-    hand::{Part, Played, confirm_session, play, read_request, refuse_session},
+    frames::{FIN, Frame, PING},
     in_time,
-    link::{addr_of, assert_echoes, echo, joining, mounting, started},
+    peer::{Peer, Script, ScriptedServer, play},
     threads,
     unreachable::Unreachable,
+    wires::{addr_of, assert_echoes, echo, errors, joining, mounting, started},
     within,
 };
 use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire};
@@ -65,42 +65,42 @@ fn tell(to: &Sender<Asked>, retry: &Retry<'_>) {
     });
 }
 
-fn keep(client: TcpStream) -> io::Result<()> {
+fn keep(mut client: Peer) -> io::Result<()> {
     // To the client's end.
-    io::copy(&mut &client, &mut io::sink())?;
+    io::copy(&mut client, &mut io::sink())?;
     Ok(())
 }
 
 /// Confirms the session and keeps it.
-fn stay(client: TcpStream) -> io::Result<()> {
-    confirm_session(&client)?;
+fn stay(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
     keep(client)
 }
 
 /// Confirms the session and hangs up.
-fn hang_up(client: TcpStream) -> io::Result<()> {
-    confirm_session(&client)?;
-    client.shutdown(Shutdown::Write)?;
+fn hang_up(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
+    client.socket().shutdown(Shutdown::Write)?;
     keep(client)
 }
 
 /// The connection breaks while the session is being opened.
-fn break_off(client: TcpStream) -> io::Result<()> {
-    read_request(&client)?;
-    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+fn break_off(mut client: Peer) -> io::Result<()> {
+    client.read_request()?;
+    SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
 }
 
 /// Refuses the session with this code, or none.
-fn refuse(code: u8) -> Part {
-    Box::new(move |client| {
-        refuse_session(&client, code, "no")?;
+fn refuse(code: u8) -> Script {
+    Box::new(move |mut client| {
+        client.refuse_session(code, "no")?;
         keep(client)
     })
 }
 
 /// Has a client dial these parts one after the other, and the last one stand;
 /// what its policy was asked.
-fn comes_through(parts: Vec<Part>) -> Vec<Asked> {
+fn comes_through(parts: Vec<Script>) -> Vec<Asked> {
     let addr = play(parts);
     let (policy, asked) = at_once();
     let (up, ups) = bounded(1);
@@ -123,7 +123,7 @@ fn comes_through(parts: Vec<Part>) -> Vec<Asked> {
 #[test]
 fn a_broken_handshake_is_tried_again() {
     in_time(|| {
-        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(break_off), Box::new(stay)];
+        let parts: Vec<Script> = vec![Box::new(break_off), Box::new(break_off), Box::new(stay)];
         let asked = comes_through(parts);
         assert_eq!(asked.len(), 2);
         for (number, asked) in (1..).zip(&asked) {
@@ -136,15 +136,15 @@ fn a_broken_handshake_is_tried_again() {
 #[test]
 fn an_answer_that_makes_no_sense_is_tried_again() {
     in_time(|| {
-        let nonsense = |mut client: TcpStream| {
-            read_request(&client)?;
+        let nonsense = |mut client: Peer| {
+            client.read_request()?;
             client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")?;
-            client.shutdown(Shutdown::Write)?;
+            client.socket().shutdown(Shutdown::Write)?;
             // It may end with a reset.
             let _ = keep(client);
             Ok(())
         };
-        let parts: Vec<Part> = vec![Box::new(nonsense), Box::new(stay)];
+        let parts: Vec<Script> = vec![Box::new(nonsense), Box::new(stay)];
         assert_eq!(comes_through(parts).len(), 1);
     });
 }
@@ -157,7 +157,7 @@ fn a_refusal_that_may_pass_is_tried_again() {
             (3, RefusalCode::TooManySessions),
             (4, RefusalCode::Closing),
         ];
-        let mut parts: Vec<Part> = codes.iter().map(|(code, _)| refuse(*code)).collect();
+        let mut parts: Vec<Script> = codes.iter().map(|(code, _)| refuse(*code)).collect();
         parts.push(Box::new(stay));
         let asked = comes_through(parts);
         assert_eq!(asked.len(), codes.len());
@@ -174,7 +174,7 @@ fn a_refusal_that_may_pass_is_tried_again() {
 #[test]
 fn a_server_that_does_not_answer_is_tried_again() {
     in_time(|| {
-        let server = Played::silent();
+        let server = ScriptedServer::silent();
         let (policy, asked) = at_once();
         let client = Wire::join(server.addr.to_string())
             .handshake_timeout(SHORT)
@@ -398,7 +398,7 @@ fn a_policy_may_give_up_on_what_may_pass() {
 #[test]
 fn a_policy_is_told_whether_a_session_has_stood() {
     in_time(|| {
-        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(hang_up), Box::new(break_off)];
+        let parts: Vec<Script> = vec![Box::new(break_off), Box::new(hang_up), Box::new(break_off)];
         let (sender, told) = unbounded();
         let client = Wire::join(play(parts).to_string()).retry_policy(move |retry| {
             sender.send((retry.attempt, retry.stood)).unwrap();
@@ -416,7 +416,7 @@ fn a_policy_is_told_whether_a_session_has_stood() {
 fn there_are_as_many_tries_as_the_limit_says() {
     in_time(|| {
         for limit in [0, 1, 3] {
-            let parts = (0..=limit).map(|_| Box::new(break_off) as Part);
+            let parts = (0..=limit).map(|_| Box::new(break_off) as Script);
             let (sender, asked) = unbounded();
             let client = Wire::join(play(parts.collect()).to_string())
                 .retry_max(limit)
@@ -447,20 +447,12 @@ fn without_tries_a_client_ends_with_its_session() {
 }
 
 /// Confirms the session, which breaks when the client has said all it has to.
-fn break_session(client: TcpStream) -> io::Result<()> {
-    let await_frame = |enough: fn(&Frame) -> bool| -> io::Result<()> {
-        while !enough(&Frame::read(&client)?.expect("more of it")) {}
-        Ok(())
-    };
-    confirm_session(&client)?;
-    await_frame(|frame| frame.stream == 1 && frame.has(FIN))?;
-    let ping = Frame {
-        kind: PING,
-        ..Frame::flags(0, SYN)
-    };
-    (&client).write_all(&ping.encode())?;
-    await_frame(|frame| frame.kind == PING)?;
-    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+fn break_session(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
+    client.skip_to(|frame| frame.stream == 1 && frame.has(FIN));
+    client.try_send(Frame::ping(0))?;
+    client.skip_to(|frame| frame.kind == PING);
+    SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
 }
 
 #[test]
@@ -480,6 +472,30 @@ fn a_client_that_gives_up_later_tells_the_error_handler() {
     });
 }
 
+/// A panic of any other user code is caught and reported.
+#[test]
+fn a_panic_of_the_retry_policy_is_caught_and_reported() {
+    in_time(|| {
+        let (handler, told) = errors();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let client = Wire::join(addr)
+            .on_error(handler)
+            .retry_max(0)
+            .retry_policy(|_| panic!("oh"))
+            .build()
+            .unwrap();
+        let error = client.start().unwrap_err();
+        let told: Vec<_> = told.try_iter().collect();
+        // The wire was not closed, and nobody hears of the panic.
+        assert!(
+            !matches!(error, Error::Closed) || !told.is_empty(),
+            "{error}, and the error handler was told nothing"
+        );
+    });
+}
+
 // -- how long it waits --
 
 #[test]
@@ -488,7 +504,7 @@ fn waits_double_up_to_the_longest() {
     const MAX: Duration = Duration::from_secs(2);
 
     in_time(|| {
-        let parts = (0..40).map(|_| Box::new(break_off) as Part);
+        let parts = (0..40).map(|_| Box::new(break_off) as Script);
         let (sender, asked) = unbounded();
         let client = Wire::join(play(parts.collect()).to_string())
             .retry_wait(MIN, MAX)
@@ -516,7 +532,7 @@ fn waits_double_up_to_the_longest() {
 #[test]
 fn a_client_waits_for_as_long_as_it_says() {
     in_time(|| {
-        let parts = (0..4).map(|_| Box::new(break_off) as Part);
+        let parts = (0..4).map(|_| Box::new(break_off) as Script);
         let (sender, asked) = unbounded();
         let client = Wire::join(play(parts.collect()).to_string()).retry_policy(move |retry| {
             tell(&sender, retry);
@@ -535,14 +551,14 @@ fn counting_starts_over_only_after_a_session_that_has_lived() {
     const MAX: Duration = Duration::from_millis(800);
 
     in_time(|| {
-        let lives = |client: TcpStream| {
-            confirm_session(&client)?;
+        let lives = |mut client: Peer| {
+            client.confirm_session()?;
             // Nothing comes that would end it before.
-            let _ = support::hand::until_quiet(&client, MAX + SHORT)?;
-            client.shutdown(Shutdown::Write)?;
+            let _ = client.until_quiet(MAX + SHORT)?;
+            client.socket().shutdown(Shutdown::Write)?;
             keep(client)
         };
-        let parts: Vec<Part> = vec![
+        let parts: Vec<Script> = vec![
             Box::new(hang_up),
             Box::new(hang_up),
             Box::new(hang_up),
@@ -564,13 +580,46 @@ fn counting_starts_over_only_after_a_session_that_has_lived() {
     });
 }
 
+/// A server that has more to say before it confirms, and closes at once: no
+/// session has lived for a while.
+#[test]
+fn the_time_of_the_opening_is_not_the_life_of_a_session() {
+    in_time(|| {
+        const PARTS: usize = 8;
+        /// A session that lives for so long is no failure.
+        const LIFE: Duration = Duration::from_millis(500);
+        let (count, counted) = unbounded();
+        let part = || {
+            let count = count.clone();
+            Box::new(move |mut client: Peer| {
+                count.send(()).unwrap();
+                let confirmation = client.answer_to_request(&[])?;
+                let began = Instant::now();
+                while began.elapsed() < LIFE {
+                    client.settle();
+                }
+                client.write_all(&confirmation)
+            }) as Script
+        };
+        let addr = play((0..PARTS).map(|_| part()).collect());
+        let client = Wire::join(addr.to_string())
+            .retry_wait(Duration::from_millis(1), LIFE)
+            .retry_max(2)
+            .on_error(|_| {})
+            .build()
+            .unwrap();
+        let _ = client.connect();
+        assert_eq!(counted.try_iter().count(), 3);
+    });
+}
+
 #[test]
 fn a_server_that_accepts_and_closes_is_not_hammered() {
     in_time(|| {
         let (dialled, dials) = unbounded();
-        let server = Played::listen(move |client| {
-            confirm_session(client)?;
-            client.shutdown(Shutdown::Write)?;
+        let server = ScriptedServer::listen(move |client| {
+            client.confirm_session()?;
+            client.socket().shutdown(Shutdown::Write)?;
             dialled.send(()).unwrap();
             Ok(())
         });
@@ -622,11 +671,11 @@ fn reconnect_now_during_a_try_ends_the_wait_after_it() {
     within(SOON, || {
         let (asked, asks) = bounded(1);
         let (release, released) = bounded::<()>(0);
-        let first = move |client: TcpStream| {
-            read_request(&client)?;
+        let first = move |mut client: Peer| {
+            client.read_request()?;
             asked.send(()).unwrap();
             assert!(released.recv().is_err());
-            SockRef::from(&client).set_linger(Some(Duration::ZERO))
+            SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
         };
         let addr = play(vec![Box::new(first), Box::new(stay)]);
         let client = Wire::join(addr.to_string())
@@ -649,14 +698,14 @@ fn reconnect_now_during_a_try_ends_the_wait_after_it() {
 fn reconnect_now_is_forgotten_when_a_session_stands() {
     in_time(|| {
         let (hang_up_now, hangs_up) = bounded::<()>(0);
-        let first = move |client: TcpStream| {
-            confirm_session(&client)?;
+        let first = move |mut client: Peer| {
+            client.confirm_session()?;
             assert!(hangs_up.recv().is_err());
-            client.shutdown(Shutdown::Write)?;
+            client.socket().shutdown(Shutdown::Write)?;
             keep(client)
         };
         let (came, comes) = bounded(1);
-        let second = move |client: TcpStream| {
+        let second = move |client: Peer| {
             came.send(()).unwrap();
             stay(client)
         };
@@ -708,7 +757,7 @@ fn close_ends_a_dial_at_once_and_its_thread() {
 #[test]
 fn close_ends_a_handshake_at_once() {
     within(SOON, || {
-        let server = Played::listen(|client| read_request(client).map(drop));
+        let server = ScriptedServer::listen(|client| client.read_request().map(drop));
         let client = Wire::join(server.addr.to_string()).handshake_timeout(NEVER);
         let client = client.thread_name("cl-hs").build().unwrap();
         let starting = client.clone();

@@ -9,23 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
+    fault_proxy::{Cut, Direction, FaultProxy, How, Profile},
     in_time,
     pattern::Pattern,
-    relay::{Cut, Direction, How, Profile, Relay},
 };
 
 const RATE: u32 = 100_000;
 const QUEUE: usize = 8 * 1024;
 
 struct Ends {
-    link: Relay,
+    link: FaultProxy,
     near: TcpStream,
     far: TcpStream,
 }
 
 fn ends(profile: Profile) -> Ends {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let link = Relay::to(listener.local_addr().unwrap(), profile).unwrap();
+    let link = FaultProxy::to(listener.local_addr().unwrap(), profile).unwrap();
     let near = TcpStream::connect(link.addr).unwrap();
     let (far, _) = listener.accept().unwrap();
     Ends { link, near, far }

@@ -10,7 +10,7 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    link::{assert_echoes, echo, errors},
+    wires::{assert_echoes, echo, errors},
 };
 use wirenet::{
     Error, Operation, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream,

@@ -2,9 +2,8 @@
 
 use crate::{
     attack::{Attack, Stage},
-    raw::Raw,
     server::{PLAIN, Server, TCP},
-    support::{hand::field, in_time},
+    support::{encoding::field, in_time, peer::Peer},
 };
 use std::{
     cell::Cell,
@@ -41,17 +40,23 @@ fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
 }
 
 fn run_out(stage: &Stage<'_>, backed_off: &Cell<bool>) -> String {
-    let mut held: Vec<_> = (0..100).map(|_| Raw::Tcp(stage.server.dial())).collect();
+    let mut held: Vec<_> = (0..100)
+        .map(|_| Peer::over_tcp(stage.server.dial()))
+        .collect();
     let outcome = backs_off(stage);
     backed_off.set(backed_off.get() || outcome.is_some());
     let outcome = outcome.unwrap_or_else(|| {
         // Those beyond are closed: the last one too.
-        held.last_mut().unwrap().until_end();
+        held.last_mut().unwrap().read_to_close();
         "closed at once, reported".into()
     });
     drop(held);
     // The first may come before those that have left are noticed.
-    let joins = || stage.server.dial_raw().try_join([5; 16]).ok();
+    let joins = || {
+        let mut peer = stage.server.peer();
+        peer.begin_ask(&field(1, &[5; 16]));
+        peer.answer()
+    };
     let answer = std::iter::repeat_with(joins).flatten().next();
     assert!(
         answer

@@ -5,11 +5,11 @@
 use crate::{
     attack::Attack,
     honest::Honest,
-    member::{Member, header, is_pong, opening, ping},
     server::{HUBS, Kind, PLAIN, Place, Setup, TCP},
     support::{
-        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
-        hand::{ERROR, layer_2},
+        encoding::{ERROR, layer_2},
+        frames::{ACK, FIN, Frame, RST, SYN},
+        peer::{Peer, opening},
     },
 };
 use std::{
@@ -67,11 +67,11 @@ impl Flooded {
 /// Sends what `batch` gives, again and again, beside a thread that reads; then
 /// waits until all of it was dealt with.
 fn flood(
-    member: &mut Member,
-    mut batch: impl FnMut(&mut Member) -> Vec<u8>,
+    member: &mut Peer,
+    mut batch: impl FnMut(&mut Peer) -> Vec<u8>,
     is_answer: impl Fn(&Frame) -> bool + Send,
 ) -> Flooded {
-    let socket = member.raw.socket().try_clone().unwrap();
+    let socket = member.socket().try_clone().unwrap();
     let began = Instant::now();
     let mut sent = 0;
     let (answers, goes_on) = thread::scope(|scope| {
@@ -79,7 +79,8 @@ fn flood(
             let mut socket = BufReader::with_capacity(1 << 16, socket);
             // Bytes that were not read reset what the other side has closed.
             let mut next = || Frame::read(&mut socket).ok().flatten();
-            let answers = std::iter::from_fn(&mut next).take_while(|frame| !is_pong(frame, LAST));
+            let answers =
+                std::iter::from_fn(&mut next).take_while(|frame| *frame != Frame::pong(LAST));
             let count = answers.filter(is_answer).count();
             let goes_on = next().is_some();
             if !goes_on {
@@ -90,13 +91,13 @@ fn flood(
         });
         while began.elapsed() < time() {
             let frames = batch(member);
-            if member.raw.write_all(&frames).is_err() {
+            if member.write_all(&frames).is_err() {
                 break;
             }
             sent += BATCH;
         }
         // The second answer comes after all others.
-        let _ = member.raw.send(&[ping(LAST), ping(LAST + 1)]);
+        let _ = member.try_send(&[Frame::ping(LAST), Frame::ping(LAST + 1)]);
         reading.join().unwrap()
     });
     Flooded {
@@ -119,7 +120,7 @@ fn attack(name: &'static str, limit: &'static str, memory: usize) -> Attack {
 fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
     let attack = attack(name, "none: no memory is kept for it", 256 << 10);
     attack.run(TCP, move |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let stream = member.open("echo");
         let frames = frame(stream).encode().repeat(BATCH);
         let flooded = flood(&mut member, |_| frames.clone(), |_| false);
@@ -132,9 +133,9 @@ fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
 fn pings_are_answered_to_who_reads_the_answers() {
     let limit = "64 KiB of answers not read, then the end";
     attack("pings", limit, 512 << 10).run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
-        let frames = ping(5).encode().repeat(BATCH);
-        let is_pong = |frame: &Frame| is_pong(frame, 5);
+        let mut member = stage.server.member();
+        let frames = Frame::ping(5).encode().repeat(BATCH);
+        let is_pong = |frame: &Frame| *frame == Frame::pong(5);
         let flooded = flood(&mut member, |_| frames.clone(), is_pong);
         assert!(flooded.answers > 0);
         format!(
@@ -147,23 +148,23 @@ fn pings_are_answered_to_who_reads_the_answers() {
 
 #[test]
 fn pongs_that_nobody_asked_for_change_nothing() {
-    flood_with("pongs not asked for", |_| header(PING, ACK, 0, 9));
+    flood_with("pongs not asked for", |_| Frame::pong(9));
 }
 
 #[test]
 fn window_updates_of_nothing_change_nothing() {
-    let update = |stream| header(WINDOW_UPDATE, 0, stream, 0);
+    let update = |stream| Frame::flags(stream, 0);
     flood_with("window updates of 0", update);
 }
 
 #[test]
 fn empty_data_changes_nothing() {
-    flood_with("empty Data frames", |id| header(DATA, 0, id, 0));
+    flood_with("empty Data frames", |id| Frame::data(id, Vec::new()));
 }
 
 #[test]
 fn acks_that_nobody_asked_for_change_nothing() {
-    let ack = |stream| header(WINDOW_UPDATE, ACK, stream, 0);
+    let ack = |stream| Frame::flags(stream, ACK);
     flood_with("ACKs not asked for", ack);
 }
 
@@ -171,13 +172,13 @@ fn acks_that_nobody_asked_for_change_nothing() {
 fn frames_of_streams_that_never_were_are_skipped() {
     let data = |_| Frame::data(1_000_001, vec![7; 8]);
     flood_with("Data of streams that are not there", data);
-    let reset = |_| header(WINDOW_UPDATE, RST, 1_000_001, 0);
+    let reset = |_| Frame::flags(1_000_001, RST);
     flood_with("resets of streams that are not there", reset);
 }
 
 #[test]
 fn go_aways_change_nothing_more_after_the_first() {
-    flood_with("go-aways", |_| header(GO_AWAY, 0, 0, 0));
+    flood_with("go-aways", |_| Frame::go_away(0));
 }
 
 /// Every stream that the honest client opens meanwhile is served.
@@ -221,7 +222,7 @@ impl Streams {
                 let honest = stage.honest;
                 let others = scope.spawn(|| assert_others_are_served(honest));
                 let begin = |_| {
-                    let member = Member::join(stage.server);
+                    let member = stage.server.member();
                     scope.spawn(|| self.flood(member, honest.calls()))
                 };
                 let floods: Vec<_> = (0..self.members).map(begin).collect();
@@ -244,10 +245,10 @@ impl Streams {
         });
     }
 
-    fn flood(&self, mut member: Member, name: &str) -> Flooded {
+    fn flood(&self, mut member: Peer, name: &str) -> Flooded {
         let per_stream = (self.open)(1, name).len();
-        let streams = |member: &mut Member| {
-            let ids = (0..BATCH / per_stream).map(|_| member.new_id());
+        let streams = |member: &mut Peer| {
+            let ids = (0..BATCH / per_stream).map(|_| member.new_stream());
             let frames = ids.flat_map(|id| (self.open)(id, name));
             frames.flat_map(|frame| frame.encode()).collect()
         };

@@ -3,11 +3,14 @@
 
 use crate::{
     attack::Attack,
-    member::{Member, header, opening},
     server::{PLAIN, TCP},
     silence::QUICK,
     starving::POURING,
-    support::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
+    support::{
+        encoding::OPEN,
+        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
+        peer::opening,
+    },
 };
 use wirenet::yamux::INITIAL_WINDOW;
 
@@ -19,18 +22,18 @@ fn violations(open: u32) -> Vec<Vec<Frame>> {
     let fresh = open + 2;
     // One on which nothing can have been sent.
     let syn = || Frame::flags(fresh, SYN);
-    let update = |delta| header(WINDOW_UPDATE, 0, fresh, delta);
+    let update = |delta| Frame::grant(fresh, delta);
     let mut all = vec![
         vec![Frame::flags(open, SYN)],
-        vec![header(DATA, SYN, open, 0)],
+        vec![Frame::header(DATA, SYN, open, 0)],
         vec![syn(), syn()],
         // Wrong parity, and zero.
         vec![Frame::flags(2, SYN)],
-        vec![header(DATA, SYN, 1_000_000, 1)],
+        vec![Frame::header(DATA, SYN, 1_000_000, 1)],
         vec![Frame::flags(0, SYN)],
         vec![Frame::data(0, vec![1])],
-        vec![header(PING, SYN, open, 0)],
-        vec![header(GO_AWAY, 0, open, 0)],
+        vec![Frame::header(PING, SYN, open, 0)],
+        vec![Frame::header(GO_AWAY, 0, open, 0)],
         // Beyond the window.
         vec![window, Frame::data(open, vec![0])],
         vec![syn(), update(u32::MAX - INITIAL_WINDOW), update(1)],
@@ -38,17 +41,17 @@ fn violations(open: u32) -> Vec<Vec<Frame>> {
         vec![syn(), update(u32::MAX)],
         vec![Frame::flags(open, FIN), Frame::data(open, vec![0])],
         // No type, and no version.
-        vec![header(4, 0, open, 0)],
-        vec![header(255, 0, 0, 0)],
+        vec![Frame::header(4, 0, open, 0)],
+        vec![Frame::header(255, 0, 0, 0)],
     ];
     let beyond = [INITIAL_WINDOW + 1, LARGEST_FRAME, LARGEST_FRAME + 1];
     for length in beyond.into_iter().chain([1 << 31, u32::MAX]) {
-        all.push(vec![header(DATA, 0, open, length)]);
-        all.push(vec![header(DATA, SYN, fresh, length)]);
+        all.push(vec![Frame::header(DATA, 0, open, length)]);
+        all.push(vec![Frame::header(DATA, SYN, fresh, length)]);
     }
     // On no stream at all, what the largest frame may have is skipped.
     for length in [LARGEST_FRAME + 1, 1 << 31, u32::MAX] {
-        all.push(vec![header(DATA, 0, 1_000_001, length)]);
+        all.push(vec![Frame::header(DATA, 0, 1_000_001, length)]);
     }
     all
 }
@@ -64,7 +67,7 @@ fn what_breaks_the_protocol_ends_its_own_session() {
     attack.run(TCP, |stage| {
         let (count, mut told) = (violations(0).len(), 0);
         for number in 0..count {
-            let mut member = Member::join(stage.server);
+            let mut member = stage.server.member();
             // Its handler does not read; and has written what it may, so that
             // nothing is in the go-away's way.
             let open = member.call("pour");
@@ -76,7 +79,7 @@ fn what_breaks_the_protocol_ends_its_own_session() {
             }
             let frames = violations(open).swap_remove(number);
             member.send(&frames);
-            let code = member.until_end();
+            let code = member.go_away_code();
             // What was sent behind it may reset the connection; and a thread
             // may be about to have written what came last.
             assert!(matches!(code, Some(1) | None), "{number}: {code:?}");
@@ -96,11 +99,11 @@ fn what_is_of_no_use_is_skipped() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let late = |id| {
             [
                 Frame::data(id, vec![7; 100]),
-                header(WINDOW_UPDATE, 0, id, 1 << 30),
+                Frame::grant(id, 1 << 30),
                 Frame::flags(id, FIN),
                 Frame::flags(id, FIN),
                 Frame::flags(id, RST),
@@ -113,7 +116,7 @@ fn what_is_of_no_use_is_skipped() {
             member.send(&opening(id, "echo"));
             let twice = [ACK, FIN, FIN].map(|flag| Frame::flags(id, flag));
             member.send(&twice);
-            member.send(&[header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
+            member.send(&[Frame::header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
             member.send(&late(id));
             member.send(&late(round + 1_000_000));
             if round % 100 == 0 {
@@ -136,19 +139,22 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let mut ids = Vec::new();
         for name in [0_u32, 1, 255, 256, 1 << 31, u32::MAX] {
             for token in [0_u32, 1, 4096, 4097, 1 << 31, u32::MAX] {
-                let words = [0x16, name, token].map(u32::to_le_bytes);
-                let id = member.new_id();
+                let words = [OPEN, name, token].map(u32::to_le_bytes);
+                let id = member.new_stream();
                 let head = Frame::data(id, words.as_flattened().into());
                 member.send(&[Frame::flags(id, SYN), head]);
                 ids.push(id);
             }
         }
         let whole = ids[0];
-        let ends: Vec<u32> = ids.into_iter().filter(|id| member.end_of(*id)).collect();
+        let ends: Vec<u32> = ids
+            .into_iter()
+            .filter(|id| member.ends_gracefully(*id))
+            .collect();
         // The one that was complete is refused; the others are reset.
         assert_eq!(ends, [whole]);
         member.settle();
@@ -165,7 +171,7 @@ fn a_chunk_of_any_length_is_counted_and_not_held() {
         memory: 2 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         // On a hub, the second is relayed to the honest owner.
         for name in ["echo", stage.honest.calls()] {
             let mut ids = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::{
     server::{Kind, Place, Server, echo},
-    support::{PATIENCE, pattern::Pattern},
+    support::{PATIENCE, pattern::Pattern, tls, wires::started},
 };
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use wirenet::{Builder, Error, Stream, Wire};
+use wirenet::{Error, Stream, Wire};
 
 /// What goes there and back.
 const LEN: usize = 64;
@@ -36,7 +36,7 @@ impl Honest {
 
     /// At a server in this process.
     pub fn join_at(addr: SocketAddr, place: Place) -> Self {
-        let joining = || secured(Wire::join(addr.to_string()), place.is_tls);
+        let joining = || tls::client(Wire::join(addr.to_string()), place.is_tls);
         // A hub lets a name be had once.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("honest-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -129,23 +129,4 @@ impl fmt::Display for Trips {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1?} ({:.1?})", self.median(), self.worst())
     }
-}
-
-fn started(builder: Builder) -> Wire {
-    let wire = builder.build().unwrap();
-    wire.start().unwrap();
-    wire
-}
-
-#[cfg(feature = "tls")]
-fn secured(builder: Builder, is_tls: bool) -> Builder {
-    if !is_tls {
-        return builder;
-    }
-    builder.tls(wirenet::TlsClient::with_ca("certs/ca.pem").unwrap())
-}
-
-#[cfg(not(feature = "tls"))]
-fn secured(builder: Builder, _: bool) -> Builder {
-    builder
 }

@@ -9,8 +9,6 @@ mod attack;
 mod floods;
 mod frames;
 mod honest;
-mod member;
-mod raw;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

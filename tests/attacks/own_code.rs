@@ -5,9 +5,8 @@ mod costs;
 
 use crate::{
     honest::Honest,
-    raw::Raw,
     server::{Kind, Place, TCP, echo},
-    support::{PATIENCE, hand::field, within},
+    support::{PATIENCE, encoding::field, peer::Peer, within},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
@@ -186,12 +185,12 @@ fn misbehave(addr: &str) {
 }
 
 fn break_off(addr: &str) -> io::Result<()> {
-    let mut raw = Raw::over(TcpStream::connect(addr)?, false);
-    raw.ask(&[field(1, &[1; 16]), field(3, CULPRIT)].concat())?;
+    let mut peer = Peer::over(TcpStream::connect(addr)?, false);
+    peer.begin_ask(&[field(1, &[1; 16]), field(3, CULPRIT)].concat());
     // The answer: the session stands.
-    raw.read_exact(&mut [0; 60])?;
-    raw.write_all(b"this is no header")?;
-    raw.until_end();
+    peer.read_exact(&mut [0; 60])?;
+    peer.write_all(b"this is no header")?;
+    peer.read_to_close();
     Ok(())
 }
 

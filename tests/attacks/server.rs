@@ -2,8 +2,12 @@
 
 use crate::{
     HEAP, SETUPS,
-    raw::Raw,
-    support::process::{self, Other},
+    support::{
+        encoding::{FEATURES, field, fresh_id},
+        peer::Peer,
+        process::{self, Other},
+        tls,
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -104,7 +108,7 @@ fn serve(role: &str) -> io::Result<()> {
             let _ = process::tell(format_args!("report {text}"));
         }
     });
-    let builder = secured(builder, over == "TLS");
+    let builder = tls::server(builder, over == "TLS");
     let server = (setup.expect("it is in the list").set)(builder).build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
@@ -143,20 +147,6 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-}
-
-#[cfg(feature = "tls")]
-fn secured(builder: Builder, is_tls: bool) -> Builder {
-    if !is_tls {
-        return builder;
-    }
-    let certificates = wirenet::load_certificates("server", "certs").unwrap();
-    builder.tls(wirenet::TlsServer::new(certificates).unwrap())
-}
-
-#[cfg(not(feature = "tls"))]
-fn secured(builder: Builder, _: bool) -> Builder {
-    builder
 }
 
 /// The server, as the tests have it. Ends when it is dropped.
@@ -221,9 +211,26 @@ impl Server {
         TcpStream::connect(self.addr).unwrap()
     }
 
-    /// A connection on which TLS, where there is any, stands.
-    pub fn dial_raw(&self) -> Raw {
-        Raw::over(self.dial(), self.place.is_tls)
+    /// A scripted peer without a session. Over TLS, its handshake is complete.
+    pub fn peer(&self) -> Peer {
+        Peer::over(self.dial(), self.place.is_tls)
+    }
+
+    /// An authenticated attacker that offers no names.
+    pub fn member(&self) -> Peer {
+        self.owner(&[])
+    }
+
+    /// An authenticated attacker that offers these names.
+    pub fn owner(&self, names: &[&str]) -> Peer {
+        let mut peer = self.peer();
+        let id = field(1, &fresh_id());
+        let names = names.iter().map(|name| field(4, name.as_bytes()));
+        let fields: Vec<u8> = names.flatten().chain(FEATURES).collect();
+        let answer = peer.ask(&[&id[..], &fields].concat());
+        // The names of handlers may follow, but no error.
+        assert!(answer.starts_with(&id), "{answer:?}");
+        peer
     }
 
     /// From now on the peak counts.
@@ -297,8 +304,8 @@ impl Server {
     }
 
     /// The same, for one about this connection.
-    pub fn report_about(&self, raw: &Raw) -> String {
-        let from = raw.socket().local_addr().unwrap();
+    pub fn report_about(&self, peer: &Peer) -> String {
+        let from = peer.socket().local_addr().unwrap();
         self.report(&format!("({from}): "))
     }
 }

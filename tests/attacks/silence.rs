@@ -3,11 +3,11 @@
 
 use crate::{
     attack::{Attack, Stage},
-    raw::Raw,
     server::{PLAIN, Setup, TCP, TCP_AND_TLS},
     support::{
-        frames::{Frame, SYN},
-        hand::{field, layer_2},
+        encoding::{OPEN_SESSION, field, layer_2},
+        frames::{Frame, SYN, encode_all},
+        peer::Peer,
     },
 };
 use socket2::{Domain, Socket, Type};
@@ -34,22 +34,21 @@ const EACH: usize = 32 << 10;
 
 /// A request for a session, as it goes over the wire.
 fn request() -> Vec<u8> {
-    let request = layer_2(0x32, "openSession", &field(1, &[1; 16]));
-    let frames = [Frame::flags(1, SYN), Frame::data(1, request)];
-    frames.map(|frame| frame.encode()).concat()
+    let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[1; 16]));
+    encode_all([Frame::flags(1, SYN), Frame::data(1, request)])
 }
 
 /// Has so many strangers go about it, and waits until all are gone.
 fn until_gone(
     stage: &Stage<'_>,
     count: usize,
-    stranger: impl Fn(&Stage<'_>, usize) -> Raw,
+    stranger: impl Fn(&Stage<'_>, usize) -> Peer,
 ) -> String {
     let strangers = (0..count).map(|number| stranger(stage, number));
     let mut strangers: Vec<_> = strangers.collect();
     let began = Instant::now();
-    strangers.iter_mut().for_each(|raw| {
-        raw.until_end();
+    strangers.iter_mut().for_each(|peer| {
+        peer.read_to_close();
     });
     let took = began.elapsed();
     assert!(took < DEADLINE + GRACE, "{took:?}");
@@ -69,7 +68,7 @@ fn who_says_nothing_is_gone_within_the_handshake_timeout() {
         memory: 32 * EACH,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        until_gone(stage, 32, |stage, _| Raw::Tcp(stage.server.dial()))
+        until_gone(stage, 32, |stage, _| Peer::over_tcp(stage.server.dial()))
     });
 }
 
@@ -90,9 +89,9 @@ fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
         };
         attack.run(TCP_AND_TLS, move |stage| {
             let outcome = until_gone(stage, 16, |stage, _| {
-                let mut raw = stage.server.dial_raw();
-                raw.write_all(&request()[..len]).unwrap();
-                raw
+                let mut peer = stage.server.peer();
+                peer.write_all(&request()[..len]).unwrap();
+                peer
             });
             format!("16 that stop in the middle of {stop}: {outcome}")
         });
@@ -109,13 +108,13 @@ fn who_stops_in_the_middle_of_tls_is_gone_within_the_handshake_timeout() {
         memory: 32 * EACH,
     };
     attack.run(&TCP_AND_TLS[2..], |stage| {
-        let hello = Raw::client_hello();
+        let hello = crate::support::tls::client_hello();
         let stops = [3, hello.len() / 2, hello.len()];
         until_gone(stage, 33, |stage, number| {
             let mut socket = stage.server.dial();
             let stop = stops[number % stops.len()];
             socket.write_all(&hello[..stop]).unwrap();
-            Raw::Tcp(socket)
+            Peer::over_tcp(socket)
         })
     });
 }
@@ -132,17 +131,17 @@ fn who_sends_a_byte_now_and_then_is_gone_within_the_handshake_timeout() {
     attack.run(TCP_AND_TLS, |stage| {
         let began = Instant::now();
         let apart = Duration::from_millis(20);
-        let mut raw = stage.server.dial_raw();
-        let sent = raw.trickle(&request(), apart);
+        let mut peer = stage.server.peer();
+        let sent = peer.trickle(&request(), apart);
         let took = began.elapsed();
         assert!(took < DEADLINE + GRACE, "{took:?}");
-        let report = stage.server.report_about(&raw);
+        let report = stage.server.report_about(&peer);
         assert!(report.contains("no session handshake within"), "{report}");
         #[cfg(feature = "tls")]
         if stage.place.is_tls {
-            let hello = Raw::client_hello();
+            let hello = crate::support::tls::client_hello();
             let began = Instant::now();
-            Raw::Tcp(stage.server.dial()).trickle(&hello, apart);
+            Peer::over_tcp(stage.server.dial()).trickle(&hello, apart);
             let took = began.elapsed();
             assert!(took < DEADLINE + GRACE, "{took:?}, in TLS");
         }
@@ -175,7 +174,7 @@ fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting(
         let held: Vec<_> = (0..PLACES).map(|_| stage.server.dial()).collect();
         let began = Instant::now();
         for _ in PLACES..500 {
-            Raw::Tcp(stage.server.dial()).until_end();
+            Peer::over_tcp(stage.server.dial()).read_to_close();
         }
         let took = began.elapsed();
         let after = stage.server.usage();
@@ -207,12 +206,14 @@ fn one_address_cannot_keep_others_out() {
         memory: 4 * PLACES * EACH,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let mut held: Vec<_> = (0..PLACES).map(|_| Raw::Tcp(stage.server.dial())).collect();
+        let mut held: Vec<_> = (0..PLACES)
+            .map(|_| Peer::over_tcp(stage.server.dial()))
+            .collect();
         // Its own address has no place for it.
-        Raw::Tcp(stage.server.dial()).until_end();
+        Peer::over_tcp(stage.server.dial()).read_to_close();
         stage.server.report("handshakes are under way");
         let other = dial_from(Ipv4Addr::new(127, 0, 0, 2), stage.server.addr);
-        let answer = Raw::over(other, stage.place.is_tls).join([2; 16], &[]);
+        let answer = Peer::over(other, stage.place.is_tls).ask(&field(1, &[2; 16]));
         assert!(answer.starts_with(&field(1, &[2; 16])));
         // The oldest gave way, and the error handler knows which.
         let oldest = held.remove(0);
@@ -220,7 +221,7 @@ fn one_address_cannot_keep_others_out() {
         let report = stage.server.report("gave way");
         assert!(report.contains(&local), "{report}");
         let mut oldest = oldest;
-        oldest.until_end();
+        oldest.read_to_close();
         "a client of another address takes the oldest place".into()
     });
 }
@@ -236,7 +237,7 @@ fn a_full_house_of_strangers_costs_little() {
     };
     attack.run(TCP, |stage| {
         let held: Vec<_> = (0..64).map(|_| stage.server.dial()).collect();
-        Raw::Tcp(stage.server.dial()).until_end();
+        Peer::over_tcp(stage.server.dial()).read_to_close();
         stage.server.report("64 handshakes are under way");
         drop(held);
         "the 65th is closed at once".into()

@@ -3,9 +3,11 @@
 
 use crate::{
     attack::Attack,
-    member::{Member, header},
     server::{HUBS, PLAIN, Setup, TCP, TCP_AND_TLS},
-    support::frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
+    support::{
+        frames::{DATA, FIN, Frame, RST},
+        peer::Peer,
+    },
 };
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
@@ -38,10 +40,10 @@ pub fn pass(time: Duration) {
 }
 
 /// 64 streams that pour, with more credit than will ever be used.
-fn poured_at(member: &mut Member) {
+fn poured_at(member: &mut Peer) {
     for _ in 0..64 {
         let id = member.call("pour");
-        member.send(&[header(WINDOW_UPDATE, 0, id, 1 << 31)]);
+        member.send(Frame::grant(id, 1 << 31));
     }
 }
 
@@ -54,7 +56,7 @@ fn who_reads_nothing_is_gone_within_the_write_timeout() {
         memory: 2 << 20,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let began = Instant::now();
         poured_at(&mut member);
         stage.server.report("pour");
@@ -73,7 +75,7 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
         memory: 2 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let began = Instant::now();
         poured_at(&mut member);
         let (reported, is_reported) = bounded::<()>(0);
@@ -83,7 +85,7 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
                 let mut count = 0;
                 while is_reported.recv_timeout(PATIENCE / 5) == Err(RecvTimeoutError::Timeout) {
                     // It may have ended.
-                    count += member.raw.read(&mut [0]).unwrap_or(0);
+                    count += member.read(&mut [0]).unwrap_or(0);
                 }
                 count
             });
@@ -107,11 +109,11 @@ fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let id = member.open("pour");
         let bytes = Frame::data(id, vec![7]).encode().repeat(1024);
         for _ in 0..250 {
-            member.raw.write_all(&bytes).unwrap();
+            member.send_bytes(&bytes);
         }
         member.settle();
         member.send(&[Frame::flags(id, RST)]);
@@ -128,14 +130,14 @@ fn streams_left_half_open_give_way() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let ids: Vec<u32> = (0..600).map(|_| member.call("nobody's")).collect();
-        let refused = ids.iter().filter(|id| member.end_of(**id)).count();
+        let refused = ids.iter().filter(|id| member.ends_gracefully(**id)).count();
         assert_eq!(refused, 600, "the last have had to wait");
         // They have had their time, and as many again are let in.
         pass(PATIENCE);
         let again: Vec<u32> = (0..512).map(|_| member.call("nobody's")).collect();
-        assert!(again.iter().all(|id| member.end_of(*id)));
+        assert!(again.iter().all(|id| member.ends_gracefully(*id)));
         let reset = member.settle();
         let reset = reset.iter().filter(|frame| frame.has(RST)).count();
         assert_eq!(reset, 600, "of 1,112, of which 512 are left");
@@ -144,7 +146,7 @@ fn streams_left_half_open_give_way() {
 }
 
 /// How many of the streams are accepted.
-fn accepted(member: &mut Member, ids: &[u32]) -> usize {
+fn accepted(member: &mut Peer, ids: &[u32]) -> usize {
     let answers = ids.iter().map(|id| {
         member.wait(|frame| frame.stream == *id && (frame.kind == DATA || frame.has(RST)))
     });
@@ -162,7 +164,7 @@ fn sessions_that_keep_their_handlers_leave_some_to_others() {
         memory: 16 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut members: Vec<_> = (0..4).map(|_| Member::join(stage.server)).collect();
+        let mut members: Vec<_> = (0..4).map(|_| stage.server.member()).collect();
         let mut counts = Vec::new();
         for member in &mut members {
             let ids: Vec<u32> = (0..512).map(|_| member.call("echo")).collect();
@@ -187,9 +189,9 @@ fn owners_that_do_not_answer_leave_handlers_to_others() {
     };
     attack.run(HUBS, |stage| {
         let names: Vec<String> = (0..40).map(|number| format!("mute-{number}")).collect();
-        let own = |name: &String| Member::owning(stage.server, &[name.as_str()]);
-        let _owners: Vec<Member> = names.iter().map(own).collect();
-        let mut callers: Vec<_> = (0..4).map(|_| Member::join(stage.server)).collect();
+        let own = |name: &String| stage.server.owner(&[name.as_str()]);
+        let _owners: Vec<Peer> = names.iter().map(own).collect();
+        let mut callers: Vec<_> = (0..4).map(|_| stage.server.member()).collect();
         for caller in &mut callers {
             for number in 0..400 {
                 caller.call(&names[number % names.len()]);

@@ -3,36 +3,31 @@
 
 use crate::{
     attack::{Attack, Stage},
-    raw::Raw,
     server::{PLAIN, Setup, TCP, TCP_AND_TLS},
     silence::FEW,
     starving::pass,
     support::{
-        frames::{ACK, FIN, Frame, PING, SYN, WINDOW_UPDATE},
-        hand::{field, layer_2},
+        encoding::{OPEN, OPEN_SESSION, field, field_head, layer_2},
+        frames::{FIN, Frame, SYN},
+        peer::Peer,
     },
 };
 use std::{
-    io::Write,
     net::Shutdown,
     time::{Duration, Instant},
 };
 
 /// Frames for which there is no need before a session stands.
 fn needless() -> [(&'static str, Vec<Frame>); 5] {
-    let of = |kind, flags, stream| Frame {
-        kind,
-        ..Frame::flags(stream, flags)
-    };
     let many = |frame| [vec![Frame::flags(1, SYN)], vec![frame; 2000]].concat();
     [
         (
             "a second stream",
             vec![Frame::flags(1, SYN), Frame::flags(3, SYN)],
         ),
-        ("2,000 pings", many(of(PING, SYN, 0))),
-        ("2,000 unasked pongs", many(of(PING, ACK, 0))),
-        ("2,000 window updates of 0", many(of(WINDOW_UPDATE, 0, 1))),
+        ("2,000 pings", many(Frame::ping(0))),
+        ("2,000 unasked pongs", many(Frame::pong(0))),
+        ("2,000 window updates of 0", many(Frame::flags(1, 0))),
         (
             "2,000 Data frames of 0 bytes",
             many(Frame::data(1, Vec::new())),
@@ -52,11 +47,11 @@ fn a_peer_without_a_session_that_does_more_than_ask_is_ended() {
     };
     attack.run(TCP_AND_TLS, |stage| {
         for (what, frames) in needless() {
-            let mut raw = stage.server.dial_raw();
+            let mut peer = stage.server.peer();
             // It may be cut off before it has said all.
-            let _ = raw.send(&frames);
-            raw.until_end();
-            let report = stage.server.report_about(&raw);
+            let _ = peer.try_send(&frames);
+            peer.read_to_close();
+            let report = stage.server.report_about(&peer);
             let cause = "more than a peer may send that was not let in";
             assert!(report.contains(cause), "{what}: {report}");
         }
@@ -92,7 +87,7 @@ fn announced() -> Vec<Case> {
     };
     let on_stream = |body| [&syn[..], &Frame::data(1, body).encode()].concat();
     let open = |command: u32, payload: u32| {
-        let head = [0x32, command, payload];
+        let head = [OPEN_SESSION, command, payload];
         on_stream(head.map(u32::to_le_bytes).as_flattened().to_vec())
     };
     let mut cases = vec![
@@ -118,22 +113,14 @@ fn announced() -> Vec<Case> {
     ];
     for number in 1..=5 {
         for len in [1, 16, 4096, 1 << 31, u32::MAX] {
-            let request = [field(number, &[]), varint_field(number, len)].concat();
-            cases.push((on_stream(layer_2(0x32, "openSession", &request)), FIELD));
+            let request = [field(number, &[]), field_head(number, len)].concat();
+            cases.push((
+                on_stream(layer_2(OPEN_SESSION, "openSession", &request)),
+                FIELD,
+            ));
         }
     }
     cases
-}
-
-/// The head of a protobuf field of so many bytes.
-fn varint_field(number: u8, mut len: u32) -> Vec<u8> {
-    let mut head = vec![number << 3 | 2];
-    while len >= 0x80 {
-        head.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    head.push(len as u8);
-    head
 }
 
 /// Sends each on a connection of its own, a few at a time, and waits until all
@@ -141,18 +128,18 @@ fn varint_field(number: u8, mut len: u32) -> Vec<u8> {
 fn try_all(stage: &Stage<'_>, cases: &[Case]) {
     for cases in cases.chunks(16) {
         let strangers = cases.iter().map(|(bytes, cause)| {
-            let mut raw = stage.server.dial_raw();
-            raw.write_all(bytes).and_then(|()| raw.flush()).unwrap();
+            let mut peer = stage.server.peer();
+            peer.send_bytes(bytes);
             if *cause != TIMED_OUT {
                 // Who is refused has its place for as long as it stays.
-                raw.socket().shutdown(Shutdown::Write).unwrap();
+                peer.socket().shutdown(Shutdown::Write).unwrap();
             }
-            raw
+            peer
         });
         let mut strangers: Vec<_> = strangers.collect();
-        for (raw, (bytes, cause)) in strangers.iter_mut().zip(cases) {
-            raw.until_end();
-            let report = stage.server.report_about(raw);
+        for (peer, (bytes, cause)) in strangers.iter_mut().zip(cases) {
+            peer.read_to_close();
+            let report = stage.server.report_about(peer);
             let head = &bytes[..bytes.len().min(64)];
             assert!(report.contains(cause), "{head:?}: {report}, not {cause}");
         }
@@ -202,15 +189,15 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_it() {
             (long(7, rest - 8), ""),
         ];
         for (fields, cause) in cases {
-            let mut raw = stage.server.dial_raw();
-            let answer = raw.join([3; 16], &fields);
+            let mut peer = stage.server.peer();
+            let answer = peer.ask(&[&id[..], &fields].concat());
             if cause.is_empty() {
                 assert!(answer.starts_with(&id), "unknown fields are skipped");
                 continue;
             }
             assert!(String::from_utf8_lossy(&answer).contains(cause));
             assert!(answer.len() < 256, "{} bytes", answer.len());
-            let report = stage.server.report_about(&raw);
+            let report = stage.server.report_about(&peer);
             assert!(report.contains(cause), "{report}");
         }
         "refused, and told why".into()
@@ -230,11 +217,11 @@ pub const REFUSING: Setup = Setup {
 
 const REFUSING_DEADLINE: Duration = Duration::from_secs(3);
 
-fn refused(stage: &Stage<'_>) -> Raw {
-    let mut raw = stage.server.dial_raw();
-    let answer = raw.join([4; 16], &field(3, b"bad"));
+fn refused(stage: &Stage<'_>) -> Peer {
+    let mut peer = stage.server.peer();
+    let answer = peer.ask(&[field(1, &[4; 16]), field(3, b"bad")].concat());
     assert!(String::from_utf8_lossy(&answer).contains("not you"));
-    raw
+    peer
 }
 
 /// The refusal is ignored.
@@ -252,7 +239,7 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
             (usage.sessions, usage.streams_accepted, usage.streams_reset)
         };
         let before = of_sessions();
-        let open = layer_2(0x16, "echo", b"");
+        let open = layer_2(OPEN, "echo", b"");
         let chunk = [64u32.to_le_bytes().to_vec(), vec![b'e'; 64]].concat();
         let stream = |id| {
             [
@@ -268,11 +255,11 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
             vec![Frame::data(1, vec![0; 16_384]); 50],
             vec![Frame::flags(1, FIN); 2000],
         ] {
-            let mut raw = refused(stage);
+            let mut peer = refused(stage);
             let began = Instant::now();
             // It may be cut off before it has said all.
-            let _ = raw.send(&frames);
-            let came = raw.until_end();
+            let _ = peer.try_send(&frames);
+            let came = peer.read_to_close();
             let took = began.elapsed();
             assert!(took < REFUSING_DEADLINE, "{took:?}: the deadline ended it");
             assert!(!came.windows(4).any(|bytes| bytes == b"echo"));
@@ -294,28 +281,24 @@ pub const REFUSING_FOR_EVER: Setup = Setup {
 const PLACES_LIMIT: &str = "max_handshakes (64; here 8)";
 
 /// As many as there are places, each with answers that it does not read.
-fn refused_and_staying(stage: &Stage<'_>) -> Vec<Raw> {
-    let ping = Frame {
-        kind: PING,
-        ..Frame::flags(0, SYN)
-    };
+fn refused_and_staying(stage: &Stage<'_>) -> Vec<Peer> {
     let mut strangers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
-    for raw in &mut strangers {
+    for peer in &mut strangers {
         // It may have been out of time already.
-        let _ = raw.send(&vec![ping.clone(); 500]);
+        let _ = peer.try_send(&vec![Frame::ping(0); 500]);
     }
     strangers
 }
 
 /// Whether a connection that asks for nothing gets a place; it gives it back.
 fn gets_a_place(stage: &Stage<'_>) -> bool {
-    let mut raw = Raw::Tcp(stage.server.dial());
+    let mut peer = Peer::over_tcp(stage.server.dial());
     // The other side may have closed it already.
-    let _ = raw.socket().shutdown(Shutdown::Write);
-    raw.until_end();
+    let _ = peer.socket().shutdown(Shutdown::Write);
+    peer.read_to_close();
     !stage
         .server
-        .report_about(&raw)
+        .report_about(&peer)
         .contains("8 handshakes are under way")
 }
 
@@ -356,8 +339,8 @@ fn who_was_refused_and_stays_has_its_place_until_the_deadline() {
         }
         let free = began.elapsed();
         assert!(free >= REFUSING_DEADLINE, "{free:?}");
-        strangers.iter_mut().for_each(|raw| {
-            raw.until_end();
+        strangers.iter_mut().for_each(|peer| {
+            peer.read_to_close();
         });
         let took = began.elapsed();
         assert!(took < Duration::from_secs(8), "{took:?}");

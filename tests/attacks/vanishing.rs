@@ -3,13 +3,13 @@
 
 use crate::{
     attack::{Attack, Stage},
-    member::Member,
     server::{HUBS, Server, Setup, Usage},
     support::{
         PATIENCE,
+        encoding::ERROR,
         frames::{FIN, Frame, RST},
-        hand::ERROR,
         in_time,
+        peer::Peer,
     },
 };
 use socket2::SockRef;
@@ -76,7 +76,7 @@ const STATES: [State; 9] = [
 
 /// A member with its end of the relayed stream.
 struct End {
-    member: Member,
+    member: Peer,
     stream: u32,
 }
 
@@ -103,8 +103,8 @@ impl End {
         assert!(is_refusal(&last) || last.has(RST), "{last:?}, {state:?}");
     }
 
-    fn vanish(self, how: How) -> Option<Member> {
-        let socket = self.member.raw.socket();
+    fn vanish(self, how: How) -> Option<Peer> {
+        let socket = self.member.socket();
         match how {
             How::Fin => socket.shutdown(Shutdown::Both).unwrap(),
             How::Rst => {
@@ -132,16 +132,16 @@ fn rst(stream: u32) -> Frame {
 }
 
 fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
-    let mut owner = Member::owning(stage.server, &[name]);
-    let mut caller = Member::join(stage.server);
+    let mut owner = stage.server.owner(&[name]);
+    let mut caller = stage.server.member();
     let stream = caller.call(name);
     let mut caller = End {
         member: caller,
         stream,
     };
-    let stream = owner.called();
+    let stream = owner.next_open().stream;
     if state != State::Asked {
-        owner.accept(stream, name);
+        owner.accept_as(stream, name);
         caller.hears(|frame| frame.body.first() == Some(&8));
     }
     let mut owner = End {
@@ -189,7 +189,7 @@ fn vanishes(stage: &Stage<'_>, (who, how, state): (Who, How, State)) {
     let _silent = gone.vanish(how);
     if state == State::Asked && who == Who::Caller {
         // The hub waits for the answer, and finds out when it passes that on.
-        left.member.accept(left.stream, &name);
+        left.member.accept_as(left.stream, &name);
     }
     if !has_heard(state, who) {
         left.hears_of_a_loss(state);

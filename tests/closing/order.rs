@@ -4,9 +4,9 @@ use super::{NEVER, SOON, await_closing, is_going_away, without_questions};
 use crate::support::{
     PATIENCE,
     frames::{ACK, Frame, GO_AWAY, PING},
-    hand::{join_by_hand, said_goodbye},
     in_time,
-    link::{
+    peer::Peer,
+    wires::{
         Link, addr_of, announcing, as_it_is, echo, errors, joining, message, mounting, started,
     },
     within,
@@ -151,17 +151,14 @@ fn a_closing_server_accepts_nobody() {
 fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
     in_time(|| {
         let server = started(patient(mounting()).stream("echo", echo));
-        let mut client = join_by_hand(&server, [8; 16]);
-        let send = |frame: Frame| (&client).write_all(&frame.encode());
-        let open = crate::support::hand::layer_2(0x16, "echo", b"");
-        send(Frame::flags(3, crate::support::frames::SYN)).unwrap();
-        send(Frame::data(3, open)).unwrap();
+        let mut client = Peer::join(&server, [8; 16]);
+        assert_eq!(client.call("echo"), 3);
         // It is accepted: an answer's 16 bytes.
         let accepted = |frame: &Frame| frame.stream == 3 && frame.body.len() >= 16;
-        while !accepted(&Frame::read(&client).unwrap().unwrap()) {}
+        while !accepted(&client.receive().unwrap()) {}
         let closing = thread::spawn(move || server.close());
         loop {
-            let frame = Frame::read(&client).unwrap().expect("more of it");
+            let frame = client.receive().expect("more of it");
             if frame.kind == GO_AWAY {
                 assert_eq!(frame.length, 0, "in order");
                 break;
@@ -170,21 +167,13 @@ fn a_peer_is_told_that_the_wire_goes_away_before_it_is_gone() {
         // A message with its end, and ours.
         let mut body = 5_u32.to_le_bytes().to_vec();
         body.extend(b"after\0\0\0\0");
-        send(Frame::data(3, body.clone())).unwrap();
-        send(Frame::flags(3, crate::support::frames::FIN)).unwrap();
+        client.send(Frame::data(3, body.clone()));
+        client.send(Frame::flags(3, crate::support::frames::FIN));
         let mut answer = Vec::new();
-        while let Some(frame) = Frame::read(&client).unwrap() {
+        while let Some(frame) = client.receive() {
             assert!(!frame.has(crate::support::frames::RST));
             match frame.kind {
-                PING => (&client)
-                    .write_all(
-                        &Frame {
-                            flags: ACK,
-                            ..frame
-                        }
-                        .encode(),
-                    )
-                    .unwrap(),
+                PING => client.send(frame.with_flags(ACK)),
                 _ => answer.extend(frame.body),
             }
         }
@@ -201,16 +190,16 @@ fn all_sessions_are_told_at_once() {
     within(SOON, || {
         let (serving, stands) = announcing(mounting().session_close_timeout(NEVER));
         let server = started(serving);
-        let clients: Vec<TcpStream> = (0..5)
+        let mut clients: Vec<Peer> = (0..5)
             .map(|id| {
-                let client = join_by_hand(&server, [id; 16]);
+                let client = Peer::join(&server, [id; 16]);
                 stands.recv().unwrap();
                 client
             })
             .collect();
         let closing = thread::spawn(move || server.close());
         // While none of them has left.
-        assert!(clients.iter().all(said_goodbye));
+        assert!(clients.iter_mut().all(Peer::ends_with_go_away));
         drop(clients);
         closing.join().unwrap().unwrap();
     });

@@ -3,16 +3,17 @@
 
 use crate::support::{
     PATIENCE,
+    call_path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    encoding::layer_2,
     frames::{ACK, DATA, FIN, Frame, PING},
-    hand::{Part, confirm_session, layer_2, play},
     in_time,
-    link::{errors, message, started},
-    path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    peer::{Script, play},
+    wires::{errors, message, started},
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -118,9 +119,9 @@ fn an_answer_that_cannot_be_sent_in_time_never_yields_a_part_of_a_message() {
 /// A server that answers the opening of any stream with an accept frame for
 /// `accepted`, and sends a message.
 fn accepting(accepted: &'static str) -> SocketAddr {
-    let part: Part = Box::new(move |mut client: TcpStream| {
-        confirm_session(&client)?;
-        while let Some(frame) = Frame::read(&client)? {
+    let part: Script = Box::new(move |mut client| {
+        client.confirm_session()?;
+        while let Some(frame) = client.try_receive()? {
             match frame.kind {
                 PING => {}
                 DATA if frame.stream > 1 && !frame.body.is_empty() => {
@@ -131,7 +132,7 @@ fn accepting(accepted: &'static str) -> SocketAddr {
                         Frame::data(frame.stream, [&answer, &message[..]].concat()),
                         Frame::flags(frame.stream, FIN),
                     ];
-                    client.write_all(&sent.map(|frame| frame.encode()).concat())?;
+                    client.try_send(sent)?;
                 }
                 _ => {}
             }

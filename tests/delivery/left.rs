@@ -1,9 +1,9 @@
 //! A peer that leaves before it has read everything.
 
-use crate::support::{PATIENCE, hand::confirm_session, in_time};
+use crate::support::{PATIENCE, in_time, peer::Peer};
 use socket2::{Domain, Socket, Type};
 use std::{
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener},
     thread,
     time::Duration,
 };
@@ -35,17 +35,18 @@ fn the_end_of_a_peer_that_reads_nothing_is_no_acknowledgement() {
     in_time(|| {
         let listener = listener();
         let addr = listener.local_addr().unwrap().to_string();
-        let server = thread::spawn(move || -> TcpStream {
-            let (hand, _) = listener.accept().unwrap();
-            confirm_session(&hand).unwrap();
-            hand
+        let server = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let mut peer = Peer::over_tcp(socket);
+            peer.confirm_session().unwrap();
+            peer
         });
         let client = Wire::join(addr).retry_max(0).send_buffer(BUFFER);
         let client = client.session_close_timeout(STUCK);
         let client = client.build().unwrap();
         client.start().unwrap();
         let session = client.wait_session(PATIENCE).unwrap();
-        let hand = server.join().unwrap();
+        let peer = server.join().unwrap();
         // Until there is no room anywhere.
         let is_sent = |_: &usize| {
             let stream = session.open_stream_nowait("inbox").unwrap();
@@ -59,13 +60,13 @@ fn the_end_of_a_peer_that_reads_nothing_is_no_acknowledgement() {
         while !session.is_closing() {
             thread::yield_now();
         }
-        hand.shutdown(Shutdown::Write).unwrap();
+        peer.socket().shutdown(Shutdown::Write).unwrap();
         let error = close.join().unwrap().unwrap_err();
         assert_eq!(error.sessions.len(), 1, "{error}");
         assert!(
             error.sessions[0].unacknowledged >= MESSAGE as u64,
             "{error}"
         );
-        drop(hand);
+        drop(peer);
     });
 }

@@ -1,6 +1,6 @@
 //! The programs that were recorded, written with wirenet.
 
-use crate::support::{PATIENCE, link::message};
+use crate::support::{PATIENCE, wires::message};
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use wirenet::{Builder, Error, Refusal, Session, Wire};

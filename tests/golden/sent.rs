@@ -2,8 +2,8 @@
 //! that hold however it uses that freedom.
 
 use crate::support::{
+    encoding::FEATURES,
     frames::{ACK, DATA, FIN, Frame, SYN, WINDOW_UPDATE},
-    hand::FEATURES,
 };
 use std::{collections::BTreeMap, fmt};
 

@@ -1,24 +1,21 @@
 //! What an owner answers to a call is an answer to that call.
 
 use crate::{
-    by_hand::{Hand, chunks},
     stage::Hub,
     support::{
+        encoding::{ACCEPT, chunks, layer_2},
         frames::{ACK, FIN, Frame},
-        hand::layer_2,
         in_time,
-        link::message,
+        wires::message,
     },
 };
 use std::thread;
-
-const ACCEPT: u32 = 0x08;
 
 #[test]
 fn an_owner_that_accepts_under_another_name_has_not_accepted() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "owner", &["hand"]);
+        let mut owner = hub.peer("owner", &["hand"]);
         let caller = hub.caller();
         for accepted in ["", "han", "another"] {
             for waits in [true, false] {

@@ -2,24 +2,30 @@
 //! and its bytes, with one read each, so no Data frame may end inside.
 
 use crate::{
-    by_hand::{Hand, Open, chunks, whole_chunks},
-    stage::Hub,
+    stage::{Hub, relay},
     support::{
+        encoding::{ACCEPT, OPEN, chunks, layer_2, whole_chunks},
         frames::{DATA, FIN, Frame},
         in_time,
         pattern::Pattern,
+        peer::{Open, Peer},
     },
 };
-use std::{io::Write, thread};
+use std::thread;
 
 const INITIAL_WINDOW: usize = 262_144;
+
+/// The bytes of a window that the opening of a stream takes.
+fn opened(name: &str) -> usize {
+    layer_2(OPEN, name, b"").len()
+}
 
 /// Reads a stream to its end, and grants again what was read as `grant` says.
 ///
 /// # Panics
 ///
 /// If a Data frame does not hold whole chunks.
-fn read_whole(owner: &mut Hand, stream: u32, mut grant: impl FnMut(&mut Hand, usize)) -> Vec<u8> {
+fn read_whole(owner: &mut Peer, stream: u32, mut grant: impl FnMut(&mut Peer, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let frame = owner.next_of(stream);
@@ -35,9 +41,9 @@ fn read_whole(owner: &mut Hand, stream: u32, mut grant: impl FnMut(&mut Hand, us
 
 /// What one of ours sends through the hub to an owner that is played by hand,
 /// which grants again what it has read as it likes.
-fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Hand, u32, usize)) {
+fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
     let hub = Hub::new();
-    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+    let mut owner = hub.peer("hand", &["hand"]);
     let caller = hub.caller();
     let sent = Pattern::new(size as u64).to_vec(size);
     let expected = sent.clone();
@@ -95,12 +101,7 @@ fn an_owner_that_then_grants_little_gets_whole_chunks() {
 fn an_owner_that_grants_byte_by_byte_gets_everything_in_whole_chunks() {
     in_time(|| {
         send_to_hand(400_000, |owner, stream, count| {
-            let mut update = Frame::flags(stream, 0);
-            update.length = 1;
-            owner
-                .socket
-                .write_all(&update.encode().repeat(count))
-                .unwrap();
+            owner.send(vec![Frame::grant(stream, 1); count]);
         });
     });
 }
@@ -113,21 +114,21 @@ pub fn serve_another(hub: &Hub) {
 
 /// Opens a stream by hand with `more` in the same Data frame, of which the last
 /// `late` bytes are sent only when the owner has accepted; then the end.
-fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Hand, Open) {
+fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     let hub = Hub::new();
-    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
+    let mut owner = hub.peer("hand", &["hand"]);
+    let mut caller = hub.peer("caller", &[]);
     let (stream, mut body) = caller.begin_open("hand");
     body.extend(more);
     let bytes = Frame::data(stream, body).encode();
     let (first, last) = bytes.split_at(bytes.len() - late);
-    caller.socket.write_all(first).unwrap();
+    caller.send_bytes(first);
     let open = owner.next_open();
     owner.accept(&open);
     // The hub has told the caller, so it passes things on.
     caller.expect_accepted(stream);
     serve_another(&hub);
-    caller.socket.write_all(last).unwrap();
+    caller.send_bytes(last);
     caller.send(&Frame::flags(stream, FIN));
     (hub, owner, open)
 }
@@ -149,12 +150,11 @@ fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
         // The hub's open frame takes more of the owner's window than the
         // caller's took of the hub's, so the last chunks have no room there.
         let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let window = INITIAL_WINDOW - open.len();
+        let mut owner = hub.peer("hand", &["hand"]);
+        let mut caller = hub.peer("caller", &[]);
+        let stream = caller.call("hand");
+        let window = INITIAL_WINDOW - opened("hand");
         let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        caller.send(&Frame::data(stream, open));
         for chunk in message.chunks(1024) {
             caller.send(&Frame::data(stream, chunks(chunk, 1024)));
         }
@@ -175,19 +175,18 @@ fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
         // As above, with many chunks in a frame, and an owner that grants no
         // more while it has room for one.
         let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let (window, opened) = (INITIAL_WINDOW - open.len(), open.len());
+        let mut owner = hub.peer("hand", &["hand"]);
+        let mut caller = hub.peer("caller", &[]);
+        let stream = caller.call("hand");
+        let window = INITIAL_WINDOW - opened("hand");
         let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        caller.send(&Frame::data(stream, open));
         for part in message.chunks(60 * 1024) {
             caller.send(&Frame::data(stream, chunks(part, 1024)));
         }
         caller.send(&Frame::flags(stream, FIN));
         let open = owner.next_open();
         owner.accept(&open);
-        let mut room = INITIAL_WINDOW - opened - 4_000;
+        let mut room = INITIAL_WINDOW - opened("hand") - 4_000;
         let got = read_whole(&mut owner, open.stream, |owner, count| {
             room -= count;
             if room < 1_028 {
@@ -206,18 +205,14 @@ const SLACK: usize = INITIAL_WINDOW / 16;
 fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let room = INITIAL_WINDOW - open.len() - 8 - SLACK;
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.peer("hand", &["hand"]);
+        let mut caller = hub.peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        let room = INITIAL_WINDOW - opened("hand") - 8 - SLACK;
         let message = Pattern::new(8).to_vec(room);
         caller.send(&Frame::data(stream, chunks(&message, room)));
         caller.send(&Frame::flags(stream, FIN));
-        assert!(read_whole(&mut owner, open.stream, |_, _| {}) == message);
+        assert!(read_whole(&mut owner, far, |_, _| {}) == message);
     });
 }
 
@@ -225,32 +220,25 @@ fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
 fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let stream = {
-            let (stream, open) = caller.begin_open("hand");
-            caller.send(&Frame::data(stream, open));
-            stream
-        };
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.peer("hand", &["hand"]);
+        let mut caller = hub.peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
         let message = Pattern::new(9).to_vec(1 << 20);
         let said = chunks(&message, message.len());
         let (first, rest) = said.split_at(100_000);
         caller.send(&Frame::data(stream, first.to_vec()));
-        let mut came = owner.next_of(open.stream).body;
+        let mut came = owner.next_of(far).body;
         while came.len() < first.len() {
-            came.extend(owner.next_of(open.stream).body);
+            came.extend(owner.next_of(far).body);
         }
-        owner.grant(open.stream, 1 << 20);
+        owner.grant(far, 1 << 20);
         let mut granted = 0;
         while granted < rest.len() - (INITIAL_WINDOW - first.len()) + 1000 {
             granted += caller.wait(|frame| frame.stream == stream).length as usize;
         }
         caller.send(&Frame::data(stream, rest.to_vec()));
         while came.len() < said.len() {
-            came.extend(owner.next_of(open.stream).body);
+            came.extend(owner.next_of(far).body);
         }
         assert!(came == said);
     });
@@ -264,17 +252,10 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
     for size in CHUNKS {
         in_time(move || {
             let hub = Hub::new();
-            let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-            let mut caller = Hand::join(&hub.addr, "caller", &[]);
-            let stream = {
-                let (stream, open) = caller.begin_open("hand");
-                caller.send(&Frame::data(stream, open));
-                stream
-            };
-            let open = owner.next_open();
-            owner.accept(&open);
-            caller.expect_accepted(stream);
-            owner.grant(open.stream, 8 << 20);
+            let mut owner = hub.peer("hand", &["hand"]);
+            let mut caller = hub.peer("caller", &[]);
+            let (stream, far) = relay(&mut caller, &mut owner, "hand");
+            owner.grant(far, 8 << 20);
             let mut room = 0;
             while room < 4 << 20 {
                 room += caller.wait(|frame| frame.stream == stream).length;
@@ -283,7 +264,7 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
             caller.send(&Frame::data(stream, said.clone()));
             let mut came = Vec::new();
             while came.len() < said.len() {
-                let frame = owner.next_of(open.stream);
+                let frame = owner.next_of(far);
                 assert!(frame.body.len() <= INITIAL_WINDOW, "{}", frame.body.len());
                 if size < INITIAL_WINDOW {
                     whole_chunks(&frame.body);
@@ -299,20 +280,19 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
 fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_chunks() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
+        let mut owner = hub.peer("hand", &["hand"]);
+        let mut caller = hub.peer("caller", &[]);
+        let stream = caller.call("hand");
         let open = owner.next_open();
         let message = Pattern::new(4).to_vec(700);
-        let mut body = crate::support::hand::layer_2(0x08, &open.name, b"");
+        let mut body = layer_2(ACCEPT, &open.name, b"");
         body.extend(chunks(&message, 700));
         let bytes = Frame::data(open.stream, body).encode();
         let (first, last) = bytes.split_at(bytes.len() - 200);
-        owner.socket.write_all(first).unwrap();
+        owner.send_bytes(first);
         caller.expect_accepted(stream);
         serve_another(&hub);
-        owner.socket.write_all(last).unwrap();
+        owner.send_bytes(last);
         owner.send(&Frame::flags(open.stream, FIN));
         assert!(read_whole(&mut caller, stream, |_, _| {}) == message);
     });

@@ -1,11 +1,10 @@
 //! How a hub ends, and what it has counted.
 
 use crate::{
-    by_hand::Hand,
     stage::{Hub, echo, eventually},
     support::{
         PATIENCE, in_time,
-        link::{means_broken, message},
+        wires::{means_broken, message},
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -41,7 +40,7 @@ fn a_hub_that_closes_waits_for_the_streams_that_it_relays() {
 fn a_hub_that_cuts_relayed_streams_says_whose_they_were() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.session_close_timeout(Duration::from_millis(200)));
-        let mut owner = Hand::join(&hub.addr, "owner", &["hand"]);
+        let mut owner = hub.peer("owner", &["hand"]);
         let caller = hub.join(|caller| caller.identification("caller", ""));
         let session = caller.session.clone();
         let call = thread::spawn(move || {
@@ -49,8 +48,7 @@ fn a_hub_that_cuts_relayed_streams_says_whose_they_were() {
             [open(), open()]
         });
         for _ in 0..2 {
-            let open = owner.next_open();
-            owner.accept(&open);
+            owner.accept_next();
         }
         let mut streams = call.join().unwrap();
         let began = Instant::now();

@@ -1,15 +1,16 @@
 //! How a stream's directions end, at the one end and at the other.
 
 use crate::{
-    by_hand::{END, Hand, chunks},
-    stage::{Hub, client_of, echo},
+    stage::{Hub, client_of, echo, relay},
     support::{
         PATIENCE,
+        encoding::{END, chunks},
         frames::{FIN, Frame, RST},
         in_time,
-        link::{means_broken, message},
         pattern::Pattern,
+        peer::Peer,
         process::{Other, role, wait_for_parent},
+        wires::{means_broken, message},
     },
 };
 use crossbeam_channel::{Receiver, bounded};
@@ -139,7 +140,7 @@ fn a_half_close_in_a_chunk_is_no_clean_end() {
         let hub = Hub::new();
         let (handler, got) = outcome(drain);
         let _owner = hub.owner("drain", handler);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let mut caller = hub.peer("caller", &[]);
         let stream = caller.open("drain");
         let chunk = chunks(&[1; 1000], 1000);
         caller.send(&Frame::data(stream, chunk[..500].to_vec()));
@@ -287,16 +288,15 @@ fn a_lost_caller_is_an_error_to_the_owner() {
 fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("hand", &["hand"]);
         let caller = hub.caller();
         let session = caller.session.clone();
         let call = thread::spawn(move || session.open_stream("hand").unwrap());
-        let open = owner.next_open();
-        owner.accept(&open);
+        let far = owner.accept_next();
         let mut stream = call.join().unwrap();
         let all = [&chunks(b"all", 3)[..], &END].concat();
-        owner.send(&Frame::data(open.stream, all));
-        owner.send(&Frame::flags(open.stream, FIN));
+        owner.send(&Frame::data(far, all));
+        owner.send(&Frame::flags(far, FIN));
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"all");
@@ -362,31 +362,27 @@ pub const TOKEN: [u8; 4_000] = [b't'; 4_000];
 
 /// A caller says more than the owner has room for, the owner says that it has
 /// nothing to say, and the caller leaves. Gives the owner's stream.
-pub fn leave_some(hub: &Hub, owner: &mut Hand) -> u32 {
+pub fn leave_some(hub: &Hub, owner: &mut Peer) -> u32 {
     let said = chunks(&Pattern::new(9).to_vec(255 * 1020), 1020);
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
-    let (stream, open) = caller.begin_open("hand");
-    caller.send(&Frame::data(stream, open));
-    let open = owner.next_open();
-    owner.accept(&open);
-    caller.expect_accepted(stream);
+    let mut caller = hub.peer("caller", &[]);
+    let (stream, far) = relay(&mut caller, owner, "hand");
     for part in said.chunks(15 * 1024) {
         caller.send(&Frame::data(stream, part.to_vec()));
     }
     caller.send(&Frame::flags(stream, FIN));
     let mut came = 0;
     while came < said.len() - LEFT {
-        came += owner.next_of(open.stream).body.len();
+        came += owner.next_of(far).body.len();
     }
     assert_eq!(came, said.len() - LEFT);
-    owner.send(&Frame::flags(open.stream, FIN));
+    owner.send(&Frame::flags(far, FIN));
     // From here on it is in no table but the owner's.
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
-    open.stream
+    far
 }
 
 /// The rest comes when there is room for it, and then the end.
-fn assert_gets_the_rest(owner: &mut Hand, stream: u32) {
+fn assert_gets_the_rest(owner: &mut Peer, stream: u32) {
     owner.grant(stream, 10_000);
     let rest = owner.next_of(stream);
     assert_eq!((rest.body.len(), rest.has(RST)), (LEFT, false));
@@ -398,7 +394,7 @@ fn what_callers_that_have_left_said_waits_for_the_owner_but_not_without_a_bound(
     const BOUND: usize = 3;
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(BOUND));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("hand", &["hand"]);
         let waiting = [(); BOUND].map(|()| leave_some(&hub, &mut owner));
         let one_too_many = leave_some(&hub, &mut owner);
         owner.expect_reset(one_too_many);

@@ -2,17 +2,17 @@
 //! nothing piles up at the hub, and no thread is there for it.
 
 use crate::{
-    by_hand::{END, Hand, chunks},
-    stage::{Client, Hub, client_of, echo, eventually, start},
+    stage::{Client, Hub, client_of, echo, eventually, peer_at, relay, start},
     support::{
         PATIENCE,
+        encoding::{END, chunks},
+        fault_proxy::{FaultProxy, Profile},
         frames::{DATA, FIN, Frame},
         in_time,
-        link::message,
         pattern::{PIECE, Pattern},
         process::{Other, role, tell, wait_for_parent},
-        relay::{Profile, Relay},
         threads,
+        wires::message,
     },
 };
 use crossbeam_channel::bounded;
@@ -110,7 +110,7 @@ fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
             ..Profile::default()
         };
         let (sender, read) = bounded(1);
-        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
         let owner = client_of(&link.addr.to_string())
             .recv_buffer(32 * 1024)
             .stream("echo", echo)
@@ -153,22 +153,16 @@ fn what_waits_for_one_owner_takes_turns() {
     const BULK: u32 = 8 << 20;
     in_time(|| {
         let hub = Hub::with(|hub| hub.send_buffer(16 * 1024));
-        let mut owner = Hand::join_with(&hub.addr, "hand", &["bulk", "call"], |socket| {
+        let mut owner = hub.peer_with("hand", &["bulk", "call"], |socket| {
             socket.set_recv_buffer_size(16 * 1024)
         });
-        let mut bulk = Hand::join(&hub.addr, "bulk", &[]);
-        let (large, open) = bulk.begin_open("bulk");
-        bulk.send(&Frame::data(large, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        bulk.expect_accepted(large);
-        let large_id = open.stream;
+        let mut bulk = hub.peer("bulk", &[]);
+        let (large, large_id) = relay(&mut bulk, &mut owner, "bulk");
         let caller = hub.caller();
         let session = caller.session.clone();
         let call = thread::spawn(move || session.open_stream("call").unwrap());
-        let open = owner.next_open();
-        owner.accept(&open);
-        let (small, small_id) = (call.join().unwrap(), open.stream);
+        let small_id = owner.accept_next();
+        let small = call.join().unwrap();
         // All of it has room at the owner; so it lies at the hub, while the
         // owner reads nothing.
         let sessions = hub.wire.sessions();
@@ -185,8 +179,7 @@ fn what_waits_for_one_owner_takes_turns() {
         // Bytes count before they are passed on. What comes after them is served
         // when they are waiting; but for the first, which may come with them.
         for _ in 0..2 {
-            let (stream, open) = bulk.begin_open("nobody's");
-            bulk.send(&Frame::data(stream, open));
+            let stream = bulk.call("nobody's");
             bulk.wait(|frame| frame.kind == DATA && frame.stream == stream);
         }
         small.write_message(b"my turn").unwrap();
@@ -214,10 +207,7 @@ fn what_waits_for_one_owner_takes_turns() {
         loop {
             let frame = owner.wait(|frame| frame.kind == DATA);
             if ![large_id, small_id].contains(&frame.stream) {
-                owner.send(&Frame::data(
-                    frame.stream,
-                    crate::support::hand::layer_2(0x08, "call", b""),
-                ));
+                owner.accept_as(frame.stream, "call");
                 break;
             }
             before_call += frame.body.len();
@@ -236,7 +226,7 @@ fn what_waits_for_one_owner_takes_turns() {
 fn relayed_streams_that_are_idle_have_no_threads() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.thread_name("idlehub"));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("hand", &["hand"]);
         let caller = hub.caller();
         let session = caller.session.clone();
         let (opened, streams) = bounded(500);
@@ -245,13 +235,7 @@ fn relayed_streams_that_are_idle_have_no_threads() {
                 opened.send(session.open_stream("hand").unwrap()).unwrap();
             }
         });
-        let opens: Vec<_> = (0..500)
-            .map(|_| {
-                let open = owner.next_open();
-                owner.accept(&open);
-                open
-            })
-            .collect();
+        let opens: Vec<_> = (0..500).map(|_| owner.accept_next()).collect();
         opener.join().unwrap();
         // One that accepts, one for each session, and a few of the pool that
         // have answered calls.
@@ -259,9 +243,9 @@ fn relayed_streams_that_are_idle_have_no_threads() {
         println!("{count} threads for 500 relayed streams");
         assert!((3..20).contains(&count), "{count}");
         // And all of them work.
-        for (stream, open) in streams.try_iter().zip(&opens) {
+        for (stream, far) in streams.try_iter().zip(&opens) {
             stream.write_message(b"hello").unwrap();
-            let frame = owner.next_of(open.stream);
+            let frame = owner.next_of(*far);
             assert_eq!(frame.body, [&chunks(b"hello", 5)[..], &[0; 4]].concat());
         }
     });
@@ -341,11 +325,10 @@ fn an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more() {
         let test = "flow::an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more";
         let streams = 100;
         let growth = growth_of_hub(test, streams, |addr| {
-            let mut owner = Hand::join(addr, "deaf", &["deaf"]);
+            let mut owner = peer_at(addr, "deaf", &["deaf"], |_| Ok(()));
             Box::new(thread::spawn(move || {
                 for _ in 0..streams {
-                    let open = owner.next_open();
-                    owner.accept(&open);
+                    owner.accept_next();
                 }
                 // From here on it reads nothing; the hub cuts it off only when
                 // the test is over.
@@ -437,11 +420,9 @@ fn bulk_goes_both_ways_at_once_and_arrives_whole() {
 /// Sends bulk to `owner` by hand, as much as the hub grants; the most credit
 /// that there was.
 fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
-    let (stream, open) = caller.begin_open(name);
-    let mut credit = INITIAL_WINDOW - open.len();
-    caller.send(&Frame::data(stream, open));
-    caller.expect_accepted(stream);
+    let mut caller = hub.peer("caller", &[]);
+    let stream = caller.open(name);
+    let mut credit = INITIAL_WINDOW - (12 + name.len());
     let (mut sent, mut most) = (0, credit);
     let chunk = chunks(&[5; 1024], 1024);
     while sent < size {
@@ -470,7 +451,7 @@ fn far_owner(hub: &Hub, delay: Duration) -> Client {
         buffer: 64 << 20,
         ..Profile::default()
     };
-    let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+    let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
     let owner = client_of(&link.addr.to_string()).stream("sink", |stream| {
         std::io::copy(stream, &mut std::io::sink())?;
         while stream.next_message()? {}
@@ -517,7 +498,7 @@ fn a_caller_far_away_fills_its_link_through_the_hub() {
             buffer: 64 << 20,
             ..Profile::default()
         };
-        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
         let caller = start(client_of(&link.addr.to_string())).unwrap();
         let stream = caller.open("sink").unwrap();
         let size = 24 << 20;

@@ -1,13 +1,12 @@
 //! A name has one owner.
 
 use crate::{
-    by_hand::Hand,
-    stage::{Client, Hub, client_of, echo, eventually, start},
+    stage::{Client, Hub, client_of, connect, echo, eventually, start},
     support::{
         PATIENCE,
-        hand::field,
+        encoding::field,
+        fault_proxy::{FaultProxy, Profile},
         in_time,
-        relay::{Profile, Relay},
     },
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -145,7 +144,7 @@ fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
         let before = thread::spawn(move || start(before).map(|_| ()));
         asked.recv_timeout(PATIENCE).unwrap();
         let _silent = TcpStream::connect(&hub.addr).unwrap();
-        let _back = Hand::join_with(&hub.addr, "box-1", &["a"], |socket| {
+        let _back = hub.peer_with("box-1", &["a"], |socket| {
             socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
         });
         assert!(hub.sessions_are(1));
@@ -412,7 +411,7 @@ fn a_hub_holds_as_many_sessions_as_it_may_and_a_client_that_comes_back_is_none_m
 fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
     in_time(|| {
         let hub = Hub::new();
-        let nat = Relay::to(hub.addr.parse().unwrap(), Profile::default()).unwrap();
+        let nat = FaultProxy::to(hub.addr.parse().unwrap(), Profile::default()).unwrap();
         let client = client_of(&nat.addr.to_string())
             .identification("box-1", "")
             .keep_alive_interval(Duration::from_millis(100))
@@ -461,7 +460,7 @@ fn a_request_for_a_session_id_that_is_taken_is_refused() {
         let hub = Hub::new();
         let owner = hub.owner("a", echo);
         let request = [field(1, owner.session.id().as_bytes()), field(4, b"b")];
-        let (_, answer) = Hand::ask(&hub.addr, &request.concat(), |_| Ok(()));
+        let answer = connect(&hub.addr, |_| Ok(())).ask(&request.concat());
         assert!(String::from_utf8_lossy(&answer).contains("session id"));
         assert_eq!(hub.wire.sessions().len(), 1);
         assert_eq!(hub.caller().ask("a", b"still").unwrap(), b"still");

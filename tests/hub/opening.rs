@@ -1,15 +1,14 @@
 //! How a stream is opened through a hub, and what the caller is told.
 
 use crate::{
-    by_hand::Hand,
     stage::{Hub, echo, refusal},
     support::{
         PATIENCE,
+        encoding::layer_2,
         frames::{ACK, FIN, Frame, RST},
-        hand::layer_2,
         in_time,
-        link::message,
         pattern::Pattern,
+        wires::message,
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -82,7 +81,7 @@ fn the_owners_refusal_is_what_the_caller_gets() {
 fn each_refusal_of_an_owner_stays_what_it_is() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("hand", &["hand"]);
         let caller = hub.caller();
         for (text, refusal) in [
             (
@@ -107,7 +106,7 @@ fn each_refusal_of_an_owner_stays_what_it_is() {
 fn an_owner_that_does_not_answer_is_an_error_to_the_caller() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(300)));
-        let mut owner = Hand::join(&hub.addr, "mute", &["mute"]);
+        let mut owner = hub.peer("mute", &["mute"]);
         let caller = hub.caller();
         let refused = caller.open("mute").unwrap_err();
         assert!(
@@ -126,7 +125,7 @@ fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
     const NO_ANSWER: u32 = 0x01;
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "odd", &["odd"]);
+        let mut owner = hub.peer("odd", &["odd"]);
         thread::scope(|scope| {
             let caller = hub.caller();
             let refused = scope.spawn(move || caller.open("odd").unwrap_err());

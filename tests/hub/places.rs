@@ -2,14 +2,13 @@
 //! loses its own, or its place at the door.
 
 use crate::{
-    by_hand::{Hand, request},
     stage::{Hub, client_of, echo, eventually, start},
     support::{
         PATIENCE,
+        fault_proxy::{FaultProxy, Profile},
         frames::Frame,
         in_time,
-        link::message,
-        relay::{Profile, Relay},
+        wires::message,
     },
     waiting::await_ping,
 };
@@ -19,16 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn begin(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
-    Hand::begin_ask(&hub.addr, &request(identification, names), |_| Ok(()))
-}
-
 /// Its answer to the hub's question takes as long as what is under way to it.
 #[test]
 fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(600)));
-        let link = Relay::to(hub.addr.parse().unwrap(), Profile::slow(100_000, 8192)).unwrap();
+        let link = FaultProxy::to(hub.addr.parse().unwrap(), Profile::slow(100_000, 8192)).unwrap();
         let owner = client_of(&link.addr.to_string())
             .stream("a", |stream| io::copy(stream, &mut io::sink()).map(drop));
         let owner = start(owner).unwrap();
@@ -42,7 +37,7 @@ fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
             // A second's worth of it is under way, and the newcomer is told
             // nothing after a part of one.
             assert!(eventually(|| far.stats().bytes_sent > 150_000));
-            assert_eq!(begin(&hub, "", &["a"]).answer(), None);
+            assert_eq!(hub.asking_peer("", &["a"]).answer(), None);
             assert!(!far.is_closed());
         });
     });
@@ -54,8 +49,8 @@ fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
 fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(400)));
-        let owner = Hand::join(&hub.addr, "", &["a"]);
-        let mut newcomer = begin(&hub, "", &["a"]);
+        let owner = hub.peer("", &["a"]);
+        let mut newcomer = hub.asking_peer("", &["a"]);
         // Data on the stream on which it asks, of which a window's worth may come:
         // a byte at a time it lasts for two seconds.
         let data = Frame::data(1, vec![0; 200_000]).encode();
@@ -68,7 +63,7 @@ fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
             if began.elapsed() > Duration::from_millis(200) {
                 owner = None;
             }
-            newcomer.socket.write_all(&[*byte]).is_err()
+            newcomer.write_all(&[*byte]).is_err()
         });
         assert!(is_cut_off, "it keeps its place");
     });
@@ -78,12 +73,12 @@ fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
 fn those_who_wait_for_a_name_keep_nobody_of_their_address_out() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(PATIENCE).max_handshakes(2));
-        let mut owner = Hand::join(&hub.addr, "", &["a"]);
-        let waiting = begin(&hub, "", &["a"]);
+        let mut owner = hub.peer("", &["a"]);
+        let waiting = hub.asking_peer("", &["a"]);
         // Asked for a sign of life: the first of them waits.
         await_ping(&mut owner);
-        let _other = begin(&hub, "", &["a"]);
-        let _newcomer = Hand::join(&hub.addr, "", &["b"]);
+        let _other = hub.asking_peer("", &["a"]);
+        let _newcomer = hub.peer("", &["b"]);
         drop(waiting);
     });
 }

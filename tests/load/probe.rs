@@ -1,6 +1,6 @@
 //! An honest client that measures round trips while other things go on.
 
-use crate::support::{PATIENCE, link::message};
+use crate::support::{PATIENCE, wires::message};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use std::{

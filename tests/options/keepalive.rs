@@ -2,18 +2,14 @@
 
 use crate::support::{
     PATIENCE,
+    fault_proxy::{FaultProxy, Profile},
     frames::{ACK, Frame, PING, SYN, WINDOW_UPDATE},
-    hand::{self, Played, until_quiet},
     in_time,
-    link::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
-    relay::{Profile, Relay},
+    peer::{Peer, ScriptedServer},
+    wires::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use std::{
-    io::Write,
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use wirenet::{Builder, Operation, Session, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -39,7 +35,7 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
     in_time(|| {
         let (serving, server_ends, server_told) = pinging(mounting());
         let server = started(serving.stream("echo", echo));
-        let link = Relay::to(addr_of(&server), Profile::default()).unwrap();
+        let link = FaultProxy::to(addr_of(&server), Profile::default()).unwrap();
         let (dialling, client_ends, client_told) = pinging(Wire::join(link.addr.to_string()));
         let client = started(dialling);
         let session = client.wait_session(PATIENCE).unwrap();
@@ -60,17 +56,17 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
 }
 
 /// A client by hand with its session at a server of these options.
-fn by_hand(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, TcpStream) {
+fn by_hand(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, Peer) {
     let server = started(options(mounting().session_close_timeout(Duration::ZERO)));
-    let client = hand::join_by_hand(&server, [3; 16]);
+    let client = Peer::join(&server, [3; 16]);
     let session = server.wait_session(PATIENCE).unwrap();
     (server, session, client)
 }
 
 /// The next ping, whatever comes before it.
-fn next_ping(mut client: &TcpStream) -> Frame {
+fn next_ping(client: &mut Peer) -> Frame {
     loop {
-        let frame = Frame::read(&mut client).unwrap().expect("a ping");
+        let frame = client.receive().expect("a ping");
         if frame.kind == PING {
             assert_eq!((frame.flags, frame.stream), (SYN, 0));
             return frame;
@@ -78,20 +74,19 @@ fn next_ping(mut client: &TcpStream) -> Frame {
     }
 }
 
-fn answer(mut client: &TcpStream, mut ping: Frame) {
-    ping.flags = ACK;
-    client.write_all(&ping.encode()).unwrap();
+fn answer(client: &mut Peer, ping: Frame) {
+    client.send(ping.with_flags(ACK));
 }
 
 #[test]
 fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
     in_time(|| {
         let begin = Instant::now();
-        let (_server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        let (_server, session, mut client) = by_hand(|server| server.keep_alive_interval(SHORT));
         for round in 1..4 {
-            let ping = next_ping(&client);
+            let ping = next_ping(&mut client);
             assert!(begin.elapsed() >= round * SHORT);
-            answer(&client, ping);
+            answer(&mut client, ping);
         }
         assert!(!session.is_closed());
     });
@@ -100,11 +95,11 @@ fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
 #[test]
 fn without_keepalive_no_ping_is_sent() {
     in_time(|| {
-        let (_server, session, client) = by_hand(|server| {
+        let (_server, session, mut client) = by_hand(|server| {
             let quick = server.keep_alive_interval(Duration::from_millis(1));
             quick.keep_alive(false)
         });
-        assert_eq!(until_quiet(&client, 5 * SHORT).unwrap(), [0; 0]);
+        assert_eq!(client.until_quiet(5 * SHORT).unwrap(), [0; 0]);
         assert!(!session.is_closed());
         assert_eq!(session.round_trip_time(), None);
     });
@@ -114,14 +109,14 @@ fn without_keepalive_no_ping_is_sent() {
 #[test]
 fn without_keepalive_a_client_sends_no_ping() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let client = Wire::join(server.addr.to_string())
             .session_close_timeout(Duration::ZERO)
             .keep_alive_interval(Duration::from_millis(1))
             .keep_alive(false);
         let _client = started(client);
-        let connection = server.accepted.recv().unwrap();
-        let kinds = until_quiet(&connection, 5 * SHORT).unwrap();
+        let mut connection = server.accepted.recv().unwrap();
+        let kinds = connection.until_quiet(5 * SHORT).unwrap();
         // The end of the stream on which it asked.
         assert!(kinds.iter().all(|kind| *kind == WINDOW_UPDATE), "{kinds:?}");
     });
@@ -136,9 +131,9 @@ fn a_peer_that_says_something_else_is_alive() {
             server.read_write_timeouts(None, 3 * SHORT)
         });
         for _ in 0..6 {
-            next_ping(&client);
+            next_ping(&mut client);
             // For a stream that is not there, to which nothing is said.
-            client.write_all(&Frame::flags(99, 0).encode()).unwrap();
+            client.send(Frame::flags(99, 0));
         }
         assert!(!session.is_closed());
     });
@@ -147,14 +142,14 @@ fn a_peer_that_says_something_else_is_alive() {
 #[test]
 fn the_round_trip_time_is_read_from_a_ping() {
     in_time(|| {
-        let (server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        let (server, session, mut client) = by_hand(|server| server.keep_alive_interval(SHORT));
         assert_eq!(session.round_trip_time(), None);
-        let ping = next_ping(&client);
+        let ping = next_ping(&mut client);
         // On a link as long as this.
-        assert_eq!(until_quiet(&client, SHORT).unwrap(), [0; 0]);
-        answer(&client, ping);
+        assert_eq!(client.until_quiet(SHORT).unwrap(), [0; 0]);
+        answer(&mut client, ping);
         // The next one comes after the answer was seen.
-        next_ping(&client);
+        next_ping(&mut client);
         let measured = session.round_trip_time().unwrap();
         assert!(measured >= SHORT && measured < PATIENCE, "{measured:?}");
         for stats in [session.stats(), server.stats()] {

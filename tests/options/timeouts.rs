@@ -1,11 +1,10 @@
 //! `read_write_timeouts`, `handshake_timeout`, `dial_timeout`.
 
 use crate::support::{
-    PATIENCE,
-    hand::{self, Played},
-    in_time,
-    link::{Link, addr_of, errors, joining, mounting, started},
+    PATIENCE, in_time,
+    peer::{Peer, ScriptedServer},
     unreachable::Unreachable,
+    wires::{Link, addr_of, errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::bounded;
@@ -66,7 +65,7 @@ fn the_read_timeout_is_that_of_every_new_stream() {
 #[test]
 fn the_read_timeout_is_that_of_streams_opened_without_waiting_too() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(Some(SHORT), NEVER)
             .session_close_timeout(Duration::ZERO);
@@ -128,7 +127,7 @@ fn many(session: &Session) -> Vec<Stream> {
 #[test]
 fn an_opening_that_the_peer_does_not_take_ends_with_the_handshake_timeout() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, NEVER)
             .handshake_timeout(3 * SHORT)
@@ -154,7 +153,7 @@ fn an_opening_that_the_peer_does_not_take_ends_with_the_handshake_timeout() {
 fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
     in_time(|| {
         let (on_error, told) = errors();
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 3 * SHORT)
             // It is the write timeout that finds out.
@@ -202,7 +201,7 @@ fn a_server_gives_up_a_client_that_reads_nothing() {
                 .on_error(on_error)
                 .on_session_close(move |session| ended.send(session.id()).unwrap()),
         );
-        let _client = hand::join_by_hand(&server, [4; 16]);
+        let _client = Peer::join(&server, [4; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let streams = many(&session);
         thread::scope(|scope| {
@@ -223,7 +222,7 @@ fn a_peer_that_reads_slowly_is_not_dead() {
 
     in_time(|| {
         let (finished, sent) = bounded(1);
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 10 * SHORT)
             .session_close_timeout(Duration::ZERO)
@@ -231,7 +230,7 @@ fn a_peer_that_reads_slowly_is_not_dead() {
             .send_buffer(PIECE);
         let client = started(joining);
         let session = client.wait_session(PATIENCE).unwrap();
-        let mut connection: TcpStream = server.accepted.recv().unwrap();
+        let mut connection: Peer = server.accepted.recv().unwrap();
         let streams = many(&session);
         let writing = thread::spawn(move || {
             thread::scope(|scope| {

@@ -3,11 +3,12 @@
 //! timeout, whatever they are doing.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
+    PATIENCE,
+    fault_proxy::{Direction, FaultProxy, Profile},
+    in_time,
     pattern::PIECE,
-    relay::{Direction, Profile, Relay},
-    secure,
+    tls,
+    wires::message,
 };
 use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 use parking_lot::Mutex;
@@ -131,13 +132,13 @@ fn begin(session: &Session, doing: Doing, much: &Sender<()>) -> io::Result<Vec<C
 /// broke before.
 fn noticed(doing: Doing, fault: Fault, tls: bool) -> io::Result<Duration> {
     let (much, was_much) = unbounded();
-    let server = secure::server(Wire::mount("127.0.0.1:0"), tls);
+    let server = tls::server(Wire::mount("127.0.0.1:0"), tls);
     let (server, server_ends) = watchful(serving(server, much.clone()));
     let server = server.build().unwrap();
     server.start().unwrap();
     let addr = server.local_addr().unwrap();
-    let relay = Relay::to(addr, Profile::default()).unwrap();
-    let client = secure::client(Wire::join(relay.addr.to_string()), tls);
+    let relay = FaultProxy::to(addr, Profile::default()).unwrap();
+    let client = tls::client(Wire::join(relay.addr.to_string()), tls);
     let (client, client_ends) = watchful(client.retry_max(0));
     let client = client.build().unwrap();
     client.start()?;
@@ -249,7 +250,7 @@ fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Resul
     let hub = hub.build().unwrap();
     hub.start().unwrap();
     let addr = hub.local_addr().unwrap();
-    let relay = Relay::to(addr, Profile::default()).unwrap();
+    let relay = FaultProxy::to(addr, Profile::default()).unwrap();
     let join = |silent: bool, set: &dyn Fn(Builder) -> Builder| {
         let addr = if silent { relay.addr } else { addr };
         let (client, ends) = watchful(Wire::join(addr.to_string()).retry_max(0));

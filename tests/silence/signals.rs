@@ -1,9 +1,8 @@
 //! Signals that a program handles cut its system calls short.
 
 use crate::support::{
-    PATIENCE,
-    hand::{self, Played},
-    in_time,
+    PATIENCE, in_time,
+    peer::{Peer, ScriptedServer},
     process::{self, Other},
     threads,
 };
@@ -29,7 +28,7 @@ fn other_process() -> io::Result<()> {
         return Ok(());
     }
     ctrlc::set_handler(|| {}).expect("there is no other");
-    let server = Played::listen(hand::confirm_session);
+    let server = ScriptedServer::listen(Peer::confirm_session);
     let (ended, ends) = channel();
     let client = Wire::join(server.addr.to_string())
         .thread_name("deaf")

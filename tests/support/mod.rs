@@ -3,21 +3,22 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod both_ways;
+pub mod call_path;
 pub mod checksum;
+pub mod encoding;
+pub mod fault_proxy;
 pub mod file;
 pub mod frames;
-pub mod hand;
-pub mod link;
 pub mod namespaces;
 pub mod narrow;
-pub mod path;
 pub mod pattern;
+pub mod peer;
 pub mod process;
 pub mod random;
-pub mod relay;
-pub mod secure;
 pub mod threads;
+pub mod tls;
 pub mod unreachable;
+pub mod wires;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{panic::resume_unwind, thread, time::Duration};

@@ -1,6 +1,6 @@
 //! Streams of one connection do not wait for each other.
 
-use crate::support::{in_time, link::Link, link::message, pattern::Pattern};
+use crate::support::{in_time, pattern::Pattern, wires::Link, wires::message};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
 use std::{
     io::{self, Write},

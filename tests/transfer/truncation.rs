@@ -3,10 +3,10 @@
 //! Ok say that a message is complete.
 
 use crate::support::{
+    fault_proxy::{Cut, Direction, FaultProxy, How, Profile},
     in_time,
-    link::{Link, errors, means_broken, message, told_of_handler},
     pattern::Pattern,
-    relay::{Cut, Direction, How, Profile, Relay},
+    wires::{Link, errors, means_broken, message, told_of_handler},
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
@@ -224,7 +224,7 @@ fn a_connection_cut_at_any_byte_never_yields_a_part() {
             cut: Some(cut),
             ..Profile::default()
         };
-        let link = Relay::to(server, profile)?;
+        let link = FaultProxy::to(server, profile)?;
         let client = Wire::join(link.addr.to_string()).retry_max(0).build()?;
         client.start()?;
         // It may be over already.

@@ -3,9 +3,8 @@
 use super::{CLOSE, CULPRIT, break_off};
 use crate::{
     honest::Honest,
-    raw::Raw,
     server::{Kind, Place, TCP, echo},
-    support::{PATIENCE, hand::field, threads, within},
+    support::{PATIENCE, encoding::field, peer::Peer, threads, within},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -100,11 +99,10 @@ fn everywhere(test: fn(Place)) {
 }
 
 /// Asks for a session, whose validator blocks.
-fn ask(addr: SocketAddr, id: u8) -> Raw {
-    let mut raw = Raw::over(TcpStream::connect(addr).unwrap(), false);
-    raw.ask(&[field(1, &[id; 16]), field(3, CULPRIT)].concat())
-        .unwrap();
-    raw
+fn ask(addr: SocketAddr, id: u8) -> Peer {
+    let mut peer = Peer::over(TcpStream::connect(addr).unwrap(), false);
+    peer.begin_ask(&[field(1, &[id; 16]), field(3, CULPRIT)].concat());
+    peer
 }
 
 /// The other side's reason not to serve a stream.
@@ -142,7 +140,7 @@ fn a_validator_of_sessions_that_blocks_costs_a_handshakes_place_and_its_thread()
         blocking.await_blocked();
         // Who has left has its place until the validator returns.
         drop(first);
-        Raw::over(TcpStream::connect(blocking.addr).unwrap(), false).until_end();
+        Peer::over(TcpStream::connect(blocking.addr).unwrap(), false).read_to_close();
         let error = errors.recv_timeout(PATIENCE).unwrap();
         assert!(error.contains("2 handshakes are under way"), "{error}");
         drop(blocking.release);
@@ -280,7 +278,8 @@ fn an_error_handler_told_of_strangers_that_blocks_costs_one_thread_in_all() {
         let [_, _, before] = blocking.threads();
         let logged = *BEHIND.0.lock();
         let silent = TcpStream::connect(blocking.addr).unwrap();
-        let refused = || Raw::over(TcpStream::connect(blocking.addr).unwrap(), false).until_end();
+        let refused =
+            || Peer::over(TcpStream::connect(blocking.addr).unwrap(), false).read_to_close();
         refused();
         blocking.await_blocked();
         (1..REFUSED).for_each(|_| drop(refused()));

@@ -6,16 +6,13 @@ use crate::{
     probe::Probe,
     set_or,
     support::{
-        frames::{FIN, Frame, SYN},
-        hand::{field, layer_2},
+        encoding::field,
+        peer::Peer,
         process::{self, Other},
         within,
     },
 };
-use std::{
-    io::{self, Write},
-    net::TcpStream,
-};
+use std::{io, net::TcpStream};
 use wirenet::Wire;
 
 /// Client processes: each connection takes a descriptor.
@@ -32,7 +29,7 @@ pub fn server() -> io::Result<()> {
 
 /// So many sessions, played by hand on one thread; tells how many stand.
 pub fn strangers(addr: &str, count: usize) -> io::Result<()> {
-    let connections: Vec<_> = (0..count).map(|_| join(addr).ok().flatten()).collect();
+    let connections: Vec<_> = (0..count).map(|_| join(addr)).collect();
     let stand = connections.iter().flatten().count() as u64;
     process::tell(Counts::from([
         ("stand", stand),
@@ -42,14 +39,11 @@ pub fn strangers(addr: &str, count: usize) -> io::Result<()> {
 }
 
 /// `None` where it was closed at once.
-fn join(addr: &str) -> io::Result<Option<TcpStream>> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let id = field(1, uuid::Uuid::new_v4().as_bytes());
-    let open = Frame::data(1, layer_2(0x32, "openSession", &id));
-    let asked = [Frame::flags(1, SYN), open, Frame::flags(1, FIN)];
-    stream.write_all(&asked.map(|frame| frame.encode()).concat())?;
-    Ok(Frame::read(&stream)?.map(|_| stream))
+fn join(addr: &str) -> Option<Peer> {
+    let mut peer = Peer::over_tcp(TcpStream::connect(addr).ok()?);
+    peer.set_read_timeout(PATIENCE);
+    peer.begin_ask(&field(1, uuid::Uuid::new_v4().as_bytes()));
+    peer.try_receive().ok().flatten().map(|_| peer)
 }
 
 /// The standard library aborts a process that has no memory maps left for a thread

@@ -197,7 +197,7 @@ pub fn call(
 fn push(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Trouble> {
     stream.write_message(&plan.encode())?;
     transfer::send(stream, plan, &crowd.pattern)?;
-    let answer = crate::support::link::message(stream)?;
+    let answer = crate::support::wires::message(stream)?;
     // Its receiver has compared it with what was sent.
     if answer.len() != 16 || !stream.was_finished() {
         return Err(Trouble::wrong(format!("{answer:?} is the answer")));

@@ -2,7 +2,7 @@
 //! body's length and checksum as its sender summed it up, a message each.
 
 use super::gate::Gate;
-use crate::support::{checksum::Checksum, link::message, pattern::PIECE, pattern::Pattern};
+use crate::support::{checksum::Checksum, pattern::PIECE, pattern::Pattern, wires::message};
 use std::{
     fmt,
     io::{self, Read, Write},

@@ -3,12 +3,12 @@
 
 use super::{
     PATIENCE,
-    link::{addr_of, started},
-    relay::{Profile, Relay},
-    secure,
+    fault_proxy::{FaultProxy, Profile},
+    tls,
+    wires::{addr_of, started},
 };
 use std::{
-    env, fmt,
+    fmt,
     time::{Duration, Instant},
 };
 use wirenet::{Builder, Session, Wire};
@@ -46,9 +46,7 @@ pub fn ways() -> Vec<Way> {
     let slow = [Slow::Direct, Slow::ToCaller, Slow::ToOwner];
     let over = |tls| move |slow| Way { slow, tls };
     let tls = cfg!(feature = "tls").then_some(true);
-    let plain = env::var_os("WIRENET_TESTS_OVER_TLS")
-        .is_none()
-        .then_some(false);
+    let plain = (!tls::is_selected()).then_some(false);
     let both = plain.into_iter().chain(tls);
     both.flat_map(|tls| slow.map(over(tls))).collect()
 }
@@ -69,7 +67,7 @@ pub struct Path {
     pub session: Session,
     pub owner: Wire,
     pub hub: Option<Wire>,
-    pub link: Relay,
+    pub link: FaultProxy,
 }
 
 impl Path {
@@ -88,9 +86,9 @@ impl Path {
             rate: None,
             ..Profile::slow(1, queue)
         };
-        let server = |builder| secure::server(builder, way.tls);
-        let client = |addr: String| secure::client(Wire::join(addr), way.tls).retry_max(0);
-        let relay = |wire: &Wire| Relay::to(addr_of(wire), link).expect("a link");
+        let server = |builder| tls::server(builder, way.tls);
+        let client = |addr: String| tls::client(Wire::join(addr), way.tls).retry_max(0);
+        let relay = |wire: &Wire| FaultProxy::to(addr_of(wire), link).expect("a link");
         if way.slow == Slow::Direct {
             let owner = started((sides.owner)(server(Wire::mount("127.0.0.1:0"))));
             let link = relay(&owner);

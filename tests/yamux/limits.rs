@@ -1,89 +1,19 @@
 //! Limits of a connection at their edges, with a peer that is played frame by
 //! frame.
 
-mod support;
-
-use std::{
-    io::{self, IoSlice, Read, Write},
-    time::Duration,
-};
-use support::{
-    PATIENCE,
-    frames::{ACK, FIN, Frame, GO_AWAY, PING, RST, SYN},
+use super::{accepted, patient};
+use crate::support::{
+    frames::{ACK, FIN, Frame, GO_AWAY, RST, SYN},
     in_time,
 };
-use wirenet::{
-    transport::{Halves, Transport, Wait, memory},
-    yamux::{Config, Connection, Error, Stream},
+use std::{
+    io::{Read, Write},
+    time::Duration,
 };
+use wirenet::yamux::{Connection, Error, Stream};
 
 /// A window, of which each stream that is held reserves one.
 const WINDOW: usize = 262_144;
-
-/// A connection of which none of the timeouts passes during a test.
-fn patient() -> Config {
-    Config::default()
-        .keep_alive(None)
-        .write_timeout(Duration::from_secs(3600))
-}
-
-/// The played peer, over a pipe in memory; gone when it is dropped.
-struct Peer {
-    halves: Halves,
-}
-
-impl Peer {
-    fn send(&mut self, frames: &[Frame]) {
-        let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let written = self.halves.writer.write(&[IoSlice::new(rest)], Wait::Block);
-            rest = &rest[written.unwrap()..];
-        }
-    }
-
-    fn receive(&mut self) -> Frame {
-        Frame::read(&mut *self).unwrap().expect("a frame")
-    }
-
-    /// Has all that was sent be dealt with; gives what came in answer.
-    fn settle(&mut self) -> Vec<Frame> {
-        let mut answers = Vec::new();
-        // The answer to the first ping goes ahead of other answers.
-        for _ in 0..2 {
-            let ping = Frame {
-                kind: PING,
-                flags: SYN,
-                ..Frame::flags(0, 0)
-            };
-            self.send(&[ping]);
-            let frames = std::iter::from_fn(|| Some(self.receive()));
-            answers.extend(frames.take_while(|frame| frame.kind != PING));
-        }
-        answers
-    }
-}
-
-impl Read for Peer {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.halves.reader.read(buf)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.halves.closer.shutdown();
-    }
-}
-
-/// A connection of ours that accepted, and the peer that dialled it.
-fn accepted(config: Config) -> (Connection, Peer) {
-    let (ours, theirs) = memory::pair(1 << 20);
-    let connection = Connection::server(ours, config).unwrap();
-    let mut halves = theirs.split().unwrap();
-    halves.reader.set_timeout(Some(PATIENCE)).unwrap();
-    (connection, Peer { halves })
-}
 
 /// Other implementations send so.
 #[test]
@@ -110,7 +40,7 @@ fn a_stream_beyond_the_backlog_is_reset() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().backlog(2));
         peer.send(&[1, 3, 5].map(|id| Frame::flags(id, SYN)));
-        assert_eq!(Frame::read(&mut peer).unwrap(), Some(Frame::flags(5, RST)));
+        assert_eq!(peer.receive(), Some(Frame::flags(5, RST)));
         for id in [1, 3] {
             assert_eq!(connection.accept().unwrap().id().0, id);
         }
@@ -156,9 +86,9 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
             let ended = stream.id().0;
             drop(stream);
             let next = expect(&connection, next);
-            assert_eq!(peer.receive(), Frame::data(ended, b"done".to_vec()));
-            assert_eq!(peer.receive(), Frame::flags(ended, FIN));
-            assert_eq!(peer.receive(), Frame::flags(next.id().0, ACK));
+            assert_eq!(peer.receive(), Some(Frame::data(ended, b"done".to_vec())));
+            assert_eq!(peer.receive(), Some(Frame::flags(ended, FIN)));
+            assert_eq!(peer.receive(), Some(Frame::flags(next.id().0, ACK)));
             drop(next);
             peer.settle();
         }
@@ -244,7 +174,7 @@ fn streams_that_are_held_are_reset_when_no_more_are_let_in() {
         peer.settle();
         connection.go_away();
         // Which goes ahead of what has not left before it.
-        let mut said = [(); 3].map(|()| peer.receive());
+        let mut said = [(); 3].map(|()| peer.receive().unwrap());
         said.sort_by_key(|frame| frame.stream);
         assert_eq!(said[0].kind, GO_AWAY);
         assert_eq!(said[1..], [3, 5].map(|id| Frame::flags(id, RST)));
@@ -264,7 +194,7 @@ fn a_stream_that_the_peer_leaves_half_open_gives_way_to_one_that_is_held() {
         peer.send(&opened(&[3]));
         drop(connection.accept().unwrap());
         let next = expect(&connection, 3);
-        let said = [(); 4].map(|()| peer.receive());
+        let said = [(); 4].map(|()| peer.receive().unwrap());
         let flags = [(1, ACK), (1, FIN), (1, RST), (3, ACK)];
         assert_eq!(said, flags.map(|(id, flags)| Frame::flags(id, flags)));
         drop(next);

@@ -2,17 +2,21 @@
 //! beside a write that waits, a close before all has been taken, a peer that
 //! has said all and is gone, one that reads no answers.
 
-mod support;
-
-#[path = "yamux_ends/made.rs"]
-mod made;
-
+use super::{
+    accepted, accepted_over, dialled, dialled_over, patient,
+    transports::{Held, Made, Refusable, Telling},
+};
+use crate::support::{
+    PATIENCE,
+    frames::{ACK, FIN, Frame, PING, RST, SYN},
+    in_time,
+    peer::Peer,
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
-use made::{Held, Made, Refusable, Telling};
 use socket2::SockRef;
 use std::{
     convert::Infallible,
-    io::{self, IoSlice, Read, Write},
+    io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
@@ -21,103 +25,13 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{
-    PATIENCE,
-    frames::{ACK, FIN, Frame, GO_AWAY, PING, RST, SYN},
-    in_time,
-};
 use wirenet::{
-    transport::{Closer, Halves, Transport, Wait, memory},
+    transport::{Halves, Transport, memory},
     yamux::{Config, Connection, Error, Stream, Violation},
 };
 
 /// More than an outbox and the pipe behind it hold together, in any state.
 const TOO_MUCH: usize = 1 << 20;
-
-/// A connection of which none of the timeouts passes during a test.
-fn patient() -> Config {
-    Config::default()
-        .keep_alive(None)
-        .write_timeout(Duration::from_secs(3600))
-}
-
-fn ping(value: u32) -> Frame {
-    Frame {
-        kind: PING,
-        flags: SYN,
-        stream: 0,
-        length: value,
-        body: Vec::new(),
-    }
-}
-
-fn go_away() -> Frame {
-    Frame {
-        kind: GO_AWAY,
-        ..Frame::flags(0, 0)
-    }
-}
-
-/// The played peer, over a pipe in memory; gone when it is dropped.
-struct Peer {
-    halves: Halves,
-}
-
-impl Peer {
-    fn new(end: memory::End) -> Self {
-        let mut halves = end.split().unwrap();
-        halves.reader.set_timeout(Some(PATIENCE)).unwrap();
-        Self { halves }
-    }
-
-    fn try_send(&mut self, frames: &[Frame]) -> io::Result<()> {
-        let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let written = self.halves.writer.write(&[IoSlice::new(rest)], Wait::Block);
-            rest = &rest[written?..];
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, frames: &[Frame]) {
-        self.try_send(frames).unwrap();
-    }
-
-    fn receive(&mut self) -> Option<Frame> {
-        Frame::read(&mut *self).unwrap()
-    }
-
-    /// Everything up to the end of the connection.
-    fn receive_all(&mut self) -> Vec<Frame> {
-        std::iter::from_fn(|| self.receive()).collect()
-    }
-
-    /// Has everything that was sent before be dealt with.
-    fn settle(&mut self) {
-        self.send(&[ping(77)]);
-        while self.receive().expect("an answer to the ping").kind != PING {}
-    }
-}
-
-impl Read for Peer {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.halves.reader.read(buf)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.halves.closer.shutdown();
-    }
-}
-
-/// A connection of ours that dialled, and the peer that accepted it.
-fn dialled(capacity: usize) -> (Connection, Peer) {
-    let (ours, theirs) = memory::pair(capacity);
-    let connection = Connection::client(ours, patient()).unwrap();
-    (connection, Peer::new(theirs))
-}
 
 /// Writes until there is no more room in the outbox, and none comes.
 fn fill(connection: &Connection) -> Vec<Stream> {
@@ -158,7 +72,7 @@ fn write_to_each(streams: &[Stream]) -> Vec<Receiver<io::Result<usize>>> {
 #[test]
 fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_peer() {
     in_time(|| {
-        let (connection, mut peer) = dialled(1024);
+        let (connection, mut peer) = dialled_over(1024, patient());
         let filling = fill(&connection);
         let reset: Vec<Stream> = (0..5).map(|_| connection.open().unwrap()).collect();
         let last = connection.open().unwrap();
@@ -185,7 +99,7 @@ fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_
 #[test]
 fn a_reset_on_this_side_wakes_a_write_that_waits_for_room() {
     in_time(|| {
-        let (connection, _peer) = dialled(1024);
+        let (connection, _peer) = dialled_over(1024, patient());
         let filling = fill(&connection);
         let stream = connection.open().unwrap();
         let outcome = write_to_each(std::slice::from_ref(&stream)).remove(0);
@@ -200,7 +114,7 @@ fn a_reset_on_this_side_wakes_a_write_that_waits_for_room() {
 fn a_stream_whose_reading_was_ended_here_never_says_that_it_ended_in_order() {
     in_time(|| {
         for fin_comes_first in [true, false] {
-            let (connection, mut peer) = dialled(1 << 20);
+            let (connection, mut peer) = dialled(patient());
             let mut stream = connection.open().unwrap();
             let fin = [Frame::data(1, vec![7; 100]), Frame::flags(1, FIN)];
             peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![7; 100_000])]);
@@ -236,28 +150,29 @@ fn narrow_tcp() -> (TcpStream, TcpStream) {
 #[test]
 fn what_was_finished_before_a_close_reaches_a_peer_that_goes_on_sending() {
     in_time(|| {
-        let (near, mut far) = narrow_tcp();
+        let (near, far) = narrow_tcp();
+        let mut peer = Peer::over_tcp(far);
         let connection = Connection::client(near, patient()).unwrap();
         let mut stream = connection.open().unwrap();
         stream.write_all(&[9; 200_000]).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let closing = thread::spawn(move || connection.close());
-        far.write_all(&Frame::flags(1, ACK).encode()).unwrap();
+        peer.send(Frame::flags(1, ACK));
         let mut received = Vec::new();
         let mut pings = 0;
-        while let Some(frame) = Frame::read(&mut far).unwrap() {
-            far.write_all(&ping(pings).encode()).unwrap();
+        while let Some(frame) = peer.receive() {
+            peer.send(Frame::ping(pings));
             pings += 1;
             // Answers to what came before the close.
             if frame.kind != PING {
                 received.push(frame);
             }
         }
-        assert_eq!(received.pop(), Some(go_away()));
+        assert_eq!(received.pop(), Some(Frame::go_away(0)));
         assert_eq!(received.pop(), Some(Frame::flags(1, FIN)));
         let bytes: usize = received.iter().map(|frame| frame.body.len()).sum();
         assert_eq!(bytes, 200_000);
-        drop(far);
+        drop(peer);
         closing.join().unwrap();
     });
 }
@@ -286,9 +201,7 @@ fn what_was_finished_before_a_close_reaches_a_peer_that_reads_slowly() {
 #[test]
 fn streams_that_came_before_the_end_can_still_be_accepted() {
     in_time(|| {
-        let (ours, theirs) = memory::pair(1 << 20);
-        let connection = Connection::server(ours, patient()).unwrap();
-        let mut peer = Peer::new(theirs);
+        let (connection, mut peer) = accepted(patient());
         for id in [1, 3, 5, 7] {
             peer.send(&[
                 Frame::flags(id, SYN),
@@ -296,7 +209,7 @@ fn streams_that_came_before_the_end_can_still_be_accepted() {
                 Frame::flags(id, FIN),
             ]);
         }
-        peer.send(&[go_away()]);
+        peer.send(&[Frame::go_away(0)]);
         drop(peer);
         // Until it has ended.
         connection.ping().unwrap_err();
@@ -314,7 +227,7 @@ fn streams_that_came_before_the_end_can_still_be_accepted() {
 #[test]
 fn a_go_away_comes_after_all_that_was_finished() {
     in_time(|| {
-        let (connection, mut peer) = dialled(1024);
+        let (connection, mut peer) = dialled_over(1024, patient());
         let mut stream = connection.open().unwrap();
         // Who has a timeout does not wait for the transport.
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -322,7 +235,7 @@ fn a_go_away_comes_after_all_that_was_finished() {
         drop(stream);
         drop(connection);
         let mut frames = peer.receive_all();
-        assert_eq!(frames.pop(), Some(go_away()));
+        assert_eq!(frames.pop(), Some(Frame::go_away(0)));
         assert_eq!(frames.pop(), Some(Frame::flags(1, FIN)));
         let bytes: usize = frames.iter().map(|frame| frame.body.len()).sum();
         assert_eq!(bytes, 120_000);
@@ -334,7 +247,7 @@ fn a_go_away_comes_after_all_that_was_finished() {
 #[test]
 fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
     in_time(|| {
-        let (connection, mut peer) = dialled(16);
+        let (connection, mut peer) = dialled_over(16, patient());
         for _ in 0..6000 {
             connection.open().unwrap().reset();
         }
@@ -358,9 +271,8 @@ fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
 #[test]
 fn who_opens_and_resets_without_end_waits_for_the_peer() {
     in_time(|| {
-        let (ours, theirs) = memory::pair(16);
         let config = patient().write_timeout(Duration::from_secs(1));
-        let connection = Connection::client(ours, config).unwrap();
+        let (connection, _peer) = dialled_over(16, config);
         let mut opened = 0;
         let error = loop {
             match connection.open() {
@@ -371,7 +283,6 @@ fn who_opens_and_resets_without_end_waits_for_the_peer() {
             assert!(opened < TOO_MUCH / 24, "it never waits");
         };
         assert!(matches!(error, Error::WriteTimeout), "{error}");
-        drop(theirs);
     });
 }
 
@@ -379,8 +290,7 @@ fn who_opens_and_resets_without_end_waits_for_the_peer() {
 #[test]
 fn a_close_wakes_who_waits_to_open() {
     in_time(|| {
-        let (ours, theirs) = memory::pair(16);
-        let connection = Connection::client(ours, patient()).unwrap();
+        let (connection, peer) = dialled_over(16, patient());
         let (opens, many) = bounded(1);
         let (ends, ended) = unbounded();
         let count = AtomicU32::new(0);
@@ -406,7 +316,7 @@ fn a_close_wakes_who_waits_to_open() {
                 let error = ended.recv().unwrap();
                 assert!(matches!(error, Error::Closed), "{error}");
             }
-            theirs.shutdown();
+            drop(peer);
         });
     });
 }
@@ -418,9 +328,7 @@ const ANSWERS: u32 = 64 * 1024 / 12;
 /// connection ends: when so many answers wait. As many may be in the hands of
 /// who writes them, and less than as many frames on their way in.
 fn flood(config: Config, frame: fn(u32) -> Frame, mut dealt_with: impl FnMut(&Connection)) {
-    let (ours, theirs) = memory::pair(1024);
-    let connection = Connection::server(ours, config).unwrap();
-    let mut peer = Peer::new(theirs);
+    let (connection, mut peer) = accepted_over(1024, config);
     // Their answers would be some 800 KB.
     let mut batches = (0..1024).map(|batch| 64 * batch..64 * (batch + 1));
     let last = batches.find(|batch| {
@@ -443,7 +351,7 @@ fn opening(number: u32) -> Frame {
 #[test]
 fn a_peer_that_asks_and_reads_no_answers_is_cut_off() {
     in_time(|| {
-        flood(patient(), ping, |_| {});
+        flood(patient(), Frame::ping, |_| {});
         flood(patient().max_streams(0), opening, |_| {});
     });
 }
@@ -464,9 +372,7 @@ fn no_timeout_is_too_long() {
     in_time(|| {
         let longest = Duration::MAX;
         let config = Config::default().write_timeout(longest);
-        let (ours, theirs) = memory::pair(1024);
-        let connection = Connection::client(ours, config.keep_alive(Some(longest))).unwrap();
-        let mut peer = Peer::new(theirs);
+        let (connection, mut peer) = dialled_over(1024, config.keep_alive(Some(longest)));
         let mut stream = connection.open().unwrap();
         stream.set_read_timeout(Some(longest)).unwrap();
         stream.set_write_timeout(Some(longest)).unwrap();
@@ -492,14 +398,14 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
             half: halves.writer,
         });
         let connection = Connection::client(Made(halves), patient()).unwrap();
-        let mut peer = Peer::new(theirs);
+        let mut peer = Peer::in_memory(theirs);
         let mut stream = connection.open().unwrap();
         peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![3; 140_000])]);
         refused.store(true, Ordering::SeqCst);
         // More than half of the window: an update is due, and fails.
         stream.read_exact(&mut vec![0; 135_000]).unwrap();
         let rest = Frame::data(1, vec![3; 100_000]);
-        peer.send(&[rest, Frame::flags(1, FIN), go_away()]);
+        peer.send(&[rest, Frame::flags(1, FIN), Frame::go_away(0)]);
         assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 105_000);
     });
 }
@@ -548,7 +454,7 @@ fn a_connection_that_has_ended_holds_no_descriptor_though_handles_live_on() {
         let (made, held) = held_transport(ours);
         let connection = Connection::client(made, patient()).unwrap();
         let stream = connection.open().unwrap();
-        drop(Peer::new(theirs));
+        drop(Peer::in_memory(theirs));
         connection.close();
         let gone = held.recv_timeout(PATIENCE).unwrap_err();
         assert_eq!(gone, RecvTimeoutError::Disconnected);

@@ -3,20 +3,21 @@
 //! and then the stream's end in a frame of its own; never by a reset.
 
 use crate::{
-    by_hand::{END, Hand, chunks, request, whole_chunks},
     chunks::serve_another,
     ending::{TOKEN, leave_some},
-    stage::{Hub, eventually},
+    stage::{Hub, eventually, relay},
     support::{
         PATIENCE,
+        encoding::{END, chunks, whole_chunks},
         frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
         in_time,
-        link::message,
         pattern::Pattern,
+        peer::Peer,
+        wires::message,
     },
 };
 use crossbeam_channel::bounded;
-use socket2::Socket;
+use socket2::SockRef;
 use std::{
     io::{self, Write},
     net::Shutdown,
@@ -39,21 +40,6 @@ const USABLE: usize = INITIAL_WINDOW - OPENING - CUT_SHORT.len();
 /// Long enough for a handshake here.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-/// A client by hand that says nothing of what it understands.
-fn old(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
-    old_with(hub, identification, names, |_| Ok(()))
-}
-
-fn old_with(
-    hub: &Hub,
-    identification: &str,
-    names: &[&str],
-    set: impl FnOnce(&Socket) -> io::Result<()>,
-) -> Hand {
-    let (hand, _) = Hand::ask(&hub.addr, &request(identification, names), set);
-    hand
-}
-
 /// How a connection is lost.
 #[derive(Clone, Copy)]
 enum Loss {
@@ -62,32 +48,20 @@ enum Loss {
 }
 
 impl Loss {
-    /// A client by hand, and what loses its connection; where that only ends, it is
-    /// open until what is given is dropped.
-    fn prepare(
-        self,
-        hub: &Hub,
-        id: &str,
-        names: &[&str],
-    ) -> (Hand, impl FnOnce(Hand) -> Option<Hand>) {
-        let mut socket = None;
-        let hand = old_with(hub, id, names, |fresh| {
-            socket = Some(fresh.try_clone()?);
-            Ok(())
-        });
-        let socket = socket.expect("it was set");
-        let lose = move |hand: Hand| match self {
+    /// The peer loses its connection. Where that only ends, it stays open until
+    /// the returned peer is dropped.
+    fn of(self, peer: Peer) -> Option<Peer> {
+        match self {
             Self::End => {
-                socket.shutdown(Shutdown::Write).unwrap();
-                Some(hand)
+                peer.socket().shutdown(Shutdown::Write).unwrap();
+                Some(peer)
             }
             Self::Reset => {
+                let socket = SockRef::from(peer.socket());
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
-                drop((hand, socket));
                 None
             }
-        };
-        (hand, lose)
+        }
     }
 }
 
@@ -104,18 +78,13 @@ fn session_of(hub: &Hub, identification: &str) -> Session {
     found.expect("it stands")
 }
 
-/// Whether a frame carries data, or an end.
-fn says_something(frame: &Frame) -> bool {
-    frame.kind == DATA || frame.has(FIN) || frame.has(RST)
-}
-
 /// The next frame that says something.
-fn next(hand: &mut Hand, stream: u32) -> Frame {
-    hand.wait(|frame| frame.stream == stream && says_something(frame))
+fn next(hand: &mut Peer, stream: u32) -> Frame {
+    hand.wait(|frame| frame.stream == stream && frame.is_data_or_end())
 }
 
 /// So many bytes, in frames of whole chunks.
-fn expect_bytes(hand: &mut Hand, stream: u32, count: usize) {
+fn expect_bytes(hand: &mut Peer, stream: u32, count: usize) {
     let mut came = 0;
     while came < count {
         let frame = next(hand, stream);
@@ -126,7 +95,7 @@ fn expect_bytes(hand: &mut Hand, stream: u32, count: usize) {
     assert_eq!(came, count);
 }
 
-fn expect_broken_off(hand: &mut Hand, stream: u32) {
+fn expect_broken_off(hand: &mut Peer, stream: u32) {
     let cut = next(hand, stream);
     assert_eq!((cut.kind, cut.flags), (DATA, 0), "{cut:?}");
     assert_eq!(cut.body, CUT_SHORT);
@@ -134,32 +103,30 @@ fn expect_broken_off(hand: &mut Hand, stream: u32) {
 }
 
 /// The end in a frame of its own, and no reset after it, whatever is sent.
-fn expect_end(hand: &mut Hand, stream: u32) {
+fn expect_end(hand: &mut Peer, stream: u32) {
     let end = next(hand, stream);
     assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN), "{end:?}");
     hand.send(&Frame::data(stream, chunks(&[7; 1_000], 1_000)));
     hand.send(&Frame::flags(stream, FIN));
     // The answer comes behind everything else.
-    let (other, open) = hand.begin_open("nothing");
-    hand.send(&Frame::data(other, open));
-    let next = hand.wait(|frame| [stream, other].contains(&frame.stream) && says_something(frame));
+    let other = hand.call("nothing");
+    let next = hand.wait(|frame| [stream, other].contains(&frame.stream) && frame.is_data_or_end());
     assert_eq!(next.stream, other, "{next:?}");
 }
 
 /// A call of one of ours, and the stream of the owner that is played by hand.
-fn call(session: &Session, owner: &mut Hand) -> (Stream, u32) {
+fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
     let session = session.clone();
     let call = thread::spawn(move || session.open_stream("hand").unwrap());
-    let open = owner.next_open();
-    owner.accept(&open);
-    (call.join().unwrap(), open.stream)
+    let far = owner.accept_next();
+    (call.join().unwrap(), far)
 }
 
 /// Has one of ours call an owner by hand and begin a message, which `leave` ends.
 fn assert_caller_breaks_off(leave: impl FnOnce(Stream) + Send + 'static) {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
+        let mut owner = hub.old_peer("hand", &["hand"]);
         let caller = hub.caller();
         let (stream, far) = call(&caller.session, &mut owner);
         (&stream).write_all(&[5; 2_000]).unwrap();
@@ -199,7 +166,7 @@ fn a_peer_that_drops_or_resets_a_stream_breaks_it_off() {
     for leave in [drop as fn(Stream), |stream| stream.reset()] {
         in_time(move || {
             let hub = Hub::new();
-            let mut hand = old(&hub, "hand", &["hand"]);
+            let mut hand = hub.old_peer("hand", &["hand"]);
             let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
             (&stream).write_all(&[5; 2_000]).unwrap();
             expect_bytes(&mut hand, far, 2_000 + 2 * 4);
@@ -213,17 +180,13 @@ fn a_peer_that_drops_or_resets_a_stream_breaks_it_off() {
 fn assert_lost_caller_breaks_off(loss: Loss) {
     in_time(move || {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
-        let (mut caller, lose) = loss.prepare(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
         caller.send(&Frame::data(stream, chunks(&[3; 2_000], 1_000)));
-        expect_bytes(&mut owner, open.stream, 2_000 + 2 * 4);
-        let _kept = lose(caller);
-        expect_broken_off(&mut owner, open.stream);
+        expect_bytes(&mut owner, far, 2_000 + 2 * 4);
+        let _kept = loss.of(caller);
+        expect_broken_off(&mut owner, far);
     });
 }
 
@@ -246,7 +209,7 @@ fn assert_owner_breaks_off(fail: impl Fn(&mut Stream) -> io::Result<()> + Send +
             message(stream)?;
             fail(stream)
         });
-        let mut caller = old(&hub, "caller", &[]);
+        let mut caller = hub.old_peer("caller", &[]);
         let stream = caller.open("hand");
         expect_bytes(&mut caller, stream, 1_000 + 4);
         let go = [&chunks(b"go", 2)[..], &END].concat();
@@ -290,7 +253,7 @@ fn a_handler_of_the_hub_that_fails_breaks_the_stream_off() {
                 Err(io::Error::other("it cannot go on"))
             })
         });
-        let mut caller = old(&hub, "caller", &[]);
+        let mut caller = hub.old_peer("caller", &[]);
         let stream = caller.open("hand");
         expect_bytes(&mut caller, stream, 1_000 + 4);
         expect_broken_off(&mut caller, stream);
@@ -301,16 +264,12 @@ fn a_handler_of_the_hub_that_fails_breaks_the_stream_off() {
 fn assert_lost_owner_breaks_off(loss: Loss) {
     in_time(move || {
         let hub = Hub::new();
-        let (mut owner, lose) = loss.prepare(&hub, "hand", &["hand"]);
-        let mut caller = old(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
-        owner.send(&Frame::data(open.stream, chunks(&[3; 2_000], 1_000)));
+        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        owner.send(&Frame::data(far, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut caller, stream, 2_000 + 2 * 4);
-        let _kept = lose(owner);
+        let _kept = loss.of(owner);
         expect_broken_off(&mut caller, stream);
     });
 }
@@ -329,14 +288,10 @@ fn an_owner_whose_connection_is_reset_breaks_its_streams_off() {
 fn an_owner_that_resets_a_stream_by_hand_breaks_it_off() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
-        let mut caller = old(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
-        owner.send(&Frame::flags(open.stream, RST));
+        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        owner.send(&Frame::flags(far, RST));
         expect_broken_off(&mut caller, stream);
     });
 }
@@ -345,7 +300,7 @@ fn an_owner_that_resets_a_stream_by_hand_breaks_it_off() {
 fn an_open_that_is_not_answered_in_time_is_broken_off() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(HANDSHAKE));
-        let mut hand = old(&hub, "hand", &["hand"]);
+        let mut hand = hub.old_peer("hand", &["hand"]);
         // By one of ours through the hub, and by the hub itself.
         let caller = hub.caller();
         let near = session_of(&hub, "hand");
@@ -368,12 +323,11 @@ fn an_open_that_is_not_answered_in_time_is_broken_off() {
 fn an_open_whose_answer_is_none_is_broken_off() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
+        let mut owner = hub.old_peer("hand", &["hand"]);
         let caller = hub.caller();
         let call = thread::spawn(move || caller.open("hand").unwrap_err());
-        let mut open = owner.next_open();
-        open.name = "another".into();
-        owner.accept(&open);
+        let open = owner.next_open();
+        owner.accept_as(open.stream, "another");
         expect_broken_off(&mut owner, open.stream);
         let refusal = call.join().unwrap();
         assert_ne!(refusal, Refusal::SessionNotFound);
@@ -385,7 +339,7 @@ fn an_open_whose_answer_is_none_is_broken_off() {
 fn a_stream_is_broken_off_where_too_much_is_kept_for_its_owner() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(1));
-        let mut owner = old(&hub, "hand", &["hand"]);
+        let mut owner = hub.old_peer("hand", &["hand"]);
         let kept = leave_some(&hub, &mut owner);
         let one_too_many = leave_some(&hub, &mut owner);
         // Of its credit there is left what this takes. The owner has ended its half.
@@ -397,7 +351,7 @@ fn a_stream_is_broken_off_where_too_much_is_kept_for_its_owner() {
         owner.grant(kept, 10_000);
         assert!(!next(&mut owner, kept).body.is_empty());
         assert!(next(&mut owner, kept).has(FIN));
-        assert!(!owner.has_waiting(|frame| frame.has(RST)));
+        assert!(!owner.has_queued(|frame| frame.has(RST)));
     });
 }
 
@@ -408,13 +362,9 @@ fn inside_a_chunk_that_is_too_large_to_be_held_the_end_comes_alone() {
     const SENT: usize = 200_000;
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
-        let mut caller = old(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
         let mut chunk = 1_000_000u32.to_le_bytes().to_vec();
         chunk.resize(SENT, 9);
         for part in chunk.chunks(50_000) {
@@ -422,11 +372,11 @@ fn inside_a_chunk_that_is_too_large_to_be_held_the_end_comes_alone() {
         }
         let mut came = Vec::new();
         while came.len() < SENT {
-            came.extend(next(&mut owner, open.stream).body);
+            came.extend(next(&mut owner, far).body);
         }
         assert!(came == chunk);
         caller.send(&Frame::flags(stream, RST));
-        expect_end(&mut owner, open.stream);
+        expect_end(&mut owner, far);
     });
 }
 
@@ -444,7 +394,7 @@ fn use_up(mut stream: &Stream) {
 fn a_sender_keeps_the_credit_that_breaking_off_takes() {
     in_time(|| {
         let hub = Hub::new();
-        let mut hand = old(&hub, "hand", &["hand"]);
+        let mut hand = hub.old_peer("hand", &["hand"]);
         let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
         use_up(&stream);
         expect_bytes(&mut hand, far, USABLE);
@@ -463,13 +413,9 @@ fn a_sender_keeps_the_credit_that_breaking_off_takes() {
 fn a_hub_keeps_the_credit_that_breaking_off_takes() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "hand", &["hand"]);
-        let mut caller = old(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "hand");
         // All that the owner's window has room for, of which the hub keeps an end mark.
         let whole = USABLE - USABLE % 1_028;
         let mut said = chunks(&[5; USABLE], 1_024)[..whole].to_vec();
@@ -479,10 +425,10 @@ fn a_hub_keeps_the_credit_that_breaking_off_takes() {
         for part in said.chunks(50_000) {
             caller.send(&Frame::data(stream, part.to_vec()));
         }
-        expect_bytes(&mut owner, open.stream, USABLE);
+        expect_bytes(&mut owner, far, USABLE);
         serve_another(&hub);
         caller.send(&Frame::flags(stream, RST));
-        expect_broken_off(&mut owner, open.stream);
+        expect_broken_off(&mut owner, far);
     });
 }
 
@@ -490,7 +436,7 @@ fn a_hub_keeps_the_credit_that_breaking_off_takes() {
 fn a_write_that_waits_for_credit_fails_when_its_stream_is_broken_off() {
     in_time(|| {
         let hub = Hub::new();
-        let mut hand = old(&hub, "hand", &["hand"]);
+        let mut hand = hub.old_peer("hand", &["hand"]);
         let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
         use_up(&stream);
         expect_bytes(&mut hand, far, USABLE);
@@ -520,21 +466,17 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
     assert_eq!(12 + NAME.len() + CHUNKS * 1_028 + BEGUN, INITIAL_WINDOW);
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = old(&hub, "owner", &[NAME]);
-        let mut caller = old(&hub, "caller", &[]);
-        let (stream, open) = caller.begin_open(NAME);
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.old_peer("owner", &[NAME]);
+        let mut caller = hub.old_peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, NAME);
         let sent = Pattern::new(7).to_vec((CHUNKS + 1) * 1_024);
         let encoded = [&chunks(&sent, 1_024)[..], &END].concat();
         let (first, rest) = encoded.split_at(CHUNKS * 1_028 + BEGUN);
         // A frame for each write: the last length is one of its own.
         for chunk in first.chunks(1_028) {
             let (head, bytes) = chunk.split_at(4);
-            owner.send(&Frame::data(open.stream, head.to_vec()));
-            owner.send(&Frame::data(open.stream, bytes.to_vec()));
+            owner.send(&Frame::data(far, head.to_vec()));
+            owner.send(&Frame::data(far, bytes.to_vec()));
         }
         let mut got = Vec::new();
         let mut read = 0;
@@ -545,16 +487,16 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
         }
         assert_eq!(got.len(), CHUNKS * 1_024);
         caller.grant(stream, read as u32);
-        let granted = owner.wait(|frame| frame.stream == open.stream && frame.length > 0);
+        let granted = owner.wait(|frame| frame.stream == far && frame.length > 0);
         assert!(granted.length as usize >= LAST, "{granted:?}");
-        owner.send(&Frame::data(open.stream, rest[..LAST].to_vec()));
+        owner.send(&Frame::data(far, rest[..LAST].to_vec()));
         let whole = next(&mut caller, stream);
         assert_eq!(whole.body.len(), 1_028);
         got.extend(whole_chunks(&whole.body));
         assert!(got == sent);
-        owner.send(&Frame::data(open.stream, rest[LAST..].to_vec()));
+        owner.send(&Frame::data(far, rest[LAST..].to_vec()));
         assert_eq!(next(&mut caller, stream).body, END);
-        owner.send(&Frame::flags(open.stream, FIN));
+        owner.send(&Frame::flags(far, FIN));
         let end = next(&mut caller, stream);
         assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN));
     });

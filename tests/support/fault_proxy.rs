@@ -5,8 +5,8 @@
 //! in front of it, and small kernel buffers on the relay's own sockets. When the
 //! queue is full, the relay stops reading, and TCP slows the sender down. The
 //! rest of what is under way waits in the sender's own kernel, as it does on a
-//! real link. [`Relay::hold`] and [`Relay::release`] make it stall,
-//! [`Relay::cut`] breaks it at once or after so many bytes. A half-close is
+//! real link. [`FaultProxy::hold`] and [`FaultProxy::release`] make it stall,
+//! [`FaultProxy::cut`] breaks it at once or after so many bytes. A half-close is
 //! passed on as a half-close, after what was sent before it.
 //!
 //! Time is modelled, not slept away: each piece has a moment at which it is
@@ -151,14 +151,14 @@ impl Profile {
 
 /// Carries connections to its target. Those that are silent when it is dropped
 /// are reset; the others go on.
-pub struct Relay {
+pub struct FaultProxy {
     /// Where to connect to.
     pub addr: SocketAddr,
     listener: Arc<TcpListener>,
     links: Arc<Mutex<Vec<Arc<Link>>>>,
 }
 
-impl Relay {
+impl FaultProxy {
     pub fn to(target: SocketAddr, profile: Profile) -> io::Result<Self> {
         let listener = Arc::new(profile.listen()?);
         let addr = listener.local_addr()?;
@@ -228,7 +228,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         // Wakes who accepts.
         let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);

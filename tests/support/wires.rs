@@ -1,6 +1,6 @@
 //! A server and a client in this process, with a session between them.
 
-use super::PATIENCE;
+use super::{PATIENCE, tls};
 use crossbeam_channel::{Receiver, unbounded};
 use std::{io, net::SocketAddr};
 use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
@@ -21,11 +21,12 @@ impl Link {
         server: impl FnOnce(Builder) -> Builder,
         client: impl FnOnce(Builder) -> Builder,
     ) -> Self {
-        let server = server(secured_server(Wire::mount("127.0.0.1:0")));
+        let selected = tls::is_selected();
+        let server = server(tls::server(mounting(), selected));
         let server = server.build().unwrap();
         server.start().unwrap();
         let addr = server.local_addr().expect("it listens");
-        let client = client(secured_client(Wire::join(addr.to_string())));
+        let client = client(tls::client(Wire::join(addr.to_string()), selected));
         let client = client.build().unwrap();
         client.start().unwrap();
         Self {
@@ -43,37 +44,6 @@ impl Link {
     ) -> Self {
         Self::new(|server| server.stream(name, handler), |client| client)
     }
-}
-
-/// Set, it has all links use TLS: what is promised is promised over that too.
-#[cfg(feature = "tls")]
-const OVER_TLS: &str = "WIRENET_TESTS_OVER_TLS";
-
-#[cfg(feature = "tls")]
-fn secured_server(server: Builder) -> Builder {
-    if std::env::var_os(OVER_TLS).is_none() {
-        return server;
-    }
-    let certificates = wirenet::load_certificates("server", "certs").unwrap();
-    server.tls(wirenet::TlsServer::new(certificates).unwrap())
-}
-
-#[cfg(feature = "tls")]
-pub fn secured_client(client: Builder) -> Builder {
-    if std::env::var_os(OVER_TLS).is_none() {
-        return client;
-    }
-    client.tls(wirenet::TlsClient::with_ca("certs/ca.pem").unwrap())
-}
-
-#[cfg(not(feature = "tls"))]
-fn secured_server(server: Builder) -> Builder {
-    server
-}
-
-#[cfg(not(feature = "tls"))]
-pub fn secured_client(client: Builder) -> Builder {
-    client
 }
 
 /// A server on this machine.
