@@ -188,7 +188,7 @@ fn a_stream_that_its_peer_gives_up_before_it_has_a_place_has_no_handler() {
         for id in [3, 5, 7] {
             call(client, id);
         }
-        client.send(&[Frame::flags(5, RST)]);
+        client.send(Frame::flags(5, RST));
         client.settle();
         scene.release.take();
         let acknowledged = answered(client, 2);

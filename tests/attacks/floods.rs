@@ -97,7 +97,7 @@ fn flood(
             sent += BATCH;
         }
         // The second answer comes after all others.
-        let _ = member.try_send(&[Frame::ping(LAST), Frame::ping(LAST + 1)]);
+        let _ = member.try_send([Frame::ping(LAST), Frame::ping(LAST + 1)]);
         reading.join().unwrap()
     });
     Flooded {

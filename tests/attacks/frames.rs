@@ -113,19 +113,19 @@ fn what_is_of_no_use_is_skipped() {
         for round in 0..1000 {
             // Now high, now low, and often again.
             let id = [9001, 5, 7001 - 2 * (round % 10)][round as usize % 3];
-            member.send(&opening(id, "echo"));
+            member.send(opening(id, "echo"));
             let twice = [ACK, FIN, FIN].map(|flag| Frame::flags(id, flag));
             member.send(&twice);
-            member.send(&[Frame::header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
-            member.send(&late(id));
-            member.send(&late(round + 1_000_000));
+            member.send([Frame::header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
+            member.send(late(id));
+            member.send(late(round + 1_000_000));
             if round % 100 == 0 {
                 member.settle();
             }
         }
         member.settle();
         let open = member.open("echo");
-        member.send(&[Frame::flags(open, RST)]);
+        member.send(Frame::flags(open, RST));
         "skipped; the session goes on".into()
     });
 }
@@ -146,7 +146,7 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
                 let words = [OPEN, name, token].map(u32::to_le_bytes);
                 let id = member.new_stream();
                 let head = Frame::data(id, words.as_flattened().into());
-                member.send(&[Frame::flags(id, SYN), head]);
+                member.send([Frame::flags(id, SYN), head]);
                 ids.push(id);
             }
         }
@@ -178,12 +178,12 @@ fn a_chunk_of_any_length_is_counted_and_not_held() {
             for length in [0_u32, 1, 1024, 1025, 1 << 31, u32::MAX].repeat(16) {
                 let id = member.open(name);
                 let chunk = [&length.to_le_bytes()[..], &[7; 100]].concat();
-                member.send(&[Frame::data(id, chunk)]);
+                member.send(Frame::data(id, chunk));
                 ids.push(id);
             }
             member.settle();
             for id in ids {
-                member.send(&[Frame::flags(id, RST)]);
+                member.send(Frame::flags(id, RST));
             }
         }
         member.settle();

@@ -116,7 +116,7 @@ fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
             member.send_bytes(&bytes);
         }
         member.settle();
-        member.send(&[Frame::flags(id, RST)]);
+        member.send(Frame::flags(id, RST));
         "held as bytes; the session goes on".into()
     });
 }

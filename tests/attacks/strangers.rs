@@ -285,7 +285,7 @@ fn refused_and_staying(stage: &Stage<'_>) -> Vec<Peer> {
     let mut strangers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
     for peer in &mut strangers {
         // It may have been out of time already.
-        let _ = peer.try_send(&vec![Frame::ping(0); 500]);
+        let _ = peer.try_send(vec![Frame::ping(0); 500]);
     }
     strangers
 }

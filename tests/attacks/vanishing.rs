@@ -82,7 +82,7 @@ struct End {
 
 impl End {
     fn send(&mut self, frame: fn(u32) -> Frame) {
-        self.member.send(&[frame(self.stream)]);
+        self.member.send([frame(self.stream)]);
     }
 
     fn hears(&mut self, wanted: impl Fn(&Frame) -> bool) {

@@ -106,8 +106,8 @@ fn expect_broken_off(hand: &mut Peer, stream: u32) {
 fn expect_end(hand: &mut Peer, stream: u32) {
     let end = next(hand, stream);
     assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN), "{end:?}");
-    hand.send(&Frame::data(stream, chunks(&[7; 1_000], 1_000)));
-    hand.send(&Frame::flags(stream, FIN));
+    hand.send(Frame::data(stream, chunks(&[7; 1_000], 1_000)));
+    hand.send(Frame::flags(stream, FIN));
     // The answer comes behind everything else.
     let other = hand.call("nothing");
     let next = hand.wait(|frame| [stream, other].contains(&frame.stream) && frame.is_data_or_end());
@@ -183,7 +183,7 @@ fn assert_lost_caller_breaks_off(loss: Loss) {
         let mut owner = hub.old_peer("hand", &["hand"]);
         let mut caller = hub.old_peer("caller", &[]);
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        caller.send(&Frame::data(stream, chunks(&[3; 2_000], 1_000)));
+        caller.send(Frame::data(stream, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut owner, far, 2_000 + 2 * 4);
         let _kept = loss.of(caller);
         expect_broken_off(&mut owner, far);
@@ -213,7 +213,7 @@ fn assert_owner_breaks_off(fail: impl Fn(&mut Stream) -> io::Result<()> + Send +
         let stream = caller.open("hand");
         expect_bytes(&mut caller, stream, 1_000 + 4);
         let go = [&chunks(b"go", 2)[..], &END].concat();
-        caller.send(&Frame::data(stream, go));
+        caller.send(Frame::data(stream, go));
         expect_broken_off(&mut caller, stream);
     });
 }
@@ -267,7 +267,7 @@ fn assert_lost_owner_breaks_off(loss: Loss) {
         let mut owner = hub.old_peer("hand", &["hand"]);
         let mut caller = hub.old_peer("caller", &[]);
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        owner.send(&Frame::data(far, chunks(&[3; 2_000], 1_000)));
+        owner.send(Frame::data(far, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut caller, stream, 2_000 + 2 * 4);
         let _kept = loss.of(owner);
         expect_broken_off(&mut caller, stream);
@@ -291,7 +291,7 @@ fn an_owner_that_resets_a_stream_by_hand_breaks_it_off() {
         let mut owner = hub.old_peer("hand", &["hand"]);
         let mut caller = hub.old_peer("caller", &[]);
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        owner.send(&Frame::flags(far, RST));
+        owner.send(Frame::flags(far, RST));
         expect_broken_off(&mut caller, stream);
     });
 }
@@ -368,14 +368,14 @@ fn inside_a_chunk_that_is_too_large_to_be_held_the_end_comes_alone() {
         let mut chunk = 1_000_000u32.to_le_bytes().to_vec();
         chunk.resize(SENT, 9);
         for part in chunk.chunks(50_000) {
-            caller.send(&Frame::data(stream, part.to_vec()));
+            caller.send(Frame::data(stream, part.to_vec()));
         }
         let mut came = Vec::new();
         while came.len() < SENT {
             came.extend(next(&mut owner, far).body);
         }
         assert!(came == chunk);
-        caller.send(&Frame::flags(stream, RST));
+        caller.send(Frame::flags(stream, RST));
         expect_end(&mut owner, far);
     });
 }
@@ -423,11 +423,11 @@ fn a_hub_keeps_the_credit_that_breaking_off_takes() {
         said.extend(END);
         assert_eq!(said.len(), INITIAL_WINDOW - OPENING);
         for part in said.chunks(50_000) {
-            caller.send(&Frame::data(stream, part.to_vec()));
+            caller.send(Frame::data(stream, part.to_vec()));
         }
         expect_bytes(&mut owner, far, USABLE);
         serve_another(&hub);
-        caller.send(&Frame::flags(stream, RST));
+        caller.send(Frame::flags(stream, RST));
         expect_broken_off(&mut owner, far);
     });
 }
@@ -475,8 +475,8 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
         // A frame for each write: the last length is one of its own.
         for chunk in first.chunks(1_028) {
             let (head, bytes) = chunk.split_at(4);
-            owner.send(&Frame::data(far, head.to_vec()));
-            owner.send(&Frame::data(far, bytes.to_vec()));
+            owner.send(Frame::data(far, head.to_vec()));
+            owner.send(Frame::data(far, bytes.to_vec()));
         }
         let mut got = Vec::new();
         let mut read = 0;
@@ -489,14 +489,14 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
         caller.grant(stream, read as u32);
         let granted = owner.wait(|frame| frame.stream == far && frame.length > 0);
         assert!(granted.length as usize >= LAST, "{granted:?}");
-        owner.send(&Frame::data(far, rest[..LAST].to_vec()));
+        owner.send(Frame::data(far, rest[..LAST].to_vec()));
         let whole = next(&mut caller, stream);
         assert_eq!(whole.body.len(), 1_028);
         got.extend(whole_chunks(&whole.body));
         assert!(got == sent);
-        owner.send(&Frame::data(far, rest[LAST..].to_vec()));
+        owner.send(Frame::data(far, rest[LAST..].to_vec()));
         assert_eq!(next(&mut caller, stream).body, END);
-        owner.send(&Frame::flags(far, FIN));
+        owner.send(Frame::flags(far, FIN));
         let end = next(&mut caller, stream);
         assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN));
     });

@@ -30,9 +30,9 @@ fn an_owner_that_accepts_under_another_name_has_not_accepted() {
                     let open = owner.next_open();
                     let answer = layer_2(ACCEPT, accepted, b"");
                     let sent = [answer, chunks(b"not the answer", 5), vec![0; 4]].concat();
-                    owner.send(&Frame::flags(open.stream, ACK));
-                    owner.send(&Frame::data(open.stream, sent));
-                    owner.send(&Frame::flags(open.stream, FIN));
+                    owner.send(Frame::flags(open.stream, ACK));
+                    owner.send(Frame::data(open.stream, sent));
+                    owner.send(Frame::flags(open.stream, FIN));
                     call.join().expect("no panic")
                 });
                 assert!(read.is_err(), "{accepted:?}, waits {waits}: {read:?}");

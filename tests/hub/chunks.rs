@@ -129,7 +129,7 @@ fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     caller.expect_accepted(stream);
     serve_another(&hub);
     caller.send_bytes(last);
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send(Frame::flags(stream, FIN));
     (hub, owner, open)
 }
 
@@ -156,9 +156,9 @@ fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
         let window = INITIAL_WINDOW - opened("hand");
         let message = Pattern::new(6).to_vec(window / 1028 * 1024);
         for chunk in message.chunks(1024) {
-            caller.send(&Frame::data(stream, chunks(chunk, 1024)));
+            caller.send(Frame::data(stream, chunks(chunk, 1024)));
         }
-        caller.send(&Frame::flags(stream, FIN));
+        caller.send(Frame::flags(stream, FIN));
         let open = owner.next_open();
         assert_eq!(open.token.len(), 4_000);
         owner.accept(&open);
@@ -181,9 +181,9 @@ fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
         let window = INITIAL_WINDOW - opened("hand");
         let message = Pattern::new(6).to_vec(window / 1028 * 1024);
         for part in message.chunks(60 * 1024) {
-            caller.send(&Frame::data(stream, chunks(part, 1024)));
+            caller.send(Frame::data(stream, chunks(part, 1024)));
         }
-        caller.send(&Frame::flags(stream, FIN));
+        caller.send(Frame::flags(stream, FIN));
         let open = owner.next_open();
         owner.accept(&open);
         let mut room = INITIAL_WINDOW - opened("hand") - 4_000;
@@ -210,8 +210,8 @@ fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
         let room = INITIAL_WINDOW - opened("hand") - 8 - SLACK;
         let message = Pattern::new(8).to_vec(room);
-        caller.send(&Frame::data(stream, chunks(&message, room)));
-        caller.send(&Frame::flags(stream, FIN));
+        caller.send(Frame::data(stream, chunks(&message, room)));
+        caller.send(Frame::flags(stream, FIN));
         assert!(read_whole(&mut owner, far, |_, _| {}) == message);
     });
 }
@@ -226,7 +226,7 @@ fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
         let message = Pattern::new(9).to_vec(1 << 20);
         let said = chunks(&message, message.len());
         let (first, rest) = said.split_at(100_000);
-        caller.send(&Frame::data(stream, first.to_vec()));
+        caller.send(Frame::data(stream, first.to_vec()));
         let mut came = owner.next_of(far).body;
         while came.len() < first.len() {
             came.extend(owner.next_of(far).body);
@@ -236,7 +236,7 @@ fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
         while granted < rest.len() - (INITIAL_WINDOW - first.len()) + 1000 {
             granted += caller.wait(|frame| frame.stream == stream).length as usize;
         }
-        caller.send(&Frame::data(stream, rest.to_vec()));
+        caller.send(Frame::data(stream, rest.to_vec()));
         while came.len() < said.len() {
             came.extend(owner.next_of(far).body);
         }
@@ -261,7 +261,7 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
                 room += caller.wait(|frame| frame.stream == stream).length;
             }
             let said = chunks(&Pattern::new(10).to_vec(3 << 20), size);
-            caller.send(&Frame::data(stream, said.clone()));
+            caller.send(Frame::data(stream, said.clone()));
             let mut came = Vec::new();
             while came.len() < said.len() {
                 let frame = owner.next_of(far);
@@ -293,7 +293,7 @@ fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_c
         caller.expect_accepted(stream);
         serve_another(&hub);
         owner.send_bytes(last);
-        owner.send(&Frame::flags(open.stream, FIN));
+        owner.send(Frame::flags(open.stream, FIN));
         assert!(read_whole(&mut caller, stream, |_, _| {}) == message);
     });
 }

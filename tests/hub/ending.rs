@@ -143,8 +143,8 @@ fn a_half_close_in_a_chunk_is_no_clean_end() {
         let mut caller = hub.peer("caller", &[]);
         let stream = caller.open("drain");
         let chunk = chunks(&[1; 1000], 1000);
-        caller.send(&Frame::data(stream, chunk[..500].to_vec()));
-        caller.send(&Frame::flags(stream, FIN));
+        caller.send(Frame::data(stream, chunk[..500].to_vec()));
+        caller.send(Frame::flags(stream, FIN));
         let (_, end) = got.recv_timeout(PATIENCE).unwrap();
         assert_eq!(end, Err(io::ErrorKind::UnexpectedEof));
     });
@@ -295,8 +295,8 @@ fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished(
         let far = owner.accept_next();
         let mut stream = call.join().unwrap();
         let all = [&chunks(b"all", 3)[..], &END].concat();
-        owner.send(&Frame::data(far, all));
-        owner.send(&Frame::flags(far, FIN));
+        owner.send(Frame::data(far, all));
+        owner.send(Frame::flags(far, FIN));
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"all");
@@ -367,15 +367,15 @@ pub fn leave_some(hub: &Hub, owner: &mut Peer) -> u32 {
     let mut caller = hub.peer("caller", &[]);
     let (stream, far) = relay(&mut caller, owner, "hand");
     for part in said.chunks(15 * 1024) {
-        caller.send(&Frame::data(stream, part.to_vec()));
+        caller.send(Frame::data(stream, part.to_vec()));
     }
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send(Frame::flags(stream, FIN));
     let mut came = 0;
     while came < said.len() - LEFT {
         came += owner.next_of(far).body.len();
     }
     assert_eq!(came, said.len() - LEFT);
-    owner.send(&Frame::flags(far, FIN));
+    owner.send(Frame::flags(far, FIN));
     // From here on it is in no table but the owner's.
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
     far

@@ -174,7 +174,7 @@ fn what_waits_for_one_owner_takes_turns() {
             credit += bulk.next_of(large).length;
         }
         for _ in 0..BULK / PIECE as u32 {
-            bulk.send(&Frame::data(large, vec![1; PIECE]));
+            bulk.send(Frame::data(large, vec![1; PIECE]));
         }
         // Bytes count before they are passed on. What comes after them is served
         // when they are waiting; but for the first, which may come with them.
@@ -427,7 +427,7 @@ fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
     let chunk = chunks(&[5; 1024], 1024);
     while sent < size {
         while credit >= 16 * chunk.len() && sent < size {
-            caller.send(&Frame::data(stream, chunk.repeat(16)));
+            caller.send(Frame::data(stream, chunk.repeat(16)));
             credit -= 16 * chunk.len();
             sent += 16 * 1024;
         }
@@ -438,8 +438,8 @@ fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
             most = most.max(credit);
         }
     }
-    caller.send(&Frame::data(stream, END.to_vec()));
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send(Frame::data(stream, END.to_vec()));
+    caller.send(Frame::flags(stream, FIN));
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
     most
 }

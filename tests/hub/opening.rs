@@ -130,8 +130,8 @@ fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
             let caller = hub.caller();
             let refused = scope.spawn(move || caller.open("odd").unwrap_err());
             let open = owner.next_open();
-            owner.send(&Frame::flags(open.stream, ACK));
-            owner.send(&Frame::data(open.stream, layer_2(NO_ANSWER, "odd", b"")));
+            owner.send(Frame::flags(open.stream, ACK));
+            owner.send(Frame::data(open.stream, layer_2(NO_ANSWER, "odd", b"")));
             // An end in order would say that this was all of the call.
             let next = owner.next_of(open.stream);
             assert!(next.has(RST) && !next.has(FIN), "{next:?}");

@@ -83,7 +83,7 @@ fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_
             outcomes
         });
         for mut stream in &reset {
-            peer.send(&[Frame::flags(stream.id().0, RST)]);
+            peer.send(Frame::flags(stream.id().0, RST));
             stream.read(&mut [0]).unwrap_err();
         }
         // Reading makes room; what is written to the last stream comes then.
@@ -117,7 +117,7 @@ fn a_stream_whose_reading_was_ended_here_never_says_that_it_ended_in_order() {
             let (connection, mut peer) = dialled(patient());
             let mut stream = connection.open().unwrap();
             let fin = [Frame::data(1, vec![7; 100]), Frame::flags(1, FIN)];
-            peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![7; 100_000])]);
+            peer.send([Frame::flags(1, ACK), Frame::data(1, vec![7; 100_000])]);
             stream.read_exact(&mut [0; 10]).unwrap();
             if fin_comes_first {
                 peer.send(&fin);
@@ -203,13 +203,13 @@ fn streams_that_came_before_the_end_can_still_be_accepted() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient());
         for id in [1, 3, 5, 7] {
-            peer.send(&[
+            peer.send([
                 Frame::flags(id, SYN),
                 Frame::data(id, b"whole".to_vec()),
                 Frame::flags(id, FIN),
             ]);
         }
-        peer.send(&[Frame::go_away(0)]);
+        peer.send(Frame::go_away(0));
         drop(peer);
         // Until it has ended.
         connection.ping().unwrap_err();
@@ -255,7 +255,7 @@ fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
         assert_eq!(stream.id().0, 12_001);
         // Nor does letting a stream of the peer's in ask for them.
         let receiving = thread::spawn(move || {
-            peer.send(&[Frame::flags(2, SYN)]);
+            peer.send(Frame::flags(2, SYN));
             let opened = Frame::flags(12_001, SYN);
             while peer.receive().expect("the session goes on") != opened {}
             peer
@@ -381,7 +381,7 @@ fn no_timeout_is_too_long() {
             stream.read(&mut [0; 8]).unwrap()
         });
         peer.settle();
-        peer.send(&[Frame::data(1, b"there".to_vec())]);
+        peer.send(Frame::data(1, b"there".to_vec()));
         assert_eq!(reading.join().unwrap(), 5);
     });
 }
@@ -400,12 +400,12 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
         let connection = Connection::client(Made(halves), patient()).unwrap();
         let mut peer = Peer::in_memory(theirs);
         let mut stream = connection.open().unwrap();
-        peer.send(&[Frame::flags(1, ACK), Frame::data(1, vec![3; 140_000])]);
+        peer.send([Frame::flags(1, ACK), Frame::data(1, vec![3; 140_000])]);
         refused.store(true, Ordering::SeqCst);
         // More than half of the window: an update is due, and fails.
         stream.read_exact(&mut vec![0; 135_000]).unwrap();
         let rest = Frame::data(1, vec![3; 100_000]);
-        peer.send(&[rest, Frame::flags(1, FIN), Frame::go_away(0)]);
+        peer.send([rest, Frame::flags(1, FIN), Frame::go_away(0)]);
         assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 105_000);
     });
 }

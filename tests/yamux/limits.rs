@@ -20,7 +20,7 @@ const WINDOW: usize = 262_144;
 fn one_frame_may_fill_the_window_whatever_the_limit_on_frames() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_window(1).max_frame(1000));
-        peer.send(&[Frame::flags(1, SYN), Frame::data(1, vec![7; 262_144])]);
+        peer.send([Frame::flags(1, SYN), Frame::data(1, vec![7; 262_144])]);
         let mut stream = connection.accept().unwrap();
         stream.read_exact(&mut vec![0; 262_144]).unwrap();
     });
@@ -30,7 +30,7 @@ fn one_frame_may_fill_the_window_whatever_the_limit_on_frames() {
 fn any_backlog_may_be_asked_for() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().backlog(usize::MAX));
-        peer.send(&[Frame::flags(1, SYN)]);
+        peer.send(Frame::flags(1, SYN));
         assert_eq!(connection.accept().unwrap().id().0, 1);
     });
 }
@@ -39,12 +39,12 @@ fn any_backlog_may_be_asked_for() {
 fn a_stream_beyond_the_backlog_is_reset() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().backlog(2));
-        peer.send(&[1, 3, 5].map(|id| Frame::flags(id, SYN)));
+        peer.send([1, 3, 5].map(|id| Frame::flags(id, SYN)));
         assert_eq!(peer.receive(), Some(Frame::flags(5, RST)));
         for id in [1, 3] {
             assert_eq!(connection.accept().unwrap().id().0, id);
         }
-        peer.send(&[Frame::flags(7, SYN)]);
+        peer.send(Frame::flags(7, SYN));
         assert_eq!(connection.accept().unwrap().id().0, 7);
     });
 }
@@ -76,7 +76,7 @@ fn expect(connection: &Connection, id: u32) -> Stream {
 fn streams_past_the_limit_are_held_until_others_have_ended() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(2));
-        peer.send(&opened(&[1, 3, 5, 7]));
+        peer.send(opened(&[1, 3, 5, 7]));
         let first = [1, 3].map(|id| expect(&connection, id));
         // Neither acknowledged nor reset are the others.
         let answers = peer.settle();
@@ -93,7 +93,7 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
             peer.settle();
         }
         // All places are free again.
-        peer.send(&opened(&[9, 11]));
+        peer.send(opened(&[9, 11]));
         for id in [9, 11] {
             expect(&connection, id);
         }
@@ -106,10 +106,10 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
 fn a_place_that_the_peer_frees_goes_to_a_stream_that_is_held() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
-        peer.send(&[Frame::flags(1, SYN)]);
-        peer.send(&opened(&[3, 5]));
+        peer.send(Frame::flags(1, SYN));
+        peer.send(opened(&[3, 5]));
         let first = connection.accept().unwrap();
-        peer.send(&[Frame::flags(1, RST)]);
+        peer.send(Frame::flags(1, RST));
         let second = expect(&connection, 3);
         drop((first, second));
         expect(&connection, 5);
@@ -120,16 +120,16 @@ fn a_place_that_the_peer_frees_goes_to_a_stream_that_is_held() {
 fn what_is_sent_on_a_stream_that_is_held_is_bounded_by_its_window() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
-        peer.send(&[Frame::flags(1, SYN), Frame::flags(3, SYN)]);
-        peer.send(&[Frame::data(3, vec![7; WINDOW])]);
+        peer.send([Frame::flags(1, SYN), Frame::flags(3, SYN)]);
+        peer.send(Frame::data(3, vec![7; WINDOW]));
         assert_eq!(peer.settle(), []);
         drop(connection.accept().unwrap());
-        peer.send(&[Frame::flags(1, FIN)]);
+        peer.send(Frame::flags(1, FIN));
         let mut held = connection.accept().unwrap();
         held.read_exact(&mut vec![0; WINDOW]).unwrap();
 
-        peer.send(&[Frame::flags(5, SYN), Frame::data(5, vec![7; WINDOW])]);
-        peer.send(&[Frame::data(5, vec![7])]);
+        peer.send([Frame::flags(5, SYN), Frame::data(5, vec![7; WINDOW])]);
+        peer.send(Frame::data(5, vec![7]));
         let error = connection.accept().unwrap_err();
         assert!(matches!(error, Error::Protocol(_)), "{error}");
     });
@@ -142,19 +142,19 @@ fn as_many_streams_are_held_as_the_budget_has_windows_and_the_backlog_allows() {
         let limits = [one_window, patient().backlog(1)];
         for config in limits {
             let (connection, mut peer) = accepted(config.max_streams(1));
-            peer.send(&opened(&[1, 3, 5]));
+            peer.send(opened(&[1, 3, 5]));
             let first = expect(&connection, 1);
             let answers = peer.settle();
             assert!(answers.contains(&Frame::flags(5, RST)), "{answers:?}");
             // When one is gone that was held, another may be.
-            peer.send(&[Frame::flags(3, RST)]);
-            peer.send(&opened(&[7, 9]));
+            peer.send(Frame::flags(3, RST));
+            peer.send(opened(&[7, 9]));
             assert_eq!(peer.settle(), [Frame::flags(9, RST)]);
             drop(first);
             // And when one has its place.
             let first = expect(&connection, 7);
             peer.settle();
-            peer.send(&opened(&[11, 13]));
+            peer.send(opened(&[11, 13]));
             assert_eq!(peer.settle(), [Frame::flags(13, RST)]);
             drop(first);
             expect(&connection, 11);
@@ -169,7 +169,7 @@ fn as_many_streams_are_held_as_the_budget_has_windows_and_the_backlog_allows() {
 fn streams_that_are_held_are_reset_when_no_more_are_let_in() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
-        peer.send(&opened(&[1, 3, 5]));
+        peer.send(opened(&[1, 3, 5]));
         let first = expect(&connection, 1);
         peer.settle();
         connection.go_away();
@@ -190,8 +190,8 @@ fn a_stream_that_the_peer_leaves_half_open_gives_way_to_one_that_is_held() {
     in_time(|| {
         let config = patient().write_timeout(Duration::from_millis(50));
         let (connection, mut peer) = accepted(config.max_streams(1));
-        peer.send(&[Frame::flags(1, SYN)]);
-        peer.send(&opened(&[3]));
+        peer.send(Frame::flags(1, SYN));
+        peer.send(opened(&[3]));
         drop(connection.accept().unwrap());
         let next = expect(&connection, 3);
         let said = [(); 4].map(|()| peer.receive().unwrap());
@@ -205,7 +205,7 @@ fn a_stream_that_the_peer_leaves_half_open_gives_way_to_one_that_is_held() {
 fn streams_that_are_held_end_with_the_connection() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
-        peer.send(&opened(&[1, 3]));
+        peer.send(opened(&[1, 3]));
         let first = expect(&connection, 1);
         peer.settle();
         drop(peer);

@@ -39,7 +39,7 @@ fn a_stream_may_open_with_either_kind_of_frame() {
     for opening in [Frame::flags(1, SYN), data(SYN, 1, b"")] {
         let (connection, mut peer) = accepted(quiet());
         peer.send(&opening);
-        peer.send(&data(FIN, 1, b"hello"));
+        peer.send(data(FIN, 1, b"hello"));
         assert_eq!(said_on_the_next(&connection), "hello");
         assert_eq!(peer.receive(), Some(Frame::flags(1, ACK)));
     }
@@ -48,7 +48,7 @@ fn a_stream_may_open_with_either_kind_of_frame() {
 #[test]
 fn data_that_comes_with_a_syn_is_the_first_that_is_read() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&data(SYN | FIN, 1, b"all at once"));
+    peer.send(data(SYN | FIN, 1, b"all at once"));
     assert_eq!(said_on_the_next(&connection), "all at once");
 }
 
@@ -76,8 +76,8 @@ fn an_ack_may_ride_on_anything_and_may_be_unasked() {
         let (connection, mut peer) = dialled(quiet());
         let stream = connection.open().unwrap();
         peer.send(&ack);
-        peer.send(&Frame::flags(1, ACK));
-        peer.send(&Frame::flags(99, ACK));
+        peer.send(Frame::flags(1, ACK));
+        peer.send(Frame::flags(99, ACK));
         peer.settle();
         assert!(!connection.is_closed());
         drop(stream);
@@ -87,7 +87,7 @@ fn an_ack_may_ride_on_anything_and_may_be_unasked() {
 #[test]
 fn half_closed_streams_go_on_the_other_way() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::flags(1, SYN | FIN));
+    peer.send(Frame::flags(1, SYN | FIN));
     let mut stream = connection.accept().unwrap();
     assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     stream.write_all(b"still here").unwrap();
@@ -102,8 +102,8 @@ fn half_closed_streams_go_on_the_other_way() {
 #[test]
 fn a_reset_ends_both_directions_after_what_came_before_it() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&data(SYN, 1, b"last words"));
-    peer.send(&Frame::flags(1, RST));
+    peer.send(data(SYN, 1, b"last words"));
+    peer.send(Frame::flags(1, RST));
     peer.settle();
     let mut stream = connection.accept().unwrap();
     let mut said = [0; 10];
@@ -119,7 +119,7 @@ fn a_reset_ends_both_directions_after_what_came_before_it() {
 #[test]
 fn frames_for_a_stream_that_is_gone_are_skipped_with_their_bodies() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::flags(1, SYN));
+    peer.send(Frame::flags(1, SYN));
     connection.accept().unwrap().reset();
     for late in [
         data(0, 1, &[1; 100_000]),
@@ -197,7 +197,7 @@ fn violations() -> Vec<(Vec<Frame>, Violation)> {
 fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
     for (frames, violation) in violations() {
         let (connection, mut peer) = accepted(quiet());
-        peer.send(&Frame::flags(1, SYN));
+        peer.send(Frame::flags(1, SYN));
         let mut stream = connection.accept().unwrap();
         for frame in &frames {
             peer.send(frame);
@@ -256,10 +256,10 @@ fn bytes_that_are_no_frame_end_the_connection() {
 #[test]
 fn a_second_fin_and_an_unasked_pong_change_nothing() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::flags(1, SYN | FIN));
-    peer.send(&Frame::flags(1, FIN));
-    peer.send(&data(FIN, 1, b""));
-    peer.send(&Frame::pong(12345));
+    peer.send(Frame::flags(1, SYN | FIN));
+    peer.send(Frame::flags(1, FIN));
+    peer.send(data(FIN, 1, b""));
+    peer.send(Frame::pong(12345));
     peer.settle();
     assert!(!connection.is_closed());
 }
@@ -274,7 +274,7 @@ fn streams_past_the_limits_are_reset() {
     for (config, limit) in limits {
         let (connection, mut peer) = accepted(config);
         for number in 0..=limit {
-            peer.send(&Frame::flags(2 * number + 1, SYN));
+            peer.send(Frame::flags(2 * number + 1, SYN));
         }
         let answers = peer.settle();
         assert_eq!(answers, [Frame::flags(2 * limit + 1, RST)]);
@@ -291,7 +291,7 @@ fn opening_waits_while_too_many_are_unacknowledged() {
     thread::scope(|scope| {
         let third = scope.spawn(|| connection.open().unwrap().id());
         peer.settle();
-        peer.send(&Frame::flags(1, ACK));
+        peer.send(Frame::flags(1, ACK));
         assert_eq!(third.join().unwrap().0, 5);
     });
     drop(streams);
@@ -301,15 +301,15 @@ fn opening_waits_while_too_many_are_unacknowledged() {
 fn opening_waits_while_the_peer_leaves_too_many_half_open() {
     let (connection, mut peer) = dialled(quiet().backlog(2).max_streams(2));
     let streams = [connection.open().unwrap(), connection.open().unwrap()];
-    peer.send(&Frame::flags(1, ACK));
-    peer.send(&Frame::flags(3, ACK));
+    peer.send(Frame::flags(1, ACK));
+    peer.send(Frame::flags(3, ACK));
     peer.settle();
     drop(streams);
     thread::scope(|scope| {
         let third = scope.spawn(|| connection.open().unwrap().id());
         peer.settle();
         assert_eq!(connection.stream_count(), 2);
-        peer.send(&Frame::flags(3, FIN));
+        peer.send(Frame::flags(3, FIN));
         assert_eq!(third.join().unwrap().0, 5);
     });
 }
@@ -320,7 +320,7 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
     let config = quiet().write_timeout(short).max_streams(1).backlog(1);
     let (connection, mut peer) = dialled(config.clone());
     let gone = Instant::now();
-    peer.send(&Frame::flags(1, ACK));
+    peer.send(Frame::flags(1, ACK));
     connection.open().unwrap();
     let _next = connection.open().unwrap();
     assert!(gone.elapsed() >= short);
@@ -330,14 +330,14 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
     assert!(Some(reset) < position(Frame::flags(3, SYN)));
 
     let (connection, mut peer) = accepted(config);
-    peer.send(&Frame::flags(1, SYN));
+    peer.send(Frame::flags(1, SYN));
     drop(connection.accept().unwrap());
     peer.settle();
     // Nothing comes meanwhile.
     peer.set_read_timeout(short);
     peer.read(&mut [0]).unwrap_err();
     peer.set_read_timeout(PATIENCE);
-    peer.send(&Frame::flags(3, SYN));
+    peer.send(Frame::flags(3, SYN));
     assert_eq!(peer.settle(), [Frame::flags(1, RST)]);
     assert_eq!(connection.accept().unwrap().id().0, 3);
 }
@@ -382,8 +382,8 @@ fn no_more_is_sent_than_the_window_allows() {
         }
         assert_eq!(received, INITIAL_WINDOW as usize);
         assert_eq!(peer.settle(), []);
-        peer.send(&Frame::grant(1, 600));
-        peer.send(&Frame::grant(1, 600));
+        peer.send(Frame::grant(1, 600));
+        peer.send(Frame::grant(1, 600));
         while received < total {
             received += peer.receive().unwrap().body.len();
         }
@@ -395,7 +395,7 @@ fn no_more_is_sent_than_the_window_allows() {
 fn credit_comes_back_as_data_is_read_and_not_before() {
     let (connection, mut peer) = accepted(quiet());
     let half = INITIAL_WINDOW / 2;
-    peer.send(&data(SYN, 1, &vec![1; INITIAL_WINDOW as usize]));
+    peer.send(data(SYN, 1, &vec![1; INITIAL_WINDOW as usize]));
     assert_eq!(peer.settle(), []);
     let mut stream = connection.accept().unwrap();
     stream.read_exact(&mut vec![0; half as usize]).unwrap();
@@ -406,14 +406,14 @@ fn credit_comes_back_as_data_is_read_and_not_before() {
 #[test]
 fn who_sends_to_a_closed_stream_is_drained_for_a_window_and_then_told() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::flags(1, SYN));
+    peer.send(Frame::flags(1, SYN));
     drop(connection.accept().unwrap());
     let window = vec![0; INITIAL_WINDOW as usize];
-    peer.send(&data(0, 1, &window));
+    peer.send(data(0, 1, &window));
     let answers = peer.settle();
     let reset = Frame::flags(1, RST);
     assert!(answers.contains(&Frame::flags(1, FIN)) && !answers.contains(&reset));
-    peer.send(&data(0, 1, b"more"));
+    peer.send(data(0, 1, b"more"));
     assert_eq!(peer.settle(), [reset]);
     assert_eq!(connection.stream_count(), 0);
 }
@@ -424,7 +424,7 @@ fn a_ping_measures_the_round_trip() {
     thread::scope(|scope| {
         let ping = scope.spawn(|| connection.ping().unwrap());
         let asked = peer.receive().unwrap();
-        peer.send(&Frame::pong(asked.length));
+        peer.send(Frame::pong(asked.length));
         let took = ping.join().unwrap();
         assert_eq!(connection.round_trip_time(), Some(took));
     });
@@ -445,19 +445,19 @@ fn a_peer_that_answers_no_ping_is_gone_within_the_write_timeout() {
 fn after_a_go_away_open_streams_go_on_and_none_are_opened() {
     let (connection, mut peer) = dialled(quiet());
     let mut stream = connection.open().unwrap();
-    peer.send(&Frame::go_away(0));
+    peer.send(Frame::go_away(0));
     peer.settle();
     assert!(matches!(connection.open(), Err(Error::GoingAway)));
     stream.write_all(b"on").unwrap();
     assert_eq!(peer.receive(), Some(data(0, 1, b"on")));
 
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::flags(1, SYN));
+    peer.send(Frame::flags(1, SYN));
     let mut stream = connection.accept().unwrap();
     connection.go_away();
     connection.go_away();
-    peer.send(&Frame::flags(3, SYN));
-    peer.send(&data(FIN, 1, b"on"));
+    peer.send(Frame::flags(3, SYN));
+    peer.send(data(FIN, 1, b"on"));
     let answers = peer.settle();
     assert!(answers.contains(&Frame::flags(3, RST)), "{answers:?}");
     let go_aways = answers.iter().filter(|frame| frame.kind == GO_AWAY);
@@ -468,7 +468,7 @@ fn after_a_go_away_open_streams_go_on_and_none_are_opened() {
 #[test]
 fn a_failing_peers_go_away_is_the_reason_of_the_end() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&Frame::go_away(2));
+    peer.send(Frame::go_away(2));
     let error = connection.accept().unwrap_err();
     assert!(matches!(error, Error::PeerFailed(2)), "{error}");
 }
@@ -489,7 +489,7 @@ fn what_comes_behind_a_failing_peers_go_away_is_not_looked_at() {
 fn a_connection_that_ends_inside_a_stream_is_an_error_to_its_reader() {
     for bytes in [&[][..], &[0, 0, 0]] {
         let (connection, mut peer) = accepted(quiet());
-        peer.send(&data(SYN, 1, b"half"));
+        peer.send(data(SYN, 1, b"half"));
         peer.send_bytes(bytes);
         let mut stream = connection.accept().unwrap();
         drop(peer);
@@ -503,7 +503,7 @@ fn a_connection_that_ends_inside_a_stream_is_an_error_to_its_reader() {
 #[test]
 fn what_was_complete_when_the_connection_ended_stays_complete() {
     let (connection, mut peer) = accepted(quiet());
-    peer.send(&data(SYN | FIN, 1, b"whole"));
+    peer.send(data(SYN | FIN, 1, b"whole"));
     let mut stream = connection.accept().unwrap();
     peer.settle();
     drop(peer);
@@ -516,7 +516,7 @@ fn what_was_complete_when_the_connection_ended_stays_complete() {
 fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most() {
     let limit = Duration::from_millis(100);
     let (connection, mut peer) = accepted(quiet().write_timeout(limit).backlog(1));
-    peer.send(&Frame::flags(1, SYN));
+    peer.send(Frame::flags(1, SYN));
     let mut reader = connection.accept().unwrap();
     let mut writer = connection.open().unwrap();
     thread::scope(|scope| {
