@@ -1,5 +1,5 @@
-//! Frames that no peer should send: lengths, windows, ids. What breaks the
-//! protocol ends its own session; what does not is skipped.
+//! Frames that no peer should send, with bad lengths, windows and ids. Those
+//! that violate the protocol end their own session; the others are skipped.
 
 use crate::{
     attack::Attack,
@@ -16,18 +16,18 @@ use wirenet::yamux::INITIAL_WINDOW;
 
 const LARGEST_FRAME: u32 = 16 << 20;
 
-/// What a peer must not do on an open stream, or beside it.
+/// What a peer must not do while this stream is open.
 fn violations(open: u32) -> Vec<Vec<Frame>> {
     let window = Frame::data(open, vec![0; INITIAL_WINDOW as usize]);
     let fresh = open + 2;
-    // One on which nothing can have been sent.
+    // A stream on which nothing was sent yet.
     let syn = || Frame::flags(fresh, SYN);
     let update = |delta| Frame::grant(fresh, delta);
     let mut all = vec![
         vec![Frame::flags(open, SYN)],
         vec![Frame::header(DATA, SYN, open, 0)],
         vec![syn(), syn()],
-        // Wrong parity, and zero.
+        // Wrong parity, and stream 0.
         vec![Frame::flags(2, SYN)],
         vec![Frame::header(DATA, SYN, 1_000_000, 1)],
         vec![Frame::flags(0, SYN)],
@@ -40,7 +40,7 @@ fn violations(open: u32) -> Vec<Vec<Frame>> {
         vec![syn(), update(1 << 31), update((1 << 31) - INITIAL_WINDOW)],
         vec![syn(), update(u32::MAX)],
         vec![Frame::flags(open, FIN), Frame::data(open, vec![0])],
-        // No type, and no version.
+        // Unknown types.
         vec![Frame::header(4, 0, open, 0)],
         vec![Frame::header(255, 0, 0, 0)],
     ];
@@ -49,7 +49,7 @@ fn violations(open: u32) -> Vec<Vec<Frame>> {
         all.push(vec![Frame::header(DATA, 0, open, length)]);
         all.push(vec![Frame::header(DATA, SYN, fresh, length)]);
     }
-    // On no stream at all, what the largest frame may have is skipped.
+    // On an unknown stream, a frame of the largest size is skipped.
     for length in [LARGEST_FRAME + 1, 1 << 31, u32::MAX] {
         all.push(vec![Frame::header(DATA, 0, 1_000_001, length)]);
     }
@@ -57,7 +57,7 @@ fn violations(open: u32) -> Vec<Vec<Frame>> {
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_its_own_session() {
+fn a_protocol_violation_ends_only_its_own_session() {
     let attack = Attack {
         name: "lengths, windows and ids that break the protocol (CVE-2026-31814, -32314)",
         limit: "max_frame 16 MiB, windows of 262,144",
@@ -68,11 +68,11 @@ fn what_breaks_the_protocol_ends_its_own_session() {
         let (count, mut told) = (violations(0).len(), 0);
         for number in 0..count {
             let mut member = stage.server.member();
-            // Its handler does not read; and has written what it may, so that
-            // nothing is in the go-away's way.
+            // The handler does not read. It has written as much as it may, so
+            // nothing delays the go-away.
             let open = member.call("pour");
             let mut left = INITIAL_WINDOW;
-            // But for what is less than its pieces.
+            // Less than one piece of the handler may remain.
             while left > 2 * 4096 {
                 let came = member.wait(|frame| frame.kind == DATA && frame.stream == open);
                 left -= came.length;
@@ -80,8 +80,8 @@ fn what_breaks_the_protocol_ends_its_own_session() {
             let frames = violations(open).swap_remove(number);
             member.send(&frames);
             let code = member.go_away_code();
-            // What was sent behind it may reset the connection; and a thread
-            // may be about to have written what came last.
+            // Bytes that the server has not read may reset the connection, and
+            // the go-away is lost if a thread is still writing.
             assert!(matches!(code, Some(1) | None), "{number}: {code:?}");
             told += usize::from(code.is_some());
         }
@@ -91,7 +91,7 @@ fn what_breaks_the_protocol_ends_its_own_session() {
 }
 
 #[test]
-fn what_is_of_no_use_is_skipped() {
+fn useless_frames_are_skipped() {
     let attack = Attack {
         name: "1,000 times: ids reused, out of order, gone; ACK unasked, FIN twice",
         limit: "none: nothing is kept for an id",
@@ -111,7 +111,7 @@ fn what_is_of_no_use_is_skipped() {
             ]
         };
         for round in 0..1000 {
-            // Now high, now low, and often again.
+            // High ids, low ids, and reused ones.
             let id = [9001, 5, 7001 - 2 * (round % 10)][round as usize % 3];
             member.send(opening(id, "echo"));
             let twice = [ACK, FIN, FIN].map(|flag| Frame::flags(id, flag));
@@ -131,7 +131,7 @@ fn what_is_of_no_use_is_skipped() {
 }
 
 #[test]
-fn an_opening_of_any_length_is_counted_and_not_held() {
+fn openings_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
         name: "openings that announce names and tokens of 0 to 2³²−1 bytes",
         limit: "255 and 4,096 bytes; handshake_timeout, here 500 ms",
@@ -155,7 +155,7 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
             .into_iter()
             .filter(|id| member.ends_gracefully(*id))
             .collect();
-        // The one that was complete is refused; the others are reset.
+        // The complete one is refused; the others are reset.
         assert_eq!(ends, [whole]);
         member.settle();
         "35 reset, the empty one refused; the session goes on".into()
@@ -163,7 +163,7 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
 }
 
 #[test]
-fn a_chunk_of_any_length_is_counted_and_not_held() {
+fn chunks_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
         name: "96 chunks that announce 0 to 2³²−1 bytes, also through the hub",
         limit: "none: a length is a count",
@@ -172,7 +172,7 @@ fn a_chunk_of_any_length_is_counted_and_not_held() {
     };
     attack.run(TCP, |stage| {
         let mut member = stage.server.member();
-        // On a hub, the second is relayed to the honest owner.
+        // On a hub, the second name is relayed to the honest owner.
         for name in ["echo", stage.honest.calls()] {
             let mut ids = Vec::new();
             for length in [0_u32, 1, 1024, 1025, 1 << 31, u32::MAX].repeat(16) {

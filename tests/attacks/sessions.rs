@@ -1,4 +1,4 @@
-//! What a client may try with sessions, once it has one.
+//! Attacks of an authenticated client on sessions.
 
 use crate::{
     attack::Attack,
@@ -12,7 +12,7 @@ use crate::{
 
 const ID: [u8; 16] = [7; 16];
 
-/// What an opener sends on its stream, and the frames that come for it until
+/// Opens a stream with this Data frame. Returns the frames that come on it until
 /// one of its directions ends.
 fn opened(peer: &mut Peer, id: u32, frame: Vec<u8>) -> Vec<Frame> {
     peer.send([Frame::flags(id, SYN), Frame::data(id, frame)]);
@@ -29,7 +29,7 @@ fn opened(peer: &mut Peer, id: u32, frame: Vec<u8>) -> Vec<Frame> {
     }
 }
 
-/// Opens a stream of this name, which nobody has.
+/// Opens a stream of a name that does not exist.
 fn assert_not_found(peer: &mut Peer, id: u32, name: &str) {
     let frames = opened(peer, id, layer_2(OPEN, name, b"stream's"));
     let bodies = frames.into_iter().map(|frame| frame.body);
@@ -38,8 +38,8 @@ fn assert_not_found(peer: &mut Peer, id: u32, name: &str) {
     assert_eq!(bodies.collect::<Vec<_>>().concat(), expected);
 }
 
-/// A session that stands, and whose streams are served.
-fn assert_stands(peer: &mut Peer, id: u32) {
+/// Asserts that the session is open and its streams are served.
+fn assert_is_open(peer: &mut Peer, id: u32) {
     assert_not_found(peer, id, "nobody's");
 }
 
@@ -51,7 +51,7 @@ fn joined(server: &Server, fields: &[u8]) -> Peer {
 }
 
 #[test]
-fn an_id_that_a_session_has_is_refused_and_that_session_goes_on() {
+fn the_id_of_another_session_is_refused_and_that_session_stays_open() {
     let attack = Attack {
         name: "100 requests with the id of another's session",
         limit: "one session an id",
@@ -66,13 +66,13 @@ fn an_id_that_a_session_has_is_refused_and_that_session_goes_on() {
             let text = String::from_utf8_lossy(&answer).into_owned();
             assert!(text.contains("wrong session id"), "{text}");
         }
-        assert_stands(&mut first, 3);
+        assert_is_open(&mut first, 3);
         "refused; the session goes on".into()
     });
 }
 
 #[test]
-fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
+fn names_may_have_any_characters_but_must_be_utf_8() {
     let attack = Attack {
         name: "stream names with line ends, zero bytes, terminal codes; not UTF-8",
         limit: "UTF-8 of up to 255 bytes",
@@ -82,9 +82,9 @@ fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
     attack.run(TCP, |stage| {
         let odd = "a\nb\r\0\u{1b}[2J\u{202e}";
         let mut peer = joined(stage.server, &field(4, odd.as_bytes()));
-        assert_stands(&mut peer, 3);
+        assert_is_open(&mut peer, 3);
         assert_not_found(&mut peer, 5, "\n\0\u{1b}");
-        // In one line, and without anything that a terminal would do.
+        // The report is one line without terminal codes.
         let report = stage.server.report("\\n\\0\\u{1b}");
         assert!(!report.contains('\u{1b}'), "{report:?}");
         let mut peer = stage.server.peer();
@@ -95,7 +95,8 @@ fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
     });
 }
 
-/// A validator that would take a stream called `confirmSession` for a session.
+/// A validator that would confuse a stream called `confirmSession` with a
+/// session.
 pub const VALIDATING: Setup = Setup {
     name: "validating",
     set: |builder| {
@@ -107,7 +108,7 @@ pub const VALIDATING: Setup = Setup {
 };
 
 #[test]
-fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
+fn a_second_session_handshake_is_an_error_of_its_stream() {
     let attack = Attack {
         name: "a second session handshake on a session; streams called confirmSession, openSession",
         limit: "none is served",
@@ -116,8 +117,8 @@ fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
     };
     attack.run(TCP, |stage| {
         let mut peer = joined(stage.server, &[]);
-        // It is entered a little after it was confirmed.
-        assert_stands(&mut peer, 11);
+        // The session is registered a little after it was confirmed.
+        assert_is_open(&mut peer, 11);
         let sessions = stage.server.usage().sessions;
         let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[9; 16]));
         let frames = opened(&mut peer, 3, request);
@@ -128,7 +129,7 @@ fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
             assert_not_found(&mut peer, id, name);
         }
         assert_eq!(stage.server.usage().sessions, sessions);
-        assert_stands(&mut peer, 9);
+        assert_is_open(&mut peer, 9);
         "the stream is reset, or refused; the session goes on".into()
     });
 }

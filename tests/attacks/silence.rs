@@ -1,5 +1,5 @@
-//! Peers that say nothing, or not enough: each is gone within the one deadline
-//! of the handshake, and no more of them are let in than there are places.
+//! Peers that send nothing, or not enough. Each is disconnected at the deadline
+//! of the handshake, and there are never more of them than places.
 
 use crate::{
     attack::{Attack, Stage},
@@ -19,7 +19,7 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
-/// A busy machine's, beyond the deadline.
+/// What a busy machine may take beyond the deadline.
 const GRACE: Duration = Duration::from_secs(3);
 
 pub const QUICK: Setup = Setup {
@@ -29,40 +29,41 @@ pub const QUICK: Setup = Setup {
 
 const QUICK_LIMIT: &str = "handshake_timeout (10 s; here 500 ms)";
 
-/// What each of these strangers may make the server hold.
+/// The most that each of these peers may make the server allocate.
 const EACH: usize = 32 << 10;
 
-/// A request for a session, as it goes over the wire.
+/// The bytes of a request for a session.
 fn request() -> Vec<u8> {
     let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[1; 16]));
     encode_all([Frame::flags(1, SYN), Frame::data(1, request)])
 }
 
-/// Has so many strangers go about it, and waits until all are gone.
+/// Connects `count` unauthenticated peers, and waits until all of them are
+/// disconnected.
 fn until_gone(
     stage: &Stage<'_>,
     count: usize,
-    stranger: impl Fn(&Stage<'_>, usize) -> Peer,
+    connect: impl Fn(&Stage<'_>, usize) -> Peer,
 ) -> String {
-    let strangers = (0..count).map(|number| stranger(stage, number));
-    let mut strangers: Vec<_> = strangers.collect();
+    let peers = (0..count).map(|number| connect(stage, number));
+    let mut peers: Vec<_> = peers.collect();
     let began = Instant::now();
-    strangers.iter_mut().for_each(|peer| {
+    peers.iter_mut().for_each(|peer| {
         peer.read_to_close();
     });
     let took = began.elapsed();
     assert!(took < DEADLINE + GRACE, "{took:?}");
-    for stranger in &strangers {
-        let report = stage.server.report_about(stranger);
+    for peer in &peers {
+        let report = stage.server.report_about(peer);
         assert!(report.starts_with("handshake "), "{report}");
     }
-    format!("closed, the last {took:.0?} after it came")
+    format!("closed, the last {took:.0?} after it connected")
 }
 
 #[test]
-fn who_says_nothing_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_sends_nothing_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
-        name: "32 connections that say nothing",
+        name: "32 connections that send nothing",
         limit: QUICK_LIMIT,
         setup: &QUICK,
         memory: 32 * EACH,
@@ -73,8 +74,8 @@ fn who_says_nothing_is_gone_within_the_handshake_timeout() {
 }
 
 #[test]
-fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
-    /// Bytes of the request after which to stop.
+fn a_peer_that_stops_in_the_middle_is_disconnected_at_the_handshake_timeout() {
+    /// Where a peer stops, in bytes of the request.
     const STOPS: [(&str, usize); 3] = [
         ("a yamux header", 6),
         ("the session handshake's header", 12 + 12 + 5),
@@ -100,7 +101,7 @@ fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn who_stops_in_the_middle_of_tls_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_stops_in_the_middle_of_tls_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
         name: "33 connections that stop in the middle of TLS's handshake",
         limit: QUICK_LIMIT,
@@ -119,9 +120,9 @@ fn who_stops_in_the_middle_of_tls_is_gone_within_the_handshake_timeout() {
     });
 }
 
-/// Each byte is something new, and no excuse.
+/// Progress does not extend the deadline.
 #[test]
-fn who_sends_a_byte_now_and_then_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_sends_a_byte_now_and_then_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
         name: "a byte every 20 ms (to a deadline of seconds: every second)",
         limit: QUICK_LIMIT,
@@ -162,9 +163,9 @@ pub const FEW: Setup = Setup {
 const FEW_LIMIT: &str = "max_handshakes (64; here 8)";
 
 #[test]
-fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting() {
+fn connections_beyond_the_handshake_places_are_closed_at_once() {
     let attack = Attack {
-        name: "500 connections that say nothing, 8 of them for ever",
+        name: "500 connections that send nothing, 8 of them forever",
         limit: FEW_LIMIT,
         setup: &FEW,
         memory: 4 * PLACES * EACH,
@@ -179,7 +180,7 @@ fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting(
         let took = began.elapsed();
         let after = stage.server.usage();
         let threads = after.threads - before.threads;
-        // One or two of the pool's tell the error handler.
+        // One or two threads of the pool run the error handler.
         assert!(threads <= PLACES + 2, "{threads} threads");
         let descriptors = after.descriptors - before.descriptors;
         assert!(descriptors <= 2 * PLACES, "{descriptors} descriptors");
@@ -189,7 +190,7 @@ fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting(
     });
 }
 
-/// A connection from another address of this machine's.
+/// A connection from another address of this machine.
 fn dial_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -198,7 +199,7 @@ fn dial_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn one_address_cannot_keep_others_out() {
+fn one_address_cannot_keep_other_addresses_out() {
     let attack = Attack {
         name: "one address takes every place",
         limit: FEW_LIMIT,
@@ -209,13 +210,13 @@ fn one_address_cannot_keep_others_out() {
         let mut held: Vec<_> = (0..PLACES)
             .map(|_| Peer::over_tcp(stage.server.dial()))
             .collect();
-        // Its own address has no place for it.
+        // There is no place for its own address.
         Peer::over_tcp(stage.server.dial()).read_to_close();
         stage.server.report("handshakes are under way");
         let other = dial_from(Ipv4Addr::new(127, 0, 0, 2), stage.server.addr);
         let answer = Peer::over(other, stage.place.is_tls).ask(&field(1, &[2; 16]));
         assert!(answer.starts_with(&field(1, &[2; 16])));
-        // The oldest gave way, and the error handler knows which.
+        // The oldest was evicted, and the report names it.
         let oldest = held.remove(0);
         let local = oldest.socket().local_addr().unwrap().to_string();
         let report = stage.server.report("gave way");
@@ -226,11 +227,11 @@ fn one_address_cannot_keep_others_out() {
     });
 }
 
-/// As many as a default server has.
+/// As many as a server has by default.
 #[test]
-fn a_full_house_of_strangers_costs_little() {
+fn unauthenticated_peers_in_all_places_cost_little() {
     let attack = Attack {
-        name: "64 connections that say nothing, for as long as they may",
+        name: "64 connections that send nothing, for as long as they may",
         limit: "max_handshakes 64",
         setup: &PLAIN,
         memory: 64 * EACH,

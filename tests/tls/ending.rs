@@ -1,9 +1,9 @@
 //! How a connection ends, and what the other end takes that for.
 
 use super::{
-    hand::{Hand, with_client, with_server},
     in_time,
     pair::{End, both, ca, client, ends, meet, narrow_sockets, server, sockets, streams},
+    rustls_peer::{RustlsPeer, with_client, with_server},
 };
 use crossbeam_channel::bounded;
 use socket2::SockRef;
@@ -193,7 +193,7 @@ fn a_peer_that_takes_nothing_runs_into_the_write_timeout() {
 }
 
 /// A good record and then a bad one.
-fn good_and_bad(hand: &mut Hand) -> Vec<u8> {
+fn good_and_bad(hand: &mut RustlsPeer) -> Vec<u8> {
     let mut records = hand.encrypt(b"good");
     let mut bad = hand.encrypt(b"bad");
     *bad.last_mut().unwrap() ^= 1;

@@ -1,9 +1,9 @@
 //! `yamux` over TLS.
 
 use super::{
-    hand::with_client,
     in_time,
     pair::{both, ca, client, meet, narrow_sockets, server, shake_hands, sockets, streams},
+    rustls_peer::with_client,
     support::both_ways::Load,
 };
 use std::{

@@ -1,10 +1,10 @@
 //! What rustls wants done with care while bytes flow.
 
 use super::{
-    hand::{Hand, with_client, with_server},
+    fixtures::{client_config, server_config, short_lived},
     in_time,
-    made::{client_config, server_config, short_lived},
     pair::{End, both, client, ends, narrow_sockets, server, shake_hands, sockets, streams},
+    rustls_peer::{RustlsPeer, with_client, with_server},
     support::pattern::{PIECE, Pattern},
 };
 use std::{
@@ -72,7 +72,7 @@ fn what_comes_along_with_the_handshake_is_read_without_waiting() {
         let (mut hand, mut far) = thread::scope(|scope| {
             let far =
                 scope.spawn(move || TlsStream::server(far, &server(), super::pair::patience()));
-            let mut hand = Hand::client(near);
+            let mut hand = RustlsPeer::client(near);
             hand.begin();
             let records = hand.encrypt(b"at once");
             hand.send(&records);
@@ -276,7 +276,7 @@ fn a_ticket_that_is_half_there_does_no_harm() {
             let near = scope.spawn(move || {
                 TlsStream::client(near, &client(), "127.0.0.1", super::pair::patience())
             });
-            let mut hand = Hand::server(far, generous());
+            let mut hand = RustlsPeer::server(far, generous());
             hand.begin();
             (hand, End::new(near.join().unwrap().unwrap()))
         });

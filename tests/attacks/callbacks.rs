@@ -1,10 +1,10 @@
-//! The user's own code fails: it panics, blocks for ever, or calls back into the
-//! library, from everywhere that it is called from. Others do not notice.
+//! The user's callbacks panic, block forever, or call back into the library, in
+//! every place that they are called from. Other peers do not notice.
 
 mod costs;
 
 use crate::{
-    honest::Honest,
+    honest_client::HonestClient,
     server::{Kind, Place, TCP, echo},
     support::{PATIENCE, encoding::field, peer::Peer, within},
 };
@@ -19,7 +19,7 @@ use std::{
 };
 use wirenet::{Builder, Operation, ShutdownError, Wire};
 
-/// Where the code is called from.
+/// Where the callback is called from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Where {
     ValidatorOfSession,
@@ -28,11 +28,11 @@ enum Where {
     OnSessionOpen,
     OnSessionClose,
     Handler,
-    /// Of a peer that was refused.
+    /// For a peer that was refused.
     ErrorOfHandshake,
-    /// Of a stream that was.
+    /// For a stream that was refused.
     ErrorOfStream,
-    /// Of a session that broke; on its reader's thread.
+    /// For a session that was lost, on the thread of its reader.
     ErrorOfSession,
 }
 
@@ -50,36 +50,37 @@ const WHERES: [Where; 9] = [
     ErrorOfSession,
 ];
 
-/// What it does there.
+/// What the callback does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Panics,
     Blocks,
-    /// Looks at everything, adds handlers, opens streams, aborts sessions.
+    /// Reads all state, adds handlers, opens streams, aborts sessions.
     CallsBack,
     Closes,
 }
 
 const CLOSE: Duration = Duration::from_millis(300);
 
-/// A busy machine's, beyond what a close may take: a second more.
+/// What a busy machine may take beyond a close, which may take a second more
+/// than its timeout.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Who makes the code do it.
+/// The identification of the client that triggers the callbacks.
 const CULPRIT: &[u8] = b"culprit";
 
 /// The user's code.
-struct Own {
+struct Callbacks {
     at: Where,
     deed: Deed,
     wire: Mutex<Option<Wire>>,
     began: Sender<()>,
     closed: Sender<(Result<(), ShutdownError>, Duration)>,
-    /// Disconnected at the end.
+    /// Disconnected at the end of the test.
     blocked: Receiver<()>,
 }
 
-impl Own {
+impl Callbacks {
     fn run(&self, at: Where) {
         if at != self.at {
             return;
@@ -87,7 +88,7 @@ impl Own {
         let wire = self.wire.lock().clone().expect("it was set");
         let _ = self.began.send(());
         match self.deed {
-            Deed::Panics => panic!("the user's own code, in {at:?}"),
+            Deed::Panics => panic!("a callback panics, in {at:?}"),
             Deed::Blocks => {
                 let _ = self.blocked.recv();
             }
@@ -107,7 +108,7 @@ fn call_back(wire: &Wire) {
     wire.reconnect_now();
     for session in wire.sessions() {
         assert!(wire.session(session.id()).is_some() || session.is_closed());
-        // Nobody has it; and it may be on its way out.
+        // The client does not serve this name, and may be closing.
         let _ = session.open_stream_nowait("late");
         if session.identification() == CULPRIT {
             session.abort();
@@ -115,9 +116,9 @@ fn call_back(wire: &Wire) {
     }
 }
 
-/// Has the code called from everywhere.
-fn with_own_code(builder: Builder, own: &Arc<Own>) -> Builder {
-    let [validator, connect, open, close, handler, error] = [(); 6].map(|()| Arc::clone(own));
+/// Sets the callbacks in all places.
+fn with_callbacks(builder: Builder, callbacks: &Arc<Callbacks>) -> Builder {
+    let [validator, connect, open, close, handler, error] = [(); 6].map(|()| Arc::clone(callbacks));
     builder
         .token_validator(move |name, id, token| {
             if id == CULPRIT {
@@ -159,7 +160,7 @@ fn with_own_code(builder: Builder, own: &Arc<Own>) -> Builder {
         })
 }
 
-/// A client that makes the server call all of the code.
+/// A client that makes the server call all of the callbacks.
 fn misbehave(addr: &str) {
     let join = || Wire::join(addr).retry_max(0).identification(CULPRIT, "");
     let refused = join().identification(CULPRIT, "wrong").build().unwrap();
@@ -168,7 +169,7 @@ fn misbehave(addr: &str) {
     if client.start().is_err() {
         return;
     }
-    // It may have ended already.
+    // The session may have ended already.
     let session = client.sessions().pop();
     let open = |name| session.as_ref()?.open_stream_nowait(name).ok();
     if let Some(mut stream) = open("nobody's") {
@@ -180,14 +181,14 @@ fn misbehave(addr: &str) {
         let _ = stream.read(&mut [0]);
     }
     let _ = client.close();
-    // And one that breaks off.
-    let _ = break_off(addr);
+    // And a session that is lost.
+    let _ = lose_session(addr);
 }
 
-fn break_off(addr: &str) -> io::Result<()> {
+fn lose_session(addr: &str) -> io::Result<()> {
     let mut peer = Peer::over(TcpStream::connect(addr)?, false);
     peer.begin_ask(&[field(1, &[1; 16]), field(3, CULPRIT)].concat());
-    // The answer: the session stands.
+    // The confirmation.
     peer.read_exact(&mut [0; 60])?;
     peer.write_all(b"this is no header")?;
     peer.read_to_close();
@@ -198,7 +199,7 @@ fn try_it(place: Place, at: Where, deed: Deed) {
     let (began, has_begun) = unbounded();
     let (closed, was_closed) = unbounded();
     let (release, blocked) = bounded::<()>(0);
-    let own = Arc::new(Own {
+    let callbacks = Arc::new(Callbacks {
         at,
         deed,
         wire: Mutex::new(None),
@@ -213,19 +214,19 @@ fn try_it(place: Place, at: Where, deed: Deed) {
     let builder = builder
         .session_close_timeout(CLOSE)
         .handshake_timeout(Duration::from_secs(5));
-    let server = with_own_code(builder, &own).build().unwrap();
-    *own.wire.lock() = Some(server.clone());
+    let server = with_callbacks(builder, &callbacks).build().unwrap();
+    *callbacks.wire.lock() = Some(server.clone());
     server.start().unwrap();
     let addr = server.local_addr().expect("it listens");
-    let honest = (deed != Deed::Closes).then(|| Honest::join_at(addr, place));
+    let honest = (deed != Deed::Closes).then(|| HonestClient::join_at(addr, place));
     let culprit = thread::spawn(move || misbehave(&addr.to_string()));
     has_begun
         .recv_timeout(PATIENCE)
-        .expect("the code is called");
+        .expect("the callback is called");
     if let Some(honest) = honest {
         honest.trips(20);
-        // Newcomers are let in.
-        Honest::join_at(addr, place).trips(20);
+        // New clients are let in.
+        HonestClient::join_at(addr, place).trips(20);
     } else {
         let (outcome, took) = was_closed.recv_timeout(PATIENCE).expect("it returns");
         assert!(took < CLOSE + GRACE, "{took:?}, {outcome:?}");
@@ -236,11 +237,11 @@ fn try_it(place: Place, at: Where, deed: Deed) {
     let took = asked.elapsed();
     assert!(took < CLOSE + GRACE, "{took:?}, {outcome:?}");
     if deed == Deed::Blocks {
-        let running = outcome.expect_err("it blocks still").running;
+        let running = outcome.expect_err("it still blocks").running;
         assert!(running >= 1, "{running}");
     }
-    // Whoever waits ends.
-    own.wire.lock().take();
+    // All callbacks return.
+    callbacks.wire.lock().take();
     drop(release);
     culprit.join().unwrap();
 }
@@ -261,21 +262,21 @@ fn everywhere(deed: Deed) {
 }
 
 #[test]
-fn own_code_that_panics_is_contained() {
+fn callbacks_may_panic_everywhere() {
     everywhere(Deed::Panics);
 }
 
 #[test]
-fn own_code_that_blocks_for_ever_blocks_nobody_else() {
+fn callbacks_that_block_forever_do_not_block_other_peers() {
     everywhere(Deed::Blocks);
 }
 
 #[test]
-fn own_code_may_call_back_from_everywhere() {
+fn callbacks_may_call_the_library_from_everywhere() {
     everywhere(Deed::CallsBack);
 }
 
 #[test]
-fn own_code_may_close_the_wire_from_everywhere() {
+fn callbacks_may_close_the_wire_from_everywhere() {
     everywhere(Deed::Closes);
 }

@@ -1,7 +1,7 @@
 //! A peer played by hand, with rustls itself: one that does what ours never
 //! would, and sees what comes.
 
-use super::{PATIENCE, made, pair::End};
+use super::{PATIENCE, fixtures, pair::End};
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, TcpStream},
@@ -14,12 +14,12 @@ use wirenet::{
     transport::TlsStream,
 };
 
-pub struct Hand {
+pub struct RustlsPeer {
     pub socket: TcpStream,
     pub tls: Connection,
 }
 
-impl Hand {
+impl RustlsPeer {
     fn new(socket: TcpStream, tls: Connection) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -29,7 +29,7 @@ impl Hand {
 
     /// One that dialled; its handshake is yet to come.
     pub fn client(socket: TcpStream) -> Self {
-        let config = Arc::new(made::client_config(ring::default_provider()));
+        let config = Arc::new(fixtures::client_config(ring::default_provider()));
         let name = IpAddr::from(Ipv4Addr::LOCALHOST).into();
         let tls = ClientConnection::new(config, name);
         Self::new(socket, tls.unwrap().into())
@@ -120,22 +120,22 @@ impl Hand {
 }
 
 /// Our server, and a client played by hand.
-pub fn with_server((near, far): (TcpStream, TcpStream), server: TlsServer) -> (Hand, End) {
+pub fn with_server((near, far): (TcpStream, TcpStream), server: TlsServer) -> (RustlsPeer, End) {
     thread::scope(|scope| {
         let far = scope.spawn(move || TlsStream::server(far, &server, super::pair::patience()));
-        let mut hand = Hand::client(near);
+        let mut hand = RustlsPeer::client(near);
         hand.shake_hands();
         (hand, End::new(far.join().unwrap().unwrap()))
     })
 }
 
 /// Our client, and a server played by hand.
-pub fn with_client((near, far): (TcpStream, TcpStream), client: TlsClient) -> (End, Hand) {
+pub fn with_client((near, far): (TcpStream, TcpStream), client: TlsClient) -> (End, RustlsPeer) {
     thread::scope(|scope| {
         let near = scope
             .spawn(move || TlsStream::client(near, &client, "127.0.0.1", super::pair::patience()));
-        let config = made::server_config(ring::default_provider());
-        let mut hand = Hand::server(far, Arc::new(config));
+        let config = fixtures::server_config(ring::default_provider());
+        let mut hand = RustlsPeer::server(far, Arc::new(config));
         hand.shake_hands();
         (End::new(near.join().unwrap().unwrap()), hand)
     })

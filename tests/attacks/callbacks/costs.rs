@@ -1,8 +1,8 @@
-//! What the user's own code costs while it blocks: what it runs on, and no more.
+//! A callback that blocks costs the resources that it runs on, and no more.
 
-use super::{CLOSE, CULPRIT, break_off};
+use super::{CLOSE, CULPRIT, lose_session};
 use crate::{
-    honest::Honest,
+    honest_client::HonestClient,
     server::{Kind, Place, TCP, echo},
     support::{PATIENCE, encoding::field, peer::Peer, threads, within},
 };
@@ -15,7 +15,7 @@ use std::{
 };
 use wirenet::{Builder, Error, Operation, Session, Wire};
 
-/// Where the user's code blocks until the other end of this is dropped.
+/// Blocks callbacks until its other end is dropped.
 #[derive(Clone)]
 struct Gate {
     began: Sender<()>,
@@ -24,25 +24,25 @@ struct Gate {
 
 impl Gate {
     fn block(&self) {
-        // At the end nobody counts any more.
+        // At the end of a test, the receiver may be gone.
         let _ = self.began.send(());
         let _ = self.blocked.recv();
     }
 }
 
-/// A server whose code blocks.
+/// A server whose callbacks block.
 struct Blocking {
     server: Wire,
     addr: SocketAddr,
-    /// What its threads are called, in front of what they are there for.
+    /// What the names of its threads begin with. Their purpose follows.
     prefix: String,
     began: Receiver<()>,
     release: Sender<()>,
 }
 
 impl Blocking {
-    /// The names of threads begin with a letter of the test's, and one of the
-    /// place's.
+    /// The names of its threads begin with a letter for the test, and one for the
+    /// place.
     fn start(letter: char, place: Place, set: impl FnOnce(Builder, Gate) -> Builder) -> Self {
         let (release, blocked) = bounded(0);
         let (began, has_begun) = unbounded();
@@ -67,7 +67,9 @@ impl Blocking {
     }
 
     fn await_blocked(&self) {
-        self.began.recv_timeout(PATIENCE).expect("it is called");
+        self.began
+            .recv_timeout(PATIENCE)
+            .expect("the callback is called");
     }
 
     fn join(&self) -> (Wire, Session) {
@@ -81,7 +83,7 @@ impl Blocking {
         (client, session)
     }
 
-    /// How many threads of sessions there are, of handlers, and in all.
+    /// The numbers of session threads, of handler threads, and of all threads.
     fn threads(&self) -> [usize; 3] {
         let of = |what: &str| threads::named(&format!("{}{what}", self.prefix)).len();
         ["session", "handler", ""].map(of)
@@ -93,19 +95,19 @@ impl Blocking {
     }
 }
 
-/// At each place, by itself.
+/// Runs a test in each place, one after the other.
 fn everywhere(test: fn(Place)) {
     within(PATIENCE, move || TCP.iter().for_each(|place| test(*place)));
 }
 
-/// Asks for a session, whose validator blocks.
+/// Requests a session, whose validator blocks.
 fn ask(addr: SocketAddr, id: u8) -> Peer {
     let mut peer = Peer::over(TcpStream::connect(addr).unwrap(), false);
     peer.begin_ask(&[field(1, &[id; 16]), field(3, CULPRIT)].concat());
     peer
 }
 
-/// The other side's reason not to serve a stream.
+/// The reason for which a stream is refused.
 fn refusal(session: &Session, name: &str) -> String {
     match session.open_stream(name) {
         Err(Error::Refused { refusal, .. }) => refusal.to_string(),
@@ -134,11 +136,11 @@ fn a_validator_of_sessions_that_blocks_costs_a_handshakes_place_and_its_thread()
         let first = ask(blocking.addr, 1);
         blocking.await_blocked();
         assert_eq!(blocking.threads(), [1, 0, before + 1]);
-        // The other place is everybody's.
-        Honest::join_at(blocking.addr, place).trips(20);
+        // The other place is free.
+        HonestClient::join_at(blocking.addr, place).trips(20);
         let mut second = ask(blocking.addr, 2);
         blocking.await_blocked();
-        // Who has left has its place until the validator returns.
+        // A peer that has left keeps its place until the validator returns.
         drop(first);
         Peer::over(TcpStream::connect(blocking.addr).unwrap(), false).read_to_close();
         let error = errors.recv_timeout(PATIENCE).unwrap();
@@ -188,7 +190,7 @@ fn a_validator_of_streams_or_a_handler_that_blocks_costs_one_of_the_handlers() {
 }
 
 #[test]
-fn an_error_handler_told_of_a_stream_that_blocks_costs_one_of_the_handlers() {
+fn an_error_handler_that_blocks_on_a_stream_costs_one_of_the_handlers() {
     everywhere(|place| {
         let blocking = Blocking::start('c', place, |builder, gate| {
             builder.handler_limit(2).on_error(move |error| {
@@ -213,7 +215,7 @@ fn an_error_handler_told_of_a_stream_that_blocks_costs_one_of_the_handlers() {
 }
 
 #[test]
-fn an_error_handler_told_of_a_session_that_blocks_costs_that_sessions_thread() {
+fn an_error_handler_that_blocks_on_a_session_costs_that_sessions_thread() {
     everywhere(|place| {
         let blocking = Blocking::start('d', place, |builder, gate| {
             builder.on_error(move |error| {
@@ -223,17 +225,17 @@ fn an_error_handler_told_of_a_session_that_blocks_costs_that_sessions_thread() {
             })
         });
         let [_, _, before] = blocking.threads();
-        break_off(&blocking.addr.to_string()).unwrap();
+        lose_session(&blocking.addr.to_string()).unwrap();
         blocking.await_blocked();
         assert_eq!(blocking.threads(), [1, 0, before + 1]);
         assert!(blocking.server.sessions().is_empty());
-        // Others notice nothing.
-        Honest::join_at(blocking.addr, place).trips(20);
+        // Other peers notice nothing.
+        HonestClient::join_at(blocking.addr, place).trips(20);
         blocking.finish();
     });
 }
 
-/// Keeps what was logged instead of told.
+/// Counts the errors that were logged instead of reported.
 struct Behind(Mutex<usize>);
 
 static BEHIND: Behind = Behind(Mutex::new(0));
@@ -256,16 +258,16 @@ impl Log for Behind {
     fn flush(&self) {}
 }
 
-/// Connections that are refused.
+/// The number of refused connections.
 const REFUSED: usize = 300;
 
-/// Errors that may wait for the error handler.
+/// The number of errors that may wait for the error handler.
 const WAITING: usize = 256;
 
-/// It is told of the first, and of no other until it returns.
+/// It gets the first error, and no other until it returns.
 #[test]
-fn an_error_handler_told_of_strangers_that_blocks_costs_one_thread_in_all() {
-    log::set_logger(&BEHIND).expect("no other test has one");
+fn an_error_handler_that_blocks_on_refused_connections_costs_one_thread_in_all() {
+    log::set_logger(&BEHIND).expect("no other test sets a logger");
     log::set_max_level(LevelFilter::Warn);
     everywhere(|place| {
         let blocking = Blocking::start('e', place, |builder, gate| {
@@ -283,17 +285,23 @@ fn an_error_handler_told_of_strangers_that_blocks_costs_one_thread_in_all() {
         refused();
         blocking.await_blocked();
         (1..REFUSED).for_each(|_| drop(refused()));
-        // The silent one's, and the handler's.
+        // The thread of the silent connection, and the one that blocks.
         assert_eq!(blocking.threads(), [1, 1, before + 2]);
         assert_eq!(*BEHIND.0.lock() - logged, REFUSED - 1 - WAITING);
-        assert!(blocking.began.is_empty(), "it is told of another");
+        assert!(blocking.began.is_empty(), "it gets another error");
         drop(silent);
-        Honest::join_at(blocking.addr, place).trips(20);
+        HonestClient::join_at(blocking.addr, place).trips(20);
         drop(blocking.release);
         for _ in 0..WAITING {
-            blocking.began.recv_timeout(PATIENCE).expect("it is told");
+            blocking
+                .began
+                .recv_timeout(PATIENCE)
+                .expect("another error");
         }
         let _ = blocking.server.close();
-        assert!(blocking.began.is_empty(), "it is told of what was logged");
+        assert!(
+            blocking.began.is_empty(),
+            "it gets an error that was logged"
+        );
     });
 }

@@ -7,8 +7,8 @@
 //! ```
 
 use super::{
+    fixtures::{certified, server_config},
     in_time,
-    made::{certified, server_config},
     pair::{certs, ends, meet},
 };
 use std::{fs, path::Path, sync::Arc};

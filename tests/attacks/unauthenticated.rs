@@ -1,5 +1,5 @@
-//! Peers that do more than ask for a session before they have one: they are
-//! ended, and nothing is held for what they merely announce.
+//! Unauthenticated peers that do more than request a session are disconnected,
+//! and nothing is allocated for what they merely announce.
 
 use crate::{
     attack::{Attack, Stage},
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Frames for which there is no need before a session stands.
+/// Frames that a peer does not need before it has a session.
 fn needless() -> [(&'static str, Vec<Frame>); 5] {
     let many = |frame| [vec![Frame::flags(1, SYN)], vec![frame; 2000]].concat();
     [
@@ -26,7 +26,7 @@ fn needless() -> [(&'static str, Vec<Frame>); 5] {
             vec![Frame::flags(1, SYN), Frame::flags(3, SYN)],
         ),
         ("2,000 pings", many(Frame::ping(0))),
-        ("2,000 unasked pongs", many(Frame::pong(0))),
+        ("2,000 unsolicited pongs", many(Frame::pong(0))),
         ("2,000 window updates of 0", many(Frame::flags(1, 0))),
         (
             "2,000 Data frames of 0 bytes",
@@ -35,9 +35,9 @@ fn needless() -> [(&'static str, Vec<Frame>); 5] {
     ]
 }
 
-/// Without a deadline: it is not that which ends them.
+/// The setup has no deadline, so that cannot be what ends them.
 #[test]
-fn a_peer_without_a_session_that_does_more_than_ask_is_ended() {
+fn an_unauthenticated_peer_that_does_more_than_request_a_session_is_disconnected() {
     let attack = Attack {
         name: "before authentication: a second stream; 2,000 pings, pongs, window updates, \
                empty Data frames",
@@ -48,7 +48,7 @@ fn a_peer_without_a_session_that_does_more_than_ask_is_ended() {
     attack.run(TCP_AND_TLS, |stage| {
         for (what, frames) in needless() {
             let mut peer = stage.server.peer();
-            // It may be cut off before it has said all.
+            // It may be disconnected before it has sent all frames.
             let _ = peer.try_send(&frames);
             peer.read_to_close();
             let report = stage.server.report_about(&peer);
@@ -59,13 +59,13 @@ fn a_peer_without_a_session_that_does_more_than_ask_is_ended() {
     });
 }
 
-/// Long enough that a busy machine is not what ends a connection.
+/// The deadline is long enough for a busy machine.
 pub const SLOWER: Setup = Setup {
     name: "slower",
     set: |builder| builder.handshake_timeout(Duration::from_secs(2)),
 };
 
-/// What a stranger sends, and what the error handler is told of it.
+/// What a peer sends, and what is reported about it.
 type Case = (Vec<u8>, &'static str);
 
 const TIMED_OUT: &str = "no session handshake within";
@@ -75,7 +75,7 @@ const NAME: &str = "malformed session handshake: a name of ";
 const PAYLOAD: &str = "malformed session handshake: a payload of ";
 const FIELD: &str = "malformed session handshake: payload: ";
 
-/// Lengths that are announced, and nothing follows.
+/// Announced lengths, without the bytes.
 fn announced() -> Vec<Case> {
     let syn = Frame::flags(1, SYN).encode();
     let frame = |length: u32| {
@@ -123,21 +123,21 @@ fn announced() -> Vec<Case> {
     cases
 }
 
-/// Sends each on a connection of its own, a few at a time, and waits until all
-/// are gone.
+/// Sends each case on a connection of its own, a few at a time, and waits until
+/// all are disconnected.
 fn try_all(stage: &Stage<'_>, cases: &[Case]) {
     for cases in cases.chunks(16) {
-        let strangers = cases.iter().map(|(bytes, cause)| {
+        let peers = cases.iter().map(|(bytes, cause)| {
             let mut peer = stage.server.peer();
             peer.send_bytes(bytes);
             if *cause != TIMED_OUT {
-                // Who is refused has its place for as long as it stays.
+                // A refused peer keeps its place as long as it stays.
                 peer.socket().shutdown(Shutdown::Write).unwrap();
             }
             peer
         });
-        let mut strangers: Vec<_> = strangers.collect();
-        for (peer, (bytes, cause)) in strangers.iter_mut().zip(cases) {
+        let mut peers: Vec<_> = peers.collect();
+        for (peer, (bytes, cause)) in peers.iter_mut().zip(cases) {
             peer.read_to_close();
             let report = stage.server.report_about(peer);
             let head = &bytes[..bytes.len().min(64)];
@@ -147,7 +147,7 @@ fn try_all(stage: &Stage<'_>, cases: &[Case]) {
 }
 
 #[test]
-fn nothing_is_held_for_what_is_merely_announced() {
+fn announced_lengths_allocate_nothing() {
     let attack = Attack {
         name: "44 lengths of 0, 1, the limit, one more, 2³¹ and 2³²−1: of yamux frames, command, \
                payload and protobuf fields, of which nothing follows",
@@ -158,16 +158,16 @@ fn nothing_is_held_for_what_is_merely_announced() {
     };
     attack.run(TCP_AND_TLS, |stage| {
         let mut cases = announced();
-        // All that wait, at once.
+        // Those that time out come first, so that they wait at the same time.
         cases.sort_by_key(|(_, cause)| *cause != TIMED_OUT);
         try_all(stage, &cases);
         "ended at once, or refused, or out of time".to_string()
     });
 }
 
-/// As much as a request may have, and each part as much as fits.
+/// Requests of the largest size, each filled with one kind of field.
 #[test]
-fn a_request_of_the_largest_size_takes_a_small_multiple_of_it() {
+fn a_request_of_the_largest_size_takes_a_small_multiple_of_its_size() {
     let attack = Attack {
         name: "requests with 87,000 names, 131,000 empty names, fields of 256 KiB",
         limit: "max_names (1,024), 256 KiB in all",
@@ -176,7 +176,7 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_it() {
     };
     attack.run(TCP, |stage| {
         let id = field(1, &[3; 16]);
-        // The first window of the stream is what all has to fit.
+        // Everything has to fit in the first window of the stream.
         let rest = (1 << 18) - id.len() - 12 - "openSession".len();
         let long = |number: u8, len: usize| field(number, &vec![b'x'; len]);
         let cases = [
@@ -200,7 +200,7 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_it() {
             let report = stage.server.report_about(&peer);
             assert!(report.contains(cause), "{report}");
         }
-        "refused, and told why".into()
+        "refused, with the reason".into()
     });
 }
 
@@ -224,11 +224,11 @@ fn refused(stage: &Stage<'_>) -> Peer {
     peer
 }
 
-/// The refusal is ignored.
+/// It ignores the refusal.
 #[test]
-fn who_was_refused_and_goes_on_is_served_nothing() {
+fn a_refused_peer_that_goes_on_is_not_served() {
     let attack = Attack {
-        name: "who was refused goes on: opens streams, sends data",
+        name: "a refused peer goes on: opens streams, sends data",
         limit: "the one stream, 1,024 frames; handshake_timeout (10 s; here 3 s)",
         setup: &REFUSING,
         memory: 512 << 10,
@@ -251,13 +251,13 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
         for frames in [
             stream(3).to_vec(),
             (0..100).flat_map(|number| stream(3 + 2 * number)).collect(),
-            // On the stream on which it was refused.
+            // On the stream of the refusal.
             vec![Frame::data(1, vec![0; 16_384]); 50],
             vec![Frame::flags(1, FIN); 2000],
         ] {
             let mut peer = refused(stage);
             let began = Instant::now();
-            // It may be cut off before it has said all.
+            // It may be disconnected before it has sent all frames.
             let _ = peer.try_send(&frames);
             let came = peer.read_to_close();
             let took = began.elapsed();
@@ -269,9 +269,9 @@ fn who_was_refused_and_goes_on_is_served_nothing() {
     });
 }
 
-/// Nobody's deadline comes.
-pub const REFUSING_FOR_EVER: Setup = Setup {
-    name: "refusing-for-ever",
+/// No deadline passes.
+pub const REFUSING_FOREVER: Setup = Setup {
+    name: "refusing-forever",
     set: |builder| {
         let forever = Duration::from_secs(3600);
         (REFUSING.set)(builder).handshake_timeout(forever)
@@ -280,20 +280,20 @@ pub const REFUSING_FOR_EVER: Setup = Setup {
 
 const PLACES_LIMIT: &str = "max_handshakes (64; here 8)";
 
-/// As many as there are places, each with answers that it does not read.
+/// Refused peers in all places, each with answers that it does not read.
 fn refused_and_staying(stage: &Stage<'_>) -> Vec<Peer> {
-    let mut strangers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
-    for peer in &mut strangers {
-        // It may have been out of time already.
+    let mut peers: Vec<_> = (0..8).map(|_| refused(stage)).collect();
+    for peer in &mut peers {
+        // Its time may be over already.
         let _ = peer.try_send(vec![Frame::ping(0); 500]);
     }
-    strangers
+    peers
 }
 
-/// Whether a connection that asks for nothing gets a place; it gives it back.
+/// Returns whether a new connection gets a place, which it then gives back.
 fn gets_a_place(stage: &Stage<'_>) -> bool {
     let mut peer = Peer::over_tcp(stage.server.dial());
-    // The other side may have closed it already.
+    // The server may have closed it already.
     let _ = peer.socket().shutdown(Shutdown::Write);
     peer.read_to_close();
     !stage
@@ -303,19 +303,19 @@ fn gets_a_place(stage: &Stage<'_>) -> bool {
 }
 
 #[test]
-fn who_was_refused_and_stays_has_one_place() {
+fn a_refused_peer_that_stays_has_one_place() {
     let attack = Attack {
         name: "8 that were refused stay, and read nothing",
         limit: PLACES_LIMIT,
-        setup: &REFUSING_FOR_EVER,
-        // Where TLS is, two buffers of 64 KiB, and the answers that it reads not.
+        setup: &REFUSING_FOREVER,
+        // With TLS, two buffers of 64 KiB, and the unread answers.
         memory: 8 * (192 << 10),
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let mut strangers = refused_and_staying(stage);
-        assert!(!gets_a_place(stage), "one of 8 has none");
-        drop(strangers.pop());
-        // It is noticed at some time that it has left.
+        let mut peers = refused_and_staying(stage);
+        assert!(!gets_a_place(stage), "one of the 8 has no place");
+        drop(peers.pop());
+        // The server notices some time later that it has left.
         while !gets_a_place(stage) {
             pass(Duration::from_millis(10));
         }
@@ -324,7 +324,7 @@ fn who_was_refused_and_stays_has_one_place() {
 }
 
 #[test]
-fn who_was_refused_and_stays_has_its_place_until_the_deadline() {
+fn a_refused_peer_that_stays_has_its_place_until_the_deadline() {
     let attack = Attack {
         name: "the same, until their deadline",
         limit: "max_handshakes (64; here 8), handshake_timeout (10 s; here 3 s)",
@@ -333,13 +333,13 @@ fn who_was_refused_and_stays_has_its_place_until_the_deadline() {
     };
     attack.run(TCP_AND_TLS, |stage| {
         let began = Instant::now();
-        let mut strangers = refused_and_staying(stage);
+        let mut peers = refused_and_staying(stage);
         while !gets_a_place(stage) {
             pass(REFUSING_DEADLINE / 30);
         }
         let free = began.elapsed();
         assert!(free >= REFUSING_DEADLINE, "{free:?}");
-        strangers.iter_mut().for_each(|peer| {
+        peers.iter_mut().for_each(|peer| {
             peer.read_to_close();
         });
         let took = began.elapsed();

@@ -1,5 +1,5 @@
-//! A client that has done nothing wrong, on a connection of its own: its round
-//! trips go on, whatever others do.
+//! A client that does nothing wrong, on a connection of its own. Its round
+//! trips have to succeed whatever other peers do.
 
 use crate::{
     server::{Kind, Place, Server, echo},
@@ -15,29 +15,29 @@ use std::{
 };
 use wirenet::{Error, Stream, Wire};
 
-/// What goes there and back.
+/// Bytes of a round trip.
 const LEN: usize = 64;
 
-/// Fewer round trips say nothing.
+/// Fewer round trips would not be significant.
 const AT_LEAST: usize = 20;
 
-pub struct Honest {
+pub struct HonestClient {
     stream: Stream,
-    // Closed after the stream.
+    // Dropped after the stream.
     _client: Wire,
-    /// On a hub: who has the name that the client calls.
+    /// On a hub: the owner of the name that the client calls.
     _owner: Option<Wire>,
 }
 
-impl Honest {
+impl HonestClient {
     pub fn join(server: &Server) -> Self {
         Self::join_at(server.addr, server.place)
     }
 
-    /// At a server in this process.
+    /// Joins a server in this process.
     pub fn join_at(addr: SocketAddr, place: Place) -> Self {
         let joining = || tls::client(Wire::join(addr.to_string()), place.is_tls);
-        // A hub lets a name be had once.
+        // On a hub, a name has one owner.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("honest-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let owner = (place.kind == Kind::Hub).then(|| started(joining().stream(&name, echo)));
@@ -54,22 +54,22 @@ impl Honest {
         }
     }
 
-    /// The name of the stream on which its round trips are made.
+    /// The name of the stream that carries the round trips.
     pub fn calls(&self) -> &str {
         self.stream.name()
     }
 
-    /// Opens another stream of this name, and closes it.
+    /// Opens another stream of this name, and drops it.
     pub fn opens(&self, name: &str) -> Result<(), Error> {
         self.stream.session().open_stream(name).map(drop)
     }
 
-    /// Sends something there and gets it back, so many times.
+    /// Makes `count` round trips.
     pub fn trips(&self, count: usize) -> Trips {
         Trips::new((0..count).map(|count| self.trip(count)).collect())
     }
 
-    /// The same for as long as `work` goes on.
+    /// Makes round trips until `work` returns.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> (T, Trips) {
         let is_done = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -83,7 +83,7 @@ impl Honest {
             let done = Done(&is_done);
             let value = work();
             drop(done);
-            (value, trips.join().expect("every round trip goes on"))
+            (value, trips.join().expect("every round trip succeeds"))
         })
     }
 
@@ -98,7 +98,7 @@ impl Honest {
     }
 }
 
-/// Says so when the work has panicked too.
+/// Set when the work has ended, also if it panicked.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -107,7 +107,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// How long round trips took.
+/// The durations of round trips, sorted.
 pub struct Trips(Vec<Duration>);
 
 impl Trips {

@@ -1,8 +1,9 @@
 //! Whom each side takes.
 
 use super::{
-    PATIENCE, in_time,
-    made::{Authority, client_config, key_of_another, self_signed, server_config},
+    PATIENCE,
+    fixtures::{Authority, client_config, key_of_another, self_signed, server_config},
+    in_time,
     pair::{Outcome, ca, certs, client, meet, server, shake_hands, sockets},
 };
 use socket2::{Domain, Socket, Type};
