@@ -1,6 +1,6 @@
-//! How a stream that is broken off ends for a peer that does not take a reset for
-//! an error, as go-wirenet does not: by the length of a chunk that does not come,
-//! and then the stream's end in a frame of its own; never by a reset.
+//! Aborting a stream to a peer that does not treat a reset as an error, as
+//! go-wirenet does not: the peer gets the length of a chunk that never comes, and
+//! then the end of the stream in a frame of its own. It never gets a reset.
 
 use crate::{
     chunks::serve_another,
@@ -33,8 +33,8 @@ const INITIAL_WINDOW: usize = 262_144;
 /// The frame that opens, or accepts, a stream named "hand".
 const OPENING: usize = 12 + 4;
 
-/// What a sender may use of a first window, behind an opening: it keeps credit for
-/// breaking the stream off.
+/// The part of a first window that a sender may use behind an opening. It keeps
+/// the rest to abort the stream.
 const USABLE: usize = INITIAL_WINDOW - OPENING - CUT_SHORT.len();
 
 /// Long enough for a handshake here.
@@ -65,25 +65,26 @@ impl Loss {
     }
 }
 
-/// The hub's end of the session whose client has this name, and may know of it earlier.
+/// The hub's end of the session with this identification. The hub may register it
+/// a little after the client.
 fn session_of(hub: &Hub, identification: &str) -> Session {
     let mut found = None;
-    let stands = eventually(|| {
+    let is_open = eventually(|| {
         let sessions = hub.wire.sessions();
         let mut sessions = sessions.into_iter();
         found = sessions.find(|session| session.identification() == identification.as_bytes());
         found.is_some()
     });
-    assert!(stands);
-    found.expect("it stands")
+    assert!(is_open);
+    found.expect("it was found")
 }
 
-/// The next frame that says something.
+/// The next frame of a stream that carries data or an end.
 fn next(hand: &mut Peer, stream: u32) -> Frame {
     hand.wait(|frame| frame.stream == stream && frame.is_data_or_end())
 }
 
-/// So many bytes, in frames of whole chunks.
+/// Asserts that `count` bytes come, in frames of whole chunks.
 fn expect_bytes(hand: &mut Peer, stream: u32, count: usize) {
     let mut came = 0;
     while came < count {
@@ -95,26 +96,28 @@ fn expect_bytes(hand: &mut Peer, stream: u32, count: usize) {
     assert_eq!(came, count);
 }
 
-fn expect_broken_off(hand: &mut Peer, stream: u32) {
+fn expect_abort(hand: &mut Peer, stream: u32) {
     let cut = next(hand, stream);
     assert_eq!((cut.kind, cut.flags), (DATA, 0), "{cut:?}");
     assert_eq!(cut.body, CUT_SHORT);
     expect_end(hand, stream);
 }
 
-/// The end in a frame of its own, and no reset after it, whatever is sent.
+/// Asserts that the end comes in a frame of its own, and no reset after it, whatever
+/// the peer sends.
 fn expect_end(hand: &mut Peer, stream: u32) {
     let end = next(hand, stream);
     assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN), "{end:?}");
     hand.send(Frame::data(stream, chunks(&[7; 1_000], 1_000)));
     hand.send(Frame::flags(stream, FIN));
-    // The answer comes behind everything else.
+    // The answer comes after everything else.
     let other = hand.call("nothing");
     let next = hand.wait(|frame| [stream, other].contains(&frame.stream) && frame.is_data_or_end());
     assert_eq!(next.stream, other, "{next:?}");
 }
 
-/// A call of one of ours, and the stream of the owner that is played by hand.
+/// Opens a stream of a session to a scripted owner. Returns the stream and its id
+/// at the owner.
 fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
     let session = session.clone();
     let call = thread::spawn(move || session.open_stream("hand").unwrap());
@@ -122,8 +125,8 @@ fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
     (call.join().unwrap(), far)
 }
 
-/// Has one of ours call an owner by hand and begin a message, which `leave` ends.
-fn assert_caller_breaks_off(leave: impl FnOnce(Stream) + Send + 'static) {
+/// A client calls a scripted owner and begins a message, and `leave` abandons it.
+fn assert_caller_aborts(leave: impl FnOnce(Stream) + Send + 'static) {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
@@ -132,37 +135,37 @@ fn assert_caller_breaks_off(leave: impl FnOnce(Stream) + Send + 'static) {
         (&stream).write_all(&[5; 2_000]).unwrap();
         expect_bytes(&mut owner, far, 2_000 + 2 * 4);
         leave(stream);
-        expect_broken_off(&mut owner, far);
+        expect_abort(&mut owner, far);
     });
 }
 
 #[test]
-fn a_caller_that_drops_a_stream_inside_a_message_breaks_it_off() {
-    assert_caller_breaks_off(drop);
+fn a_caller_that_drops_a_stream_inside_a_message_aborts_it() {
+    assert_caller_aborts(drop);
 }
 
 #[test]
-fn a_caller_that_resets_a_stream_breaks_it_off() {
-    assert_caller_breaks_off(|stream| stream.reset());
+fn a_caller_that_resets_a_stream_aborts_it() {
+    assert_caller_aborts(|stream| stream.reset());
 }
 
 #[test]
-fn a_caller_that_aborts_its_session_breaks_its_streams_off() {
-    assert_caller_breaks_off(|stream| stream.session().abort());
+fn a_caller_that_aborts_its_session_aborts_its_streams() {
+    assert_caller_aborts(|stream| stream.session().abort());
 }
 
-/// Nothing tells whether the message was complete.
+/// Nothing shows whether the message was complete.
 #[test]
-fn a_caller_that_leaks_a_writer_breaks_the_stream_off() {
-    assert_caller_breaks_off(|stream| {
+fn a_caller_that_leaks_a_writer_aborts_the_stream() {
+    assert_caller_aborts(|stream| {
         std::mem::forget(stream.writer());
         drop(stream);
     });
 }
 
-/// The same where the hub itself is the sender.
+/// The hub itself is the sender.
 #[test]
-fn a_peer_that_drops_or_resets_a_stream_breaks_it_off() {
+fn a_hub_that_drops_or_resets_its_own_stream_aborts_it() {
     for leave in [drop as fn(Stream), |stream| stream.reset()] {
         in_time(move || {
             let hub = Hub::new();
@@ -171,13 +174,13 @@ fn a_peer_that_drops_or_resets_a_stream_breaks_it_off() {
             (&stream).write_all(&[5; 2_000]).unwrap();
             expect_bytes(&mut hand, far, 2_000 + 2 * 4);
             leave(stream);
-            expect_broken_off(&mut hand, far);
+            expect_abort(&mut hand, far);
         });
     }
 }
 
-/// A caller by hand is lost inside a message that an owner by hand receives.
-fn assert_lost_caller_breaks_off(loss: Loss) {
+/// A scripted caller is lost inside a message to a scripted owner.
+fn assert_lost_caller_aborts(loss: Loss) {
     in_time(move || {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
@@ -186,22 +189,22 @@ fn assert_lost_caller_breaks_off(loss: Loss) {
         caller.send(Frame::data(stream, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut owner, far, 2_000 + 2 * 4);
         let _kept = loss.of(caller);
-        expect_broken_off(&mut owner, far);
+        expect_abort(&mut owner, far);
     });
 }
 
 #[test]
-fn a_caller_whose_connection_ends_breaks_its_streams_off() {
-    assert_lost_caller_breaks_off(Loss::End);
+fn a_caller_whose_connection_ends_aborts_its_streams() {
+    assert_lost_caller_aborts(Loss::End);
 }
 
 #[test]
-fn a_caller_whose_connection_is_reset_breaks_its_streams_off() {
-    assert_lost_caller_breaks_off(Loss::Reset);
+fn a_caller_whose_connection_is_reset_aborts_its_streams() {
+    assert_lost_caller_aborts(Loss::Reset);
 }
 
-/// Opens a stream by hand at an owner that is one of ours, and has it fail.
-fn assert_owner_breaks_off(fail: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) {
+/// A scripted peer calls an owner whose handler ends with `fail`.
+fn assert_owner_aborts(fail: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.owner("hand", move |stream| {
@@ -214,38 +217,38 @@ fn assert_owner_breaks_off(fail: impl Fn(&mut Stream) -> io::Result<()> + Send +
         expect_bytes(&mut caller, stream, 1_000 + 4);
         let go = [&chunks(b"go", 2)[..], &END].concat();
         caller.send(Frame::data(stream, go));
-        expect_broken_off(&mut caller, stream);
+        expect_abort(&mut caller, stream);
     });
 }
 
 #[test]
-fn an_owner_whose_handler_fails_breaks_the_stream_off() {
-    assert_owner_breaks_off(|_| Err(io::Error::other("it cannot go on")));
+fn an_owner_whose_handler_fails_aborts_the_stream() {
+    assert_owner_aborts(|_| Err(io::Error::other("it cannot go on")));
 }
 
 #[test]
-fn an_owner_whose_handler_panics_breaks_the_stream_off() {
-    assert_owner_breaks_off(|_| panic!("it cannot go on"));
+fn an_owner_whose_handler_panics_aborts_the_stream() {
+    assert_owner_aborts(|_| panic!("it cannot go on"));
 }
 
 #[test]
-fn an_owner_that_resets_a_stream_breaks_it_off() {
-    assert_owner_breaks_off(|stream| {
+fn an_owner_that_resets_a_stream_aborts_it() {
+    assert_owner_aborts(|stream| {
         stream.reset();
         Ok(())
     });
 }
 
 #[test]
-fn an_owner_that_aborts_its_session_breaks_its_streams_off() {
-    assert_owner_breaks_off(|stream| {
+fn an_owner_that_aborts_its_session_aborts_its_streams() {
+    assert_owner_aborts(|stream| {
         stream.session().abort();
         Ok(())
     });
 }
 
 #[test]
-fn a_handler_of_the_hub_that_fails_breaks_the_stream_off() {
+fn a_handler_of_the_hub_that_fails_aborts_the_stream() {
     in_time(|| {
         let hub = Hub::with(|hub| {
             hub.stream("hand", |stream| {
@@ -256,12 +259,12 @@ fn a_handler_of_the_hub_that_fails_breaks_the_stream_off() {
         let mut caller = hub.old_peer("caller", &[]);
         let stream = caller.open("hand");
         expect_bytes(&mut caller, stream, 1_000 + 4);
-        expect_broken_off(&mut caller, stream);
+        expect_abort(&mut caller, stream);
     });
 }
 
-/// An owner by hand is lost inside a message that a caller by hand receives.
-fn assert_lost_owner_breaks_off(loss: Loss) {
+/// A scripted owner is lost inside a message to a scripted caller.
+fn assert_lost_owner_aborts(loss: Loss) {
     in_time(move || {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
@@ -270,38 +273,38 @@ fn assert_lost_owner_breaks_off(loss: Loss) {
         owner.send(Frame::data(far, chunks(&[3; 2_000], 1_000)));
         expect_bytes(&mut caller, stream, 2_000 + 2 * 4);
         let _kept = loss.of(owner);
-        expect_broken_off(&mut caller, stream);
+        expect_abort(&mut caller, stream);
     });
 }
 
 #[test]
-fn an_owner_whose_connection_ends_breaks_its_streams_off() {
-    assert_lost_owner_breaks_off(Loss::End);
+fn an_owner_whose_connection_ends_aborts_its_streams() {
+    assert_lost_owner_aborts(Loss::End);
 }
 
 #[test]
-fn an_owner_whose_connection_is_reset_breaks_its_streams_off() {
-    assert_lost_owner_breaks_off(Loss::Reset);
+fn an_owner_whose_connection_is_reset_aborts_its_streams() {
+    assert_lost_owner_aborts(Loss::Reset);
 }
 
 #[test]
-fn an_owner_that_resets_a_stream_by_hand_breaks_it_off() {
+fn a_reset_by_a_scripted_owner_aborts_the_stream() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
         let mut caller = hub.old_peer("caller", &[]);
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
         owner.send(Frame::flags(far, RST));
-        expect_broken_off(&mut caller, stream);
+        expect_abort(&mut caller, stream);
     });
 }
 
 #[test]
-fn an_open_that_is_not_answered_in_time_is_broken_off() {
+fn an_open_that_is_not_answered_in_time_is_aborted() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(HANDSHAKE));
         let mut hand = hub.old_peer("hand", &["hand"]);
-        // By one of ours through the hub, and by the hub itself.
+        // By a client through the hub, and by the hub itself.
         let caller = hub.caller();
         let near = session_of(&hub, "hand");
         thread::scope(|scope| {
@@ -309,7 +312,7 @@ fn an_open_that_is_not_answered_in_time_is_broken_off() {
             let direct = scope.spawn(|| near.open_stream("hand").unwrap_err());
             for _ in 0..2 {
                 let open = hand.next_open();
-                expect_broken_off(&mut hand, open.stream);
+                expect_abort(&mut hand, open.stream);
             }
             let refusal = relayed.join().unwrap();
             assert!(refusal.to_string().contains("does not answer"), "{refusal}");
@@ -320,7 +323,7 @@ fn an_open_that_is_not_answered_in_time_is_broken_off() {
 }
 
 #[test]
-fn an_open_whose_answer_is_none_is_broken_off() {
+fn an_open_with_an_invalid_answer_is_aborted() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
@@ -328,7 +331,7 @@ fn an_open_whose_answer_is_none_is_broken_off() {
         let call = thread::spawn(move || caller.open("hand").unwrap_err());
         let open = owner.next_open();
         owner.accept_as(open.stream, "another");
-        expect_broken_off(&mut owner, open.stream);
+        expect_abort(&mut owner, open.stream);
         let refusal = call.join().unwrap();
         assert_ne!(refusal, Refusal::SessionNotFound);
         assert!(refusal.to_string().contains("no valid answer"), "{refusal}");
@@ -336,18 +339,18 @@ fn an_open_whose_answer_is_none_is_broken_off() {
 }
 
 #[test]
-fn a_stream_is_broken_off_where_too_much_is_kept_for_its_owner() {
+fn a_stream_is_aborted_when_too_much_is_buffered_for_its_owner() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(1));
         let mut owner = hub.old_peer("hand", &["hand"]);
         let kept = leave_some(&hub, &mut owner);
         let one_too_many = leave_some(&hub, &mut owner);
-        // Of its credit there is left what this takes. The owner has ended its half.
+        // The credit that is left is enough for this. The owner has ended its direction.
         let cut = next(&mut owner, one_too_many);
         assert_eq!((cut.flags, &cut.body[..]), (0, &CUT_SHORT[..]), "{cut:?}");
         let end = next(&mut owner, one_too_many);
         assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN), "{end:?}");
-        // What is kept comes all the same.
+        // What is buffered still arrives.
         owner.grant(kept, 10_000);
         assert!(!next(&mut owner, kept).body.is_empty());
         assert!(next(&mut owner, kept).has(FIN));
@@ -355,10 +358,10 @@ fn a_stream_is_broken_off_where_too_much_is_kept_for_its_owner() {
     });
 }
 
-/// The end alone is truncation inside a chunk: the length of another would be taken for
-/// its bytes.
+/// Inside a chunk, the end alone is truncation: the length of another chunk would be
+/// read as bytes of this one.
 #[test]
-fn inside_a_chunk_that_is_too_large_to_be_held_the_end_comes_alone() {
+fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     const SENT: usize = 200_000;
     in_time(|| {
         let hub = Hub::new();
@@ -380,7 +383,7 @@ fn inside_a_chunk_that_is_too_large_to_be_held_the_end_comes_alone() {
     });
 }
 
-/// Uses up all the credit of the other end that a sender may use.
+/// Uses all the credit that a sender may use.
 fn use_up(mut stream: &Stream) {
     const WHOLE: usize = USABLE / 1_028;
     const REST: usize = USABLE % 1_028 - 4;
@@ -391,49 +394,49 @@ fn use_up(mut stream: &Stream) {
 }
 
 #[test]
-fn a_sender_keeps_the_credit_that_breaking_off_takes() {
+fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
         let mut hand = hub.old_peer("hand", &["hand"]);
         let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
         use_up(&stream);
         expect_bytes(&mut hand, far, USABLE);
-        // The end of the message would take as much as is left.
+        // The end mark would take the credit that is left.
         stream
             .set_write_timeout(Some(Duration::from_millis(1)))
             .unwrap();
         let error = stream.finish().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         stream.reset();
-        expect_broken_off(&mut hand, far);
+        expect_abort(&mut hand, far);
     });
 }
 
 #[test]
-fn a_hub_keeps_the_credit_that_breaking_off_takes() {
+fn a_hub_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.old_peer("hand", &["hand"]);
         let mut caller = hub.old_peer("caller", &[]);
         let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        // All that the owner's window has room for, of which the hub keeps an end mark.
+        // As much as the owner's window has room for; the hub holds back the end mark.
         let whole = USABLE - USABLE % 1_028;
-        let mut said = chunks(&[5; USABLE], 1_024)[..whole].to_vec();
-        said.extend(chunks(&[5; USABLE % 1_028 - 4], 1_024));
-        said.extend(END);
-        assert_eq!(said.len(), INITIAL_WINDOW - OPENING);
-        for part in said.chunks(50_000) {
+        let mut sent = chunks(&[5; USABLE], 1_024)[..whole].to_vec();
+        sent.extend(chunks(&[5; USABLE % 1_028 - 4], 1_024));
+        sent.extend(END);
+        assert_eq!(sent.len(), INITIAL_WINDOW - OPENING);
+        for part in sent.chunks(50_000) {
             caller.send(Frame::data(stream, part.to_vec()));
         }
         expect_bytes(&mut owner, far, USABLE);
         serve_another(&hub);
         caller.send(Frame::flags(stream, RST));
-        expect_broken_off(&mut owner, far);
+        expect_abort(&mut owner, far);
     });
 }
 
 #[test]
-fn a_write_that_waits_for_credit_fails_when_its_stream_is_broken_off() {
+fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
     in_time(|| {
         let hub = Hub::new();
         let mut hand = hub.old_peer("hand", &["hand"]);
@@ -451,14 +454,14 @@ fn a_write_that_waits_for_credit_fails_when_its_stream_is_broken_off() {
         begins.recv_timeout(PATIENCE).unwrap();
         stream.reset();
         assert_eq!(writer.join().unwrap(), io::ErrorKind::ConnectionAborted);
-        expect_broken_off(&mut hand, far);
+        expect_abort(&mut hand, far);
     });
 }
 
-/// An accept frame of 20 bytes, 254 chunks of 1,024, and then a chunk that the window of
-/// its sender cuts: so a go-wirenet node sends.
+/// An accept frame of 20 bytes, 254 chunks of 1,024 bytes, and a chunk that the end of
+/// the window splits, as go-wirenet sends them.
 #[test]
-fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
+fn a_hub_buffers_a_chunk_that_the_senders_window_splits_until_it_is_whole() {
     const NAME: &str = "8 chars.";
     const CHUNKS: usize = 254;
     const BEGUN: usize = 4 + 1_008;
@@ -472,7 +475,7 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
         let sent = Pattern::new(7).to_vec((CHUNKS + 1) * 1_024);
         let encoded = [&chunks(&sent, 1_024)[..], &END].concat();
         let (first, rest) = encoded.split_at(CHUNKS * 1_028 + BEGUN);
-        // A frame for each write: the last length is one of its own.
+        // Each write is a frame. The last length is a frame of its own.
         for chunk in first.chunks(1_028) {
             let (head, bytes) = chunk.split_at(4);
             owner.send(Frame::data(far, head.to_vec()));
@@ -502,7 +505,7 @@ fn a_hub_holds_a_chunk_that_its_senders_window_cuts_until_it_is_whole() {
     });
 }
 
-/// Nobody waits for it, and the close says only what may not have arrived.
+/// The close itself only returns what may not have arrived.
 #[test]
 fn a_client_reports_a_session_that_is_lost_while_it_closes() {
     in_time(|| {
@@ -510,7 +513,7 @@ fn a_client_reports_a_session_that_is_lost_while_it_closes() {
         let (release, released) = bounded::<()>(0);
         let hub = Hub::with(|hub| {
             hub.stream("wait", move |_| {
-                // It ends with the test.
+                // Until the end of the test.
                 let _ = released.recv();
                 Ok(())
             })
@@ -527,7 +530,7 @@ fn a_client_reports_a_session_that_is_lost_while_it_closes() {
         far.abort();
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Operation::Session);
         drop((stream, release));
-        // What it says depends on what had arrived.
+        // Its result depends on what had arrived.
         let _ = close.join().unwrap();
     });
 }

@@ -1,4 +1,4 @@
-//! What an owner answers to a call is an answer to that call.
+//! An owner's answer accepts only the call that it names.
 
 use crate::{
     stage::Hub,
@@ -12,7 +12,7 @@ use crate::{
 use std::thread;
 
 #[test]
-fn an_owner_that_accepts_under_another_name_has_not_accepted() {
+fn an_accept_for_another_name_does_not_accept_a_call() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.peer("owner", &["hand"]);

@@ -1,5 +1,6 @@
-//! Chunks that come whole leave whole: a Go peer reads the length of a chunk,
-//! and its bytes, with one read each, so no Data frame may end inside.
+//! A hub does not split chunks that it receives whole. A Go peer reads the length
+//! of a chunk, and its bytes, with one read each, so no Data frame may end inside
+//! of them.
 
 use crate::{
     stage::{Hub, relay},
@@ -20,11 +21,12 @@ fn opened(name: &str) -> usize {
     layer_2(OPEN, name, b"").len()
 }
 
-/// Reads a stream to its end, and grants again what was read as `grant` says.
+/// Reads a stream to its end. `grant` is called with the bytes of each frame, to
+/// grant credit for them.
 ///
 /// # Panics
 ///
-/// If a Data frame does not hold whole chunks.
+/// If a Data frame does not contain whole chunks.
 fn read_whole(owner: &mut Peer, stream: u32, mut grant: impl FnMut(&mut Peer, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -39,9 +41,9 @@ fn read_whole(owner: &mut Peer, stream: u32, mut grant: impl FnMut(&mut Peer, us
     }
 }
 
-/// What one of ours sends through the hub to an owner that is played by hand,
-/// which grants again what it has read as it likes.
-fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
+/// A client sends `size` bytes through the hub to a scripted owner, which calls
+/// `grant` to grant credit.
+fn send_to_peer(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
     let hub = Hub::new();
     let mut owner = hub.peer("hand", &["hand"]);
     let caller = hub.caller();
@@ -66,18 +68,19 @@ fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
 #[test]
 fn an_owner_that_grants_as_it_reads_gets_whole_chunks() {
     in_time(|| {
-        send_to_hand(2 << 20, |owner, stream, count| {
+        send_to_peer(2 << 20, |owner, stream, count| {
             owner.grant(stream, count as u32)
         })
     });
 }
 
-/// What an owner gets that grants so much at a time, and only when it has room
-/// for no more than a chunk: a hub may keep back what does not take a whole one.
-fn send_to_a_full_hand(size: usize, portion: usize) {
+/// The same, with an owner that grants `portion` bytes at a time, and only when it
+/// has room for less than two chunks: a hub may hold back credit that a chunk does
+/// not fit in.
+fn send_to_a_full_peer(size: usize, portion: usize) {
     in_time(move || {
         let (mut window, mut read) = (INITIAL_WINDOW, 0);
-        send_to_hand(size, move |owner, stream, count| {
+        send_to_peer(size, move |owner, stream, count| {
             read += count;
             if window - read < 2_000 {
                 owner.grant(stream, portion as u32);
@@ -89,31 +92,30 @@ fn send_to_a_full_hand(size: usize, portion: usize) {
 
 #[test]
 fn an_owner_that_lets_its_window_run_out_gets_whole_chunks() {
-    send_to_a_full_hand(2 << 20, 50_001);
+    send_to_a_full_peer(2 << 20, 50_001);
 }
 
 #[test]
-fn an_owner_that_then_grants_little_gets_whole_chunks() {
-    send_to_a_full_hand(600_000, 1_501);
+fn an_owner_that_lets_its_window_run_out_and_grants_little_gets_whole_chunks() {
+    send_to_a_full_peer(600_000, 1_501);
 }
 
 #[test]
 fn an_owner_that_grants_byte_by_byte_gets_everything_in_whole_chunks() {
     in_time(|| {
-        send_to_hand(400_000, |owner, stream, count| {
+        send_to_peer(400_000, |owner, stream, count| {
             owner.send(vec![Frame::grant(stream, 1); count]);
         });
     });
 }
 
-/// Has the hub do something else, which takes as long as what it was about to
-/// do too early.
+/// Has the hub serve another call. What it would do too early happens meanwhile.
 pub fn serve_another(hub: &Hub) {
     hub.caller().open("nothing").unwrap_err();
 }
 
-/// Opens a stream by hand with `more` in the same Data frame, of which the last
-/// `late` bytes are sent only when the owner has accepted; then the end.
+/// Opens a stream with `more` in the same Data frame. Sends the last `late` bytes
+/// of that frame only when the owner has accepted, and then ends the stream.
 fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     let hub = Hub::new();
     let mut owner = hub.peer("hand", &["hand"]);
@@ -125,7 +127,7 @@ fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     caller.send_bytes(first);
     let open = owner.next_open();
     owner.accept(&open);
-    // The hub has told the caller, so it passes things on.
+    // The hub has answered the caller, so it relays from here on.
     caller.expect_accepted(stream);
     serve_another(&hub);
     caller.send_bytes(last);
@@ -134,7 +136,7 @@ fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
 }
 
 #[test]
-fn a_chunk_that_comes_along_with_the_open_in_pieces_leaves_whole() {
+fn a_chunk_in_pieces_behind_the_open_frame_leaves_whole() {
     in_time(|| {
         let message = Pattern::new(5).to_vec(900);
         let (_hub, mut owner, open) = open_in_two_pieces(&chunks(&message, 900), 300);
@@ -148,7 +150,7 @@ fn a_chunk_that_comes_along_with_the_open_in_pieces_leaves_whole() {
 fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
     in_time(|| {
         // The hub's open frame takes more of the owner's window than the
-        // caller's took of the hub's, so the last chunks have no room there.
+        // caller's open frame takes of the hub's. So the last chunks have no room.
         let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
         let mut owner = hub.peer("hand", &["hand"]);
         let mut caller = hub.peer("caller", &[]);
@@ -173,7 +175,7 @@ fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
 fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
     in_time(|| {
         // As above, with many chunks in a frame, and an owner that grants no
-        // more while it has room for one.
+        // more credit while it has room for a chunk.
         let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
         let mut owner = hub.peer("hand", &["hand"]);
         let mut caller = hub.peer("caller", &[]);
@@ -198,7 +200,7 @@ fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
     });
 }
 
-/// Room that a hub may not have granted yet to the sender of a chunk.
+/// Credit that a hub may not have granted yet to the sender of a chunk.
 const SLACK: usize = INITIAL_WINDOW / 16;
 
 #[test]
@@ -217,7 +219,7 @@ fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
 }
 
 #[test]
-fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
+fn a_chunk_larger_than_the_window_is_relayed_as_it_arrives() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.peer("hand", &["hand"]);
@@ -244,10 +246,10 @@ fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
     });
 }
 
-/// Larger ones would have all others wait that go to the same owner.
+/// Larger frames would delay all others to the same owner.
 #[test]
-fn larger_frames_are_cut_whatever_the_owner_grants() {
-    /// That no chunk ends in a window's worth of bytes, or that some do.
+fn frames_larger_than_a_window_are_split_whatever_the_owner_grants() {
+    /// So large that no chunk ends within a window, or that several do.
     const CHUNKS: [usize; 2] = [1 << 20, 100_000];
     for size in CHUNKS {
         in_time(move || {
@@ -277,7 +279,7 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
 }
 
 #[test]
-fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_chunks() {
+fn chunks_behind_an_accept_frame_reach_the_caller_whole() {
     in_time(|| {
         let hub = Hub::new();
         let mut owner = hub.peer("hand", &["hand"]);

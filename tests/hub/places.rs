@@ -1,5 +1,5 @@
-//! What nobody is to bring about who only asks for a session: that another one
-//! loses its own, or its place at the door.
+//! A request for a session must not make another client lose its session, or its
+//! place in the queue of handshakes.
 
 use crate::{
     stage::{Hub, client_of, echo, eventually, start},
@@ -18,9 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Its answer to the hub's question takes as long as what is under way to it.
+/// Its answer to the hub's ping takes as long as the data that is already on its way
+/// to it.
 #[test]
-fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
+fn an_owner_behind_a_full_slow_link_does_not_count_as_silent() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(600)));
         let link = FaultProxy::to(hub.addr.parse().unwrap(), Profile::slow(100_000, 8192)).unwrap();
@@ -34,8 +35,8 @@ fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
             scope.spawn(move || {
                 let _ = stream.write_all(&[7; 200_000]);
             });
-            // A second's worth of it is under way, and the newcomer is told
-            // nothing after a part of one.
+            // The data on its way takes a second, and the newcomer gets no answer
+            // for less than that.
             assert!(eventually(|| far.stats().bytes_sent > 150_000));
             assert_eq!(hub.asking_peer("", &["a"]).answer(), None);
             assert!(!far.is_closed());
@@ -43,20 +44,20 @@ fn an_owner_whose_slow_link_is_full_is_not_taken_for_silent() {
     });
 }
 
-/// While it waits it is not read; when it need not wait any more, all that it has
-/// sent meanwhile is, and may go on coming.
+/// The hub does not read from a waiting client. When the wait is over, it reads all
+/// that the client has sent meanwhile, and more may keep coming.
 #[test]
-fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
+fn a_client_that_keeps_sending_after_its_wait_has_no_more_time_than_others() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(400)));
         let owner = hub.peer("", &["a"]);
         let mut newcomer = hub.asking_peer("", &["a"]);
-        // Data on the stream on which it asks, of which a window's worth may come:
-        // a byte at a time it lasts for two seconds.
+        // Data on the stream of the request, within its window. One byte at a time,
+        // it takes two seconds.
         let data = Frame::data(1, vec![0; 200_000]).encode();
         let began = Instant::now();
         let mut owner = Some(owner);
-        let is_cut_off = data.iter().zip(0..).any(|(byte, number)| {
+        let is_disconnected = data.iter().zip(0..).any(|(byte, number)| {
             while began.elapsed() < number * Duration::from_micros(10) {
                 thread::yield_now();
             }
@@ -65,17 +66,17 @@ fn who_goes_on_sending_when_its_wait_is_over_has_no_more_time_than_others() {
             }
             newcomer.write_all(&[*byte]).is_err()
         });
-        assert!(is_cut_off, "it keeps its place");
+        assert!(is_disconnected, "it keeps its place");
     });
 }
 
 #[test]
-fn those_who_wait_for_a_name_keep_nobody_of_their_address_out() {
+fn clients_that_wait_for_a_name_do_not_keep_out_others_of_their_address() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(PATIENCE).max_handshakes(2));
         let mut owner = hub.peer("", &["a"]);
         let waiting = hub.asking_peer("", &["a"]);
-        // Asked for a sign of life: the first of them waits.
+        // The owner is pinged: the first client waits.
         await_ping(&mut owner);
         let _other = hub.asking_peer("", &["a"]);
         let _newcomer = hub.peer("", &["b"]);
@@ -83,9 +84,9 @@ fn those_who_wait_for_a_name_keep_nobody_of_their_address_out() {
     });
 }
 
-/// As of a program that is started anew while the old one closes.
+/// As when a program is restarted while the old process still closes.
 #[test]
-fn who_takes_over_from_a_session_that_is_closing_lets_its_streams_end() {
+fn taking_over_from_a_closing_session_lets_its_streams_end() {
     in_time(|| {
         let hub = Hub::new();
         let owner = || {

@@ -1,5 +1,4 @@
-//! What a hub relays, frame by frame, where one of the peers is slow, lost, or
-//! means no good.
+//! What a hub relays, frame by frame, when a peer is slow, lost, or hostile.
 
 use crate::{
     stage::{Hub, connect, relay},
@@ -22,15 +21,15 @@ use wirenet::{Builder, Operation, Stream};
 
 /// The name of the streams.
 const NAME: &str = "name";
-/// What is left of the first window behind the hub's open frame.
+/// What the hub's open frame takes of the first window, and what it leaves.
 const OPENED: u32 = 12 + NAME.len() as u32;
 const REST: u32 = 262_144 - OPENED;
-/// What the hub keeps of a window, to be able to break a stream off.
+/// The credit of a window that the hub keeps to abort the stream.
 const KEPT: u32 = 4;
 
 fn hub(options: impl FnOnce(Builder) -> Builder) -> Hub {
-    // Some peers read nothing while others send all they have, which takes a busy
-    // machine long: that is no reason to cut them.
+    // Some peers read nothing while others send everything, which may take long on a
+    // busy machine. They must not be disconnected for that.
     Hub::with(|hub| options(hub.read_write_timeouts(None, PATIENCE)))
 }
 
@@ -42,8 +41,8 @@ fn caller(hub: &Hub) -> Peer {
     hub.old_peer("", &[])
 }
 
-/// A peer with a small buffer, which keeps what it does not read out of the
-/// kernel.
+/// A peer with a small receive buffer, so that the kernel does not hold what it does
+/// not read.
 fn small(hub: &Hub, names: &[&str]) -> Peer {
     let socket = |socket: &socket2::Socket| socket.set_recv_buffer_size(4096);
     let mut peer = connect(&hub.addr, socket);
@@ -63,10 +62,10 @@ fn bytes(stream: u32, count: u32) -> Frame {
     Frame::data(stream, vec![7; count as usize])
 }
 
-/// The caller has said all (FIN) and reads slowly; then its connection breaks.
-/// The owner waits for credit.
+/// The caller has sent its FIN and reads slowly. Then its connection is lost, while
+/// the owner waits for credit.
 #[test]
-fn an_owner_that_waits_for_credit_hears_that_its_caller_is_lost() {
+fn a_lost_caller_is_an_error_to_an_owner_that_waits_for_credit() {
     in_time(|| {
         let hub = hub(|hub| hub);
         let (sender, ended) = bounded(1);
@@ -79,7 +78,7 @@ fn an_owner_that_waits_for_credit_hears_that_its_caller_is_lost() {
         let mut caller = caller(&hub);
         caller.call(NAME);
         caller.send(Frame::flags(3, FIN));
-        // All that it has room for; less than a chunk may be left.
+        // All that it has room for, but for less than a chunk.
         let mut received = 0;
         while received <= 262_144 - 1028 {
             received += caller.skip_to(|frame| frame.kind == DATA).length;
@@ -92,9 +91,9 @@ fn an_owner_that_waits_for_credit_hears_that_its_caller_is_lost() {
     });
 }
 
-/// The other way round: the owner has ended its direction, and is lost.
+/// The owner has ended its direction, and is lost while the caller waits for credit.
 #[test]
-fn a_caller_that_waits_for_credit_hears_that_its_owner_is_lost() {
+fn a_lost_owner_is_an_error_to_a_caller_that_waits_for_credit() {
     in_time(|| {
         let hub = hub(|hub| hub);
         let mut owner = owner(&hub);
@@ -118,16 +117,16 @@ fn a_caller_that_waits_for_credit_hears_that_its_owner_is_lost() {
     });
 }
 
-/// What waited for room goes out when there is some; the caller's window is
-/// used up, the owner's is not.
+/// Data that waited for room is sent when there is some. The caller's window is used
+/// up, the owner's is not.
 #[test]
-fn a_caller_gets_credit_for_what_waited_for_room() {
+fn a_caller_gets_credit_for_data_that_waited_for_room() {
     in_time(|| {
         let hub = hub(|hub| hub.window_budget(0).send_buffer(4096));
         let mut owner = small(&hub, &[NAME]);
         let mut caller = caller(&hub);
         let numbers = [3, 5, 7].map(|_| relay(&mut caller, &mut owner, NAME).1);
-        // As a peer does whose windows have grown.
+        // As a peer with grown windows does.
         owner.send(numbers.map(|number| Frame::grant(number, 1 << 20)));
         owner.settle();
         caller.settle();
@@ -150,7 +149,7 @@ fn a_caller_gets_credit_for_what_waited_for_room() {
             });
         };
         count(8);
-        // The owner takes it all.
+        // The owner reads everything.
         let mut received = 0;
         while received < 3 * REST {
             received += owner.skip_to(|frame| frame.kind == DATA).length;
@@ -164,17 +163,17 @@ fn a_caller_gets_credit_for_what_waited_for_room() {
     });
 }
 
-/// The hub has nothing to report about the owner's session: it says the same
-/// of the opening, which it refuses, as its first words.
-fn sync_or_told(told: &Receiver<Told>) {
+/// Asserts that the first report is about the opening that the hub refuses, and not
+/// about the owner's session.
+fn assert_reports_no_session(told: &Receiver<Told>) {
     let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
     assert_ne!(operation, Operation::Session, "{cause}");
 }
 
-/// Large frames for an owner that is slow to take them; the owner opens a
-/// stream of its own, and is not to blame for what another client has sent.
+/// Large frames wait for a slow owner, which opens a stream of its own. It is not to
+/// blame for what other clients have sent.
 #[test]
-fn an_owner_is_not_cut_off_for_what_its_callers_send() {
+fn an_owner_is_not_disconnected_for_what_its_callers_send() {
     in_time(|| {
         let (handler, told) = errors();
         let hub = hub(|hub| hub.send_buffer(4096).on_error(handler));
@@ -189,7 +188,7 @@ fn an_owner_is_not_cut_off_for_what_its_callers_send() {
         }
         caller.settle();
         owner.call("nobody's");
-        sync_or_told(&told);
+        assert_reports_no_session(&told);
         let (mut received, mut answered) = (0, false);
         while received < 800_000 || !answered {
             let frame = owner.skip_to(|_| true);
@@ -202,8 +201,8 @@ fn an_owner_is_not_cut_off_for_what_its_callers_send() {
     });
 }
 
-/// Has a caller's stream 3 carry so much, for which its owner has room on its
-/// stream of that number, and reads nothing: the hub has it all.
+/// Sends `count` bytes on a caller's stream 3. Its owner grants room for them on its
+/// stream `number`, and reads nothing, so the hub buffers them.
 fn send_bulk(caller: &mut Peer, (owner, number): (&mut Peer, u32), count: u32) {
     owner.send(Frame::grant(number, count));
     owner.settle();
@@ -216,8 +215,7 @@ fn send_bulk(caller: &mut Peer, (owner, number): (&mut Peer, u32), count: u32) {
     caller.settle();
 }
 
-/// How much an owner reads on other streams before something comes on one of
-/// these.
+/// The bytes that an owner reads on other streams before data comes on one of these.
 fn bytes_ahead(owner: &mut Peer, these: impl Fn(u32) -> bool) -> u32 {
     let mut ahead = 0;
     owner.skip_to(|frame| {
@@ -230,9 +228,9 @@ fn bytes_ahead(owner: &mut Peer, these: impl Fn(u32) -> bool) -> u32 {
     ahead
 }
 
-/// Two callers with much for one owner on a slow link: they take turns.
+/// Two callers that send to one owner on a slow link take turns.
 #[test]
-fn a_callers_few_bytes_do_not_wait_behind_all_of_anothers_bulk() {
+fn a_few_bytes_do_not_wait_for_all_of_another_callers_bulk() {
     in_time(|| {
         let hub = hub(|hub| hub.send_buffer(4096));
         let mut owner = small(&hub, &[NAME]);
@@ -248,10 +246,10 @@ fn a_callers_few_bytes_do_not_wait_behind_all_of_anothers_bulk() {
     });
 }
 
-/// A thread of the hub's that has something to send to an owner may take the
-/// writing role; it is not to serve relays for as long as they have something.
+/// A thread of the hub that sends to an owner may take the writing role. It must not
+/// serve relays as long as they have data.
 #[test]
-fn the_hubs_own_streams_do_not_wait_behind_all_of_a_relays_bulk() {
+fn the_hubs_own_streams_do_not_wait_for_all_of_a_relays_bulk() {
     in_time(|| {
         let hub = hub(|hub| hub.send_buffer(4096));
         let mut owner = small(&hub, &[NAME]);
@@ -272,10 +270,10 @@ fn the_hubs_own_streams_do_not_wait_behind_all_of_a_relays_bulk() {
     });
 }
 
-/// Credit that an owner gives a byte at a time could make a frame each for a
-/// caller that does not read.
+/// An owner that grants one byte at a time could cause a frame for each to a caller
+/// that does not read.
 #[test]
-fn updates_for_a_caller_that_does_not_read_have_a_bound() {
+fn window_updates_for_a_caller_that_does_not_read_are_bounded() {
     in_time(|| {
         let hub = hub(|hub| hub.send_buffer(65_536).on_error(|e| eprintln!("{e}")));
         let mut owner = owner(&hub);
@@ -292,7 +290,7 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
             let mut received = 0;
             while received < count {
                 let frame = owner.skip_to(|frame| frame.kind == DATA || frame.has(FIN));
-                // The call was broken off.
+                // The call was aborted.
                 if frame.has(FIN) {
                     return false;
                 }
@@ -308,23 +306,23 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
                 .map(|number| Frame::grant(*number, 1))
                 .collect();
             owner.send(&grants);
-            // Of what the hub has kept.
+            // From what the hub has kept.
             if !wait_for(&mut owner, STREAMS) {
-                return; // Cut off: that is a bound.
+                return; // Disconnected: that is a bound.
             }
-            // The hub has granted the caller as much when it answers.
+            // When the hub answers, it has granted the caller as much.
             owner.send(Frame::ping(0));
             let answer = |frame: &Frame| frame.kind == PING && frame.has(ACK);
             let frame = owner.skip_to(|frame| answer(frame) || frame.has(FIN));
             if frame.has(FIN) {
-                return; // Cut off.
+                return; // Disconnected.
             }
             let data: Vec<Frame> = streams.iter().map(|stream| bytes(*stream, 1)).collect();
             if caller.try_send(&data).is_err() {
-                return; // The same, a little later.
+                return; // Disconnected a little later.
             }
         }
-        // What the hub has kept for it: it all came after the last read.
+        // All updates since the last read were buffered by the hub.
         let (mut updates, mut granted) = (0u64, 0);
         while granted < ROUNDS * STREAMS {
             let frame = caller.next().unwrap();
@@ -338,10 +336,10 @@ fn updates_for_a_caller_that_does_not_read_have_a_bound() {
     });
 }
 
-/// An owner that answers no openings takes a thread of the hub's for each, but
-/// not all of them.
+/// An owner that does not answer openings takes a thread of the hub for each, but not
+/// all threads.
 #[test]
-fn an_owner_that_does_not_answer_does_not_keep_others_from_being_served() {
+fn an_owner_that_does_not_answer_leaves_handlers_to_others() {
     in_time(|| {
         let hub = hub(|hub| hub.handler_limit(8).stream("own", |_| Ok(())));
         let _owner = owner(&hub);
@@ -349,21 +347,21 @@ fn an_owner_that_does_not_answer_does_not_keep_others_from_being_served() {
         for _ in 0..8 {
             caller.call(NAME);
         }
-        // Two may wait for the owner; the others hear that they may not.
+        // Two may wait for the owner; the others are refused.
         for _ in 2..8 {
             caller.skip_to(|frame| frame.kind == DATA && u32::from(frame.body[0]) == ERROR);
         }
         let other = hub.caller();
-        // A refusal leaves a little before its thread is free.
+        // A refusal is sent a little before its thread is free.
         let served = (0..1000).any(|_| other.open("own").is_ok());
         assert!(served);
     });
 }
 
-/// An owner that reads late, with more relays that want to grant it something
-/// than grants have room: 1,366 of 12 bytes.
+/// An owner reads late, and more relays have grants for it than there is room for:
+/// 1,366 grants of 12 bytes.
 #[test]
-fn grants_that_find_no_room_do_not_make_the_writer_spin() {
+fn grants_without_room_do_not_make_the_writer_spin() {
     in_time(|| {
         let hub = hub(|hub| hub.send_buffer(4096));
         let mut owner = small(&hub, &[NAME]);
@@ -375,10 +373,10 @@ fn grants_that_find_no_room_do_not_make_the_writer_spin() {
                 assert_eq!(relay(caller, &mut owner, NAME).0, *stream);
             }
         }
-        // The way to the owner is full.
+        // Fills the way to the owner.
         callers[0].send(bytes(3, 60_000));
         callers[0].settle();
-        // The least that is granted, twice on each stream.
+        // The smallest grant, twice on each stream.
         for _ in 0..2 {
             for caller in &mut callers {
                 let grants: Vec<Frame> = streams.iter().map(|s| Frame::grant(*s, 16_384)).collect();
@@ -386,7 +384,7 @@ fn grants_that_find_no_room_do_not_make_the_writer_spin() {
                 caller.settle();
             }
         }
-        // It reads again, and asks whether the hub is there.
+        // It reads again, and pings the hub.
         owner.send(Frame::ping(9));
         let mut grants = 0;
         loop {

@@ -1,4 +1,4 @@
-//! A hub and its clients, in this process.
+//! A hub, its clients, and scripted peers.
 
 use crate::support::{
     PATIENCE,
@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use std::{io, net::SocketAddr, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
-/// How long a close waits for streams that nobody is going to end.
+/// How long a close waits for streams that do not end.
 const CLOSE: Duration = Duration::from_millis(200);
 
 pub struct Hub {
@@ -18,7 +18,7 @@ pub struct Hub {
     pub addr: String,
 }
 
-/// A client with its session.
+/// A client and its session.
 pub struct Client {
     pub wire: Wire,
     pub session: Session,
@@ -47,12 +47,12 @@ impl Hub {
         start(set(self.client())).unwrap()
     }
 
-    /// A client that offers nothing.
+    /// A client that offers no names.
     pub fn caller(&self) -> Client {
         self.join(|client| client)
     }
 
-    /// A client that serves one name.
+    /// A client that offers one name.
     pub fn owner(
         &self,
         name: &str,
@@ -90,25 +90,25 @@ impl Hub {
         peer
     }
 
-    /// The hub's end of a client's session, of which the client may know a
-    /// little earlier.
+    /// The hub's end of a client's session. The hub may register it a little
+    /// after the client.
     pub fn end_of(&self, client: &Client) -> Session {
         let mut end = None;
-        let stands = eventually(|| {
+        let is_open = eventually(|| {
             end = self.wire.session(client.session.id());
             end.is_some()
         });
-        assert!(stands);
-        end.expect("it stands")
+        assert!(is_open);
+        end.expect("it was found")
     }
 
-    /// Waits until there are so many sessions.
+    /// Waits until the hub has `count` sessions. Returns whether it does in time.
     pub fn sessions_are(&self, count: usize) -> bool {
         eventually(|| self.wire.sessions().len() == count)
     }
 }
 
-/// A client of the hub at an address; it does not come back by itself.
+/// A client of the hub at an address. It does not reconnect.
 pub fn client_of(addr: &str) -> Builder {
     tls::client(Wire::join(addr), tls::is_selected())
         .session_close_timeout(CLOSE)
@@ -123,12 +123,12 @@ pub fn start(builder: Builder) -> Result<Client, wirenet::Error> {
 }
 
 impl Client {
-    /// Opens a stream, and gives the other side's reason where it refuses.
+    /// Opens a stream. The error is the refusal.
     pub fn open(&self, name: &str) -> Result<Stream, Refusal> {
         self.session.open_stream(name).map_err(refusal)
     }
 
-    /// Sends a message and gives the one that comes back.
+    /// Opens a stream and sends a message. Returns the message that comes back.
     pub fn ask(&self, name: &str, question: &[u8]) -> io::Result<Vec<u8>> {
         let stream = self.session.open_stream(name)?;
         stream.write_message(question)?;
@@ -177,7 +177,7 @@ pub fn refusal(error: wirenet::Error) -> Refusal {
     }
 }
 
-/// Answers each message with itself.
+/// Sends each message back.
 pub fn echo(stream: &mut Stream) -> io::Result<()> {
     while stream.next_message()? {
         let message = crate::support::wires::message(stream)?;
@@ -186,8 +186,7 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether something comes about that gives no sign. Looks at it again and
-/// again, without a wait of a fixed length.
+/// Polls `done` until it returns true. Returns whether it did in time.
 pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
     let deadline = std::time::Instant::now() + PATIENCE;
     while !done() {

@@ -1,6 +1,6 @@
-//! Clients that do not say that they understand refusal codes, as go-wirenet's,
-//! take any refusal for the last word: a hub has them wait for what will pass,
-//! and tells them nothing where that takes too long.
+//! Clients that do not announce that they understand refusal codes, as go-wirenet's
+//! do not, treat every refusal as permanent. A hub makes them wait for a condition
+//! that may pass, and disconnects them without an answer if that takes too long.
 
 use crate::{
     stage::{Hub, connect, echo, start},
@@ -22,7 +22,7 @@ use wirenet::{Builder, Denied, Error, Operation, RefusalCode};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Told of errors, as text.
+/// Sends reported errors to a channel, as text.
 fn errors(hub: Builder) -> (Builder, Receiver<(Operation, String)>) {
     let (tell, told) = unbounded();
     let hub = hub.on_error(move |error| {
@@ -31,7 +31,7 @@ fn errors(hub: Builder) -> (Builder, Receiver<(Operation, String)>) {
     (hub, told)
 }
 
-/// A hub with `set`, and what its error handler is told.
+/// A hub with the options of `set`, and its reported errors.
 fn hub_with(set: impl FnOnce(Builder) -> Builder) -> (Hub, Receiver<(Operation, String)>) {
     let mut told = None;
     let hub = Hub::with(|hub| {
@@ -48,7 +48,7 @@ fn assert_let_in(mut newcomer: Peer) -> Peer {
     newcomer
 }
 
-/// What it was refused with, and the code.
+/// The text and the code of the refusal.
 fn refusal(mut newcomer: Peer) -> (String, u8) {
     let answer = newcomer.answer().expect("an answer");
     let text = &answer[18 + 2..answer.len() - 2 - FEATURES.len()];
@@ -56,21 +56,21 @@ fn refusal(mut newcomer: Peer) -> (String, u8) {
     (String::from_utf8_lossy(text).into_owned(), code)
 }
 
-/// The owner is asked for a sign of life: somebody waits for its name.
+/// Waits until the hub pings the owner: then a client waits for its name.
 pub fn await_ping(owner: &mut Peer) {
     while !owner.receive().expect("a ping").is_ping() {}
 }
 
-/// A third of this an owner has for a sign of life.
+/// The owner has a third of this time to answer a ping.
 const HANDSHAKE: Duration = Duration::from_millis(900);
 
 fn impatient(hub: Builder) -> Builder {
-    // Nothing else ends the owner's session.
+    // Nothing else may end the owner's session.
     hub.handshake_timeout(HANDSHAKE).keep_alive(false)
 }
 
 #[test]
-fn a_frozen_owner_without_identification_gives_way_to_its_successor() {
+fn a_frozen_owner_without_identification_is_evicted_by_its_successor() {
     in_time(|| {
         let (hub, told) = hub_with(impatient);
         let _frozen = hub.peer("", &["a"]);
@@ -84,7 +84,7 @@ fn a_frozen_owner_without_identification_gives_way_to_its_successor() {
 }
 
 #[test]
-fn an_owner_that_answers_keeps_its_name_and_the_newcomer_is_told_nothing() {
+fn an_owner_that_answers_keeps_its_name_and_the_newcomer_gets_no_answer() {
     in_time(|| {
         let (hub, told) = hub_with(impatient);
         let owner = hub.owner("a", echo);
@@ -102,7 +102,7 @@ fn an_owner_that_answers_keeps_its_name_and_the_newcomer_is_told_nothing() {
 }
 
 #[test]
-fn who_waits_for_a_name_has_it_as_soon_as_its_owner_leaves() {
+fn a_client_that_waits_for_a_name_gets_it_when_its_owner_leaves() {
     in_time(|| {
         let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
         let mut owner = hub.peer("", &["a"]);
@@ -114,7 +114,7 @@ fn who_waits_for_a_name_has_it_as_soon_as_its_owner_leaves() {
 }
 
 #[test]
-fn of_many_with_one_identification_at_once_none_is_refused() {
+fn clients_with_the_same_identification_at_once_are_not_refused() {
     in_time(|| {
         let hub = Hub::new();
         for _ in 0..20 {
@@ -123,7 +123,7 @@ fn of_many_with_one_identification_at_once_none_is_refused() {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         barrier.wait();
-                        // It may be cut as soon as the next one takes over.
+                        // It may be disconnected when the next one takes over.
                         let answer = hub.asking_peer("box-1", &["a"]).answer();
                         let is_let_in = |answer: &Vec<u8>| answer.len() == 18 + FEATURES.len();
                         assert!(answer.as_ref().is_none_or(is_let_in), "{answer:?}");
@@ -136,7 +136,7 @@ fn of_many_with_one_identification_at_once_none_is_refused() {
 }
 
 #[test]
-fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
+fn a_client_of_a_full_hub_is_let_in_when_another_leaves() {
     in_time(|| {
         let (ask, asked) = unbounded();
         let (hub, _told) = hub_with(|hub| {
@@ -157,13 +157,13 @@ fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
 }
 
 #[test]
-fn what_will_pass_is_not_said_and_what_will_not_is() {
+fn a_temporary_refusal_is_not_sent_and_a_permanent_one_is() {
     in_time(|| {
         let (hub, told) = hub_with(|hub| {
             let hub = hub.stream("own", echo).access(|_| Ok(()));
             hub.token_validator(|_, id, _| match id {
                 b"later" => Err(Denied::for_now("not now")),
-                b"panic" => panic!("it cannot tell"),
+                b"panic" => panic!("the validator fails"),
                 b"never" => Err("never".into()),
                 _ => Ok(()),
             })
@@ -213,7 +213,7 @@ fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_
 }
 
 #[test]
-fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
+fn a_waiting_client_is_evicted_by_others_as_any_handshake_is() {
     in_time(|| {
         let (hub, told) = hub_with(|hub| hub.handshake_timeout(NEVER).max_handshakes(2));
         let mut owner = hub.peer("", &["a"]);
@@ -234,7 +234,7 @@ fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
 }
 
 #[test]
-fn who_has_left_while_it_waited_takes_nothing_over() {
+fn a_client_that_left_while_it_waited_takes_over_nothing() {
     in_time(|| {
         let (opened, sessions) = unbounded();
         let (hub, told) = hub_with(|hub| {
@@ -257,7 +257,7 @@ fn who_has_left_while_it_waited_takes_nothing_over() {
 }
 
 #[test]
-fn a_close_wakes_who_waits() {
+fn a_close_wakes_waiting_clients() {
     in_time(|| {
         let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
         let mut owner = hub.peer("", &["a"]);
