@@ -1,5 +1,5 @@
-//! More streams at once than a session may have: a peer that waits for them to
-//! be acknowledged is served one after the other.
+//! A peer opens more streams at once than a session may have. Those beyond the limit
+//! are held, and served one after the other.
 
 mod support;
 
@@ -17,12 +17,11 @@ use wirenet::{Builder, Wire};
 /// The default of `max_streams`.
 const LIMIT: u32 = 512;
 
-/// A server, its handlers that wait until they are released, and a client that
-/// is played by hand.
+/// A server whose handlers wait until they are released, and a scripted client.
 struct Scene {
-    // Dropped first, for the server's close not to wait for it.
+    // Dropped first, so that the server's close does not wait for it.
     client: Peer,
-    /// Lets one handler go on for each message, and all once it is gone.
+    /// Each message releases one handler; dropping it releases all.
     release: Option<Sender<()>>,
     server: Wire,
     running: Receiver<()>,
@@ -35,11 +34,11 @@ impl Scene {
         let server = set(Wire::mount("127.0.0.1:0")).build().unwrap();
         let handler = move |stream: &mut wirenet::Stream| {
             runs.send(()).unwrap();
-            let mut said = Vec::new();
-            stream.read_to_end(&mut said)?;
-            // Disconnected, the test is over.
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received)?;
+            // Disconnected when all handlers are released.
             let _ = released.recv();
-            stream.write_message(&said)
+            stream.write_message(&received)
         };
         server.stream("echo", handler).unwrap();
         server.start().unwrap();
@@ -56,7 +55,7 @@ impl Scene {
         self.release.as_ref().unwrap().send(()).unwrap();
     }
 
-    /// Waits until so many more handlers run.
+    /// Waits until `count` more handlers run.
     fn expect_running(&self, count: u32) {
         for _ in 0..count {
             self.running.recv_timeout(PATIENCE).unwrap();
@@ -64,7 +63,7 @@ impl Scene {
     }
 }
 
-/// What is said on a stream, and comes back: a chunk, and the message's end.
+/// What is sent on a stream, and comes back: a chunk and an end mark.
 fn message(id: u32) -> Vec<u8> {
     [4u32.to_le_bytes(), id.to_le_bytes(), [0; 4]].concat()
 }
@@ -127,7 +126,7 @@ fn accepted(client: &mut Peer, mut count: u32) -> Vec<u32> {
     })
 }
 
-/// Their ids, from the first behind the session's own.
+/// The ids of `count` streams, starting behind the stream of the session.
 fn ids(count: u32) -> impl Iterator<Item = u32> {
     (3..).step_by(2).take(count as usize)
 }
@@ -149,7 +148,7 @@ fn a_stream_beyond_the_limit_is_served_when_another_has_ended() {
         scene.release_one();
         scene.expect_running(1);
         scene.release_one();
-        // Whichever of the handlers was released first.
+        // The handlers may be released in any order.
         let client = &mut scene.client;
         let acknowledged = answered(client, 2);
         assert_eq!(acknowledged, [one_more]);
@@ -181,7 +180,7 @@ fn a_peer_that_waits_for_acknowledgements_has_any_number_of_streams_served() {
 }
 
 #[test]
-fn a_stream_that_its_peer_gives_up_before_it_has_a_place_has_no_handler() {
+fn a_held_stream_that_its_peer_resets_never_gets_a_handler() {
     in_time(|| {
         let mut scene = Scene::new(|server| server.max_streams(1));
         let client = &mut scene.client;
@@ -199,7 +198,7 @@ fn a_stream_that_its_peer_gives_up_before_it_has_a_place_has_no_handler() {
 }
 
 #[test]
-fn a_close_resets_streams_that_have_no_place_and_lets_the_others_end() {
+fn a_close_resets_held_streams_and_lets_the_others_end() {
     in_time(|| {
         let mut scene = Scene::new(|server| server.max_streams(1));
         let client = &mut scene.client;
@@ -214,7 +213,7 @@ fn a_close_resets_streams_that_have_no_place_and_lets_the_others_end() {
         assert_eq!(reset, [5, 7].map(|id| Frame::flags(id, RST)));
         scene.release.take();
         answered(client, 1);
-        // Its end of the connection, behind the server's.
+        // The client ends the connection after the server.
         scene.client.receive_all();
         let socket = scene.client.socket();
         socket.shutdown(std::net::Shutdown::Both).unwrap();

@@ -5,7 +5,7 @@ use crate::support::{
     pattern::Pattern,
     wires::{Link, as_it_is, assert_echoes, echo, message},
 };
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     io::{self, Read, Write},
     thread,
@@ -24,6 +24,20 @@ fn received(to: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result
         to.send(received).unwrap();
         Ok(())
     }
+}
+
+/// A link with a handler for `up` that reads `count` messages once it is released.
+fn late_reader(count: usize) -> (Link, Sender<()>, Receiver<io::Result<Vec<u8>>>) {
+    let (release, released) = bounded(0);
+    let (outcome, outcomes) = bounded(count);
+    let link = Link::serving("up", move |stream| {
+        released.recv().unwrap();
+        for _ in 0..count {
+            outcome.send(message(stream)).unwrap();
+        }
+        Ok(())
+    });
+    (link, release, outcomes)
 }
 
 #[test]
@@ -99,13 +113,7 @@ fn a_close_after_a_write_that_failed_does_not_end_the_message() {
 #[test]
 fn what_is_written_after_a_write_that_failed_does_not_take_the_place_of_what_is_missing() {
     in_time(|| {
-        let (release, released) = bounded(0);
-        let (outcome, outcomes) = bounded(1);
-        let link = Link::serving("up", move |stream| {
-            released.recv().unwrap();
-            outcome.send(message(stream)).unwrap();
-            Ok(())
-        });
+        let (link, release, outcomes) = late_reader(1);
         let mut stream = link.near.open_stream("up").unwrap();
         stream.set_write_timeout(short()).unwrap();
         let error = stream.write_all(&[1; 600_000]).unwrap_err();
@@ -125,13 +133,7 @@ fn what_is_written_after_a_write_that_failed_does_not_take_the_place_of_what_is_
 #[test]
 fn a_message_goes_on_after_a_write_that_failed_if_its_writer_says_so() {
     in_time(|| {
-        let (release, released) = bounded(0);
-        let (outcome, outcomes) = bounded(1);
-        let link = Link::serving("up", move |stream| {
-            released.recv().unwrap();
-            outcome.send(message(stream)).unwrap();
-            Ok(())
-        });
+        let (link, release, outcomes) = late_reader(1);
         let bytes = Pattern::new(3).to_vec(600_000);
         let mut stream = link.near.open_stream("up").unwrap();
         stream.set_write_timeout(short()).unwrap();
@@ -152,15 +154,7 @@ fn a_message_goes_on_after_a_write_that_failed_if_its_writer_says_so() {
 #[test]
 fn a_message_of_which_nothing_was_sent_may_be_sent_again() {
     in_time(|| {
-        let (release, released) = bounded(0);
-        let (outcome, outcomes) = bounded(2);
-        let link = Link::serving("up", move |stream| {
-            released.recv().unwrap();
-            for _ in 0..2 {
-                outcome.send(message(stream)).unwrap();
-            }
-            Ok(())
-        });
+        let (link, release, outcomes) = late_reader(2);
         let stream = link.near.open_stream("up").unwrap();
         stream.set_write_timeout(short()).unwrap();
         // Fills the window, so that there is no room for another.

@@ -179,28 +179,72 @@ fn a_hub_that_drops_or_resets_its_own_stream_aborts_it() {
     }
 }
 
-/// A scripted caller is lost inside a message to a scripted owner.
-fn assert_lost_caller_aborts(loss: Loss) {
-    in_time(move || {
+/// A stream that a hub relays between two peers.
+struct Relayed {
+    hub: Hub,
+    caller: Peer,
+    near: u32,
+    owner: Peer,
+    far: u32,
+}
+
+impl Relayed {
+    fn new(name: &str) -> Self {
         let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut owner = hub.old_peer("owner", &[name]);
         let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        caller.send(Frame::data(stream, chunks(&[3; 2_000], 1_000)));
-        expect_bytes(&mut owner, far, 2_000 + 2 * 4);
-        let _kept = loss.of(caller);
-        expect_abort(&mut owner, far);
+        let (near, far) = relay(&mut caller, &mut owner, name);
+        Self {
+            hub,
+            caller,
+            near,
+            owner,
+            far,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Lost {
+    Caller,
+    Owner,
+}
+
+/// One of two peers is lost inside a message to the other.
+fn assert_lost_peer_aborts(lost: Lost, loss: Loss) {
+    in_time(move || {
+        let relayed = Relayed::new("hand");
+        let caller = (relayed.caller, relayed.near);
+        let owner = (relayed.owner, relayed.far);
+        let ((mut lost, from), (mut other, to)) = match lost {
+            Lost::Caller => (caller, owner),
+            Lost::Owner => (owner, caller),
+        };
+        lost.send(Frame::data(from, chunks(&[3; 2_000], 1_000)));
+        expect_bytes(&mut other, to, 2_000 + 2 * 4);
+        let _kept = loss.of(lost);
+        expect_abort(&mut other, to);
     });
 }
 
 #[test]
 fn a_caller_whose_connection_ends_aborts_its_streams() {
-    assert_lost_caller_aborts(Loss::End);
+    assert_lost_peer_aborts(Lost::Caller, Loss::End);
 }
 
 #[test]
 fn a_caller_whose_connection_is_reset_aborts_its_streams() {
-    assert_lost_caller_aborts(Loss::Reset);
+    assert_lost_peer_aborts(Lost::Caller, Loss::Reset);
+}
+
+#[test]
+fn an_owner_whose_connection_ends_aborts_its_streams() {
+    assert_lost_peer_aborts(Lost::Owner, Loss::End);
+}
+
+#[test]
+fn an_owner_whose_connection_is_reset_aborts_its_streams() {
+    assert_lost_peer_aborts(Lost::Owner, Loss::Reset);
 }
 
 /// A scripted peer calls an owner whose handler ends with `fail`.
@@ -263,39 +307,14 @@ fn a_handler_of_the_hub_that_fails_aborts_the_stream() {
     });
 }
 
-/// A scripted owner is lost inside a message to a scripted caller.
-fn assert_lost_owner_aborts(loss: Loss) {
-    in_time(move || {
-        let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
-        let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        owner.send(Frame::data(far, chunks(&[3; 2_000], 1_000)));
-        expect_bytes(&mut caller, stream, 2_000 + 2 * 4);
-        let _kept = loss.of(owner);
-        expect_abort(&mut caller, stream);
-    });
-}
-
-#[test]
-fn an_owner_whose_connection_ends_aborts_its_streams() {
-    assert_lost_owner_aborts(Loss::End);
-}
-
-#[test]
-fn an_owner_whose_connection_is_reset_aborts_its_streams() {
-    assert_lost_owner_aborts(Loss::Reset);
-}
-
 #[test]
 fn a_reset_by_a_scripted_owner_aborts_the_stream() {
     in_time(|| {
-        let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
-        let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        let mut relayed = Relayed::new("hand");
+        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
+        let (near, far) = (relayed.near, relayed.far);
         owner.send(Frame::flags(far, RST));
-        expect_abort(&mut caller, stream);
+        expect_abort(caller, near);
     });
 }
 
@@ -364,22 +383,21 @@ fn a_stream_is_aborted_when_too_much_is_buffered_for_its_owner() {
 fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     const SENT: usize = 200_000;
     in_time(|| {
-        let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
-        let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        let mut relayed = Relayed::new("hand");
+        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
+        let (near, far) = (relayed.near, relayed.far);
         let mut chunk = 1_000_000u32.to_le_bytes().to_vec();
         chunk.resize(SENT, 9);
         for part in chunk.chunks(50_000) {
-            caller.send(Frame::data(stream, part.to_vec()));
+            caller.send(Frame::data(near, part.to_vec()));
         }
         let mut came = Vec::new();
         while came.len() < SENT {
-            came.extend(next(&mut owner, far).body);
+            came.extend(next(owner, far).body);
         }
         assert!(came == chunk);
-        caller.send(Frame::flags(stream, RST));
-        expect_end(&mut owner, far);
+        caller.send(Frame::flags(near, RST));
+        expect_end(owner, far);
     });
 }
 
@@ -415,10 +433,9 @@ fn a_sender_keeps_the_credit_that_an_abort_takes() {
 #[test]
 fn a_hub_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
-        let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
-        let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        let mut relayed = Relayed::new("hand");
+        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
+        let (near, far) = (relayed.near, relayed.far);
         // As much as the owner's window has room for; the hub holds back the end mark.
         let whole = USABLE - USABLE % 1_028;
         let mut sent = chunks(&[5; USABLE], 1_024)[..whole].to_vec();
@@ -426,12 +443,12 @@ fn a_hub_keeps_the_credit_that_an_abort_takes() {
         sent.extend(END);
         assert_eq!(sent.len(), INITIAL_WINDOW - OPENING);
         for part in sent.chunks(50_000) {
-            caller.send(Frame::data(stream, part.to_vec()));
+            caller.send(Frame::data(near, part.to_vec()));
         }
-        expect_bytes(&mut owner, far, USABLE);
-        serve_another(&hub);
-        caller.send(Frame::flags(stream, RST));
-        expect_abort(&mut owner, far);
+        expect_bytes(owner, far, USABLE);
+        serve_another(&relayed.hub);
+        caller.send(Frame::flags(near, RST));
+        expect_abort(owner, far);
     });
 }
 
@@ -468,10 +485,9 @@ fn a_hub_buffers_a_chunk_that_the_senders_window_splits_until_it_is_whole() {
     const LAST: usize = 1_024 + 4 - BEGUN;
     assert_eq!(12 + NAME.len() + CHUNKS * 1_028 + BEGUN, INITIAL_WINDOW);
     in_time(|| {
-        let hub = Hub::new();
-        let mut owner = hub.old_peer("owner", &[NAME]);
-        let mut caller = hub.old_peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, NAME);
+        let mut relayed = Relayed::new(NAME);
+        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
+        let (near, far) = (relayed.near, relayed.far);
         let sent = Pattern::new(7).to_vec((CHUNKS + 1) * 1_024);
         let encoded = [&chunks(&sent, 1_024)[..], &END].concat();
         let (first, rest) = encoded.split_at(CHUNKS * 1_028 + BEGUN);
@@ -484,23 +500,23 @@ fn a_hub_buffers_a_chunk_that_the_senders_window_splits_until_it_is_whole() {
         let mut got = Vec::new();
         let mut read = 0;
         while read < CHUNKS * 1_028 {
-            let frame = next(&mut caller, stream);
+            let frame = next(caller, near);
             got.extend(whole_chunks(&frame.body));
             read += frame.body.len();
         }
         assert_eq!(got.len(), CHUNKS * 1_024);
-        caller.grant(stream, read as u32);
+        caller.grant(near, read as u32);
         let granted = owner.wait(|frame| frame.stream == far && frame.length > 0);
         assert!(granted.length as usize >= LAST, "{granted:?}");
         owner.send(Frame::data(far, rest[..LAST].to_vec()));
-        let whole = next(&mut caller, stream);
+        let whole = next(caller, near);
         assert_eq!(whole.body.len(), 1_028);
         got.extend(whole_chunks(&whole.body));
         assert!(got == sent);
         owner.send(Frame::data(far, rest[LAST..].to_vec()));
-        assert_eq!(next(&mut caller, stream).body, END);
+        assert_eq!(next(caller, near).body, END);
         owner.send(Frame::flags(far, FIN));
-        let end = next(&mut caller, stream);
+        let end = next(caller, near);
         assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN));
     });
 }

@@ -3,6 +3,7 @@
 //! of them.
 
 use crate::{
+    ending::TOKEN,
     stage::{Hub, relay},
     support::{
         encoding::{ACCEPT, OPEN, chunks, layer_2, whole_chunks},
@@ -146,57 +147,53 @@ fn a_chunk_in_pieces_behind_the_open_frame_leaves_whole() {
     });
 }
 
+/// A caller sends as many chunks as its window has room for, in frames of chunks
+/// of `len` bytes in all, and ends the stream; only then the owner accepts. The
+/// hub's open frame takes more of the owner's window than the caller's open frame
+/// takes of the hub's, so the last chunks have no room.
+///
+/// `grant` is called with the bytes of each frame that the owner reads.
+fn send_before_the_answer(len: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
+    let hub = Hub::with(|hub| hub.identification("", TOKEN));
+    let mut owner = hub.peer("hand", &["hand"]);
+    let mut caller = hub.peer("caller", &[]);
+    let stream = caller.call("hand");
+    let window = INITIAL_WINDOW - opened("hand");
+    let message = Pattern::new(6).to_vec(window / 1028 * 1024);
+    for part in message.chunks(len) {
+        caller.send(Frame::data(stream, chunks(part, 1024)));
+    }
+    caller.send(Frame::flags(stream, FIN));
+    let open = owner.next_open();
+    assert_eq!(open.token, TOKEN);
+    owner.accept(&open);
+    let got = read_whole(&mut owner, open.stream, |owner, count| {
+        grant(owner, open.stream, count);
+    });
+    assert!(got == message);
+}
+
 #[test]
 fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
     in_time(|| {
-        // The hub's open frame takes more of the owner's window than the
-        // caller's open frame takes of the hub's. So the last chunks have no room.
-        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = hub.peer("hand", &["hand"]);
-        let mut caller = hub.peer("caller", &[]);
-        let stream = caller.call("hand");
-        let window = INITIAL_WINDOW - opened("hand");
-        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        for chunk in message.chunks(1024) {
-            caller.send(Frame::data(stream, chunks(chunk, 1024)));
-        }
-        caller.send(Frame::flags(stream, FIN));
-        let open = owner.next_open();
-        assert_eq!(open.token.len(), 4_000);
-        owner.accept(&open);
-        let got = read_whole(&mut owner, open.stream, |owner, count| {
-            owner.grant(open.stream, count as u32);
+        send_before_the_answer(1024, |owner, stream, count| {
+            owner.grant(stream, count as u32);
         });
-        assert!(got == message);
     });
 }
 
 #[test]
-fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
+fn a_frame_that_the_owner_has_no_room_for_is_split_between_chunks() {
     in_time(|| {
-        // As above, with many chunks in a frame, and an owner that grants no
-        // more credit while it has room for a chunk.
-        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = hub.peer("hand", &["hand"]);
-        let mut caller = hub.peer("caller", &[]);
-        let stream = caller.call("hand");
-        let window = INITIAL_WINDOW - opened("hand");
-        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        for part in message.chunks(60 * 1024) {
-            caller.send(Frame::data(stream, chunks(part, 1024)));
-        }
-        caller.send(Frame::flags(stream, FIN));
-        let open = owner.next_open();
-        owner.accept(&open);
-        let mut room = INITIAL_WINDOW - opened("hand") - 4_000;
-        let got = read_whole(&mut owner, open.stream, |owner, count| {
+        // The owner grants no credit while it has room for a chunk.
+        let mut room = INITIAL_WINDOW - opened("hand") - TOKEN.len();
+        send_before_the_answer(60 * 1024, |owner, stream, count| {
             room -= count;
             if room < 1_028 {
-                owner.grant(open.stream, 1_028);
+                owner.grant(stream, 1_028);
                 room += 1_028;
             }
         });
-        assert!(got == message);
     });
 }
 

@@ -1,10 +1,10 @@
-//! Layer 1 where something ends while something else is under way: a reset
-//! beside a write that waits, a close before all has been taken, a peer that
-//! has said all and is gone, one that reads no answers.
+//! Ends while something else is under way: a reset while a write waits, a close
+//! before the peer has received everything, a peer that has sent everything and is
+//! gone, a peer that does not read answers.
 
 use super::{
     accepted, accepted_over, dialled, dialled_over, patient,
-    transports::{Held, Made, Refusable, Telling},
+    transports::{Assembled, Held, Refusable, Reporting},
 };
 use crate::support::{
     PATIENCE,
@@ -30,10 +30,10 @@ use wirenet::{
     yamux::{Config, Connection, Error, Stream, Violation},
 };
 
-/// More than an outbox and the pipe behind it hold together, in any state.
+/// More than an outbox and the pipe behind it hold together.
 const TOO_MUCH: usize = 1 << 20;
 
-/// Writes until there is no more room in the outbox, and none comes.
+/// Writes until the outbox is full and stays full.
 fn fill(connection: &Connection) -> Vec<Stream> {
     let mut streams = Vec::new();
     let mut written = 0;
@@ -50,15 +50,15 @@ fn fill(connection: &Connection) -> Vec<Stream> {
         };
         assert_eq!(full.kind(), io::ErrorKind::TimedOut);
         streams.push(stream);
-        // Less than its window: it was the outbox that had no room.
+        // Less than the windows of the streams: it was the outbox that was full.
         if written < 262_144 * streams.len() {
             return streams;
         }
     }
-    panic!("{written} bytes were taken, which nobody reads");
+    panic!("{written} bytes were accepted, although the peer does not read");
 }
 
-/// Writes to each of these streams in a thread of its own.
+/// Writes to each of these streams, in a thread of its own.
 fn write_to_each(streams: &[Stream]) -> Vec<Receiver<io::Result<usize>>> {
     let write = |stream: &Stream| {
         let (sender, outcome) = bounded(1);
@@ -70,7 +70,7 @@ fn write_to_each(streams: &[Stream]) -> Vec<Receiver<io::Result<usize>>> {
 }
 
 #[test]
-fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_peer() {
+fn a_write_that_waits_for_room_succeeds_when_other_waiting_streams_are_reset() {
     in_time(|| {
         let (connection, mut peer) = dialled_over(1024, patient());
         let filling = fill(&connection);
@@ -78,7 +78,7 @@ fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_
         let last = connection.open().unwrap();
         let outcomes = [&reset[..], std::slice::from_ref(&last)].map(|streams| {
             let outcomes = write_to_each(streams);
-            // They have come to wait by the time that this has waited in vain.
+            // They are waiting by the time that this write has timed out.
             (&filling[filling.len() - 1]).write(&[1; 100]).unwrap_err();
             outcomes
         });
@@ -86,7 +86,7 @@ fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_
             peer.send(Frame::flags(stream.id().0, RST));
             stream.read(&mut [0]).unwrap_err();
         }
-        // Reading makes room; what is written to the last stream comes then.
+        // Reading makes room, and then the write to the last stream arrives.
         while peer.receive().expect("a frame").body != [2; 100] {}
         for outcome in &outcomes[0] {
             let error = outcome.recv().unwrap().unwrap_err();
@@ -97,7 +97,7 @@ fn a_write_that_waits_for_room_goes_on_when_others_that_waited_are_reset_by_the_
 }
 
 #[test]
-fn a_reset_on_this_side_wakes_a_write_that_waits_for_room() {
+fn a_local_reset_wakes_a_write_that_waits_for_room() {
     in_time(|| {
         let (connection, _peer) = dialled_over(1024, patient());
         let filling = fill(&connection);
@@ -111,7 +111,7 @@ fn a_reset_on_this_side_wakes_a_write_that_waits_for_room() {
 }
 
 #[test]
-fn a_stream_whose_reading_was_ended_here_never_says_that_it_ended_in_order() {
+fn a_stream_that_was_shut_down_for_reading_never_returns_a_graceful_end() {
     in_time(|| {
         for fin_comes_first in [true, false] {
             let (connection, mut peer) = dialled(patient());
@@ -129,13 +129,13 @@ fn a_stream_whose_reading_was_ended_here_never_says_that_it_ended_in_order() {
                 peer.send(&fin);
                 peer.settle();
             }
-            // Most of it was thrown away.
+            // Most of the data was discarded.
             stream.read_to_end(&mut Vec::new()).unwrap_err();
         }
     });
 }
 
-/// A connection over TCP whose other end takes in little at a time.
+/// A connection over TCP whose accepting end has a small receive buffer.
 fn narrow_tcp() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = SockRef::from(&listener);
@@ -146,9 +146,9 @@ fn narrow_tcp() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// All implementations ping, and acknowledge, whenever they like.
+/// All implementations send pings and acknowledgements at any time.
 #[test]
-fn what_was_finished_before_a_close_reaches_a_peer_that_goes_on_sending() {
+fn a_stream_finished_before_a_close_reaches_a_peer_that_keeps_sending() {
     in_time(|| {
         let (near, far) = narrow_tcp();
         let mut peer = Peer::over_tcp(far);
@@ -163,7 +163,7 @@ fn what_was_finished_before_a_close_reaches_a_peer_that_goes_on_sending() {
         while let Some(frame) = peer.receive() {
             peer.send(Frame::ping(pings));
             pings += 1;
-            // Answers to what came before the close.
+            // The others are answers to pings before the close.
             if frame.kind != PING {
                 received.push(frame);
             }
@@ -178,7 +178,7 @@ fn what_was_finished_before_a_close_reaches_a_peer_that_goes_on_sending() {
 }
 
 #[test]
-fn what_was_finished_before_a_close_reaches_a_peer_that_reads_slowly() {
+fn a_stream_finished_before_a_close_reaches_a_peer_that_reads_slowly() {
     in_time(|| {
         for _ in 0..5 {
             let (near, far) = narrow_tcp();
@@ -199,7 +199,7 @@ fn what_was_finished_before_a_close_reaches_a_peer_that_reads_slowly() {
 }
 
 #[test]
-fn streams_that_came_before_the_end_can_still_be_accepted() {
+fn streams_that_arrived_before_the_end_can_still_be_accepted() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient());
         for id in [1, 3, 5, 7] {
@@ -211,13 +211,13 @@ fn streams_that_came_before_the_end_can_still_be_accepted() {
         }
         peer.send(Frame::go_away(0));
         drop(peer);
-        // Until it has ended.
+        // Waits for the end.
         connection.ping().unwrap_err();
         for _ in 0..4 {
-            let mut said = String::new();
+            let mut text = String::new();
             let mut stream = connection.accept().unwrap();
-            stream.read_to_string(&mut said).unwrap();
-            assert_eq!(said, "whole");
+            stream.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "whole");
         }
         let error = connection.accept().unwrap_err();
         assert!(matches!(error, Error::ClosedByPeer), "{error}");
@@ -225,11 +225,11 @@ fn streams_that_came_before_the_end_can_still_be_accepted() {
 }
 
 #[test]
-fn a_go_away_comes_after_all_that_was_finished() {
+fn a_go_away_comes_after_all_finished_streams() {
     in_time(|| {
         let (connection, mut peer) = dialled_over(1024, patient());
         let mut stream = connection.open().unwrap();
-        // Who has a timeout does not wait for the transport.
+        // A writer with a timeout does not wait for the transport.
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(&[1; 120_000]).unwrap();
         drop(stream);
@@ -242,10 +242,10 @@ fn a_go_away_comes_after_all_that_was_finished() {
     });
 }
 
-/// A peer that takes nothing for a moment is not to blame for the resets of
-/// streams that it has not opened.
+/// A peer that reads nothing for a moment is not to blame for resets of streams that
+/// it has not opened.
 #[test]
-fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
+fn any_number_of_local_streams_may_be_reset_while_the_peer_reads_nothing() {
     in_time(|| {
         let (connection, mut peer) = dialled_over(16, patient());
         for _ in 0..6000 {
@@ -253,7 +253,7 @@ fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
         }
         let stream = connection.open().unwrap();
         assert_eq!(stream.id().0, 12_001);
-        // Nor does letting a stream of the peer's in ask for them.
+        // Accepting a stream of the peer does not need the peer to read them either.
         let receiving = thread::spawn(move || {
             peer.send(Frame::flags(2, SYN));
             let opened = Frame::flags(12_001, SYN);
@@ -267,9 +267,9 @@ fn any_number_of_own_streams_may_be_reset_while_the_peer_reads_nothing() {
     });
 }
 
-/// But there is a bound to what waits: from there on opening does too.
+/// But the frames that wait are bounded: beyond that, opening waits.
 #[test]
-fn who_opens_and_resets_without_end_waits_for_the_peer() {
+fn endless_opens_and_resets_wait_for_the_peer() {
     in_time(|| {
         let config = patient().write_timeout(Duration::from_secs(1));
         let (connection, _peer) = dialled_over(16, config);
@@ -286,9 +286,9 @@ fn who_opens_and_resets_without_end_waits_for_the_peer() {
     });
 }
 
-/// But not who writes for all: the transport has that one.
+/// But not the thread that has the writing role: that one waits for the transport.
 #[test]
-fn a_close_wakes_who_waits_to_open() {
+fn a_close_wakes_threads_that_wait_to_open() {
     in_time(|| {
         let (connection, peer) = dialled_over(16, patient());
         let (opens, many) = bounded(1);
@@ -300,7 +300,7 @@ fn a_close_wakes_who_waits_to_open() {
                     Ok(stream) => stream.reset(),
                     Err(error) => return ends.send(error).unwrap(),
                 }
-                // Soon all of them wait.
+                // Soon all threads wait.
                 if count.fetch_add(1, Ordering::Relaxed) == 20_000 {
                     opens.send(()).unwrap();
                 }
@@ -321,23 +321,23 @@ fn a_close_wakes_who_waits_to_open() {
     });
 }
 
-/// Answers of 12 bytes in 64 KiB: as many may wait, and one more.
+/// The number of answers of 12 bytes in 64 KiB. One more may wait.
 const ANSWERS: u32 = 64 * 1024 / 12;
 
-/// Sends frames without end, in batches of 64, and reads nothing, until the
-/// connection ends: when so many answers wait. As many may be in the hands of
-/// who writes them, and less than as many frames on their way in.
-fn flood(config: Config, frame: fn(u32) -> Frame, mut dealt_with: impl FnMut(&Connection)) {
+/// Sends endless frames in batches of 64, and reads nothing. Asserts that the
+/// connection ends when [`ANSWERS`] wait. As many may be taken by the writer, and less
+/// than as many frames may be on their way to the connection.
+fn flood(config: Config, frame: fn(u32) -> Frame, mut processed: impl FnMut(&Connection)) {
     let (connection, mut peer) = accepted_over(1024, config);
-    // Their answers would be some 800 KB.
+    // All answers would be some 800 KB.
     let mut batches = (0..1024).map(|batch| 64 * batch..64 * (batch + 1));
     let last = batches.find(|batch| {
         let frames: Vec<Frame> = batch.clone().map(frame).collect();
         let sent = peer.try_send(&frames);
-        dealt_with(&connection);
+        processed(&connection);
         sent.is_err()
     });
-    let sent = last.expect("it is cut").end;
+    let sent = last.expect("the connection ends").end;
     assert!((ANSWERS..3 * ANSWERS).contains(&sent), "{sent} frames");
     let reason = connection.end_reason().unwrap();
     let unread = matches!(reason, Error::Protocol(Violation::AnswersUnread));
@@ -349,7 +349,7 @@ fn opening(number: u32) -> Frame {
 }
 
 #[test]
-fn a_peer_that_asks_and_reads_no_answers_is_cut_off() {
+fn a_peer_that_pings_and_reads_no_answers_is_cut_off() {
     in_time(|| {
         flood(patient(), Frame::ping, |_| {});
         flood(patient().max_streams(0), opening, |_| {});
@@ -357,10 +357,10 @@ fn a_peer_that_asks_and_reads_no_answers_is_cut_off() {
 }
 
 #[test]
-fn a_peer_that_opens_streams_and_does_not_read_that_they_are_accepted_is_cut_off() {
+fn a_peer_that_opens_streams_and_reads_no_acknowledgements_is_cut_off() {
     in_time(|| {
         flood(patient(), opening, |connection| {
-            // All of a batch, unless the connection has ended.
+            // A whole batch, unless the connection has ended.
             let accepted = (0..64).map(|_| connection.accept());
             accepted.take_while(Result::is_ok).for_each(drop);
         });
@@ -388,7 +388,7 @@ fn no_timeout_is_too_long() {
 
 /// hashicorp/yamux closes its socket right after its last FIN.
 #[test]
-fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
+fn a_peer_that_accepts_no_more_data_is_still_read_to_its_end() {
     in_time(|| {
         let (ours, theirs) = memory::pair(1 << 20);
         let mut halves = ours.split().unwrap();
@@ -397,12 +397,12 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
             refused: Arc::clone(&refused),
             half: halves.writer,
         });
-        let connection = Connection::client(Made(halves), patient()).unwrap();
+        let connection = Connection::client(Assembled(halves), patient()).unwrap();
         let mut peer = Peer::in_memory(theirs);
         let mut stream = connection.open().unwrap();
         peer.send([Frame::flags(1, ACK), Frame::data(1, vec![3; 140_000])]);
         refused.store(true, Ordering::SeqCst);
-        // More than half of the window: an update is due, and fails.
+        // More than half of the window: an update is due, and fails to be sent.
         stream.read_exact(&mut vec![0; 135_000]).unwrap();
         let rest = Frame::data(1, vec![3; 100_000]);
         peer.send([rest, Frame::flags(1, FIN), Frame::go_away(0)]);
@@ -410,37 +410,36 @@ fn a_peer_that_takes_no_more_is_still_read_to_its_end() {
     });
 }
 
-/// A transport, and what is disconnected when nobody holds it any more.
-fn held_transport(end: memory::End) -> (Made, Receiver<Infallible>) {
+/// A transport, and a channel that is disconnected when all parts of it are dropped.
+fn held_transport(end: memory::End) -> (Assembled, Receiver<Infallible>) {
     let halves = end.split().unwrap();
     let (descriptor, held) = bounded(0);
-    let made = Made(Halves {
+    let transport = Assembled(Halves {
         reader: Box::new(Held::new(halves.reader, &descriptor)),
         writer: Box::new(Held::new(halves.writer, &descriptor)),
         closer: Arc::new(Held::new(halves.closer, &descriptor)),
         local_addr: None,
         peer_addr: None,
     });
-    (made, held)
+    (transport, held)
 }
 
-/// However rarely it looks whether the peer is there.
-/// So that a connection ends that was dropped, or closed, though its peer is
-/// silent.
+/// However rarely it pings the peer: a connection that was dropped or closed has to end
+/// although its peer is silent.
 #[test]
-fn a_reader_looks_around_though_keepalives_are_rare_or_none() {
+fn a_reader_wakes_up_regularly_though_keepalives_are_rare_or_off() {
     in_time(|| {
         for keep_alive in [Some(Duration::from_secs(3600)), None] {
             let (ours, _theirs) = memory::pair(1024);
             let mut halves = ours.split().unwrap();
             let (sender, timeouts) = bounded(1);
-            halves.reader = Box::new(Telling {
+            halves.reader = Box::new(Reporting {
                 half: halves.reader,
                 timeouts: sender,
             });
             let config = Config::default().keep_alive(keep_alive);
-            let connection = Connection::client(Made(halves), config).unwrap();
-            let timeout = timeouts.recv().unwrap().expect("it is not for ever");
+            let connection = Connection::client(Assembled(halves), config).unwrap();
+            let timeout = timeouts.recv().unwrap().expect("a timeout");
             assert!(timeout <= Duration::from_secs(15), "{timeout:?}");
             drop(connection);
         }
@@ -448,11 +447,11 @@ fn a_reader_looks_around_though_keepalives_are_rare_or_none() {
 }
 
 #[test]
-fn a_connection_that_has_ended_holds_no_descriptor_though_handles_live_on() {
+fn a_connection_that_has_ended_holds_no_descriptor_though_its_handles_exist() {
     in_time(|| {
         let (ours, theirs) = memory::pair(1024);
-        let (made, held) = held_transport(ours);
-        let connection = Connection::client(made, patient()).unwrap();
+        let (transport, held) = held_transport(ours);
+        let connection = Connection::client(transport, patient()).unwrap();
         let stream = connection.open().unwrap();
         drop(Peer::in_memory(theirs));
         connection.close();

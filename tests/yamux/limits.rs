@@ -1,5 +1,4 @@
-//! Limits of a connection at their edges, with a peer that is played frame by
-//! frame.
+//! The limits of a connection, and the streams that wait beyond them.
 
 use super::{accepted, patient};
 use crate::support::{
@@ -12,10 +11,10 @@ use std::{
 };
 use wirenet::yamux::{Connection, Error, Stream};
 
-/// A window, of which each stream that is held reserves one.
+/// The size of a window. Each held stream reserves one.
 const WINDOW: usize = 262_144;
 
-/// Other implementations send so.
+/// Other implementations send such frames.
 #[test]
 fn one_frame_may_fill_the_window_whatever_the_limit_on_frames() {
     in_time(|| {
@@ -27,7 +26,7 @@ fn one_frame_may_fill_the_window_whatever_the_limit_on_frames() {
 }
 
 #[test]
-fn any_backlog_may_be_asked_for() {
+fn the_backlog_may_be_of_any_size() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().backlog(usize::MAX));
         peer.send(Frame::flags(1, SYN));
@@ -49,7 +48,7 @@ fn a_stream_beyond_the_backlog_is_reset() {
     });
 }
 
-/// Streams with these ids, each said something on and ended by the peer.
+/// Streams with these ids. The peer sends data on each of them and ends it.
 fn opened(ids: &[u32]) -> Vec<Frame> {
     let frames = ids.iter().flat_map(|id| {
         let body = id.to_be_bytes().to_vec();
@@ -62,13 +61,13 @@ fn opened(ids: &[u32]) -> Vec<Frame> {
     frames.collect()
 }
 
-/// Accepts a stream of which that came.
+/// Accepts a stream and asserts that it is complete.
 fn expect(connection: &Connection, id: u32) -> Stream {
     let mut stream = connection.accept().unwrap();
     assert_eq!(stream.id().0, id);
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).unwrap();
-    assert_eq!(said, id.to_be_bytes());
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(received, id.to_be_bytes());
     stream
 }
 
@@ -78,7 +77,7 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
         let (connection, mut peer) = accepted(patient().max_streams(2));
         peer.send(opened(&[1, 3, 5, 7]));
         let first = [1, 3].map(|id| expect(&connection, id));
-        // Neither acknowledged nor reset are the others.
+        // The others are neither acknowledged nor reset.
         let answers = peer.settle();
         assert_eq!(answers, [1, 3].map(|id| Frame::flags(id, ACK)));
         for (mut stream, next) in first.into_iter().zip([5, 7]) {
@@ -92,7 +91,7 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
             drop(next);
             peer.settle();
         }
-        // All places are free again.
+        // Both places are free again.
         peer.send(opened(&[9, 11]));
         for id in [9, 11] {
             expect(&connection, id);
@@ -103,7 +102,7 @@ fn streams_past_the_limit_are_held_until_others_have_ended() {
 }
 
 #[test]
-fn a_place_that_the_peer_frees_goes_to_a_stream_that_is_held() {
+fn a_place_that_the_peer_frees_goes_to_a_held_stream() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
         peer.send(Frame::flags(1, SYN));
@@ -117,7 +116,7 @@ fn a_place_that_the_peer_frees_goes_to_a_stream_that_is_held() {
 }
 
 #[test]
-fn what_is_sent_on_a_stream_that_is_held_is_bounded_by_its_window() {
+fn data_on_a_held_stream_is_bounded_by_its_window() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
         peer.send([Frame::flags(1, SYN), Frame::flags(3, SYN)]);
@@ -136,7 +135,7 @@ fn what_is_sent_on_a_stream_that_is_held_is_bounded_by_its_window() {
 }
 
 #[test]
-fn as_many_streams_are_held_as_the_budget_has_windows_and_the_backlog_allows() {
+fn the_window_budget_and_the_backlog_limit_held_streams() {
     in_time(|| {
         let one_window = patient().window_budget(2 * WINDOW - 1);
         let limits = [one_window, patient().backlog(1)];
@@ -146,12 +145,12 @@ fn as_many_streams_are_held_as_the_budget_has_windows_and_the_backlog_allows() {
             let first = expect(&connection, 1);
             let answers = peer.settle();
             assert!(answers.contains(&Frame::flags(5, RST)), "{answers:?}");
-            // When one is gone that was held, another may be.
+            // When a held stream has ended, another one may be held.
             peer.send(Frame::flags(3, RST));
             peer.send(opened(&[7, 9]));
             assert_eq!(peer.settle(), [Frame::flags(9, RST)]);
             drop(first);
-            // And when one has its place.
+            // And so it may when one gets a place.
             let first = expect(&connection, 7);
             peer.settle();
             peer.send(opened(&[11, 13]));
@@ -166,27 +165,27 @@ fn as_many_streams_are_held_as_the_budget_has_windows_and_the_backlog_allows() {
 }
 
 #[test]
-fn streams_that_are_held_are_reset_when_no_more_are_let_in() {
+fn held_streams_are_reset_by_a_go_away() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
         peer.send(opened(&[1, 3, 5]));
         let first = expect(&connection, 1);
         peer.settle();
         connection.go_away();
-        // Which goes ahead of what has not left before it.
-        let mut said = [(); 3].map(|()| peer.receive().unwrap());
-        said.sort_by_key(|frame| frame.stream);
-        assert_eq!(said[0].kind, GO_AWAY);
-        assert_eq!(said[1..], [3, 5].map(|id| Frame::flags(id, RST)));
+        // The go-away overtakes frames that were not sent yet.
+        let mut received = [(); 3].map(|()| peer.receive().unwrap());
+        received.sort_by_key(|frame| frame.stream);
+        assert_eq!(received[0].kind, GO_AWAY);
+        assert_eq!(received[1..], [3, 5].map(|id| Frame::flags(id, RST)));
         drop(first);
         assert_eq!(connection.stream_count(), 0);
         assert_eq!(connection.stats().streams_refused, 2);
     });
 }
 
-/// Though no other comes that could have it.
+/// Even if no further stream arrives.
 #[test]
-fn a_stream_that_the_peer_leaves_half_open_gives_way_to_one_that_is_held() {
+fn a_stream_that_the_peer_leaves_half_open_is_evicted_for_a_held_one() {
     in_time(|| {
         let config = patient().write_timeout(Duration::from_millis(50));
         let (connection, mut peer) = accepted(config.max_streams(1));
@@ -194,15 +193,15 @@ fn a_stream_that_the_peer_leaves_half_open_gives_way_to_one_that_is_held() {
         peer.send(opened(&[3]));
         drop(connection.accept().unwrap());
         let next = expect(&connection, 3);
-        let said = [(); 4].map(|()| peer.receive().unwrap());
+        let received = [(); 4].map(|()| peer.receive().unwrap());
         let flags = [(1, ACK), (1, FIN), (1, RST), (3, ACK)];
-        assert_eq!(said, flags.map(|(id, flags)| Frame::flags(id, flags)));
+        assert_eq!(received, flags.map(|(id, flags)| Frame::flags(id, flags)));
         drop(next);
     });
 }
 
 #[test]
-fn streams_that_are_held_end_with_the_connection() {
+fn held_streams_end_with_the_connection() {
     in_time(|| {
         let (connection, mut peer) = accepted(patient().max_streams(1));
         peer.send(opened(&[1, 3]));

@@ -1,5 +1,5 @@
-//! Layer 1 against a peer that is played frame by frame: what it may do, what
-//! it must not, and what it gets for either.
+//! The protocol, frame by frame: what a peer may send, what it must not send, and
+//! how the connection responds.
 
 use super::{accepted, dialled};
 use crate::support::{
@@ -27,29 +27,29 @@ fn quiet() -> Config {
         .write_timeout(Duration::from_secs(5))
 }
 
-fn said_on_the_next(connection: &Connection) -> String {
-    let mut said = String::new();
+fn read_next_stream(connection: &Connection) -> String {
+    let mut text = String::new();
     let mut stream = connection.accept().unwrap();
-    stream.read_to_string(&mut said).unwrap();
-    said
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 #[test]
-fn a_stream_may_open_with_either_kind_of_frame() {
+fn a_stream_may_open_with_data_or_a_window_update() {
     for opening in [Frame::flags(1, SYN), data(SYN, 1, b"")] {
         let (connection, mut peer) = accepted(quiet());
         peer.send(&opening);
         peer.send(data(FIN, 1, b"hello"));
-        assert_eq!(said_on_the_next(&connection), "hello");
+        assert_eq!(read_next_stream(&connection), "hello");
         assert_eq!(peer.receive(), Some(Frame::flags(1, ACK)));
     }
 }
 
 #[test]
-fn data_that_comes_with_a_syn_is_the_first_that_is_read() {
+fn data_with_a_syn_is_read_first() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(data(SYN | FIN, 1, b"all at once"));
-    assert_eq!(said_on_the_next(&connection), "all at once");
+    assert_eq!(read_next_stream(&connection), "all at once");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_stream_opens_with_a_window_update_and_its_fin_is_sent_once() {
 }
 
 #[test]
-fn an_ack_may_ride_on_anything_and_may_be_unasked() {
+fn an_ack_may_come_with_any_frame_and_unsolicited() {
     for ack in [
         Frame::flags(1, ACK),
         data(ACK, 1, b"x"),
@@ -85,7 +85,7 @@ fn an_ack_may_ride_on_anything_and_may_be_unasked() {
 }
 
 #[test]
-fn half_closed_streams_go_on_the_other_way() {
+fn a_half_closed_stream_still_carries_the_other_direction() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(Frame::flags(1, SYN | FIN));
     let mut stream = connection.accept().unwrap();
@@ -100,16 +100,16 @@ fn half_closed_streams_go_on_the_other_way() {
 }
 
 #[test]
-fn a_reset_ends_both_directions_after_what_came_before_it() {
+fn a_reset_ends_both_directions_after_the_data_before_it() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(data(SYN, 1, b"last words"));
     peer.send(Frame::flags(1, RST));
     peer.settle();
     let mut stream = connection.accept().unwrap();
-    let mut said = [0; 10];
-    stream.read_exact(&mut said).unwrap();
-    assert_eq!(&said, b"last words");
-    let error = stream.read(&mut said).unwrap_err();
+    let mut received = [0; 10];
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"last words");
+    let error = stream.read(&mut received).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let error = stream.write(b"x").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -117,7 +117,7 @@ fn a_reset_ends_both_directions_after_what_came_before_it() {
 }
 
 #[test]
-fn frames_for_a_stream_that_is_gone_are_skipped_with_their_bodies() {
+fn frames_for_a_stream_that_has_ended_are_skipped_with_their_bodies() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(Frame::flags(1, SYN));
     connection.accept().unwrap().reset();
@@ -134,7 +134,7 @@ fn frames_for_a_stream_that_is_gone_are_skipped_with_their_bodies() {
     assert!(!connection.is_closed());
 }
 
-/// What a peer must not do, each after it has opened stream 1.
+/// Violations of the protocol by a peer that has opened stream 1.
 fn violations() -> Vec<(Vec<Frame>, Violation)> {
     use wirenet::yamux::StreamId;
     let one = StreamId(1);
@@ -194,7 +194,7 @@ fn violations() -> Vec<(Vec<Frame>, Violation)> {
 }
 
 #[test]
-fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
+fn a_violation_is_answered_with_a_go_away_and_ends_the_connection() {
     for (frames, violation) in violations() {
         let (connection, mut peer) = accepted(quiet());
         peer.send(Frame::flags(1, SYN));
@@ -217,20 +217,20 @@ fn a_violation_is_told_with_a_go_away_and_ends_the_connection() {
 }
 
 #[test]
-fn a_stream_that_came_whole_is_there_though_the_connection_ends_with_the_same_bytes() {
+fn a_complete_stream_can_be_accepted_though_the_same_bytes_end_the_connection() {
     let endings = [Frame::header(PING, SYN, 9, 0), Frame::go_away(2)];
     for ending in endings {
         let (connection, mut peer) = accepted(quiet());
         let whole = data(SYN | FIN, 1, b"whole");
         peer.send_bytes(&[whole.encode(), ending.encode()].concat());
-        assert_eq!(said_on_the_next(&connection), "whole", "{ending:?}");
+        assert_eq!(read_next_stream(&connection), "whole", "{ending:?}");
         assert!(connection.accept().is_err());
         assert!(connection.is_closed());
     }
 }
 
 #[test]
-fn a_stream_that_opens_with_a_violation_is_nobodys() {
+fn a_stream_that_opens_with_a_violation_is_not_accepted() {
     for opening in [
         data(SYN, 1, &vec![0; INITIAL_WINDOW as usize + 1]),
         Frame::header(WINDOW_UPDATE, SYN, 1, u32::MAX),
@@ -243,7 +243,7 @@ fn a_stream_that_opens_with_a_violation_is_nobodys() {
 }
 
 #[test]
-fn bytes_that_are_no_frame_end_the_connection() {
+fn bytes_that_are_not_a_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let (connection, mut peer) = accepted(quiet());
         peer.send_bytes(&bytes);
@@ -254,7 +254,7 @@ fn bytes_that_are_no_frame_end_the_connection() {
 }
 
 #[test]
-fn a_second_fin_and_an_unasked_pong_change_nothing() {
+fn a_second_fin_and_an_unsolicited_pong_change_nothing() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(Frame::flags(1, SYN | FIN));
     peer.send(Frame::flags(1, FIN));
@@ -267,7 +267,7 @@ fn a_second_fin_and_an_unasked_pong_change_nothing() {
 #[test]
 fn streams_past_the_limits_are_reset() {
     let limits = [
-        // None is held without a window for it.
+        // Without a budget, no stream is held.
         (quiet().max_streams(3).window_budget(0), 3),
         (quiet().backlog(2), 2),
     ];
@@ -298,7 +298,7 @@ fn opening_waits_while_too_many_are_unacknowledged() {
 }
 
 #[test]
-fn opening_waits_while_the_peer_leaves_too_many_half_open() {
+fn opening_waits_while_the_peer_leaves_too_many_streams_half_open() {
     let (connection, mut peer) = dialled(quiet().backlog(2).max_streams(2));
     let streams = [connection.open().unwrap(), connection.open().unwrap()];
     peer.send(Frame::flags(1, ACK));
@@ -315,7 +315,7 @@ fn opening_waits_while_the_peer_leaves_too_many_half_open() {
 }
 
 #[test]
-fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
+fn the_oldest_half_open_stream_is_reset_after_the_write_timeout() {
     let short = Duration::from_millis(50);
     let config = quiet().write_timeout(short).max_streams(1).backlog(1);
     let (connection, mut peer) = dialled(config.clone());
@@ -326,14 +326,14 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
     assert!(gone.elapsed() >= short);
     let frames = peer.settle();
     let position = |wanted| frames.iter().position(|frame| *frame == wanted);
-    let reset = position(Frame::flags(1, RST)).expect("it is reset");
+    let reset = position(Frame::flags(1, RST)).expect("a reset");
     assert!(Some(reset) < position(Frame::flags(3, SYN)));
 
     let (connection, mut peer) = accepted(config);
     peer.send(Frame::flags(1, SYN));
     drop(connection.accept().unwrap());
     peer.settle();
-    // Nothing comes meanwhile.
+    // Nothing arrives meanwhile.
     peer.set_read_timeout(short);
     peer.read(&mut [0]).unwrap_err();
     peer.set_read_timeout(PATIENCE);
@@ -343,7 +343,7 @@ fn the_oldest_that_a_peer_leaves_half_open_is_reset_when_it_has_had_its_time() {
 }
 
 #[test]
-fn a_stream_that_has_ended_unacknowledged_waits_no_more_to_be() {
+fn a_stream_that_ended_unacknowledged_does_not_count_as_unacknowledged() {
     let theirs = [RST, FIN, 0].map(|flags| Frame::flags(1, flags));
     for ending in theirs {
         let (connection, mut peer) = dialled(quiet().backlog(1));
@@ -361,7 +361,7 @@ fn a_stream_that_has_ended_unacknowledged_waits_no_more_to_be() {
         let id = opened.recv_timeout(Duration::from_secs(10));
         assert_eq!(id.expect("an open does not wait").unwrap().0, 3);
         opener.join().unwrap().unwrap();
-        // The second was dropped; its peer has not ended it.
+        // The second stream was dropped, but the peer has not ended it.
         assert_eq!(connection.stream_count(), 1, "{ending:?}");
     }
 }
@@ -392,7 +392,7 @@ fn no_more_is_sent_than_the_window_allows() {
 }
 
 #[test]
-fn credit_comes_back_as_data_is_read_and_not_before() {
+fn credit_is_granted_when_data_is_read_and_not_before() {
     let (connection, mut peer) = accepted(quiet());
     let half = INITIAL_WINDOW / 2;
     peer.send(data(SYN, 1, &vec![1; INITIAL_WINDOW as usize]));
@@ -404,7 +404,7 @@ fn credit_comes_back_as_data_is_read_and_not_before() {
 }
 
 #[test]
-fn who_sends_to_a_closed_stream_is_drained_for_a_window_and_then_told() {
+fn data_for_a_closed_stream_is_discarded_for_a_window_and_then_answered_with_a_reset() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(Frame::flags(1, SYN));
     drop(connection.accept().unwrap());
@@ -431,7 +431,7 @@ fn a_ping_measures_the_round_trip() {
 }
 
 #[test]
-fn a_peer_that_answers_no_ping_is_gone_within_the_write_timeout() {
+fn a_peer_that_does_not_answer_pings_is_lost_after_the_write_timeout() {
     let config = Config::default()
         .keep_alive(Some(Duration::from_millis(20)))
         .write_timeout(Duration::from_millis(50));
@@ -442,7 +442,7 @@ fn a_peer_that_answers_no_ping_is_gone_within_the_write_timeout() {
 }
 
 #[test]
-fn after_a_go_away_open_streams_go_on_and_none_are_opened() {
+fn after_a_go_away_streams_go_on_but_none_are_opened() {
     let (connection, mut peer) = dialled(quiet());
     let mut stream = connection.open().unwrap();
     peer.send(Frame::go_away(0));
@@ -466,7 +466,7 @@ fn after_a_go_away_open_streams_go_on_and_none_are_opened() {
 }
 
 #[test]
-fn a_failing_peers_go_away_is_the_reason_of_the_end() {
+fn a_go_away_with_an_error_is_the_reason_of_the_end() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(Frame::go_away(2));
     let error = connection.accept().unwrap_err();
@@ -474,7 +474,7 @@ fn a_failing_peers_go_away_is_the_reason_of_the_end() {
 }
 
 #[test]
-fn what_comes_behind_a_failing_peers_go_away_is_not_looked_at() {
+fn frames_behind_a_go_away_with_an_error_are_ignored() {
     let (connection, mut peer) = accepted(quiet());
     let late = [Frame::go_away(2), Frame::flags(1, SYN), Frame::go_away(1)];
     peer.send_bytes(&late.map(|frame| frame.encode()).concat());
@@ -493,27 +493,27 @@ fn a_connection_that_ends_inside_a_stream_is_an_error_to_its_reader() {
         peer.send_bytes(bytes);
         let mut stream = connection.accept().unwrap();
         drop(peer);
-        let mut said = Vec::new();
-        let error = stream.read_to_end(&mut said).unwrap_err();
+        let mut received = Vec::new();
+        let error = stream.read_to_end(&mut received).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert_eq!(said, b"half");
+        assert_eq!(received, b"half");
     }
 }
 
 #[test]
-fn what_was_complete_when_the_connection_ended_stays_complete() {
+fn a_complete_stream_stays_complete_when_the_connection_ends() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(data(SYN | FIN, 1, b"whole"));
     let mut stream = connection.accept().unwrap();
     peer.settle();
     drop(peer);
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).unwrap();
-    assert_eq!(said, b"whole");
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"whole");
 }
 
 #[test]
-fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most() {
+fn close_sends_finished_streams_wakes_every_waiter_and_returns_in_time() {
     let limit = Duration::from_millis(100);
     let (connection, mut peer) = accepted(quiet().write_timeout(limit).backlog(1));
     peer.send(Frame::flags(1, SYN));
@@ -527,7 +527,7 @@ fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most()
             scope.spawn(|| connection.ping().is_err()),
             scope.spawn(|| connection.accept().is_err()),
         ];
-        // Everything of the window is on its way: the writer waits.
+        // The whole window is on its way: the writer waits.
         let mut received = 0;
         while received < INITIAL_WINDOW as usize {
             received += peer.receive().unwrap().body.len();
@@ -545,7 +545,7 @@ fn close_sends_what_was_finished_wakes_every_waiter_and_takes_its_time_at_most()
 }
 
 #[test]
-fn timeouts_end_a_read_and_a_write_that_wait() {
+fn timeouts_end_blocked_reads_and_writes() {
     let (connection, _peer) = dialled(quiet());
     let mut stream = connection.open().unwrap();
     let timeout = Some(Duration::from_millis(20));
@@ -583,7 +583,7 @@ fn one_thread_may_read_while_another_writes() {
 }
 
 #[test]
-fn handles_can_go_to_other_threads() {
+fn handles_can_be_sent_to_other_threads() {
     fn is_send_and_sync<T: Send + Sync>() {}
     fn is_send<T: Send>() {}
     is_send::<wirenet::Reader<'static>>();

@@ -1,4 +1,4 @@
-//! Transports that are put together from parts, to see what becomes of them.
+//! Transports that are assembled from parts, to observe how they are used.
 
 use crossbeam_channel::Sender;
 use std::{
@@ -12,16 +12,16 @@ use std::{
 };
 use wirenet::transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
 
-/// A transport whose parts were replaced.
-pub struct Made(pub Halves);
+/// A transport of these parts.
+pub struct Assembled(pub Halves);
 
-impl Transport for Made {
+impl Transport for Assembled {
     fn split(self) -> io::Result<Halves> {
         Ok(self.0)
     }
 }
 
-/// A writer whose peer takes no more once it is told so.
+/// A writer that fails once `refused` is set.
 #[derive(Debug)]
 pub struct Refusable {
     pub refused: Arc<AtomicBool>,
@@ -45,26 +45,26 @@ impl WriteHalf for Refusable {
     }
 }
 
-/// A reader that tells for how long its reads may last.
+/// A reader that reports its timeouts.
 #[derive(Debug)]
-pub struct Telling {
+pub struct Reporting {
     pub half: Box<dyn ReadHalf>,
     pub timeouts: Sender<Option<Duration>>,
 }
 
-impl ReadHalf for Telling {
+impl ReadHalf for Reporting {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.half.read(buf)
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        // Nobody may be there to be told any more.
+        // The test may not receive any more.
         let _ = self.timeouts.try_send(timeout);
         self.half.set_timeout(timeout)
     }
 }
 
-/// A part of a transport, and a share in what stands for its descriptor.
+/// A part of a transport, and a handle that stands for its descriptor.
 #[derive(Debug)]
 pub struct Held<T> {
     part: T,
