@@ -16,14 +16,14 @@ use std::{
 };
 use wirenet::{Error, Wire};
 
-/// As long as no test takes.
+/// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3600);
 
 const CLOSE: Duration = Duration::from_secs(3);
 
 #[test]
 fn close_waits_for_all_peers_at_once() {
-    // Less than it would wait for two of them, one after the other.
+    // Less time than waiting for two of them in turn would take.
     within(Duration::from_secs(15), || {
         let (serving, stands) = announcing(Wire::mount("127.0.0.1:0"));
         let server = started(serving);
@@ -33,7 +33,7 @@ fn close_waits_for_all_peers_at_once() {
             client
         });
         let closing = thread::spawn(move || server.close().unwrap());
-        // Each is told while none of them has left.
+        // Each gets a go-away while none of them has left.
         assert!(clients.iter_mut().all(Peer::ends_with_go_away));
         drop(clients);
         closing.join().unwrap();
@@ -62,7 +62,7 @@ fn close_ends_a_servers_handshakes() {
     in_time(|| {
         let server = started(Wire::mount("127.0.0.1:0").handshake_timeout(NEVER));
         let mut client = Peer::dial(addr_of(&server));
-        // It says nothing else, and the server is there for it.
+        // It sends nothing else, and the server answers.
         client.send(Frame::ping(0));
         assert_eq!(client.receive().unwrap().kind, PING);
         server.close().unwrap();
@@ -70,7 +70,7 @@ fn close_ends_a_servers_handshakes() {
     });
 }
 
-/// The other hook comes after this one, and a close waits for hooks.
+/// The close hook runs after the open hook, and a close waits for hooks.
 #[test]
 fn a_close_from_the_open_hook_does_not_wait_for_the_close_hook() {
     in_time(|| {
@@ -95,7 +95,6 @@ fn a_close_from_the_open_hook_does_not_wait_for_the_close_hook() {
     });
 }
 
-/// The stream whose token is being checked is not waited for either.
 #[test]
 fn a_close_from_the_validator_of_a_stream_does_not_wait_for_that_stream() {
     in_time(|| {

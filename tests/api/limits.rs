@@ -1,4 +1,4 @@
-//! Limits, and options and timeouts at the ends of their ranges.
+//! Limits, and the smallest and largest values of options and timeouts.
 
 use crate::support::{
     PATIENCE,
@@ -17,7 +17,7 @@ use std::{
 use wirenet::{Builder, Error, Operation, Refusal, Wire, transport::Transport};
 
 #[test]
-fn hooks_take_no_handlers_places() {
+fn hooks_do_not_count_as_handlers() {
     in_time(|| {
         let (entered, has_entered) = bounded(1);
         let (release, released) = bounded::<()>(0);
@@ -36,7 +36,7 @@ fn hooks_take_no_handlers_places() {
 }
 
 #[test]
-fn threads_that_hooks_have_left_do_not_raise_the_limit_of_handlers() {
+fn idle_threads_of_hooks_do_not_raise_the_handler_limit() {
     in_time(|| {
         let (entered, has_entered) = unbounded();
         let (release, released) = bounded::<()>(0);
@@ -55,7 +55,7 @@ fn threads_that_hooks_have_left_do_not_raise_the_limit_of_handlers() {
         );
         let addr = addr_of(&server).to_string();
         let clients: Vec<Wire> = (0..6).map(|_| started(Wire::join(&addr))).collect();
-        // Each hook has a thread; when they are done, these wait for work.
+        // Each hook has a thread. When the hooks have returned, the threads are idle.
         has_entered.iter().take(clients.len()).for_each(drop);
         drop(release);
         let open = |client: &Wire| client.wait_session(PATIENCE).unwrap().open_stream("x");
@@ -79,13 +79,13 @@ fn a_client_that_opens_streams_and_reads_no_answers_is_cut_off() {
         let serving = Wire::mount("127.0.0.1:0").send_buffer(4096);
         let server = started(serving.on_error(handler));
         let mut client = Peer::join(&server, [1; 16]);
-        // Their answers would be more than a megabyte.
+        // All answers would be more than a megabyte.
         for batch in 0..1024 {
             let opened = (64 * batch..64 * (batch + 1)).map(|n| Frame::flags(2 * n + 3, SYN | FIN));
             let opened: Vec<Frame> = opened.collect();
-            // Fails when it is cut off, of which the server's side tells more.
+            // Fails when the client is cut off, which the server reports.
             let _ = client.try_send(opened);
-            // Each of them ends early, unless the session does.
+            // Each stream is reported as ended early, unless the session has ended.
             for (operation, cause) in told.iter().take(64) {
                 if operation == Operation::Session {
                     let unread = "protocol error by the peer: answers left unread";
@@ -93,7 +93,7 @@ fn a_client_that_opens_streams_and_reads_no_answers_is_cut_off() {
                 }
             }
         }
-        panic!("it is served without end");
+        panic!("the client is never cut off");
     });
 }
 
@@ -114,7 +114,7 @@ fn no_timeout_is_too_long() {
 }
 
 #[test]
-fn handlers_have_names_as_long_as_a_handshake_can_carry() {
+fn the_names_of_handlers_are_limited_by_what_a_handshake_can_carry() {
     in_time(|| {
         let named = |count: usize| {
             let long = |builder: Builder| builder.identification([1; 4096], [2; 4096]);
@@ -132,8 +132,8 @@ fn handlers_have_names_as_long_as_a_handshake_can_carry() {
     });
 }
 
-/// A server and a client with these options have a session.
-fn stands(options: impl Fn(Builder) -> Builder + Send + 'static) {
+/// Asserts that a server and a client with these options open a session.
+fn assert_connects(options: impl Fn(Builder) -> Builder + Send + 'static) {
     in_time(move || {
         let server = options(Wire::mount("127.0.0.1:0")).build().unwrap();
         server.start().unwrap();
@@ -145,22 +145,22 @@ fn stands(options: impl Fn(Builder) -> Builder + Send + 'static) {
     });
 }
 
-/// The kernel's own interval has 32,767 s at most.
+/// The kernel's keepalive interval is limited to 32,767 s.
 #[test]
 fn a_keep_alive_interval_may_be_a_day() {
-    stands(|builder| builder.keep_alive_interval(Duration::from_secs(24 * 3600)));
+    assert_connects(|builder| builder.keep_alive_interval(Duration::from_secs(24 * 3600)));
 }
 
-/// The kernel takes a user timeout up to 2³¹ ms.
+/// The kernel's user timeout is limited to 2³¹ ms.
 #[test]
-fn a_write_timeout_beyond_a_day_is_as_good_as_one_of_a_day() {
-    stands(|builder| builder.read_write_timeouts(None, Duration::MAX));
+fn a_write_timeout_may_be_longer_than_the_kernel_supports() {
+    assert_connects(|builder| builder.read_write_timeouts(None, Duration::MAX));
 }
 
-/// A timeout below a microsecond is none for ever: the handshake's last read
-/// before its deadline asks for what is left, without a lower bound.
+/// A timeout below a microsecond does not mean none: the last read of a handshake uses
+/// what is left until the deadline, without a lower bound.
 #[test]
-fn a_read_timeout_of_less_than_a_microsecond_is_not_for_ever() {
+fn a_read_timeout_below_a_microsecond_does_not_wait_forever() {
     within(Duration::from_secs(10), || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -174,16 +174,16 @@ fn a_read_timeout_of_less_than_a_microsecond_is_not_for_ever() {
     });
 }
 
-/// As 0 of the other limits is refused: with 0 streams no session can open.
+/// With 0 streams, no session could open.
 #[test]
-fn no_streams_at_all_is_no_option() {
+fn max_streams_must_not_be_zero() {
     let built = Wire::mount("127.0.0.1:0").max_streams(0).build();
     assert!(matches!(built, Err(Error::Option { .. })));
 }
 
-/// Without a host, half of what was asked for is not enough.
+/// An address without a host means both IP versions.
 #[test]
-fn a_port_of_which_one_version_is_taken_is_taken() {
+fn a_port_that_is_taken_for_one_ip_version_is_taken() {
     let six = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
     six.set_only_v6(true).unwrap();
     six.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into())
@@ -194,7 +194,7 @@ fn a_port_of_which_one_version_is_taken_is_taken() {
     let started = server.start();
     assert!(
         started.is_err(),
-        "listens at {:?} alone",
+        "listens only at {:?}",
         server.local_addr()
     );
 }

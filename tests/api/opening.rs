@@ -1,4 +1,4 @@
-//! How sessions and streams are opened, and what is reported if they cannot be.
+//! Opening sessions and streams, and errors while doing so.
 
 use crate::support::{
     PATIENCE,
@@ -18,7 +18,7 @@ use std::{
 use wirenet::{Error, Operation, Stream, Wire};
 
 #[test]
-fn a_session_id_that_another_session_has_is_refused() {
+fn the_session_id_of_another_session_is_refused() {
     in_time(|| {
         let (handler, told) = errors();
         let (serving, stands) = announcing(Wire::mount("127.0.0.1:0"));
@@ -30,7 +30,7 @@ fn a_session_id_that_another_session_has_is_refused() {
         drop(second);
         let (operation, _) = told.recv().unwrap();
         assert_eq!(operation, Operation::Handshake);
-        // The first one is as it was.
+        // The first session is still open.
         assert!(server.session(session.id()).is_some() && !session.is_closed());
         let closing = thread::spawn(move || server.close().unwrap());
         assert!(first.ends_with_go_away());
@@ -40,7 +40,7 @@ fn a_session_id_that_another_session_has_is_refused() {
 }
 
 #[test]
-fn a_validator_without_a_text_refuses_too() {
+fn a_validator_may_refuse_with_an_empty_text() {
     in_time(|| {
         let refuse = |_: &str, _: &[u8], _: &[u8]| Err("".into());
         let server = started(Wire::mount("127.0.0.1:0").token_validator(refuse));
@@ -52,10 +52,10 @@ fn a_validator_without_a_text_refuses_too() {
 }
 
 #[test]
-fn open_stream_times_out_where_too_many_wait_to_be_acknowledged() {
+fn open_stream_times_out_while_too_many_streams_are_unacknowledged() {
     in_time(|| {
         let server = ScriptedServer::listen(Peer::confirm_session);
-        // Time enough for the handshake too.
+        // Long enough for the handshake too.
         let timeout = Duration::from_millis(800);
         let joining = Wire::join(server.addr.to_string()).handshake_timeout(timeout);
         let client = started(joining);
@@ -69,13 +69,13 @@ fn open_stream_times_out_where_too_many_wait_to_be_acknowledged() {
             }
         });
         drop(waiting);
-        // Lest its close should wait for it.
+        // So that the client's close does not wait for the server.
         drop(server.accepted.recv().unwrap());
     });
 }
 
 #[test]
-fn a_dial_waits_for_its_own_timeout_and_not_for_that_of_writes() {
+fn a_dial_waits_for_the_dial_timeout_and_not_for_the_write_timeout() {
     in_time(|| {
         let nobody = Unreachable::new();
         let client = Wire::join(nobody.addr.to_string())
@@ -92,7 +92,7 @@ fn a_dial_waits_for_its_own_timeout_and_not_for_that_of_writes() {
 }
 
 #[test]
-fn a_client_whose_handshake_failed_tells_both_addresses_and_who_it_is() {
+fn a_failed_handshake_is_reported_with_both_addresses_and_the_identification() {
     in_time(|| {
         let addr = play(vec![Box::new(|mut client| {
             client.refuse_session(3, "full")?;
@@ -120,9 +120,9 @@ fn a_client_whose_handshake_failed_tells_both_addresses_and_who_it_is() {
     });
 }
 
-/// Whose token was wrong?
+/// So that the report shows whose token was wrong.
 #[test]
-fn a_server_tells_who_was_refused() {
+fn a_server_reports_the_identification_of_a_refused_client() {
     in_time(|| {
         let (sender, told) = unbounded();
         let server = Wire::mount("127.0.0.1:0")
@@ -142,9 +142,9 @@ fn a_server_tells_who_was_refused() {
     });
 }
 
-/// And does not keep its place for the write timeout too.
+/// It does not keep its place for the write timeout as well.
 #[test]
-fn a_stranger_who_says_nothing_is_let_go_after_the_handshake_timeout() {
+fn a_silent_unauthenticated_peer_is_disconnected_at_the_handshake_timeout() {
     in_time(|| {
         let (handler, told) = errors();
         let server = Wire::mount("127.0.0.1:0")
@@ -155,7 +155,7 @@ fn a_stranger_who_says_nothing_is_let_go_after_the_handshake_timeout() {
             .unwrap();
         server.start().unwrap();
         let began = Instant::now();
-        let _stranger = TcpStream::connect(addr_of(&server)).unwrap();
+        let _silent = TcpStream::connect(addr_of(&server)).unwrap();
         told.recv_timeout(PATIENCE).unwrap();
         let took = began.elapsed();
         assert!(took < Duration::from_secs(3), "{took:?}");

@@ -54,7 +54,7 @@ fn a_wire_connects_once_at_a_time() {
                 );
             }
         }
-        // It has done no harm.
+        // Nothing has changed.
         assert_eq!(link.client.sessions().len(), 1);
         assert_eq!(link.server.stats().sessions, 1);
     });
@@ -78,7 +78,7 @@ fn sessions_are_found_by_their_ids() {
         for (number, client) in clients.iter().enumerate() {
             let id = client.sessions()[0].id();
             assert_eq!(client.session(id).unwrap().id(), id);
-            // The server may know of it a moment later.
+            // The server may register it a moment later.
             while server.session(id).is_none() {
                 thread::yield_now();
             }

@@ -1,4 +1,4 @@
-//! Streams: what they are used for.
+//! Typical uses of streams.
 
 use crate::support::{
     in_time,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 
 #[test]
-fn json_goes_there_and_back() {
+fn json_is_sent_and_answered() {
     in_time(|| {
         let link = Link::serving("balance", |stream| {
             let asked: Value = serde_json::from_reader(stream.reader())?;
@@ -33,7 +33,7 @@ fn json_goes_there_and_back() {
 }
 
 #[test]
-fn several_json_messages_go_over_one_stream() {
+fn one_stream_carries_several_json_messages() {
     in_time(|| {
         let link = Link::serving("add", |stream| {
             while stream.next_message()? {
@@ -54,7 +54,7 @@ fn several_json_messages_go_over_one_stream() {
 }
 
 #[test]
-fn several_messages_of_all_lengths_go_over_one_stream() {
+fn one_stream_carries_messages_of_all_lengths() {
     const LENGTHS: [usize; 9] = [0, 1, 1023, 1024, 1025, 4096, 65_535, 65_536, 300_000];
 
     in_time(|| {
@@ -77,7 +77,7 @@ fn several_messages_of_all_lengths_go_over_one_stream() {
 }
 
 #[test]
-fn a_reader_and_a_writer_are_each_one_message() {
+fn a_reader_and_a_writer_each_handle_one_message() {
     in_time(|| {
         let link = Link::serving("shout", |stream| {
             let mut text = String::new();
@@ -101,9 +101,9 @@ fn a_reader_and_a_writer_are_each_one_message() {
     });
 }
 
-/// What `ReadFrom` and `WriteTo` are in Go, `io::copy` is here.
+/// `io::copy` does what `ReadFrom` and `WriteTo` do in go-wirenet.
 #[test]
-fn anything_is_copied_into_a_stream_and_out_of_it() {
+fn io_copy_works_into_and_out_of_a_stream() {
     const LEN: usize = 3_000_000;
 
     in_time(|| {

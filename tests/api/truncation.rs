@@ -17,7 +17,7 @@ fn short() -> Option<Duration> {
     Some(Duration::from_millis(30))
 }
 
-/// A handler that gives on what it reads as one message, or why it cannot.
+/// A handler that reads a message and sends its length, or the error, to a channel.
 fn received(to: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result<()> {
     move |stream| {
         let received = stream.reader().read_to_end(&mut Vec::new());
@@ -41,7 +41,7 @@ fn late_reader(count: usize) -> (Link, Sender<()>, Receiver<io::Result<Vec<u8>>>
 }
 
 #[test]
-fn a_message_that_a_close_cuts_off_is_not_taken_for_whole() {
+fn a_message_that_a_close_truncates_is_an_error() {
     in_time(|| {
         let (read, has_read) = bounded::<()>(0);
         let (sent, all_sent) = bounded(1);
@@ -58,7 +58,7 @@ fn a_message_that_a_close_cuts_off_is_not_taken_for_whole() {
         stream.read_exact(&mut [0; 1000]).unwrap();
         read.send(()).unwrap();
         all_sent.recv().unwrap();
-        // Its answer comes behind all of that.
+        // The refusal arrives after all of that.
         link.near.open_stream("unknown").unwrap_err();
         closing.close().unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap_err();
@@ -85,14 +85,14 @@ fn a_close_between_two_writes_of_another_thread_does_not_end_its_message() {
 }
 
 #[test]
-fn a_close_after_a_write_that_failed_does_not_end_the_message() {
+fn a_close_after_a_failed_write_does_not_end_the_message() {
     in_time(|| {
         let (release, released) = bounded(0);
         let (outcome, outcomes) = bounded(1);
         let link = Link::serving("up", move |stream| {
             released.recv().unwrap();
             let mut reader = stream.reader();
-            // From here on there would be room for an end mark.
+            // From here on, there is room for an end mark.
             reader.read_exact(&mut vec![0; 200_000])?;
             outcome.send(Ok(0)).unwrap();
             outcome.send(reader.read_to_end(&mut Vec::new())).unwrap();
@@ -109,9 +109,9 @@ fn a_close_after_a_write_that_failed_does_not_end_the_message() {
     });
 }
 
-/// After `write_all` nobody knows where the message stands.
+/// After `write_all` has failed, it is unknown how much was sent.
 #[test]
-fn what_is_written_after_a_write_that_failed_does_not_take_the_place_of_what_is_missing() {
+fn a_write_after_a_failed_write_does_not_replace_missing_data() {
     in_time(|| {
         let (link, release, outcomes) = late_reader(1);
         let mut stream = link.near.open_stream("up").unwrap();
@@ -131,7 +131,7 @@ fn what_is_written_after_a_write_that_failed_does_not_take_the_place_of_what_is_
 }
 
 #[test]
-fn a_message_goes_on_after_a_write_that_failed_if_its_writer_says_so() {
+fn resume_continues_a_message_after_a_failed_write() {
     in_time(|| {
         let (link, release, outcomes) = late_reader(1);
         let bytes = Pattern::new(3).to_vec(600_000);
@@ -150,14 +150,14 @@ fn a_message_goes_on_after_a_write_that_failed_if_its_writer_says_so() {
     });
 }
 
-/// Of a message of which nothing was sent, nothing is missing.
+/// If nothing of a message was sent, nothing is missing.
 #[test]
-fn a_message_of_which_nothing_was_sent_may_be_sent_again() {
+fn a_message_of_which_nothing_was_sent_can_be_sent_again() {
     in_time(|| {
         let (link, release, outcomes) = late_reader(2);
         let stream = link.near.open_stream("up").unwrap();
         stream.set_write_timeout(short()).unwrap();
-        // Fills the window, so that there is no room for another.
+        // Fills the window, so that there is no room for the second message.
         let first = vec![1; 261_000];
         stream.write_message(&first).unwrap();
         let second = vec![2; 2_000];
@@ -172,7 +172,7 @@ fn a_message_of_which_nothing_was_sent_may_be_sent_again() {
 }
 
 #[test]
-fn a_handlers_ok_after_a_write_that_failed_does_not_end_the_message() {
+fn a_handlers_ok_after_a_failed_write_does_not_end_the_message() {
     in_time(|| {
         let (failed, has_failed) = bounded(1);
         let link = Link::serving("down", move |stream| {
@@ -188,7 +188,7 @@ fn a_handlers_ok_after_a_write_that_failed_does_not_end_the_message() {
 }
 
 #[test]
-fn a_close_stands_though_a_write_fails_after_it() {
+fn a_close_ends_the_message_though_a_later_write_fails() {
     in_time(|| {
         let (go, going) = bounded(1);
         let (sender, outcome) = bounded(1);
@@ -209,7 +209,7 @@ fn a_close_stands_though_a_write_fails_after_it() {
         late.write_message(b"more").unwrap_err();
         (&late).write_all(b"more").unwrap_err();
         drop((stream, late));
-        // By then the server knows of all that was sent.
+        // By then the server has received everything.
         assert_echoes(&link.near);
         go.send(()).unwrap();
         assert_eq!(outcome.recv().unwrap().unwrap(), 3);
@@ -217,7 +217,7 @@ fn a_close_stands_though_a_write_fails_after_it() {
 }
 
 #[test]
-fn a_reader_that_timed_out_leaves_the_message_to_the_next_one() {
+fn a_reader_that_timed_out_leaves_the_message_to_the_next_reader() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::serving("down", move |stream| {
@@ -240,10 +240,10 @@ fn a_reader_that_timed_out_leaves_the_message_to_the_next_one() {
     });
 }
 
-/// The natural echo: a message read by a Reader, written back by a Writer, on
-/// one thread. The peer resets the stream in between.
+/// An echo reads a message with a `Reader` and writes it back with a `Writer`, on one
+/// thread. The peer resets the stream in between.
 #[test]
-fn a_write_beside_a_reader_of_the_same_thread_fails_when_the_peer_resets() {
+fn a_write_fails_after_a_reset_though_a_reader_of_the_same_thread_is_open() {
     let (ready, is_ready) = bounded(1);
     let (go, may_go) = bounded(1);
     let (done, is_done) = bounded(1);
@@ -266,11 +266,11 @@ fn a_write_beside_a_reader_of_the_same_thread_fails_when_the_peer_resets() {
     io::Write::write_all(&mut &stream, b"hello").unwrap();
     is_ready.recv().unwrap();
     stream.reset();
-    // The reset has arrived: what came after it was answered.
+    // The reset has arrived, as a later request is answered.
     assert_echoes(&link.near);
     go.send(()).unwrap();
     let outcome = is_done.recv_timeout(Duration::from_secs(5));
-    // Neither does a close wake it.
+    // If the write still waits, not even a close wakes it.
     let closed = link.server.close();
     assert_eq!(
         outcome,
