@@ -1,5 +1,5 @@
-//! The slow link of the tests is as slow as it says, and holds no more than it
-//! says: other tests rest on that.
+//! The slow links of the tests have the rate and the queue of their profile. Other tests
+//! rely on that.
 
 mod support;
 
@@ -31,12 +31,12 @@ fn ends(profile: Profile) -> Ends {
     Ends { link, near, far }
 }
 
-/// Sends so many bytes, ends that direction, and checks them at the other end;
+/// Sends `len` bytes, ends that direction, and checks the bytes at the other end. Returns
 /// how long that took.
 fn carry(mut from: &TcpStream, mut to: &TcpStream, len: usize) -> Duration {
     let pattern = Pattern::new(1);
     let began = Instant::now();
-    // The kernel of the sender takes all of it.
+    // The kernel of the sender buffers all of it.
     from.write_all(&pattern.to_vec(len)).unwrap();
     from.shutdown(Shutdown::Write).unwrap();
     let mut bytes = Vec::new();
@@ -47,9 +47,9 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, len: usize) -> Duration {
     took
 }
 
-/// A half-close is one: the other direction goes on, at its own rate.
+/// After a half-close, the other direction goes on, at its own rate.
 #[test]
-fn each_direction_has_its_rate_and_its_end() {
+fn each_direction_has_its_own_rate_and_end() {
     in_time(|| {
         let profile = Profile {
             rate_up: Some(2 * RATE),
@@ -61,15 +61,15 @@ fn each_direction_has_its_rate_and_its_end() {
         let [fast, slow] = [200, 400].map(Duration::from_millis);
         assert!(up > fast * 9 / 10, "{up:?}");
         assert!(down > slow * 9 / 10, "{down:?}");
-        // A stall of small windows would take some of these.
+        // If small windows stalled, it would take much longer.
         assert!(up < fast * 3 && down < slow * 3, "{up:?}, {down:?}");
     });
 }
 
 #[test]
-fn a_link_on_hold_takes_in_its_queue_and_no_more() {
+fn a_stalled_link_buffers_no_more_than_its_queue() {
     in_time(|| {
-        // The ends hold little themselves, so that it shows.
+        // The ends buffer little themselves.
         let Ends { link, near, far } = ends(Profile::slow(10_000_000, QUEUE));
         link.hold(Direction::Down);
         socket2::SockRef::from(&far)
@@ -97,7 +97,7 @@ fn a_link_on_hold_takes_in_its_queue_and_no_more() {
 }
 
 #[test]
-fn a_cut_at_once_ends_a_link_that_is_full() {
+fn an_immediate_cut_ends_a_full_link() {
     in_time(|| {
         for (how, expected) in [(How::Fin, Ok(())), (How::Rst, Err(()))] {
             let Ends { link, near, far } = ends(Profile::slow(1000, QUEUE));

@@ -1,5 +1,5 @@
-//! A caller and an owner of streams, directly or through a hub, with a slow link
-//! in between, over TCP or TLS: the ways on which a promise has to hold.
+//! Paths from a caller to an owner: directly or through a hub, with a slow link at one
+//! of several places, over TCP or TLS. Promises have to hold on all of them.
 
 use super::{
     PATIENCE,
@@ -13,13 +13,13 @@ use std::{
 };
 use wirenet::{Builder, Session, Wire};
 
-/// The name under which tests of a path have their stream served.
+/// The name of the stream that tests of a path serve.
 pub const NAME: &str = "served";
 
 /// Where the slow link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
-    /// The owner is the server, and the link leads to it.
+    /// Between the caller and the owner, which is the server.
     Direct,
     /// Between the caller and a hub.
     ToCaller,
@@ -27,7 +27,7 @@ pub enum Slow {
     ToOwner,
 }
 
-/// One way from a caller to an owner.
+/// A kind of path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Way {
     pub slow: Slow,
@@ -41,7 +41,7 @@ impl fmt::Debug for Way {
     }
 }
 
-/// All ways; over TLS alone where the tests are to run over TLS.
+/// All kinds of paths. Only those over TLS if the environment selects TLS.
 pub fn ways() -> Vec<Way> {
     let slow = [Slow::Direct, Slow::ToCaller, Slow::ToOwner];
     let over = |tls| move |slow| Way { slow, tls };
@@ -51,16 +51,16 @@ pub fn ways() -> Vec<Way> {
     both.flat_map(|tls| slow.map(over(tls))).collect()
 }
 
-/// How the sides of a path are set up.
+/// The options of the sides of a path.
 pub struct Sides<O, C, H> {
-    /// Who has the handlers.
+    /// The side with the handlers.
     pub owner: O,
     pub caller: C,
     /// The hub, if there is one.
     pub hub: H,
 }
 
-/// A path that is up; its wires close when it is dropped.
+/// An open path. Its wires are closed when it is dropped.
 pub struct Path {
     pub caller: Wire,
     /// The caller's session.
@@ -71,8 +71,8 @@ pub struct Path {
 }
 
 impl Path {
-    /// Sets a path up. The link is fast until the test sets its rate: what a
-    /// handshake needs is not what is looked at. Nobody comes back by itself.
+    /// Opens a path. The link is fast until the test sets its rate, so that handshakes
+    /// are. Clients do not reconnect.
     pub fn new(
         way: Way,
         queue: usize,
@@ -88,11 +88,11 @@ impl Path {
         };
         let server = |builder| tls::server(builder, way.tls);
         let client = |addr: String| tls::client(Wire::join(addr), way.tls).retry_max(0);
-        let relay = |wire: &Wire| FaultProxy::to(addr_of(wire), link).expect("a link");
+        let link_to = |wire: &Wire| FaultProxy::to(addr_of(wire), link).expect("a link");
         if way.slow == Slow::Direct {
             let owner = started((sides.owner)(server(Wire::mount("127.0.0.1:0"))));
-            let link = relay(&owner);
-            let caller = started_at_last((sides.caller)(client(link.addr.to_string())));
+            let link = link_to(&owner);
+            let caller = started_with_retries((sides.caller)(client(link.addr.to_string())));
             return Self {
                 session: session_of(&caller),
                 caller,
@@ -102,13 +102,13 @@ impl Path {
             };
         }
         let hub = started((sides.hub)(server(Wire::hub("127.0.0.1:0"))));
-        let link = relay(&hub);
+        let link = link_to(&hub);
         let through = |slow| match way.slow == slow {
             true => link.addr.to_string(),
             false => addr_of(&hub).to_string(),
         };
-        let owner = started_at_last((sides.owner)(client(through(Slow::ToOwner))));
-        let caller = started_at_last((sides.caller)(client(through(Slow::ToCaller))));
+        let owner = started_with_retries((sides.owner)(client(through(Slow::ToOwner))));
+        let caller = started_with_retries((sides.caller)(client(through(Slow::ToCaller))));
         Self {
             session: session_of(&caller),
             caller,
@@ -119,9 +119,9 @@ impl Path {
     }
 }
 
-/// A client that is up, however short a handshake may be that the test asks for and
-/// however busy the machine is.
-fn started_at_last(builder: Builder) -> Wire {
+/// Starts a client, with several attempts: on a busy machine, a handshake may take longer
+/// than the timeout that the test sets.
+fn started_with_retries(builder: Builder) -> Wire {
     let wire = builder.build().expect("a wire");
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = wire.start() {
@@ -134,5 +134,6 @@ fn session_of(wire: &Wire) -> Session {
     wire.wait_session(PATIENCE).expect("a session")
 }
 
-/// Well below the time that a test may take; what is left open then is cut.
+/// A close timeout well below the time that a test may take. Streams that are open then
+/// are cut.
 pub const CLOSE: Duration = Duration::from_millis(200);

@@ -1,17 +1,18 @@
-//! A network between two processes, with its faults: long, slow, cut, silent,
-//! held up, or in single bytes.
+//! A TCP proxy that injects the faults of a network: long, slow, cut, silent and
+//! stalled links, and delivery in single bytes.
 //!
-//! A slow link, as that of a modem, is [`Profile::slow`]: a rate, a bounded queue
-//! in front of it, and small kernel buffers on the relay's own sockets. When the
-//! queue is full, the relay stops reading, and TCP slows the sender down. The
-//! rest of what is under way waits in the sender's own kernel, as it does on a
-//! real link. [`FaultProxy::hold`] and [`FaultProxy::release`] make it stall,
-//! [`FaultProxy::cut`] breaks it at once or after so many bytes. A half-close is
-//! passed on as a half-close, after what was sent before it.
+//! [`Profile::slow`] is a slow link, such as that of a modem: a rate, a bounded queue
+//! in front of it, and small kernel buffers on the proxy's own sockets. When the
+//! queue is full, the proxy stops reading, and TCP slows down the sender. The rest of
+//! the data waits in the sender's kernel, as it does on a real link.
 //!
-//! Time is modelled, not slept away: each piece has a moment at which it is
-//! due, and the thread that delivers it waits on a condition for that moment
-//! or for the link's end. That wait is what the link is there for.
+//! [`FaultProxy::hold`] stalls a link, [`FaultProxy::release`] ends the stall, and
+//! [`FaultProxy::cut`] breaks it, at once or after some bytes. A half-close is forwarded
+//! as a half-close, after the data before it.
+//!
+//! The proxy does not sleep. Each piece of data has a time at which it is due, and the
+//! thread that delivers it waits on a condition variable for that time, or for the end
+//! of the link.
 
 use parking_lot::{Condvar, Mutex};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -24,42 +25,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one read takes at most, and so what becomes due at once.
+/// The most bytes of one read, and so the most that become due at once.
 const READ: usize = 64 * 1024;
 
-/// Where there is a rate, one read takes no more than what the link carries in
-/// this part of a second: the link is to flow, not to jump.
+/// With a rate, one read takes no more than the link carries in this part of a second,
+/// so that data flows smoothly.
 const READS_PER_SECOND: u32 = 50;
 
 /// The kernel buffers of a slow link's sockets.
 const NARROW: usize = 4 * 1024;
 
-/// The segments of an Ethernet. Those of the loopback interface have 64 KiB,
+/// The segment size of an Ethernet. On the loopback interface segments have 64 KiB,
 /// with which a small window stalls.
 #[cfg(unix)]
 const SEGMENT: u32 = 1448;
 
-/// Which way bytes go.
+/// The direction of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From whoever has connected to the relay's target.
+    /// From the client that connected to the proxy to the target.
     Up,
-    /// Back.
+    /// From the target to the client.
     Down,
 }
 
-/// How a connection breaks. Both of its ends meet the same.
+/// How a connection breaks. Both of its ends see the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// As if the other end had ended it in order.
+    /// As if the other end had closed it.
     Fin,
-    /// As if the other end knew nothing of it any more.
+    /// As if the other end did not know the connection.
     Rst,
-    /// Nothing passes any more, and nobody is told: a NAT box has forgotten it.
+    /// Nothing passes any more, and neither end is notified, as when a NAT has lost its
+    /// state.
     Silence,
 }
 
-/// Where a connection breaks: when so many bytes have passed in that direction.
+/// Where a connection breaks: after `after` bytes in that direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     pub direction: Direction,
@@ -67,23 +69,23 @@ pub struct Cut {
     pub how: How,
 }
 
-/// What a link is like, in each direction.
+/// The properties of a link, for each direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// From one end to the other.
+    /// The time from one end to the other.
     pub delay: Duration,
-    /// Bytes per second.
+    /// Bytes per second, if limited.
     pub rate: Option<u32>,
-    /// Bytes per second upwards, where that differs.
+    /// Bytes per second upwards, if different.
     pub rate_up: Option<u32>,
-    /// Bytes on the way and waiting for it; more are not taken in.
+    /// The most bytes that are on the way or wait for it.
     pub buffer: usize,
-    /// Kernel buffers of the relay's sockets; `None` leaves them to the kernel,
-    /// which then takes in megabytes ahead of the link.
+    /// The size of the kernel buffers of the proxy's sockets. `None` leaves it to the
+    /// kernel, which then buffers megabytes in front of the link.
     pub kernel: Option<usize>,
-    /// As much as is delivered at once.
+    /// The most bytes that are delivered at once.
     pub piece: usize,
-    /// Where each connection breaks.
+    /// Where each connection breaks, if it does.
     pub cut: Option<Cut>,
 }
 
@@ -102,8 +104,8 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// A link that carries so many bytes per second in each direction, with a
-    /// queue of so many in front of it.
+    /// A link that carries `rate` bytes per second in each direction, with a queue of
+    /// `queue` bytes in front of it.
     pub fn slow(rate: u32, queue: usize) -> Self {
         Self {
             rate: Some(rate),
@@ -120,9 +122,8 @@ impl Profile {
         }
     }
 
-    /// A socket whose buffers are set. The kernel wants to know of small ones
-    /// before it connects or listens: told later, it goes on with a window that
-    /// it cannot fill, and stalls.
+    /// A socket whose buffers are set. Small buffers have to be set before it connects or
+    /// listens: otherwise the kernel keeps a window that it cannot fill, and stalls.
     fn socket(&self, addr: SocketAddr) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
         if let Some(bytes) = self.kernel {
@@ -149,10 +150,10 @@ impl Profile {
     }
 }
 
-/// Carries connections to its target. Those that are silent when it is dropped
-/// are reset; the others go on.
+/// A proxy for a target. When it is dropped, silent connections are reset; the others
+/// stay open.
 pub struct FaultProxy {
-    /// Where to connect to.
+    /// The address that clients connect to.
     pub addr: SocketAddr,
     listener: Arc<TcpListener>,
     links: Arc<Mutex<Vec<Arc<Link>>>>,
@@ -166,10 +167,10 @@ impl FaultProxy {
         let (accepting, noting) = (Arc::clone(&listener), Arc::clone(&links));
         thread::spawn(move || {
             while let Ok((near, _)) = accepting.accept() {
-                // Under the lock from before it is connected: whoever has either
-                // end may break the link.
+                // Locked before it connects, as the test may break the link as soon as
+                // it has either end.
                 let mut links = noting.lock();
-                // Who finds nobody at the target is left alone.
+                // If the target cannot be reached, the client's connection is closed.
                 if let Ok(far) = profile.connect(target) {
                     links.extend(Link::start(near, far, profile));
                 }
@@ -182,8 +183,7 @@ impl FaultProxy {
         })
     }
 
-    /// Breaks the connections that there are, when so many bytes more have
-    /// passed.
+    /// Breaks the present connections, after `cut.after` more bytes.
     pub fn cut(&self, cut: Cut) {
         self.each(|state| {
             let way = &mut state.ways[cut.direction as usize];
@@ -191,32 +191,31 @@ impl FaultProxy {
         });
     }
 
-    /// The connections that there are carry nothing any more, and nobody is
-    /// told.
+    /// Makes the present connections silent.
     pub fn silence(&self) {
         self.each(|state| state.end = Some(How::Silence));
     }
 
-    /// The connections that there are carry nothing in this direction.
+    /// Stalls the present connections in this direction.
     pub fn hold(&self, direction: Direction) {
         self.each(|state| state.ways[direction as usize].on_hold = true);
     }
 
-    /// They do again.
+    /// Ends a stall.
     pub fn release(&self, direction: Direction) {
         self.each(|state| state.ways[direction as usize].on_hold = false);
     }
 
-    /// The connections that there are carry so many bytes per second from now on,
-    /// in each direction; `None` is as many as can be.
+    /// Sets the rate of the present connections in both directions. `None` is
+    /// unlimited.
     pub fn set_rate(&self, rate: Option<u32>) {
         self.each(|state| state.rates = [rate; 2]);
     }
 
-    /// Bytes that the latest connection has carried in this direction.
+    /// The bytes that the latest connection has carried in this direction.
     pub fn passed(&self, direction: Direction) -> u64 {
         let links = self.links.lock();
-        let latest = links.last().expect("somebody has connected");
+        let latest = links.last().expect("a connection");
         latest.state.lock().ways[direction as usize].passed
     }
 
@@ -230,7 +229,7 @@ impl FaultProxy {
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        // Wakes who accepts.
+        // Wakes the accepting thread.
         let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
         self.each(|state| {
             if state.end == Some(How::Silence) {
@@ -249,9 +248,9 @@ struct Link {
 
 struct State {
     ways: [Way; 2],
-    /// Bytes per second, where there is a limit.
+    /// Bytes per second, if limited.
     rates: [Option<u32>; 2],
-    /// It was broken.
+    /// How it was broken.
     end: Option<How>,
 }
 
@@ -260,27 +259,27 @@ struct Way {
     pieces: VecDeque<Piece>,
     /// Bytes in `pieces`.
     held: usize,
-    /// When the sending end has put what it has taken in on its way.
+    /// When all of `pieces` are on their way.
     idle_at: Instant,
-    /// The sending end has said all.
+    /// The sending end has closed its direction.
     finished: bool,
     on_hold: bool,
     passed: u64,
-    /// Breaks the connection when so many have passed.
+    /// Breaks the connection after this many bytes.
     cut: Option<(u64, How)>,
 }
 
 struct Piece {
     due: Instant,
     bytes: Vec<u8>,
-    /// Bytes of it that have left.
+    /// The number of its bytes that were delivered.
     start: usize,
 }
 
-/// What is next in a direction.
+/// What to do next in a direction.
 enum Next {
     Deliver(Vec<u8>),
-    /// Its end.
+    /// Forward the end.
     Finish,
     /// The connection is broken.
     Over,
@@ -326,8 +325,8 @@ impl Link {
         Ok(link)
     }
 
-    /// Reads all that comes, and what comes after the connection was ended too:
-    /// unread, it would make a reset of it.
+    /// Reads everything. After a break with FIN it reads on, as unread data would cause a
+    /// reset.
     fn take_in(&self, direction: Direction, mut from: &TcpStream) {
         let mut buf = vec![0; READ];
         while let Some(room) = self.wait_room(direction) {
@@ -343,8 +342,7 @@ impl Link {
         }
     }
 
-    /// Waits until more may be taken in, and gives how much; `None` when nothing
-    /// is any more.
+    /// Waits until more data may be read. Returns how much, or `None` at the end.
     fn wait_room(&self, direction: Direction) -> Option<usize> {
         let mut state = self.state.lock();
         loop {
@@ -393,20 +391,20 @@ impl Link {
                     self.note_passed(direction, bytes.len());
                 }
                 Next::Finish => {
-                    // It may have ended by itself.
+                    // The connection may have ended already.
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }
                 Next::Over => break,
             }
         }
-        // Each direction does that, for the end that it delivers to.
+        // Each direction breaks the end that it delivers to.
         let broken = self.state.lock().end;
         if broken == Some(How::Fin) {
             let _ = to.shutdown(Shutdown::Write);
         } else {
-            // The last one that lets go of it has it reset; a shutdown of reading
-            // only wakes who reads here.
+            // Dropping the last handle resets the connection. The shutdown only wakes the
+            // reading thread.
             let _ = SockRef::from(to).set_linger(Some(Duration::ZERO));
             let _ = from.shutdown(Shutdown::Read);
         }
@@ -463,7 +461,7 @@ impl Link {
 }
 
 impl Way {
-    /// The next bytes: at most so many, and not beyond a cut.
+    /// The next bytes: at most `most`, and not beyond a cut.
     fn take(&mut self, most: usize) -> Vec<u8> {
         let most = match self.cut {
             Some((limit, _)) => most.min(usize::try_from(limit - self.passed).unwrap_or(most)),

@@ -1,11 +1,13 @@
-//! A server and a client in this process, with a session between them.
+//! Wires in this process: a server and a client with a session, and what tests need
+//! with them.
 
 use super::{PATIENCE, tls};
 use crossbeam_channel::{Receiver, unbounded};
 use std::{io, net::SocketAddr};
 use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
 
-/// Both sides of a session; closes both wires when it is dropped.
+/// A server, a client, and the session between them. Both wires are closed when this is
+/// dropped.
 pub struct Link {
     pub client: Wire,
     pub server: Wire,
@@ -16,7 +18,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// With a server and a client that `server` and `client` have set up.
+    /// Connects a server and a client with the options of `server` and `client`.
     pub fn new(
         server: impl FnOnce(Builder) -> Builder,
         client: impl FnOnce(Builder) -> Builder,
@@ -37,7 +39,7 @@ impl Link {
         }
     }
 
-    /// With one handler, which the server has.
+    /// Connects a client and a server with one handler.
     pub fn serving(
         name: &str,
         handler: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
@@ -46,7 +48,7 @@ impl Link {
     }
 }
 
-/// A server on this machine.
+/// A server on a free port of this machine.
 pub fn mounting() -> Builder {
     Wire::mount("127.0.0.1:0")
 }
@@ -56,25 +58,25 @@ pub fn joining(server: &Wire) -> Builder {
     Wire::join(addr_of(server).to_string())
 }
 
-/// As a link's side that has no options.
+/// A side of a link without options.
 pub fn as_it_is(builder: Builder) -> Builder {
     builder
 }
 
-/// A handler that sends back a message.
+/// A handler that sends one message back.
 pub fn echo(stream: &mut Stream) -> io::Result<()> {
     let bytes = message(stream)?;
     stream.write_message(&bytes)
 }
 
-/// Has a message go there and back.
+/// Asserts that a message is echoed on a stream called `echo`.
 pub fn assert_echoes(session: &Session) {
     let stream = session.open_stream("echo").unwrap();
     stream.write_message(b"there and back").unwrap();
     assert_eq!(message(&stream).unwrap(), b"there and back");
 }
 
-/// A wire that is up.
+/// Starts a wire.
 pub fn started(builder: Builder) -> Wire {
     let wire = builder.build().unwrap();
     wire.start().unwrap();
@@ -85,42 +87,38 @@ pub fn addr_of(server: &Wire) -> SocketAddr {
     server.local_addr().expect("it listens")
 }
 
-/// Has a server say which sessions stand.
+/// Makes a server send its new sessions to a channel.
 pub fn announcing(server: Builder) -> (Builder, Receiver<Session>) {
-    let (stands, standing) = unbounded();
-    let announce = move |session: &Session| stands.send(session.clone()).unwrap();
-    (server.on_session_open(announce), standing)
+    let (opened, sessions) = unbounded();
+    let announce = move |session: &Session| opened.send(session.clone()).unwrap();
+    (server.on_session_open(announce), sessions)
 }
 
-/// What an error handler was told: of what, and why.
+/// A reported error: its operation and its cause.
 pub type Told = (Operation, String);
 
-/// An error handler, and what it is told.
+/// An error handler, and the errors that are reported to it.
 pub fn errors() -> (impl Fn(&OpError) + Send + Sync + 'static, Receiver<Told>) {
     let (sender, told) = unbounded();
     let handler = move |error: &OpError| {
-        // What comes after the test has seen enough is of no interest.
+        // The test may not receive any more.
         let _ = sender.send((error.operation.clone(), error.cause.to_string()));
     };
     (handler, told)
 }
 
-/// Waits until the error handler is told of a handler's end, and gives the
-/// stream's name and the cause.
+/// Waits until the error of a handler is reported. Returns the name of the stream and
+/// the cause.
 pub fn told_of_handler(told: &Receiver<Told>) -> (String, String) {
     loop {
-        match told
-            .recv_timeout(PATIENCE)
-            .expect("the error handler is told")
-        {
+        match told.recv_timeout(PATIENCE).expect("a reported error") {
             (Operation::Handler(name), cause) => return (name, cause),
             _ => continue,
         }
     }
 }
 
-/// Whether an error is of a kind that a broken connection gives, be it noticed
-/// by a read or by a write.
+/// Whether a read or a write returns this kind of error when its connection is lost.
 pub fn means_broken(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
@@ -128,7 +126,7 @@ pub fn means_broken(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// The next message of `stream`, whole.
+/// Reads the next message of `stream`.
 pub fn message(mut stream: &Stream) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     io::copy(&mut stream, &mut message)?;
