@@ -1,5 +1,5 @@
-//! TLS: the transport by itself, and `yamux` over it. Whom each side takes, what
-//! the end of a connection looks like, and what rustls wants done with care.
+//! The TLS transport, and yamux over it: which peers each side accepts, how a connection
+//! ends, and how rustls is driven.
 
 #![cfg(feature = "tls")]
 

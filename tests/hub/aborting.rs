@@ -80,15 +80,15 @@ fn session_of(hub: &Hub, identification: &str) -> Session {
 }
 
 /// The next frame of a stream that carries data or an end.
-fn next(hand: &mut Peer, stream: u32) -> Frame {
-    hand.wait(|frame| frame.stream == stream && frame.is_data_or_end())
+fn next(peer: &mut Peer, stream: u32) -> Frame {
+    peer.wait(|frame| frame.stream == stream && frame.is_data_or_end())
 }
 
 /// Asserts that `count` bytes come, in frames of whole chunks.
-fn expect_bytes(hand: &mut Peer, stream: u32, count: usize) {
+fn expect_bytes(peer: &mut Peer, stream: u32, count: usize) {
     let mut came = 0;
     while came < count {
-        let frame = next(hand, stream);
+        let frame = next(peer, stream);
         assert_eq!((frame.kind, frame.flags), (DATA, 0));
         whole_chunks(&frame.body);
         came += frame.body.len();
@@ -96,23 +96,23 @@ fn expect_bytes(hand: &mut Peer, stream: u32, count: usize) {
     assert_eq!(came, count);
 }
 
-fn expect_abort(hand: &mut Peer, stream: u32) {
-    let cut = next(hand, stream);
+fn expect_abort(peer: &mut Peer, stream: u32) {
+    let cut = next(peer, stream);
     assert_eq!((cut.kind, cut.flags), (DATA, 0), "{cut:?}");
     assert_eq!(cut.body, CUT_SHORT);
-    expect_end(hand, stream);
+    expect_end(peer, stream);
 }
 
 /// Asserts that the end comes in a frame of its own, and no reset after it, whatever
 /// the peer sends.
-fn expect_end(hand: &mut Peer, stream: u32) {
-    let end = next(hand, stream);
+fn expect_end(peer: &mut Peer, stream: u32) {
+    let end = next(peer, stream);
     assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN), "{end:?}");
-    hand.send(Frame::data(stream, chunks(&[7; 1_000], 1_000)));
-    hand.send(Frame::flags(stream, FIN));
+    peer.send(Frame::data(stream, chunks(&[7; 1_000], 1_000)));
+    peer.send(Frame::flags(stream, FIN));
     // The answer comes after everything else.
-    let other = hand.call("nothing");
-    let next = hand.wait(|frame| [stream, other].contains(&frame.stream) && frame.is_data_or_end());
+    let other = peer.call("nothing");
+    let next = peer.wait(|frame| [stream, other].contains(&frame.stream) && frame.is_data_or_end());
     assert_eq!(next.stream, other, "{next:?}");
 }
 
@@ -169,12 +169,12 @@ fn a_hub_that_drops_or_resets_its_own_stream_aborts_it() {
     for leave in [drop as fn(Stream), |stream| stream.reset()] {
         in_time(move || {
             let hub = Hub::new();
-            let mut hand = hub.old_peer("hand", &["hand"]);
-            let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
+            let mut peer = hub.old_peer("hand", &["hand"]);
+            let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
             (&stream).write_all(&[5; 2_000]).unwrap();
-            expect_bytes(&mut hand, far, 2_000 + 2 * 4);
+            expect_bytes(&mut peer, far, 2_000 + 2 * 4);
             leave(stream);
-            expect_abort(&mut hand, far);
+            expect_abort(&mut peer, far);
         });
     }
 }
@@ -322,7 +322,7 @@ fn a_reset_by_a_scripted_owner_aborts_the_stream() {
 fn an_open_that_is_not_answered_in_time_is_aborted() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(HANDSHAKE));
-        let mut hand = hub.old_peer("hand", &["hand"]);
+        let mut peer = hub.old_peer("hand", &["hand"]);
         // By a client through the hub, and by the hub itself.
         let caller = hub.caller();
         let near = session_of(&hub, "hand");
@@ -330,8 +330,8 @@ fn an_open_that_is_not_answered_in_time_is_aborted() {
             let relayed = scope.spawn(|| caller.open("hand").unwrap_err());
             let direct = scope.spawn(|| near.open_stream("hand").unwrap_err());
             for _ in 0..2 {
-                let open = hand.next_open();
-                expect_abort(&mut hand, open.stream);
+                let open = peer.next_open();
+                expect_abort(&mut peer, open.stream);
             }
             let refusal = relayed.join().unwrap();
             assert!(refusal.to_string().contains("does not answer"), "{refusal}");
@@ -415,10 +415,10 @@ fn use_up(mut stream: &Stream) {
 fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
-        let mut hand = hub.old_peer("hand", &["hand"]);
-        let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
+        let mut peer = hub.old_peer("hand", &["hand"]);
+        let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
         use_up(&stream);
-        expect_bytes(&mut hand, far, USABLE);
+        expect_bytes(&mut peer, far, USABLE);
         // The end mark would take the credit that is left.
         stream
             .set_write_timeout(Some(Duration::from_millis(1)))
@@ -426,7 +426,7 @@ fn a_sender_keeps_the_credit_that_an_abort_takes() {
         let error = stream.finish().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         stream.reset();
-        expect_abort(&mut hand, far);
+        expect_abort(&mut peer, far);
     });
 }
 
@@ -456,10 +456,10 @@ fn a_hub_keeps_the_credit_that_an_abort_takes() {
 fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
     in_time(|| {
         let hub = Hub::new();
-        let mut hand = hub.old_peer("hand", &["hand"]);
-        let (stream, far) = call(&session_of(&hub, "hand"), &mut hand);
+        let mut peer = hub.old_peer("hand", &["hand"]);
+        let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
         use_up(&stream);
-        expect_bytes(&mut hand, far, USABLE);
+        expect_bytes(&mut peer, far, USABLE);
         let (begun, begins) = bounded(0);
         let writer = {
             let stream = stream.try_clone().unwrap();
@@ -471,7 +471,7 @@ fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
         begins.recv_timeout(PATIENCE).unwrap();
         stream.reset();
         assert_eq!(writer.join().unwrap(), io::ErrorKind::ConnectionAborted);
-        expect_abort(&mut hand, far);
+        expect_abort(&mut peer, far);
     });
 }
 

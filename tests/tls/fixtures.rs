@@ -1,5 +1,4 @@
-//! Certificates that are not as they should be, and configurations of rustls's
-//! own.
+//! Unusual certificates, and configurations of rustls.
 
 use super::pair::{ca, certs};
 use rcgen::{
@@ -23,7 +22,7 @@ use wirenet::{
     },
 };
 
-/// An authority that nobody else knows, with a directory for what it makes.
+/// An authority that is not trusted, and a directory for its certificates.
 pub struct Authority {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -67,7 +66,7 @@ fn named(subject: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
-/// As `openssl req -x509` makes it: an authority, with no SAN.
+/// A certificate as `openssl req -x509` makes it: an authority, without a SAN.
 pub fn self_signed() -> Certificates {
     let key = KeyPair::generate().unwrap();
     let mut params = named("self-signed", &[]);
@@ -82,8 +81,8 @@ fn load(dir: &TempDir, certificate: &str, key: &KeyPair) -> Certificates {
     load_certificates("made", dir.path()).unwrap()
 }
 
-/// A configuration of rustls's own with the certificates of this directory, for
-/// a server that sends tickets.
+/// A configuration of rustls with the certificates in `certs/`, for a server that sends
+/// tickets.
 pub fn server_config(provider: CryptoProvider) -> ServerConfig {
     let provider = Arc::new(provider);
     let chain = vec![CertificateDer::from_pem_file(certs().join("server.pem")).unwrap()];
@@ -98,7 +97,7 @@ pub fn server_config(provider: CryptoProvider) -> ServerConfig {
     config
 }
 
-/// The same for a client that takes them.
+/// The same for a client that accepts tickets.
 pub fn client_config(provider: CryptoProvider) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
@@ -111,12 +110,12 @@ pub fn client_config(provider: CryptoProvider) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The server's certificate with a key that is not its.
+/// The server's certificate with another key.
 pub fn key_of_another() -> CertifiedKey {
     certified(&certs().join("server.pem"), &certs().join("client.key"))
 }
 
-/// A certificate with whatever key.
+/// A certificate with any key.
 pub fn certified(certificate: &Path, key: &Path) -> CertifiedKey {
     let certificate = CertificateDer::from_pem_file(certificate).unwrap();
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -124,7 +123,7 @@ pub fn certified(certificate: &Path, key: &Path) -> CertifiedKey {
     CertifiedKey::new(vec![certificate], key)
 }
 
-/// A cipher that wants new keys after 16 records.
+/// A provider whose cipher needs new keys after 16 records.
 pub fn short_lived() -> CryptoProvider {
     let usual = ring::cipher_suite::TLS13_AES_128_GCM_SHA256
         .tls13()

@@ -1,5 +1,5 @@
-//! A peer played by hand, with rustls itself: one that does what ours never
-//! would, and sees what comes.
+//! A scripted TLS peer, made with rustls itself. It can do what wirenet never does, and
+//! sees the records that arrive.
 
 use super::{PATIENCE, fixtures, pair::End};
 use std::{
@@ -27,7 +27,7 @@ impl RustlsPeer {
         Self { socket, tls }
     }
 
-    /// One that dialled; its handshake is yet to come.
+    /// A client. Its handshake has not begun.
     pub fn client(socket: TcpStream) -> Self {
         let config = Arc::new(fixtures::client_config(ring::default_provider()));
         let name = IpAddr::from(Ipv4Addr::LOCALHOST).into();
@@ -35,12 +35,12 @@ impl RustlsPeer {
         Self::new(socket, tls.unwrap().into())
     }
 
-    /// One that accepted.
+    /// A server. Its handshake has not begun.
     pub fn server(socket: TcpStream, config: Arc<ServerConfig>) -> Self {
         Self::new(socket, ServerConnection::new(config).unwrap().into())
     }
 
-    /// Does the handshake, but keeps the last flight back.
+    /// Does the handshake, but does not send the last flight.
     pub fn begin(&mut self) {
         loop {
             if !self.tls.is_handshaking() {
@@ -58,7 +58,7 @@ impl RustlsPeer {
         self.send(&records);
     }
 
-    /// What rustls wants sent.
+    /// The records that rustls has to send.
     pub fn records(&mut self) -> Vec<u8> {
         let mut records = Vec::new();
         while self.tls.wants_write() {
@@ -85,7 +85,7 @@ impl RustlsPeer {
         Ok(())
     }
 
-    /// What comes before the end, and how it ends.
+    /// The bytes before the end, and how they end.
     pub fn receive_all(&mut self) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = Vec::new();
         let outcome = loop {
@@ -95,7 +95,7 @@ impl RustlsPeer {
                 Ok(count) => bytes.extend_from_slice(&buf[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if let Err(error) = self.receive() {
-                        // What came along before it.
+                        // Records that arrived before the error.
                         let _ = self.tls.reader().read_to_end(&mut bytes);
                         break Err(error);
                     }
@@ -119,24 +119,24 @@ impl RustlsPeer {
     }
 }
 
-/// Our server, and a client played by hand.
+/// A scripted client, and the server's end of its connection.
 pub fn with_server((near, far): (TcpStream, TcpStream), server: TlsServer) -> (RustlsPeer, End) {
     thread::scope(|scope| {
         let far = scope.spawn(move || TlsStream::server(far, &server, super::pair::patience()));
-        let mut hand = RustlsPeer::client(near);
-        hand.shake_hands();
-        (hand, End::new(far.join().unwrap().unwrap()))
+        let mut peer = RustlsPeer::client(near);
+        peer.shake_hands();
+        (peer, End::new(far.join().unwrap().unwrap()))
     })
 }
 
-/// Our client, and a server played by hand.
+/// The client's end of a connection, and its scripted server.
 pub fn with_client((near, far): (TcpStream, TcpStream), client: TlsClient) -> (End, RustlsPeer) {
     thread::scope(|scope| {
         let near = scope
             .spawn(move || TlsStream::client(near, &client, "127.0.0.1", super::pair::patience()));
         let config = fixtures::server_config(ring::default_provider());
-        let mut hand = RustlsPeer::server(far, Arc::new(config));
-        hand.shake_hands();
-        (End::new(near.join().unwrap().unwrap()), hand)
+        let mut peer = RustlsPeer::server(far, Arc::new(config));
+        peer.shake_hands();
+        (End::new(near.join().unwrap().unwrap()), peer)
     })
 }

@@ -1,4 +1,4 @@
-//! Whom each side takes.
+//! Which peers each side accepts.
 
 use super::{
     PATIENCE,
@@ -22,7 +22,7 @@ use wirenet::{
     },
 };
 
-/// What a certificate was refused for.
+/// The reason for which a certificate was refused.
 fn refused(outcome: Outcome) -> CertificateError {
     match outcome.unwrap_err() {
         TlsError::Handshake(rustls::Error::InvalidCertificate(cause)) => cause,
@@ -37,13 +37,13 @@ fn alert(outcome: Outcome) -> AlertDescription {
     }
 }
 
-/// What a client refuses a server with these certificates for.
+/// The reason for which a client refuses a server.
 fn why(client: TlsClient, server: TlsServer) -> CertificateError {
     refused(meet((client, server)).0)
 }
 
 #[test]
-fn a_server_of_another_authority_is_refused_and_told_so() {
+fn a_server_of_another_authority_is_refused_with_an_alert() {
     in_time(|| {
         let other = TlsClient::with_ca(Authority::new().ca()).unwrap();
         let (near, far) = meet((other, server()));
@@ -68,7 +68,7 @@ fn an_expired_certificate_is_refused() {
 }
 
 #[test]
-fn a_certificate_for_another_name_is_refused_unless_that_name_is_asked_for() {
+fn a_certificate_for_another_name_is_refused_unless_that_name_is_expected() {
     in_time(|| {
         let authority = Authority::new();
         let certificates = authority.certify(&["box.example"], |_| {});
@@ -85,7 +85,7 @@ fn a_certificate_for_another_name_is_refused_unless_that_name_is_asked_for() {
 }
 
 #[test]
-fn a_name_is_checked_where_the_address_was_given_as_one() {
+fn a_host_name_in_the_address_is_checked() {
     in_time(|| {
         let (near, far) = shake_hands(sockets(), (client(), server()), "localhost");
         near.unwrap();
@@ -98,7 +98,7 @@ fn a_name_is_checked_where_the_address_was_given_as_one() {
 }
 
 #[test]
-fn what_is_no_name_is_said_to_be_none() {
+fn an_invalid_server_name_is_an_error() {
     in_time(|| {
         let error = client().server_name("no name").unwrap_err();
         assert!(matches!(error, TlsError::ServerName { ref name } if name == "no name"));
@@ -121,7 +121,7 @@ fn sockets_over_ipv6() -> io::Result<(TcpStream, TcpStream)> {
 fn an_ipv6_address_is_checked() {
     in_time(|| {
         for host in ["::1", "[::1]", "::1%lo"] {
-            // Without IPv6 on this machine, the name is what is left to test.
+            // Without IPv6 on this machine, only the name is tested.
             let sockets = sockets_over_ipv6().unwrap_or_else(|_| sockets());
             let (near, far) = shake_hands(sockets, (client(), server()), host);
             near.unwrap();
@@ -133,7 +133,7 @@ fn an_ipv6_address_is_checked() {
 }
 
 #[test]
-fn a_pinned_server_is_taken_and_no_other() {
+fn only_the_pinned_server_is_accepted() {
     in_time(|| {
         let certificates = load_certificates("server", certs()).unwrap();
         let pinned = TlsClient::pinned(certificates.fingerprint());
@@ -152,14 +152,14 @@ fn a_self_signed_certificate_without_a_name_can_be_pinned() {
         let certificates = self_signed();
         let pinned = TlsClient::pinned(certificates.fingerprint());
         let server = TlsServer::new(certificates).unwrap();
-        // Nor does the host have to be a name.
+        // The host does not have to be a valid name either.
         let (near, far) = shake_hands(sockets(), (pinned, server), "no name");
         near.unwrap();
         far.unwrap();
     });
 }
 
-/// A server that shows the certificate, and does not have its key.
+/// A server that presents the certificate, but does not have its key.
 fn impostor() -> TlsServer {
     let mut config = server_config(ring::default_provider());
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key_of_another()));
@@ -168,7 +168,7 @@ fn impostor() -> TlsServer {
 }
 
 #[test]
-fn a_pinned_server_has_to_have_the_key_too() {
+fn a_pinned_server_must_have_the_key_too() {
     in_time(|| {
         let certificates = load_certificates("server", certs()).unwrap();
         let pinned = TlsClient::pinned(certificates.fingerprint());
@@ -177,7 +177,7 @@ fn a_pinned_server_has_to_have_the_key_too() {
 }
 
 #[test]
-fn without_verification_any_server_is_taken() {
+fn without_verification_any_server_is_accepted() {
     in_time(|| {
         for server in [TlsServer::new(self_signed()).unwrap(), impostor()] {
             let (near, far) = meet((TlsClient::dangerous_without_verification(), server));
@@ -188,7 +188,7 @@ fn without_verification_any_server_is_taken() {
 }
 
 #[test]
-fn a_client_with_a_certificate_of_the_authority_is_taken() {
+fn a_client_with_a_certificate_of_the_authority_is_accepted() {
     in_time(|| {
         let server = server().client_ca(ca()).unwrap();
         let certificates = load_certificates("client", certs()).unwrap();
@@ -202,14 +202,14 @@ fn a_client_with_a_certificate_of_the_authority_is_taken() {
 fn a_client_of_another_authority_is_refused_by_the_server() {
     in_time(|| {
         let server = server().client_ca(ca()).unwrap();
-        let stranger = Authority::new().certify(&[], |_| {});
-        let (_, far) = meet((client().certificate(stranger).unwrap(), server));
+        let untrusted = Authority::new().certify(&[], |_| {});
+        let (_, far) = meet((client().certificate(untrusted).unwrap(), server));
         assert_eq!(refused(far), CertificateError::UnknownIssuer);
     });
 }
 
 #[test]
-fn configurations_of_rustls_are_taken_as_they_are() {
+fn configurations_of_rustls_are_used_unchanged() {
     in_time(|| {
         let client = TlsClient::from(Arc::new(client_config(ring::default_provider())));
         let server = TlsServer::from(Arc::new(server_config(ring::default_provider())));
@@ -239,11 +239,11 @@ fn a_peer_that_does_not_speak_tls_is_refused_by_either_side() {
                 let invalid =
                     matches!(error, TlsError::Handshake(rustls::Error::InvalidMessage(_)));
                 assert!(invalid, "{error:?}");
-                // The last that comes is an alert: fatal, of two bytes.
-                let mut said = Vec::new();
-                far.read_to_end(&mut said).unwrap();
-                let [.., 21, 3, _, 0, 2, 2, _] = said[..] else {
-                    panic!("{said:?}");
+                // The last record is an alert: fatal, of two bytes.
+                let mut received = Vec::new();
+                far.read_to_end(&mut received).unwrap();
+                let [.., 21, 3, _, 0, 2, 2, _] = received[..] else {
+                    panic!("{received:?}");
                 };
             });
         }
@@ -251,7 +251,7 @@ fn a_peer_that_does_not_speak_tls_is_refused_by_either_side() {
 }
 
 #[test]
-fn certificates_that_cannot_be_loaded_are_named() {
+fn errors_of_loading_certificates_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let load = |name: &str| load_certificates(name, dir.path()).unwrap_err();
@@ -302,7 +302,7 @@ fn certificates_that_cannot_be_loaded_are_named() {
 }
 
 #[test]
-fn nothing_secret_is_shown() {
+fn debug_output_contains_no_secrets() {
     let certificates = load_certificates("client", certs()).unwrap();
     let client = client().certificate(certificates.clone()).unwrap();
     let shown = format!("{certificates:?} {client:?} {:?}", server());

@@ -1,5 +1,5 @@
-//! Certificates of X.509's version 1, which rustls does not take by itself, and
-//! which go-wirenet's repository has. Those here were made by
+//! X.509 certificates of version 1, which rustls does not accept by itself, and which
+//! go-wirenet's repository contains. Those in this folder were made by
 //!
 //! ```text
 //! openssl req -new -key KEY -subj "/CN=wirenet test v1" |
@@ -41,7 +41,7 @@ fn a_pinned_certificate_may_be_of_version_1() {
 }
 
 #[test]
-fn the_server_has_to_have_the_key_of_a_pinned_certificate_of_version_1() {
+fn a_server_must_have_the_key_of_a_pinned_certificate_of_version_1() {
     in_time(|| {
         let dir = tempfile::tempdir().unwrap();
         let copy = |from: &str, to: &str| {
@@ -51,7 +51,7 @@ fn the_server_has_to_have_the_key_of_a_pinned_certificate_of_version_1() {
         copy("rsa.key", "mixed.key");
         let error = load_certificates("mixed", dir.path()).unwrap_err();
         assert!(matches!(error, TlsError::Key { .. }), "{error}");
-        // Shown all the same, by a configuration of rustls's own.
+        // A configuration of rustls presents the certificate anyway.
         let mut config = server_config(ring::default_provider());
         let shown = certified(&Path::new(DIR).join("ec.pem"), &certs().join("server.key"));
         let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(shown));
@@ -68,7 +68,7 @@ fn the_server_has_to_have_the_key_of_a_pinned_certificate_of_version_1() {
 }
 
 #[test]
-fn where_an_authority_is_asked_the_error_says_what_to_do() {
+fn with_an_authority_the_error_says_to_pin_the_certificate() {
     in_time(|| {
         for kind in KINDS {
             let client = TlsClient::with_ca(format!("{DIR}/{kind}.pem")).unwrap();
@@ -84,7 +84,7 @@ fn where_an_authority_is_asked_the_error_says_what_to_do() {
 }
 
 #[test]
-fn what_is_no_certificate_is_an_error_that_names_its_file() {
+fn an_invalid_certificate_is_an_error_that_names_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let nonsense = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
     fs::write(dir.path().join("bad.pem"), nonsense).unwrap();
