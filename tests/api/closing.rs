@@ -25,11 +25,11 @@ const CLOSE: Duration = Duration::from_secs(3);
 fn close_waits_for_all_peers_at_once() {
     // Less time than waiting for two of them in turn would take.
     within(Duration::from_secs(15), || {
-        let (serving, stands) = announcing(Wire::mount("127.0.0.1:0"));
+        let (serving, sessions) = announcing(Wire::mount("127.0.0.1:0"));
         let server = started(serving);
         let mut clients = [1, 2, 3].map(|id| {
             let client = Peer::join(&server, [id; 16]);
-            stands.recv().unwrap();
+            sessions.recv().unwrap();
             client
         });
         let closing = thread::spawn(move || server.close().unwrap());

@@ -21,10 +21,10 @@ use wirenet::{Error, Operation, Stream, Wire};
 fn the_session_id_of_another_session_is_refused() {
     in_time(|| {
         let (handler, told) = errors();
-        let (serving, stands) = announcing(Wire::mount("127.0.0.1:0"));
+        let (serving, sessions) = announcing(Wire::mount("127.0.0.1:0"));
         let server = started(serving.on_error(handler));
         let mut first = Peer::join(&server, [5; 16]);
-        let session = stands.recv().unwrap();
+        let session = sessions.recv().unwrap();
         let (second, answer) = Peer::request(addr_of(&server), &field(1, &[5; 16]));
         assert!(answer.windows(16).any(|text| text == b"wrong session id"));
         drop(second);

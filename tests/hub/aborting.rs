@@ -30,7 +30,7 @@ const CUT_SHORT: [u8; 4] = [1, 0, 0, 0];
 
 const INITIAL_WINDOW: usize = 262_144;
 
-/// The frame that opens, or accepts, a stream named "hand".
+/// The frame that opens, or accepts, a stream named "name".
 const OPENING: usize = 12 + 4;
 
 /// The part of a first window that a sender may use behind an opening. It keeps
@@ -120,7 +120,7 @@ fn expect_end(peer: &mut Peer, stream: u32) {
 /// at the owner.
 fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
     let session = session.clone();
-    let call = thread::spawn(move || session.open_stream("hand").unwrap());
+    let call = thread::spawn(move || session.open_stream("name").unwrap());
     let far = owner.accept_next();
     (call.join().unwrap(), far)
 }
@@ -129,7 +129,7 @@ fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
 fn assert_caller_aborts(leave: impl FnOnce(Stream) + Send + 'static) {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut owner = hub.old_peer("owner", &["name"]);
         let caller = hub.caller();
         let (stream, far) = call(&caller.session, &mut owner);
         (&stream).write_all(&[5; 2_000]).unwrap();
@@ -169,8 +169,8 @@ fn a_hub_that_drops_or_resets_its_own_stream_aborts_it() {
     for leave in [drop as fn(Stream), |stream| stream.reset()] {
         in_time(move || {
             let hub = Hub::new();
-            let mut peer = hub.old_peer("hand", &["hand"]);
-            let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
+            let mut peer = hub.old_peer("owner", &["name"]);
+            let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
             (&stream).write_all(&[5; 2_000]).unwrap();
             expect_bytes(&mut peer, far, 2_000 + 2 * 4);
             leave(stream);
@@ -213,7 +213,7 @@ enum Lost {
 /// One of two peers is lost inside a message to the other.
 fn assert_lost_peer_aborts(lost: Lost, loss: Loss) {
     in_time(move || {
-        let relayed = Relayed::new("hand");
+        let relayed = Relayed::new("name");
         let caller = (relayed.caller, relayed.near);
         let owner = (relayed.owner, relayed.far);
         let ((mut lost, from), (mut other, to)) = match lost {
@@ -251,13 +251,13 @@ fn an_owner_whose_connection_is_reset_aborts_its_streams() {
 fn assert_owner_aborts(fail: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static) {
     in_time(|| {
         let hub = Hub::new();
-        let _owner = hub.owner("hand", move |stream| {
+        let _owner = hub.owner("name", move |stream| {
             stream.write_all(&[6; 1_000])?;
             message(stream)?;
             fail(stream)
         });
         let mut caller = hub.old_peer("caller", &[]);
-        let stream = caller.open("hand");
+        let stream = caller.open("name");
         expect_bytes(&mut caller, stream, 1_000 + 4);
         let go = [&chunks(b"go", 2)[..], &END].concat();
         caller.send(Frame::data(stream, go));
@@ -295,13 +295,13 @@ fn an_owner_that_aborts_its_session_aborts_its_streams() {
 fn a_handler_of_the_hub_that_fails_aborts_the_stream() {
     in_time(|| {
         let hub = Hub::with(|hub| {
-            hub.stream("hand", |stream| {
+            hub.stream("name", |stream| {
                 stream.write_all(&[6; 1_000])?;
                 Err(io::Error::other("it cannot go on"))
             })
         });
         let mut caller = hub.old_peer("caller", &[]);
-        let stream = caller.open("hand");
+        let stream = caller.open("name");
         expect_bytes(&mut caller, stream, 1_000 + 4);
         expect_abort(&mut caller, stream);
     });
@@ -310,7 +310,7 @@ fn a_handler_of_the_hub_that_fails_aborts_the_stream() {
 #[test]
 fn a_reset_by_a_scripted_owner_aborts_the_stream() {
     in_time(|| {
-        let mut relayed = Relayed::new("hand");
+        let mut relayed = Relayed::new("name");
         let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
         let (near, far) = (relayed.near, relayed.far);
         owner.send(Frame::flags(far, RST));
@@ -322,13 +322,13 @@ fn a_reset_by_a_scripted_owner_aborts_the_stream() {
 fn an_open_that_is_not_answered_in_time_is_aborted() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(HANDSHAKE));
-        let mut peer = hub.old_peer("hand", &["hand"]);
+        let mut peer = hub.old_peer("owner", &["name"]);
         // By a client through the hub, and by the hub itself.
         let caller = hub.caller();
-        let near = session_of(&hub, "hand");
+        let near = session_of(&hub, "owner");
         thread::scope(|scope| {
-            let relayed = scope.spawn(|| caller.open("hand").unwrap_err());
-            let direct = scope.spawn(|| near.open_stream("hand").unwrap_err());
+            let relayed = scope.spawn(|| caller.open("name").unwrap_err());
+            let direct = scope.spawn(|| near.open_stream("name").unwrap_err());
             for _ in 0..2 {
                 let open = peer.next_open();
                 expect_abort(&mut peer, open.stream);
@@ -345,9 +345,9 @@ fn an_open_that_is_not_answered_in_time_is_aborted() {
 fn an_open_with_an_invalid_answer_is_aborted() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut owner = hub.old_peer("owner", &["name"]);
         let caller = hub.caller();
-        let call = thread::spawn(move || caller.open("hand").unwrap_err());
+        let call = thread::spawn(move || caller.open("name").unwrap_err());
         let open = owner.next_open();
         owner.accept_as(open.stream, "another");
         expect_abort(&mut owner, open.stream);
@@ -361,7 +361,7 @@ fn an_open_with_an_invalid_answer_is_aborted() {
 fn a_stream_is_aborted_when_too_much_is_buffered_for_its_owner() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(1));
-        let mut owner = hub.old_peer("hand", &["hand"]);
+        let mut owner = hub.old_peer("owner", &["name"]);
         let kept = leave_some(&hub, &mut owner);
         let one_too_many = leave_some(&hub, &mut owner);
         // The credit that is left is enough for this. The owner has ended its direction.
@@ -383,7 +383,7 @@ fn a_stream_is_aborted_when_too_much_is_buffered_for_its_owner() {
 fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     const SENT: usize = 200_000;
     in_time(|| {
-        let mut relayed = Relayed::new("hand");
+        let mut relayed = Relayed::new("name");
         let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
         let (near, far) = (relayed.near, relayed.far);
         let mut chunk = 1_000_000u32.to_le_bytes().to_vec();
@@ -415,8 +415,8 @@ fn use_up(mut stream: &Stream) {
 fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
-        let mut peer = hub.old_peer("hand", &["hand"]);
-        let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
+        let mut peer = hub.old_peer("owner", &["name"]);
+        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
         use_up(&stream);
         expect_bytes(&mut peer, far, USABLE);
         // The end mark would take the credit that is left.
@@ -433,7 +433,7 @@ fn a_sender_keeps_the_credit_that_an_abort_takes() {
 #[test]
 fn a_hub_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
-        let mut relayed = Relayed::new("hand");
+        let mut relayed = Relayed::new("name");
         let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
         let (near, far) = (relayed.near, relayed.far);
         // As much as the owner's window has room for; the hub holds back the end mark.
@@ -456,8 +456,8 @@ fn a_hub_keeps_the_credit_that_an_abort_takes() {
 fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
     in_time(|| {
         let hub = Hub::new();
-        let mut peer = hub.old_peer("hand", &["hand"]);
-        let (stream, far) = call(&session_of(&hub, "hand"), &mut peer);
+        let mut peer = hub.old_peer("owner", &["name"]);
+        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
         use_up(&stream);
         expect_bytes(&mut peer, far, USABLE);
         let (begun, begins) = bounded(0);

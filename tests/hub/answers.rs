@@ -15,15 +15,15 @@ use std::thread;
 fn an_accept_for_another_name_does_not_accept_a_call() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("owner", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         for accepted in ["", "han", "another"] {
             for waits in [true, false] {
                 let read = thread::scope(|scope| {
                     let call = scope.spawn(|| {
                         let stream = match waits {
-                            true => caller.session.open_stream("hand")?,
-                            false => caller.session.open_stream_nowait("hand")?,
+                            true => caller.session.open_stream("name")?,
+                            false => caller.session.open_stream_nowait("name")?,
                         };
                         message(&stream)
                     });

@@ -46,12 +46,12 @@ fn read_whole(owner: &mut Peer, stream: u32, mut grant: impl FnMut(&mut Peer, us
 /// `grant` to grant credit.
 fn send_to_peer(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
     let hub = Hub::new();
-    let mut owner = hub.peer("hand", &["hand"]);
+    let mut owner = hub.peer("owner", &["name"]);
     let caller = hub.caller();
     let sent = Pattern::new(size as u64).to_vec(size);
     let expected = sent.clone();
     let call = thread::spawn(move || {
-        let stream = caller.session.open_stream("hand").unwrap();
+        let stream = caller.session.open_stream("name").unwrap();
         for message in sent.chunks(100_000) {
             stream.write_message(message).unwrap();
         }
@@ -119,9 +119,9 @@ pub fn serve_another(hub: &Hub) {
 /// of that frame only when the owner has accepted, and then ends the stream.
 fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     let hub = Hub::new();
-    let mut owner = hub.peer("hand", &["hand"]);
+    let mut owner = hub.peer("owner", &["name"]);
     let mut caller = hub.peer("caller", &[]);
-    let (stream, mut body) = caller.begin_open("hand");
+    let (stream, mut body) = caller.begin_open("name");
     body.extend(more);
     let bytes = Frame::data(stream, body).encode();
     let (first, last) = bytes.split_at(bytes.len() - late);
@@ -155,10 +155,10 @@ fn a_chunk_in_pieces_behind_the_open_frame_leaves_whole() {
 /// `grant` is called with the bytes of each frame that the owner reads.
 fn send_before_the_answer(len: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
     let hub = Hub::with(|hub| hub.identification("", TOKEN));
-    let mut owner = hub.peer("hand", &["hand"]);
+    let mut owner = hub.peer("owner", &["name"]);
     let mut caller = hub.peer("caller", &[]);
-    let stream = caller.call("hand");
-    let window = INITIAL_WINDOW - opened("hand");
+    let stream = caller.call("name");
+    let window = INITIAL_WINDOW - opened("name");
     let message = Pattern::new(6).to_vec(window / 1028 * 1024);
     for part in message.chunks(len) {
         caller.send(Frame::data(stream, chunks(part, 1024)));
@@ -186,7 +186,7 @@ fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
 fn a_frame_that_the_owner_has_no_room_for_is_split_between_chunks() {
     in_time(|| {
         // The owner grants no credit while it has room for a chunk.
-        let mut room = INITIAL_WINDOW - opened("hand") - TOKEN.len();
+        let mut room = INITIAL_WINDOW - opened("name") - TOKEN.len();
         send_before_the_answer(60 * 1024, |owner, stream, count| {
             room -= count;
             if room < 1_028 {
@@ -204,10 +204,10 @@ const SLACK: usize = INITIAL_WINDOW / 16;
 fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let mut caller = hub.peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
-        let room = INITIAL_WINDOW - opened("hand") - 8 - SLACK;
+        let (stream, far) = relay(&mut caller, &mut owner, "name");
+        let room = INITIAL_WINDOW - opened("name") - 8 - SLACK;
         let message = Pattern::new(8).to_vec(room);
         caller.send(Frame::data(stream, chunks(&message, room)));
         caller.send(Frame::flags(stream, FIN));
@@ -219,9 +219,9 @@ fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
 fn a_chunk_larger_than_the_window_is_relayed_as_it_arrives() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let mut caller = hub.peer("caller", &[]);
-        let (stream, far) = relay(&mut caller, &mut owner, "hand");
+        let (stream, far) = relay(&mut caller, &mut owner, "name");
         let message = Pattern::new(9).to_vec(1 << 20);
         let said = chunks(&message, message.len());
         let (first, rest) = said.split_at(100_000);
@@ -251,9 +251,9 @@ fn frames_larger_than_a_window_are_split_whatever_the_owner_grants() {
     for size in CHUNKS {
         in_time(move || {
             let hub = Hub::new();
-            let mut owner = hub.peer("hand", &["hand"]);
+            let mut owner = hub.peer("owner", &["name"]);
             let mut caller = hub.peer("caller", &[]);
-            let (stream, far) = relay(&mut caller, &mut owner, "hand");
+            let (stream, far) = relay(&mut caller, &mut owner, "name");
             owner.grant(far, 8 << 20);
             let mut room = 0;
             while room < 4 << 20 {
@@ -279,9 +279,9 @@ fn frames_larger_than_a_window_are_split_whatever_the_owner_grants() {
 fn chunks_behind_an_accept_frame_reach_the_caller_whole() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let mut caller = hub.peer("caller", &[]);
-        let stream = caller.call("hand");
+        let stream = caller.call("name");
         let open = owner.next_open();
         let message = Pattern::new(4).to_vec(700);
         let mut body = layer_2(ACCEPT, &open.name, b"");

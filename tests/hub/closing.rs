@@ -40,11 +40,11 @@ fn a_close_of_a_hub_waits_for_relayed_streams() {
 fn a_hub_that_cuts_relayed_streams_reports_their_sessions() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.session_close_timeout(Duration::from_millis(200)));
-        let mut owner = hub.peer("owner", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.join(|caller| caller.identification("caller", ""));
         let session = caller.session.clone();
         let call = thread::spawn(move || {
-            let open = || session.open_stream("hand").unwrap();
+            let open = || session.open_stream("name").unwrap();
             [open(), open()]
         });
         for _ in 0..2 {

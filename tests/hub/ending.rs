@@ -288,10 +288,10 @@ fn a_lost_caller_is_an_error_to_the_owner() {
 fn a_lost_owner_that_had_finished_is_an_error_to_a_caller_that_waits_for_credit() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         let session = caller.session.clone();
-        let call = thread::spawn(move || session.open_stream("hand").unwrap());
+        let call = thread::spawn(move || session.open_stream("name").unwrap());
         let far = owner.accept_next();
         let mut stream = call.join().unwrap();
         let all = [&chunks(b"all", 3)[..], &END].concat();
@@ -365,7 +365,7 @@ pub const TOKEN: [u8; 4_000] = [b't'; 4_000];
 pub fn leave_some(hub: &Hub, owner: &mut Peer) -> u32 {
     let said = chunks(&Pattern::new(9).to_vec(255 * 1020), 1020);
     let mut caller = hub.peer("caller", &[]);
-    let (stream, far) = relay(&mut caller, owner, "hand");
+    let (stream, far) = relay(&mut caller, owner, "name");
     for part in said.chunks(15 * 1024) {
         caller.send(Frame::data(stream, part.to_vec()));
     }
@@ -394,7 +394,7 @@ fn what_callers_that_have_left_sent_waits_for_the_owner_within_a_bound() {
     const BOUND: usize = 3;
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(BOUND));
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let waiting = [(); BOUND].map(|()| leave_some(&hub, &mut owner));
         let one_too_many = leave_some(&hub, &mut owner);
         owner.expect_reset(one_too_many);

@@ -152,7 +152,7 @@ fn streams_to_one_owner_take_turns() {
     const BULK: u32 = 8 << 20;
     in_time(|| {
         let hub = Hub::with(|hub| hub.send_buffer(16 * 1024));
-        let mut owner = hub.peer_with("hand", &["bulk", "call"], |socket| {
+        let mut owner = hub.peer_with("owner", &["bulk", "call"], |socket| {
             socket.set_recv_buffer_size(16 * 1024)
         });
         let mut bulk = hub.peer("bulk", &[]);
@@ -165,7 +165,7 @@ fn streams_to_one_owner_take_turns() {
         // The owner grants room for all of it and reads nothing, so it is buffered
         // in the hub.
         let sessions = hub.wire.sessions();
-        let mut to_owner = sessions.iter().filter(|s| s.identification() == b"hand");
+        let mut to_owner = sessions.iter().filter(|s| s.identification() == b"owner");
         let to_owner = to_owner.next().expect("the owner's session");
         owner.grant(large_id, 12_000_000);
         let mut credit = 0;
@@ -223,13 +223,13 @@ fn streams_to_one_owner_take_turns() {
 fn idle_relayed_streams_have_no_threads() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.thread_name("idlehub"));
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         let session = caller.session.clone();
         let (opened, streams) = bounded(500);
         let opener = thread::spawn(move || {
             for _ in 0..500 {
-                opened.send(session.open_stream("hand").unwrap()).unwrap();
+                opened.send(session.open_stream("name").unwrap()).unwrap();
             }
         });
         let opens: Vec<_> = (0..500).map(|_| owner.accept_next()).collect();

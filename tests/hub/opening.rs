@@ -81,7 +81,7 @@ fn the_caller_gets_the_owners_refusal() {
 fn every_kind_of_refusal_is_relayed_unchanged() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = hub.peer("hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         for (text, refusal) in [
             (
@@ -93,7 +93,7 @@ fn every_kind_of_refusal_is_relayed_unchanged() {
             ("ü", Refusal::Other("ü".into())),
         ] {
             let session = caller.session.clone();
-            let call = thread::spawn(move || session.open_stream("hand"));
+            let call = thread::spawn(move || session.open_stream("name"));
             let open = owner.next_open();
             owner.refuse(&open, text);
             let refused = crate::stage::refusal(call.join().unwrap().unwrap_err());

@@ -218,6 +218,8 @@ fn a_waiting_client_is_evicted_by_others_as_any_handshake_is() {
         let (hub, told) = hub_with(|hub| hub.handshake_timeout(NEVER).max_handshakes(2));
         let mut owner = hub.peer("", &["a"]);
         let mut another = hub.peer("", &["b"]);
+        // From here on, they take no handshake places.
+        assert!(hub.sessions_are(2));
         let mut waiting = hub.asking_peer("", &["a"]);
         await_ping(&mut owner);
         let _second = hub.asking_peer("", &["b"]);
