@@ -1,5 +1,5 @@
-//! A request for a session must not make another client lose its session, or its
-//! place in the queue of handshakes.
+//! A request for a session must not make another client lose its session or its
+//! handshake place.
 
 use crate::{
     stage::{Hub, client_of, echo, eventually, start},
