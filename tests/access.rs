@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::{net::SocketAddr, time::Duration};
 use support::{
     in_time,
-    link::{as_it_is, joining, message, mounting, started},
+    wires::{as_it_is, joining, message, mounting, started},
 };
 use wirenet::{
     Builder, Denied, Error, Operation, Refusal, RefusalCode, Request, Session, Wire, same_token,

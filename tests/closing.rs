@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use support::link::Told;
+use support::wires::Told;
 use wirenet::{Error, Session, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);

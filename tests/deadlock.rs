@@ -6,7 +6,7 @@
 mod support;
 
 use std::{io, thread, time::Duration};
-use support::{both_ways::Load, link::Link, narrow, within};
+use support::{both_ways::Load, narrow, wires::Link, within};
 use wirenet::{
     Session,
     transport::{Transport, memory},

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::{collections::BTreeSet, io};
 use support::{
     in_time,
-    link::{Link, assert_echoes, echo},
+    wires::{Link, assert_echoes, echo},
 };
 
 /// Collects the library's log entries: level, target and text.

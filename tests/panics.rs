@@ -13,7 +13,7 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    link::{assert_echoes, echo, joining, mounting, started},
+    wires::{assert_echoes, echo, joining, mounting, started},
 };
 use wirenet::{Builder, Error, RefusalCode, Wire};
 

@@ -4,16 +4,13 @@
 mod support;
 
 use crossbeam_channel::bounded;
-use std::{
-    io::{self, Write},
-    net::TcpListener,
-    thread,
-    time::Duration,
-};
+use std::{io, net::TcpListener, thread, time::Duration};
 use support::{
     PATIENCE,
+    encoding::layer_2,
     frames::{Frame, SYN},
-    hand, in_time,
+    in_time,
+    peer::Peer,
     unreachable::Unreachable,
 };
 use wirenet::{Error, Wire};
@@ -24,16 +21,17 @@ fn a_server_may_open_streams_together_with_the_session_confirmation() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            let mut bytes = hand::confirmation(&client).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            let mut client = Peer::over_tcp(socket);
+            let mut bytes = client.answer_to_request(&[]).unwrap();
             for stream in [2, 4, 6] {
                 bytes.extend(Frame::flags(stream, SYN).encode());
-                bytes.extend(Frame::data(stream, hand::layer_2(0x16, "hello", b"")).encode());
+                bytes.extend(Frame::data(stream, layer_2(0x16, "hello", b"")).encode());
             }
-            client.write_all(&bytes).unwrap();
+            client.send_bytes(&bytes);
             let mut greetings = 0;
             while greetings < 3 {
-                let frame = Frame::read(&mut client).unwrap().unwrap();
+                let frame = client.receive().unwrap();
                 greetings += usize::from(frame.body.ends_with(b"hi\0\0\0\0"));
             }
         });

@@ -7,7 +7,7 @@ use crossbeam_channel::{Sender, unbounded};
 use std::{error, fmt, hint::black_box, io, time::Duration};
 use support::{
     PATIENCE, in_time,
-    link::{addr_of, joining, mounting, started},
+    wires::{addr_of, joining, mounting, started},
 };
 use wirenet::{Builder, Denied, Wire};
 
@@ -165,6 +165,6 @@ fn a_small_stack_is_enough_for_a_session() {
         let client = Wire::join(format!("localhost:{}", addr_of(&server).port()));
         let client = started(small(client).dial_timeout(Duration::from_secs(20)));
         let stream = client.sessions()[0].open_stream("hello").unwrap();
-        assert_eq!(support::link::message(&stream).unwrap(), b"hello");
+        assert_eq!(support::wires::message(&stream).unwrap(), b"hello");
     });
 }

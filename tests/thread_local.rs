@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::{cell::RefCell, thread, time::Duration};
 use support::{
     PATIENCE, in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
+    wires::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use wirenet::{Session, Stream, Wire, yamux};
 

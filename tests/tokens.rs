@@ -14,10 +14,11 @@ use std::{
 };
 use support::{
     PATIENCE,
+    encoding::{field, layer_2},
     frames::{FIN, Frame, SYN},
-    hand::{self, Played, field, layer_2},
     in_time,
-    link::{Link, addr_of, as_it_is, echo, joining, mounting, started},
+    peer::{Peer, Script, ScriptedServer, play},
+    wires::{Link, addr_of, as_it_is, echo, joining, mounting, started},
 };
 use wirenet::{Builder, Denied, OpError, Wire, transport::memory, yamux};
 
@@ -196,19 +197,19 @@ fn malformed_sessions() {
 
 /// Servers that answer incorrectly, or not at all.
 fn servers_that_fail() {
-    let parts: [hand::Part; 3] = [
-        Box::new(|client| hand::refuse_session(&client, 1, "not you")),
-        Box::new(|client| hand::read_request(&client).map(drop)),
+    let parts: [Script; 3] = [
+        Box::new(|mut client| client.refuse_session(1, "not you")),
+        Box::new(|mut client| client.read_request().map(drop)),
         Box::new(|mut client| {
-            hand::read_request(&client)?;
+            client.read_request()?;
             client.write_all(b"no yamux at all, this is not")
         }),
     ];
     for part in parts {
-        let addr = hand::play(vec![part]);
+        let addr = play(vec![part]);
         assert_fails(marked(Wire::join(addr.to_string())));
     }
-    let silent = Played::silent();
+    let silent = ScriptedServer::silent();
     let join = marked(Wire::join(silent.addr.to_string()));
     assert_fails(join.handshake_timeout(std::time::Duration::from_millis(50)));
 }
@@ -261,7 +262,7 @@ fn full_pool() {
 /// Malformed openings of streams, which contain the token.
 fn malformed_streams() {
     let server = started(marked(mounting()));
-    let mut client = hand::join_by_hand(&server, [1; 16]);
+    let mut client = Peer::join(&server, [1; 16]);
     let token = MARK.as_bytes();
     for (index, body) in [
         layer_2(0x16, "echo", MARK.repeat(1000).as_bytes()),
@@ -281,7 +282,7 @@ fn malformed_streams() {
         let bytes = frames.map(|frame| frame.encode()).concat();
         client.write_all(&bytes).unwrap();
     }
-    client.shutdown(std::net::Shutdown::Write).unwrap();
+    client.socket().shutdown(std::net::Shutdown::Write).unwrap();
     // The read may fail.
     let _ = client.read_to_end(&mut Vec::new());
     note_close(&server);

@@ -6,9 +6,9 @@ use super::{
     sending::{Left, send},
 };
 use crate::support::{
-    path::{CLOSE, Path, Sides, Slow, Way, ways},
+    call_path::{CLOSE, Path, Sides, Slow, Way, ways},
+    fault_proxy::{Cut, Direction, How},
     random::Random,
-    relay::{Cut, Direction, How},
 };
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;

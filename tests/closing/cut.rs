@@ -4,9 +4,9 @@ use super::{NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
     frames::{Frame, SYN},
-    hand::{self, Played, join_by_hand},
     in_time,
-    link::{Link, as_it_is, errors, joining, mounting, started},
+    peer::{Peer, ScriptedServer},
+    wires::{Link, as_it_is, errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -216,7 +216,7 @@ fn a_cut_wakes_every_waiting_call() {
 fn a_server_closes_in_time_though_its_clients_are_unresponsive() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let clients = [1, 2, 3].map(|id| join_by_hand(&server, [id; 16]));
+        let clients = [1, 2, 3].map(|id| Peer::join(&server, [id; 16]));
         let begin = Instant::now();
         // There are no streams to cut.
         server.close().unwrap();
@@ -235,7 +235,7 @@ fn a_server_closes_in_time_though_a_client_does_not_read() {
             .session_close_timeout(3 * SHORT)
             .on_error(on_error);
         let server = started(server);
-        let client = join_by_hand(&server, [1; 16]);
+        let client = Peer::join(&server, [1; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let streams: Vec<Stream> = (0..32)
             .map(|_| session.open_stream_nowait("any").unwrap())
@@ -256,7 +256,7 @@ fn a_server_closes_in_time_though_a_client_does_not_read() {
 #[test]
 fn a_client_closes_in_time_though_its_server_is_unresponsive() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string());
         let client = started(joining.session_close_timeout(3 * SHORT));
         let mut stream = client.sessions()[0].open_stream_nowait("any").unwrap();
@@ -275,9 +275,9 @@ fn a_client_closes_in_time_though_its_server_is_unresponsive() {
 fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_open() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let client = join_by_hand(&server, [1; 16]);
+        let mut client = Peer::join(&server, [1; 16]);
         server.wait_session(PATIENCE).unwrap();
-        let opening = client.try_clone().unwrap();
+        let opening = client.socket().try_clone().unwrap();
         let opener = thread::spawn(move || {
             let ids = (0..).map(|number| 3 + 2 * number);
             for id in ids {
@@ -289,7 +289,7 @@ fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_open() {
                 }
             }
         });
-        let reader = thread::spawn(move || io::copy(&mut &client, &mut io::sink()));
+        let reader = thread::spawn(move || io::copy(&mut client, &mut io::sink()));
         let begin = Instant::now();
         // Some streams may have been accepted before the close.
         let _ = server.close();

@@ -4,9 +4,9 @@ use super::{NEVER, SOON, await_closing, is_going_away, without_probes};
 use crate::support::{
     PATIENCE,
     frames::{ACK, Frame, GO_AWAY, PING},
-    hand::{join_by_hand, said_goodbye},
     in_time,
-    link::{
+    peer::Peer,
+    wires::{
         Link, addr_of, announcing, as_it_is, echo, errors, joining, message, mounting, started,
     },
     within,
@@ -154,17 +154,14 @@ fn a_closing_server_accepts_no_sessions() {
 fn a_peer_gets_a_go_away_before_the_connection_ends() {
     in_time(|| {
         let server = started(patient(mounting()).stream("echo", echo));
-        let mut client = join_by_hand(&server, [8; 16]);
-        let send = |frame: Frame| (&client).write_all(&frame.encode());
-        let open = crate::support::hand::layer_2(0x16, "echo", b"");
-        send(Frame::flags(3, crate::support::frames::SYN)).unwrap();
-        send(Frame::data(3, open)).unwrap();
+        let mut client = Peer::join(&server, [8; 16]);
+        assert_eq!(client.call("echo"), 3);
         // An answer that accepts the stream has at least 16 bytes.
         let accepted = |frame: &Frame| frame.stream == 3 && frame.body.len() >= 16;
-        while !accepted(&Frame::read(&client).unwrap().unwrap()) {}
+        while !accepted(&client.receive().unwrap()) {}
         let closing = thread::spawn(move || server.close());
         loop {
-            let frame = Frame::read(&client).unwrap().expect("a go-away");
+            let frame = client.receive().expect("a go-away");
             if frame.kind == GO_AWAY {
                 assert_eq!(frame.length, 0, "a go-away without an error");
                 break;
@@ -173,21 +170,13 @@ fn a_peer_gets_a_go_away_before_the_connection_ends() {
         // A complete message, and the end of the stream.
         let mut body = 5_u32.to_le_bytes().to_vec();
         body.extend(b"after\0\0\0\0");
-        send(Frame::data(3, body.clone())).unwrap();
-        send(Frame::flags(3, crate::support::frames::FIN)).unwrap();
+        client.send(Frame::data(3, body.clone()));
+        client.send(Frame::flags(3, crate::support::frames::FIN));
         let mut answer = Vec::new();
-        while let Some(frame) = Frame::read(&client).unwrap() {
+        while let Some(frame) = client.receive() {
             assert!(!frame.has(crate::support::frames::RST));
             match frame.kind {
-                PING => (&client)
-                    .write_all(
-                        &Frame {
-                            flags: ACK,
-                            ..frame
-                        }
-                        .encode(),
-                    )
-                    .unwrap(),
+                PING => client.send(frame.with_flags(ACK)),
                 _ => answer.extend(frame.body),
             }
         }
@@ -204,16 +193,16 @@ fn all_sessions_get_the_go_away_at_once() {
     within(SOON, || {
         let (serving, opened) = announcing(mounting().session_close_timeout(NEVER));
         let server = started(serving);
-        let clients: Vec<TcpStream> = (0..5)
+        let mut clients: Vec<Peer> = (0..5)
             .map(|id| {
-                let client = join_by_hand(&server, [id; 16]);
+                let client = Peer::join(&server, [id; 16]);
                 opened.recv().unwrap();
                 client
             })
             .collect();
         let closing = thread::spawn(move || server.close());
         // While none of the clients has closed.
-        assert!(clients.iter().all(said_goodbye));
+        assert!(clients.iter_mut().all(Peer::ends_with_go_away));
         drop(clients);
         closing.join().unwrap().unwrap();
     });

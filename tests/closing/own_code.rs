@@ -4,9 +4,10 @@
 use super::{LateWire, NEVER, SHORT, SOON};
 use crate::support::{
     PATIENCE,
-    hand::{self, Played},
-    link::{Link, addr_of, joining, mounting, started},
-    threads, within,
+    peer::{Peer, ScriptedServer},
+    threads,
+    wires::{Link, addr_of, joining, mounting, started},
+    within,
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
@@ -268,7 +269,7 @@ fn the_error_handler_of_a_client_may_close_it_when_a_session_is_lost_or_a_dial_f
         let builder = Wire::join(refusing.to_string()).on_error(move |_| close());
         assert_closes(builder, &late, &outcomes, |_| {});
 
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let (late, close, outcomes) = closer();
         let builder = Wire::join(server.addr.to_string()).on_error(move |_| close());
         assert_closes(builder, &late, &outcomes, |wire| {
@@ -375,7 +376,7 @@ fn dropping_the_last_handle_lets_running_streams_end() {
     within(SOON, || {
         let (read, reads) = bounded(1);
         let server = mounting().stream("take", move |stream| {
-            read.send(crate::support::link::message(stream)).unwrap();
+            read.send(crate::support::wires::message(stream)).unwrap();
             Ok(())
         });
         let server = started(server);
@@ -438,13 +439,13 @@ fn a_closed_wire_leaves_no_threads() {
         let server = started(
             mounting()
                 .thread_name("no-srv")
-                .stream("echo", crate::support::link::echo),
+                .stream("echo", crate::support::wires::echo),
         );
         let clients: Vec<Wire> = (0..8)
             .map(|_| started(joining(&server).thread_name("no-cli")))
             .collect();
         for client in &clients {
-            crate::support::link::assert_echoes(&client.sessions()[0]);
+            crate::support::wires::assert_echoes(&client.sessions()[0]);
         }
         assert!(threads::named("no-cli").len() >= clients.len());
         server.close().unwrap();

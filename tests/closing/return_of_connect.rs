@@ -3,7 +3,7 @@
 use super::{LateWire, NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
-    link::{Link, addr_of, as_it_is, joining, message, mounting, started},
+    wires::{Link, addr_of, as_it_is, joining, message, mounting, started},
     within,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};

@@ -2,10 +2,9 @@
 
 use super::{NEVER, SHORT, SOON, await_closing, is_going_away};
 use crate::support::{
-    PATIENCE,
-    hand::join_by_hand,
-    in_time,
-    link::{
+    PATIENCE, in_time,
+    peer::Peer,
+    wires::{
         Link, announcing, assert_echoes, echo, joining, means_broken, message, mounting, started,
     },
     within,
@@ -145,7 +144,7 @@ fn an_abort_cuts_both_sides_immediately() {
 fn a_session_closes_in_time_though_its_peer_is_unresponsive() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let client = join_by_hand(&server, [1; 16]);
+        let client = Peer::join(&server, [1; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let begin = Instant::now();
         session.close().unwrap();

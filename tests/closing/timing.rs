@@ -4,9 +4,9 @@ use super::{NEVER, SOON};
 use crate::support::{
     PATIENCE,
     frames::{Frame, PING, SYN},
-    in_time,
-    link::{Link, addr_of, joining, mounting, started},
-    threads, within,
+    in_time, threads,
+    wires::{Link, addr_of, joining, mounting, started},
+    within,
 };
 use crossbeam_channel::bounded;
 use std::{io::Write, net::TcpStream, thread};
@@ -157,11 +157,11 @@ fn both_sides_may_close_at_once_while_streams_open_and_end() {
     in_time(|| {
         for _ in 0..5 {
             let link = Link::new(
-                |server| server.stream("echo", crate::support::link::echo),
+                |server| server.stream("echo", crate::support::wires::echo),
                 |client| {
                     client
                         .retry_max(0)
-                        .stream("echo", crate::support::link::echo)
+                        .stream("echo", crate::support::wires::echo)
                 },
             );
             thread::scope(|scope| {
@@ -171,7 +171,7 @@ fn both_sides_may_close_at_once_while_streams_open_and_end() {
                         // was opened always completes.
                         while let Ok(stream) = session.open_stream("echo") {
                             stream.write_message(b"all of it").unwrap();
-                            let answer = crate::support::link::message(&stream).unwrap();
+                            let answer = crate::support::wires::message(&stream).unwrap();
                             assert_eq!(answer, b"all of it");
                         }
                     });

@@ -3,7 +3,7 @@
 use super::{LateWire, NEVER, SOON};
 use crate::support::{
     PATIENCE,
-    link::{errors, joining, message, mounting, started},
+    wires::{errors, joining, message, mounting, started},
     within,
 };
 use crossbeam_channel::bounded;

@@ -2,16 +2,17 @@
 
 use crate::support::{
     PATIENCE,
+    call_path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    encoding::layer_2,
     frames::{ACK, DATA, FIN, Frame, PING},
-    hand::{Part, confirm_session, layer_2, play},
     in_time,
-    link::{errors, message, started},
-    path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    peer::{Script, play},
+    wires::{errors, message, started},
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -119,9 +120,9 @@ fn no_part_of_a_message_is_returned_if_the_answer_could_not_be_sent_in_time() {
 /// Starts a server that answers the opening of any stream with an accept frame for
 /// the name `accepted`, and sends a message.
 fn accepting(accepted: &'static str) -> SocketAddr {
-    let part: Part = Box::new(move |mut client: TcpStream| {
-        confirm_session(&client)?;
-        while let Some(frame) = Frame::read(&client)? {
+    let part: Script = Box::new(move |mut client| {
+        client.confirm_session()?;
+        while let Some(frame) = client.try_receive()? {
             match frame.kind {
                 PING => {}
                 DATA if frame.stream > 1 && !frame.body.is_empty() => {
@@ -132,7 +133,7 @@ fn accepting(accepted: &'static str) -> SocketAddr {
                         Frame::data(frame.stream, [&answer, &message[..]].concat()),
                         Frame::flags(frame.stream, FIN),
                     ];
-                    client.write_all(&sent.map(|frame| frame.encode()).concat())?;
+                    client.try_send(sent)?;
                 }
                 _ => {}
             }

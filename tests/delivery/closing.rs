@@ -1,9 +1,10 @@
 //! A close that returns `Ok` has delivered every message that was finished before.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
-    path::{NAME, Path, Sides, Slow, Way, ways},
+    PATIENCE,
+    call_path::{NAME, Path, Sides, Slow, Way, ways},
+    in_time,
+    wires::message,
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::{io, thread, time::Duration};

@@ -3,17 +3,15 @@
 
 use crate::support::{
     PATIENCE,
+    call_path::NAME,
+    encoding::layer_2,
     frames::{ACK, DATA, FIN, Frame, SYN},
-    hand::{Part, confirm_session, join_by_hand, layer_2, play},
     in_time,
-    link::{Link, addr_of, as_it_is, message, started},
-    path::NAME,
+    peer::{Peer, Script, play},
+    wires::{Link, addr_of, as_it_is, message, started},
 };
 use crossbeam_channel::unbounded;
-use std::{
-    io::{self, ErrorKind, Read, Write},
-    net::TcpStream,
-};
+use std::io::{self, ErrorKind, Read, Write};
 use wirenet::{Stream, Wire};
 
 const OPEN: u32 = 0x16;
@@ -40,10 +38,10 @@ fn assert_truncated(read: io::Result<()>) {
 }
 
 /// A server's part: accepts each stream, sends `content` on it, and ends it.
-fn answering(content: &'static [u8]) -> Part {
-    Box::new(move |mut client: TcpStream| {
-        confirm_session(&client)?;
-        while let Some(frame) = Frame::read(&client)? {
+fn answering(content: &'static [u8]) -> Script {
+    Box::new(move |mut client| {
+        client.confirm_session()?;
+        while let Some(frame) = client.try_receive()? {
             if frame.kind == DATA && frame.stream > 1 && !frame.body.is_empty() {
                 let answer = layer_2(ACCEPT, NAME, b"");
                 let sent = [
@@ -51,7 +49,7 @@ fn answering(content: &'static [u8]) -> Part {
                     Frame::data(frame.stream, [&answer, content].concat()),
                     Frame::flags(frame.stream, FIN),
                 ];
-                client.write_all(&sent.map(|frame| frame.encode()).concat())?;
+                client.try_send(sent)?;
             }
         }
         Ok(())
@@ -74,15 +72,14 @@ fn a_caller_gets_an_error_if_the_end_mark_is_missing() {
 }
 
 /// Opens a stream as a scripted client, sends `content` on it, and ends it.
-fn send_by_hand(mut client: &TcpStream, stream: u32, content: &[u8]) {
+fn send_by_hand(client: &mut Peer, stream: u32, content: &[u8]) {
     let open = layer_2(OPEN, NAME, b"");
     let sent = [
         Frame::flags(stream, SYN),
         Frame::data(stream, [&open, content].concat()),
         Frame::flags(stream, FIN),
     ];
-    let sent = sent.map(|frame| frame.encode()).concat();
-    client.write_all(&sent).unwrap();
+    client.send(sent);
 }
 
 #[test]
@@ -94,8 +91,8 @@ fn a_handler_gets_an_error_if_the_end_mark_is_missing() {
                 sender.send(read(stream)).expect("the test waits for it");
                 Ok(())
             }));
-            let client = join_by_hand(&server, *b"without end mark");
-            send_by_hand(&client, 3, CHUNKS);
+            let mut client = Peer::join(&server, *b"without end mark");
+            send_by_hand(&mut client, 3, CHUNKS);
             assert_truncated(outcome.recv_timeout(PATIENCE).expect("a handler"));
         }
     });
@@ -112,8 +109,8 @@ fn an_owner_behind_a_hub_gets_an_error_if_the_end_mark_is_missing() {
                 Ok(())
             });
             let _owner = started(owner);
-            let client = join_by_hand(&hub, *b"without end mark");
-            send_by_hand(&client, 3, CHUNKS);
+            let mut client = Peer::join(&hub, *b"without end mark");
+            send_by_hand(&mut client, 3, CHUNKS);
             assert_truncated(outcome.recv_timeout(PATIENCE).expect("a handler"));
         }
     });

@@ -13,8 +13,8 @@
 mod roles;
 
 use crate::support::{
+    call_path::{Slow, Way, ways},
     namespaces::{Namespaces, cannot},
-    path::{Slow, Way, ways},
     process::Other,
 };
 use roles::{ANY, MESSAGES};

@@ -2,10 +2,11 @@
 //! is closed. It is complete only if all of these threads have finished writing.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
-    path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    PATIENCE,
+    call_path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    in_time,
     pattern::Pattern,
+    wires::message,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::{

@@ -1,9 +1,9 @@
 //! Messages that the peer has not read when it closes its connection.
 
-use crate::support::{PATIENCE, hand::confirm_session, in_time};
+use crate::support::{PATIENCE, in_time, peer::Peer};
 use socket2::{Domain, Socket, Type};
 use std::{
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener},
     thread,
     time::Duration,
 };
@@ -36,9 +36,10 @@ fn a_peer_that_closes_without_reading_has_not_acknowledged_anything() {
     in_time(|| {
         let listener = listener();
         let addr = listener.local_addr().unwrap().to_string();
-        let server = thread::spawn(move || -> TcpStream {
-            let (peer, _) = listener.accept().unwrap();
-            confirm_session(&peer).unwrap();
+        let server = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let mut peer = Peer::over_tcp(socket);
+            peer.confirm_session().unwrap();
             peer
         });
         let client = Wire::join(addr).retry_max(0).send_buffer(BUFFER);
@@ -60,7 +61,7 @@ fn a_peer_that_closes_without_reading_has_not_acknowledged_anything() {
         while !session.is_closing() {
             thread::yield_now();
         }
-        peer.shutdown(Shutdown::Write).unwrap();
+        peer.socket().shutdown(Shutdown::Write).unwrap();
         let error = close.join().unwrap().unwrap_err();
         assert_eq!(error.sessions.len(), 1, "{error}");
         assert!(

@@ -6,11 +6,12 @@
 //! and 100. `WIRENET_FAULT_PLACES` sets another number.
 
 use crate::support::{
-    link::message,
+    fault_proxy::{Cut, Direction, FaultProxy, How, Profile},
     pattern::{PIECE, Pattern},
     process::{self, Other},
-    relay::{Cut, Direction, How, Profile, Relay},
-    secure, threads, within,
+    threads, tls,
+    wires::message,
+    within,
 };
 use std::{
     env, io,
@@ -101,7 +102,7 @@ fn other_process() -> io::Result<()> {
                 process::tell("ended").unwrap();
             }
         });
-    let server = secure::server(server, role == TLS).build()?;
+    let server = tls::server(server, role == TLS).build()?;
     server.start()?;
     let descriptors = threads::descriptors();
     process::tell(server.local_addr().expect("it listens"))?;
@@ -204,12 +205,12 @@ impl Lane {
             cut: at_phase(Phase::Begin).map(|place| place.cut),
             ..Profile::default()
         };
-        let relay = Relay::to(self.addr, profile).unwrap();
+        let relay = FaultProxy::to(self.addr, profile).unwrap();
         let client = impatient(Wire::join(relay.addr.to_string()))
             .thread_name(threads_of(self.role))
             .retry_max(0)
             .on_error(|_| {});
-        let client = secure::client(client, self.role == TLS).build().unwrap();
+        let client = tls::client(client, self.role == TLS).build().unwrap();
         let mut complete = false;
         let at_tail = || {
             if let Some(place) = at_phase(Phase::End) {

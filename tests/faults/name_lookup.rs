@@ -3,8 +3,8 @@
 
 use crate::support::{
     PATIENCE, in_time,
-    link::{echo, message},
     process::{self, Other},
+    wires::{echo, message},
 };
 use crossbeam_channel::unbounded;
 use parking_lot::Mutex;

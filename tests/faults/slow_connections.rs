@@ -3,10 +3,11 @@
 
 use crate::support::{
     PATIENCE,
-    link::{addr_of, echo, message, started},
+    fault_proxy::{Direction, FaultProxy, Profile},
     pattern::Pattern,
-    relay::{Direction, Profile, Relay},
-    secure, within,
+    tls,
+    wires::{addr_of, echo, message, started},
+    within,
 };
 use std::{io, time::Duration};
 use wirenet::{Stream, Wire};
@@ -16,18 +17,18 @@ const LEN: usize = 20_000;
 /// A server and a client, with a relay between them.
 struct Ends {
     server: Wire,
-    relay: Relay,
+    relay: FaultProxy,
     client: Wire,
 }
 
 impl Ends {
     fn with(profile: Profile, tls: bool) -> Self {
         let server = Wire::mount("127.0.0.1:0").stream("echo", echo);
-        let server = started(secure::server(server, tls));
-        let relay = Relay::to(addr_of(&server), profile).unwrap();
+        let server = started(tls::server(server, tls));
+        let relay = FaultProxy::to(addr_of(&server), profile).unwrap();
         let client = Wire::join(relay.addr.to_string());
         Self {
-            client: started(secure::client(client, tls)),
+            client: started(tls::client(client, tls)),
             server,
             relay,
         }

@@ -1,6 +1,6 @@
 //! A well-behaved client that measures round trips during the load.
 
-use crate::support::{PATIENCE, link::message};
+use crate::support::{PATIENCE, wires::message};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use std::{

@@ -2,8 +2,8 @@
 
 use crate::support::{
     PATIENCE, in_time,
-    link::{addr_of, assert_echoes, echo, joining, mounting, started},
     process::{self, Other},
+    wires::{addr_of, assert_echoes, echo, joining, mounting, started},
 };
 use std::{
     fs,

@@ -1,9 +1,9 @@
 //! `on_error` reports every error that no caller gets, with its context.
 
 use crate::support::{
-    hand::join_by_hand,
     in_time,
-    link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
+    peer::Peer,
+    wires::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, unbounded};
 use socket2::SockRef;
@@ -141,9 +141,9 @@ fn a_lost_session_is_reported() {
     in_time(|| {
         let (serving, told) = reporting(mounting());
         let server = started(serving);
-        let client = join_by_hand(&server, [9; 16]);
-        let addr = client.local_addr().unwrap();
-        SockRef::from(&client)
+        let client = Peer::join(&server, [9; 16]);
+        let addr = client.socket().local_addr().unwrap();
+        SockRef::from(client.socket())
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(client);

@@ -1,10 +1,9 @@
 //! `on_connect`, `on_session_open`, `on_session_close`.
 
 use crate::support::{
-    PATIENCE,
-    hand::join_by_hand,
-    in_time,
-    link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
+    PATIENCE, in_time,
+    peer::Peer,
+    wires::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socket2::SockRef;
@@ -276,10 +275,10 @@ fn a_session_counts_towards_the_limit_until_the_users_code_has_returned() {
                 }),
             });
             for number in 1..=2 {
-                let client = join_by_hand(&server, [number; 16]);
+                let client = Peer::join(&server, [number; 16]);
                 let session = server.wait_session(PATIENCE).unwrap();
                 let abrupt = Some(Duration::ZERO);
-                SockRef::from(&client).set_linger(abrupt).unwrap();
+                SockRef::from(client.socket()).set_linger(abrupt).unwrap();
                 drop(client);
                 entered.recv().unwrap();
                 // The session is not listed any more, though the code is running.

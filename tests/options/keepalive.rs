@@ -2,18 +2,14 @@
 
 use crate::support::{
     PATIENCE,
+    fault_proxy::{FaultProxy, Profile},
     frames::{ACK, Frame, PING, SYN, WINDOW_UPDATE},
-    hand::{self, Played, until_quiet},
     in_time,
-    link::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
-    relay::{Profile, Relay},
+    peer::{Peer, ScriptedServer},
+    wires::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use std::{
-    io::Write,
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use wirenet::{Builder, Operation, Session, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -39,7 +35,7 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
     in_time(|| {
         let (serving, server_ends, server_told) = pinging(mounting());
         let server = started(serving.stream("echo", echo));
-        let link = Relay::to(addr_of(&server), Profile::default()).unwrap();
+        let link = FaultProxy::to(addr_of(&server), Profile::default()).unwrap();
         let (dialling, client_ends, client_told) = pinging(Wire::join(link.addr.to_string()));
         let client = started(dialling);
         let session = client.wait_session(PATIENCE).unwrap();
@@ -60,17 +56,17 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
 }
 
 /// Returns a server with these options, its session, and its scripted client.
-fn scripted_client(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, TcpStream) {
+fn scripted_client(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, Peer) {
     let server = started(options(mounting().session_close_timeout(Duration::ZERO)));
-    let client = hand::join_by_hand(&server, [3; 16]);
+    let client = Peer::join(&server, [3; 16]);
     let session = server.wait_session(PATIENCE).unwrap();
     (server, session, client)
 }
 
 /// Reads up to the next ping.
-fn next_ping(mut client: &TcpStream) -> Frame {
+fn next_ping(client: &mut Peer) -> Frame {
     loop {
-        let frame = Frame::read(&mut client).unwrap().expect("a ping");
+        let frame = client.receive().expect("a ping");
         if frame.kind == PING {
             assert_eq!((frame.flags, frame.stream), (SYN, 0));
             return frame;
@@ -78,21 +74,20 @@ fn next_ping(mut client: &TcpStream) -> Frame {
     }
 }
 
-fn answer(mut client: &TcpStream, mut ping: Frame) {
-    ping.flags = ACK;
-    client.write_all(&ping.encode()).unwrap();
+fn answer(client: &mut Peer, ping: Frame) {
+    client.send(ping.with_flags(ACK));
 }
 
 #[test]
 fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
     in_time(|| {
         let begin = Instant::now();
-        let (_server, session, client) =
+        let (_server, session, mut client) =
             scripted_client(|server| server.keep_alive_interval(SHORT));
         for round in 1..4 {
-            let ping = next_ping(&client);
+            let ping = next_ping(&mut client);
             assert!(begin.elapsed() >= round * SHORT);
-            answer(&client, ping);
+            answer(&mut client, ping);
         }
         assert!(!session.is_closed());
     });
@@ -101,11 +96,11 @@ fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
 #[test]
 fn a_server_without_keep_alive_sends_no_ping() {
     in_time(|| {
-        let (_server, session, client) = scripted_client(|server| {
+        let (_server, session, mut client) = scripted_client(|server| {
             let quick = server.keep_alive_interval(Duration::from_millis(1));
             quick.keep_alive(false)
         });
-        assert_eq!(until_quiet(&client, 5 * SHORT).unwrap(), [0; 0]);
+        assert_eq!(client.until_quiet(5 * SHORT).unwrap(), [0; 0]);
         assert!(!session.is_closed());
         assert_eq!(session.round_trip_time(), None);
     });
@@ -114,14 +109,14 @@ fn a_server_without_keep_alive_sends_no_ping() {
 #[test]
 fn a_client_without_keep_alive_sends_no_ping() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let client = Wire::join(server.addr.to_string())
             .session_close_timeout(Duration::ZERO)
             .keep_alive_interval(Duration::from_millis(1))
             .keep_alive(false);
         let _client = started(client);
-        let connection = server.accepted.recv().unwrap();
-        let kinds = until_quiet(&connection, 5 * SHORT).unwrap();
+        let mut connection = server.accepted.recv().unwrap();
+        let kinds = connection.until_quiet(5 * SHORT).unwrap();
         // Only the end of the stream with the session request.
         assert!(kinds.iter().all(|kind| *kind == WINDOW_UPDATE), "{kinds:?}");
     });
@@ -135,9 +130,9 @@ fn a_peer_that_sends_anything_is_alive() {
             server.read_write_timeouts(None, 3 * SHORT)
         });
         for _ in 0..6 {
-            next_ping(&client);
+            next_ping(&mut client);
             // A frame for an unknown stream, to which there is no response.
-            client.write_all(&Frame::flags(99, 0).encode()).unwrap();
+            client.send(Frame::flags(99, 0));
         }
         assert!(!session.is_closed());
     });
@@ -146,14 +141,15 @@ fn a_peer_that_sends_anything_is_alive() {
 #[test]
 fn the_round_trip_time_is_measured_by_a_ping() {
     in_time(|| {
-        let (server, session, client) = scripted_client(|server| server.keep_alive_interval(SHORT));
+        let (server, session, mut client) =
+            scripted_client(|server| server.keep_alive_interval(SHORT));
         assert_eq!(session.round_trip_time(), None);
-        let ping = next_ping(&client);
+        let ping = next_ping(&mut client);
         // Delays the answer, like a long link.
-        assert_eq!(until_quiet(&client, SHORT).unwrap(), [0; 0]);
-        answer(&client, ping);
+        assert_eq!(client.until_quiet(SHORT).unwrap(), [0; 0]);
+        answer(&mut client, ping);
         // The next ping is sent after the answer was received.
-        next_ping(&client);
+        next_ping(&mut client);
         let measured = session.round_trip_time().unwrap();
         assert!(measured >= SHORT && measured < PATIENCE, "{measured:?}");
         for stats in [session.stats(), server.stats()] {

@@ -2,9 +2,10 @@
 
 use crate::support::{
     PATIENCE,
-    hand::{FEATURES, ask_for, field},
+    encoding::{FEATURES, field},
     in_time,
-    link::{
+    peer::Peer,
+    wires::{
         Link, addr_of, announcing, as_it_is, assert_echoes, echo, errors, joining, message,
         mounting, started,
     },
@@ -110,7 +111,7 @@ fn a_client_with_too_many_names_is_refused() {
 /// answer.
 fn answer_to(server: &Wire, fields: &[u8]) -> Vec<u8> {
     let request = [&field(1, &[6; 16]), fields].concat();
-    ask_for(addr_of(server), &request).1
+    Peer::request(addr_of(server), &request).1
 }
 
 fn assert_answer(answer: &[u8], part: &str) {
@@ -142,7 +143,7 @@ fn lengths_beyond_their_limits_are_refused() {
             field(3, &long[..4096]),
             field(4, &long[..255]),
         ];
-        let (client, answer) = ask_for(
+        let (client, answer) = Peer::request(
             addr_of(&server),
             &[field(1, &[6; 16]), longest.concat()].concat(),
         );

@@ -2,7 +2,7 @@
 
 use crate::support::{
     in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, message, mounting, started},
+    wires::{Link, as_it_is, assert_echoes, echo, joining, message, mounting, started},
 };
 use crossbeam_channel::bounded;
 use std::time::SystemTime;

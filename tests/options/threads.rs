@@ -1,9 +1,8 @@
 //! `thread_name`, `stack_size`, `handler_limit`.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
-    threads,
+    PATIENCE, in_time, threads,
+    wires::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::bounded;
 use std::{hint::black_box, thread};
@@ -60,7 +59,7 @@ fn a_handler_has_the_given_stack_size() {
         };
         let link = Link::new(server, as_it_is);
         let stream = link.near.open_stream("deep").unwrap();
-        assert_eq!(crate::support::link::message(&stream).unwrap(), [1]);
+        assert_eq!(crate::support::wires::message(&stream).unwrap(), [1]);
     });
 }
 

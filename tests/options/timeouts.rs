@@ -1,11 +1,10 @@
 //! `read_write_timeouts`, `handshake_timeout`, `dial_timeout`.
 
 use crate::support::{
-    PATIENCE,
-    hand::{self, Played},
-    in_time,
-    link::{Link, addr_of, errors, joining, mounting, started},
+    PATIENCE, in_time,
+    peer::{Peer, ScriptedServer},
     unreachable::Unreachable,
+    wires::{Link, addr_of, errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::bounded;
@@ -66,7 +65,7 @@ fn every_new_stream_has_the_read_timeout() {
 #[test]
 fn streams_opened_without_waiting_have_the_read_timeout() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(Some(SHORT), NEVER)
             .session_close_timeout(Duration::ZERO);
@@ -128,7 +127,7 @@ fn open_many(session: &Session) -> Vec<Stream> {
 #[test]
 fn an_opening_that_cannot_be_sent_ends_with_the_handshake_timeout() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, NEVER)
             .handshake_timeout(3 * SHORT)
@@ -154,7 +153,7 @@ fn an_opening_that_cannot_be_sent_ends_with_the_handshake_timeout() {
 fn the_write_timeout_ends_a_connection_for_readers_and_writers() {
     in_time(|| {
         let (on_error, told) = errors();
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 3 * SHORT)
             // Only the write timeout detects it.
@@ -201,7 +200,7 @@ fn the_write_timeout_ends_the_session_of_a_client_that_does_not_read() {
                 .on_error(on_error)
                 .on_session_close(move |session| ended.send(session.id()).unwrap()),
         );
-        let _client = hand::join_by_hand(&server, [4; 16]);
+        let _client = Peer::join(&server, [4; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let streams = open_many(&session);
         thread::scope(|scope| {
@@ -222,7 +221,7 @@ fn the_write_timeout_does_not_end_a_connection_to_a_slow_reader() {
 
     in_time(|| {
         let (finished, sent) = bounded(1);
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 10 * SHORT)
             .session_close_timeout(Duration::ZERO)
@@ -230,7 +229,7 @@ fn the_write_timeout_does_not_end_a_connection_to_a_slow_reader() {
             .send_buffer(PIECE);
         let client = started(joining);
         let session = client.wait_session(PATIENCE).unwrap();
-        let mut connection: TcpStream = server.accepted.recv().unwrap();
+        let mut connection: Peer = server.accepted.recv().unwrap();
         let streams = open_many(&session);
         let writing = thread::spawn(move || {
             thread::scope(|scope| {

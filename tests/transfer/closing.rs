@@ -3,8 +3,9 @@
 
 use crate::support::{
     PATIENCE,
-    hand::{self, Played},
-    link::{Link, message, secured_client},
+    peer::{Peer, ScriptedServer},
+    tls,
+    wires::{Link, message},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
@@ -167,7 +168,7 @@ fn closing_a_wire_ends_its_connect() {
     within(SOON, || {
         let (link, _release) = link();
         let addr = link.server.local_addr().expect("it listens");
-        let client = secured_client(Wire::join(addr.to_string()));
+        let client = tls::client(Wire::join(addr.to_string()), tls::is_selected());
         let client = client.build().unwrap();
         let connecting = client.clone();
         let reader = thread::spawn(move || connecting.connect());
@@ -241,14 +242,14 @@ fn closing_again_has_no_effect() {
 #[test]
 fn closing_wakes_a_client_whose_server_does_not_answer() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr.to_string()).handshake_timeout(PATIENCE * 2);
         let client = client.build().unwrap();
         let starting = client.clone();
         let starter = thread::spawn(move || starting.start());
         // It has dialled and sent its request.
-        let connection = silent.accepted.recv().unwrap();
-        hand::read_request(&connection).unwrap();
+        let mut connection = silent.accepted.recv().unwrap();
+        connection.read_request().unwrap();
         client.close().unwrap();
         client.close().unwrap();
         assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
@@ -258,7 +259,7 @@ fn closing_wakes_a_client_whose_server_does_not_answer() {
 #[test]
 fn a_server_that_does_not_answer_is_given_up_after_the_handshake_timeout() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr.to_string());
         let client = client.handshake_timeout(Duration::from_millis(100));
         let client = client.retry_max(0);
@@ -275,7 +276,7 @@ fn a_server_that_does_not_answer_is_given_up_after_the_handshake_timeout() {
 #[test]
 fn closing_a_connection_returns_though_the_peer_does_not_read() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let socket = TcpStream::connect(silent.addr).unwrap();
         let config = Config::default().write_timeout(Duration::from_millis(500));
         let connection = Connection::client(socket, config).unwrap();
@@ -297,7 +298,7 @@ fn closing_a_connection_returns_though_the_peer_does_not_read() {
 #[test]
 fn closing_a_wire_returns_though_its_peer_is_unresponsive() {
     within(SOON, || {
-        let stalled = Played::listen(hand::confirm_session);
+        let stalled = ScriptedServer::listen(Peer::confirm_session);
         let start = || {
             let client = Wire::join(stalled.addr.to_string());
             let client = client.session_close_timeout(Duration::from_millis(500));

@@ -1,6 +1,6 @@
 //! The streams of one connection do not block each other.
 
-use crate::support::{in_time, link::Link, link::message, pattern::Pattern};
+use crate::support::{in_time, pattern::Pattern, wires::Link, wires::message};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
 use std::{
     io::{self, Write},

@@ -3,8 +3,8 @@
 
 use crate::support::{
     PATIENCE, in_time,
-    link::{errors, means_broken, told_of_handler},
     process::{self, Other},
+    wires::{errors, means_broken, told_of_handler},
 };
 use crossbeam_channel::bounded;
 use std::io::{self, Read, Write};

@@ -2,8 +2,8 @@
 
 use crate::support::{
     in_time,
-    link::{Link, message},
     pattern::Pattern,
+    wires::{Link, message},
 };
 use std::io::{self, BufRead, Read, Write};
 use wirenet::Stream;

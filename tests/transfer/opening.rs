@@ -3,16 +3,16 @@
 
 use crate::support::{
     PATIENCE,
+    encoding::{ERROR, layer_2},
     frames::{ACK, FIN, Frame},
-    hand::{self, Played},
     in_time,
-    link::{Link, errors, message},
+    peer::{Peer, ScriptedServer},
+    wires::{Link, errors, message},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::TcpStream,
     thread,
     time::Duration,
 };
@@ -174,25 +174,25 @@ fn a_refusal_wakes_a_blocked_write_whose_peer_grants_no_more_credit() {
     /// With less room than this, a whole chunk may not fit.
     const CHUNK: usize = 4 + 1024;
 
-    fn refuse_when_full(mut client: &TcpStream) -> io::Result<()> {
-        hand::confirm_session(client)?;
+    fn refuse_when_full(client: &mut Peer) -> io::Result<()> {
+        client.confirm_session()?;
         let mut received = 0;
         while received <= WINDOW - CHUNK {
-            let frame = Frame::read(client)?.expect("more of the stream");
+            let frame = client.try_receive()?.expect("more of the stream");
             received += frame.body.len();
         }
         let text = b"wirenet: stream handler not found";
         let answer = [
             Frame::flags(3, ACK),
-            Frame::data(3, hand::layer_2(hand::ERROR, "missing", text)),
+            Frame::data(3, layer_2(ERROR, "missing", text)),
             Frame::flags(3, FIN),
         ];
-        client.write_all(&answer.map(|frame| frame.encode()).concat())
+        client.try_send(answer)
     }
 
     // Before a keep-alive ping times out, as the server does not answer it.
     within(Duration::from_secs(10), || {
-        let server = Played::listen(refuse_when_full);
+        let server = ScriptedServer::listen(refuse_when_full);
         let client = Wire::join(server.addr.to_string()).build().unwrap();
         client.start().unwrap();
         let session = client.wait_session(PATIENCE).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::support::{
     in_time,
-    link::{Link, errors, message, told_of_handler},
     pattern::Pattern,
+    wires::{Link, errors, message, told_of_handler},
 };
 use crossbeam_channel::bounded;
 use std::{

@@ -3,10 +3,10 @@
 //! message complete.
 
 use crate::support::{
+    fault_proxy::{Cut, Direction, FaultProxy, How, Profile},
     in_time,
-    link::{Link, errors, means_broken, message, told_of_handler},
     pattern::Pattern,
-    relay::{Cut, Direction, How, Profile, Relay},
+    wires::{Link, errors, means_broken, message, told_of_handler},
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
@@ -207,7 +207,7 @@ fn a_message_over_a_connection_cut_at_any_byte_is_complete_or_an_error() {
             cut: Some(cut),
             ..Profile::default()
         };
-        let link = Relay::to(server, profile)?;
+        let link = FaultProxy::to(server, profile)?;
         let client = Wire::join(link.addr.to_string()).retry_max(0).build()?;
         client.start()?;
         // The session may have ended already.

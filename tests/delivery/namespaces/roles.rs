@@ -3,11 +3,11 @@
 
 use crate::support::{
     PATIENCE,
-    link::{message, started},
-    path::NAME,
+    call_path::NAME,
     pattern::Pattern,
     process::{self, tell},
-    secure,
+    tls,
+    wires::{message, started},
 };
 use crossbeam_channel::unbounded;
 use std::{
@@ -53,9 +53,9 @@ fn other_process() -> io::Result<()> {
     });
     let tls = tls == "true";
     let wire = match (addr, role) {
-        (ANY, "hub" | "watchful hub" | "hasty hub") => secure::server(Wire::hub(ANY), tls),
-        (ANY, _) => secure::server(Wire::mount(ANY), tls),
-        _ => secure::client(Wire::join(addr), tls).retry_max(0),
+        (ANY, "hub" | "watchful hub" | "hasty hub") => tls::server(Wire::hub(ANY), tls),
+        (ANY, _) => tls::server(Wire::mount(ANY), tls),
+        _ => tls::client(Wire::join(addr), tls).retry_max(0),
     };
     let (ended, end) = unbounded();
     let wire = set_up(wire.session_close_timeout(PATIENCE), role)

@@ -3,7 +3,7 @@
 use super::{PATIENCE, keep_alive};
 use crate::{
     figures,
-    support::{link::message, process, threads},
+    support::{process, threads, wires::message},
 };
 use std::{
     fmt, io, thread,

@@ -6,17 +6,14 @@ use crate::{
     counts::Counts,
     probe::Probe,
     support::{
-        frames::{FIN, Frame, SYN},
-        hand::{field, layer_2},
+        encoding::field,
+        peer::Peer,
         process::{self, Other},
         within,
     },
     variable_or,
 };
-use std::{
-    io::{self, Write},
-    net::TcpStream,
-};
+use std::{io, net::TcpStream};
 use wirenet::Wire;
 
 /// The number of client processes: each connection takes a descriptor.
@@ -34,7 +31,7 @@ pub fn server() -> io::Result<()> {
 /// Opens sessions as a scripted client, all on one thread, and sends the numbers of
 /// those that are open and of those that were refused.
 pub fn scripted_clients(addr: &str, count: usize) -> io::Result<()> {
-    let connections: Vec<_> = (0..count).map(|_| join(addr).ok().flatten()).collect();
+    let connections: Vec<_> = (0..count).map(|_| join(addr)).collect();
     let open = connections.iter().flatten().count() as u64;
     process::tell(Counts::from([
         ("open", open),
@@ -44,14 +41,11 @@ pub fn scripted_clients(addr: &str, count: usize) -> io::Result<()> {
 }
 
 /// Opens a session; returns `None` if the server closed the connection immediately.
-fn join(addr: &str) -> io::Result<Option<TcpStream>> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let id = field(1, uuid::Uuid::new_v4().as_bytes());
-    let open = Frame::data(1, layer_2(0x32, "openSession", &id));
-    let asked = [Frame::flags(1, SYN), open, Frame::flags(1, FIN)];
-    stream.write_all(&asked.map(|frame| frame.encode()).concat())?;
-    Ok(Frame::read(&stream)?.map(|_| stream))
+fn join(addr: &str) -> Option<Peer> {
+    let mut peer = Peer::over_tcp(TcpStream::connect(addr).ok()?);
+    peer.set_read_timeout(PATIENCE);
+    peer.begin_ask(&field(1, uuid::Uuid::new_v4().as_bytes()));
+    peer.try_receive().ok().flatten().map(|_| peer)
 }
 
 /// The standard library aborts a process if a new thread runs out of memory maps. At

@@ -199,7 +199,7 @@ pub fn call(
 fn push(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Trouble> {
     stream.write_message(&plan.encode())?;
     transfer::send(stream, plan, &crowd.pattern)?;
-    let answer = crate::support::link::message(stream)?;
+    let answer = crate::support::wires::message(stream)?;
     // The receiver has compared the message with its checksum.
     if answer.len() != 16 || !stream.was_finished() {
         return Err(Trouble::wrong(format!("wrong answer: {answer:?}")));

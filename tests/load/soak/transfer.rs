@@ -2,7 +2,7 @@
 //! length and checksum as the sender has computed them.
 
 use super::gate::Gate;
-use crate::support::{checksum::Checksum, link::message, pattern::PIECE, pattern::Pattern};
+use crate::support::{checksum::Checksum, pattern::PIECE, pattern::Pattern, wires::message};
 use std::{
     fmt,
     io::{self, Read, Write},

@@ -2,7 +2,7 @@
 
 use crate::{
     figures,
-    support::{PATIENCE, link::message, process},
+    support::{PATIENCE, process, wires::message},
     waiters,
 };
 use std::{
