@@ -7,7 +7,7 @@ use super::{
     lifecycle::Lifecycle,
     lookup::Find,
     options::Options,
-    pool::Pool,
+    pool::HandlerPool,
     registry::{NameOwner, Registry},
 };
 use crate::{
@@ -29,7 +29,7 @@ use std::{
 pub(crate) struct WireState {
     pub(crate) options: Options,
     pub(crate) handlers: Handlers,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<HandlerPool>,
     pub(crate) threads: Threads,
     /// What the program's handles share. Its type is above this floor.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
@@ -67,7 +67,7 @@ pub(super) struct Totals {
 impl WireState {
     /// On a hub each stream name has one owner, to which calls are relayed.
     pub(crate) fn new(options: Options, handlers: Handlers, is_hub: bool, find: Find) -> Arc<Self> {
-        let pool = Pool::new(
+        let pool = HandlerPool::new(
             options.handler_limit,
             options.stack_size,
             format!("{}-handler", options.thread_name),
