@@ -10,6 +10,7 @@ use crate::{
 use crate::{
     tls::{TlsClient, TlsConfig, TlsError, TlsServer},
     transport::TlsStream,
+    yamux::Role,
 };
 use std::{io, net::TcpStream, time::Instant};
 
@@ -60,12 +61,12 @@ fn dialled_tls(
 
 /// Checks that the TLS configuration is for this kind of wire.
 #[cfg(feature = "tls")]
-pub(crate) fn check(options: &Options, is_client: bool) -> Result<(), Error> {
+pub(crate) fn check(options: &Options, role: Role) -> Result<(), Error> {
     let reason = match &options.tls {
-        Some(TlsConfig::Server(_)) if is_client => {
+        Some(TlsConfig::Server(_)) if role == Role::Client => {
             "a client needs a TlsClient, but a TlsServer was given"
         }
-        Some(TlsConfig::Client(_)) if !is_client => {
+        Some(TlsConfig::Client(_)) if role == Role::Server => {
             "a server needs a TlsServer, but a TlsClient was given"
         }
         _ => return Ok(()),

@@ -116,7 +116,7 @@ mod tests {
     use crate::wire::state::deferred::MAX_DEFERRED;
     use crate::wire::{
         run::inbound::find_handler,
-        state::{handlers::Handlers, options::Options},
+        state::{handlers::Handlers, options::Options, registry::Names},
     };
     use crossbeam_channel::{Receiver, unbounded};
     use std::fmt;
@@ -132,7 +132,7 @@ mod tests {
             })),
             ..Options::default()
         };
-        let wire = WireState::new(options, Handlers::default(), false, find_handler);
+        let wire = WireState::new(options, Handlers::default(), Names::Shared, find_handler);
         (wire, reported)
     }
 
