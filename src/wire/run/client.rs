@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{net::TcpStream, sync::Arc, time::Duration};
 
+/// Runs a wire that [`Wire::join`](crate::Wire::join) has set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     addr: Addr,

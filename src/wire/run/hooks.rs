@@ -1,4 +1,4 @@
-//! The two hooks of a session, `on_session_open` and `on_session_close`: each runs once
+//! The two hooks of a session, `on_session_open` and `on_session_close`. Each runs once,
 //! on a pool thread, the second after the first has returned.
 
 use crate::{
@@ -13,6 +13,7 @@ use std::sync::Arc;
 const OPEN: &str = "on_session_open";
 const CLOSE: &str = "on_session_close";
 
+/// The hooks of one session.
 pub(crate) struct Hooks {
     wire: Arc<WireState>,
     session: Session,

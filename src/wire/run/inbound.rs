@@ -28,13 +28,21 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
+use std::mem;
 
+/// A stream that the peer has opened, before the caller is answered.
 pub(crate) struct InboundStream {
     raw: yamux::Stream,
     decoder: frame::Decoder,
-    /// The open frame, with the bytes after it, which are for the handler; or what is
-    /// wrong with the frame. `None` until it is complete.
-    open: Option<Result<(Frame, Segment), Error>>,
+    open: OpenFrame,
+}
+
+/// What has arrived of the frame that opens a stream.
+enum OpenFrame {
+    Incomplete,
+    /// All of it, with the bytes after it, which are for the handler.
+    Complete(Frame, Segment),
+    Malformed(Error),
 }
 
 impl InboundStream {
@@ -44,7 +52,7 @@ impl InboundStream {
         let mut inbound = Self {
             raw,
             decoder: frame::Decoder::default(),
-            open: None,
+            open: OpenFrame::Incomplete,
         };
         if let Some(segment) = inbound.raw.try_read_segment() {
             inbound.take(segment);
@@ -52,16 +60,17 @@ impl InboundStream {
         inbound
     }
 
+    /// Takes the next bytes of the open frame.
     fn take(&mut self, mut segment: Segment) {
         let mut input = segment.data();
         let found = self.decoder.next(&mut input);
         let used = segment.len() - input.len();
         segment.consume(used);
         self.open = match found {
-            Ok(None) => None,
-            Ok(Some(frame)) if frame.kind == Kind::Open => Some(Ok((frame, segment))),
-            Ok(Some(_)) => Some(Err(malformed(Malformed::UnexpectedFrame))),
-            Err(error) => Some(Err(malformed(error.into()))),
+            Ok(None) => OpenFrame::Incomplete,
+            Ok(Some(frame)) if frame.kind == Kind::Open => OpenFrame::Complete(frame, segment),
+            Ok(Some(_)) => OpenFrame::Malformed(malformed(Malformed::UnexpectedFrame)),
+            Err(error) => OpenFrame::Malformed(malformed(error.into())),
         };
     }
 
@@ -69,10 +78,11 @@ impl InboundStream {
         &self.raw
     }
 
+    /// Returns the stream's name; empty while that is not known.
     fn name(&self) -> &str {
         match &self.open {
-            Some(Ok((open, _))) => &open.command,
-            _ => "",
+            OpenFrame::Complete(open, _) => &open.command,
+            OpenFrame::Incomplete | OpenFrame::Malformed(_) => "",
         }
     }
 
@@ -128,13 +138,15 @@ impl InboundStream {
     fn wait_open(&mut self, wire: &WireState) -> Result<(Frame, Segment), Error> {
         let timeout = wire.options.handshake_timeout;
         let deadline = deadline(timeout);
-        if self.open.is_none() {
+        if let OpenFrame::Incomplete = self.open {
             // The caller may be waiting for the acknowledgement.
             self.raw.flush_queued();
         }
         loop {
-            if let Some(open) = self.open.take() {
-                return open;
+            match mem::replace(&mut self.open, OpenFrame::Incomplete) {
+                OpenFrame::Complete(frame, rest) => return Ok((frame, rest)),
+                OpenFrame::Malformed(error) => return Err(error),
+                OpenFrame::Incomplete => {}
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {

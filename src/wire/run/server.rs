@@ -37,6 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The limit on connections that the kernel has accepted and the loop has not.
 const BACKLOG: i32 = 1024;
 
+/// Runs a wire that [`Wire::mount`](crate::Wire::mount) or [`Wire::hub`](crate::Wire::hub)
+/// has set up.
 #[derive(Debug)]
 pub(crate) struct Server {
     addr: Addr,

@@ -17,6 +17,7 @@ pub(crate) const MAX_HANDLERS: usize = 1024;
 /// one frame, which has to fit into the first window of its stream.
 const MAX_NAMES: usize = 128 * 1024;
 
+/// The handlers of a wire.
 #[derive(Default)]
 pub(crate) struct Handlers {
     /// Sorted by name, so that peers get the names in the same order each time.
@@ -61,6 +62,7 @@ impl Handlers {
         Ok(())
     }
 
+    /// Returns all names, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let by_name = self.by_name.lock();
         by_name.iter().map(|(name, _)| name.clone()).collect()

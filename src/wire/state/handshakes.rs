@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, TcpStream};
 
+/// The handshakes of a wire, by number.
 pub(crate) struct Handshakes<S = TcpStream> {
     under_way: Entries<S>,
     /// Handshakes that wait for another session to leave. They have a limit of their

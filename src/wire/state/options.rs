@@ -30,6 +30,7 @@ type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
 pub(crate) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
 
+/// The value of every option.
 pub(crate) struct Options {
     pub(crate) identification: Vec<u8>,
     pub(crate) token: Vec<u8>,

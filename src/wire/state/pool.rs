@@ -23,6 +23,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// The threads of one wire that run handlers and hooks.
 pub(crate) struct HandlerPool {
     limit: usize,
     stack_size: Option<usize>,
