@@ -31,7 +31,7 @@ pub(crate) struct WireState {
     pub(crate) handlers: Handlers,
     pub(crate) pool: Arc<HandlerPool>,
     pub(crate) threads: Threads,
-    /// What the program's handles share. Its type is above this floor.
+    /// What the program's handles share. `dyn Any`, because its type is above this floor.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// The settings of each connection.
     pub(crate) connection: Arc<yamux::Config>,
