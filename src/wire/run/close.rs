@@ -23,8 +23,8 @@ pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
     for session in &sessions {
         session.connection().go_away();
     }
-    // On a hub, the opening of a stream opens another one on its owner's session, so all
-    // sessions take streams until these openings are answered.
+    // On a hub, the opening of a stream opens another one on the owner's session, so no
+    // session is closed until these openings are answered.
     wire.threads.wait_openings(deadline);
     let cut = close_sessions(&wire.threads, &sessions, deadline);
     let running = wire.threads.join(deadline.max(sync::now()) + GRACE);
