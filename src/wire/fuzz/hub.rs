@@ -8,13 +8,17 @@ use super::{
 use crate::{
     fuzz::Script,
     time::deadline,
-    wire::{run::inbound::find_owner, session::frame::Kind, state::wire_state::WireState},
+    wire::{
+        run::inbound::find_owner,
+        session::frame::Kind,
+        state::{registry::Names, wire_state::WireState},
+    },
     yamux::fuzz::AT_ONCE,
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::sync::{Arc, LazyLock};
 
-static HUB: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(true, find_owner));
+static HUB: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Names::Owned, find_owner));
 
 /// The clients' own names, the hub's, and one that is nobody's.
 const NAMES: [&str; 8] = ["a", "b", "a", "b", "echo", "source", "fail", "nobody"];

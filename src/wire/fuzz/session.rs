@@ -18,7 +18,7 @@ use crate::{
             session::Agreed,
             stream::Stream,
         },
-        state::{opening::Pending, wire_state::WireState},
+        state::{opening::Pending, registry::Names, wire_state::WireState},
     },
     yamux::{
         Role,
@@ -34,7 +34,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(false, find_handler));
+static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Names::Shared, find_handler));
 
 const SYN: u16 = 1;
 const ACK: u16 = 2;

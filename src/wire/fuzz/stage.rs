@@ -11,7 +11,7 @@ use crate::{
         },
         state::{
             error_context::ErrorContext, handlers::Handlers, lookup::Find, opening::Pending,
-            options::Options, wire_state::WireState,
+            options::Options, registry::Names, wire_state::WireState,
         },
     },
     yamux::{
@@ -45,7 +45,7 @@ pub(super) const NAMES: [&str; 8] = [
 ];
 
 /// A wire with handlers that do a little of each.
-pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
+pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
     let options = Options {
         validator: Some(Box::new(|_, _, token| match token == REFUSED {
             true => Err("a token that is refused".into()),
@@ -85,7 +85,7 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     insert("fail", |_| Err(io::ErrorKind::Other.into()));
-    WireState::new(options, handlers, is_hub, find)
+    WireState::new(options, handlers, names, find)
 }
 
 /// A place among the handshakes, which a server keeps by their sockets.
