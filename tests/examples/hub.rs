@@ -123,6 +123,6 @@ fn a_hub_that_is_stopped_ends_node_a_and_node_b_waits_for_it() {
     node_a.line("FIN");
     hub.terminate();
     let node_a = node_a.end();
-    node_a.assert_failure("error: the hub has ended the session");
+    node_a.assert_failure("error: the hub ended the session");
     node_b.terminate();
 }
