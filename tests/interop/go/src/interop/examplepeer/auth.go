@@ -12,7 +12,7 @@ const (
 	wrongToken = "badtoken"
 )
 
-// checkTokens accepts the right token, and reads what its clients offer.
+// checkTokens accepts the right token, and reads the streams of its clients.
 func checkTokens(p *program) error {
 	return p.serve(wire.Party{Validator: checkToken}, readAll)
 }
@@ -26,7 +26,7 @@ func checkToken(name string, id, token []byte) error {
 	return nil
 }
 
-// readAll notes every message of every stream that a session offers.
+// readAll reports every message of every stream that a session offers.
 func readAll(session *wire.Session) error {
 	for _, name := range session.Names {
 		if err := session.With(name, noteMessages(name)); err != nil {
@@ -45,8 +45,8 @@ func noteMessages(name string) func(*wire.Stream) error {
 	}
 }
 
-// showToken is a client; one that is refused says so.
-func showToken(node, token string) role {
+// sendToken returns a client, which reports if it is refused.
+func sendToken(node, token string) role {
 	return func(p *program) error {
 		err := p.stay(wire.Party{
 			ID: node + ".svc", Token: token,

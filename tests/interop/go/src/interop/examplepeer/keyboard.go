@@ -7,8 +7,8 @@ import (
 	"interop/wire"
 )
 
-// typeCommands sends each line of its input to every client, and notes the
-// message that comes back.
+// typeCommands sends each line of its input to every client, and reports the message
+// that it gets back.
 func typeCommands(p *program) error {
 	listener, err := net.Listen("tcp", p.addr)
 	if err != nil {
@@ -41,8 +41,7 @@ func execute(session *wire.Session, line string) error {
 	})
 }
 
-// answerCommands answers without reading what it is asked, and returns without
-// an end mark.
+// answerCommands answers without reading the command, and returns without an end mark.
 func answerCommands(p *program) error {
 	return p.stay(wire.Party{ID: p.id, Token: p.token, Handlers: map[string]wire.Handler{
 		"shell": func(s *wire.Stream) error { return s.WriteChunk([]byte("answer of " + p.id + "\n")) },

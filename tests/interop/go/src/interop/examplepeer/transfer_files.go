@@ -9,7 +9,7 @@ import (
 	"interop/wire"
 )
 
-// sendFiles serves a folder: for each file its name, then its content.
+// sendFiles sends the files of a folder: for each its name, then its content.
 func sendFiles(p *program) error {
 	return p.serve(wire.Party{Handlers: map[string]wire.Handler{
 		"stats": func(s *wire.Stream) error {
