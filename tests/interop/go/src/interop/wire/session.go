@@ -8,6 +8,7 @@ import (
 	"net"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/yamux"
 
@@ -39,9 +40,10 @@ type Session struct {
 	// Refused is the error with which our validator refused the session.
 	Refused error
 
-	party Party
-	yamux *yamux.Session
-	audit *audit.Conn
+	party    Party
+	yamux    *yamux.Session
+	audit    *audit.Conn
+	handlers sync.WaitGroup
 }
 
 // Mount answers the opening of a session, on an accepted connection.
@@ -168,9 +170,13 @@ func (s *Session) Serve() error {
 		if err != nil {
 			return fmt.Errorf("the connection did not end gracefully: %v", err)
 		}
+		s.handlers.Add(1)
 		go s.handle(conn)
 	}
 }
+
+// AwaitHandlers waits until all handlers have returned. Call it after Serve.
+func (s *Session) AwaitHandlers() { s.handlers.Wait() }
 
 // Close closes the connection without notice, as go-wirenet does.
 func (s *Session) Close() error { return s.yamux.Close() }
@@ -182,6 +188,7 @@ func (s *Session) IsClosed() bool { return s.yamux.IsClosed() }
 func (s *Session) Over() <-chan struct{} { return s.yamux.CloseChan() }
 
 func (s *Session) handle(conn *yamux.Stream) {
+	defer s.handlers.Done()
 	defer conn.Close()
 	request, err := readFrame(conn)
 	if err != nil || request.kind != frameOpen {
@@ -198,7 +205,8 @@ func (s *Session) handle(conn *yamux.Stream) {
 		_ = (frame{frameError, name, []byte(refused.Error())}).writeTo(conn)
 		return
 	}
-	if err := (frame{frameAccept, name, nil}).writeTo(conn); err != nil {
+	err = (frame{frameAccept, name, nil}).writeTo(conn)
+	if err := peer.IgnoreShutdown(err); err != nil {
 		peer.Say("violation", "stream %q: %v", name, err)
 		return
 	}

@@ -78,7 +78,10 @@ func runScript(s *wire.Session, script func(*wire.Session) error) error {
 		return nil
 	}
 	peer.Say("note", "done")
-	return <-served
+	err := <-served
+	// A handler may still have to report how its stream ended.
+	s.AwaitHandlers()
+	return err
 }
 
 // validator returns a validator that accepts one token, and that always refuses the
