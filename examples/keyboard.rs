@@ -32,7 +32,7 @@ const MAX_COMMAND: u64 = 64 << 10;
 /// The server reads lines from its standard input. For each line it opens the
 /// stream `shell` in every session, sends the line as one message, and prints the
 /// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its
-/// own privileges. That is safe only on a single machine: whoever controls the
+/// own privileges. That is safe only on a single machine: anyone who controls the
 /// server controls the client's account. So the client refuses servers on other
 /// machines. Either side can be the go-wirenet example of the same name, whose
 /// client answers without reading. Ctrl-C and SIGTERM close all sessions

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use wirenet_interop_libp2p::differential::allowances::ALLOWANCES;
 use wirenet_interop_libp2p::differential::comparison::run_script;
-use wirenet_interop_libp2p::differential::script::{Act, Manner, Role, Script, Target};
+use wirenet_interop_libp2p::differential::script::{Act, Behaviour, Role, Script, Target};
 use wirenet_interop_libp2p::differential::{all_scripts, random_scripts};
 use wirenet_interop_libp2p::frames::{DATA, FIN, GO_AWAY, SYN, WINDOW_UPDATE};
 
@@ -19,11 +19,11 @@ fn every_frame_in_every_state_has_the_same_outcome() {
     let mut used = BTreeMap::new();
     let (mut count, mut comparisons) = (0, 0);
     for script in all_scripts::scripts() {
-        let played =
+        let outcome =
             run_script(&script).unwrap_or_else(|failure| panic!("{failure:?}\n{script:?}"));
         count += 1;
-        comparisons += played.comparisons;
-        for name in played.allowed {
+        comparisons += outcome.comparisons;
+        for name in outcome.allowed {
             *used.entry(name).or_insert(0) += 1;
         }
     }
@@ -46,7 +46,7 @@ fn scripts_that_once_found_bugs_pass() {
     let late = Act::syn(Target::Peers(1));
     for acts in [&[Act::syn(peers), overflow][..], &[whole, failing, late]] {
         for role in [Role::Client, Role::Server] {
-            let script = Script::new(role, Manner::Echo, acts).held_from(0);
+            let script = Script::new(role, Behaviour::Echo, acts).held_from(0);
             run_script(&script).unwrap_or_else(|failure| panic!("{failure:?}"));
         }
     }

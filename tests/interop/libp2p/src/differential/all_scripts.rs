@@ -3,10 +3,10 @@
 
 use crate::frames::{ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
-use super::script::{Act, Length, Manner, Role, Script, Target, WINDOW};
+use super::script::{Act, Behaviour, Length, Role, Script, Target, WINDOW};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
-const MANNERS: [Manner; 3] = [Manner::Echo, Manner::Read, Manner::Ignore];
+const BEHAVIOURS: [Behaviour; 3] = [Behaviour::Echo, Behaviour::Read, Behaviour::Ignore];
 const KINDS: [u8; 4] = [DATA, WINDOW_UPDATE, PING, GO_AWAY];
 
 /// Returns the states of a stream: the stream, and the acts that lead to the state.
@@ -123,7 +123,7 @@ pub fn scripts() -> Vec<Script> {
 }
 
 fn everywhere(acts: &[Act]) -> impl Iterator<Item = Script> {
-    let in_role = move |role| MANNERS.map(|manner| Script::new(role, manner, acts));
+    let in_role = move |role| BEHAVIOURS.map(|behaviour| Script::new(role, behaviour, acts));
     ROLES.into_iter().flat_map(in_role)
 }
 

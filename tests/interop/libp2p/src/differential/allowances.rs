@@ -9,18 +9,18 @@ use crate::frames::{ACK, DATA, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 use super::application::End;
 use super::comparison::{Round, StreamState};
 use super::reaction::{Difference, Part};
-use super::script::{Manner, Script};
+use super::script::{Behaviour, Script};
 
 /// Whether the script continues after a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// Both implementations are still in the same state.
-    GoOn,
+    Continue,
     /// The two are in different states, so there is nothing more to compare.
     Stop,
 }
 
-/// Which implementation does what the sentence says.
+/// Which implementation does what the quoted sentence requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     Wirenet,
@@ -30,7 +30,7 @@ pub enum Right {
 
 pub struct Allowance {
     pub name: &'static str,
-    pub says: &'static str,
+    pub quote: &'static str,
     pub right: Right,
     pub then: Then,
     pub explains: fn(&Round, &Difference) -> bool,
@@ -40,20 +40,20 @@ pub struct Allowance {
 pub const ALLOWANCES: &[Allowance] = &[
     Allowance {
         name: "libp2p acknowledges a stream with its first own frame, or never",
-        says: "Spec: \"The receiver must then reply with either a data or window update frame \
+        quote: "Spec: \"The receiver must then reply with either a data or window update frame \
                with the StreamID along with the ACK flag to accept the stream or with the RST flag\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |_, difference| {
             matches!(difference, Difference::Stream(_, Part::Ack(true, false)))
         },
     },
     Allowance {
         name: "libp2p's reader sees the same end after a reset as after a FIN",
-        says: "Spec: \"Clients should be prepared to handle this by checking for an error that \
+        quote: "Spec: \"Clients should be prepared to handle this by checking for an error that \
                indicates a RST was received\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |_, difference| {
             matches!(
                 difference,
@@ -63,7 +63,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p continues after its own go away for a protocol error",
-        says: "Protocol: \"Data beyond the window that was granted is a protocol error: Go Away 1, \
+        quote: "Protocol: \"Data beyond the window that was granted is a protocol error: Go Away 1, \
                then close\"",
         right: Right::Wirenet,
         then: Then::Stop,
@@ -74,7 +74,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p ends without a go away after a header that is invalid or announces too much",
-        says: "Spec: \"When a session is being terminated, the Go Away message should be sent\"",
+        quote: "Spec: \"When a session is being terminated, the Go Away message should be sent\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -90,7 +90,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p ends the connection, and every stream, after a go away with code 0",
-        says: "Spec: \"0x0 Normal termination\"; with hashicorp/yamux, open streams continue",
+        quote: "Spec: \"0x0 Normal termination\"; with hashicorp/yamux, open streams continue",
         right: Right::Both,
         then: Then::Stop,
         explains: |round, difference| {
@@ -103,7 +103,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p accepts pings and go aways on any stream",
-        says: "Spec: \"Both Ping and Go Away messages should always use the 0 StreamID\"",
+        quote: "Spec: \"Both Ping and Go Away messages should always use the 0 StreamID\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -114,7 +114,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p skips data and window updates on stream 0, and as a client lets it be opened",
-        says: "Spec: \"the 0 ID is reserved to represent the session\"",
+        quote: "Spec: \"the 0 ID is reserved to represent the session\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -124,7 +124,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p accepts data after a FIN, and delivers it after the end",
-        says: "Spec: \"This does a half-close indicating the sender will send no further data\"",
+        quote: "Spec: \"This does a half-close indicating the sender will send no further data\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -136,7 +136,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p treats a SYN with RST as a RST alone, on any stream",
-        says: "Protocol: \"A second SYN for a stream that is open is a protocol error\"",
+        quote: "Protocol: \"A second SYN for a stream that is open is a protocol error\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -149,9 +149,9 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p never hands out a stream that arrived with SYN and RST at once",
-        says: "Spec: \"SYN - Signals the start of a new stream\", \"RST - Reset a stream immediately\"",
+        quote: "Spec: \"SYN - Signals the start of a new stream\", \"RST - Reset a stream immediately\"",
         right: Right::Both,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |round, difference| {
             let Difference::Stream(id, part) = difference else {
                 return false;
@@ -172,7 +172,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     Allowance {
         name: "libp2p accepts a used id for a new stream only once the application has dropped \
                the old one",
-        says: "Spec: \"an initial data or window update frame is sent with a new StreamID\"",
+        quote: "Spec: \"an initial data or window update frame is sent with a new StreamID\"",
         right: Right::Both,
         then: Then::Stop,
         explains: |round, difference| {
@@ -182,7 +182,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p delivers data that arrives after a reset until the application drops the stream",
-        says: "Spec: \"RST - Reset a stream immediately\"",
+        quote: "Spec: \"RST - Reset a stream immediately\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -204,7 +204,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p enforces the window of a stream that is gone until the application drops it",
-        says: "Protocol: \"A frame for a stream that is gone (reset, or both halves closed) is not \
+        quote: "Protocol: \"A frame for a stream that is gone (reset, or both halves closed) is not \
                an error: its body is skipped\"",
         right: Right::Wirenet,
         then: Then::Stop,
@@ -216,7 +216,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p ends the connection after an unsolicited pong",
-        says: "Spec: \"Ping - Contains an opaque value, echoed back\"",
+        quote: "Spec: \"Ping - Contains an opaque value, echoed back\"",
         right: Right::Both,
         then: Then::Stop,
         explains: |round, difference| {
@@ -226,9 +226,9 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p treats a ping as a request unless it has ACK set",
-        says: "Spec: \"SYN … Also sent with a ping to indicate outbound\"",
+        quote: "Spec: \"SYN … Also sent with a ping to indicate outbound\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |round, difference| {
             let asked = |is: fn(u16) -> bool| -> Vec<u32> {
                 let pings = round.frames.iter().map(|(frame, _)| frame);
@@ -242,7 +242,7 @@ pub const ALLOWANCES: &[Allowance] = &[
     },
     Allowance {
         name: "libp2p ends the connection when a stream exceeds the limit, even one of its own",
-        says: "Spec: \"or with the RST flag to reject the stream\"",
+        quote: "Spec: \"or with the RST flag to reject the stream\"",
         right: Right::Wirenet,
         then: Then::Stop,
         explains: |round, difference| {
@@ -272,7 +272,7 @@ fn only_libp2p_objects(round: &Round, difference: &Difference) -> bool {
 fn is_held(round: &Round) -> bool {
     // Frames that arrive in one piece with the end are processed before the
     // application runs.
-    round.manner == Manner::Ignore || round.frames.len() > 1
+    round.behaviour == Behaviour::Ignore || round.frames.len() > 1
 }
 
 fn is_gone(view: StreamState) -> bool {

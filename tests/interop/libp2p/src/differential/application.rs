@@ -1,7 +1,7 @@
 //! The application on top of either implementation. It never waits: it does what it
 //! can do at once, and records what it observes.
 
-use super::script::{Manner, bytes};
+use super::script::{Behaviour, bytes};
 
 /// How a stream ended for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum Seen {
 }
 
 pub struct Application<D> {
-    manner: Manner,
+    behaviour: Behaviour,
     tasks: Vec<Task<D>>,
     seen: Vec<(u32, Seen)>,
     buf: Vec<u8>,
@@ -67,9 +67,9 @@ struct Task<D> {
 }
 
 impl<D: WaitFreeStream> Application<D> {
-    pub fn new(manner: Manner) -> Self {
+    pub fn new(behaviour: Behaviour) -> Self {
         Self {
-            manner,
+            behaviour,
             tasks: Vec::new(),
             seen: Vec::new(),
             buf: vec![0; 64 * 1024],
@@ -110,7 +110,7 @@ impl<D: WaitFreeStream> Application<D> {
     pub fn progress(&mut self) -> bool {
         let mut moved = false;
         for task in &mut self.tasks {
-            moved |= task.progress(self.manner, &mut self.buf, &mut self.seen);
+            moved |= task.progress(self.behaviour, &mut self.buf, &mut self.seen);
         }
         self.tasks.retain(|task| !task.is_over());
         moved
@@ -122,12 +122,17 @@ impl<D: WaitFreeStream> Application<D> {
 }
 
 impl<D: WaitFreeStream> Task<D> {
-    fn progress(&mut self, manner: Manner, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
+    fn progress(
+        &mut self,
+        behaviour: Behaviour,
+        buf: &mut [u8],
+        seen: &mut Vec<(u32, Seen)>,
+    ) -> bool {
         let mut moved = false;
-        if manner != Manner::Ignore {
+        if behaviour != Behaviour::Ignore {
             loop {
                 moved |= self.write();
-                if !self.pending.is_empty() || !self.read(manner, buf, seen) {
+                if !self.pending.is_empty() || !self.read(behaviour, buf, seen) {
                     break;
                 }
                 moved = true;
@@ -155,7 +160,7 @@ impl<D: WaitFreeStream> Task<D> {
         moved
     }
 
-    fn read(&mut self, manner: Manner, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
+    fn read(&mut self, behaviour: Behaviour, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
         if self.end.is_some() {
             return false;
         }
@@ -168,7 +173,7 @@ impl<D: WaitFreeStream> Task<D> {
             ReadResult::Bytes(count) => {
                 let right = buf[..count] == *bytes(self.id, self.read, count);
                 self.read += count as u64;
-                if manner == Manner::Echo && !self.finish {
+                if behaviour == Behaviour::Echo && !self.finish {
                     self.pending.extend_from_slice(&buf[..count]);
                 }
                 if right {

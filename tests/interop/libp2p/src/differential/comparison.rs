@@ -10,7 +10,7 @@ use super::application::Seen;
 use super::ledger::{Ledger, describe};
 use super::libp2p_side::Libp2pSide;
 use super::reaction::Reaction;
-use super::script::{Act, Length, Manner, Role, Script, Target, frame};
+use super::script::{Act, Behaviour, Length, Role, Script, Target, frame};
 use super::wirenet_side::WirenetSide;
 
 /// An implementation with the application on top of it.
@@ -52,7 +52,7 @@ impl StreamState {
 /// What happened between two comparisons.
 pub struct Round<'a> {
     pub role: Role,
-    pub manner: Manner,
+    pub behaviour: Behaviour,
     pub max_streams: usize,
     /// The frames that the peer sent, each with the state of its stream before it.
     pub frames: &'a [(Frame, StreamState)],
@@ -81,7 +81,7 @@ impl Round<'_> {
 
 /// The statistics of a script whose differences are all allowed.
 #[derive(Debug, Default)]
-pub struct Played {
+pub struct Outcome {
     /// How many times the reactions were compared.
     pub comparisons: usize,
     /// The names of the allowances that were used.
@@ -111,7 +111,7 @@ impl fmt::Debug for Failure {
 /// # Errors
 ///
 /// If the reactions differ in a way that is not allowed.
-pub fn run_script(script: &Script) -> Result<Played, Box<Failure>> {
+pub fn run_script(script: &Script) -> Result<Outcome, Box<Failure>> {
     Comparison::new(script).run()
 }
 
@@ -131,7 +131,7 @@ struct Comparison<'a> {
     /// The number of open streams, as far as the peer can know.
     open: usize,
     outgoing: Vec<Vec<u8>>,
-    played: Played,
+    outcome: Outcome,
 }
 
 impl<'a> Comparison<'a> {
@@ -149,11 +149,11 @@ impl<'a> Comparison<'a> {
             opens: false,
             open: 0,
             outgoing: Vec::new(),
-            played: Played::default(),
+            outcome: Outcome::default(),
         }
     }
 
-    fn run(mut self) -> Result<Played, Box<Failure>> {
+    fn run(mut self) -> Result<Outcome, Box<Failure>> {
         let steps = &self.script.steps;
         for (index, step) in steps.iter().enumerate() {
             self.act(step.act);
@@ -174,11 +174,11 @@ impl<'a> Comparison<'a> {
     }
 
     /// Ends the connection, and checks that our side then keeps no stream.
-    fn end(mut self) -> Result<Played, Box<Failure>> {
+    fn end(mut self) -> Result<Outcome, Box<Failure>> {
         self.ours.hang_up();
         self.ours.settle();
         match self.ours.stream_count() {
-            0 => Ok(self.played),
+            0 => Ok(self.outcome),
             left => Err(self.failure(
                 format!("{left} streams are still kept after the end of the connection"),
                 Reaction::default(),
@@ -288,10 +288,10 @@ impl<'a> Comparison<'a> {
     fn compare_reactions(&mut self) -> Result<Then, Box<Failure>> {
         let ours = react(&mut self.ours, &mut self.our_ledger);
         let theirs = react(&mut self.theirs, &mut self.their_ledger);
-        self.played.comparisons += 1;
+        self.outcome.comparisons += 1;
         let round = Round {
             role: self.script.role,
-            manner: self.script.manner,
+            behaviour: self.script.behaviour,
             max_streams: self.script.max_streams,
             frames: &self.frames,
             garbage: self.garbage,
@@ -299,7 +299,7 @@ impl<'a> Comparison<'a> {
             ours: &ours,
             theirs: &theirs,
         };
-        let mut then = Then::GoOn;
+        let mut then = Then::Continue;
         let mut unknown = None;
         for difference in ours.differences(&theirs) {
             match ALLOWANCES
@@ -311,15 +311,15 @@ impl<'a> Comparison<'a> {
                     then: Then::Stop,
                     ..
                 }) => {
-                    self.played.allowed.push(name);
+                    self.outcome.allowed.push(name);
                     then = Then::Stop;
                 }
-                Some(allowance) => self.played.allowed.push(allowance.name),
+                Some(allowance) => self.outcome.allowed.push(allowance.name),
                 None => unknown = Some(unknown.unwrap_or(difference)),
             }
         }
         // Once the two are in different states, any other difference is allowed.
-        if let (Some(difference), Then::GoOn) = (unknown, then) {
+        if let (Some(difference), Then::Continue) = (unknown, then) {
             return Err(self.failure(format!("not allowed: {difference:?}"), ours, theirs));
         }
         self.record_reaction(&ours);
@@ -340,14 +340,14 @@ impl<'a> Comparison<'a> {
 
     /// Updates the states of the streams after our reaction.
     fn record_reaction(&mut self, ours: &Reaction) {
-        for (id, heard) in &ours.streams {
-            if heard.syn {
+        for (id, stream_reaction) in &ours.streams {
+            if stream_reaction.syn {
                 self.sent.insert(*id, 0);
             }
             let view = self.views.entry(*id).or_default();
-            view.known |= heard.syn;
-            view.own_fin |= heard.fin;
-            view.reset |= heard.rst;
+            view.known |= stream_reaction.syn;
+            view.own_fin |= stream_reaction.fin;
+            view.reset |= stream_reaction.rst;
         }
         self.open = if ours.ended {
             0

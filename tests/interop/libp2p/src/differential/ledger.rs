@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
 use super::application::Seen;
-use super::reaction::{Heard, Reaction};
+use super::reaction::{Reaction, StreamReaction};
 use super::script::{WINDOW, bytes};
 
 #[derive(Default)]
@@ -85,8 +85,8 @@ impl Ledger {
         for (id, what) in seen {
             note(&mut reaction, id, what);
         }
-        for (id, heard) in &mut reaction.streams {
-            heard.ack = self.streams.get(id).is_some_and(|account| account.ack);
+        for (id, stream_reaction) in &mut reaction.streams {
+            stream_reaction.ack = self.streams.get(id).is_some_and(|account| account.ack);
         }
         reaction
     }
@@ -97,14 +97,14 @@ impl Ledger {
             self.begin(id);
         }
         let account = self.streams.entry(id).or_default();
-        let heard = reaction.streams.entry(id).or_default();
+        let stream_reaction = reaction.streams.entry(id).or_default();
         if let Some(breach) = account.breach(frame) {
             reaction
                 .breaches
                 .push(format!("{breach}: {}", describe(frame)));
         }
         account.take(frame);
-        heard.hear(frame);
+        stream_reaction.record(frame);
     }
 }
 
@@ -142,8 +142,8 @@ impl Account {
     }
 }
 
-impl Heard {
-    fn hear(&mut self, frame: &Frame) {
+impl StreamReaction {
+    fn record(&mut self, frame: &Frame) {
         self.syn |= frame.has(SYN);
         self.fin |= frame.has(FIN);
         self.rst |= frame.has(RST);
@@ -154,11 +154,11 @@ impl Heard {
 }
 
 fn note(reaction: &mut Reaction, id: u32, what: Seen) {
-    let heard = reaction.streams.entry(id).or_default();
+    let stream_reaction = reaction.streams.entry(id).or_default();
     match what {
-        Seen::Accepted => heard.accepted += 1,
-        Seen::Bytes(count) => heard.delivered += count,
-        Seen::End(end) => heard.end = Some(end),
+        Seen::Accepted => stream_reaction.accepted += 1,
+        Seen::Bytes(count) => stream_reaction.delivered += count,
+        Seen::End(end) => stream_reaction.end = Some(end),
         Seen::Garbled => {
             let breach = format!("wrong bytes delivered on stream {id}");
             reaction.breaches.push(breach);

@@ -35,7 +35,7 @@ impl Libp2pSide {
         Self {
             connection: Connection::new(LineEnd(Rc::clone(&line)), config, mode),
             line,
-            application: Application::new(script.manner),
+            application: Application::new(script.behaviour),
         }
     }
 
@@ -72,7 +72,7 @@ impl Side for Libp2pSide {
         for frame in frames {
             self.line.borrow_mut().incoming.extend(frame);
             while self.poll() {}
-            if self.line.borrow().says_go_away() {
+            if self.line.borrow().sent_go_away() {
                 return;
             }
         }
@@ -191,7 +191,7 @@ struct Line {
 }
 
 impl Line {
-    fn says_go_away(&self) -> bool {
+    fn sent_go_away(&self) -> bool {
         let mut sent = self.outgoing.as_slice();
         let mut frames = std::iter::from_fn(|| Frame::read(&mut sent).expect("whole frames"));
         frames.any(|frame| frame.kind == GO_AWAY)

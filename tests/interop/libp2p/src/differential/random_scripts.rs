@@ -6,21 +6,21 @@ use proptest::prelude::*;
 
 use crate::frames::{ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
-use super::script::{Act, Length, Manner, Role, Script, Step, Target, WINDOW};
+use super::script::{Act, Behaviour, Length, Role, Script, Step, Target, WINDOW};
 
 /// Generates scripts of up to `steps` steps.
 pub fn scripts(steps: usize) -> impl Strategy<Value = Script> {
     let role = prop_oneof![Just(Role::Client), Just(Role::Server)];
-    let manner = prop_oneof![
-        3 => Just(Manner::Echo),
-        2 => Just(Manner::Read),
-        1 => Just(Manner::Ignore),
+    let behaviour = prop_oneof![
+        3 => Just(Behaviour::Echo),
+        2 => Just(Behaviour::Read),
+        1 => Just(Behaviour::Ignore),
     ];
     let max_streams = prop_oneof![9 => Just(Script::MANY), 1 => Just(2)];
     let steps = vec(step(), 1..=steps);
-    (role, manner, max_streams, steps).prop_map(|(role, manner, max_streams, steps)| Script {
+    (role, behaviour, max_streams, steps).prop_map(|(role, behaviour, max_streams, steps)| Script {
         role,
-        manner,
+        behaviour,
         max_streams,
         steps,
     })

@@ -15,14 +15,14 @@ pub struct Reaction {
     pub away: Option<u32>,
     /// Whether it has closed the connection.
     pub ended: bool,
-    pub streams: BTreeMap<u32, Heard>,
+    pub streams: BTreeMap<u32, StreamReaction>,
     /// The rules that it broke and that hold whatever the peer does.
     pub breaches: Vec<String>,
 }
 
 /// What the peer and the application have received on a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct StreamReaction {
     pub syn: bool,
     /// Whether it has acknowledged the stream since the stream began.
     pub ack: bool,
@@ -81,18 +81,18 @@ impl Reaction {
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            let parts = self.heard(*id).parts(&theirs.heard(*id));
+            let parts = self.stream(*id).parts(&theirs.stream(*id));
             found.extend(parts.into_iter().map(|part| Difference::Stream(*id, part)));
         }
         found
     }
 
-    pub fn heard(&self, id: u32) -> Heard {
+    pub fn stream(&self, id: u32) -> StreamReaction {
         self.streams.get(&id).copied().unwrap_or_default()
     }
 }
 
-impl Heard {
+impl StreamReaction {
     fn parts(&self, theirs: &Self) -> Vec<Part> {
         let parts = [
             (self.syn != theirs.syn, Part::Syn(self.syn, theirs.syn)),

@@ -16,7 +16,7 @@ pub enum Role {
 
 /// What the application does with every stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behaviour {
     /// Echoes the data, and reads no further while it cannot write. Ends its half
     /// when the peer has ended the other.
     Echo,
@@ -77,7 +77,7 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     pub role: Role,
-    pub manner: Manner,
+    pub behaviour: Behaviour,
     /// The limit on concurrently open streams.
     pub max_streams: usize,
     pub steps: Vec<Step>,
@@ -87,14 +87,14 @@ impl Script {
     /// A limit that few scripts reach.
     pub const MANY: usize = 64;
 
-    pub fn new(role: Role, manner: Manner, acts: &[Act]) -> Self {
+    pub fn new(role: Role, behaviour: Behaviour, acts: &[Act]) -> Self {
         let step = |act: &Act| Step {
             act: *act,
             held: false,
         };
         Self {
             role,
-            manner,
+            behaviour,
             max_streams: Self::MANY,
             steps: acts.iter().map(step).collect(),
         }

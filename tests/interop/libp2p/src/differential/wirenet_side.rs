@@ -47,7 +47,7 @@ impl WirenetSide {
             line,
             connection: connection.expect("a connection in memory"),
             accepted: 0,
-            application: Application::new(script.manner),
+            application: Application::new(script.behaviour),
         }
     }
 

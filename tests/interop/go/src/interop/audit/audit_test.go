@@ -77,7 +77,7 @@ func TestReportsEveryViolation(t *testing.T) {
 
 func complaints(frames [][]byte, step int) (lines []string) {
 	conn := New(nil, "listen", Wire)
-	conn.say = func(kind, format string, args ...interface{}) {
+	conn.report = func(kind, format string, args ...interface{}) {
 		lines = append(lines, kind+" "+fmt.Sprintf(format, args...))
 	}
 	for _, frame := range frames {

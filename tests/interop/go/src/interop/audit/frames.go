@@ -45,7 +45,7 @@ const (
 type Conn struct {
 	net.Conn
 	layers Layers
-	say    func(kind, format string, args ...interface{})
+	report func(kind, format string, args ...interface{})
 	// peerParity is the lowest bit of the stream ids that the peer may open.
 	peerParity uint32
 	header     []byte
@@ -72,7 +72,7 @@ func New(conn net.Conn, side string, layers Layers) *Conn {
 		parity = 0
 	}
 	return &Conn{
-		Conn: conn, layers: layers, say: peer.Say, peerParity: parity,
+		Conn: conn, layers: layers, report: peer.Report, peerParity: parity,
 		streams: map[uint32]*stream{}, ends: map[uint32]chan struct{}{},
 	}
 }
@@ -154,11 +154,11 @@ func (c *Conn) frame(h []byte) {
 	length := binary.BigEndian.Uint32(h[8:])
 	name := fmt.Sprintf("frame type %d flags %d stream %d length %d", kind, flags, id, length)
 	if h[0] != 0 || kind > typeGoAway || flags > 15 {
-		c.say("violation", "%s: version %d, or an invalid type or flag", name, h[0])
+		c.report("violation", "%s: version %d, or an invalid type or flag", name, h[0])
 	}
 	if kind == typePing || kind == typeGoAway {
 		if id != 0 {
-			c.say("violation", "%s: a ping or go away must have stream id 0", name)
+			c.report("violation", "%s: a ping or go away must have stream id 0", name)
 		}
 		return
 	}
@@ -181,7 +181,7 @@ func (c *Conn) stream(id uint32) *stream {
 	if s == nil {
 		s = &stream{id: id}
 		if c.layers == Wire {
-			s.content = newContent(func(what string) { c.say("violation", "stream %d: %s", id, what) })
+			s.content = newContent(func(what string) { c.report("violation", "stream %d: %s", id, what) })
 		}
 		c.streams[id] = s
 	}
@@ -191,7 +191,7 @@ func (c *Conn) stream(id uint32) *stream {
 // check compares a frame with the earlier ones on its stream. hashicorp/yamux ends
 // the session after a second FIN, and logs a second ACK as an error.
 func (c *Conn) check(s *stream, name string, kind, flags int) {
-	complain := func(what string) { c.say("violation", "%s: %s", name, what) }
+	complain := func(what string) { c.report("violation", "%s: %s", name, what) }
 	theirs := s.id&1 == c.peerParity
 	if s.rst {
 		complain("after a reset")
@@ -216,6 +216,6 @@ func (c *Conn) check(s *stream, name string, kind, flags int) {
 	s.fin = s.fin || flags&(flagFIN|flagRST) != 0
 	s.rst = flags&flagRST != 0
 	if s.rst {
-		c.say("reset", "%s", name)
+		c.report("reset", "%s", name)
 	}
 }

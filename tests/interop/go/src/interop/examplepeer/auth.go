@@ -19,10 +19,10 @@ func checkTokens(p *program) error {
 
 func checkToken(name string, id, token []byte) error {
 	if string(token) != rightToken {
-		peer.Say("note", "%s %s refused", id, name)
+		peer.Report("note", "%s %s refused", id, name)
 		return errors.New("invalid token")
 	}
-	peer.Say("note", "%s %s accepted", id, name)
+	peer.Report("note", "%s %s accepted", id, name)
 	return nil
 }
 
@@ -39,7 +39,7 @@ func readAll(session *wire.Session) error {
 func noteMessages(name string) func(*wire.Stream) error {
 	return func(s *wire.Stream) error {
 		return wire.EachMessage(s.Message, func(message []byte) error {
-			peer.Say("note", "%s %q", name, message)
+			peer.Report("note", "%s %q", name, message)
 			return nil
 		})
 	}
@@ -56,7 +56,7 @@ func sendToken(node, token string) role {
 		})
 		var refused wire.Refusal
 		if errors.As(err, &refused) {
-			peer.Say("note", "%v", refused)
+			peer.Report("note", "%v", refused)
 			return nil
 		}
 		return err

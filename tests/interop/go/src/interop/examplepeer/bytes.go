@@ -45,7 +45,7 @@ func noteDigest(s *wire.Stream) error {
 	digest := sha256.New()
 	n, err := s.WriteTo(digest)
 	if err == nil {
-		peer.Say("note", "%d bytes %x", n, digest.Sum(nil))
+		peer.Report("note", "%d bytes %x", n, digest.Sum(nil))
 	}
 	return err
 }

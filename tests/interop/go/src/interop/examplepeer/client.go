@@ -23,7 +23,7 @@ func (p *program) join(party wire.Party) (*wire.Session, error) {
 
 func serve(session *wire.Session) {
 	if err := session.Serve(); err != nil {
-		peer.Say("violation", "%v", err)
+		peer.Report("violation", "%v", err)
 	}
 }
 
@@ -34,7 +34,7 @@ func (p *program) stay(party wire.Party) error {
 	if err != nil {
 		return err
 	}
-	peer.Say("note", "connected")
+	peer.Report("note", "connected")
 	p.untilOver(session)
 	return nil
 }

@@ -24,7 +24,7 @@ func nodeA(p *program) error {
 	if err := session.With("nodeB:hello", p.sendParts); err != nil {
 		return err
 	}
-	peer.Say("note", "FIN")
+	peer.Report("note", "FIN")
 	p.untilOver(session)
 	return nil
 }
@@ -60,7 +60,7 @@ func nodeB(p *program) error {
 			if err := noteMessages("nodeB:hello")(s); err != nil {
 				return err
 			}
-			peer.Say("note", "FIN")
+			peer.Report("note", "FIN")
 			return nil
 		},
 	}})

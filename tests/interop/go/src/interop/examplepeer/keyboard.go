@@ -15,13 +15,13 @@ func typeCommands(p *program) error {
 		return err
 	}
 	s := newServer(wire.Party{}, func(session *wire.Session) error {
-		peer.Say("note", "joined: %s %s", session.Identification, session.Token)
+		peer.Report("note", "joined: %s %s", session.Identification, session.Token)
 		return nil
 	})
 	return s.run(listener, p.lines, func(line string) {
 		for _, session := range s.all() {
 			if err := execute(session, line); err != nil {
-				peer.Say("violation", "%q: %v", line, err)
+				peer.Report("violation", "%q: %v", line, err)
 			}
 		}
 	})
@@ -36,7 +36,7 @@ func execute(session *wire.Session, line string) error {
 		if err != nil {
 			return err
 		}
-		peer.Say("note", "%s %q", session.Identification, message)
+		peer.Report("note", "%s %q", session.Identification, message)
 		return nil
 	})
 }

@@ -26,7 +26,7 @@ func sayHello(p *program) error {
 			if err := binary.Read(s.Reader(), binary.LittleEndian, &index); err != nil {
 				return err
 			}
-			peer.Say("note", "from %d", index)
+			peer.Report("note", "from %d", index)
 			for ; index <= lastHello; index++ {
 				if _, err := fmt.Fprintf(s.Writer(), "%d. Hello from server! ", index); err != nil {
 					return nil // the client is gone, and will reconnect
@@ -46,12 +46,12 @@ func readHello(p *program) error {
 		session, err := p.join(wire.Party{})
 		if err == nil {
 			wait = p.wait
-			peer.Say("note", "connected")
+			peer.Report("note", "connected")
 			err = resume(session, &index)
 			_ = session.Close()
 		}
 		if err == nil {
-			peer.Say("note", "data complete!")
+			peer.Report("note", "data complete!")
 			return nil
 		}
 		time.Sleep(wait)
@@ -80,7 +80,7 @@ func resume(session *wire.Session, index *uint32) error {
 		if err != nil {
 			return err
 		}
-		peer.Say("note", "%s", strings.TrimSpace(greeting))
+		peer.Report("note", "%s", strings.TrimSpace(greeting))
 	}
 	return s.Finish()
 }

@@ -36,7 +36,7 @@ func (p *program) serve(party wire.Party, opened func(*wire.Session) error) erro
 
 // run serves until it reads the line "stop", and passes other lines to typed.
 func (s *server) run(listener net.Listener, lines <-chan string, typed func(string)) error {
-	peer.Say("ready", "%s", listener.Addr())
+	peer.Report("ready", "%s", listener.Addr())
 	s.tasks.Add(1)
 	go s.accept(listener)
 	for line := range lines {
@@ -68,7 +68,7 @@ func (s *server) take(conn net.Conn) {
 	defer s.tasks.Done()
 	session, err := s.party.Mount(conn)
 	if err != nil {
-		peer.Say("violation", "a session did not open: %v", err)
+		peer.Report("violation", "a session did not open: %v", err)
 		return
 	}
 	defer session.Close()
@@ -84,7 +84,7 @@ func (s *server) take(conn net.Conn) {
 		go s.open(session)
 	}
 	if err := session.Serve(); err != nil {
-		peer.Say("violation", "%v", err)
+		peer.Report("violation", "%v", err)
 	}
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -95,7 +95,7 @@ func (s *server) open(session *wire.Session) {
 	defer s.tasks.Done()
 	err := s.opened(session)
 	if err != nil && !s.isStopping() {
-		peer.Say("violation", "handling a new session: %v", err)
+		peer.Report("violation", "handling a new session: %v", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func noteAmount(s *wire.Stream) error {
 	if err := json.NewDecoder(s.Reader()).Decode(&amount); err != nil {
 		return err
 	}
-	peer.Say("note", "the server says %s", amount)
+	peer.Report("note", "the server says %s", amount)
 	return nil
 }
 

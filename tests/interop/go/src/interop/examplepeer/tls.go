@@ -70,7 +70,7 @@ func readInfo(p *program) error {
 			if err != nil {
 				return err
 			}
-			peer.Say("note", "%s", message)
+			peer.Report("note", "%s", message)
 		}
 		return nil
 	})

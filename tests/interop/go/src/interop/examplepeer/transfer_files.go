@@ -69,6 +69,6 @@ func receiveFile(s *wire.Stream, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	peer.Say("note", "%q: %d bytes", name, n)
+	peer.Report("note", "%q: %d bytes", name, n)
 	return nil
 }

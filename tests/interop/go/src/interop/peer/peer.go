@@ -31,8 +31,8 @@ import (
 
 var output sync.Mutex
 
-// Say writes one line to the test.
-func Say(kind, format string, args ...interface{}) {
+// Report writes one line to the test.
+func Report(kind, format string, args ...interface{}) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
 	output.Lock()
 	defer output.Unlock()
@@ -56,12 +56,12 @@ func RunWithInput(work func(lines <-chan string) error) {
 	if err := work(lines); err != nil {
 		Fail("%v", err)
 	}
-	Say("result", "ok")
+	Report("result", "ok")
 }
 
 // Fail reports a failure and exits. Any part of the program may call it.
 func Fail(format string, args ...interface{}) {
-	Say("result", "fail: "+format, args...)
+	Report("result", "fail: "+format, args...)
 	os.Exit(1)
 }
 
@@ -77,7 +77,7 @@ func Connect(side, addr string) (net.Conn, error) {
 			return nil, err
 		}
 		defer listener.Close()
-		Say("ready", "%s", listener.Addr())
+		Report("ready", "%s", listener.Addr())
 		return listener.Accept()
 	}
 	return nil, fmt.Errorf("the side must be dial or listen, not %q", side)
@@ -103,7 +103,7 @@ func logLines() io.Writer {
 		if at := strings.IndexByte(text, '['); at > 0 {
 			text = text[at:]
 		}
-		Say("log", "%s", text)
+		Report("log", "%s", text)
 		return len(line), nil
 	})
 }

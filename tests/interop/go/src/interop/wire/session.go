@@ -192,7 +192,7 @@ func (s *Session) handle(conn *yamux.Stream) {
 	defer conn.Close()
 	request, err := readFrame(conn)
 	if err != nil || request.kind != frameOpen {
-		peer.Say("violation", "a stream was opened with %#x: %v", request.kind, err)
+		peer.Report("violation", "a stream was opened with %#x: %v", request.kind, err)
 		return
 	}
 	name := request.command
@@ -207,11 +207,11 @@ func (s *Session) handle(conn *yamux.Stream) {
 	}
 	err = (frame{frameAccept, name, nil}).writeTo(conn)
 	if err := peer.IgnoreShutdown(err); err != nil {
-		peer.Say("violation", "stream %q: %v", name, err)
+		peer.Report("violation", "stream %q: %v", name, err)
 		return
 	}
 	if err := peer.IgnoreShutdown(run(s.stream(conn))); err != nil {
-		peer.Say("violation", "handler of %q: %v", name, err)
+		peer.Report("violation", "handler of %q: %v", name, err)
 	}
 }
 

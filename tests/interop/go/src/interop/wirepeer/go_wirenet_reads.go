@@ -36,7 +36,7 @@ var originals = map[string]wire.Handler{
 
 func drain(s *wire.Stream) error {
 	n, err := s.Original().WriteTo(io.Discard)
-	peer.Say("note", "WriteTo returned after %d bytes: %v", n, err)
+	peer.Report("note", "WriteTo returned after %d bytes: %v", n, err)
 	return nil
 }
 

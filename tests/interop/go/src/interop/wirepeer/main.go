@@ -60,9 +60,9 @@ func greet(role string, s *wire.Session) {
 	names := strings.Join(s.Names, ",")
 	switch role {
 	case "mount":
-		peer.Say("note", "session id=%s token=%s streams=%s", s.Identification, s.Token, names)
+		peer.Report("note", "session id=%s token=%s streams=%s", s.Identification, s.Token, names)
 	default:
-		peer.Say("note", "session streams=%s", names)
+		peer.Report("note", "session streams=%s", names)
 	}
 }
 
@@ -77,7 +77,7 @@ func runScript(s *wire.Session, script func(*wire.Session) error) error {
 	if s.IsClosed() {
 		return nil
 	}
-	peer.Say("note", "done")
+	peer.Report("note", "done")
 	err := <-served
 	// A handler may still have to report how its stream ended.
 	s.AwaitHandlers()
@@ -103,6 +103,6 @@ func expectRefused(err error, text string) error {
 	if !errors.As(err, &refused) || refused.Text != text {
 		return fmt.Errorf("expected a refusal of the session with %q, got: %v", text, err)
 	}
-	peer.Say("note", "code %d", refused.Code)
+	peer.Report("note", "code %d", refused.Code)
 	return nil
 }

@@ -27,7 +27,7 @@ func answerEchoes(session *link) error {
 func sendBack(stream *yamux.Stream) {
 	_, err := io.Copy(stream, stream)
 	if err := peer.IgnoreShutdown(err); err != nil {
-		peer.Say("violation", "echo of stream %d: %v", stream.StreamID(), err)
+		peer.Report("violation", "echo of stream %d: %v", stream.StreamID(), err)
 	}
 	_ = stream.Close()
 }
