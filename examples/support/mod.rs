@@ -23,7 +23,7 @@ use wirenet::{Builder, Error, Session, Wire};
 // The address that an example listens at or connects to.
 #[derive(clap::Args)]
 pub struct Addr<const PORT: u16> {
-    /// The server's address; a server picks a free port for port 0
+    /// The server's address; with port 0, the server picks a free port
     #[arg(
         long,
         global = true,
