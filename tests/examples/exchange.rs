@@ -77,5 +77,9 @@ fn other_streams_are_not_opened_and_endless_quotes_are_not_buffered() {
     let _ = wire.close();
     let ended = server.terminate();
     assert!(ended.stdout.is_empty(), "{ended:?}");
-    assert!(ended.stderr.contains("a message of more than 4096 bytes"));
+    assert!(
+        ended
+            .stderr
+            .contains("the message is longer than 4096 bytes")
+    );
 }

@@ -123,6 +123,6 @@ fn stopping_the_hub_ends_node_a_while_node_b_waits_for_the_hub() {
     node_a.line("FIN");
     hub.terminate();
     let node_a = node_a.end();
-    node_a.assert_failure("error: the hub has ended the session");
+    node_a.assert_failure("error: the hub ended the session");
     node_b.terminate();
 }

@@ -50,7 +50,7 @@ fn commands_run_in_turn_and_the_end_of_the_input_ends_the_server() {
 fn a_command_without_clients_is_reported() {
     let (mut server, _) = server();
     server.type_line("date");
-    server.line("nobody is there to run \"date\"");
+    server.line("no client is connected to run \"date\"");
     server.terminate().assert_success();
 }
 

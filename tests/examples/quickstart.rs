@@ -15,7 +15,7 @@ fn run_quickstart(args: &[&str]) -> Vec<String> {
 #[test]
 fn a_file_arrives_and_its_checksums_match() {
     let lines = run_quickstart(&["--size", "3"]);
-    assert_eq!(lines[0], "making a file of 3.00 MiB of random bytes");
+    assert_eq!(lines[0], "creating a file of 3.00 MiB of random bytes");
     assert!(lines[2].starts_with("received 3.00 MiB in "), "{lines:?}");
     let sent = lines[3].strip_prefix("sha256 sent     ").unwrap();
     let received = lines[4].strip_prefix("sha256 received ").unwrap();
@@ -63,7 +63,7 @@ fn an_interrupt_ends_the_program_and_removes_its_files() {
     // This would take minutes.
     command.args(["--size", "100000"]);
     let program = Program::start(command.env("TMPDIR", temporary.path()));
-    program.line("making a file");
+    program.line("creating a file");
     program.signal("INT");
     program.end().assert_failure("error: interrupted");
     assert!(names(temporary.path()).is_empty());

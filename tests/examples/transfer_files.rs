@@ -179,7 +179,9 @@ fn a_name_that_leaves_the_folder_is_refused() {
             stream.write_message(name.as_bytes())?;
             stream.write_message(b"content")
         });
-        client.assert_failure(&format!("name {name:?} refused: it leaves the folder"));
+        client.assert_failure(&format!(
+            "file name {name:?} refused: it points outside the folder"
+        ));
         // The file before it is complete.
         assert_eq!(names(&folders.to), ["good"], "{name:?}");
         assert_eq!(names(folders.all.path()), ["from", "to"], "{name:?}");
@@ -191,9 +193,9 @@ fn a_name_that_leaves_the_folder_is_refused() {
 fn a_malformed_name_is_refused() {
     let folders = Folders::new();
     let client = folders.receive_from(|stream| stream.write_message(&[0xff; 8]));
-    client.assert_failure("a name: invalid utf-8");
+    client.assert_failure("a file name is not UTF-8: invalid utf-8");
     let client = folders.receive_from(write_forever);
-    client.assert_failure("a name of more than 255 bytes");
+    client.assert_failure("a file name is longer than 255 bytes");
     assert!(names(&folders.to).is_empty());
 }
 
@@ -243,7 +245,7 @@ fn a_transfer_that_is_cut_leaves_no_file() {
 fn a_name_without_content_is_an_error() {
     let folders = Folders::new();
     let client = folders.receive_from(|stream| stream.write_message(b"file"));
-    client.assert_failure("\"file\" came without its content");
+    client.assert_failure("the content of \"file\" is missing");
     assert!(names(&folders.to).is_empty());
 }
 

@@ -1,5 +1,5 @@
-//! libp2p's side. It is polled by hand, until neither it nor the application
-//! has anything left to do.
+//! libp2p's implementation. It is polled without a runtime, until neither it nor the
+//! application can make progress.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,17 +13,17 @@ use yamux::{Config, Connection, Mode, Stream};
 
 use crate::frames::{Frame, GO_AWAY};
 
-use super::application::{Application, Duct, End, Got, Put, Seen};
-use super::duel::Side;
+use super::application::{Application, End, ReadResult, Seen, WaitFreeStream, WriteResult};
+use super::comparison::Side;
 use super::script::{Role, Script};
 
-pub struct Theirs {
+pub struct Libp2pSide {
     line: Rc<RefCell<Line>>,
     connection: Connection<LineEnd>,
-    application: Application<TheirStream>,
+    application: Application<Libp2pStream>,
 }
 
-impl Theirs {
+impl Libp2pSide {
     pub fn new(script: &Script) -> Self {
         let line = Rc::new(RefCell::new(Line::default()));
         let mut config = Config::default();
@@ -35,19 +35,20 @@ impl Theirs {
         Self {
             connection: Connection::new(LineEnd(Rc::clone(&line)), config, mode),
             line,
-            application: Application::new(script.manner),
+            application: Application::new(script.behaviour),
         }
     }
 
-    fn duct(&self, stream: Stream) -> TheirStream {
-        TheirStream {
+    fn wrap(&self, stream: Stream) -> Libp2pStream {
+        Libp2pStream {
             stream,
             line: Rc::clone(&self.line),
             finished: false,
         }
     }
 
-    /// Polls the connection until it has nothing to do; whether it had.
+    /// Polls the connection until it can make no more progress. Returns whether it
+    /// made any.
     fn poll(&mut self) -> bool {
         let before = self.line.borrow().moved;
         let mut accepted = false;
@@ -56,7 +57,7 @@ impl Theirs {
                 break;
             };
             let id = stream.id().val();
-            let stream = self.duct(stream);
+            let stream = self.wrap(stream);
             self.application.accept(id, stream);
             accepted = true;
         }
@@ -64,14 +65,14 @@ impl Theirs {
     }
 }
 
-impl Side for Theirs {
-    /// Reads frames one by one anyway, and goes on after its own go away:
-    /// that is the end of it here.
+impl Side for Libp2pSide {
+    /// Passes the frames on one by one, because libp2p reads them one by one in any
+    /// case. Stops at libp2p's own go away, although libp2p would continue.
     fn receive(&mut self, frames: &[Vec<u8>]) {
         for frame in frames {
             self.line.borrow_mut().incoming.extend(frame);
             while self.poll() {}
-            if self.line.borrow().says_go_away() {
+            if self.line.borrow().sent_go_away() {
                 return;
             }
         }
@@ -85,11 +86,11 @@ impl Side for Theirs {
         let Poll::Ready(Ok(mut stream)) = self.connection.poll_new_outbound(&mut context()) else {
             return;
         };
-        // It sends the SYN with the first write, an empty one too.
+        // libp2p sends the SYN with the first write, even an empty one.
         let opened = Pin::new(&mut stream).poll_write(&mut context(), &[]);
         assert!(matches!(opened, Poll::Ready(Ok(0))), "{opened:?}");
         let id = stream.id().val();
-        let stream = self.duct(stream);
+        let stream = self.wrap(stream);
         self.application.add(id, stream);
     }
 
@@ -104,7 +105,7 @@ impl Side for Theirs {
     fn settle(&mut self) {
         loop {
             let polled = self.poll();
-            if !self.application.turn() && !polled {
+            if !self.application.progress() && !polled {
                 return;
             }
         }
@@ -127,28 +128,28 @@ fn context() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-struct TheirStream {
+struct Libp2pStream {
     stream: Stream,
     line: Rc<RefCell<Line>>,
-    /// Our half was ended.
+    /// The application has ended its half.
     finished: bool,
 }
 
-impl Duct for TheirStream {
-    fn read(&mut self, buf: &mut [u8]) -> Got {
+impl WaitFreeStream for Libp2pStream {
+    fn read(&mut self, buf: &mut [u8]) -> ReadResult {
         match Pin::new(&mut self.stream).poll_read(&mut context(), buf) {
-            Poll::Pending => Got::Nothing,
-            Poll::Ready(Ok(0)) => Got::End(self.end()),
-            Poll::Ready(Ok(count)) => Got::Bytes(count),
-            Poll::Ready(Err(_)) => Got::End(End::Broken),
+            Poll::Pending => ReadResult::Nothing,
+            Poll::Ready(Ok(0)) => ReadResult::End(self.end()),
+            Poll::Ready(Ok(count)) => ReadResult::Bytes(count),
+            Poll::Ready(Err(_)) => ReadResult::End(End::Broken),
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Put {
+    fn write(&mut self, bytes: &[u8]) -> WriteResult {
         match Pin::new(&mut self.stream).poll_write(&mut context(), bytes) {
-            Poll::Pending => Put::Nothing,
-            Poll::Ready(Ok(count)) => Put::Bytes(count),
-            Poll::Ready(Err(_)) => Put::Broken,
+            Poll::Pending => WriteResult::Nothing,
+            Poll::Ready(Ok(count)) => WriteResult::Bytes(count),
+            Poll::Ready(Err(_)) => WriteResult::Broken,
         }
     }
 
@@ -158,38 +159,39 @@ impl Duct for TheirStream {
         self.finished
     }
 
-    /// There is nothing but to drop it.
+    /// libp2p has no reset. Dropping the stream resets it.
     fn reset(self) {}
 }
 
-impl TheirStream {
-    /// Its reader sees no more than an end; its state tells some of the rest.
+impl Libp2pStream {
+    /// Returns how the stream ended. Its reader sees only that it ended; its state
+    /// reveals some of the reasons.
     fn end(&self) -> End {
         if !self.stream.is_closed() {
-            End::Clean
+            End::Graceful
         } else if self.finished || self.line.borrow().shut {
-            End::Untold
+            End::Unknown
         } else {
             End::Broken
         }
     }
 }
 
-/// What lies between the connection and the peer, without a bound.
+/// The bytes between the connection and the peer, without a limit.
 #[derive(Default)]
 struct Line {
     incoming: VecDeque<u8>,
     outgoing: Vec<u8>,
-    /// The peer sends no more.
+    /// The peer sends nothing more.
     hung_up: bool,
-    /// The connection has cut the line.
+    /// The connection has shut the line down.
     shut: bool,
-    /// Bytes read and written.
+    /// The number of bytes that were read or written.
     moved: u64,
 }
 
 impl Line {
-    fn says_go_away(&self) -> bool {
+    fn sent_go_away(&self) -> bool {
         let mut sent = self.outgoing.as_slice();
         let mut frames = std::iter::from_fn(|| Frame::read(&mut sent).expect("whole frames"));
         frames.any(|frame| frame.kind == GO_AWAY)

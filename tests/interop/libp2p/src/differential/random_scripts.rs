@@ -1,26 +1,26 @@
-//! Scripts by chance: mostly what a peer may do, in any order, and now and
-//! then what it must not.
+//! Random scripts. They consist mostly of what the protocol allows, in any order, and
+//! now and then of what it forbids.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::frames::{ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
-use super::script::{Act, Length, Manner, Role, Script, Step, Target, WINDOW};
+use super::script::{Act, Behaviour, Length, Role, Script, Step, Target, WINDOW};
 
-/// Any script of up to so many steps.
+/// Generates scripts of up to `steps` steps.
 pub fn scripts(steps: usize) -> impl Strategy<Value = Script> {
     let role = prop_oneof![Just(Role::Client), Just(Role::Server)];
-    let manner = prop_oneof![
-        3 => Just(Manner::Echo),
-        2 => Just(Manner::Read),
-        1 => Just(Manner::Ignore),
+    let behaviour = prop_oneof![
+        3 => Just(Behaviour::Echo),
+        2 => Just(Behaviour::Read),
+        1 => Just(Behaviour::Ignore),
     ];
     let max_streams = prop_oneof![9 => Just(Script::MANY), 1 => Just(2)];
     let steps = vec(step(), 1..=steps);
-    (role, manner, max_streams, steps).prop_map(|(role, manner, max_streams, steps)| Script {
+    (role, behaviour, max_streams, steps).prop_map(|(role, behaviour, max_streams, steps)| Script {
         role,
-        manner,
+        behaviour,
         max_streams,
         steps,
     })
@@ -77,7 +77,7 @@ fn ending() -> impl Strategy<Value = Act> {
     frames(stream_kind(), flags, stream(), Just(Length::Is(0)))
 }
 
-/// Anything at all.
+/// Generates any acts, including invalid ones.
 fn wild() -> impl Strategy<Value = Act> {
     let kind = prop_oneof![
         4 => stream_kind(),
@@ -86,7 +86,7 @@ fn wild() -> impl Strategy<Value = Act> {
     ];
     let target = prop_oneof![6 => stream(), 1 => Just(Target::Session)];
     let header = (0..3u8, 0..6u8)
-        .prop_filter("a header that is none", |(version, kind)| {
+        .prop_filter("an invalid header", |(version, kind)| {
             *version > 0 || *kind > 3
         })
         .prop_map(|(version, kind)| Act::Header { version, kind });
@@ -107,7 +107,7 @@ fn frames(
         kind,
         flags,
         target,
-        // Who announces a body has to send it.
+        // The body is sent too, so its length is limited.
         length: match length {
             Length::Is(count) if kind == DATA => Length::Is(count % (1 << 20)),
             other => other,
@@ -139,7 +139,7 @@ fn any_length() -> impl Strategy<Value = Length> {
     prop_oneof![3 => small(), 1 => any::<u32>().prop_map(Length::Is)]
 }
 
-/// More than anybody takes in one frame.
+/// Generates lengths that neither implementation accepts in one frame.
 fn announced() -> impl Strategy<Value = Length> {
     let counts = vec![16 << 20, (16 << 20) + 1, 1 << 31, u32::MAX];
     proptest::sample::select(counts).prop_map(Length::Announced)

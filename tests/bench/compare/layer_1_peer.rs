@@ -1,4 +1,5 @@
-//! The library's layer 1 alone: `wirenet::yamux` with anonymous streams.
+//! The library's layer 1 alone, as a peer of the comparison: `wirenet::yamux`
+//! with anonymous streams.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -28,7 +29,7 @@ impl Session for YamuxSession {
 
     fn open(&self, service: Service) -> io::Result<yamux::Stream> {
         let mut stream = self.connection.open()?;
-        blocking::ask_for(&mut stream, &self.job, service)?;
+        blocking::request_service(&mut stream, &self.job, service)?;
         Ok(stream)
     }
 }
@@ -59,16 +60,16 @@ fn yamux_config(job: &Job) -> yamux::Config {
     }
 }
 
-/// A thread accepts each connection's streams and gives each a thread, except
-/// those that are only to be held.
+/// Accepts each connection's streams on one thread, and serves each stream on a
+/// new thread. Streams that only stay open get no thread.
 pub fn listen(job: &Job) -> io::Result<Listening> {
-    let told = job.clone();
+    let served = job.clone();
     let held = Mutex::new(Vec::new());
     Listening::thread_each(job, move |socket| {
         socket.set_nodelay(true)?;
-        let connection = yamux::Connection::server(socket, yamux_config(&told))?;
+        let connection = yamux::Connection::server(socket, yamux_config(&served))?;
         while let Ok(mut stream) = connection.accept() {
-            match blocking::asked_for(&mut stream, &told)? {
+            match blocking::requested_service(&mut stream, &served)? {
                 Service::Hold => {
                     blocking::serve(&mut stream, Service::Once)?;
                     held.lock().unwrap().push(stream);

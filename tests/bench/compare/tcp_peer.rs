@@ -1,5 +1,5 @@
-//! Raw TCP with std: what the machine can do. A connection stands for each
-//! stream, a thread for each connection.
+//! Plain TCP with std, as a peer of the comparison: the most that the machine can
+//! do. Uses one connection per stream and one thread per connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -7,25 +7,25 @@ use std::net::{SocketAddr, TcpStream};
 use crate::blocking::{self, Listening, Session};
 use crate::workload::{Job, Service};
 
-pub struct RawSession {
+pub struct TcpSession {
     job: Job,
-    /// What makes it a session while it is idle.
-    _standing: TcpStream,
+    /// Stands in for the session while no stream is open.
+    _idle: TcpStream,
 }
 
-impl Session for RawSession {
+impl Session for TcpSession {
     type Stream = TcpStream;
 
     fn dial(job: &Job) -> io::Result<Self> {
         Ok(Self {
             job: job.clone(),
-            _standing: connect(job.addr)?,
+            _idle: connect(job.addr)?,
         })
     }
 
     fn open(&self, service: Service) -> io::Result<TcpStream> {
         let mut stream = connect(self.job.addr)?;
-        blocking::ask_for(&mut stream, &self.job, service)?;
+        blocking::request_service(&mut stream, &self.job, service)?;
         Ok(stream)
     }
 }
@@ -37,10 +37,10 @@ fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 }
 
 pub fn listen(job: &Job) -> io::Result<Listening> {
-    let told = job.clone();
+    let served = job.clone();
     Listening::thread_each(job, move |mut stream| {
         stream.set_nodelay(true)?;
-        let service = blocking::asked_for(&mut stream, &told)?;
+        let service = blocking::requested_service(&mut stream, &served)?;
         blocking::serve(&mut stream, service)
     })
 }

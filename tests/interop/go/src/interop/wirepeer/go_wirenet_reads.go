@@ -9,16 +9,17 @@ import (
 	"interop/wire"
 )
 
-// What reads the way go-wirenet does: handlers and scripts of their own, as its
-// reads cannot tell a stream's end from a message's.
+// Handlers and scripts that read the way go-wirenet does. They are separate from the
+// others because go-wirenet's reads cannot tell the end of a stream from the end of a
+// message.
 
 const bulk = 16 << 20
 
-// Sizes of writes that come in step with no window.
+// oddWrites are sizes of writes that never line up with a window.
 var oddWrites = []int{777, 1_000, 1_025, 4_093, 9_999}
 
 var originals = map[string]wire.Handler{
-	// drain notes how WriteTo returned.
+	// drain reports how WriteTo returned.
 	"drain": drain,
 	// total is a sink that answers one message with its SHA-256.
 	"total": func(s *wire.Stream) error {
@@ -28,18 +29,18 @@ var originals = map[string]wire.Handler{
 		}
 		return sendDigest(s, message)
 	},
-	// The others are sources, and send one message of bulk.
+	// The others are sources, which send one message of bulk bytes.
 	"read-from": func(s *wire.Stream) error { return sendBulk(s, sendByReadFrom) },
 	"writer":    func(s *wire.Stream) error { return sendBulk(s, sendInOddWrites) },
 }
 
 func drain(s *wire.Stream) error {
 	n, err := s.Original().WriteTo(io.Discard)
-	peer.Say("note", "WriteTo returned after %d bytes: %v", n, err)
+	peer.Report("note", "WriteTo returned after %d bytes: %v", n, err)
 	return nil
 }
 
-// drainHalf has the other side's stream `half` drained here.
+// drainHalf opens the peer's stream `half` and drains it.
 func drainHalf(n *wire.Session) error {
 	s, err := n.Open("half")
 	if err != nil {
@@ -77,25 +78,14 @@ func bulkDown(n *wire.Session) error {
 func sendByReadFrom(s *wire.Stream, message []byte) error { return s.Send(message) }
 
 func sendInOddWrites(s *wire.Stream, message []byte) error {
-	w := s.Writer()
-	for i := 0; len(message) > 0; i++ {
-		n := oddWrites[i%len(oddWrites)]
-		if n > len(message) {
-			n = len(message)
-		}
-		if _, err := w.Write(message[:n]); err != nil {
-			return err
-		}
-		message = message[n:]
-	}
-	return w.Close()
+	return sendByWriter(s, message, oddWrites...)
 }
 
 func sendBulk(s *wire.Stream, send func(*wire.Stream, []byte) error) error {
 	return send(s, peer.Pattern(bulk, bulk))
 }
 
-// sendAndCompare sends bulk, and compares the digest that comes back.
+// sendAndCompare sends bulk bytes, and checks the digest that the peer returns.
 func sendAndCompare(s *wire.Stream, send func(*wire.Stream, []byte) error) error {
 	message := peer.Pattern(bulk, bulk)
 	if err := send(s, message); err != nil {
@@ -106,7 +96,7 @@ func sendAndCompare(s *wire.Stream, send func(*wire.Stream, []byte) error) error
 		return err
 	}
 	if want := digest(message); !bytes.Equal(got, want) {
-		return fmt.Errorf("the digest of what arrived is %q, not %q", got, want)
+		return fmt.Errorf("the digest of the received data is %q, not %q", got, want)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-//! Plays a script to both implementations, and judges what they do about it.
+//! Runs a script against both implementations, and compares their reactions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,86 +7,90 @@ use crate::frames::{DATA, FIN, Frame, RST, SYN, WINDOW_UPDATE};
 
 use super::allowances::{ALLOWANCES, Allowance, Then};
 use super::application::Seen;
-use super::ledger::{Ledger, told};
-use super::ours::Ours;
+use super::ledger::{Ledger, describe};
+use super::libp2p_side::Libp2pSide;
 use super::reaction::Reaction;
-use super::script::{Act, Length, Manner, Role, Script, Target, frame};
-use super::theirs::Theirs;
+use super::script::{Act, Behaviour, Length, Role, Script, Target, frame};
+use super::wirenet_side::WirenetSide;
 
-/// An implementation with the application behind it.
+/// An implementation with the application on top of it.
 pub trait Side {
-    /// The peer sends these frames, in one piece.
+    /// Receives these frames from the peer, in one piece.
     fn receive(&mut self, frames: &[Vec<u8>]);
-    /// The peer sends no more.
+    /// Receives the end of the peer's bytes.
     fn hang_up(&mut self);
     fn open(&mut self);
     fn finish(&mut self, id: u32);
     fn reset(&mut self, id: u32);
-    /// Goes on until there is nothing left to do.
+    /// Makes progress until there is nothing left to do.
     fn settle(&mut self);
     fn take_sent(&mut self) -> Vec<u8>;
     fn take_seen(&mut self) -> Vec<(u32, Seen)>;
-    /// Whether it has cut the connection.
+    /// Returns whether the implementation has closed the connection.
     fn has_ended(&self) -> bool;
 }
 
-/// What the peer knows of a stream's state.
+/// What the peer knows about the state of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// Somebody has opened it, once.
+pub struct StreamState {
+    /// The stream was opened by either end.
     pub known: bool,
     /// The peer has ended its half.
     pub peer_fin: bool,
-    /// The implementation has.
+    /// The implementation has ended its half.
     pub own_fin: bool,
-    /// Somebody has reset it.
+    /// The stream was reset by either end.
     pub reset: bool,
 }
 
-impl View {
+impl StreamState {
     pub fn is_open(self) -> bool {
         self.known && !self.reset && !(self.peer_fin && self.own_fin)
     }
 }
 
-/// Since when both were last compared.
-pub struct Moment<'a> {
+/// What happened between two comparisons.
+pub struct Round<'a> {
     pub role: Role,
-    pub manner: Manner,
+    pub behaviour: Behaviour,
     pub max_streams: usize,
-    /// What the peer has sent, with the state of the stream before.
-    pub frames: &'a [(Frame, View)],
-    /// It has sent a header that is none.
+    /// The frames that the peer sent, each with the state of its stream before it.
+    pub frames: &'a [(Frame, StreamState)],
+    /// The peer sent an invalid header.
     pub garbage: bool,
-    /// The application has opened a stream, or tried to.
+    /// The application opened a stream, or tried to.
     pub opens: bool,
     pub ours: &'a Reaction,
     pub theirs: &'a Reaction,
 }
 
-impl Moment<'_> {
-    /// Whether the peer has sent such a frame to such a stream.
-    pub fn came(&self, what: impl Fn(&Frame, View) -> bool) -> bool {
-        self.frames.iter().any(|(frame, view)| what(frame, *view))
+impl Round<'_> {
+    /// Returns whether the peer sent a frame, to a stream in a state, for which
+    /// `matches` returns `true`.
+    pub fn received(&self, matches: impl Fn(&Frame, StreamState) -> bool) -> bool {
+        self.frames
+            .iter()
+            .any(|(frame, state)| matches(frame, *state))
     }
 
+    /// Returns whether the id is one that only the peer may open.
     pub fn is_peers(&self, id: u32) -> bool {
         id != 0 && id % 2 == Target::Peers(0).id(self.role) % 2
     }
 }
 
-/// How a duel went that showed nothing new.
+/// The statistics of a script whose differences are all allowed.
 #[derive(Debug, Default)]
-pub struct Played {
-    /// How often the two were compared.
-    pub moments: usize,
-    /// The names of the allowances that it took.
+pub struct Outcome {
+    /// How many times the reactions were compared.
+    pub comparisons: usize,
+    /// The names of the allowances that were used.
     pub allowed: Vec<&'static str>,
 }
 
-/// A difference that is not in the table, or a fault of ours.
+/// A difference that is not allowed, or an error of ours.
 pub struct Failure {
-    moment: Vec<String>,
+    round: Vec<String>,
     what: String,
     ours: Reaction,
     theirs: Reaction,
@@ -95,46 +99,47 @@ pub struct Failure {
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.what)?;
-        writeln!(f, "  after {:?}", self.moment)?;
+        writeln!(f, "  after {:?}", self.round)?;
         writeln!(f, "  wirenet: {:?}", self.ours)?;
         write!(f, "  libp2p:  {:?}", self.theirs)
     }
 }
 
-/// Plays a script to its end, or to where they part as they may.
+/// Runs a script to its end, or to an allowed difference after which the two are in
+/// different states.
 ///
 /// # Errors
 ///
-/// Where they part otherwise.
-pub fn duel(script: &Script) -> Result<Played, Box<Failure>> {
-    Duel::new(script).play()
+/// If the reactions differ in a way that is not allowed.
+pub fn run_script(script: &Script) -> Result<Outcome, Box<Failure>> {
+    Comparison::new(script).run()
 }
 
-struct Duel<'a> {
+struct Comparison<'a> {
     script: &'a Script,
-    ours: Ours,
-    theirs: Theirs,
+    ours: WirenetSide,
+    theirs: Libp2pSide,
     our_ledger: Ledger,
     their_ledger: Ledger,
-    views: BTreeMap<u32, View>,
-    /// How many bytes of each stream the peer has sent.
+    views: BTreeMap<u32, StreamState>,
+    /// The number of bytes that the peer has sent on each stream.
     sent: BTreeMap<u32, u64>,
-    /// What was sent since both were last compared.
-    frames: Vec<(Frame, View)>,
+    /// The frames that the peer has sent since the last comparison.
+    frames: Vec<(Frame, StreamState)>,
     garbage: bool,
     opens: bool,
-    /// Open streams, as far as the peer can know.
+    /// The number of open streams, as far as the peer can know.
     open: usize,
     outgoing: Vec<Vec<u8>>,
-    played: Played,
+    outcome: Outcome,
 }
 
-impl<'a> Duel<'a> {
+impl<'a> Comparison<'a> {
     fn new(script: &'a Script) -> Self {
         Self {
             script,
-            ours: Ours::new(script),
-            theirs: Theirs::new(script),
+            ours: WirenetSide::new(script),
+            theirs: Libp2pSide::new(script),
             our_ledger: Ledger::default(),
             their_ledger: Ledger::default(),
             views: BTreeMap::new(),
@@ -144,11 +149,11 @@ impl<'a> Duel<'a> {
             opens: false,
             open: 0,
             outgoing: Vec::new(),
-            played: Played::default(),
+            outcome: Outcome::default(),
         }
     }
 
-    fn play(mut self) -> Result<Played, Box<Failure>> {
+    fn run(mut self) -> Result<Outcome, Box<Failure>> {
         let steps = &self.script.steps;
         for (index, step) in steps.iter().enumerate() {
             self.act(step.act);
@@ -158,24 +163,24 @@ impl<'a> Duel<'a> {
             }
             let frames = std::mem::take(&mut self.outgoing);
             self.both(|side| side.receive(&frames));
-            if self.compare()? == Then::Stop {
+            if self.compare_reactions()? == Then::Stop {
                 return self.end();
             }
         }
         self.ours.hang_up();
         self.theirs.hang_up();
-        self.compare()?;
+        self.compare_reactions()?;
         self.end()
     }
 
-    /// Whatever has happened, our side is left with nothing.
-    fn end(mut self) -> Result<Played, Box<Failure>> {
+    /// Ends the connection, and checks that our side then keeps no stream.
+    fn end(mut self) -> Result<Outcome, Box<Failure>> {
         self.ours.hang_up();
         self.ours.settle();
         match self.ours.stream_count() {
-            0 => Ok(self.played),
+            0 => Ok(self.outcome),
             left => Err(self.failure(
-                format!("{left} streams outlive the connection"),
+                format!("{left} streams are still kept after the end of the connection"),
                 Reaction::default(),
                 Reaction::default(),
             )),
@@ -203,7 +208,7 @@ impl<'a> Duel<'a> {
             Act::Finish(target) => self.both(|side| side.finish(target.id(role))),
             Act::Reset(target) => {
                 let view = self.view(target.id(role));
-                // libp2p resets only what is open both ways.
+                // libp2p can reset only streams that are open in both directions.
                 if view.is_open() && !view.peer_fin && !view.own_fin {
                     self.both(|side| side.reset(target.id(role)));
                 }
@@ -226,13 +231,13 @@ impl<'a> Duel<'a> {
             self.sent.insert(id, 0);
         }
         if opens && self.frames.iter().any(|(frame, _)| frame.stream == id) {
-            self.our_ledger.insist(id);
-            self.their_ledger.insist(id);
+            self.our_ledger.begin_again(id);
+            self.their_ledger.begin_again(id);
         }
         let credits = [self.our_ledger.credit(id), self.their_ledger.credit(id)];
         let (least, most) = (credits[0].min(credits[1]), credits[0].max(credits[1]));
         let count = match length {
-            // What one has granted and the other has not yet is not for sending.
+            // Do not send bytes that only one of the two has granted.
             Length::Is(count) if kind == DATA && (least + 1..=most).contains(&count.into()) => {
                 least
             }
@@ -240,7 +245,7 @@ impl<'a> Duel<'a> {
             Length::Credit => least.min(1 << 20),
             Length::BeyondCredit => (most + 1).min(1 << 20),
         };
-        // All of these fit.
+        // All of these counts fit into 32 bits.
         let count = count as u32;
         let offset = self.sent.entry(id).or_default();
         let frame = match length {
@@ -253,24 +258,24 @@ impl<'a> Duel<'a> {
         *offset += frame.body.len() as u64;
         self.outgoing.push(frame.encode());
         if for_stream {
-            self.our_ledger.book(&frame);
-            self.their_ledger.book(&frame);
-            self.look_at(&frame);
+            self.our_ledger.record(&frame);
+            self.their_ledger.record(&frame);
+            self.record_sent(&frame);
         }
         self.frames.push((frame, view));
     }
 
-    fn view(&self, id: u32) -> View {
+    fn view(&self, id: u32) -> StreamState {
         self.views.get(&id).copied().unwrap_or_default()
     }
 
-    /// What the peer's own frame makes of its stream.
-    fn look_at(&mut self, frame: &Frame) {
+    /// Updates the state of a stream after a frame of the peer.
+    fn record_sent(&mut self, frame: &Frame) {
         let view = self.views.entry(frame.stream).or_default();
         if frame.has(SYN) && !view.is_open() {
-            *view = View {
+            *view = StreamState {
                 known: true,
-                ..View::default()
+                ..StreamState::default()
             };
         }
         if view.known {
@@ -279,14 +284,14 @@ impl<'a> Duel<'a> {
         }
     }
 
-    /// Compares what both have done since the last time.
-    fn compare(&mut self) -> Result<Then, Box<Failure>> {
+    /// Compares the reactions since the last comparison.
+    fn compare_reactions(&mut self) -> Result<Then, Box<Failure>> {
         let ours = react(&mut self.ours, &mut self.our_ledger);
         let theirs = react(&mut self.theirs, &mut self.their_ledger);
-        self.played.moments += 1;
-        let moment = Moment {
+        self.outcome.comparisons += 1;
+        let round = Round {
             role: self.script.role,
-            manner: self.script.manner,
+            behaviour: self.script.behaviour,
             max_streams: self.script.max_streams,
             frames: &self.frames,
             garbage: self.garbage,
@@ -294,36 +299,36 @@ impl<'a> Duel<'a> {
             ours: &ours,
             theirs: &theirs,
         };
-        let mut then = Then::GoOn;
+        let mut then = Then::Continue;
         let mut unknown = None;
         for difference in ours.differences(&theirs) {
             match ALLOWANCES
                 .iter()
-                .find(|a| (a.explains)(&moment, &difference))
+                .find(|a| (a.explains)(&round, &difference))
             {
                 Some(Allowance {
                     name,
                     then: Then::Stop,
                     ..
                 }) => {
-                    self.played.allowed.push(name);
+                    self.outcome.allowed.push(name);
                     then = Then::Stop;
                 }
-                Some(allowance) => self.played.allowed.push(allowance.name),
+                Some(allowance) => self.outcome.allowed.push(allowance.name),
                 None => unknown = Some(unknown.unwrap_or(difference)),
             }
         }
-        // Once they have parted, they may differ in anything.
-        if let (Some(difference), Then::GoOn) = (unknown, then) {
-            return Err(self.failure(format!("not in the table: {difference:?}"), ours, theirs));
+        // Once the two are in different states, any other difference is allowed.
+        if let (Some(difference), Then::Continue) = (unknown, then) {
+            return Err(self.failure(format!("not allowed: {difference:?}"), ours, theirs));
         }
-        self.note(&ours);
+        self.record_reaction(&ours);
         if !ours.breaches.is_empty() {
-            return Err(self.failure("a fault of ours".into(), ours, theirs));
+            return Err(self.failure("wirenet broke the protocol".into(), ours, theirs));
         }
         let (open, known) = (self.open, self.ours.stream_count());
         if open != known {
-            let what = format!("{open} streams are open, and we keep {known}");
+            let what = format!("{open} streams are open, but wirenet keeps {known}");
             return Err(self.failure(what, ours, theirs));
         }
         self.frames.clear();
@@ -333,16 +338,16 @@ impl<'a> Duel<'a> {
         Ok(if over { Then::Stop } else { then })
     }
 
-    /// What our side has made of the streams.
-    fn note(&mut self, ours: &Reaction) {
-        for (id, heard) in &ours.streams {
-            if heard.syn {
+    /// Updates the states of the streams after our reaction.
+    fn record_reaction(&mut self, ours: &Reaction) {
+        for (id, stream_reaction) in &ours.streams {
+            if stream_reaction.syn {
                 self.sent.insert(*id, 0);
             }
             let view = self.views.entry(*id).or_default();
-            view.known |= heard.syn;
-            view.own_fin |= heard.fin;
-            view.reset |= heard.rst;
+            view.known |= stream_reaction.syn;
+            view.own_fin |= stream_reaction.fin;
+            view.reset |= stream_reaction.rst;
         }
         self.open = if ours.ended {
             0
@@ -352,9 +357,10 @@ impl<'a> Duel<'a> {
     }
 
     fn failure(&self, what: String, ours: Reaction, theirs: Reaction) -> Box<Failure> {
-        let describe = |(frame, view): &(Frame, View)| format!("{} ({view:?})", told(frame));
+        let describe_in_state =
+            |(frame, view): &(Frame, StreamState)| format!("{} ({view:?})", describe(frame));
         Box::new(Failure {
-            moment: self.frames.iter().map(describe).collect(),
+            round: self.frames.iter().map(describe_in_state).collect(),
             what,
             ours,
             theirs,

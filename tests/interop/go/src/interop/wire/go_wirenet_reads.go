@@ -7,23 +7,24 @@ import (
 	"interop/peer"
 )
 
-// Original reads a stream the way go-wirenet does, with its faults, where the
-// methods of Stream say what is wrong. What a test asks of this library is that
-// these faults do no harm.
+// Original reads a stream the way the original go-wirenet does, with its faults. The
+// methods of Stream report an error instead. The tests check that wirenet does not
+// trigger these faults.
 type Original struct{ *Stream }
 
-// Original is the stream as go-wirenet would read it.
+// Original returns a reader with go-wirenet's faults.
 func (s *Stream) Original() Original { return Original{s} }
 
 const (
-	// Where go-wirenet would go on reading for ever, this program gives up.
-	mostErrors = 1_000
-	// What only a garbled length can say.
-	mostLength = 64 << 20
+	// go-wirenet would read forever. This program gives up after so many consecutive
+	// errors.
+	maxErrors = 1_000
+	// A greater length must be corrupt.
+	maxLength = 64 << 20
 )
 
-// WriteTo receives one message. The end of the stream is its end too, and any
-// other error in reading a length is not: it is read again, for ever.
+// WriteTo receives one message. The end of the stream also ends the message. After
+// any other error in reading a length, it reads again, forever.
 func (o Original) WriteTo(w io.Writer) (total int64, err error) {
 	buf := make([]byte, bufferSize)
 	for failed := 0; ; {
@@ -32,8 +33,8 @@ func (o Original) WriteTo(w io.Writer) (total int64, err error) {
 			return total, nil
 		}
 		if err != nil {
-			if failed++; failed > mostErrors {
-				peer.Fail("WriteTo burns a core: %d reads in a row gave %v", failed, err)
+			if failed++; failed > maxErrors {
+				peer.Fail("WriteTo loops: %d consecutive reads returned %v", failed, err)
 			}
 			continue
 		}
@@ -57,24 +58,24 @@ func (o Original) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// length reads a chunk's length with one read, and takes what that gave for it.
+// length reads a chunk's length with one read, even if that returns too few bytes.
 func (o Original) length() (int, error) {
 	var head [4]byte
 	if _, err := o.Read(head[:]); err != nil {
 		return 0, err
 	}
 	length := int(binary.LittleEndian.Uint32(head[:]))
-	if length > mostLength {
-		peer.Fail("a garbled length: a chunk of %d bytes", length)
+	if length > maxLength {
+		peer.Fail("a corrupt length: a chunk of %d bytes", length)
 	}
 	return length, nil
 }
 
-// Reader reads one message.
+// Reader returns a reader for one message.
 func (o Original) Reader() *OriginalReader { return &OriginalReader{from: o} }
 
-// OriginalReader reads one message. It puts the pieces of a chunk over one
-// another, and takes any error for the message's end.
+// OriginalReader reads one message. It writes the pieces of a chunk over one another,
+// and takes any error for the end of the message.
 type OriginalReader struct {
 	from  Original
 	chunk []byte
@@ -83,7 +84,7 @@ type OriginalReader struct {
 
 func (r *OriginalReader) Read(p []byte) (int, error) {
 	if len(r.chunk) == 0 && !r.ended {
-		// The error is lost here.
+		// The error is lost.
 		r.ended = r.fill() != nil
 	}
 	if len(r.chunk) == 0 {
@@ -102,7 +103,7 @@ func (r *OriginalReader) fill() error {
 	}
 	p := make([]byte, length)
 	for length > 0 {
-		// All of p each time, wherever the last read ended.
+		// Each read starts at the beginning of p.
 		n, err := r.from.Read(p)
 		if err != nil {
 			return err

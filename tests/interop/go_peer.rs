@@ -1,24 +1,24 @@
-//! What a Go program says on its standard output, a line at a time. The words
-//! are those of `go/src/interop/peer`.
+//! A running Go program, which reports to the test in lines on its standard
+//! output. `go/src/interop/peer` defines the kinds of lines.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::SocketAddr;
 use std::process::{ChildStdin, ChildStdout};
 
-/// What hashicorp/yamux logs without anybody being at fault; two of its own do
-/// it to each other.
-const NOBODYS_FAULT: [&str; 2] = [
-    // Credit for a stream that both sides have just closed.
+/// Lines that hashicorp/yamux logs although neither peer is at fault. It logs them
+/// even when it talks to itself.
+const HARMLESS_LOGS: [&str; 2] = [
+    // Credit arrived for a stream that both peers have just closed.
     "frame for missing stream: Vsn:0 Type:1 Flags:0",
-    // Its end of a stream, which its end of the connection overtook.
+    // It closed the connection before it had closed the stream.
     "use of closed network connection",
 ];
 
-/// The input and the output of a running program.
+/// The input and output of a running Go program.
 pub struct GoPeer {
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Lines of the kinds `log`, `violation` and `reset` so far.
+    /// All lines so far of the kinds `log`, `violation` and `reset`.
     complaints: Vec<String>,
 }
 
@@ -31,42 +31,43 @@ impl GoPeer {
         }
     }
 
-    /// Where the program listens.
-    pub fn ready(&mut self) -> SocketAddr {
+    /// Waits until the program listens, and returns its address.
+    pub fn listen_address(&mut self) -> SocketAddr {
         self.next("ready")
             .parse()
             .expect("an address on the ready line")
     }
 
-    /// The program's next note.
+    /// Returns the program's next note.
     pub fn note(&mut self) -> String {
         self.next("note")
     }
 
-    /// Its next notes, so many.
+    /// Returns the program's next `count` notes.
     pub fn notes(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.note()).collect()
     }
 
-    /// Gives the program a line of input.
+    /// Writes a line to the program's input.
     pub fn type_line(&mut self, line: &str) {
         writeln!(self.input, "{line}").expect("the program reads its input");
     }
 
-    /// Has one of the examples stop, and waits for its end as
-    /// [`ends_well`](Self::ends_well) does.
-    pub fn stops_well(mut self) {
+    /// Stops one of the examples, then does the same as
+    /// [`expect_success`](Self::expect_success).
+    pub fn stop(mut self) {
         self.type_line("stop");
-        self.ends_well();
+        self.expect_success();
     }
 
-    /// Waits for the program's end: well, and without a complaint about us.
-    pub fn ends_well(self) {
-        self.ends_well_but_for(&[]);
+    /// Waits until the program ends, and asserts that it succeeded and complained
+    /// about nothing.
+    pub fn expect_success(self) {
+        self.expect_success_despite(&[]);
     }
 
-    /// The same, where the test brings some complaints about.
-    pub fn ends_well_but_for(mut self, expected: &[&str]) {
+    /// The same, but allows complaints that contain one of the texts in `expected`.
+    pub fn expect_success_despite(mut self, expected: &[&str]) {
         assert_eq!(
             self.next("result"),
             "ok",
@@ -74,31 +75,32 @@ impl GoPeer {
             self.complaints
         );
         let unexpected = |line: &&String| {
-            let mut known = expected.iter().chain(&NOBODYS_FAULT);
+            let mut known = expected.iter().chain(&HARMLESS_LOGS);
             !known.any(|text| line.contains(text))
         };
         let left: Vec<_> = self.complaints.iter().filter(unexpected).collect();
-        assert!(left.is_empty(), "the Go side complains: {left:#?}");
+        assert!(left.is_empty(), "the Go program complains: {left:#?}");
     }
 
-    /// The text of the next line of a kind, past complaints.
+    /// Returns the text of the next line of a kind. Collects the complaints before
+    /// it.
     fn next(&mut self, kind: &str) -> String {
         loop {
             let line = self.lines.next().unwrap_or_else(|| {
                 panic!(
-                    "the Go side ended before its {kind} line: {:#?}",
+                    "the Go program ended before its {kind} line: {:#?}",
                     self.complaints
                 )
             });
-            let line = line.expect("lines of text from the Go side");
+            let line = line.expect("lines of text from the Go program");
             let (word, text) = line.split_once(' ').unwrap_or((&line, ""));
             match word {
                 _ if word == kind => return text.to_owned(),
                 "log" | "violation" | "reset" => self.complaints.push(line),
-                // What no test asked for, at the end.
+                // Notes at the end that the test does not ask for.
                 "note" if kind == "result" => {}
                 _ => panic!(
-                    "the Go side says {line:?} before its {kind} line: {:#?}",
+                    "the Go program printed {line:?} before its {kind} line: {:#?}",
                     self.complaints
                 ),
             }

@@ -1,4 +1,4 @@
-//! Builds the Go programs, once in a test run.
+//! Builds the Go programs, once per test run.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -7,23 +7,23 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::{env, iter};
 
-/// Where Debian's packages of Go libraries put their sources.
+/// The folder of Go sources that Debian's packages install.
 const DEBIAN_GOPATH: &str = "/usr/share/gocode";
 const YAMUX: &str = "github.com/hashicorp/yamux";
 
-/// The folder with the built programs, or none where Go is missing.
+/// Returns the folder with the built programs, or `None` if Go is missing.
 ///
 /// # Panics
 ///
-/// If the programs do not build; and if Go is missing in CI.
-pub fn programs() -> Option<&'static Path> {
+/// If building the programs fails, or if Go is missing in CI.
+pub fn built_programs() -> Option<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match BUILT.get_or_init(build) {
         Ok(folder) => Some(folder),
         Err(missing) if env::var_os("CI").is_some() => panic!("{missing}, and this is CI"),
         Err(missing) => {
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Past the test harness, which keeps what passing tests print.
+            // This bypasses the test harness, which captures what tests print.
             _ = writeln!(io::stderr(), "SKIPPED {test}: {missing}");
             None
         }
@@ -47,7 +47,7 @@ fn build() -> Result<PathBuf, String> {
         let complaint = String::from_utf8_lossy(&built.stderr);
         assert!(
             built.status.success(),
-            "{program} does not build:\n{complaint}"
+            "building {program} failed:\n{complaint}"
         );
     }
     Ok(folder)
@@ -59,12 +59,12 @@ fn go(arguments: &[&str]) -> io::Result<Output> {
         .env("GO111MODULE", "off")
         .env("GOFLAGS", "")
         .env("GOPATH", gopath())
-        // The programs need nothing of C, and neither should the machine.
+        // The programs use no C code, so they should build without a C compiler.
         .env("CGO_ENABLED", "0")
         .output()
 }
 
-/// Ours first, then the package's home, then the user's own.
+/// Returns the GOPATH: this project's folder, then Debian's, then the user's.
 fn gopath() -> OsString {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/go");
     let users = env::var_os("GOPATH").unwrap_or_default();
@@ -74,11 +74,11 @@ fn gopath() -> OsString {
     env::join_paths(paths).expect("a GOPATH without separators in its folders")
 }
 
-/// What checks our frames has to be checked itself: an audit that notices
-/// nothing would pass every test here.
+/// Tests the audit itself: an audit that misses violations would let every test
+/// pass.
 #[test]
-fn the_audit_notices_every_violation() {
-    if programs().is_none() {
+fn the_audit_reports_every_violation() {
+    if built_programs().is_none() {
         return;
     }
     let tested = go(&["test", "interop/audit"]).expect("go, which has just run");

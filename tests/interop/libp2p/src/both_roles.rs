@@ -1,5 +1,5 @@
-//! A test is a play with two parts: libp2p's, which is asynchronous, and ours,
-//! which blocks. Both have one deadline.
+//! Runs a test that consists of two parts with one deadline: libp2p's part, which is
+//! asynchronous, and ours, which blocks.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,23 +12,24 @@ use yamux::Mode;
 
 use crate::peer::Peer;
 
-/// Far above what any of the plays takes; it only ends one that hangs.
+/// The time limit of each part. It only ends tests that hang: all of them take much
+/// less.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Who dials, and thereby who is yamux's client.
+/// The peer that dials, which is also the yamux client.
 #[derive(Clone, Copy, Debug)]
 pub enum Dials {
-    /// wirenet is the client.
+    /// wirenet dials.
     We,
-    /// libp2p is.
+    /// libp2p dials.
     They,
 }
 
-/// Plays with each of the sides dialling.
+/// Runs a test twice: once we dial, once they do.
 ///
 /// # Panics
 ///
-/// If a part panics or the deadline passes.
+/// If a part panics or exceeds the deadline.
 pub fn in_both_roles<F>(
     theirs: impl Fn(Peer) -> F,
     ours: impl Fn(Connection) + Clone + Send + 'static,
@@ -36,11 +37,11 @@ pub fn in_both_roles<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     for dials in [Dials::We, Dials::They] {
-        play(dials, &theirs, ours.clone());
+        run(dials, &theirs, ours.clone());
     }
 }
 
-fn play<F>(dials: Dials, theirs: impl Fn(Peer) -> F, ours: impl FnOnce(Connection) + Send + 'static)
+fn run<F>(dials: Dials, theirs: impl Fn(Peer) -> F, ours: impl FnOnce(Connection) + Send + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -51,7 +52,7 @@ where
         _ = our_end.send(());
     });
     their_part(their_socket, dials, theirs);
-    // A part that panicked drops its end, which ends the wait too.
+    // A part that panics drops the sender, which ends this wait too.
     if let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(DEADLINE) {
         panic!("{dials:?} dial: wirenet's part did not end in {DEADLINE:?}");
     }
@@ -93,7 +94,8 @@ where
     };
     let result = runtime.block_on(async {
         socket.set_nonblocking(true).expect("a socket for tokio");
-        // As libp2p does: its many small frames would wait for our TCP's.
+        // libp2p does the same. Otherwise its many small frames would wait for
+        // acknowledgements from our TCP.
         socket.set_nodelay(true).expect("a socket without delay");
         let socket = tokio::net::TcpStream::from_std(socket).expect("a socket for tokio");
         tokio::time::timeout(DEADLINE, theirs(Peer::new(socket, mode))).await

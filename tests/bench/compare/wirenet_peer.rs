@@ -1,4 +1,4 @@
-//! The library: named streams.
+//! The library with named streams, as a peer of the comparison.
 
 use std::io::{self, Read};
 use std::marker::PhantomData;
@@ -10,10 +10,10 @@ use wirenet::{Error, Stream, Wire};
 
 use crate::blocking::{self, Duplex, Listening, Session};
 use crate::child::Counter;
-use crate::tls;
+use crate::rustls_peer;
 use crate::workload::{Job, Peer, Service};
 
-/// How `open` goes about the other side's answer.
+/// Whether `open` waits for the peer's answer.
 pub trait Opening: Send + Sync + 'static {
     fn open(session: &wirenet::Session, name: &str) -> Result<Stream, Error>;
 }
@@ -47,7 +47,7 @@ impl<O: Opening> Session for NamedSession<O> {
     fn dial(job: &Job) -> io::Result<Self> {
         let mut builder = builder(Wire::join(job.addr.to_string()), job);
         if job.peer == Peer::WirenetTls {
-            builder = builder.tls(tls::client()?);
+            builder = builder.tls(rustls_peer::library_client()?);
         }
         let wire = builder.build()?;
         wire.start()?;
@@ -81,7 +81,7 @@ impl Duplex for Stream {
             0 => Ok(true),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a longer message",
+                "the message is too long",
             )),
         }
     }
@@ -91,7 +91,8 @@ impl Duplex for Stream {
     }
 }
 
-/// Defaults, but for the workload that holds thousands of streams open.
+/// Raises the limits for the workload that keeps thousands of streams open. All
+/// other workloads use the defaults.
 fn builder(builder: wirenet::Builder, job: &Job) -> wirenet::Builder {
     match job.stream_limit() {
         Some(limit) => builder.max_streams(limit).handler_limit(limit),
@@ -117,7 +118,7 @@ pub fn listen(job: &Job) -> io::Result<NamedServer> {
         },
     );
     if job.peer == Peer::WirenetTls {
-        builder = builder.tls(tls::server()?);
+        builder = builder.tls(rustls_peer::library_server()?);
     }
     let (wire, addr) = start(with_services(builder))?;
     Ok(NamedServer {
@@ -126,8 +127,8 @@ pub fn listen(job: &Job) -> io::Result<NamedServer> {
     })
 }
 
-/// The client of a hub that owns the services.
-pub fn own(job: &Job) -> io::Result<Wire> {
+/// Joins a hub as the owner of the services.
+pub fn join_as_owner(job: &Job) -> io::Result<Wire> {
     let builder = builder(Wire::join(job.addr.to_string()), job);
     start(with_services(builder)).map(|(wire, _)| wire)
 }
@@ -138,7 +139,7 @@ pub struct Hub {
     _wire: Wire,
 }
 
-pub fn relay(job: &Job) -> io::Result<Hub> {
+pub fn listen_as_hub(job: &Job) -> io::Result<Hub> {
     let builder = builder(Wire::hub(job.addr.to_string()), job);
     let (wire, addr) = start(builder)?;
     Ok(Hub { addr, _wire: wire })
@@ -153,12 +154,12 @@ fn with_services(mut builder: wirenet::Builder) -> wirenet::Builder {
     builder
 }
 
-/// Gives the wire's own address as well.
+/// Builds and starts a wire. Returns it with its local address.
 fn start(builder: wirenet::Builder) -> io::Result<(Wire, SocketAddr)> {
     let wire = builder.build()?;
     wire.start()?;
     let addr = wire
         .local_addr()
-        .ok_or_else(|| io::Error::other("it has no address"))?;
+        .ok_or_else(|| io::Error::other("the wire has no local address"))?;
     Ok((wire, addr))
 }

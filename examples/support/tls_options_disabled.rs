@@ -1,4 +1,5 @@
-//! No options of TLS: the library is built without it.
+//! Replaces `tls_options.rs` when the library is built without TLS: there are
+//! no TLS options.
 
 use std::io;
 use wirenet::Builder;

@@ -1,5 +1,6 @@
-//! `rustls::StreamOwned` on one thread on each side: a connection stands for
-//! each stream, a thread for each connection. And the certificates of all.
+//! Plain rustls, as a peer of the comparison: one connection per stream, and one
+//! thread per connection that uses `rustls::StreamOwned`. Also the TLS
+//! configuration of the library's own TLS peer.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -29,20 +30,21 @@ fn certs() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/certs"))
 }
 
-// -- the library's --
+// -- the library's configuration --
 
-pub fn server() -> io::Result<TlsServer> {
+pub fn library_server() -> io::Result<TlsServer> {
     let certificates = load_certificates("server", certs()).map_err(io::Error::other)?;
     TlsServer::new(certificates).map_err(io::Error::other)
 }
 
-pub fn client() -> io::Result<TlsClient> {
+pub fn library_client() -> io::Result<TlsClient> {
     TlsClient::with_ca(certs().join("ca.pem")).map_err(io::Error::other)
 }
 
-// -- rustls's, set up in the same way --
+// -- the same configuration for plain rustls --
 
-/// The cipher that the library takes too, where the processor knows AES.
+/// Uses the cipher suite that the library negotiates on processors with AES
+/// instructions.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![TLS13_AES_128_GCM_SHA256],
@@ -86,8 +88,8 @@ fn chain(name: &str) -> io::Result<Vec<CertificateDer<'static>>> {
 pub struct TlsSession {
     job: Job,
     config: Arc<ClientConfig>,
-    /// What makes it a session while it is idle.
-    _standing: ClientStream,
+    /// Stands in for the session while no stream is open.
+    _idle: ClientStream,
 }
 
 type ClientStream = StreamOwned<ClientConnection, TcpStream>;
@@ -99,19 +101,19 @@ impl Session for TlsSession {
         let config = client_config()?;
         Ok(Self {
             job: job.clone(),
-            _standing: connect(job, &config)?,
+            _idle: connect(job, &config)?,
             config,
         })
     }
 
     fn open(&self, service: Service) -> io::Result<ClientStream> {
         let mut stream = connect(&self.job, &self.config)?;
-        blocking::ask_for(&mut stream, &self.job, service)?;
+        blocking::request_service(&mut stream, &self.job, service)?;
         Ok(stream)
     }
 }
 
-/// Gives a connection whose handshake is done.
+/// Returns a connection after its handshake.
 fn connect(job: &Job, config: &Arc<ClientConfig>) -> io::Result<ClientStream> {
     let mut socket = TcpStream::connect(job.addr)?;
     socket.set_nodelay(true)?;
@@ -125,13 +127,13 @@ fn connect(job: &Job, config: &Arc<ClientConfig>) -> io::Result<ClientStream> {
 }
 
 pub fn listen(job: &Job) -> io::Result<Listening> {
-    let told = job.clone();
+    let served = job.clone();
     let config = server_config()?;
     Listening::thread_each(job, move |socket| {
         socket.set_nodelay(true)?;
         let connection = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, socket);
-        let service = blocking::asked_for(&mut stream, &told)?;
+        let service = blocking::requested_service(&mut stream, &served)?;
         blocking::serve(&mut stream, service)?;
         stream.finish()
     })

@@ -1,5 +1,5 @@
-//! wirenet's side, on a transport that knows when the reader has nothing left
-//! to read: by then all that was read has been dealt out, and answered.
+//! wirenet's implementation, on a transport that knows when the reader waits for
+//! bytes. By then the reader has processed and answered everything it has read.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
@@ -10,30 +10,30 @@ use std::time::Duration;
 use wirenet::transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
 use wirenet::yamux::{Config, Connection, Stream};
 
-use super::application::{Application, Duct, End, Got, Put, Seen};
-use super::duel::Side;
+use super::application::{Application, End, ReadResult, Seen, WaitFreeStream, WriteResult};
+use super::comparison::Side;
 use super::script::{Role, Script};
 
-/// Far above what anything here takes; it only ends what hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a wait. It only ends tests that hang: all waits are much shorter.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A read or write with this timeout takes what is there, and does not wait.
+/// With this timeout, reads and writes do what is possible at once.
 const AT_ONCE: Duration = Duration::from_nanos(1);
 
-pub struct Ours {
+pub struct WirenetSide {
     line: Arc<Line>,
     connection: Connection,
     accepted: u64,
     application: Application<Stream>,
 }
 
-impl Ours {
+impl WirenetSide {
     pub fn new(script: &Script) -> Self {
         let line = Arc::new(Line::default());
         let config = Config::default()
             .keep_alive(None)
             .max_streams(script.max_streams);
-        // Without a budget none is held that is beyond the limit.
+        // Without a window budget, no stream beyond the limit is kept waiting.
         let config = match script.max_streams < Script::MANY {
             true => config.window_budget(0),
             false => config,
@@ -45,13 +45,13 @@ impl Ours {
         };
         Self {
             line,
-            connection: connection.expect("a connection on a line in memory"),
+            connection: connection.expect("a connection in memory"),
             accepted: 0,
-            application: Application::new(script.manner),
+            application: Application::new(script.behaviour),
         }
     }
 
-    /// Streams that the connection still knows.
+    /// Returns the number of streams that the connection still keeps.
     pub fn stream_count(&self) -> usize {
         self.connection.stream_count()
     }
@@ -59,7 +59,8 @@ impl Ours {
     fn accept_all(&mut self) {
         while self.accepted < self.connection.stats().streams_accepted {
             self.accepted += 1;
-            // After a violation, those that came with it are not handed out.
+            // After a protocol error, the connection does not hand out the streams
+            // that arrived with it.
             let Ok(stream) = self.connection.accept() else {
                 return;
             };
@@ -69,7 +70,7 @@ impl Ours {
     }
 }
 
-impl Side for Ours {
+impl Side for WirenetSide {
     fn receive(&mut self, frames: &[Vec<u8>]) {
         let mut state = self.line.lock();
         state.incoming.extend(frames.iter().flatten());
@@ -102,7 +103,7 @@ impl Side for Ours {
     fn settle(&mut self) {
         self.line.wait_idle();
         self.accept_all();
-        while self.application.turn() {}
+        while self.application.progress() {}
     }
 
     fn take_sent(&mut self) -> Vec<u8> {
@@ -125,21 +126,21 @@ fn at_once(stream: Stream) -> Stream {
     stream
 }
 
-impl Duct for Stream {
-    fn read(&mut self, buf: &mut [u8]) -> Got {
+impl WaitFreeStream for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> ReadResult {
         match Read::read(self, buf) {
-            Ok(0) => Got::End(End::Clean),
-            Ok(count) => Got::Bytes(count),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Got::Nothing,
-            Err(_) => Got::End(End::Broken),
+            Ok(0) => ReadResult::End(End::Graceful),
+            Ok(count) => ReadResult::Bytes(count),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => ReadResult::Nothing,
+            Err(_) => ReadResult::End(End::Broken),
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Put {
+    fn write(&mut self, bytes: &[u8]) -> WriteResult {
         match Write::write(self, bytes) {
-            Ok(count) => Put::Bytes(count),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Put::Nothing,
-            Err(_) => Put::Broken,
+            Ok(count) => WriteResult::Bytes(count),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => WriteResult::Nothing,
+            Err(_) => WriteResult::Broken,
         }
     }
 
@@ -152,7 +153,7 @@ impl Duct for Stream {
     }
 }
 
-/// What lies between the connection and the peer, without a bound.
+/// The bytes between the connection and the peer, without a limit.
 #[derive(Debug, Default)]
 struct Line {
     state: Mutex<LineState>,
@@ -163,13 +164,13 @@ struct Line {
 struct LineState {
     incoming: VecDeque<u8>,
     outgoing: Vec<u8>,
-    /// The peer sends no more.
+    /// The peer sends nothing more.
     hung_up: bool,
-    /// The connection has cut the line.
+    /// The connection has shut the line down.
     shut: bool,
-    /// The reader waits for more.
+    /// The reader waits for more bytes.
     idle: bool,
-    /// It is gone.
+    /// The reader has ended.
     gone: bool,
 }
 
@@ -182,9 +183,9 @@ impl Line {
         let state = self.lock();
         let (_state, waited) = self
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| !state.idle && !state.gone)
+            .wait_timeout_while(state, TIMEOUT, |state| !state.idle && !state.gone)
             .expect("no panic under the lock");
-        assert!(!waited.timed_out(), "the reader goes on and on");
+        assert!(!waited.timed_out(), "the reader does not become idle");
     }
 }
 
@@ -226,7 +227,7 @@ impl ReadHalf for LineReader {
         }
     }
 
-    /// Only bytes and the end wake the reader.
+    /// Has no effect: only bytes and the end of the line wake the reader.
     fn set_timeout(&mut self, _timeout: Option<Duration>) -> io::Result<()> {
         Ok(())
     }

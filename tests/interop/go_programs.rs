@@ -1,72 +1,75 @@
-//! The frame of a test: a deadline, and an end for the programs it started.
+//! Runs the Go programs of a test: enforces a deadline, and kills the programs at
+//! the end.
 
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::go;
-use crate::peer::GoPeer;
+use crate::build_go;
+use crate::go_peer::GoPeer;
 
-/// Far above what any of the tests takes; it only ends one that hangs. And above
-/// the deadline of a wait for an example, which tells more.
+/// The time limit of a test. It only ends tests that hang: all of them take much
+/// less. It is longer than the time limit of a wait for an example, whose failure
+/// message is more helpful.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// How long a test may take to fail by itself once its programs are killed:
-/// what it then says about the broken connection tells more than the deadline.
+/// How long a test may take to fail by itself once its programs are killed. Its
+/// message about the broken connection is more helpful than that of the deadline.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The programs of one test.
-pub struct Stage {
-    programs: &'static std::path::Path,
+/// The Go programs that a test has started.
+pub struct GoPrograms {
+    folder: &'static Path,
     running: Mutex<Vec<Child>>,
 }
 
-/// Runs a test with a deadline, or skips it where Go is missing. Whatever
-/// happens, the programs are gone afterwards.
+/// Runs a test with a deadline, or skips it if Go is missing. Kills the programs
+/// at the end in any case.
 ///
 /// # Panics
 ///
-/// If the test does, or does not end.
-pub fn on_stage(label: &str, test: impl FnOnce(&Stage) + Send + 'static) {
-    let Some(programs) = go::programs() else {
+/// If the test panics or exceeds the deadline.
+pub fn with_go_programs(label: &str, test: impl FnOnce(&GoPrograms) + Send + 'static) {
+    let Some(folder) = build_go::built_programs() else {
         return;
     };
-    let stage = Arc::new(Stage {
-        programs,
+    let programs = Arc::new(GoPrograms {
+        folder,
         running: Mutex::new(Vec::new()),
     });
     let (end, ended) = mpsc::channel();
-    let actor = Arc::clone(&stage);
+    let lent = Arc::clone(&programs);
     let thread = thread::Builder::new()
         .name(label.to_owned())
         .spawn(move || {
-            test(&actor);
+            test(&lent);
             _ = end.send(());
         });
     let thread = thread.expect("a thread for the test");
-    // A test that panics drops its end of the channel, which ends the wait too.
-    let late = ended.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
-    stage.clear();
-    if late {
+    // A test that panics drops the sender, which ends this wait too.
+    let timed_out = ended.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+    programs.kill_all();
+    if timed_out {
         _ = ended.recv_timeout(GRACE);
-        panic!("{label}: not done in {DEADLINE:?}");
+        panic!("{label}: the test did not end within {DEADLINE:?}");
     }
     if let Err(cause) = thread.join() {
         resume_unwind(cause);
     }
 }
 
-impl Stage {
+impl GoPrograms {
     /// Starts one of the Go programs. It ends when its [`GoPeer`] is dropped.
     pub fn start(&self, program: &str, arguments: &[&str]) -> GoPeer {
-        let mut child = Command::new(self.programs.join(program))
+        let mut child = Command::new(self.folder.join(program))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a program that was built");
+            .expect("the program was built");
         let input = child.stdin.take().expect("standard input is piped");
         let output = child.stdout.take().expect("standard output is piped");
         self.running
@@ -76,8 +79,8 @@ impl Stage {
         GoPeer::new(input, output)
     }
 
-    /// Stops the program that was started last, as a machine that hangs does: its
-    /// connections stay, and nothing more is said on them.
+    /// Suspends the program that was started last, like a machine that hangs: its
+    /// connections stay open, but it sends nothing more.
     pub fn freeze_last(&self) {
         let running = self.running.lock().expect("no test panics here");
         let last = running.last().expect("a program was started").id();
@@ -86,7 +89,7 @@ impl Stage {
         assert!(kill.status().expect("kill").success());
     }
 
-    fn clear(&self) {
+    fn kill_all(&self) {
         for mut child in self.running.lock().expect("no test panics here").drain(..) {
             _ = child.kill();
             _ = child.wait();

@@ -1,15 +1,15 @@
-//! Every set of flags on every type of frame in every state of a stream.
+//! All scripts that send every combination of flags on every type of frame in every
+//! state of a stream.
 
 use crate::frames::{ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
-use super::script::{Act, Length, Manner, Role, Script, Target, WINDOW};
+use super::script::{Act, Behaviour, Length, Role, Script, Target, WINDOW};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
-const MANNERS: [Manner; 3] = [Manner::Echo, Manner::Read, Manner::Ignore];
+const BEHAVIOURS: [Behaviour; 3] = [Behaviour::Echo, Behaviour::Read, Behaviour::Ignore];
 const KINDS: [u8; 4] = [DATA, WINDOW_UPDATE, PING, GO_AWAY];
 
-/// The state that a frame meets: the stream that it is for, and what happens
-/// before.
+/// Returns the states of a stream: the stream, and the acts that lead to the state.
 fn states() -> Vec<(Target, Vec<Act>)> {
     let (peers, own) = (Target::Peers(0), Target::Own(0));
     let ack = |target| Act::frame(WINDOW_UPDATE, ACK, target, 0);
@@ -18,11 +18,11 @@ fn states() -> Vec<(Target, Vec<Act>)> {
     let syn = Act::syn(peers);
     let open = Act::Open;
     vec![
-        // None.
+        // Not opened.
         (Target::Session, vec![]),
         (peers, vec![]),
         (own, vec![]),
-        // Opened by the peer, by us, by us and acknowledged.
+        // Opened by the peer; by us; by us and acknowledged.
         (peers, vec![syn]),
         (own, vec![open]),
         (own, vec![open, ack(own)]),
@@ -33,12 +33,12 @@ fn states() -> Vec<(Target, Vec<Act>)> {
         // Half closed by the peer.
         (peers, vec![syn, fin(peers)]),
         (own, vec![open, ack(own), fin(own)]),
-        // Closed, whoever was first.
+        // Closed, in either order.
         (peers, vec![syn, fin(peers), Act::Finish(peers)]),
         (peers, vec![syn, Act::Finish(peers), fin(peers)]),
         (own, vec![open, fin(own), Act::Finish(own)]),
         (own, vec![open, ack(own), Act::Finish(own), fin(own)]),
-        // Reset by the peer, by us.
+        // Reset by the peer; by us.
         (peers, vec![syn, rst(peers)]),
         (own, vec![open, rst(own)]),
         (peers, vec![syn, Act::Reset(peers)]),
@@ -47,8 +47,7 @@ fn states() -> Vec<(Target, Vec<Act>)> {
     ]
 }
 
-/// Frames that are none, or whose length is at an edge, and how many of them it
-/// takes.
+/// Returns sequences of invalid frames, and of frames whose lengths are at a limit.
 fn edges(target: Target) -> Vec<Vec<Act>> {
     let data = |length| Act::Frame {
         kind: DATA,
@@ -77,7 +76,7 @@ fn edges(target: Target) -> Vec<Vec<Act>> {
     ]
 }
 
-/// Streams beyond the limit, opened by either side.
+/// Returns acts that open more streams than the limit allows, from either end.
 fn crowds() -> Vec<Vec<Act>> {
     let peers = [0, 1, 2].map(|index| Act::syn(Target::Peers(index)));
     let data = Act::frame(DATA, SYN, Target::Peers(2), 3);
@@ -90,7 +89,7 @@ fn crowds() -> Vec<Vec<Act>> {
     ]
 }
 
-/// What shows afterwards what the frame has done.
+/// Returns acts after the frame that reveal its effect.
 fn probe(target: Target) -> [Act; 4] {
     [
         Act::frame(PING, SYN, Target::Session, 7),
@@ -100,8 +99,8 @@ fn probe(target: Target) -> [Act; 4] {
     ]
 }
 
-/// All of them, in both roles, before each kind of application; one after the
-/// other, with what comes from the frame on in one piece, and with all in one.
+/// Returns all scripts, in both roles and with each kind of application. The frames
+/// arrive one by one, or in one piece from the tested frame on, or all in one piece.
 pub fn scripts() -> Vec<Script> {
     let mut scripts = Vec::new();
     for (target, before) in states() {
@@ -124,7 +123,7 @@ pub fn scripts() -> Vec<Script> {
 }
 
 fn everywhere(acts: &[Act]) -> impl Iterator<Item = Script> {
-    let in_role = move |role| MANNERS.map(|manner| Script::new(role, manner, acts));
+    let in_role = move |role| BEHAVIOURS.map(|behaviour| Script::new(role, behaviour, acts));
     ROLES.into_iter().flat_map(in_role)
 }
 

@@ -1,16 +1,16 @@
-//! The options of TLS.
+//! The command line options for TLS.
 
 use std::{io, path::PathBuf};
 use wirenet::{Builder, TlsClient, TlsServer, load_certificates};
 
-/// How a fingerprint is written: 64 hexadecimal digits.
+/// Formats a fingerprint as 64 hexadecimal digits.
 pub fn to_hex(fingerprint: [u8; 32]) -> String {
     fingerprint.map(|byte| format!("{byte:02x}")).concat()
 }
 
-/// Reads a fingerprint, for clap.
+/// Parses a fingerprint. For use by clap.
 pub fn from_hex(text: &str) -> Result<[u8; 32], String> {
-    let wrong = || "not 64 hexadecimal digits".to_string();
+    let wrong = || "a fingerprint must be 64 hexadecimal digits".to_string();
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
@@ -22,24 +22,24 @@ pub fn from_hex(text: &str) -> Result<[u8; 32], String> {
     Ok(bytes)
 }
 
-// Not doc comments: clap would take them for the program's.
+// These are not doc comments because clap would show them as the program's help.
 
 // A server's certificate, if it uses TLS.
 #[derive(clap::Args)]
 pub struct ServerTls {
-    /// Use TLS, with `server.pem` and `server.key` from this folder; prints what
-    /// clients can pin
+    /// Use TLS with `server.pem` and `server.key` from this folder, and print
+    /// the fingerprint for the clients' --pin
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
 }
 
-// Which server a client trusts, if it uses TLS.
+// The server that a client trusts, if it uses TLS.
 #[derive(clap::Args)]
 pub struct ClientTls {
-    /// Use TLS, and trust servers with a certificate from this authority
+    /// Use TLS, and trust servers whose certificate this authority issued
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     pub ca: Option<PathBuf>,
-    /// Use TLS, and trust the one server whose certificate has this SHA-256
+    /// Use TLS, and trust only the certificate with this SHA-256 fingerprint
     #[arg(long, value_name = "HEX", value_parser = from_hex)]
     pub pin: Option<[u8; 32]>,
 }

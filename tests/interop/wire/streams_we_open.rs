@@ -1,4 +1,4 @@
-//! Streams that we open, to handlers in Go.
+//! Streams that we open to handlers in Go.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
@@ -6,31 +6,18 @@ use std::thread;
 use wirenet::{Error, Refusal, Session, Stream};
 
 use super::handlers::digest;
-use super::{read_message, send_by_copy, with_peer};
+use super::{SIZES, echo, open, read_message, send_by_copy, with_peer};
 use crate::pattern::{assert_pattern, pattern};
-
-const SIZES: [usize; 7] = [0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20];
-
-fn open(session: &Session, name: &str) -> Stream {
-    session
-        .open_stream(name)
-        .expect("a stream that the Go side has a handler for")
-}
 
 fn expect_end(stream: &Stream) {
     assert!(
-        !stream.next_message().expect("a clean end of the stream"),
-        "a message too many"
+        !stream.next_message().expect("a graceful end of the stream"),
+        "there is another message"
     );
 }
 
-fn echo(stream: &Stream, seed: u64, size: usize) {
-    send_by_copy(stream, &pattern(seed, size));
-    assert_pattern(&read_message(stream), seed, size);
-}
-
 #[test]
-fn messages_of_every_size_come_back() {
+fn messages_of_every_size_are_echoed() {
     with_peer("serve", |connected| {
         let stream = open(&connected.session, "echo");
         for size in SIZES {
@@ -41,7 +28,7 @@ fn messages_of_every_size_come_back() {
 }
 
 #[test]
-fn sixty_four_streams_at_once_do_not_mix() {
+fn sixty_four_concurrent_streams_do_not_mix() {
     with_peer("serve", |connected| {
         let session = &connected.session;
         thread::scope(|scope| {
@@ -52,7 +39,7 @@ fn sixty_four_streams_at_once_do_not_mix() {
     });
 }
 
-/// Sends messages whole, by `io::copy`, and in writes of odd sizes.
+/// Sends messages with one call, with `io::copy`, and in writes of odd sizes.
 fn send_in_every_way(stream: &Stream) {
     for size in SIZES {
         let message = pattern(size as u64, size);
@@ -63,7 +50,8 @@ fn send_in_every_way(stream: &Stream) {
     }
     let message = pattern(9, 600_000);
     for write in [1, 5, 1_000, 1_021, 70_001] {
-        // Byte by byte only the beginning: each write may be a frame.
+        // Small writes send only the beginning of the message, because each write
+        // may be a frame.
         let message = &message[..message.len().min(write * 2_000)];
         let mut writer = stream.writer();
         for piece in message.chunks(write) {
@@ -79,7 +67,7 @@ fn expect_digest(stream: &Stream, message: &[u8]) {
     assert_eq!(answer, digest(message), "of {} bytes", message.len());
 }
 
-/// The Go side also checks each Data frame: none may end inside a chunk.
+/// The Go peer also checks that no Data frame ends inside a chunk.
 #[test]
 fn their_reader_gets_every_chunk_whole() {
     with_peer("serve", |connected| {
@@ -87,7 +75,7 @@ fn their_reader_gets_every_chunk_whole() {
     });
 }
 
-/// Which panics on more than 1,024 bytes.
+/// Their `WriteTo` panics on chunks of more than 1,024 bytes.
 #[test]
 fn every_chunk_fits_the_buffer_of_their_write_to() {
     with_peer("serve", |connected| {
@@ -95,9 +83,9 @@ fn every_chunk_fits_the_buffer_of_their_write_to() {
     });
 }
 
-/// Chunks whose length and bytes come in two frames.
+/// `ReadFrom` sends the length and the bytes of a chunk in two frames.
 #[test]
-fn what_their_read_from_sends_arrives_whole() {
+fn messages_of_their_read_from_arrive_intact() {
     with_peer("serve", |connected| {
         let stream = open(&connected.session, "source");
         for size in SIZES {
@@ -109,9 +97,9 @@ fn what_their_read_from_sends_arrives_whole() {
     });
 }
 
-/// Chunks as large as the write, beyond the window too.
+/// `Writer` sends each write as one chunk, even if it is larger than the window.
 #[test]
-fn chunks_of_any_size_from_their_writer_arrive_whole() {
+fn chunks_of_any_size_of_their_writer_arrive_intact() {
     with_peer("serve", |connected| {
         let stream = open(&connected.session, "source.writer");
         for write in [1, 100_000, 262_144, 1 << 20] {
@@ -125,7 +113,7 @@ fn chunks_of_any_size_from_their_writer_arrive_whole() {
 }
 
 #[test]
-fn data_may_follow_the_open_at_once() {
+fn data_may_directly_follow_the_open() {
     with_peer("serve", |connected| {
         let stream = connected
             .session
@@ -135,7 +123,7 @@ fn data_may_follow_the_open_at_once() {
     });
 }
 
-/// Opens a name that the Go side refuses, and an `echo` after it.
+/// Opens a name that the Go peer refuses, and then checks that `echo` still works.
 fn expect_refusal(session: &Session, name: &str, expected: &Refusal) {
     match session.open_stream(name) {
         Err(Error::Refused {
@@ -150,14 +138,14 @@ fn expect_refusal(session: &Session, name: &str, expected: &Refusal) {
 }
 
 #[test]
-fn an_unknown_name_is_refused_as_one() {
+fn an_unknown_name_is_refused_as_handler_not_found() {
     with_peer("serve", |connected| {
         expect_refusal(&connected.session, "nobody", &Refusal::HandlerNotFound);
     });
 }
 
 #[test]
-fn a_validators_refusal_comes_in_its_words() {
+fn their_validators_refusal_text_reaches_us() {
     with_peer("serve", |connected| {
         let words = Refusal::Other("forbidden is not for you".to_owned());
         expect_refusal(&connected.session, "forbidden", &words);
@@ -165,7 +153,7 @@ fn a_validators_refusal_comes_in_its_words() {
 }
 
 #[test]
-fn a_refusal_that_was_not_waited_for_shows_on_the_first_read() {
+fn open_nowait_reports_a_refusal_on_the_first_read() {
     with_peer("serve", |connected| {
         let mut stream = connected
             .session
@@ -182,9 +170,9 @@ fn a_refusal_that_was_not_waited_for_shows_on_the_first_read() {
     });
 }
 
-/// As go-wirenet's handlers return: the stream's end is the message's.
+/// go-wirenet's handlers end a message by ending the stream.
 #[test]
-fn an_end_without_an_end_mark_is_an_error() {
+fn a_missing_end_mark_is_an_error() {
     with_peer("serve", |connected| {
         let mut stream = open(&connected.session, "bare");
         let mut message = Vec::new();
@@ -196,7 +184,7 @@ fn an_end_without_an_end_mark_is_an_error() {
 }
 
 #[test]
-fn an_end_without_an_end_mark_is_an_end_where_that_is_asked_for() {
+fn a_missing_end_mark_is_accepted_on_request() {
     with_peer("serve", |connected| {
         let stream = open(&connected.session, "bare");
         stream.set_takes_unmarked_end(true);
@@ -206,7 +194,7 @@ fn an_end_without_an_end_mark_is_an_end_where_that_is_asked_for() {
 }
 
 #[test]
-fn an_end_inside_a_chunk_is_an_error() {
+fn a_cut_chunk_is_an_error() {
     with_peer("serve", |connected| {
         let mut stream = open(&connected.session, "cut");
         let error = stream
@@ -216,7 +204,7 @@ fn an_end_inside_a_chunk_is_an_error() {
     });
 }
 
-/// From either side, as in the recorded session `call`.
+/// Either peer may call, as in the recorded session `call`.
 #[test]
 fn their_handler_answers_a_call() {
     with_peer("serve", |connected| {
