@@ -31,10 +31,11 @@ fn an_owner_behind_a_full_slow_link_does_not_count_as_silent() {
         let owner = start(owner).unwrap();
         let far = hub.end_of(&owner);
         let caller = hub.caller();
-        let mut stream = caller.open("a").unwrap();
+        // It is dropped last: its reset would overtake what the hub still has to send.
+        let stream = caller.open("a").unwrap();
         thread::scope(|scope| {
-            scope.spawn(move || {
-                let _ = stream.write_all(&[7; 200_000]);
+            scope.spawn(|| {
+                let _ = (&stream).write_all(&[7; 200_000]);
             });
             // The data on its way takes a second, and the newcomer gets no answer
             // for less than that.
