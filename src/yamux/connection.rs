@@ -1,17 +1,18 @@
 //! A connection's handle: open, accept, ping, go away, close.
 
 use super::{
-    admission::Acceptor,
+    acceptor::Acceptor,
     config::Config,
+    core::{Core, Incoming},
     error::Error,
     frame::{Flags, Header},
-    half::Core,
     outbox::Outbox,
-    reader::{Incoming, Reader},
-    shared::Shared,
+    reader::Reader,
+    role::Role,
+    shared::{Handle, Shared},
     stats::Stats,
     stream::Stream,
-    table::{Role, Room, Table},
+    table::{Room, Table},
 };
 use crate::{
     spawn::spawn,
@@ -35,25 +36,12 @@ pub struct Connection {
     handle: Arc<Handle>,
 }
 
-/// Keeps the connection up. The reader has no part in it.
-pub(super) struct Handle {
-    pub(super) shared: Arc<Shared>,
-    /// Disconnected when the connection has ended.
-    incoming: Receiver<Incoming>,
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("local_addr", &self.local_addr())
             .field("peer_addr", &self.peer_addr())
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.close();
     }
 }
 

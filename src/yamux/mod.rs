@@ -34,15 +34,14 @@
 //! In this order: a relay, one half of a stream, the table of streams, the
 //! outbox or the pings. Nobody holds two relays or two halves. No lock is held over a system call.
 
-mod admission;
+mod acceptor;
 mod config;
 mod connection;
-
+mod core;
 mod error;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod half;
 mod inbox;
 #[cfg(all(test, shuttle))]
 mod models;
@@ -51,6 +50,8 @@ mod ping;
 mod queue;
 mod reader;
 mod relay;
+mod relayed;
+mod role;
 pub(crate) mod segment;
 mod shared;
 mod state;
@@ -60,16 +61,17 @@ mod table;
 mod window;
 mod writer;
 
-pub(crate) use admission::Acceptor;
+pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
+pub(crate) use self::core::Incoming;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{Incoming, Reader, Turn};
+pub(crate) use reader::{Reader, Turn};
 pub(crate) use relay::{Buffered, Framing, relay};
+pub(crate) use role::Role;
 pub use stats::Stats;
 pub use stream::Stream;
-pub(crate) use table::Role;
 pub use window::INITIAL_WINDOW;
 pub(crate) use window::LEAST_GRANT;

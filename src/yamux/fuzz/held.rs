@@ -2,8 +2,8 @@
 
 use crate::yamux::{
     Connection,
+    core::Core,
     frame::StreamId,
-    half::Core,
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
     window::INITIAL_WINDOW,

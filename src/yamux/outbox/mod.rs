@@ -19,7 +19,7 @@ use super::{
     frame::Header,
     inbox::Inbox,
     queue::Queue,
-    relay::{End, Relay},
+    relayed::{End, Relay},
     segment::Segment,
     writer::Writer,
 };

@@ -7,12 +7,12 @@
 //! the caller.
 
 use super::{
-    admission::Acceptor,
+    acceptor::Acceptor,
+    core::{Core, Delivery},
     error::{Error, Violation},
     frame::{Decoder, Event, Flags, HEADER_LEN, Header, Kind, StreamId},
-    half::{Core, Delivery},
     inbox::Inbox,
-    relay::Relay,
+    relayed::Relay,
     segment::{self, PoolUser, SEGMENT, Segment},
     shared::Shared,
     state::ResetBy,
@@ -46,10 +46,6 @@ const KEPT: usize = 32;
 /// Frames that a peer may send before it is let in. It takes three, or some more
 /// where its request is cut into small ones, and a ping or two while it waits.
 const STRANGERS_FRAMES: u32 = 1024;
-
-/// A stream that the peer has opened and nobody has accepted yet.
-#[derive(Debug)]
-pub(crate) struct Incoming(pub(super) Arc<Core>);
 
 /// Whether there is more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
-    relay::{End, Relay},
+    relayed::{End, Relay},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
     window::{RecvWindow, SendWindow, Tuning},
@@ -75,6 +75,10 @@ pub(super) enum Delivery {
     /// The peer sends to nobody: reset the stream.
     Unwanted,
 }
+
+/// A stream that the peer has opened and nobody has accepted yet.
+#[derive(Debug)]
+pub(crate) struct Incoming(pub(super) Arc<Core>);
 
 impl Core {
     pub(super) fn new(id: StreamId, inbound: bool) -> Self {

@@ -1,13 +1,12 @@
 //! A stream as its user has it.
 
 use super::{
-    connection::Handle,
+    core::{Core, RecvHalf, SendHalf},
     error::Error,
     frame::{Flags, Header, StreamId},
-    half::{Core, RecvHalf, SendHalf},
     outbox::Pushed,
     segment::{MAX_PAYLOAD, Segment},
-    shared::{Shared, wait_for},
+    shared::{Handle, Shared, sending::wait_for},
     state::{RecvState, ResetBy, SendState},
     table::Gone,
 };

@@ -15,78 +15,36 @@
 //! So the call only gives the place away; the acceptor is called by the reader,
 //! if it is dispatching just then, or else by a thread that is started for it.
 
-use super::{
-    frame::{Flags, Header},
-    half::Core,
-    reader::Incoming,
-    shared::Shared,
-    state::ResetBy,
-    window::INITIAL_WINDOW,
-};
+use super::Shared;
 use crate::{
     guard,
     spawn::spawn,
-    sync::{
-        self,
-        atomic::{AtomicBool, Ordering},
-        thread,
+    sync::{self, thread},
+    yamux::{
+        acceptor::Acceptor,
+        core::{Core, Incoming},
+        frame::{Flags, Header},
+        state::ResetBy,
+        window::INITIAL_WINDOW,
     },
 };
-use std::{fmt, sync::Arc, time::Instant};
-
-/// Who gets the streams that the peer opens. Called on the reader's thread or
-/// one of its own, with no lock held; must not block. `false` refuses the
-/// stream.
-#[derive(Clone)]
-pub(crate) struct Acceptor(Arc<dyn Fn(Incoming) -> bool + Send + Sync>);
-
-impl Acceptor {
-    pub(crate) fn new(accept: impl Fn(Incoming) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(accept))
-    }
-
-    pub(crate) fn offer(&self, stream: Incoming) -> bool {
-        (self.0)(stream)
-    }
-}
-
-impl fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor").finish_non_exhaustive()
-    }
-}
-
-/// Whether a thread hands promoted streams over, or is about to: another leaves
-/// them to it.
-#[derive(Debug, Default)]
-pub(super) struct HandingOver(AtomicBool);
-
-impl HandingOver {
-    /// Takes it on, unless another thread has.
-    fn begin(&self) -> bool {
-        !self.0.swap(true, Ordering::SeqCst)
-    }
-
-    fn end(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
+use std::{sync::Arc, time::Instant};
 
 impl Shared {
-    pub(super) fn set_acceptor(&self, acceptor: Acceptor) {
+    pub(in crate::yamux) fn set_acceptor(&self, acceptor: Acceptor) {
         let before = self.acceptor.lock().replace(acceptor);
         // Not under the lock: it may be the last to hold something.
         drop(before);
     }
 
     /// What the acceptor holds may hold the connection.
-    pub(super) fn drop_acceptor(&self) {
+    pub(in crate::yamux) fn drop_acceptor(&self) {
         let acceptor = self.acceptor.lock().take();
         drop(acceptor);
     }
 
     /// Hands a stream over that has its place.
-    pub(super) fn offer(self: &Arc<Self>, core: &Arc<Core>) {
+    pub(in crate::yamux) fn offer(self: &Arc<Self>, core: &Arc<Core>) {
         let acceptor = self.acceptor.lock().clone();
         let stream = Incoming(Arc::clone(core));
         if !acceptor.is_some_and(|acceptor| acceptor.offer(stream)) {
@@ -96,12 +54,12 @@ impl Shared {
 
     /// The reader begins to dispatch; says whether it is the one to hand over at
     /// the end what is promoted meanwhile.
-    pub(super) fn begin_handing_over(&self) -> bool {
+    pub(in crate::yamux) fn begin_handing_over(&self) -> bool {
         self.handing_over.begin()
     }
 
     /// A stream was promoted: has it handed over.
-    pub(super) fn hand_over_elsewhere(self: &Arc<Self>) {
+    pub(in crate::yamux) fn hand_over_elsewhere(self: &Arc<Self>) {
         if !self.handing_over.begin() {
             return;
         }
@@ -124,7 +82,7 @@ impl Shared {
     /// The reader has dispatched: makes places for what is held, and hands over
     /// what got one. Says whether the reader is to come back to that, `true`
     /// unless nothing is held: only a reader holds streams.
-    pub(super) fn end_handing_over(self: &Arc<Self>, begun: bool) -> bool {
+    pub(in crate::yamux) fn end_handing_over(self: &Arc<Self>, begun: bool) -> bool {
         let waits = self.table.lock().has_waiting();
         if waits {
             self.evict_for_held();
@@ -172,7 +130,7 @@ impl Shared {
     }
 
     /// When there may be something to evict for those that are held.
-    pub(super) fn next_eviction(&self) -> Option<Instant> {
+    pub(in crate::yamux) fn next_eviction(&self) -> Option<Instant> {
         let table = self.table.lock();
         let is_wanted = table.held() > 0;
         is_wanted.then(|| table.next_overdue(&self.config, sync::now))
@@ -180,7 +138,7 @@ impl Shared {
 
     /// Refuses what is held, to leave with what is sent next: this side lets no
     /// more in.
-    pub(super) fn refuse_held(&self) {
+    pub(in crate::yamux) fn refuse_held(&self) {
         let held = self.table.lock().take_held();
         for core in &held {
             self.release_window();
@@ -193,11 +151,11 @@ impl Shared {
     }
 
     /// Takes the window of one more held stream from the budget.
-    pub(super) fn reserve_window(&self) -> bool {
+    pub(in crate::yamux) fn reserve_window(&self) -> bool {
         self.budget.reserve(INITIAL_WINDOW as usize)
     }
 
-    pub(super) fn release_window(&self) {
+    pub(in crate::yamux) fn release_window(&self) {
         self.budget.release(INITIAL_WINDOW as usize);
     }
 }

@@ -1,0 +1,43 @@
+//! Who gets the streams that the peer opens.
+
+use super::core::Incoming;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, sync::Arc};
+
+/// Who gets the streams that the peer opens. Called on the reader's thread or
+/// one of its own, with no lock held; must not block. `false` refuses the
+/// stream.
+#[derive(Clone)]
+pub(crate) struct Acceptor(Arc<dyn Fn(Incoming) -> bool + Send + Sync>);
+
+impl Acceptor {
+    pub(crate) fn new(accept: impl Fn(Incoming) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(accept))
+    }
+
+    pub(crate) fn offer(&self, stream: Incoming) -> bool {
+        (self.0)(stream)
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+/// Whether a thread hands promoted streams over, or is about to: another leaves
+/// them to it.
+#[derive(Debug, Default)]
+pub(super) struct HandingOver(AtomicBool);
+
+impl HandingOver {
+    /// Takes it on, unless another thread has.
+    pub(super) fn begin(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn end(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}

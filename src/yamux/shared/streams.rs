@@ -1,0 +1,188 @@
+//! What becomes of a connection's streams.
+
+use super::Shared;
+use crate::{
+    sync::{self, atomic::Ordering},
+    transport::Wait,
+    yamux::{
+        core::Core,
+        frame::{Flags, Header},
+        state::{ResetBy, SendState},
+        table::Gone,
+        window::{INITIAL_WINDOW, Tuning},
+    },
+};
+use std::sync::Arc;
+
+/// What became of an end without a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::yamux) enum CutShort {
+    /// It is queued, and the stream is gone by it.
+    Gone,
+    /// It is queued.
+    Sent,
+    /// Our half had ended before.
+    Ended,
+    /// A reset has to do: the peer takes one, or its window is used up.
+    Impossible,
+}
+
+impl Shared {
+    /// Resets a stream of the table and tells the peer.
+    pub(in crate::yamux) fn reset(self: &Arc<Self>, core: &Core) {
+        if core.reset(ResetBy::Us) {
+            self.forget(core, Gone::Reset);
+            // A writer of this stream may be waiting for room.
+            self.outbox.wake_all();
+            let header = Header::window_update(core.id, Flags::RST, 0);
+            // That of a peer's stream is owed for its SYN: letting in the next
+            // one asks how many wait. Of ours the peer is not to blame for any
+            // number; opening the next one waits while too much does.
+            if self.table.lock().is_ours(core.id) {
+                self.outbox.push(header);
+            } else {
+                self.outbox.push_owed(header);
+            }
+            self.flush(Wait::Never);
+        }
+    }
+
+    /// Breaks a stream off, so that the peer takes what it got for truncated: by a
+    /// reset, or else by `cut_short`, data that promises more, and a FIN.
+    pub(in crate::yamux) fn break_off(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
+        let cut = self.queue_cut_short(core, cut_short);
+        if cut == CutShort::Impossible {
+            return self.reset(core);
+        }
+        if cut == CutShort::Gone {
+            self.forget(core, Gone::Reset);
+        }
+        // A writer of this stream may be waiting for room.
+        self.outbox.wake_all();
+        let update = core.recv.lock().stop(|| self.tuning());
+        core.readable.notify_all();
+        if let Some(delta) = update {
+            self.update_window(core.id, delta);
+        }
+        self.flush(Wait::Never);
+        self.retire(core);
+    }
+
+    /// Queues the end of a stream that is broken off without a reset.
+    pub(in crate::yamux) fn queue_cut_short(&self, core: &Core, cut_short: &[u8]) -> CutShort {
+        if !self.avoids_resets.load(Ordering::Acquire) {
+            return CutShort::Impossible;
+        }
+        let mut send = core.send.lock();
+        if send.state != SendState::Open {
+            return CutShort::Ended;
+        }
+        // A few bytes.
+        let len = cut_short.len() as u32;
+        if send.window.credit() < len {
+            return CutShort::Impossible;
+        }
+        send.window.take(len);
+        send.state.reset(ResetBy::Us);
+        if len > 0 {
+            // In a frame before the FIN: a peer may look at a frame's flags first.
+            let data = Header::data(core.id, len);
+            self.outbox.push_with_body(data, cut_short);
+        }
+        let fin = Header::window_update(core.id, Flags::FIN, 0);
+        self.outbox.push(fin);
+        drop(send);
+        core.writable.notify_all();
+        if core.send_done() {
+            return CutShort::Gone;
+        }
+        self.table.lock().count_reset();
+        CutShort::Sent
+    }
+
+    /// What the growth of a receive window depends on, now.
+    pub(in crate::yamux) fn tuning(&self) -> Tuning<'_> {
+        Tuning {
+            now: sync::now(),
+            round_trip: self.pings.smallest(),
+            max: self.config.max_window,
+            budget: &self.budget,
+        }
+    }
+
+    /// Takes a stream that is gone out of the table.
+    pub(in crate::yamux) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
+        let mut table = self.table.lock();
+        let removed = table.remove(core.id, &self.config);
+        if gone == Gone::Reset && removed.is_some_and(|removed| !removed.was_held) {
+            table.count_reset();
+        }
+        let removed = removed.unwrap_or_default();
+        if removed.was_held || removed.promoted {
+            // Before another thread can acknowledge the stream: its peer may have
+            // the next one ready.
+            self.release_window();
+        }
+        let idle = core.retire() && table.retire(core.id, sync::now);
+        drop(table);
+        if removed.makes_room {
+            self.freed.notify_all();
+        }
+        if removed.promoted {
+            self.hand_over_elsewhere();
+        }
+        self.acknowledge(core);
+        self.budget.release(core.recv.lock().window.take_grown());
+        if idle {
+            self.close();
+        }
+    }
+
+    /// Whether `len` bytes of a stream that is gone at the other end may wait for
+    /// this peer: as if it had sent them itself, a window's worth for each of so
+    /// many streams, and what the budget has beyond. [`unkeep`](Self::unkeep) is
+    /// to be told what this gives.
+    pub(in crate::yamux) fn keep(&self, len: usize) -> Option<usize> {
+        let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
+        let mut kept = self.kept.lock();
+        if kept.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
+            return None;
+        }
+        kept.streams += 1;
+        kept.bytes += beyond;
+        Some(beyond)
+    }
+
+    pub(in crate::yamux) fn unkeep(&self, beyond: usize) {
+        let mut kept = self.kept.lock();
+        kept.streams -= 1;
+        kept.bytes -= beyond;
+        self.budget.release(beyond);
+    }
+
+    /// Nobody here uses the stream any more: the last one lets a connection
+    /// close that was asked to.
+    pub(in crate::yamux) fn retire(self: &Arc<Self>, core: &Core) {
+        // Under the lock, so that the end counts it or not.
+        let mut table = self.table.lock();
+        let idle = core.retire() && table.retire(core.id, sync::now);
+        drop(table);
+        if idle {
+            self.close();
+        }
+    }
+
+    /// The peer has acknowledged a stream, or it is gone anyway.
+    pub(in crate::yamux) fn acknowledge(self: &Arc<Self>, core: &Core) {
+        if core.acknowledge() {
+            let mut table = self.table.lock();
+            table.unacknowledged -= 1;
+            let idle = table.is_idle();
+            drop(table);
+            self.freed.notify_one();
+            if idle {
+                self.close();
+            }
+        }
+    }
+}
