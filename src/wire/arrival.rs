@@ -231,7 +231,7 @@ impl Leg for Accepted {
 impl Drop for Accepted {
     fn drop(&mut self) {
         if let Some((raw, _)) = &self.0 {
-            raw.break_off(&chunk::CUT_SHORT);
+            raw.abort(&chunk::CUT_SHORT);
         }
     }
 }

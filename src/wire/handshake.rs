@@ -17,7 +17,7 @@ use crate::{
     error::{Denied, Error, Malformed, Operation, RefusalCode},
     sync::{self, Mutex},
     transport::Halves,
-    yamux::{self, Acceptor, Connection, Incoming, Reader, Role, Turn},
+    yamux::{self, Acceptor, Connection, Incoming, ReadOutcome, Reader, Role},
 };
 use prost::Message;
 use std::{
@@ -108,7 +108,7 @@ impl<'a> Handshake<'a> {
         let config = Arc::clone(&wire.connection);
         let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
         if role == Role::Server {
-            reader.expect_stranger();
+            reader.limit_preauth();
         }
         Ok(Self {
             wire,
@@ -277,7 +277,7 @@ impl<'a> Handshake<'a> {
             } else if wire.wait_for_room(&conflict, identification, pending, self.deadline) {
                 // It may have left meanwhile, and is not to take over from others.
                 while sync::now() < self.deadline
-                    && self.reader.turn(Duration::ZERO).map_err(gone)? == Turn::More
+                    && self.reader.turn(Duration::ZERO).map_err(gone)? == ReadOutcome::More
                 {
                 }
             } else {

@@ -1,12 +1,12 @@
-//! Who gets the streams that the peer opens.
+//! What is called with the streams that the peer opens.
 
 use super::core::Incoming;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, sync::Arc};
 
-/// Who gets the streams that the peer opens. Called on the reader's thread or
-/// one of its own, with no lock held; must not block. `false` refuses the
-/// stream.
+/// Is called with each stream that the peer opens, on the reader's thread or one
+/// started for it, with no lock held. Must not block. Refuses the stream by
+/// returning `false`.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<dyn Fn(Incoming) -> bool + Send + Sync>);
 
@@ -26,13 +26,13 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// Whether a thread hands promoted streams over, or is about to: another leaves
+/// Whether a thread is handing promoted streams over, or is about to. Others leave
 /// them to it.
 #[derive(Debug, Default)]
 pub(super) struct HandingOver(AtomicBool);
 
 impl HandingOver {
-    /// Takes it on, unless another thread has.
+    /// Returns whether this falls to the caller, as no other thread does it.
     pub(super) fn begin(&self) -> bool {
         !self.0.swap(true, Ordering::SeqCst)
     }

@@ -35,6 +35,7 @@
 //! outbox or the pings. Nobody holds two relays or two halves. No lock is held over a system call.
 
 mod acceptor;
+mod capacity;
 mod config;
 mod connection;
 mod core;
@@ -42,10 +43,12 @@ mod error;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod half_open;
 mod inbox;
 #[cfg(all(test, shuttle))]
 mod models;
 mod outbox;
+mod phase;
 mod ping;
 mod queue;
 mod reader;
@@ -61,14 +64,14 @@ mod table;
 mod window;
 mod writer;
 
+pub(crate) use self::core::Incoming;
 pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
-pub(crate) use self::core::Incoming;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{Reader, Turn};
+pub(crate) use reader::{ReadOutcome, Reader};
 pub(crate) use relay::{Buffered, Framing, relay};
 pub(crate) use role::Role;
 pub use stats::Stats;

@@ -2,7 +2,7 @@
 
 use super::frame::StreamId;
 
-/// Which side of the connection this is, and so whose ids are whose.
+/// Which side of the connection this is, and so which ids it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Dialled: opens streams 1, 3, 5 …

@@ -1,4 +1,4 @@
-//! How a connection ends.
+//! How a connection ends. Its whole life is drawn in [`phase`](crate::yamux::phase).
 
 use super::Shared;
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
         core::Core,
         error::{Error, Violation},
         frame::{Flags, Header},
-        outbox::Shift,
+        outbox::Lane,
+        relayed::Flushes,
         state::ResetBy,
     },
 };
@@ -17,38 +18,59 @@ use std::{sync::Arc, time::Instant};
 impl Shared {
     /// Why the connection has ended.
     pub(in crate::yamux) fn end_error(&self) -> Error {
-        self.table.lock().failure().unwrap_or(Error::Closed)
+        let table = self.table.lock();
+        table.life.failure().cloned().unwrap_or(Error::Closed)
     }
 
     pub(in crate::yamux) fn has_ended(&self) -> bool {
-        self.table.lock().end().is_some()
+        self.table.lock().life.end().is_some()
     }
 
-    /// Ends the connection at once, for the reason given if it is the first.
+    /// Ends the connection at once, for the given reason if it is the first.
     pub(in crate::yamux) fn end(&self, error: Error) {
-        self.cut_streams(error);
+        let mut due = Flushes::default();
+        self.end_streams(error, &mut due);
+        due.run();
         self.cut_transport();
     }
 
-    /// Whether the transport is cut, or was closed by both sides.
-    pub(in crate::yamux) fn is_over(&self) -> bool {
-        self.closer.lock().is_none()
+    /// The same, in a shift at writing: the caller flushes the connections at the
+    /// other ends of relays.
+    pub(super) fn end_into(&self, error: Error, due: &mut Flushes) {
+        self.end_streams(error, due);
+        self.cut_transport();
     }
 
-    /// Nothing more can be received: cuts the transport, and waits for a write
-    /// that is under way, so that what it fails with is known.
-    pub(in crate::yamux) fn settle_writer(&self) {
-        if !self.outbox.is_being_written() {
-            // The peer is to find the connection closed only when it is closed here.
-            return;
+    /// Tells the peer that it broke the protocol, and ends the connection.
+    pub(in crate::yamux) fn end_for(self: &Arc<Self>, violation: Violation) {
+        let mut due = Flushes::default();
+        if self.end_streams(violation.into(), &mut due) {
+            due.run();
+            // As far as this goes without waiting: the peer may not read.
+            let _ = self.outbox.try_push(Lane::Control, Header::go_away(1));
+            if let Some(writer) = self.outbox.take_role(Wait::Never) {
+                // The connection has ended for the violation, whatever this yields.
+                let _ = self.write_now(writer);
+            }
         }
-        let closer = self.closer.lock().clone();
-        if let Some(closer) = closer {
-            closer.shutdown();
+        self.cut_transport();
+    }
+
+    /// Notes why the connection ended, and wakes all waiting threads but the
+    /// outbox's. Returns whether it had not ended before.
+    fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
+        let Some(streams) = self.table.lock().end_with(error) else {
+            return false;
+        };
+        for core in &streams {
+            // The table has let go of all of them.
+            let _ = core.mark_reset(ResetBy::Connection);
         }
-        // It is cut: nothing waits in it for long.
-        self.outbox
-            .wait_writer(sync::now() + self.config.write_timeout);
+        self.freed.notify_all();
+        self.drop_acceptor();
+        self.pings.end();
+        pump_relays(&streams, due);
+        true
     }
 
     fn cut_transport(&self) {
@@ -59,16 +81,41 @@ impl Shared {
         }
     }
 
-    /// Ends the streams; what was queued before is still sent, then a go-away,
-    /// then our end of the connection. The reader waits for the peer's.
+    /// Returns whether the transport is cut, or was closed by both sides.
+    pub(in crate::yamux) fn is_over(&self) -> bool {
+        self.closer.lock().is_none()
+    }
+
+    /// Notes that nothing more can be sent. A peer that took nothing for the whole
+    /// write timeout is dead. One that is gone may have sent everything before that:
+    /// the reader goes on to the end of it, and ends the connection there.
+    pub(super) fn write_failed(&self, error: Error, due: &mut Flushes) {
+        if matches!(error, Error::WriteTimeout) {
+            return self.end_into(error, due);
+        }
+        let streams = self.table.lock().fail_writing(error);
+        for core in &streams {
+            core.fail_sending();
+        }
+        self.freed.notify_all();
+        self.outbox.end();
+        // It is set already if this side has closed the connection.
+        let _ = self.closed_at.set(sync::now());
+        pump_relays(&streams, due);
+    }
+
+    /// Ends the streams. What was queued before is still sent, then a go-away, then
+    /// our end of the connection. The reader waits for the peer's.
     pub(in crate::yamux) fn close(self: &Arc<Self>) {
-        if self.cut_streams(Error::Closed) {
+        let mut due = Flushes::default();
+        if self.end_streams(Error::Closed, &mut due) {
+            due.run();
             let now = sync::now();
-            // Set before, if nothing more could be sent.
-            let _ = self.closed.set(now);
-            let first = !std::mem::replace(&mut self.table.lock().going_away, true);
+            // It is set already if nothing more could be sent.
+            let _ = self.closed_at.set(now);
+            let first = self.table.lock().life.go_away();
             let go_away = first.then(|| Header::go_away(0));
-            let last = self.last_words(now);
+            let last = self.last_frames(now);
             self.outbox
                 .finish(go_away.into_iter().chain(last.into_iter().flatten()));
             self.flush(Wait::Never);
@@ -76,11 +123,12 @@ impl Shared {
     }
 
     /// Behind all data, for peers that know what it means: a ping, and a second
-    /// go-away. One alone does not tell a close from an end that came while streams
-    /// were let end. Others may have closed the connection before they answer the
-    /// ping, so that their end has to say that they have got all.
-    fn last_words(&self, now: Instant) -> [Option<Header>; 2] {
-        if !self.says_go_away.load(Ordering::Acquire) {
+    /// go-away. A single go-away does not tell a close from a connection that broke
+    /// while its streams were finishing. The peer may have closed too before it
+    /// answers the ping, so its own second go-away also says that it has got
+    /// everything.
+    fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {
+        if !self.sends_go_away.load(Ordering::Acquire) {
             return [None, None];
         }
         [self.last_ping(now), Some(Header::go_away(0))]
@@ -92,11 +140,11 @@ impl Shared {
         Some(Header::ping(Flags::SYN, value))
     }
 
-    /// Lets no new streams in, and closes when those that are open have ended.
+    /// Lets no new streams in, and closes when the open ones have ended.
     pub(in crate::yamux) fn close_when_idle(self: &Arc<Self>) {
         self.go_away();
         let mut table = self.table.lock();
-        table.closing = true;
+        table.life.close_when_idle();
         let idle = table.is_idle();
         drop(table);
         if idle {
@@ -106,7 +154,7 @@ impl Shared {
 
     /// Tells the peer, once, that no new streams are wanted.
     pub(in crate::yamux) fn go_away(self: &Arc<Self>) {
-        let first = !std::mem::replace(&mut self.table.lock().going_away, true);
+        let first = self.table.lock().life.go_away();
         if first {
             self.freed.notify_all();
             self.refuse_held();
@@ -114,59 +162,11 @@ impl Shared {
             self.flush(Wait::Never);
         }
     }
-
-    /// Tells the peer that it broke the protocol, and ends.
-    pub(in crate::yamux) fn abort(self: &Arc<Self>, violation: Violation) {
-        if self.cut_streams(violation.into()) {
-            // As far as it goes without waiting: the peer may not read.
-            let _ = self.outbox.push_control(Header::go_away(1));
-            if let Some(writer) = self.outbox.take_role(Wait::Never) {
-                // What it ends with is known: the violation.
-                let _ = self.outbox.drain(writer, Wait::Never, Shift::Short);
-            }
-        }
-        self.cut_transport();
-    }
-
-    /// Notes why the connection ended and wakes every waiter but the outbox's;
-    /// says whether it had not ended before.
-    fn cut_streams(&self, error: Error) -> bool {
-        let Some(streams) = self.table.lock().set_end(error) else {
-            return false;
-        };
-        for core in &streams {
-            // The table has let go of them all.
-            let _ = core.reset(ResetBy::Connection);
-        }
-        self.freed.notify_all();
-        self.drop_acceptor();
-        self.pings.end();
-        look_after_relays(&streams);
-        true
-    }
-
-    /// Nothing more can be sent. A peer that took nothing for so long is dead.
-    /// One that has gone may have said all before: the reader goes on to the
-    /// end of that, and ends the connection there.
-    pub(in crate::yamux) fn write_failed(&self, error: Error) {
-        if matches!(error, Error::WriteTimeout) {
-            return self.end(error);
-        }
-        let streams = self.table.lock().set_write_error(error);
-        for core in &streams {
-            core.fail_sending();
-        }
-        self.freed.notify_all();
-        self.outbox.end();
-        // Set before, if this side had closed the connection.
-        let _ = self.closed.set(sync::now());
-        look_after_relays(&streams);
-    }
 }
 
-/// The other ends of relays hear of the end of these.
-fn look_after_relays(streams: &[Arc<Core>]) {
+/// Passes the end of these streams on to the other ends of their relays.
+fn pump_relays(streams: &[Arc<Core>], due: &mut Flushes) {
     for relay in streams.iter().filter_map(|core| core.relay()) {
-        Arc::clone(relay).look_after();
+        Arc::clone(relay).pump(due);
     }
 }

@@ -1,71 +1,94 @@
-//! What a connection that is closed waits for.
+//! How long a connection lasts after its end: what is still written, and what a
+//! close and the reader wait for.
 
 use super::Shared;
 use crate::{
     sync::{self, atomic::Ordering, thread},
-    transport::Wait,
-    yamux::{
-        error::Error,
-        outbox::{Drained, Shift},
-    },
+    yamux::{error::Error, relayed::Flushes},
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// How long answers may take to be written to a peer that has closed the connection,
-/// and may not wait for them.
+/// How long answers may take to be written to a peer that has closed the
+/// connection, and may not wait for them.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Shared {
-    /// Whether the peer has had its time to close the connection too.
+    /// By when the peer is to have closed the connection too, once this side has.
+    pub(in crate::yamux) fn linger_deadline(&self) -> Option<Instant> {
+        let closed_at = self.closed_at.get();
+        closed_at.map(|closed_at| *closed_at + self.config.write_timeout)
+    }
+
+    /// Returns whether the peer has had its time to close the connection too.
     pub(in crate::yamux) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
         deadline.is_some_and(|deadline| sync::now() >= deadline)
     }
 
-    /// Writes what was queued, after which nothing more comes from the peer: the
-    /// answer that its close waits for, and what this side had finished sending if it
-    /// has closed too.
+    /// Notes that the peer has ended its direction of the connection, between two
+    /// frames.
+    pub(in crate::yamux) fn peer_ends(&self) {
+        // A peer that sends no go-away may have left without reading everything,
+        // unless this is its answer to the end of our direction.
+        let gracefully = match self.sends_go_away.load(Ordering::Acquire) {
+            true => self.table.lock().life.peer_has_closed(),
+            false => self.outbox.has_begun_to_finish(),
+        };
+        self.peer_took_all.store(gracefully, Ordering::Release);
+    }
+
+    /// Writes what was queued when nothing more comes from the peer: the answer that
+    /// its close waits for, and, if this side has closed too, what it had finished
+    /// sending.
     pub(in crate::yamux) fn write_last(self: &Arc<Self>) {
         #[cfg(any(test, fuzzing))]
         if self.config.in_lockstep {
             return;
         }
-        let is_awaited = self.says_go_away.load(Ordering::Acquire);
+        let is_awaited = self.sends_go_away.load(Ordering::Acquire);
         let patience = match is_awaited {
             true => self.config.write_timeout,
             false => self.config.write_timeout.min(LAST_ANSWERS),
         };
         let deadline = self.linger_deadline();
         let deadline = deadline.unwrap_or_else(|| sync::now() + patience);
-        // It has closed, and uses no stream any more: data is for nobody.
+        // A peer that has closed no longer uses any stream, and wants no data.
         let mark = is_awaited.then(|| self.outbox.control_mark());
+        let mut due = Flushes::default();
         while let Some(writer) = self.outbox.wait_written(mark, deadline) {
-            match self.outbox.drain(writer, Wait::Never, Shift::Short) {
-                Ok(Drained::Done) => {}
+            match self.write_now(writer) {
+                Ok(None) => {}
                 // What this side had finished is worth waiting for, and so is an
                 // answer without which the peer's close fails.
-                Ok(Drained::Left(writer)) if is_awaited || self.closed.get().is_some() => {
-                    self.spawn_helper(writer);
+                Ok(Some(writer)) if is_awaited || self.closed_at.get().is_some() => {
+                    self.spawn_helper(writer, &mut due);
                 }
                 // A peer that has closed and takes nothing wants no answer.
-                Ok(Drained::Left(_)) => self.outbox.end(),
-                Err(error) => self.write_failed(Error::from_write(error)),
+                Ok(Some(_)) => self.outbox.end(),
+                Err(error) => self.write_failed(Error::from_write(error), &mut due),
             }
+            due.run();
         }
     }
 
-    /// The peer has ended its direction of the connection, between two frames.
-    pub(in crate::yamux) fn peer_ends(&self) {
-        // One that does not announce it may have left without reading all, unless that
-        // is its answer to the end of our direction.
-        let in_order = match self.says_go_away.load(Ordering::Acquire) {
-            true => self.table.lock().peer_has_closed,
-            false => self.outbox.is_finishing(),
-        };
-        self.peer_closed.store(in_order, Ordering::Release);
+    /// Waits for a write that is under way, and cuts the transport for that: nothing
+    /// more can be received, and the error of the write is to be known.
+    pub(in crate::yamux) fn settle_writer(&self) {
+        if !self.outbox.is_being_written() {
+            // Not cut: the peer is to find the connection closed only when it is
+            // closed here.
+            return;
+        }
+        let closer = self.closer.lock().clone();
+        if let Some(closer) = closer {
+            closer.shutdown();
+        }
+        // It is cut: nothing waits in it for long.
+        self.outbox
+            .wait_writer(sync::now() + self.config.write_timeout);
     }
 
     pub(in crate::yamux) fn reader_runs_here(&self) {
@@ -77,13 +100,7 @@ impl Shared {
         self.reader_changed.notify_all();
     }
 
-    /// When the peer has had its time since this side closed the connection.
-    pub(in crate::yamux) fn linger_deadline(&self) -> Option<Instant> {
-        let closed = self.closed.get();
-        closed.map(|closed| *closed + self.config.write_timeout)
-    }
-
-    /// Waits until the reader is done; not in the reader's own thread.
+    /// Waits until the reader is done; returns at once on the reader's own thread.
     pub(in crate::yamux) fn wait_reader(&self, deadline: Instant) {
         let mut reader = self.reader.lock();
         while !reader.done && reader.thread != Some(thread::current().id()) {

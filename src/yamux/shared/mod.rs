@@ -1,5 +1,8 @@
-//! What the reader, the streams and the handles of one connection share: the
-//! table, the outbox, and the connection's end.
+//! What the reader, the streams and the handles of one connection share.
+//!
+//! One file for each job: [`sending`] and [`pinging`], the [`streams`] and those
+//! that are [`held`], how the connection [ends](ending) and how long it
+//! [lingers](lingering) then.
 
 mod ending;
 mod held;
@@ -26,7 +29,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// That of all of a wire's connections.
+    /// Shared by all connections of a wire.
     pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
     /// One more stream may be opened, or none can be any more.
@@ -37,31 +40,31 @@ pub(super) struct Shared {
     pub(super) peer_addr: Option<SocketAddr>,
     pub(super) budget: Budget,
     pub(super) kept: Mutex<Kept>,
-    /// Gone when the connection has ended, and its descriptor with it.
+    /// `None` when the transport is cut, which closes its descriptor.
     closer: Mutex<Option<Arc<dyn Closer>>>,
-    /// When this side closed the connection, or could send no more; the reader
-    /// waits for the peer to do so too, but not for ever.
-    closed: OnceLock<Instant>,
+    /// When this side closed the connection, or could send no more. From then on
+    /// the reader waits for the peer's end no longer than the write timeout.
+    closed_at: OnceLock<Instant>,
     /// The peer does not take a reset for an error.
     pub(super) avoids_resets: AtomicBool,
-    /// The peer says that it goes away, and once more when it closes.
-    pub(super) says_go_away: AtomicBool,
-    /// The peer has closed the connection in order, and taken what was written to it.
-    peer_closed: AtomicBool,
+    /// The peer sends a go-away when it goes away, and another when it closes.
+    pub(super) sends_go_away: AtomicBool,
+    /// The peer has closed the connection gracefully, so it has got everything that
+    /// the transport took.
+    peer_took_all: AtomicBool,
     since: Instant,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
-    /// Who gets the streams that the peer opens. It may keep the connection up,
-    /// and is dropped at its end.
+    /// It may keep the connection alive, so it is dropped at the connection's end.
     pub(super) acceptor: Mutex<Option<Acceptor>>,
     pub(super) handing_over: HandingOver,
 }
 
-/// What waits on a hub for this peer to take it, of streams that are gone at the
-/// other end of their relay: nobody else's connection accounts for it.
+/// What waits on a hub for this peer, of streams that are gone at the other end of
+/// their relay: no other connection accounts for it.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// How many.
+    /// How many streams.
     streams: usize,
     /// Bytes of them that the budget accounts for.
     pub(super) bytes: usize,
@@ -92,10 +95,10 @@ impl Shared {
             budget: Budget::new(config.window_budget),
             kept: Mutex::default(),
             closer: Mutex::new(Some(closer)),
-            closed: OnceLock::new(),
+            closed_at: OnceLock::new(),
             avoids_resets: AtomicBool::new(false),
-            says_go_away: AtomicBool::new(false),
-            peer_closed: AtomicBool::new(false),
+            sends_go_away: AtomicBool::new(false),
+            peer_took_all: AtomicBool::new(false),
             since: sync::now(),
             reader: Mutex::default(),
             reader_changed: Condvar::new(),
@@ -106,7 +109,7 @@ impl Shared {
     }
 }
 
-/// Keeps the connection up. The reader has no part in it.
+/// Keeps the connection open. The reader holds none.
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     /// Disconnected when the connection has ended.

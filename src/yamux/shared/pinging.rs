@@ -1,4 +1,4 @@
-//! Pings: the round trip, what the peer has acknowledged, and whether it is there.
+//! Pings: the round trip, what the peer has acknowledged, and whether it is alive.
 
 use super::Shared;
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     yamux::{
         error::Error,
         frame::{Flags, Header},
+        outbox::Lane,
         ping::Life,
     },
 };
@@ -15,15 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The least time between two pings that measure the round trip while data
-/// comes in.
+/// The least time between two pings that measure the round trip while data comes
+/// in.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes a second that the slowest link carries on which a peer that is asked for a
-/// sign of life is given the time to get the question.
+/// Bytes per second of the slowest link for which a peer that is asked for a sign
+/// of life is given the time to get the question.
 const SLOWEST_LINK: u64 = 8 * 1024;
 
 impl Shared {
+    /// The ping that is due, if one is.
     pub(super) fn due_ping(&self) -> Option<Header> {
         let now = sync::now();
         if self.pings.sent_within(PING_INTERVAL, now) {
@@ -32,15 +34,15 @@ impl Shared {
         self.ping(now, false)
     }
 
-    /// Begins a ping that is to be queued ahead of data.
+    /// Begins a ping, to be queued ahead of data.
     pub(in crate::yamux) fn ping(&self, now: Instant, awaited: bool) -> Option<Header> {
         let behind = self.outbox.taken();
         let value = self.pings.begin(now, behind, awaited)?;
         Some(Header::ping(Flags::SYN, value))
     }
 
-    /// Queues a ping now and then while data is sent: a close tells by the answers
-    /// how much the peer has got.
+    /// Queues a ping now and then while data is sent. From the answers a close
+    /// knows how much the peer has got.
     pub(super) fn ask_for_acknowledgement(&self) {
         let now = sync::now();
         let last = self.pings.last_sent().unwrap_or(self.since);
@@ -48,13 +50,13 @@ impl Shared {
             return;
         }
         if let Some(ping) = self.ping(now, false) {
-            self.outbox.push_grant(ping);
+            self.outbox.push(Lane::Control, ping);
         }
     }
 
-    /// Bytes of data, at most, that the peer may not have got.
+    /// The most bytes of data that the peer may not have got.
     pub(in crate::yamux) fn unacknowledged(&self) -> u64 {
-        let taken = match self.peer_closed.load(Ordering::Acquire) {
+        let taken = match self.peer_took_all.load(Ordering::Acquire) {
             true => self.outbox.written(),
             false => 0,
         };
@@ -62,14 +64,13 @@ impl Shared {
         self.outbox.sent().saturating_sub(acknowledged.max(taken))
     }
 
-    /// Asks the peer for a sign of life, unless it was asked already and has not
-    /// been heard since; does not wait. One that has not given any within
-    /// `patience` is taken for dead, which ends the connection; otherwise this
-    /// gives when to look again.
+    /// Asks the peer for a sign of life, unless it was asked before and has not been
+    /// heard since. Does not wait. A peer that gives none within `patience` is taken
+    /// for dead, which ends the connection; otherwise returns when to check again.
     ///
-    /// The peer gets the question behind what is under way to it, which may fill
-    /// a slow link for long. So it has more time for that, up to the write timeout,
-    /// as for a keepalive.
+    /// The question reaches the peer behind what is on its way to it, which may fill
+    /// a slow link for a long time. So the peer has more time for that, up to the
+    /// write timeout, as for a keepalive.
     pub(in crate::yamux) fn look_for_life(self: &Arc<Self>, patience: Duration) -> Option<Instant> {
         let under_way = self.unacknowledged();
         let passes = Duration::from_millis(under_way.saturating_mul(1000) / SLOWEST_LINK);

@@ -3,63 +3,94 @@
 use super::Shared;
 use crate::{
     spawn::spawn,
-    sync::{thread, thread_local},
+    sync::thread,
     transport::Wait,
     yamux::{
         error::{Error, Violation},
         frame::{Flags, Header, StreamId},
-        outbox::{Drained, NoRoom, Room, Shift},
+        outbox::{
+            Lane,
+            waiting::{Admission, NoRoom},
+            writing::{Drained, Shift},
+        },
+        relayed::{Flush, Flushes},
         writer::Writer,
     },
 };
-use std::{cell::RefCell, sync::Arc, time::Instant};
-
-thread_local! {
-    /// Connections whose turn it is next, while this thread is about to write on
-    /// one that another led to.
-    static NEXT: RefCell<Option<Vec<Arc<Shared>>>> = const { RefCell::new(None) };
-}
+use std::{io, sync::Arc, time::Instant};
 
 impl Shared {
-    /// Writes what waits, unless somebody else does.
+    /// Writes what is queued, unless another thread is writing.
     pub(in crate::yamux) fn flush(self: &Arc<Self>, wait: Wait) {
         if let Some(writer) = self.outbox.take_role(wait) {
             self.drain(writer, wait);
         }
     }
 
-    /// Writes what waits, perhaps in the middle of another connection's writing.
-    /// Relays may lead from there to the next, and so on: one after the other,
-    /// not all on one stack.
-    pub(in crate::yamux) fn flush_within(self: &Arc<Self>) {
-        /// Also when it unwinds, as a handler's thread goes on then.
-        struct Done;
-        impl Drop for Done {
-            fn drop(&mut self) {
-                // There is none when the thread is about to end.
-                let _ = NEXT.try_with(|next| next.take());
+    /// Writes with the role, which the caller has taken.
+    pub(in crate::yamux) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
+        self.ask_for_acknowledgement();
+        self.work(Shift::new(writer, wait));
+    }
+
+    /// Works a shift to its end. Connections on which relays queue something are
+    /// flushed in between, as this one's transport may be slow.
+    fn work(self: &Arc<Self>, shift: Shift) {
+        let mut due = Flushes::default();
+        let outcome = self.write(shift, &mut due, Flushes::run);
+        self.conclude(outcome, &mut due);
+        due.run();
+    }
+
+    /// Writes what it can without waiting. Returns the writer if another thread has
+    /// to go on.
+    pub(super) fn write_now(&self, writer: Box<Writer>) -> io::Result<Option<Box<Writer>>> {
+        let shift = Shift::new(writer, Wait::Never);
+        self.write(shift, &mut Flushes::default(), Flushes::run)
+    }
+
+    /// Writes until the shift is over, and gives the relays that wait the room that
+    /// this makes; what they queue on other connections is for `flush_others`.
+    /// Returns the writer if another thread has to go on.
+    fn write(
+        &self,
+        mut shift: Shift,
+        due: &mut Flushes,
+        flush_others: fn(&mut Flushes),
+    ) -> io::Result<Option<Box<Writer>>> {
+        loop {
+            shift = match self.outbox.drain(shift)? {
+                Drained::Done => return Ok(None),
+                Drained::Unfinished(writer) => return Ok(Some(writer)),
+                Drained::Room(shift) => shift,
+            };
+            while let Some((relay, end)) = self.outbox.next_relay() {
+                relay.on_room(end, due);
             }
+            flush_others(due);
         }
-        let nested = NEXT.try_with(|next| match &mut *next.borrow_mut() {
-            Some(next) => {
-                next.push(Arc::clone(self));
-                true
-            }
-            next => {
-                *next = Some(Vec::new());
-                false
-            }
-        });
-        // There is none when the thread is about to end.
-        if nested.unwrap_or(false) {
-            return;
+    }
+
+    /// Deals with how a shift has ended.
+    fn conclude(self: &Arc<Self>, outcome: io::Result<Option<Box<Writer>>>, due: &mut Flushes) {
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(writer)) => self.spawn_helper(writer, due),
+            Err(error) => self.write_failed(Error::from_write(error), due),
         }
-        let _done = Done;
-        self.flush(Wait::Never);
-        let next = || NEXT.try_with(|next| next.borrow_mut().as_mut()?.pop());
-        // As above: where there is none, nothing was put into it.
-        while let Ok(Some(shared)) = next() {
-            shared.flush(Wait::Never);
+    }
+
+    /// Leaves the writing to a thread that lives while the transport is full, or
+    /// while relays refill the outbox.
+    pub(super) fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>, due: &mut Flushes) {
+        let shared = Arc::clone(self);
+        let helper = thread::Builder::new()
+            .name(format!("{}-writer", self.config.thread_name))
+            .stack_size(self.config.stack_size);
+        let work = move || shared.work(Shift::of_helper(writer));
+        if let Err(error) = spawn(helper, work) {
+            // The writer, and what it was writing, is lost with the thread.
+            self.end_into(Error::Io(Arc::new(error)), due);
         }
     }
 
@@ -71,45 +102,23 @@ impl Shared {
         let wait = wait_for(deadline);
         loop {
             match self.outbox.wait_room(deadline) {
-                Ok(Room::Free) => return Ok(()),
-                Ok(Room::Role(writer)) => self.drain(writer, wait),
+                Ok(Admission::Retry) => return Ok(()),
+                Ok(Admission::Role(writer)) => self.drain(writer, wait),
                 Err(NoRoom::TimedOut) => return Err(Error::TimedOut),
                 Err(NoRoom::Ended) => return Err(self.end_error()),
             }
         }
     }
 
-    /// Writes with the role, which the caller has taken.
-    pub(in crate::yamux) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
-        self.ask_for_acknowledgement();
-        self.drain_for(writer, wait, Shift::Short);
-    }
-
-    fn drain_for(self: &Arc<Self>, writer: Box<Writer>, wait: Wait, shift: Shift) {
-        match self.outbox.drain(writer, wait, shift) {
-            Ok(Drained::Done) => {}
-            Ok(Drained::Left(writer)) => self.spawn_helper(writer),
-            Err(error) => self.write_failed(Error::from_write(error)),
+    /// Queues a frame ahead of data. A peer that lets these pile up is cut off.
+    pub(in crate::yamux) fn push_control(&self, header: Header) {
+        if !self.outbox.try_push(Lane::Control, header) {
+            self.end(Violation::AnswersUnread.into());
         }
     }
 
-    /// Nothing more can be sent. A peer that took nothing for so long is dead.
-    /// Leaves the writing to a thread that lives while the transport is full, or
-    /// relays go on filling the outbox.
-    pub(super) fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>) {
-        let shared = Arc::clone(self);
-        let helper = thread::Builder::new()
-            .name(format!("{}-writer", self.config.thread_name))
-            .stack_size(self.config.stack_size);
-        let work = move || shared.drain_for(writer, Wait::Block, Shift::Long);
-        if let Err(error) = spawn(helper, work) {
-            // The writer, and what it was writing, is lost with the thread.
-            self.end(Error::Io(Arc::new(error)));
-        }
-    }
-
-    /// Grants the peer more of a window. Measures the round trip on the way,
-    /// now and then: data comes in, so it will be asked for.
+    /// Grants the peer more of a window. Now and then this also measures the round
+    /// trip, which will be needed as data comes in.
     pub(in crate::yamux) fn update_window(self: &Arc<Self>, id: StreamId, delta: u32) {
         if let Some(ping) = self.due_ping() {
             self.push_control(ping);
@@ -121,21 +130,28 @@ impl Shared {
     /// The same for a relay, to leave with what is sent next.
     pub(in crate::yamux) fn queue_grant(&self, id: StreamId, delta: u32) {
         if let Some(ping) = self.due_ping() {
-            self.outbox.push_grant(ping);
+            self.outbox.push(Lane::Control, ping);
         }
         let update = Header::window_update(id, Flags::NONE, delta);
-        self.outbox.push_grant(update);
+        self.outbox.push(Lane::Control, update);
     }
+}
 
-    /// Queues a frame ahead of data. A peer that lets them pile up is cut off.
-    pub(in crate::yamux) fn push_control(&self, header: Header) {
-        if !self.outbox.push_control(header) {
-            self.end(Violation::AnswersUnread.into());
+impl Flush for Shared {
+    fn flush_into(self: Arc<Self>, due: &mut Flushes) {
+        if let Some(writer) = self.outbox.take_role(Wait::Never) {
+            self.ask_for_acknowledgement();
+            let shift = Shift::new(writer, Wait::Never);
+            // The caller flushes the others: one after the other, not all on one
+            // stack.
+            let outcome = self.write(shift, due, |_| {});
+            self.conclude(outcome, due);
         }
     }
 }
 
-/// Who has a deadline of its own does not wait in the transport.
+/// How to write for a caller with this deadline: with one, it does not wait in the
+/// transport.
 pub(in crate::yamux) fn wait_for(deadline: Option<Instant>) -> Wait {
     match deadline {
         None => Wait::Block,

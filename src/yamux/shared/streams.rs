@@ -1,4 +1,4 @@
-//! What becomes of a connection's streams.
+//! What happens to a connection's streams.
 
 use super::Shared;
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     yamux::{
         core::Core,
         frame::{Flags, Header},
+        outbox::Lane,
         state::{ResetBy, SendState},
         table::Gone,
         window::{INITIAL_WINDOW, Tuning},
@@ -14,42 +15,43 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What became of an end without a reset.
+/// What became of an attempt to abort a stream without a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::yamux) enum CutShort {
-    /// It is queued, and the stream is gone by it.
+    /// The end is queued, and the stream is gone.
     Gone,
-    /// It is queued.
+    /// The end is queued.
     Sent,
     /// Our half had ended before.
     Ended,
-    /// A reset has to do: the peer takes one, or its window is used up.
+    /// It takes a reset: either the peer takes that for an error, or its window is
+    /// used up.
     Impossible,
 }
 
 impl Shared {
     /// Resets a stream of the table and tells the peer.
     pub(in crate::yamux) fn reset(self: &Arc<Self>, core: &Core) {
-        if core.reset(ResetBy::Us) {
+        if core.mark_reset(ResetBy::Us) {
             self.forget(core, Gone::Reset);
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
-            let header = Header::window_update(core.id, Flags::RST, 0);
-            // That of a peer's stream is owed for its SYN: letting in the next
-            // one asks how many wait. Of ours the peer is not to blame for any
-            // number; opening the next one waits while too much does.
-            if self.table.lock().is_ours(core.id) {
-                self.outbox.push(header);
-            } else {
-                self.outbox.push_owed(header);
-            }
+            // The reset of a peer's stream is owed for its SYN: the next one is let
+            // in only after a look at how many wait. The peer cannot be blamed for
+            // any number of ours; while too much is queued, none is opened.
+            let lane = match self.table.lock().is_ours(core.id) {
+                true => Lane::Data,
+                false => Lane::Answer,
+            };
+            let reset = Header::window_update(core.id, Flags::RST, 0);
+            self.outbox.push(lane, reset);
             self.flush(Wait::Never);
         }
     }
 
-    /// Breaks a stream off, so that the peer takes what it got for truncated: by a
-    /// reset, or else by `cut_short`, data that promises more, and a FIN.
-    pub(in crate::yamux) fn break_off(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
+    /// Ends a stream so that the peer takes what it got for truncated: by a reset,
+    /// or else by `cut_short`, data that promises more, and a FIN.
+    pub(in crate::yamux) fn abort(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
         let cut = self.queue_cut_short(core, cut_short);
         if cut == CutShort::Impossible {
             return self.reset(core);
@@ -68,7 +70,7 @@ impl Shared {
         self.retire(core);
     }
 
-    /// Queues the end of a stream that is broken off without a reset.
+    /// Queues the end of a stream that is aborted without a reset.
     pub(in crate::yamux) fn queue_cut_short(&self, core: &Core, cut_short: &[u8]) -> CutShort {
         if !self.avoids_resets.load(Ordering::Acquire) {
             return CutShort::Impossible;
@@ -87,10 +89,10 @@ impl Shared {
         if len > 0 {
             // In a frame before the FIN: a peer may look at a frame's flags first.
             let data = Header::data(core.id, len);
-            self.outbox.push_with_body(data, cut_short);
+            self.outbox.push_data(data, cut_short);
         }
         let fin = Header::window_update(core.id, Flags::FIN, 0);
-        self.outbox.push(fin);
+        self.outbox.push(Lane::Data, fin);
         drop(send);
         core.writable.notify_all();
         if core.send_done() {
@@ -123,9 +125,9 @@ impl Shared {
             // the next one ready.
             self.release_window();
         }
-        let idle = core.retire() && table.retire(core.id, sync::now);
+        let idle = core.mark_unused() && table.mark_unused(core.id, sync::now);
         drop(table);
-        if removed.makes_room {
+        if removed.frees_slot {
             self.freed.notify_all();
         }
         if removed.promoted {
@@ -138,10 +140,13 @@ impl Shared {
         }
     }
 
-    /// Whether `len` bytes of a stream that is gone at the other end may wait for
-    /// this peer: as if it had sent them itself, a window's worth for each of so
-    /// many streams, and what the budget has beyond. [`unkeep`](Self::unkeep) is
-    /// to be told what this gives.
+    /// Accounts for `len` bytes of a stream that is gone at the other end of its
+    /// relay, and that wait for this peer: as if the peer had sent them itself, with
+    /// a window's worth for each of [`Config::max_streams`] streams, and the rest
+    /// from the budget. Returns what [`unkeep`](Self::unkeep) is to be called with,
+    /// or `None` if there is too much.
+    ///
+    /// [`Config::max_streams`]: crate::yamux::Config::max_streams
     pub(in crate::yamux) fn keep(&self, len: usize) -> Option<usize> {
         let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
         let mut kept = self.kept.lock();
@@ -160,21 +165,21 @@ impl Shared {
         self.budget.release(beyond);
     }
 
-    /// Nobody here uses the stream any more: the last one lets a connection
-    /// close that was asked to.
+    /// Notes that nobody here uses the stream any more. A connection that is to
+    /// close when idle closes with the last one.
     pub(in crate::yamux) fn retire(self: &Arc<Self>, core: &Core) {
-        // Under the lock, so that the end counts it or not.
+        // Under the lock, so that the connection's end counts it or does not.
         let mut table = self.table.lock();
-        let idle = core.retire() && table.retire(core.id, sync::now);
+        let idle = core.mark_unused() && table.mark_unused(core.id, sync::now);
         drop(table);
         if idle {
             self.close();
         }
     }
 
-    /// The peer has acknowledged a stream, or it is gone anyway.
+    /// Notes that the peer has acknowledged a stream, or that it is gone anyway.
     pub(in crate::yamux) fn acknowledge(self: &Arc<Self>, core: &Core) {
-        if core.acknowledge() {
+        if core.mark_acknowledged() {
             let mut table = self.table.lock();
             table.unacknowledged -= 1;
             let idle = table.is_idle();
