@@ -398,17 +398,19 @@ impl<'a> Due<'a> {
         }
     }
 
-    /// Deals with the streams. A connection that closes by it has no other relay, as
-    /// it would not be idle then, so that this does not lead to the next one.
+    /// Deals with the streams, and closes connections that have become idle.
     fn settle(self) {
-        for (shared, core) in &self.finished {
-            shared.forget(core, Gone::Finished);
-        }
-        for (shared, core) in &self.reset {
-            shared.forget(core, Gone::Reset);
+        let finished = self.finished.iter().map(|leg| (leg, Gone::Finished));
+        let reset = self.reset.iter().map(|leg| (leg, Gone::Reset));
+        for ((shared, core), gone) in finished.chain(reset) {
+            if shared.mark_gone(core, gone) {
+                shared.close_into(self.flushes);
+            }
         }
         for (shared, core) in &self.unused {
-            shared.retire(core);
+            if shared.mark_unused(core) {
+                shared.close_into(self.flushes);
+            }
         }
     }
 }

@@ -108,8 +108,13 @@ impl Shared {
     /// our end of the connection. The reader waits for the peer's.
     pub(in crate::yamux) fn close(self: &Arc<Self>) {
         let mut due = Flushes::default();
-        if self.end_streams(Error::Closed, &mut due) {
-            due.run();
+        self.close_into(&mut due);
+        due.run();
+    }
+
+    /// The same, where the caller flushes the connections, this one included.
+    pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
+        if self.end_streams(Error::Closed, due) {
             let now = sync::now();
             // It is set already if nothing more could be sent.
             let _ = self.closed_at.set(now);
@@ -118,7 +123,7 @@ impl Shared {
             let last = self.last_frames(now);
             self.outbox
                 .finish(go_away.into_iter().chain(last.into_iter().flatten()));
-            self.flush(Wait::Never);
+            due.push(Arc::clone(self) as _);
         }
     }
 

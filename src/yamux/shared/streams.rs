@@ -114,6 +114,14 @@ impl Shared {
 
     /// Takes a stream that is gone out of the table.
     pub(in crate::yamux) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
+        if self.mark_gone(core, gone) {
+            self.close();
+        }
+    }
+
+    /// The same, without closing the connection. Returns whether it is to close now.
+    #[must_use]
+    pub(in crate::yamux) fn mark_gone(self: &Arc<Self>, core: &Core, gone: Gone) -> bool {
         let mut table = self.table.lock();
         let removed = table.remove(core.id, &self.config);
         if gone == Gone::Reset && removed.is_some_and(|removed| !removed.was_held) {
@@ -133,11 +141,9 @@ impl Shared {
         if removed.promoted {
             self.hand_over_elsewhere();
         }
-        self.acknowledge(core);
+        let idle = self.mark_acknowledged(core) || idle;
         self.budget.release(core.recv.lock().window.take_grown());
-        if idle {
-            self.close();
-        }
+        idle
     }
 
     /// Accounts for `len` bytes of a stream that is gone at the other end of its
@@ -168,26 +174,36 @@ impl Shared {
     /// Notes that nobody here uses the stream any more. A connection that is to
     /// close when idle closes with the last one.
     pub(in crate::yamux) fn retire(self: &Arc<Self>, core: &Core) {
-        // Under the lock, so that the connection's end counts it or does not.
-        let mut table = self.table.lock();
-        let idle = core.mark_unused() && table.mark_unused(core.id, sync::now);
-        drop(table);
-        if idle {
+        if self.mark_unused(core) {
             self.close();
         }
     }
 
-    /// Notes that the peer has acknowledged a stream, or that it is gone anyway.
+    /// The same, without closing the connection. Returns whether it is to close now.
+    #[must_use]
+    pub(in crate::yamux) fn mark_unused(&self, core: &Core) -> bool {
+        // Under the lock, so that the connection's end counts it or does not.
+        let mut table = self.table.lock();
+        core.mark_unused() && table.mark_unused(core.id, sync::now)
+    }
+
+    /// Notes that the peer has acknowledged a stream.
     pub(in crate::yamux) fn acknowledge(self: &Arc<Self>, core: &Core) {
-        if core.mark_acknowledged() {
-            let mut table = self.table.lock();
-            table.unacknowledged -= 1;
-            let idle = table.is_idle();
-            drop(table);
-            self.freed.notify_one();
-            if idle {
-                self.close();
-            }
+        if self.mark_acknowledged(core) {
+            self.close();
         }
+    }
+
+    /// The same, without closing the connection. Returns whether it is to close now.
+    fn mark_acknowledged(&self, core: &Core) -> bool {
+        if !core.mark_acknowledged() {
+            return false;
+        }
+        let mut table = self.table.lock();
+        table.unacknowledged -= 1;
+        let idle = table.is_idle();
+        drop(table);
+        self.freed.notify_one();
+        idle
     }
 }
