@@ -1,40 +1,43 @@
-//! The life of a connection: which side is leaving, and what has ended. Pure.
+//! The life of a connection: what has ended, and which side is leaving. Pure.
 //!
 //! ```text
-//!   phase         streams                 outbox         transport
+//!   phase                 streams              outbox       transport
 //!
-//!   Open          may be opened           Open           open
-//!    │ │
+//!   Open                  can be opened        Open         open
 //!    │ │ a write fails
 //!    │ ▼
-//!    │ WriteFailed  cannot send, but      Ended          open: the reader reads
-//!    │ │            receive what came                    what came before
-//!    │ │
-//!    │ │ close(): ours, or by the last handle
-//!    ├─┴────────▶ Ended  all have ended   Finishing      the reader waits for the
-//!    │                                                   peer's end, up to the
-//!    │ end(): the peer's end, a violation,               write timeout
-//!    │ a failure, or the time is up
-//!    └──────────▶ Ended  all have ended   Ended          cut
+//!    │ WriteFailed         cannot send; what    Ended        open: the reader reads
+//!    │ │                   came can be read                  what came before
+//!    │ │ close()
+//!    ├─┴──▶ Ended          have ended           Finishing    open: the reader waits
+//!    │        │                                 (or Ended)   for the peer's end, up to
+//!    │ end()  │ end()                                        the write timeout
+//!    └────────┴──▶ Ended   have ended           Ended        cut
 //! ```
 //!
-//! While it is Open or WriteFailed, each side may announce that it is leaving:
+//! `end()` is called for the peer's end, a violation, a failure, and when the time
+//! after a `close()` is up. While the connection is Open or WriteFailed, each side may
+//! announce that it is leaving:
 //!
 //! ```text
-//!   this side   Staying ──go_away()──▶ GoingAway ──close_when_idle()──▶ WhenIdle ──idle──▶ close()
-//!   the peer    Staying ──go-away────▶ GoingAway ──second go-away─────▶ Closed
+//!   this side   Staying ─go_away()─▶ GoingAway ─close_when_idle()─▶ WhenIdle ─idle─▶ close()
+//!   the peer    Staying ─go-away───▶ GoingAway ─second go-away────▶ Closed
 //! ```
 //!
-//! What is kept elsewhere, and why:
+//! What this side sends when it closes (a go-away, and to some peers a ping and a
+//! second go-away) is in `shared/ending.rs`, how long it waits then in
+//! `shared/lingering.rs`.
 //!
-//! - `Outbox`'s stage: the outbox has a lock of its own, which every frame takes.
-//! - `Shared::closed_at`: the reader looks at it before each read, without a lock.
-//! - `Shared::closer`: cutting the transport is a system call, and comes after the
-//!   streams have ended.
-//! - `Shared::peer_took_all`: says nothing about what may still be done; only
-//!   `unacknowledged` needs it.
-//! - `Shared::reader` and the end of `Pings`: threads wait for them, with condition
-//!   variables that belong to their own locks.
+//! Some of a connection's end is kept elsewhere:
+//!
+//! - `Outbox` has a phase of its own, under its own lock, which every frame takes.
+//! - `Shared::closed_at` is read before each read of the transport, without a lock.
+//! - `Shared::closer` is `None` once the transport is cut: a system call, which comes
+//!   after the streams have ended.
+//! - `Shared::peer_took_all` does not change what may be done; it only goes into
+//!   `unacknowledged`.
+//! - `ReaderState::done` and the end of `Pings` are waited for, with condition variables
+//!   of their own locks.
 
 use super::error::Error;
 
@@ -42,8 +45,8 @@ use super::error::Error;
 #[derive(Debug, Default)]
 pub(super) struct Lifecycle {
     phase: Phase,
-    ours: Ours,
-    peers: Peers,
+    ours: OurNotice,
+    peers: PeerNotice,
 }
 
 /// How far the connection has ended.
@@ -59,7 +62,7 @@ enum Phase {
 
 /// What this side has announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
-enum Ours {
+enum OurNotice {
     #[default]
     Staying,
     /// It has sent a go-away: there are no new streams.
@@ -70,7 +73,7 @@ enum Ours {
 
 /// What the peer has announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Peers {
+enum PeerNotice {
     #[default]
     Staying,
     /// It has sent a go-away: there are no new streams.
@@ -129,46 +132,46 @@ impl Lifecycle {
     /// Notes that this side announces that it goes away. Returns whether it had
     /// not done so before.
     pub(super) fn go_away(&mut self) -> bool {
-        let first = self.ours == Ours::Staying;
+        let first = self.ours == OurNotice::Staying;
         if first {
-            self.ours = Ours::GoingAway;
+            self.ours = OurNotice::GoingAway;
         }
         first
     }
 
     /// Notes that this side closes the connection when no stream is in use.
     pub(super) fn close_when_idle(&mut self) {
-        self.ours = Ours::WhenIdle;
+        self.ours = OurNotice::WhenIdle;
     }
 
     pub(super) fn closes_when_idle(&self) -> bool {
-        self.ours == Ours::WhenIdle
+        self.ours == OurNotice::WhenIdle
     }
 
     /// The peer's go-away.
     pub(super) fn on_go_away(&mut self) {
         self.peers = match self.peers {
-            Peers::Staying => Peers::GoingAway,
-            Peers::GoingAway | Peers::Closed => Peers::Closed,
+            PeerNotice::Staying => PeerNotice::GoingAway,
+            PeerNotice::GoingAway | PeerNotice::Closed => PeerNotice::Closed,
         };
     }
 
     pub(super) fn peer_is_going_away(&self) -> bool {
-        self.peers != Peers::Staying
+        self.peers != PeerNotice::Staying
     }
 
     pub(super) fn peer_has_closed(&self) -> bool {
-        self.peers == Peers::Closed
+        self.peers == PeerNotice::Closed
     }
 
     /// Whether either side has announced that it wants no new streams.
     pub(super) fn is_going_away(&self) -> bool {
-        self.ours != Ours::Staying || self.peer_is_going_away()
+        self.ours != OurNotice::Staying || self.peer_is_going_away()
     }
 
     /// Whether a stream that the peer opens now is refused.
     pub(super) fn refuses_streams(&self) -> bool {
-        self.ours != Ours::Staying || self.end().is_some()
+        self.ours != OurNotice::Staying || self.end().is_some()
     }
 }
 

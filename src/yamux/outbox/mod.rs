@@ -53,7 +53,7 @@ struct OutboxState {
     waiting: usize,
     /// The holder has had the role long enough.
     relief: bool,
-    stage: Stage,
+    phase: OutboxPhase,
     /// The end of our direction may have been sent.
     finish_begun: bool,
     /// Bytes of the bodies of all Data frames that are written.
@@ -64,10 +64,9 @@ struct OutboxState {
     loads_written: u64,
 }
 
-/// What the outbox still does. For a connection's whole life see
-/// [`phase`](super::phase).
+/// What the outbox still does. For the whole connection see [`phase`](super::phase).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum OutboxPhase {
     /// It takes frames.
     Open,
     /// It takes none; when all are written, the writer ends our direction.
@@ -120,7 +119,7 @@ impl Outbox {
                 parked: VecDeque::new(),
                 waiting: 0,
                 relief: false,
-                stage: Stage::Open,
+                phase: OutboxPhase::Open,
                 finish_begun: false,
                 written: 0,
                 loads: 0,
@@ -293,7 +292,7 @@ impl Outbox {
             for header in last {
                 state.queue.push(header);
             }
-            state.stage = Stage::Finishing;
+            state.phase = OutboxPhase::Finishing;
             self.changed.notify_all();
         }
     }
@@ -301,7 +300,7 @@ impl Outbox {
     /// Ends the outbox: drops what is queued, and wakes all waiting threads.
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
-        state.stage = Stage::Ended;
+        state.phase = OutboxPhase::Ended;
         state.queue.clear();
         let parked = mem::take(&mut state.parked);
         // Closes the descriptor, though handles of streams may live on.
@@ -318,7 +317,7 @@ impl Outbox {
 impl OutboxState {
     /// Returns whether frames are still taken.
     fn is_open(&self) -> bool {
-        self.stage == Stage::Open
+        self.phase == OutboxPhase::Open
     }
 
     /// Returns whether a Data frame may be queued.

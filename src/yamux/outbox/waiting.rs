@@ -1,6 +1,6 @@
 //! Waiting for the outbox: for room, for everything to be written, for the writer.
 
-use super::{Outbox, OutboxState, Stage};
+use super::{Outbox, OutboxPhase, OutboxState};
 use crate::{sync::MutexGuard, yamux::writer::Writer};
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let (mut waited, mut timed_out) = (false, false);
         loop {
-            if state.stage == Stage::Ended {
+            if state.phase == OutboxPhase::Ended {
                 return Err(NoRoom::Ended);
             }
             // A thread that was woken may be the only one that knows that the role
@@ -41,7 +41,7 @@ impl Outbox {
             {
                 return Ok(Admission::Role(writer));
             }
-            if state.stage == Stage::Finishing {
+            if state.phase == OutboxPhase::Finishing {
                 self.pass_on_locked(&state);
                 return Err(NoRoom::Ended);
             }
@@ -75,11 +75,13 @@ impl Outbox {
     ) -> Option<Box<Writer>> {
         let mut state = self.state.lock();
         loop {
-            let is_enough = match (state.stage, mark) {
-                (Stage::Ended, _) => return None,
-                (Stage::Finishing, _) => state.writer.as_ref().is_some_and(|w| w.is_finished()),
-                (Stage::Open, Some(mark)) => state.loads_written >= mark,
-                (Stage::Open, None) => state.queue.is_empty() && state.writer.is_some(),
+            let is_enough = match (state.phase, mark) {
+                (OutboxPhase::Ended, _) => return None,
+                (OutboxPhase::Finishing, _) => {
+                    state.writer.as_ref().is_some_and(|w| w.is_finished())
+                }
+                (OutboxPhase::Open, Some(mark)) => state.loads_written >= mark,
+                (OutboxPhase::Open, None) => state.queue.is_empty() && state.writer.is_some(),
             };
             if is_enough {
                 self.pass_on_locked(&state);
@@ -148,6 +150,6 @@ impl Outbox {
 
 impl OutboxState {
     fn is_being_written(&self) -> bool {
-        self.writer.is_none() && self.stage != Stage::Ended
+        self.writer.is_none() && self.phase != OutboxPhase::Ended
     }
 }

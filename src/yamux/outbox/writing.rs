@@ -1,6 +1,6 @@
 //! The writing role: taking it, using it, handing it on.
 
-use super::{Outbox, OutboxState, Stage};
+use super::{Outbox, OutboxPhase, OutboxState};
 use crate::{
     transport::Wait,
     yamux::{
@@ -89,11 +89,11 @@ impl Outbox {
         while wait == Wait::Block
             && state.relief
             && state.writer.is_none()
-            && state.stage != Stage::Ended
+            && state.phase != OutboxPhase::Ended
         {
             self.wait(&mut state, None);
         }
-        if state.queue.is_empty() && state.stage != Stage::Finishing {
+        if state.queue.is_empty() && state.phase != OutboxPhase::Finishing {
             self.pass_on_locked(&state);
             return None;
         }
@@ -128,7 +128,7 @@ impl Outbox {
             }
             let mut state = self.state.lock();
             state.note_written();
-            if state.stage == Stage::Ended {
+            if state.phase == OutboxPhase::Ended {
                 return Ok(Drained::Done);
             }
             if shift.leaves_relays(&state) {
@@ -138,7 +138,7 @@ impl Outbox {
                 if state.relays_wait() {
                     return Ok(Drained::Room(shift));
                 }
-                if state.stage == Stage::Open || shift.writer.is_finished() {
+                if state.phase == OutboxPhase::Open || shift.writer.is_finished() {
                     self.rest(&mut state, shift.writer);
                     return Ok(Drained::Done);
                 }
