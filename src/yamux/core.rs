@@ -38,7 +38,7 @@ pub(super) struct Core {
     /// Whether a writer that waits for credit is to be woken by what the peer sends,
     /// which may be a refusal.
     input: AtomicU8,
-    /// We opened it, and the peer has not acknowledged it.
+    /// This side opened it, and the peer has not acknowledged it.
     unacknowledged: AtomicBool,
     /// It is in use here.
     live: AtomicBool,
@@ -51,11 +51,11 @@ pub(super) struct RecvHalf {
     pub(super) state: RecvState,
     /// Reading was ended on this side. What had come is gone, so no read may report
     /// the end of the stream any more.
-    pub(super) stopped: bool,
+    pub(super) reads_ended: bool,
     pub(super) inbox: Inbox,
     pub(super) window: RecvWindow,
-    /// Bytes that may still be discarded before the stream is reset, because the peer
-    /// goes on sending what is not wanted.
+    /// How many more bytes are discarded before the stream is reset, as its peer does
+    /// not notice that they are not wanted.
     discard_left: u32,
 }
 
@@ -85,7 +85,7 @@ impl Core {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
-                stopped: false,
+                reads_ended: false,
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
@@ -278,7 +278,7 @@ impl Core {
 impl RecvHalf {
     /// Returns whether a read has to wait.
     pub(super) fn waits(&self) -> bool {
-        self.inbox.is_empty() && !self.stopped && self.state == RecvState::Open
+        self.inbox.is_empty() && !self.reads_ended && self.state == RecvState::Open
     }
 
     /// Notes that bytes were read. Returns the window update that is due, if the peer
@@ -298,7 +298,7 @@ impl RecvHalf {
     /// Ends reading: discards what is buffered, and what is on its way. Returns the
     /// window update that is due.
     pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
-        self.stopped = true;
+        self.reads_ended = true;
         let count = self.inbox.clear();
         if self.state != RecvState::Open {
             return None;

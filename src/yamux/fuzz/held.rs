@@ -96,7 +96,7 @@ impl Shared {
         let recv = core.recv.lock();
         let (buffered, grown) = recv.window.check(self.config.max_window);
         let (len, held) = (recv.inbox.len(), recv.inbox.held());
-        if !recv.stopped {
+        if !recv.reads_ended {
             // The rest is of a frame that is coming in.
             assert!(len <= buffered as usize, "{len} of {buffered} bytes");
         }

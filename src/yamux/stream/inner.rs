@@ -44,7 +44,7 @@ impl Inner {
                 return Ok(Some(recv));
             }
             match recv.state {
-                _ if recv.stopped => return Err(Error::StreamClosed),
+                _ if recv.reads_ended => return Err(Error::StreamClosed),
                 RecvState::Open | RecvState::Stopped => {}
                 RecvState::Finished => return Ok(None),
                 RecvState::Reset(by) => {
@@ -205,7 +205,7 @@ impl Inner {
     /// A stream that neither sends nor receives is no longer in use.
     fn retire_if_done(&self) {
         let sending = self.core.send.lock().state == SendState::Open;
-        let receiving = !self.core.recv.lock().stopped;
+        let receiving = !self.core.recv.lock().reads_ended;
         if !sending && !receiving {
             self.handle.shared.retire(&self.core);
         }
