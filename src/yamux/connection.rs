@@ -261,8 +261,8 @@ impl Connection {
     /// Closes the connection. Its streams end with an error, and every blocked call
     /// returns; what was written before is still sent. Waits up to the write timeout
     /// for the peer to close its side, and then cuts the transport. May be called
-    /// again. Afterwards [`unacknowledged`](Self::unacknowledged) returns whether
-    /// everything has arrived.
+    /// again. Afterwards [`unacknowledged`](Self::unacknowledged) returns how much may
+    /// not have arrived.
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
