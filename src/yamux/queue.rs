@@ -4,6 +4,7 @@
 //! It refuses nothing by itself: whoever queues asks first.
 
 use super::{
+    capacity::GiveBack,
     frame::{HEADER_LEN, Header},
     inbox::Inbox,
     segment::{SEGMENT, Segment},
@@ -49,22 +50,12 @@ pub(super) struct Queue {
 
 /// Bytes of control frames, and segments, for which room is kept while nothing
 /// waits. More was for a moment at which much did.
-const KEPT_CONTROL: usize = 1024;
-const KEPT_SEGMENTS: usize = 16;
+pub(super) const KEPT_CONTROL: usize = 1024;
+pub(super) const KEPT_SEGMENTS: usize = 16;
 
 /// Mostly one segment waits; by itself a queue would begin with room for four.
 pub(super) fn segments() -> VecDeque<Segment> {
     VecDeque::with_capacity(1)
-}
-
-/// Gives room back that is rarely needed; for when nothing waits.
-pub(super) fn give_back(control: &mut Vec<u8>, data: &mut VecDeque<Segment>) {
-    if control.capacity() > KEPT_CONTROL {
-        *control = Vec::new();
-    }
-    if data.capacity() > KEPT_SEGMENTS {
-        *data = segments();
-    }
 }
 
 impl Queue {
@@ -206,7 +197,8 @@ impl Queue {
     /// Gives back the room that a queue without frames does not need.
     pub(super) fn give_back(&mut self) {
         debug_assert!(self.is_empty());
-        give_back(&mut self.control, &mut self.data);
+        self.control.give_back(KEPT_CONTROL);
+        self.data.give_back(KEPT_SEGMENTS);
     }
 
     /// Throws away what waits, and gives its memory back.

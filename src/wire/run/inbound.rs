@@ -232,7 +232,7 @@ impl OwnerLeg for AcceptedLeg {
 impl Drop for AcceptedLeg {
     fn drop(&mut self) {
         if let Some((raw, _)) = &self.0 {
-            raw.break_off(&chunk::CUT_SHORT);
+            raw.abort(&chunk::CUT_SHORT);
         }
     }
 }

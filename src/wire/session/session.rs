@@ -239,7 +239,7 @@ impl Session {
                     // Nobody here uses a stream that the peer may hold for one
                     // that it accepted: an end in order would pass for all there
                     // was to say, and leave the peer's half open.
-                    raw.break_off(&CUT_SHORT);
+                    raw.abort(&CUT_SHORT);
                 }
                 Err(error)
             }

@@ -514,7 +514,7 @@ impl Inner {
 
     /// Ends the stream so that its peer takes what it got for truncated.
     pub(crate) fn break_off(&self) {
-        self.raw.break_off(&CUT_SHORT);
+        self.raw.abort(&CUT_SHORT);
     }
 
     /// Whether a stream that was opened without waiting has been refused in

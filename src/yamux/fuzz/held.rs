@@ -2,8 +2,8 @@
 
 use crate::yamux::{
     Connection,
+    core::Core,
     frame::StreamId,
-    half::Core,
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
     window::INITIAL_WINDOW,
@@ -49,7 +49,7 @@ impl Shared {
         let streams = self.streams();
         let grown: usize = streams.iter().map(|core| self.check_stream(core)).sum();
         let table = self.table.lock();
-        if table.end().is_some() {
+        if table.life.end().is_some() {
             assert_eq!(table.len(), 0, "streams outlive their connection");
             return;
         }
@@ -70,17 +70,17 @@ impl Shared {
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
         assert_eq!(table.inbound + table.held(), inbound);
-        let left = &table.left;
-        for (left, inbound) in [(&left.ours, false), (&left.theirs, true)] {
+        let half_open = &table.half_open;
+        for (queue, inbound) in [(&half_open.ours, false), (&half_open.peers, true)] {
             let entries = table.streams.iter();
             let entries = entries.filter(|(id, _)| is_inbound(id) == inbound);
-            let since = entries.filter_map(|(id, entry)| Some((entry.left?, *id)));
+            let since = entries.filter_map(|(id, entry)| Some((entry.half_open_since?, *id)));
             let mut since: Vec<_> = since.collect();
             since.sort_unstable();
-            assert!(left.0.iter().is_sorted_by_key(|(since, _)| *since));
-            let mut left: Vec<_> = left.0.iter().copied().collect();
-            left.sort_unstable();
-            assert_eq!(left, since);
+            assert!(queue.0.iter().is_sorted_by_key(|(since, _)| *since));
+            let mut queue: Vec<_> = queue.0.iter().copied().collect();
+            queue.sort_unstable();
+            assert_eq!(queue, since);
         }
     }
 
@@ -96,7 +96,7 @@ impl Shared {
         let recv = core.recv.lock();
         let (buffered, grown) = recv.window.check(self.config.max_window);
         let (len, held) = (recv.inbox.len(), recv.inbox.held());
-        if !recv.stopped {
+        if !recv.reads_ended {
             // The rest is of a frame that is coming in.
             assert!(len <= buffered as usize, "{len} of {buffered} bytes");
         }

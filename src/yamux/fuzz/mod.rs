@@ -7,7 +7,7 @@ mod held;
 mod peer;
 mod rig;
 
-pub(crate) use super::reader::Turn;
+pub(crate) use super::reader::ReadOutcome;
 pub use bytes::connection_bytes;
 pub use frame::yamux_frame;
 pub use frames::connection_frames;

@@ -8,8 +8,8 @@ use crate::{
     yamux::{
         INITIAL_WINDOW,
         frame::{Decoder, Event, Flags, Header, Kind},
+        role::Role,
         segment::SEGMENT,
-        table::Role,
     },
 };
 use std::{

@@ -6,7 +6,7 @@ use super::peer::Peer;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::Turn,
+        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::ReadOutcome,
         shared::Shared,
     },
 };
@@ -82,7 +82,7 @@ impl Rig {
             return false;
         };
         match reader.turn(Duration::ZERO) {
-            Ok(turn) => turn == Turn::More,
+            Ok(turn) => turn == ReadOutcome::More,
             Err(error) => {
                 self.end = Some(error);
                 self.reader = None;

@@ -8,7 +8,7 @@ use crate::{
         Error, Role,
         frame::{Flags, Header},
         inbox::Inbox,
-        outbox::Turn,
+        outbox::Priority,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -65,7 +65,7 @@ fn a_place_that_one_opener_gives_up_is_for_the_next() {
         assert!(
             shared
                 .outbox
-                .try_relay(data, &mut flood, Turn::Its, no_relay)
+                .try_relay(data, &mut flood, Priority::First, no_relay)
         );
         shared.acknowledge(first.core());
         let [hurried, patient] = openers;

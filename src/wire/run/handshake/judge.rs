@@ -21,7 +21,7 @@ use crate::{
             registry::Conflict,
         },
     },
-    yamux::{self, Turn},
+    yamux::{self, ReadOutcome},
 };
 use std::time::Duration;
 
@@ -158,7 +158,7 @@ impl Handshake<'_> {
                         .reader
                         .turn(Duration::ZERO)
                         .map_err(Refused::disconnected)?
-                        == Turn::More
+                        == ReadOutcome::More
                 {}
             } else {
                 if sync::now() < self.deadline {

@@ -95,7 +95,7 @@ impl<'a> Handshake<'a> {
         let config = Arc::clone(&wire.connection);
         let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
         if role == Role::Server {
-            reader.expect_stranger();
+            reader.limit_preauth();
         }
         Ok(Self {
             wire,

@@ -1,12 +1,11 @@
-//! A stream as both sides of the connection's table see it: two halves, each
-//! under a lock of its own, that the connection's reader fills and the
-//! stream's user empties.
+//! The state of one stream, which its handles, the reader and a relay share: two
+//! halves, each under a lock of its own.
 
 use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
-    relay::{End, Relay},
+    relayed::{End, Relay},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
     window::{RecvWindow, SendWindow, Tuning},
@@ -33,30 +32,30 @@ pub(super) struct Core {
     pub(super) readable: Condvar,
     pub(super) send: Mutex<SendHalf>,
     pub(super) writable: Condvar,
-    /// Which halves are done. Each side sets its bit and sees the other's in
-    /// one step, so that exactly one of them finds the stream gone.
+    /// Which halves are done. Each side sets its bit and sees the other's in one
+    /// step, so that exactly one of them finds the stream gone.
     done: AtomicU8,
-    /// Whether a writer that waits for credit is to be woken by what the peer
-    /// sends, which may be that it wants nothing.
+    /// Whether a writer that waits for credit is to be woken by what the peer sends,
+    /// which may be a refusal.
     input: AtomicU8,
-    /// We opened it, and the peer has not acknowledged it.
+    /// This side opened it, and the peer has not acknowledged it.
     unacknowledged: AtomicBool,
-    /// Somebody here still uses it.
+    /// It is in use here.
     live: AtomicBool,
-    /// It is one end of a relay.
+    /// The relay that it is an end of.
     relayed: OnceLock<(Arc<dyn Relay>, End)>,
 }
 
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
-    /// Reads were ended on this side: what had come is gone, so that no end of
-    /// the stream may be told any more.
-    pub(super) stopped: bool,
+    /// Reading was ended on this side. What had come is gone, so no read may report
+    /// the end of the stream any more.
+    pub(super) reads_ended: bool,
     pub(super) inbox: Inbox,
     pub(super) window: RecvWindow,
-    /// Bytes that may still be thrown away before a peer that goes on sending
-    /// to nobody is told so with a reset.
+    /// How many more bytes are discarded before the stream is reset, as its peer does
+    /// not notice that they are not wanted.
     discard_left: u32,
 }
 
@@ -66,15 +65,19 @@ pub(super) struct SendHalf {
     pub(super) window: SendWindow,
 }
 
-/// What is to be done after data was delivered.
+/// What to do after data was delivered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Done,
     /// Send this window update.
     Update(u32),
-    /// The peer sends to nobody: reset the stream.
+    /// Reset the stream: the peer goes on sending what is not wanted.
     Unwanted,
 }
+
+/// A stream that the peer has opened and that is not accepted yet.
+#[derive(Debug)]
+pub(crate) struct Incoming(pub(super) Arc<Core>);
 
 impl Core {
     pub(super) fn new(id: StreamId, inbound: bool) -> Self {
@@ -82,7 +85,7 @@ impl Core {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
-                stopped: false,
+                reads_ended: false,
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
@@ -101,8 +104,9 @@ impl Core {
         }
     }
 
-    /// The peer's ACK, or what does instead of it: whether it was awaited.
-    pub(super) fn acknowledge(&self) -> bool {
+    /// Notes the peer's ACK, or what makes one superfluous. Returns whether it was
+    /// awaited.
+    pub(super) fn mark_acknowledged(&self) -> bool {
         self.unacknowledged.swap(false, Ordering::AcqRel)
     }
 
@@ -115,7 +119,7 @@ impl Core {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Gives the stream to a relay, with what had been read of it.
+    /// Gives the stream to a relay, with what had been read of it already.
     pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
         let mut recv = self.recv.lock();
         // No more than a segment's length.
@@ -131,18 +135,18 @@ impl Core {
         self.relayed.get().map(|(relay, _)| relay)
     }
 
-    /// Nobody here uses it any more; says whether that is new.
-    pub(super) fn retire(&self) -> bool {
+    /// Notes that nobody here uses the stream any more. Returns whether that is new.
+    pub(super) fn mark_unused(&self) -> bool {
         self.live.swap(false, Ordering::AcqRel)
     }
 
-    /// Has writers that wait woken by the peer's next bytes or FIN, or no more.
+    /// Sets whether waiting writers are woken by the peer's next bytes or FIN.
     pub(super) fn await_input(&self, awaited: bool) {
         let state = if awaited { AWAITED } else { NOT_AWAITED };
         self.input.store(state, Ordering::Release);
     }
 
-    /// Whether such bytes have come; from then on the next ones are awaited.
+    /// Returns whether such bytes have come. If so, the next ones are awaited.
     pub(super) fn take_input(&self) -> bool {
         self.input
             .compare_exchange(ARRIVED, AWAITED, Ordering::AcqRel, Ordering::Relaxed)
@@ -158,18 +162,19 @@ impl Core {
             self.input
                 .compare_exchange(AWAITED, ARRIVED, Ordering::AcqRel, Ordering::Relaxed);
         if told.is_ok() {
-            // A writer that has just looked is waiting when this is unlocked.
+            // A writer that has just checked is waiting by the time this lock is taken.
             drop(self.send.lock());
             self.writable.notify_all();
         }
     }
 
-    /// Whether both halves are done, and the stream is in the table no more.
+    /// Returns whether both halves are done, and so the stream is no longer in the
+    /// table.
     pub(super) fn is_gone(&self) -> bool {
         self.done.load(Ordering::Acquire) == RECV_DONE | SEND_DONE
     }
 
-    /// Whether the peer has nothing more to send.
+    /// Returns whether the peer has nothing more to send.
     pub(super) fn has_received_all(&self) -> bool {
         self.done.load(Ordering::Acquire) & RECV_DONE != 0
     }
@@ -180,8 +185,7 @@ impl Core {
         before != both && before | bits == both
     }
 
-    /// Notes that our sending half is done; says whether the stream is gone by
-    /// that.
+    /// Notes that our sending half is done. Returns whether the stream is gone now.
     #[must_use]
     pub(super) fn send_done(&self) -> bool {
         self.mark_done(SEND_DONE)
@@ -203,8 +207,8 @@ impl Core {
         }
     }
 
-    /// `len` bytes of a Data frame that [`on_data`](Self::on_data) let in, for
-    /// `push` to put into the inbox if somebody is to read them.
+    /// Receives `len` bytes of a Data frame that [`on_data`](Self::on_data) let in.
+    /// `push` puts them into the inbox, unless they are discarded.
     pub(super) fn deliver<'a>(
         &self,
         len: usize,
@@ -236,7 +240,7 @@ impl Core {
         granted.map_err(|_| Violation::WindowOverflow(self.id))
     }
 
-    /// The peer's FIN; says whether the stream is gone by it.
+    /// The peer's FIN. Returns whether the stream is gone now.
     #[must_use]
     pub(super) fn on_fin(&self) -> bool {
         let mut recv = self.recv.lock();
@@ -253,11 +257,11 @@ impl Core {
         self.writable.notify_all();
     }
 
-    /// Ends both halves at once, and wakes who waits for them; says whether
-    /// the stream is gone by it. What the peer sent before stays readable,
-    /// unless it was this side that gave up.
+    /// Resets both halves, and wakes the threads that wait for them. Returns whether
+    /// the stream is gone by this. What the peer sent before stays readable, unless
+    /// this side reset the stream.
     #[must_use]
-    pub(super) fn reset(&self, by: ResetBy) -> bool {
+    pub(super) fn mark_reset(&self, by: ResetBy) -> bool {
         let mut recv = self.recv.lock();
         recv.state.reset(by);
         if by == ResetBy::Us {
@@ -272,13 +276,13 @@ impl Core {
 }
 
 impl RecvHalf {
-    /// Whether a reader has something to wait for.
+    /// Returns whether a read has to wait.
     pub(super) fn waits(&self) -> bool {
-        self.inbox.is_empty() && !self.stopped && self.state == RecvState::Open
+        self.inbox.is_empty() && !self.reads_ended && self.state == RecvState::Open
     }
 
-    /// Books bytes as read; the window update that is due, if the peer may
-    /// still send.
+    /// Notes that bytes were read. Returns the window update that is due, if the peer
+    /// may still send.
     pub(super) fn consumed<'a>(
         &mut self,
         count: usize,
@@ -291,10 +295,10 @@ impl RecvHalf {
         self.window.consume(count as u32, tuning)
     }
 
-    /// Nobody will read any more: what lies here, and what was on its way, is
-    /// thrown away. A window update may be due.
+    /// Ends reading: discards what is buffered, and what is on its way. Returns the
+    /// window update that is due.
     pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
-        self.stopped = true;
+        self.reads_ended = true;
         let count = self.inbox.clear();
         if self.state != RecvState::Open {
             return None;
