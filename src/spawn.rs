@@ -59,7 +59,7 @@ impl Running {
         let room = |running| (running < most).then_some(running + 1);
         match self
             .0
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
         {
             Ok(_) => Ok(Place(self)),
             // The only error is that `room` has none.

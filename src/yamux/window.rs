@@ -268,7 +268,7 @@ impl Budget {
     pub(crate) fn reserve(&self, bytes: usize) -> bool {
         // A count of its own: nothing else is read on the strength of it.
         self.left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(bytes)
             })
             .is_ok()
@@ -280,7 +280,7 @@ impl Budget {
         // Fails where nothing is left: then `taken` is 0.
         let _ = self
             .left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 taken = left.min(bytes);
                 (taken > 0).then(|| left - taken)
             });
