@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
-use crate::{wire::FrameError, wire::SessionId, yamux};
+use crate::{protobuf::PayloadError, wire::FrameError, wire::SessionId, yamux};
 use std::{
     fmt::{self, Write},
     io,
@@ -290,7 +290,7 @@ pub enum Malformed {
     UnexpectedFrame,
     /// The frame's payload is not the message that belongs there.
     #[error("payload: {0}")]
-    Payload(#[from] prost::DecodeError),
+    Payload(#[from] PayloadError),
     /// The stream ended before the frame was whole.
     #[error("the stream ended early")]
     EndedEarly,

@@ -77,6 +77,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;
+mod protobuf;
 mod spawn;
 mod sync;
 mod time;
@@ -91,6 +92,7 @@ pub use error::{
     CutSession, Denied, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode,
     ShutdownError,
 };
+pub use protobuf::PayloadError;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     error::{Denied, Error, Malformed, Operation, RefusalCode},
+    protobuf::PayloadError,
     sync::{self, Mutex},
     transport::Halves,
     yamux::{self, Acceptor, Connection, Incoming, Reader, Role, Turn},
 };
-use prost::Message;
 use std::{
     collections::VecDeque,
     io,
@@ -135,7 +135,7 @@ impl<'a> Handshake<'a> {
         self.send(&stream, &request.to_frame())?;
         let answer = self.read_frame(&stream)?;
         stream.end();
-        let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
+        let response = parse(&answer, Kind::ConfirmSession, OpenSessionResponse::decode)?;
         if !response.err.is_empty() {
             return Err(Error::SessionRefused {
                 code: RefusalCode::from_number(response.code),
@@ -473,11 +473,15 @@ fn gone(error: yamux::Error) -> No {
     No::Unsaid(error.into())
 }
 
-fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
+fn parse<M>(
+    frame: &Frame,
+    kind: Kind,
+    decode: fn(&[u8]) -> Result<M, PayloadError>,
+) -> Result<M, Error> {
     if frame.kind != kind {
         return Err(malformed(Malformed::UnexpectedFrame));
     }
-    M::decode(frame.payload.as_slice()).map_err(malformed)
+    decode(&frame.payload).map_err(malformed)
 }
 
 /// The names are counted before they are taken apart: each takes a multiple of
@@ -490,7 +494,7 @@ fn parse_request(frame: &Frame, max_names: usize) -> Result<OpenSessionRequest, 
             return Err(malformed(Malformed::TooLong { what, len }));
         }
     }
-    parse(frame, Kind::OpenSession)
+    parse(frame, Kind::OpenSession, OpenSessionRequest::decode)
 }
 
 /// A session that is refused, with the text that the peer gets: an empty one

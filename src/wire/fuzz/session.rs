@@ -26,7 +26,6 @@ use crate::{
 };
 use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
-use prost::Message;
 use std::{
     collections::VecDeque,
     io,

@@ -174,7 +174,6 @@ impl Prompted {
 
 /// The id in a client's request.
 fn asked_id(peer: &Peer) -> Vec<u8> {
-    use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
     let frame = crate::wire::frame::Decoder::default().next(&mut came);
     let frame = frame
