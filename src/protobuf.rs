@@ -2,7 +2,7 @@
 //! fields of bytes, text and unsigned integers. Pure.
 //!
 //! Hand-written, because two messages of five fields do not justify a code
-//! generator: prost took a quarter of the time to build a client for a small
+//! generator: prost took a third of the time to build a client for a small
 //! box. The tests of `hello` check that both accept the same input.
 
 /// The deepest nesting of groups that is skipped, as in prost.

@@ -116,7 +116,7 @@ impl TlsError {
 
     /// Whether trying again cannot help: a person has to see to certificates
     /// or options.
-    pub(crate) fn will_not_pass(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Handshake(error) => is_lasting(error),
             Self::Connection(_) | Self::TimedOut => false,
@@ -215,14 +215,14 @@ mod tests {
         use CertificateError::{Expired, NotValidForName, NotValidYet, UnknownIssuer};
         let of = |cause| TlsError::Handshake(rustls::Error::InvalidCertificate(cause));
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert!(TlsError::Handshake(refusal()).will_not_pass());
-        assert!(of(UnknownIssuer).will_not_pass());
-        assert!(of(NotValidForName).will_not_pass());
-        assert!(of(Expired).will_not_pass());
-        assert!(!of(NotValidYet).will_not_pass());
-        assert!(!TlsError::Handshake(rustls::Error::DecryptError).will_not_pass());
-        assert!(!TlsError::from_handshake_io(reset).will_not_pass());
-        assert!(!TlsError::TimedOut.will_not_pass());
+        assert!(TlsError::Handshake(refusal()).is_permanent());
+        assert!(of(UnknownIssuer).is_permanent());
+        assert!(of(NotValidForName).is_permanent());
+        assert!(of(Expired).is_permanent());
+        assert!(!of(NotValidYet).is_permanent());
+        assert!(!TlsError::Handshake(rustls::Error::DecryptError).is_permanent());
+        assert!(!TlsError::from_handshake_io(reset).is_permanent());
+        assert!(!TlsError::TimedOut.is_permanent());
     }
 
     #[test]

@@ -193,12 +193,12 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_it() {
         let rest = (1 << 18) - id.len() - 12 - "openSession".len();
         let long = |number: u8, len: usize| field(number, &vec![b'x'; len]);
         let cases = [
-            (field(4, b"x").repeat(rest / 3), "a list of stream names of"),
-            (field(4, b"").repeat(rest / 2), "a list of stream names of"),
+            (field(4, b"x").repeat(rest / 3), "a list of stream names: "),
+            (field(4, b"").repeat(rest / 2), "a list of stream names: "),
             (long(1, rest - 8), "wrong session id"),
-            (long(2, rest - 8), "a token of"),
-            (long(3, rest - 8), "an identification of"),
-            (long(4, rest - 8), "a stream's name of"),
+            (long(2, rest - 8), "invalid length of a token"),
+            (long(3, rest - 8), "invalid length of an identification"),
+            (long(4, rest - 8), "a stream's name: "),
             (long(7, rest - 8), ""),
         ];
         for (fields, cause) in cases {
