@@ -177,14 +177,14 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A message that is being written. The caller writes the fields in the order
-/// of their numbers.
+/// Writes a message. The caller appends the fields in the order of their
+/// numbers.
 #[derive(Default)]
-pub(crate) struct Message {
+pub(crate) struct Encoder {
     bytes: Vec<u8>,
 }
 
-impl Message {
+impl Encoder {
     /// Appends an integer, unless it is 0, which is what a missing field means.
     pub(crate) fn integer(mut self, number: u32, value: u64) -> Self {
         if value != 0 {
@@ -240,10 +240,10 @@ mod tests {
 
     #[test]
     fn integers_are_as_in_the_specification() {
-        let message = Message::default().integer(1, 150).integer(2, 0);
+        let message = Encoder::default().integer(1, 150).integer(2, 0);
         assert_eq!(message.into_bytes(), [0x08, 0x96, 0x01]);
         for value in [1, 0x7f, 0x80, 1 << 32, u64::MAX] {
-            let message = Message::default().integer(1, value);
+            let message = Encoder::default().integer(1, value);
             assert_eq!(integers(&message.into_bytes()), Ok(vec![value]));
         }
     }
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn bytes_and_texts_are_as_in_the_specification() {
         let texts = ["testing".into(), String::new()];
-        let message = Message::default().bytes(1, b"").texts(2, &texts);
+        let message = Encoder::default().bytes(1, b"").texts(2, &texts);
         let bytes = message.into_bytes();
         assert_eq!(bytes, b"\x12\x07testing\x12\x00");
         let found: Vec<_> = Fields::new(&bytes)

@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr};
 /// An error that no call can return, as it is reported to the
 /// [error handler](crate::Builder::on_error).
 #[derive(Debug, thiserror::Error)]
-#[error("{operation}{}: {cause}", Peer(.identification, *.peer_addr))]
+#[error("{operation}{}: {cause}", OfPeer(.identification, *.peer_addr))]
 #[non_exhaustive]
 pub struct OpError {
     /// The operation that failed.
@@ -62,9 +62,9 @@ impl fmt::Display for Operation {
 }
 
 /// Prints the peer that an error is about, as far as it is known.
-pub(super) struct Peer<'a>(pub(super) &'a [u8], pub(super) Option<SocketAddr>);
+pub(super) struct OfPeer<'a>(pub(super) &'a [u8], pub(super) Option<SocketAddr>);
 
-impl fmt::Display for Peer<'_> {
+impl fmt::Display for OfPeer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.0.is_empty() {
             write!(f, " of {:?}", String::from_utf8_lossy(self.0))?;

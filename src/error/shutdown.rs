@@ -1,6 +1,6 @@
 //! What a close could not end gracefully.
 
-use super::report::Peer;
+use super::report::OfPeer;
 use crate::wire::SessionId;
 use std::{fmt, io, net::SocketAddr};
 
@@ -57,7 +57,7 @@ impl fmt::Display for ShutdownError {
         let mut separator = "";
         for session in &self.sessions {
             write!(f, "{separator}{}", Cut(session))?;
-            write!(f, "{}", Peer(&session.identification, session.peer_addr))?;
+            write!(f, "{}", OfPeer(&session.identification, session.peer_addr))?;
             separator = ", ";
         }
         if self.running > 0 {

@@ -12,11 +12,11 @@ use std::{
 
 /// A mutex whose guard is `Send`.
 pub(crate) struct SendMutex<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Slot<T>>,
     returned: Condvar,
 }
 
-struct State<T> {
+struct Slot<T> {
     /// `None` while a guard owns it.
     value: Option<T>,
     /// How many threads wait for it.
@@ -26,7 +26,7 @@ struct State<T> {
 impl<T> SendMutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(Slot {
                 value: Some(value),
                 waiting: 0,
             }),

@@ -1,7 +1,7 @@
 //! The two messages that open a session. Pure.
 
 use super::frame::{Frame, Kind};
-use crate::protobuf::{Fields, Message, PayloadError};
+use crate::protobuf::{Encoder, Fields, PayloadError};
 
 /// The command of the request.
 const OPEN_SESSION: &str = "openSession";
@@ -92,7 +92,7 @@ impl Features {
 
 impl OpenSessionRequest {
     pub(crate) fn to_frame(&self) -> Frame {
-        let message = Message::default()
+        let message = Encoder::default()
             .bytes(SID, &self.sid)
             .bytes(request::TOKEN, &self.token)
             .bytes(request::IDENTIFICATION, &self.identification)
@@ -122,7 +122,7 @@ impl OpenSessionRequest {
 
 impl OpenSessionResponse {
     pub(crate) fn to_frame(&self) -> Frame {
-        let message = Message::default()
+        let message = Encoder::default()
             .bytes(SID, &self.sid)
             .texts(response::NAMES, &self.remote_stream_names)
             .bytes(response::ERR, self.err.as_bytes())
@@ -172,7 +172,7 @@ pub(crate) fn count_names(request: &[u8]) -> Result<usize, PayloadError> {
     })
 }
 
-fn frame(kind: Kind, command: &str, message: Message) -> Frame {
+fn frame(kind: Kind, command: &str, message: Encoder) -> Frame {
     Frame {
         kind,
         command: command.into(),
@@ -193,7 +193,7 @@ mod tests {
         };
 
         #[derive(Clone, PartialEq, Message)]
-        pub(super) struct Request {
+        pub(super) struct ProstRequest {
             #[prost(bytes = "vec", tag = "1")]
             pub(super) sid: Vec<u8>,
             #[prost(bytes = "vec", tag = "2")]
@@ -207,7 +207,7 @@ mod tests {
         }
 
         #[derive(Clone, PartialEq, Message)]
-        pub(super) struct Response {
+        pub(super) struct ProstResponse {
             #[prost(bytes = "vec", tag = "1")]
             pub(super) sid: Vec<u8>,
             #[prost(string, repeated, tag = "2")]
@@ -221,7 +221,7 @@ mod tests {
         }
 
         #[derive(Clone, PartialEq, Message)]
-        pub(super) struct Sid {
+        pub(super) struct ProstSid {
             #[prost(bytes = "vec", tag = "1")]
             pub(super) sid: Vec<u8>,
         }
@@ -237,8 +237,8 @@ mod tests {
         }
     }
 
-    impl From<reference::Request> for OpenSessionRequest {
-        fn from(request: reference::Request) -> Self {
+    impl From<reference::ProstRequest> for OpenSessionRequest {
+        fn from(request: reference::ProstRequest) -> Self {
             Self {
                 sid: request.sid,
                 token: request.token,
@@ -249,8 +249,8 @@ mod tests {
         }
     }
 
-    impl From<reference::Response> for OpenSessionResponse {
-        fn from(response: reference::Response) -> Self {
+    impl From<reference::ProstResponse> for OpenSessionResponse {
+        fn from(response: reference::ProstResponse) -> Self {
             Self {
                 sid: response.sid,
                 remote_stream_names: response.remote_stream_names,
@@ -265,21 +265,21 @@ mod tests {
     /// again.
     fn assert_same(bytes: &[u8]) {
         use prost::Message;
-        let theirs = reference::Request::decode(bytes).ok();
+        let theirs = reference::ProstRequest::decode(bytes).ok();
         let ours = OpenSessionRequest::decode(bytes).ok();
         let written = ours.as_ref().map(|request| request.to_frame().payload);
         let expected = theirs.as_ref().map(Message::encode_to_vec);
         assert_eq!(written, expected, "{bytes:x?}");
         assert!(ours == theirs.map(Into::into), "{bytes:x?}");
 
-        let theirs = reference::Response::decode(bytes).ok();
+        let theirs = reference::ProstResponse::decode(bytes).ok();
         let ours = OpenSessionResponse::decode(bytes).ok();
         let written = ours.as_ref().map(|response| response.to_frame().payload);
         let expected = theirs.as_ref().map(Message::encode_to_vec);
         assert_eq!(written, expected, "{bytes:x?}");
         assert_eq!(ours, theirs.map(Into::into), "{bytes:x?}");
 
-        let theirs = reference::Sid::decode(bytes).map(|request| request.sid);
+        let theirs = reference::ProstSid::decode(bytes).map(|request| request.sid);
         let theirs = theirs.ok().filter(|sid| sid.len() == 16);
         assert_eq!(sid(bytes), theirs.unwrap_or_default(), "{bytes:x?}");
 

@@ -12,12 +12,12 @@ pub(crate) struct Receiver<T>(Arc<Channel<T>>);
 #[derive(Debug)]
 struct Channel<T> {
     capacity: usize,
-    state: Mutex<State<T>>,
+    state: Mutex<ChannelState<T>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct ChannelState<T> {
     messages: VecDeque<T>,
     /// The sender or the receiver was dropped.
     disconnected: bool,
@@ -26,7 +26,7 @@ struct State<T> {
 pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let channel = Arc::new(Channel {
         capacity,
-        state: Mutex::new(State {
+        state: Mutex::new(ChannelState {
             messages: VecDeque::new(),
             disconnected: false,
         }),

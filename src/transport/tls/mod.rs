@@ -8,7 +8,7 @@
 //!   encrypted. The writing half holds it during its system calls. The reading
 //!   half only tries it, to send the alerts of rustls, so that it never waits for
 //!   a peer that does not read.
-//! - *C*, inside [`records::Sender`] and [`records::Receiver`]: the rustls
+//! - *C*, inside [`records::Encryptor`] and [`records::Decryptor`]: the rustls
 //!   connection, held only for work in memory.
 //!
 //! If something must be sent while another thread holds W, that thread sends it
@@ -20,7 +20,7 @@ mod reader;
 mod records;
 mod writer;
 
-use self::{outgoing::Outgoing, reader::TlsReader, writer::TlsWriter};
+use self::{outgoing::OutgoingRecords, reader::TlsReader, writer::TlsWriter};
 use super::{Closer, Halves, Transport};
 use crate::sync::{
     Mutex,
@@ -52,16 +52,16 @@ impl Transport for TlsStream {
         let addr = |addr: io::Result<SockAddr>| addr.ok().and_then(|addr| addr.as_socket());
         let local_addr = addr(self.socket.local_addr());
         let peer_addr = addr(self.socket.peer_addr());
-        let (sender, receiver) = records::split(self.connection);
+        let (encryptor, decryptor) = records::split(self.connection);
         let shared = Arc::new(TlsShared {
             socket: self.socket,
-            outgoing: Mutex::new(Outgoing::new(sender)),
+            outgoing: Mutex::new(OutgoingRecords::new(encryptor)),
             due: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             failure: Mutex::default(),
         });
         Ok(Halves {
-            reader: Box::new(TlsReader::new(Arc::clone(&shared), receiver)),
+            reader: Box::new(TlsReader::new(Arc::clone(&shared), decryptor)),
             writer: Box::new(TlsWriter::new(Arc::clone(&shared))),
             closer: Arc::new(TlsCloser(shared)),
             local_addr,
@@ -74,7 +74,7 @@ impl Transport for TlsStream {
 struct TlsShared {
     socket: Socket,
     /// The lock W.
-    outgoing: Mutex<Outgoing>,
+    outgoing: Mutex<OutgoingRecords>,
     /// rustls has records for the peer that are not yet sent.
     due: AtomicBool,
     /// [`Closer::shutdown`] was called.

@@ -1,6 +1,6 @@
-//! Outgoing records: encrypted, and buffered in order until they are sent.
+//! OutgoingRecords records: encrypted, and buffered in order until they are sent.
 
-use super::records::Sender;
+use super::records::Encryptor;
 use crate::transport::{Wait, tcp};
 use socket2::Socket;
 use std::{
@@ -20,8 +20,8 @@ const BATCH: usize = 5 * RECORD;
 const IDLE_OUTPUT: usize = 1024;
 
 /// The state that the lock W protects.
-pub(super) struct Outgoing {
-    sender: Sender,
+pub(super) struct OutgoingRecords {
+    encryptor: Encryptor,
     /// Ciphertext in the order in which it was encrypted.
     kept: Vec<u8>,
     /// How many bytes of `kept` are written. Invariant: less than `kept.len()`, or
@@ -39,10 +39,10 @@ enum Phase {
     Finished,
 }
 
-impl Outgoing {
-    pub(super) fn new(sender: Sender) -> Self {
+impl OutgoingRecords {
+    pub(super) fn new(encryptor: Encryptor) -> Self {
         Self {
-            sender,
+            encryptor,
             kept: Vec::new(),
             sent: 0,
             phase: Phase::Open,
@@ -60,7 +60,7 @@ impl Outgoing {
         }
         self.send(socket, wait)?;
         let (batch, count) = batch(slices);
-        let taken = self.sender.encrypt(&batch[..count], &mut self.kept)?;
+        let taken = self.encryptor.encrypt(&batch[..count], &mut self.kept)?;
         // These bytes count as accepted. If the socket is full, the next call waits.
         match self.send(socket, Wait::Never) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
@@ -70,7 +70,7 @@ impl Outgoing {
 
     pub(super) fn finish(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         if self.phase == Phase::Open {
-            self.sender.close(&mut self.kept)?;
+            self.encryptor.close(&mut self.kept)?;
             self.phase = Phase::Closing;
         }
         self.send(socket, wait)?;
@@ -82,7 +82,7 @@ impl Outgoing {
     }
 
     pub(super) fn send_due(&mut self, socket: &Socket) -> io::Result<()> {
-        self.sender.take_due(&mut self.kept)?;
+        self.encryptor.take_due(&mut self.kept)?;
         self.send(socket, Wait::Never)
     }
 

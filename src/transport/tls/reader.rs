@@ -2,7 +2,7 @@
 
 use super::{
     TlsShared,
-    records::{Decrypted, Receiver},
+    records::{Decrypted, Decryptor},
 };
 use crate::transport::{ReadHalf, tcp};
 use socket2::Socket;
@@ -20,7 +20,7 @@ const BUSY_INPUT: usize = 64 * 1024;
 
 pub(super) struct TlsReader {
     shared: Arc<TlsShared>,
-    receiver: Receiver,
+    decryptor: Decryptor,
     input: Input,
 }
 
@@ -54,10 +54,10 @@ impl ReadHalf for TlsReader {
 }
 
 impl TlsReader {
-    pub(super) fn new(shared: Arc<TlsShared>, receiver: Receiver) -> Self {
+    pub(super) fn new(shared: Arc<TlsShared>, decryptor: Decryptor) -> Self {
         Self {
             shared,
-            receiver,
+            decryptor,
             input: Input::new(IDLE_INPUT),
         }
     }
@@ -66,7 +66,7 @@ impl TlsReader {
     /// end, or `None` if more ciphertext is needed.
     fn take_decrypted(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let outcome = self.decrypt(buf);
-        if std::mem::take(&mut self.receiver.has_due) {
+        if std::mem::take(&mut self.decryptor.has_due) {
             self.shared.due.store(true, Ordering::SeqCst);
             self.shared.send_due();
         }
@@ -83,7 +83,7 @@ impl TlsReader {
         while filled < buf.len() {
             let mut rest = self.input.data();
             let before = rest.len();
-            let outcome = self.receiver.decrypt(&mut rest, &mut buf[filled..]);
+            let outcome = self.decryptor.decrypt(&mut rest, &mut buf[filled..]);
             let used = before - rest.len();
             self.input.consume(used);
             match outcome {

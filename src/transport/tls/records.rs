@@ -9,20 +9,20 @@ use std::{
 
 /// Splits a connection into a part that encrypts and a part that decrypts. They
 /// share it under a lock.
-pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
+pub(super) fn split(connection: Connection) -> (Encryptor, Decryptor) {
     let connection = Arc::new(Mutex::new(connection));
-    let receiver = Receiver {
+    let receiver = Decryptor {
         connection: Arc::clone(&connection),
         failure: None,
         has_due: false,
     };
-    (Sender(connection), receiver)
+    (Encryptor(connection), receiver)
 }
 
 /// Encrypts.
-pub(super) struct Sender(Arc<Mutex<Connection>>);
+pub(super) struct Encryptor(Arc<Mutex<Connection>>);
 
-impl Sender {
+impl Encryptor {
     /// Encrypts the slices, appends the records to `out`, and returns how many
     /// bytes of plaintext that was. Records that were due go first.
     pub(super) fn encrypt(
@@ -58,7 +58,7 @@ pub(super) fn take_records(connection: &mut Connection, out: &mut Vec<u8>) -> io
 }
 
 /// Decrypts.
-pub(super) struct Receiver {
+pub(super) struct Decryptor {
     connection: Arc<Mutex<Connection>>,
     /// Why decryption failed; returned once the plaintext before it has been read.
     failure: Option<rustls::Error>,
@@ -76,7 +76,7 @@ pub(super) enum Decrypted {
     End,
 }
 
-impl Receiver {
+impl Decryptor {
     /// Decrypts into `buf`, which must not be empty, and removes the used ciphertext
     /// from the front of `input`.
     pub(super) fn decrypt(&mut self, input: &mut &[u8], buf: &mut [u8]) -> io::Result<Decrypted> {

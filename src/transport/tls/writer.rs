@@ -1,6 +1,6 @@
 //! The writing half of a TLS connection.
 
-use super::{TlsShared, outgoing::Outgoing};
+use super::{TlsShared, outgoing::OutgoingRecords};
 use crate::transport::{Wait, WriteHalf, tcp};
 use socket2::Socket;
 use std::{
@@ -19,7 +19,7 @@ impl TlsWriter {
 
     fn with_outgoing<T>(
         &self,
-        work: impl FnOnce(&mut Outgoing, &Socket) -> io::Result<T>,
+        work: impl FnOnce(&mut OutgoingRecords, &Socket) -> io::Result<T>,
     ) -> io::Result<T> {
         let outcome = work(&mut self.0.outgoing.lock(), &self.0.socket);
         self.0.send_due();
