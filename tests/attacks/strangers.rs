@@ -57,7 +57,7 @@ fn a_peer_without_a_session_that_does_more_than_ask_is_ended() {
             let _ = raw.send(&frames);
             raw.until_end();
             let report = stage.server.report_about(&raw);
-            let cause = "more than a peer may send that was not let in";
+            let cause = "more frames than an unauthenticated peer may send";
             assert!(report.contains(cause), "{what}: {report}");
         }
         "each ended at once".into()
