@@ -132,7 +132,7 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
         .expect("a frame of the protocol")
         .expect("a whole one");
     assert_eq!(frame.kind, Kind::ConfirmSession);
-    Some(OpenSessionResponse::decode(&*frame.payload).expect("a response"))
+    Some(OpenSessionResponse::decode(&frame.payload).expect("a response"))
 }
 
 fn dial(halves: Halves, opens: bool) {

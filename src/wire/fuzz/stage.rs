@@ -179,7 +179,7 @@ fn asked_id(peer: &Peer) -> Vec<u8> {
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    let request = crate::wire::hello::OpenSessionRequest::decode(&*frame.payload);
+    let request = crate::wire::hello::OpenSessionRequest::decode(&frame.payload);
     request.expect("a request").sid
 }
 
