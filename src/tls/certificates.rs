@@ -20,7 +20,7 @@ use std::{fmt, path::Path, sync::Arc};
 /// of the formats of OpenSSL: PKCS#8, SEC1 or PKCS#1.
 ///
 /// A certificate of X.509 version 1, as `openssl x509 -req` makes without
-/// extensions, is loaded too. Only clients that [pin](TlsClient::pinned) it accept
+/// extensions, is loaded too. Only clients that [pin](crate::TlsClient::pinned) it accept
 /// it: verification by an authority requires version 3.
 ///
 /// # Errors
@@ -83,7 +83,7 @@ pub struct Certificates(
 
 impl Certificates {
     /// Returns the SHA-256 of the certificate itself, in DER, which a client can
-    /// [pin](TlsClient::pinned).
+    /// [pin](crate::TlsClient::pinned).
     ///
     /// # Examples
     ///
