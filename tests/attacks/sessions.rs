@@ -123,7 +123,7 @@ fn a_second_session_handshake_is_an_error_of_its_stream() {
         let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[9; 16]));
         let frames = opened(&mut peer, 3, request);
         assert!(frames.last().unwrap().has(RST), "{frames:?}");
-        let report = stage.server.report("a frame of another type");
+        let report = stage.server.report("unexpected type of frame");
         assert!(report.contains("opening of a stream"), "{report}");
         for (id, name) in [(5, "confirmSession"), (7, "openSession")] {
             assert_not_found(&mut peer, id, name);

@@ -52,7 +52,7 @@ fn an_unauthenticated_peer_that_does_more_than_request_a_session_is_disconnected
             let _ = peer.try_send(&frames);
             peer.read_to_close();
             let report = stage.server.report_about(&peer);
-            let cause = "more than a peer may send that was not let in";
+            let cause = "more frames than an unauthenticated peer may send";
             assert!(report.contains(cause), "{what}: {report}");
         }
         "each ended at once".into()
@@ -180,12 +180,12 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_its_size() {
         let rest = (1 << 18) - id.len() - 12 - "openSession".len();
         let long = |number: u8, len: usize| field(number, &vec![b'x'; len]);
         let cases = [
-            (field(4, b"x").repeat(rest / 3), "a list of stream names of"),
-            (field(4, b"").repeat(rest / 2), "a list of stream names of"),
+            (field(4, b"x").repeat(rest / 3), "a list of stream names: "),
+            (field(4, b"").repeat(rest / 2), "a list of stream names: "),
             (long(1, rest - 8), "wrong session id"),
-            (long(2, rest - 8), "a token of"),
-            (long(3, rest - 8), "an identification of"),
-            (long(4, rest - 8), "a stream's name of"),
+            (long(2, rest - 8), "invalid length of a token"),
+            (long(3, rest - 8), "invalid length of an identification"),
+            (long(4, rest - 8), "a stream's name: "),
             (long(7, rest - 8), ""),
         ];
         for (fields, cause) in cases {

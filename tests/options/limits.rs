@@ -131,13 +131,13 @@ fn lengths_beyond_their_limits_are_refused() {
         let server = started(mounting());
         let long = vec![b'x'; 4097];
         for (number, part) in [
-            (2, "token of 4097 bytes"),
-            (3, "identification of 4097 bytes"),
+            (2, "invalid length of a token: 4097"),
+            (3, "invalid length of an identification: 4097"),
         ] {
             assert_answer(&answer_to(&server, &field(number, &long)), part);
         }
-        assert_answer(&answer_to(&server, &field(4, &long[..256])), "256 bytes");
-        assert_answer(&answer_to(&server, &field(4, b"")), "name of 0 bytes");
+        assert_answer(&answer_to(&server, &field(4, &long[..256])), "name: 256");
+        assert_answer(&answer_to(&server, &field(4, b"")), "name: 0");
         let reserved = answer_to(&server, &field(4, b"confirmSession"));
         assert_answer(&reserved, "confirmSession");
         assert!(server.sessions().is_empty());

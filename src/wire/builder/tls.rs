@@ -21,13 +21,10 @@ impl Builder {
     /// ```
     /// use wirenet::{TlsClient, TlsServer, Wire, load_certificates};
     ///
-    /// # let dir = tempfile::tempdir()?;
-    /// # let made = rcgen::generate_simple_self_signed(vec!["server".into()])?;
-    /// # std::fs::write(dir.path().join("server.pem"), made.cert.pem())?;
-    /// # std::fs::write(dir.path().join("server.key"), made.signing_key.serialize_pem())?;
-    /// # let dir = dir.path();
-    /// // Reads server.pem and server.key.
-    /// let certificates = load_certificates("server", dir)?;
+    /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
+    /// # let certs = folder.path();
+    /// // Reads server.pem and server.key from the folder.
+    /// let certificates = load_certificates("server", certs)?;
     /// let fingerprint = certificates.fingerprint();
     ///
     /// let server = Wire::mount("127.0.0.1:0")

@@ -27,7 +27,6 @@ use crate::{
 };
 use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
-use prost::Message;
 use std::{
     collections::VecDeque,
     io,
@@ -134,7 +133,7 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
         .expect("a frame of the protocol")
         .expect("a whole one");
     assert_eq!(frame.kind, Kind::ConfirmSession);
-    Some(OpenSessionResponse::decode(&*frame.payload).expect("a response"))
+    Some(OpenSessionResponse::decode(&frame.payload).expect("a response"))
 }
 
 fn dial(halves: Halves, opens: bool) {

@@ -173,13 +173,12 @@ impl Prompted {
 
 /// The id in a client's request.
 fn asked_id(peer: &Peer) -> Vec<u8> {
-    use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
     let frame = crate::wire::session::frame::Decoder::default().next(&mut came);
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    let request = crate::wire::session::hello::OpenSessionRequest::decode(&*frame.payload);
+    let request = crate::wire::session::hello::OpenSessionRequest::decode(&frame.payload);
     request.expect("a request").sid
 }
 

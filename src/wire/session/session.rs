@@ -313,7 +313,7 @@ impl Session {
     pub(crate) fn begin_call(&self, others: usize) -> Option<Call<'_>> {
         let count = &self.inner.unanswered_calls;
         // A count of its own: nothing else is read on the strength of it.
-        let begun = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+        let begun = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count <= others).then_some(count + 1)
         });
         begun.is_ok().then(|| Call { count })

@@ -1,4 +1,4 @@
-//! What a connection holds, and whether its books are right.
+//! Checks of a connection's memory and counters.
 
 use crate::yamux::{
     Connection,
@@ -11,12 +11,12 @@ use crate::yamux::{
 use std::{sync::Arc, time::Duration};
 
 impl Connection {
-    /// As that of what it shares.
+    /// Checks the connection; see [`Shared::check`].
     pub(crate) fn check(&self, alone: bool) {
         self.shared().check(alone);
     }
 
-    /// Lets time pass, as far as windows see it.
+    /// Lets time pass for windows and pings.
     pub(crate) fn age(&self) {
         let shared = self.shared();
         shared.pings.age(A_WHILE);
@@ -25,7 +25,7 @@ impl Connection {
         }
     }
 
-    /// Says how many keep what is left of it.
+    /// Returns a function that counts the owners of the connection's state.
     pub(crate) fn keepers(&self) -> impl Fn() -> usize + use<> {
         let shared = Arc::downgrade(self.shared());
         move || shared.strong_count()
@@ -35,14 +35,15 @@ impl Connection {
 /// Long enough for the speed to be measured.
 const A_WHILE: Duration = Duration::from_millis(5);
 
-/// Bytes of memory that an outbox may hold: what may wait, a frame more, what a
-/// peer makes us owe it in both of its parts, and all that again because memory
-/// is taken in advance.
+/// How many bytes of memory an outbox may take: its limit, one more frame, and the
+/// answers to the peer in both of its parts; twice that, because buffers grow by
+/// doubling; and a segment.
 const OUTBOX: usize = 2 * (256 * 1024 + MAX_PAYLOAD + 2 * 64 * 1024) + SEGMENT;
 
 impl Shared {
-    /// Fails if the connection holds more than its limits allow, or, where no
-    /// other thread is about to count, has lost count of something.
+    /// Fails if the connection takes more memory than its limits allow. With `alone`,
+    /// when no other thread is about to update the counters, also fails if a counter
+    /// is wrong.
     pub(crate) fn check(&self, alone: bool) {
         let outbox = self.outbox.held();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
@@ -84,23 +85,23 @@ impl Shared {
         }
     }
 
-    /// Taken out, as a stream is locked before the table.
+    /// Returns the streams as a copy, because a stream is locked before the table.
     fn streams(&self) -> Vec<Arc<Core>> {
         let table = self.table.lock();
         let streams = table.streams.values();
         streams.map(|entry| Arc::clone(&entry.core)).collect()
     }
 
-    /// Says by how much the stream's window has grown.
+    /// Returns by how much the stream's window has grown.
     fn check_stream(&self, core: &Core) -> usize {
         let recv = core.recv.lock();
         let (buffered, grown) = recv.window.check(self.config.max_window);
         let (len, held) = (recv.inbox.len(), recv.inbox.held());
         if !recv.reads_ended {
-            // The rest is of a frame that is coming in.
+            // The rest belongs to a frame that is being received.
             assert!(len <= buffered as usize, "{len} of {buffered} bytes");
         }
-        // Where the first and the last segment are almost empty.
+        // The first and the last segment may be almost empty.
         assert!(held <= 2 * len + 2 * SEGMENT, "{held} bytes for {len}");
         grown
     }

@@ -1,4 +1,4 @@
-//! What the fuzzer runs of this layer.
+//! The fuzzer's targets for yamux.
 
 mod bytes;
 mod frame;

@@ -116,5 +116,5 @@ fn parse_request(frame: &Frame, max_names: usize) -> Result<OpenSessionRequest, 
             return Err(malformed(Malformed::TooLong { what, len }));
         }
     }
-    parse(frame, Kind::OpenSession)
+    parse(frame, Kind::OpenSession, OpenSessionRequest::decode)
 }

@@ -32,7 +32,7 @@ impl Handshake<'_> {
         self.send(&stream, &request.to_frame())?;
         let answer = self.read_frame(&stream)?;
         stream.end();
-        let response = parse::<OpenSessionResponse>(&answer, Kind::ConfirmSession)?;
+        let response = parse(&answer, Kind::ConfirmSession, OpenSessionResponse::decode)?;
         if !response.err.is_empty() {
             return Err(Error::SessionRefused {
                 code: RefusalCode::from_number(response.code),

@@ -14,6 +14,7 @@ mod judge;
 
 use crate::{
     error::{Error, Malformed},
+    protobuf::PayloadError,
     sync::{self, Mutex},
     transport::Halves,
     wire::{
@@ -22,7 +23,6 @@ use crate::{
     },
     yamux::{self, Acceptor, Connection, Incoming, Reader, Role},
 };
-use prost::Message;
 use std::{collections::VecDeque, io, sync::Arc, time::Instant};
 
 /// The streams that a server may have opened before its client has read that the
@@ -164,11 +164,15 @@ impl<'a> Handshake<'a> {
     }
 }
 
-fn parse<M: Message + Default>(frame: &Frame, kind: Kind) -> Result<M, Error> {
+fn parse<M>(
+    frame: &Frame,
+    kind: Kind,
+    decode: fn(&[u8]) -> Result<M, PayloadError>,
+) -> Result<M, Error> {
     if frame.kind != kind {
         return Err(malformed(Malformed::UnexpectedFrame));
     }
-    M::decode(frame.payload.as_slice()).map_err(malformed)
+    decode(&frame.payload).map_err(malformed)
 }
 
 fn malformed(cause: impl Into<Malformed>) -> Error {
