@@ -24,8 +24,8 @@
 //! 2. **A call.** [`Session::open_stream`] opens a yamux stream, queues an *open* frame
 //!    ([`session::frame`]) behind its SYN, and waits for the answer.
 //! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of
-//!    the session, which gives it a permit of the [`Pool`](state::pool::Pool), or refuses
-//!    it. On a pool thread, [`Inbound`](run::inbound::Inbound) reads the open frame, asks
+//!    the session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or refuses
+//!    it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads the open frame, asks
 //!    the validator, looks the name up ([`state::lookup`]), and answers.
 //! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`])
 //!    and then bytes of the yamux stream; its reads take segments from the stream's inbox,

@@ -29,74 +29,79 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-// # The life of a frame
-//
-// Received: the transport's bytes are read by `reader::Reader::turn`, cut into frames
-// by `frame::Decoder::next` (called in `reader/dispatch.rs`), and handled by kind in
-// `reader/frames.rs`. A body goes into the stream's inbox with `core::Core::deliver`,
-// which wakes the thread that waits in `stream::inner::Inner::wait_readable`. What was
-// read is granted again with `shared::Shared::update_window`.
-//
-// Sent: `stream::inner::Inner::send_frame` takes credit from the window and queues the
-// frame with `outbox::Outbox::try_send`. If no other thread is writing, the caller gets
-// the writing role, and writes with `shared::Shared::drain`, which works a
-// `outbox::writing::Shift`; what does not fit into the transport is left to a helper
-// thread (`Shared::spawn_helper`).
-//
-// Opened here: `connection::Connection::open` numbers the stream in `table::Table::open`
-// and queues its SYN. Opened by the peer: `Reader::on_syn` asks `Table::judge`;
-// `Shared::offer` calls the `acceptor::Acceptor` at once, or later if the stream is held
-// (`shared/held.rs`).
-//
-// Relayed: when the reader has dispatched what it read, it pumps the relays of those
-// streams (`relayed::Relay::pump`): `relay.rs` moves bytes from one leg's inbox to the
-// other connection's outbox, which is then flushed (`relayed::Flushes`). A relay without
-// room is parked; a thread that makes room while it writes serves it
-// (`Outbox::next_relay`).
-//
-// Ended: see the diagrams of `phase.rs` for connections, and of `state.rs` for streams.
-//
-// # Words
-//
-// connection    one transport and its streams; `Connection` and `Stream` are handles
-// core          the state of one stream, which both its halves and the reader share
-// half          the receiving or the sending half of a core
-// segment       a block of received bytes, or of bytes to be sent
-// inbox         the bytes of a stream that were received and not yet read
-// outbox        the frames of a connection that are queued to be written
-// writing role  the right to write to the transport; one thread at a time has it
-// relay         two streams of two connections, joined in a hub
-// leg           one of the two streams of a relay, with its connection
-// grant         credit that is sent in a window update
-// place         one of the `max_streams` that the peer may have open; a stream of the
-//               peer's that has none yet is *held*
-// half open     no longer used on this side, and not ended by the peer
-//
-// # Lock order
-//
-// A thread takes locks only in this order, and only one of each line at a time:
-//
-//     1. a relay
-//     2. one half of a stream
-//     3. the table
-//     4. the outbox, the pings, or any other lock
-//
-// No lock is held over a system call or a call of the user's code.
-//
-// # Small programs and small stacks
-//
-// On small boxes the size of the program and of its threads' stacks counts, so that
-// some things are less direct than they could be:
-//
-// - What only one kind of program needs is reached through a function pointer or a
-//   trait object, so that others do not link it: relays and how legs are joined (only
-//   hubs), accepting (only servers and hubs), loading keys (only those that show
-//   certificates).
-// - What would be compiled for each type or closure is compiled once, for a boxed one:
-//   starting a thread, jobs, acceptors.
-// - What needs much stack for a moment is a function of its own that is never inlined,
-//   and what lives long on a reader's thread is boxed. Where that decides, a comment
-//   says so.
+/// # The life of a frame
+///
+/// - **Received.** [`Reader::turn`] reads bytes from the transport. The
+///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
+///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
+///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
+///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). What a program has read is
+///   granted to the sender again ([`update_window`](shared::Shared::update_window)).
+/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit from the
+///   window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)). If no
+///   thread is writing, the caller gets the writing role and
+///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). What the
+///   transport does not take at once is left to a helper thread.
+/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table),
+///   and queues a SYN.
+/// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
+///   [table](table::inbound), and the stream passed to the [`Acceptor`] at once, or later
+///   if it is [held](shared::held).
+/// - **Relayed.** After each read the reader [pumps](relayed::Relay::pump) the relays whose
+///   streams have received something: [`relay`](mod@relay) moves bytes from the inbox of
+///   one leg into the outbox of the other leg's connection, which is then
+///   [flushed](relayed::Flushes). A relay without room is parked; a thread that makes room
+///   as it writes serves it ([`next_relay`](outbox::Outbox::next_relay)).
+/// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
+///   streams.
+///
+/// A new type of frame begins in [`frame::Kind`], is handled in [`reader::frames`], and is
+/// queued with [`Outbox::push`](outbox::Outbox::push).
+///
+/// # Glossary
+///
+/// - **connection**: one transport and its streams. [`Connection`] and [`Stream`] are
+///   handles.
+/// - **core**: the state of one stream, which both its halves and the reader share.
+/// - **half**: the receiving or the sending half of a core.
+/// - **segment**: a block of received bytes, or of bytes to be sent.
+/// - **inbox**: the bytes of a stream that were received and not yet read.
+/// - **outbox**: the frames of a connection that are queued to be written.
+/// - **writing role**: the right to write to the transport; one thread at a time has it.
+/// - **relay**: two streams of two connections, joined in a hub.
+/// - **leg**: one of the two streams of a relay, with its connection.
+/// - **grant**: credit that is sent in a window update.
+/// - **place**: one of the `max_streams` that the peer may have open. A stream of the peer
+///   that has none yet is **held**.
+/// - **half open**: no longer used on this side, and not yet ended by the peer.
+///
+/// # Lock order
+///
+/// A thread takes locks only in this order, and only one of each line at a time:
+///
+/// 1. a relay
+/// 2. one half of a stream
+/// 3. the table
+/// 4. the outbox, the pings, or any other lock
+///
+/// No lock is held over a system call, or a call of the program's code.
+///
+/// # Small programs and small stacks
+///
+/// On small machines the size of the program and of its threads' stacks counts, so some
+/// things are less direct than they could be:
+///
+/// - What only one kind of program needs is reached through a function pointer or a trait
+///   object, so that others do not link it: relays and how legs are joined (only hubs),
+///   accepting (only servers and hubs), loading keys (only programs that show
+///   certificates).
+/// - What would be compiled for each type or closure is compiled once, for a boxed one:
+///   starting a thread, jobs, acceptors.
+/// - What needs much stack for a moment is a function of its own that is never inlined,
+///   and what lives long on a reader's thread is boxed. Where that decides, a comment says
+///   so.
+#[cfg(doc)]
+mod map {}
 
 mod acceptor;
 mod capacity;

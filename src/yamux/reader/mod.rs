@@ -6,9 +6,9 @@
 //! which thread drives it: one of its own, or one that has something else to do
 //! first.
 
-mod dispatch;
-mod frames;
-mod idle;
+pub(super) mod dispatch;
+pub(super) mod frames;
+pub(super) mod idle;
 
 use super::{
     acceptor::Acceptor,

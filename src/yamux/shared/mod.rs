@@ -5,7 +5,7 @@
 //! [lingers](lingering) then.
 
 mod ending;
-mod held;
+pub(super) mod held;
 mod lingering;
 mod pinging;
 pub(super) mod sending;

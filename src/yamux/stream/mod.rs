@@ -1,6 +1,6 @@
 //! A stream, as its user has it.
 
-mod inner;
+pub(super) mod shared_stream;
 
 use super::{
     core::{Core, RecvHalf},
@@ -16,7 +16,7 @@ use crate::{
     time::deadline,
     transport::Wait,
 };
-use inner::Inner;
+use shared_stream::SharedStream;
 use std::{
     fmt,
     io::{self, Read, Write},
@@ -38,7 +38,7 @@ use std::{
 /// a window, the stream is reset.
 #[derive(Clone)]
 pub struct Stream {
-    inner: Arc<Inner>,
+    inner: Arc<SharedStream>,
 }
 
 impl fmt::Debug for Stream {
@@ -52,7 +52,7 @@ impl fmt::Debug for Stream {
 impl Stream {
     pub(super) fn new(core: Arc<Core>, handle: Arc<Handle>) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(SharedStream {
                 core,
                 handle,
                 timeouts: Mutex::default(),

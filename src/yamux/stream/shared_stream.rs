@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) struct Inner {
+pub(in crate::yamux) struct SharedStream {
     pub(super) core: Arc<Core>,
     pub(super) handle: Arc<Handle>,
     pub(super) timeouts: Mutex<Timeouts>,
@@ -31,10 +31,10 @@ pub(super) struct Timeouts {
     pub(super) write: Option<Duration>,
 }
 
-impl Inner {
+impl SharedStream {
     /// Waits until there is something in the inbox. Returns `None` at the stream's
     /// end.
-    pub(super) fn wait_readable(
+    pub(in crate::yamux) fn wait_readable(
         &self,
         deadline: Option<Instant>,
     ) -> Result<Option<MutexGuard<'_, RecvHalf>>, Error> {
@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn send_frame(
+    pub(in crate::yamux) fn send_frame(
         &self,
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
@@ -212,7 +212,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for SharedStream {
     fn drop(&mut self) {
         if self.core.relay().is_some() {
             // It belongs to the relay.
