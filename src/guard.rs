@@ -1,11 +1,26 @@
 //! Runs the user's code, which may panic: a panic must neither end a thread of
 //! the library, nor skip what the thread has to clean up.
 
-use crate::error::Panicked;
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
+
+/// A handler or a hook panicked, with this message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("panicked: {0}")]
+pub struct Panicked(pub String);
+
+impl Panicked {
+    /// Takes the message out of a panic's payload.
+    pub(crate) fn from_payload(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "with no message".into()))
+    }
+}
 
 /// Runs the user's code.
 ///

@@ -95,9 +95,9 @@ mod wire;
 pub mod yamux;
 
 pub use error::{
-    CutSession, Denied, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode,
-    ShutdownError,
+    CutSession, Denied, Error, Malformed, OpError, Operation, Refusal, RefusalCode, ShutdownError,
 };
+pub use guard::Panicked;
 pub use protobuf::PayloadError;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};

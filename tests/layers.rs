@@ -15,12 +15,19 @@ use std::{
 /// The floors from the bottom to the top, each a list of files and folders of `src`.
 /// The longest match decides. A file may use its own floor and those below.
 const FLOORS: &[&[&str]] = &[
-    &["time.rs", "sync/", "spawn.rs"],
-    &["tls.rs", "tls/"],
+    &[
+        "guard.rs",
+        "protobuf.rs",
+        "spawn.rs",
+        "sync/",
+        "time.rs",
+        "token.rs",
+    ],
+    &["tls/"],
     &["transport/"],
     &["yamux/"],
     &["wire/session/id.rs", "wire/session/frame.rs"],
-    &["error.rs", "guard.rs", "token.rs"],
+    &["error/"],
     &["wire/session/"],
     &["wire/state/"],
     &["wire/run/"],

@@ -6,12 +6,12 @@ mod report;
 mod shutdown;
 
 pub use refusal::{Denied, Refusal, RefusalCode};
-pub use report::{OpError, Operation, Panicked};
+pub use report::{OpError, Operation};
 pub use shutdown::{CutSession, ShutdownError};
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
-use crate::{protobuf::PayloadError, wire::FrameError, yamux};
+use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
 use printable::Printable;
 use std::{io, sync::Arc, time::Duration};
 
@@ -199,6 +199,13 @@ impl Error {
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        Error::from(error).into()
     }
 }
 

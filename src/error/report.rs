@@ -1,6 +1,6 @@
 //! Errors that no call can return: they go to the error handler.
 
-use crate::wire::SessionId;
+use crate::wire::session::id::SessionId;
 use std::{fmt, net::SocketAddr};
 
 /// An error that no call can return, as it is reported to the
@@ -73,21 +73,5 @@ impl fmt::Display for OfPeer<'_> {
             Some(addr) => write!(f, " ({addr})"),
             None => Ok(()),
         }
-    }
-}
-
-/// A handler or a hook panicked, with this message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("panicked: {0}")]
-pub struct Panicked(pub String);
-
-impl Panicked {
-    /// Takes the message out of a payload from [`std::panic::catch_unwind`].
-    pub(crate) fn from_payload(payload: &(dyn std::any::Any + Send)) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        Self(text.unwrap_or_else(|| "with no message".into()))
     }
 }

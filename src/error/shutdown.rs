@@ -1,7 +1,7 @@
 //! What a close could not end gracefully.
 
 use super::report::OfPeer;
-use crate::wire::SessionId;
+use crate::wire::session::id::SessionId;
 use std::{fmt, io, net::SocketAddr};
 
 /// A close could not end everything gracefully by its deadline.

@@ -78,12 +78,6 @@ pub enum TlsError {
     TimedOut,
 }
 
-impl From<TlsError> for io::Error {
-    fn from(error: TlsError) -> Self {
-        crate::Error::from(error).into()
-    }
-}
-
 impl TlsError {
     /// Converts an error of the connection during a handshake. `WouldBlock` means
     /// that the deadline has passed.

@@ -67,7 +67,7 @@
 mod builder;
 mod handle;
 mod run;
-mod session;
+pub(crate) mod session;
 mod state;
 
 #[cfg(any(test, fuzzing))]

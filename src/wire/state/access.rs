@@ -4,8 +4,8 @@
 #[cfg(doc)]
 use crate::wire::Builder;
 use crate::{
-    error::{Denied, Panicked},
-    guard::caught,
+    error::Denied,
+    guard::{Panicked, caught},
 };
 use std::net::SocketAddr;
 

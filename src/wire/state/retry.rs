@@ -2,8 +2,8 @@
 //! random numbers.
 
 use crate::{
-    error::{Error, Panicked, RefusalCode},
-    guard::caught,
+    error::{Error, RefusalCode},
+    guard::{Panicked, caught},
 };
 use std::{fmt, time::Duration};
 use uuid::Uuid;
