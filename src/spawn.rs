@@ -62,6 +62,7 @@ impl Running {
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         match self.0.fetch_update(set, fetch, one_more) {
             Ok(_) => Ok(ThreadPermit(self)),
+            // The error is the number of threads, which is the limit.
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::OutOfMemory,
                 LimitReached(limit),

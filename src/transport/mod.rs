@@ -104,6 +104,7 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
     /// again.
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
+        // Nothing is buffered, so nothing waits.
         let _ = wait;
         Ok(())
     }

@@ -151,8 +151,7 @@ impl OpenSessionResponse {
 }
 
 /// Returns the id in a request whose other fields may be invalid; empty if it
-/// is not 16 bytes long. The errors of a request are those of
-/// [`OpenSessionRequest::decode`].
+/// is not 16 bytes long.
 pub(crate) fn sid(request: &[u8]) -> Vec<u8> {
     let found = Fields::new(request).try_fold(&[][..], |sid, field| {
         let field = field?;
@@ -161,6 +160,7 @@ pub(crate) fn sid(request: &[u8]) -> Vec<u8> {
             _ => Ok(sid),
         }
     });
+    // `decode` returns the error of an invalid request.
     let sid = found.ok().filter(|sid| sid.len() == 16);
     sid.unwrap_or_default().into()
 }

@@ -58,15 +58,15 @@ fn pattern(id: u32, offset: u64, len: usize) -> &'static [u8] {
 pub fn connection_frames(data: &[u8]) {
     let mut script = Script::new(data);
     let (flags, more) = (script.byte(), script.byte());
-    let mut play = Play::new(flags, more);
+    let mut run = FramesRun::new(flags, more);
     // Rarely, because threads take time.
     if more & 15 != 15 {
-        play.run(&mut script);
-        return play.end(more);
+        run.run(&mut script);
+        return run.end(more);
     }
     // Calls that may wait forever, each on a thread of its own. All of them return at
     // the end.
-    let connection = play.rig.connection.clone().expect("it is open");
+    let connection = run.rig.connection.clone().expect("it is open");
     let stream = connection.open().expect("it is open");
     thread::scope(|scope| {
         scope.spawn(|| (&stream).read_to_end(&mut Vec::new()).map(drop));
@@ -79,12 +79,12 @@ pub fn connection_frames(data: &[u8]) {
         if more & 32 != 0 {
             scope.spawn(|| connection.close());
         }
-        play.run(&mut script);
-        play.end(more);
+        run.run(&mut script);
+        run.end(more);
     });
 }
 
-struct Play {
+struct FramesRun {
     rig: Rig,
     /// The peer follows the protocol.
     polite: bool,
@@ -105,7 +105,7 @@ struct Play {
     wrote: usize,
 }
 
-impl Play {
+impl FramesRun {
     fn new(flags: u8, more: u8) -> Self {
         let role = match flags & 1 {
             0 => Role::Server,

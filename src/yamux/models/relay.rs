@@ -67,12 +67,12 @@ const ANYWHERE: Framing = Framing {
 };
 
 /// The frames that a peer received up to the end of its connection.
-struct Received {
+struct ReceivedFrames {
     frames: Vec<PeerFrame>,
     stream: StreamId,
 }
 
-impl Received {
+impl ReceivedFrames {
     fn bytes(&self) -> Vec<u8> {
         bytes_of(&self.frames, self.stream)
     }
@@ -124,7 +124,7 @@ fn relaying(time: Time, capacity: usize, traffic: Traffic, caller: Does, owner: 
             let mut sender = sending.join().unwrap();
             let frames = receiving.join().unwrap();
             sender.finish();
-            Received { frames, stream }
+            ReceivedFrames { frames, stream }
         });
         for reader in readers {
             let _ = reader.join().unwrap();
@@ -137,7 +137,7 @@ fn relaying(time: Time, capacity: usize, traffic: Traffic, caller: Does, owner: 
 }
 
 /// Checks what each peer received of what the other did.
-fn judge(ended: &[Received; 2], traffic: Traffic, caller: Does, owner: Does) {
+fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Does) {
     let all: Vec<u8> = (0..traffic.frames)
         .flat_map(|number| vec![number; traffic.each])
         .collect();
@@ -152,7 +152,7 @@ fn judge(ended: &[Received; 2], traffic: Traffic, caller: Does, owner: Does) {
         if (itself, other) == (Does::Finishes, Does::Finishes) {
             assert!(peer.has(Flags::FIN));
         }
-        // It is told that the other did not finish.
+        // The peer is told that the other did not finish.
         if itself == Does::Finishes && other != Does::Finishes {
             assert!(peer.has(Flags::RST));
         }
