@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes ca.pem, server.pem, server.key, client.pem and client.key anew in this
-# directory. The authority's own key is thrown away: it signs these two and no
-# more.
+# Creates ca.pem, server.pem, server.key, client.pem and client.key in this
+# directory, replacing the old ones. Deletes the authority's key at the end, so
+# that nothing else can be signed with it.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : > "$work/index"
 
-# `openssl ca` alone can set the first day, which lies in the past for the sake
-# of clocks that are slow.
+# Of OpenSSL's commands, only `openssl ca` can set the start date. It is in the
+# past, so that machines with slow clocks accept the certificates.
 cat > "$work/config" <<CONFIG
 [ca]
 default_ca = signing
@@ -43,14 +43,14 @@ extendedKeyUsage = clientAuth
 subjectAltName = DNS:localhost,IP:127.0.0.1,IP:::1
 CONFIG
 
-# request NAME: a key and a request to certify it, in the work directory
+# request NAME: creates a key and its signing request in the work directory
 request() {
     openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$work/$1.key"
     openssl req -new -config "$work/config" -key "$work/$1.key" \
         -subj "/CN=wirenet test $1" -out "$work/$1.csr"
 }
 
-# certify NAME HOW...: its certificate, here
+# certify NAME OPTION...: creates the certificate in the current directory
 certify() {
     name=$1
     shift

@@ -1,10 +1,9 @@
-//! Tokens: a server that lets in who shows the right one, and three clients, of
-//! which one does not.
+//! Authentication with tokens: a server accepts two clients and refuses a third,
+//! which has a wrong token.
 //!
 //! ```text
 //! cargo run --release --example auth -- server
-//! cargo run --release --example auth -- aws
-//! cargo run --release --example auth -- digitalocean   # is refused
+//! cargo run --release --example auth -- aws     # or: digitalocean, macbook
 //! ```
 
 mod support;
@@ -20,26 +19,26 @@ use wirenet::{Denied, Session, Wire, same_token};
 /// The token that the server accepts.
 const TOKEN: &str = "token";
 
-/// A server that checks tokens, and clients that show some.
+/// A server that checks tokens, and clients that send one.
 ///
-/// The server accepts the token `token` and refuses all others. It prints what
-/// it decides, and reads the stream that each client offers. Either side may be
-/// the go-wirenet example of the same name. Ctrl-C and SIGTERM close properly.
-/// RUST_LOG=debug shows what the library does.
+/// The server accepts the token `token` and refuses all others. It prints each
+/// decision, and reads the streams that each accepted client offers. Either side
+/// can be the go-wirenet example of the same name. Ctrl-C and SIGTERM close all
+/// sessions gracefully. Set RUST_LOG=debug to see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Checks tokens, until it is stopped
+    /// Checks tokens until stopped
     Server,
-    /// Has the right token; handles `aws:read`
+    /// Sends the right token; handles `aws:read`
     Aws,
-    /// Has a wrong token, and ends with the server's refusal
+    /// Sends a wrong token; exits when the server refuses it
     Digitalocean,
-    /// Has the right token; handles `macbook:read`
+    /// Sends the right token; handles `macbook:read`
     Macbook,
 }
 
 fn main() -> ExitCode {
-    support::play::<8989, Role>(|role, addr, stop| match role {
+    support::run_role::<8989, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Aws => client(addr, "aws", TOKEN, stop),
         Role::Digitalocean => client(addr, "digitalocean", "badtoken", stop),
@@ -58,8 +57,8 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
     support::serve(wire, stop)
 }
 
-/// Called for each session, as the stream `confirmSession`, and for each stream
-/// that a client opens.
+/// The library calls this once for each new session, with the stream name
+/// `confirmSession`, and once for each stream that a client opens.
 fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
     let verdict = match same_token(token, TOKEN) {
         true => Ok(()),
@@ -71,7 +70,7 @@ fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
     verdict
 }
 
-/// Prints what the client has to say.
+/// Opens every stream that the client offers, and prints its messages.
 fn read_all(session: &Session) -> io::Result<()> {
     for name in session.stream_names() {
         let stream = session.open_stream(name)?;
@@ -88,5 +87,5 @@ fn client(addr: String, node: &str, token: &str, stop: &Stop) -> io::Result<()> 
         .stream(format!("{node}:read"), move |stream| {
             stream.write_message(payload.as_bytes())
         });
-    support::stay_joined(wire, stop)
+    support::stay_connected(wire, stop)
 }

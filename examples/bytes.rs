@@ -1,6 +1,5 @@
-//! Many sessions at once: a server that hands out a mebibyte to whoever opens
-//! the stream `bytes`, and a client that keeps a hundred sessions which do so
-//! twice a second.
+//! Many sessions at once: a client keeps a hundred sessions open, and each
+//! reads 1 MiB from the server twice a second.
 //!
 //! ```text
 //! cargo run --release --example bytes -- server
@@ -24,30 +23,31 @@ const PACE: Duration = Duration::from_millis(500);
 
 /// Many sessions at once: each reads 1 MiB from the server, again and again.
 ///
-/// The server serves the stream `bytes`: one message of 1 MiB of random bytes.
-/// The client keeps many sessions, and each opens that stream twice a second.
-/// Either side may be the go-wirenet example of the same name. Ctrl-C and
-/// SIGTERM close properly. RUST_LOG=debug shows what the library does.
+/// The server handles the stream `bytes`: it sends one message of 1 MiB of random
+/// bytes. The client keeps many sessions, and each opens that stream twice a
+/// second. Either side can be the go-wirenet example of the same name. Ctrl-C and
+/// SIGTERM close all sessions gracefully. Set RUST_LOG=debug to see the library's
+/// log.
 #[derive(Subcommand)]
 enum Role {
-    /// Hands out the bytes, until it is stopped
+    /// Sends the bytes, until stopped
     Server,
-    /// Reads them, in many sessions
+    /// Reads the bytes in many sessions
     Client(ClientArgs),
 }
 
 #[derive(clap::Args)]
 struct ClientArgs {
-    /// Sessions at once
+    /// The number of sessions
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     sessions: u32,
-    /// How often each session reads the bytes; without it, until stopped
+    /// How many times each session reads the bytes [default: until stopped]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: Option<u64>,
 }
 
 fn main() -> ExitCode {
-    support::play::<8765, Role>(|role, addr, stop| match role {
+    support::run_role::<8765, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Client(args) => client(&addr, &args, stop),
     })
@@ -63,7 +63,7 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
 fn client(addr: &str, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
     let mut sessions = Vec::new();
     for _ in 0..args.sessions {
-        let (wire, session) = support::join(Wire::join(addr), stop)?;
+        let (wire, session) = support::connect_once(Wire::join(addr), stop)?;
         writeln!(io::stdout(), "open session {}", session.id())?;
         sessions.push((wire, session));
     }
@@ -75,11 +75,11 @@ fn client(addr: &str, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
     })
 }
 
-/// One session, to its end. The first that fails stops the others.
+/// Runs one session to its end. The first session to fail stops the others.
 fn run(wire: &Wire, session: &Session, rounds: Option<u64>, stop: &Stop) -> io::Result<()> {
     let outcome = read_rounds(session, rounds, stop);
     wire.close()?;
-    if stop.requested() {
+    if stop.is_requested() {
         return Ok(());
     }
     outcome.inspect_err(|_| stop.request())

@@ -1,10 +1,9 @@
-//! Many sources, one place where they come together: three clients send quotes
-//! for as long as the server reads them.
+//! Streaming data from several clients to one server: three exchanges send
+//! price quotes for as long as the server reads them.
 //!
 //! ```text
 //! cargo run --release --example exchange -- server
-//! cargo run --release --example exchange -- binance
-//! cargo run --release --example exchange -- google
+//! cargo run --release --example exchange -- binance   # or: google, okcoin
 //! ```
 
 mod support;
@@ -25,26 +24,26 @@ use wirenet::{Session, Stream, Wire};
 
 /// The streams that the server opens.
 const NAMES: [&str; 3] = ["binance:quotes", "google:quotes", "okcoin:quotes"];
-/// More than any quote has, in bytes.
+/// The longest quote that the server accepts, in bytes.
 const MAX_QUOTE: u64 = 4096;
 
-/// A server that gathers the quotes of three exchanges.
+/// A server that collects the quotes of three exchanges.
 ///
-/// The clients serve the streams `binance:quotes`, `google:quotes` and
-/// `okcoin:quotes`: one message a second, a JSON object and a newline. The
-/// server opens whichever of the three a new session offers and prints what
-/// comes. The prices are random. Either side may be the go-wirenet example of the same name.
-/// Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the library
-/// does.
+/// The clients handle the streams `binance:quotes`, `google:quotes` and
+/// `okcoin:quotes`: they send one message per second, a JSON object and a
+/// newline. The server opens those of the three that a new session offers, and
+/// prints the messages. The prices are random. Either side can be the go-wirenet
+/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
+/// Set RUST_LOG=debug to see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Prints the quotes, until it is stopped
+    /// Prints the quotes until stopped
     Server,
-    /// Quotes USD
+    /// Sends quotes for USD
     Binance(Pace),
-    /// Quotes BTC
+    /// Sends quotes for BTC
     Google(Pace),
-    /// Quotes EUR
+    /// Sends quotes for EUR
     Okcoin(Pace),
 }
 
@@ -56,7 +55,7 @@ struct Pace {
 }
 
 fn main() -> ExitCode {
-    support::play::<9888, Role>(|role, addr, stop| match role {
+    support::run_role::<9888, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Binance(pace) => client(addr, "binance:quotes", "USD", &pace, stop),
         Role::Google(pace) => client(addr, "google:quotes", "BTC", &pace, stop),
@@ -70,7 +69,7 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr).on_session_open(|session| {
         let names = session.stream_names().iter();
         let names = names.filter(|name| NAMES.contains(&name.as_str()));
-        // Each for as long as its session stands.
+        // One thread per stream. Each ends with the session at the latest.
         thread::scope(|scope| names.for_each(|name| drop(scope.spawn(|| read(session, name)))));
     });
     support::serve(wire, stop)
@@ -102,10 +101,13 @@ fn client(
 ) -> io::Result<()> {
     let interval = Duration::from_millis(pace.interval_ms);
     let wire = Wire::join(addr).stream(name, move |stream| send_quotes(stream, symbol, interval));
-    support::stay_joined(wire, stop)
+    support::stay_connected(wire, stop)
 }
 
-#[allow(clippy::disallowed_methods, reason = "a quote says when it was made")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "quotes carry the wall clock time"
+)]
 fn send_quotes(stream: &mut Stream, symbol: &str, interval: Duration) -> io::Result<()> {
     let mut random = RandomBytes::new();
     while pause(stream, interval)? {

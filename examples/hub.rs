@@ -1,4 +1,4 @@
-//! Two clients that call each other through a hub.
+//! Two clients that open streams to each other through a hub.
 //!
 //! ```text
 //! cargo run --release --example hub -- hub
@@ -17,36 +17,36 @@ use std::{
 use support::{messages::print_messages, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
-/// How many messages node A sends, and how many lines are in each.
+/// How many messages node A sends, and how many lines each has.
 const PARTS: u32 = 3;
 const LINES: u32 = 10;
 
-/// Two clients that call each other through a hub.
+/// Two clients that open streams to each other through a hub.
 ///
-/// Node A opens the stream `nodeB:hello` and sends three messages of ten lines,
-/// a line every three seconds. Node B prints them, opens the stream
-/// `nodeA:hello` back meanwhile, and sends `GGGGG`. Neither can reach the other but
-/// through the hub. Each of the three may be the go-wirenet example of the same
-/// name. Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the
-/// library does.
+/// Node A opens node B's stream `nodeB:hello` and sends three messages of ten
+/// lines, one line every three seconds. Node B prints them. Meanwhile it opens
+/// node A's stream `nodeA:hello` and sends `GGGGG`. The nodes connect only to the
+/// hub. Each of the three programs can be the go-wirenet example of the same
+/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
+/// see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Passes on what its clients say to each other, until it is stopped
+    /// Connects its clients' streams to each other, until stopped
     Hub,
-    /// Calls node B, which must be there, and is called until it is stopped
+    /// Calls node B, which must be running, then answers calls until stopped
     #[command(name = "node_a")]
     NodeA {
         /// Milliseconds between two lines
         #[arg(long, value_name = "MS", default_value_t = 3000)]
         interval_ms: u64,
     },
-    /// Is called, and calls back, until it is stopped
+    /// Answers node A's calls and calls back, until stopped
     #[command(name = "node_b")]
     NodeB,
 }
 
 fn main() -> ExitCode {
-    support::play::<8765, Role>(|role, addr, stop| match role {
+    support::run_role::<8765, Role>(|role, addr, stop| match role {
         Role::Hub => hub(addr, stop),
         Role::NodeA { interval_ms } => node_a(addr, Duration::from_millis(interval_ms), stop),
         Role::NodeB => node_b(addr, stop),
@@ -62,18 +62,18 @@ fn hub(addr: String, stop: &Stop) -> io::Result<()> {
 
 fn node_a(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
     let wire = Wire::join(addr).stream("nodeA:hello", |stream| print_messages(stream));
-    let (wire, session) = support::join(wire, stop)?;
+    let (wire, session) = support::connect_once(wire, stop)?;
     let outcome = say_hello(&session, interval, stop);
     if outcome.is_ok() {
         println!("FIN");
-        // Node B may call as long as it likes.
-        // What a close has cut, `support::close` tells.
+        // Node B may call until the session ends. `support::close` reports the
+        // streams that the end cut short.
         let _ = wire.wait();
     }
     support::close(&wire);
-    match stop.requested() {
+    match stop.is_requested() {
         true => Ok(()),
-        false => outcome.and(Err(io::Error::other("the hub has ended the session"))),
+        false => outcome.and(Err(io::Error::other("the hub ended the session"))),
     }
 }
 
@@ -94,7 +94,7 @@ fn say_hello(session: &Session, interval: Duration, stop: &Stop) -> io::Result<(
 
 fn node_b(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::join(addr).stream("nodeB:hello", answer);
-    support::stay_joined(wire, stop)
+    support::stay_connected(wire, stop)
 }
 
 fn answer(stream: &mut Stream) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Commands typed at the server are run by every client that is there.
+//! A server that sends each command typed on its keyboard to every connected
+//! client. The clients run it and send back its output.
 //!
 //! ```text
 //! cargo run --release --example keyboard -- server
@@ -21,37 +22,38 @@ use support::{
 };
 use wirenet::{Session, Stream, Wire};
 
-/// How long a command may go on when the program is stopped.
+/// How long a command may keep running after the program was asked to stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest command, in bytes.
 const MAX_COMMAND: u64 = 64 << 10;
 
-/// Has every client run what is typed at the server.
+/// Runs the commands typed at the server on every client.
 ///
-/// The server sends each line of its standard input as one message on a new
-/// stream `shell` of every session, and prints the one message that comes back.
-/// The client RUNS THE LINE IN A SHELL, with its own rights: that only makes sense
-/// on this machine, for whoever could be the server could do anything here. So it
-/// refuses servers elsewhere. Either side may be the go-wirenet example of the
-/// same name, whose client answers without reading. Ctrl-C and SIGTERM close
-/// properly. RUST_LOG=debug shows what the library does.
+/// The server reads lines from its standard input. For each line it opens the
+/// stream `shell` in every session, sends the line as one message, and prints the
+/// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its
+/// own privileges. That is safe only on a single machine: anyone who controls the
+/// server controls the client's account. So the client refuses servers on other
+/// machines. Either side can be the go-wirenet example of the same name, whose
+/// client answers without reading. Ctrl-C and SIGTERM close all sessions
+/// gracefully. Set RUST_LOG=debug to see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Reads commands, until its input ends or it is stopped
+    /// Reads commands until its input ends or it is stopped
     Server,
-    /// Runs them, until it is stopped
+    /// Runs the commands until stopped
     Client {
-        /// What the client calls itself
+        /// The client's identification
         #[arg(long, default_value = "client")]
         id: String,
-        /// What it shows the server, which does not look at it
+        /// The client's token, which the server ignores
         #[arg(long, default_value = "token")]
         token: String,
     },
 }
 
 fn main() -> ExitCode {
-    support::play::<8976, Role>(|role, addr, stop| match role {
+    support::run_role::<8976, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::Client { id, token } => client(addr, id, token, stop),
     })
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
 fn server(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
         .session_close_timeout(CLOSE_TIMEOUT)
-        // A client written with go-wirenet ends its only message by closing the stream.
+        // go-wirenet clients end their message by closing the stream.
         .takes_unmarked_end(true)
         .on_session_open(|session| println!("joined: {}", Client(session)))
         .on_session_close(|session| println!("left: {}", Client(session)))
@@ -70,7 +72,8 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
             let stop = stop.clone();
             move |wire| {
                 let (wire, stop) = (wire.clone(), stop.clone());
-                // A read of the terminal cannot be interrupted: nobody waits for it.
+                // Reading a terminal cannot be interrupted, so no thread waits
+                // for this one.
                 thread::spawn(move || {
                     if let Err(error) = read_commands(&wire) {
                         log::error!("{error}");
@@ -91,9 +94,9 @@ fn read_commands(wire: &Wire) -> io::Result<()> {
         }
         let sessions = wire.sessions();
         if sessions.is_empty() {
-            writeln!(io::stdout(), "nobody is there to run {line:?}")?;
+            writeln!(io::stdout(), "no client is connected to run {line:?}")?;
         }
-        // All at once: one may take long, or never answer.
+        // In parallel, because a client may be slow or never answer.
         thread::scope(|scope| {
             for session in &sessions {
                 scope.spawn(|| {
@@ -115,7 +118,7 @@ fn execute(session: &Session, command: &str) -> io::Result<()> {
     stream.close()
 }
 
-/// Shows who a session is with.
+/// Displays the client of a session.
 struct Client<'a>(&'a Session);
 
 impl std::fmt::Display for Client<'_> {
@@ -132,13 +135,13 @@ fn client(addr: String, id: String, token: String, stop: &Stop) -> io::Result<()
         .session_close_timeout(CLOSE_TIMEOUT)
         .identification(id, token)
         .stream("shell", answer);
-    support::stay_joined(wire, stop)
+    support::stay_connected(wire, stop)
 }
 
 fn answer(stream: &mut Stream) -> io::Result<()> {
-    let here = |addr: std::net::SocketAddr| addr.ip().to_canonical().is_loopback();
-    if !stream.session().peer_addr().is_some_and(here) {
-        let text = "commands are run for a server on this machine alone";
+    let is_local = |addr: std::net::SocketAddr| addr.ip().to_canonical().is_loopback();
+    if !stream.session().peer_addr().is_some_and(is_local) {
+        let text = "commands are accepted only from a server on this machine";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     let command = read_text(stream, MAX_COMMAND)?;

@@ -1,7 +1,8 @@
-//! A client that loses its server again and again, and goes on where it was.
+//! A client that reconnects whenever it loses its server, and resumes where it
+//! stopped.
 //!
 //! ```text
-//! cargo run --release --example reconnect -- server    # stop it, start it again
+//! cargo run --release --example reconnect -- server    # stop and restart it
 //! cargo run --release --example reconnect -- client
 //! ```
 
@@ -20,46 +21,47 @@ use std::{
 use support::{messages::pause, stop::Stop};
 use wirenet::{Session, Stream, Wire};
 
-/// The last greeting.
+/// The index of the last greeting.
 const LAST: u32 = 20;
-/// More than any greeting has, in bytes.
+/// The longest greeting that the client accepts, in bytes.
 const MAX_GREETING: u64 = 64;
 
-/// A client that comes back to its server, and resumes where it was.
+/// A client that reconnects to its server and resumes where it stopped.
 ///
-/// The server serves the stream `sayHello`: it reads one message, the index to
-/// begin with, and writes a greeting for each index up to 20. The client
-/// connects again whenever it has lost the server, and asks for what it has not
-/// got yet. Either side may be the go-wirenet example of the same name. Ctrl-C
-/// and SIGTERM close properly. RUST_LOG=debug shows what the library does.
+/// The server handles the stream `sayHello`: it reads one message, the index to
+/// start with, and writes a greeting for each index up to 20. The client
+/// reconnects whenever it loses the server, and asks for the greetings that it
+/// does not have yet. Either side can be the go-wirenet example of the same
+/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
+/// see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Greets, until it is stopped
+    /// Sends greetings until stopped
     Server {
         /// Milliseconds between two greetings
         #[arg(long, value_name = "MS", default_value_t = 1000)]
         interval_ms: u64,
     },
-    /// Reads all greetings, then ends
+    /// Reads all greetings, then exits
     Client(ClientArgs),
 }
 
 #[derive(clap::Args)]
 struct ClientArgs {
-    /// How often in a row to try again; 0 is not at all
+    /// How many times in a row to retry a failed connection; 0 disables retries
     #[arg(long, value_name = "N", default_value_t = 1000)]
     tries: u32,
-    /// The wait before the first of them, at most, in milliseconds; doubles
-    /// with each
+    /// The longest wait before the first retry, in milliseconds; doubles with
+    /// each further retry
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     wait_ms: u64,
-    /// The longest wait, in milliseconds
+    /// The longest wait before any retry, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     max_wait_ms: u64,
 }
 
 fn main() -> ExitCode {
-    support::play::<9876, Role>(|role, addr, stop| match role {
+    support::run_role::<9876, Role>(|role, addr, stop| match role {
         Role::Server { interval_ms } => server(addr, Duration::from_millis(interval_ms), stop),
         Role::Client(args) => client(addr, &args, stop),
     })
@@ -81,7 +83,8 @@ fn say_hello(stream: &mut Stream, interval: Duration) -> io::Result<()> {
     let start = u32::from_le_bytes(start);
     for index in start..=LAST {
         if index > start && !pause(stream, interval)? {
-            // Not in order: it was not all.
+            // An error aborts the stream, so that the client sees that
+            // greetings are missing.
             return Err(io::Error::other("stopped before the last greeting"));
         }
         stream.write_all(format!("{index}. Hello from server! ").as_bytes())?;
@@ -92,7 +95,7 @@ fn say_hello(stream: &mut Stream, interval: Duration) -> io::Result<()> {
 // -- the client --
 
 fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
-    // The index to go on with, whatever becomes of a session.
+    // The next index to ask for. It outlives the sessions.
     let reached = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&reached);
     let waits = [args.wait_ms, args.max_wait_ms].map(Duration::from_millis);
@@ -105,7 +108,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
             if let Err(error) = read_greetings(session, &counter) {
                 log::warn!("session {}: {error}", session.id());
             }
-            // Short of the last greeting, the client comes back by itself.
+            // If greetings are still missing, the client reconnects by itself.
             let cut = match counter.load(Ordering::Acquire) > LAST {
                 true => session.close_wire(),
                 false => session.close(),
@@ -122,7 +125,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads on in a new session.
+/// Reads the greetings that are still missing, in a new session.
 fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
     let stream = session.open_stream("sayHello")?;
     let start = reached.load(Ordering::Acquire);
@@ -139,12 +142,13 @@ fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
         writeln!(io::stdout(), "{greeting}")?;
         reached.store(index + 1, Ordering::Release);
     }
-    // The server is done too: nothing of the stream is left to be cut.
+    // Wait until the server has ended the stream too, so that closing the
+    // session does not cut it short.
     io::copy(&mut reader, &mut io::sink())?;
     Ok(())
 }
 
-/// Reads up to the mark at its end, without the spaces around it.
+/// Reads up to the exclamation mark, and trims the spaces around the greeting.
 fn read_greeting(reader: impl BufRead) -> io::Result<String> {
     let mut greeting = Vec::new();
     reader.take(MAX_GREETING).read_until(b'!', &mut greeting)?;

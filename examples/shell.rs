@@ -1,10 +1,9 @@
-//! A server that calls into its clients as soon as they are there, and one of
-//! them that calls back meanwhile.
+//! A server that calls its clients as soon as they connect. One of the clients
+//! calls the server back before it answers.
 //!
 //! ```text
 //! cargo run --release --example shell -- server
-//! cargo run --release --example shell -- host_a
-//! cargo run --release --example shell -- host_b
+//! cargo run --release --example shell -- host_a   # or: host_b
 //! ```
 
 mod support;
@@ -23,23 +22,23 @@ use support::{
 };
 use wirenet::{Session, Stream, Wire};
 
-/// How long a command may go on when the program is stopped.
+/// How long a command may keep running after the program was asked to stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// More than the server's text has, in bytes.
+/// The longest text that a host accepts from the server, in bytes.
 const MAX_TEXT: u64 = 4096;
 
-/// A server that has its clients run commands, and prints what they print.
+/// A server that asks its clients to run commands, and prints the output.
 ///
-/// Which commands, only the clients decide: host A handles the streams `ping`
-/// and `hostA:envPath`, host B `ifconfig` and `hostB:envPath`. The server opens
-/// all that a new session offers, one after another, prints what comes, and
-/// ends the session; with that the client ends. While it answers, host A opens
-/// the stream `amount` of the server. Either side may be the go-wirenet example
-/// of the same name. Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows
-/// what the library does.
+/// The clients alone choose the commands: host A handles the streams `ping` and
+/// `hostA:envPath`, host B `ifconfig` and `hostB:envPath`. The server opens every
+/// stream that a new session offers, one after another, and prints the messages.
+/// Then it closes the session, and the client exits. Before host A answers
+/// `ping`, it opens the server's stream `amount`. Either side can be the
+/// go-wirenet example of the same name. Ctrl-C and SIGTERM close all sessions
+/// gracefully. Set RUST_LOG=debug to see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Calls into every client, until it is stopped
+    /// Calls every client, until stopped
     Server,
     /// Handles `ping` and `hostA:envPath`
     #[command(name = "host_a")]
@@ -51,7 +50,7 @@ enum Role {
 
 #[derive(clap::Args)]
 struct Host {
-    /// The command whose output is sent
+    /// The command whose output the host sends
     #[arg(
         long,
         value_name = "LINE",
@@ -61,7 +60,7 @@ struct Host {
 }
 
 fn main() -> ExitCode {
-    support::play::<9099, Role>(|role, addr, stop| match role {
+    support::run_role::<9099, Role>(|role, addr, stop| match role {
         Role::Server => server(addr, stop),
         Role::HostA(host) => host_a(addr, host.command, stop),
         Role::HostB(host) => host_b(addr, host.command, stop),
@@ -72,7 +71,7 @@ fn main() -> ExitCode {
 
 fn server(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
-        // A host written with go-wirenet ends its only message by closing the stream.
+        // go-wirenet hosts end their message by closing the stream.
         .takes_unmarked_end(true)
         .stream("amount", |stream| stream.write_message(b"\"amount\"\n"))
         .on_session_open(|session| {

@@ -1,5 +1,5 @@
-//! TLS: a server with a certificate, and a client that trusts the authority it
-//! comes from, or this one certificate alone.
+//! TLS: a server with a certificate, and a client that trusts either the
+//! authority that issued it or this one certificate.
 //!
 //! ```text
 //! cargo run --release --example tls -- server
@@ -13,23 +13,24 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 use support::{
     Addr,
     messages::{pause, print_message},
-    secure::{ClientTls, ServerTls},
     stop::Stop,
+    tls_options::{ClientTls, ServerTls},
 };
 use wirenet::{Stream, Wire};
 
 /// A stream over TLS.
 ///
-/// The server serves the stream `info`: a message every second, until the
-/// client closes it. The certificates of the source are public: they are for
-/// trying out on one machine. Either side may be the go-wirenet example of the
-/// same name; give the client a Go server's fingerprint with `--pin`. Ctrl-C and
-/// SIGTERM close properly. RUST_LOG=debug shows what the library does.
+/// The server handles the stream `info`: it sends one message per second until
+/// the client closes the stream. The certificates and keys in `certs` are public:
+/// use them only for tests on one machine. Either side can be the go-wirenet
+/// example of the same name; pass a Go server's fingerprint to the client with
+/// `--pin`. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug
+/// to see the library's log.
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     addr: Addr<9076>,
-    /// The folder of the certificates: `server.pem`, `server.key`, `ca.pem`
+    /// The folder with `server.pem`, `server.key` and `ca.pem`
     #[arg(long, global = true, value_name = "DIR", default_value = "certs")]
     certs: PathBuf,
     #[command(subcommand)]
@@ -38,16 +39,15 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Has news every second, until it is stopped; prints its fingerprint
+    /// Prints its fingerprint, and sends messages until stopped
     Server {
         /// Milliseconds between two messages
         #[arg(long, value_name = "MS", default_value_t = 1000)]
         interval_ms: u64,
     },
-    /// Prints the news, until the server ends or it is stopped
+    /// Prints the messages until the server closes the session or it is stopped
     ///
-    /// Without --ca and --pin it trusts the authority in the certificates'
-    /// folder.
+    /// Without --ca or --pin, the client trusts the `ca.pem` in the --certs folder.
     Client(ClientTls),
 }
 
@@ -70,7 +70,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
     let certs = Some(certs);
     let wire = ServerTls { certs }
         .apply(Wire::mount(addr))?
-        .stream("info", move |stream| inform(stream, interval))
+        .stream("info", move |stream| send_messages(stream, interval))
         .on_session_open(|session| {
             let id = String::from_utf8_lossy(session.identification());
             println!("session={} identification={id:?}", session.id());
@@ -78,7 +78,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
     support::serve(wire, stop)
 }
 
-fn inform(stream: &mut Stream, interval: Duration) -> io::Result<()> {
+fn send_messages(stream: &mut Stream, interval: Duration) -> io::Result<()> {
     loop {
         stream.write_message(b"HELLO FROM SERVER!")?;
         if !pause(stream, interval)? {
@@ -92,7 +92,7 @@ fn client(addr: String, certs: PathBuf, mut tls: ClientTls, stop: &Stop) -> io::
         tls.ca.get_or_insert_with(|| certs.join("ca.pem"));
     }
     let wire = tls.apply(Wire::join(addr))?.identification("client", "");
-    let (wire, session) = support::join(wire, stop)?;
+    let (wire, session) = support::connect_once(wire, stop)?;
     let outcome = (|| {
         let stream = session.open_stream("info")?;
         while !session.is_closing() && stream.next_message()? {
@@ -101,7 +101,7 @@ fn client(addr: String, certs: PathBuf, mut tls: ClientTls, stop: &Stop) -> io::
         stream.close()
     })();
     support::close(&wire);
-    match stop.requested() {
+    match stop.is_requested() {
         true => Ok(()),
         false => outcome,
     }

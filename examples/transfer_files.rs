@@ -1,5 +1,5 @@
-//! A folder of files over one stream: for each file a message with its name,
-//! then a message with its content.
+//! Copies a folder over one stream: for each file one message with its name,
+//! then one message with its content.
 //!
 //! ```text
 //! cargo run --release --example transfer_files -- server --dir FROM
@@ -15,25 +15,26 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use support::{at, stop::Stop};
+use support::{stop::Stop, with_path};
 use wirenet::{Session, Stream, Wire};
 
-/// The longest name that file systems have, in bytes.
+/// The longest file name that the client accepts, in bytes. It is the limit of
+/// the common file systems.
 const MAX_NAME: u64 = 255;
 
 /// Copies the files of a folder from a server to a client.
 ///
-/// The server serves the stream `stats`: for each file of a folder one message
-/// with its name, then one with its content, in the order of their names. The
-/// client writes them into a folder of its own. Either side may be the
-/// go-wirenet example of the same name. Ctrl-C and SIGTERM close properly.
-/// RUST_LOG=debug shows what the library does.
+/// The server handles the stream `stats`: for each file of a folder, sorted by
+/// name, it sends one message with the name, then one with the content. The
+/// client writes the files to its own folder. Either side can be the go-wirenet
+/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
+/// Set RUST_LOG=debug to see the library's log.
 #[derive(Subcommand)]
 enum Role {
-    /// Sends a folder to whoever asks, until it is stopped
+    /// Sends a folder to every client that asks, until stopped
     ///
-    /// Only the regular files right in the folder are sent: no subfolders, and
-    /// nothing through symbolic links.
+    /// Sends only the regular files directly in the folder: it skips subfolders
+    /// and symbolic links.
     Server {
         /// The folder to send
         #[arg(long)]
@@ -41,17 +42,17 @@ enum Role {
     },
     /// Receives the files once
     ///
-    /// A file appears under its name when it is complete, and replaces one that
-    /// was there. A name that would leave the folder is refused.
+    /// A file appears under its name only when it is complete, and replaces an
+    /// existing file. Names that point outside the folder are refused.
     Client {
-        /// The folder to write to; made if it is not there
+        /// The folder to write to; it is created if it does not exist
         #[arg(long)]
         dir: PathBuf,
     },
 }
 
 fn main() -> ExitCode {
-    support::play::<7989, Role>(|role, addr, stop| match role {
+    support::run_role::<7989, Role>(|role, addr, stop| match role {
         Role::Server { dir } => server(addr, dir, stop),
         Role::Client { dir } => client(addr, &dir, stop),
     })
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 // -- the server --
 
 fn server(addr: String, dir: PathBuf, stop: &Stop) -> io::Result<()> {
-    // Better told now than to the first client.
+    // Report an unreadable folder now, not when the first client asks.
     files(&dir)?;
     let wire = Wire::mount(addr).stream("stats", move |stream| send_files(stream, &dir));
     support::serve(wire, stop)
@@ -69,7 +70,7 @@ fn server(addr: String, dir: PathBuf, stop: &Stop) -> io::Result<()> {
 fn send_files(stream: &mut Stream, dir: &Path) -> io::Result<()> {
     for name in files(dir)? {
         let path = dir.join(&name);
-        let mut file = File::open(&path).map_err(at(&path))?;
+        let mut file = File::open(&path).map_err(with_path(&path))?;
         stream.write_message(name.as_bytes())?;
         io::copy(&mut file, stream)?;
         stream.finish()?;
@@ -77,10 +78,10 @@ fn send_files(stream: &mut Stream, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of a folder's regular files, sorted.
+/// Returns the sorted names of a folder's regular files.
 fn files(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(at(dir))? {
+    for entry in fs::read_dir(dir).map_err(with_path(dir))? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             let name = entry.file_name().into_string();
@@ -94,8 +95,8 @@ fn files(dir: &Path) -> io::Result<Vec<String>> {
 // -- the client --
 
 fn client(addr: String, dir: &Path, stop: &Stop) -> io::Result<()> {
-    fs::create_dir_all(dir).map_err(at(dir))?;
-    let (wire, session) = support::join(Wire::join(addr), stop)?;
+    fs::create_dir_all(dir).map_err(with_path(dir))?;
+    let (wire, session) = support::connect_once(Wire::join(addr), stop)?;
     let outcome = receive_files(&session, dir);
     wire.close()?;
     outcome
@@ -106,7 +107,7 @@ fn receive_files(session: &Session, dir: &Path) -> io::Result<()> {
     while stream.next_message()? {
         let name = read_name(&stream)?;
         if !stream.next_message()? {
-            return Err(invalid(format!("{name:?} came without its content")));
+            return Err(invalid(format!("the content of {name:?} is missing")));
         }
         let len = receive_file(&mut stream, dir, &name)?;
         writeln!(io::stdout(), "{name:?}: {len} bytes")?;
@@ -118,43 +119,47 @@ fn read_name(stream: &Stream) -> io::Result<String> {
     let mut name = Vec::new();
     stream.reader().take(MAX_NAME + 1).read_to_end(&mut name)?;
     if name.len() as u64 > MAX_NAME {
-        return Err(invalid(format!("a name of more than {MAX_NAME} bytes")));
+        return Err(invalid(format!(
+            "a file name is longer than {MAX_NAME} bytes"
+        )));
     }
-    let name = String::from_utf8(name).map_err(|error| invalid(format!("a name: {error}")))?;
+    let name = String::from_utf8(name)
+        .map_err(|error| invalid(format!("a file name is not UTF-8: {error}")))?;
     match stays_inside(&name) {
         true => Ok(name),
         false => Err(invalid(format!(
-            "name {name:?} refused: it leaves the folder"
+            "file name {name:?} refused: it points outside the folder"
         ))),
     }
 }
 
-/// Whether a file of this name lies right in the folder that it is put into,
-/// on whatever system.
+/// Returns whether a file of this name stays directly in the folder that it is
+/// joined to, on every operating system.
 fn stays_inside(name: &str) -> bool {
     let plain = Path::new(name).file_name() == Some(name.as_ref());
     plain && !name.contains(['/', '\\', '\0'])
 }
 
-/// Writes the message to a file with another name first, so that what was cut
-/// off never looks complete.
+/// Writes the message to a temporary file first and then renames it, so that a
+/// truncated file never looks complete.
 fn receive_file(stream: &mut Stream, dir: &Path, name: &str) -> io::Result<u64> {
     let path = dir.join(name);
-    let mut partial = partial_file().tempfile_in(dir).map_err(at(dir))?;
+    let mut partial = partial_file().tempfile_in(dir).map_err(with_path(dir))?;
     let len = io::copy(stream, &mut partial)?;
     partial
         .persist(&path)
-        .map_err(|error| at(&path)(error.error))?;
+        .map_err(|error| with_path(&path)(error.error))?;
     Ok(len)
 }
 
-/// A file that goes away if it is not given its name.
+/// Returns a builder for a temporary file, which is deleted if it is not renamed.
 fn partial_file() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".partial-");
     #[cfg(unix)]
     {
-        // As for any new file; by default it would be readable by us alone.
+        // The usual permissions of a new file. The default allows only the
+        // owner to read it.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }

@@ -1,21 +1,22 @@
-//! A TCP service behind NAT, reached through a hub: ssh, a web server, a
-//! database.
+//! NAT traversal: reach a TCP service behind NAT (ssh, a web server, a database)
+//! through a hub.
 //!
 //! ```text
-//! # Where everybody can connect to:
+//! # On all three machines:
 //! export WIRENET_TOKEN=…
+//! # On a machine that the other two can connect to:
 //! cargo run --release --example tunnel -- hub --addr :7722
-//! # On the box behind NAT:
+//! # On the machine behind NAT:
 //! cargo run --release --example tunnel -- expose --addr hub.example:7722 --name box-1:ssh --to 127.0.0.1:22
-//! # On the machine that wants to reach it:
+//! # On the machine that needs the service:
 //! cargo run --release --example tunnel -- forward --addr hub.example:7722 --name box-1:ssh --listen 127.0.0.1:2222
 //! ssh -p 2222 localhost
 //! ```
 //!
-//! Each connection is a stream of its own. The bytes of a direction are one
-//! message; its end mark is the end of that direction, so that a half-close
-//! passes, and whatever breaks is never taken for one: the connections at both
-//! ends are reset then.
+//! Each TCP connection uses its own stream. Each direction of a connection is
+//! one message: its end mark stands for the end of that direction, so half-closes
+//! pass through. An error is never mistaken for an end: it resets the
+//! connections at both ends.
 
 mod support;
 
@@ -32,39 +33,40 @@ use std::{
 };
 use support::{
     Addr, SESSION_TIMEOUT,
-    secure::{ClientTls, ServerTls},
     stop::Stop,
+    tls_options::{ClientTls, ServerTls},
 };
 use wirenet::{Builder, Session, Stream, Wire, same_token};
 
-/// What the names of our streams begin with.
+/// The prefix of the tunnel's stream names.
 const PREFIX: &str = "tunnel:";
-/// How long the exposed service may take to accept a connection.
+/// How long connecting to the exposed service may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait before trying again: up to so long at first, and at last.
+/// The longest wait before the first retry, and before any retry.
 const RETRY_WAIT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
-/// After how long it is looked whether what a connection does not take is still
-/// wanted.
+/// How long a write to a TCP connection blocks before it checks whether the
+/// stream is still open.
 const STALLED: Duration = Duration::from_secs(1);
-/// What is read at once, in bytes: as much as one frame carries.
+/// The size of the read buffer in bytes: one frame's worth of data.
 const BUFFER: usize = 64 << 10;
 
 /// Reaches a TCP service behind NAT, through a hub that both sides dial.
 ///
-/// `expose` offers one service, under a name; `forward` listens, and carries each
-/// connection to the service of a name, up to 512 at once. A half-close
-/// passes through, and what breaks on one side is reset on the other. Both come
-/// back by themselves when they have lost the hub.
+/// `expose` offers one service under a name. `forward` listens, and carries each
+/// connection to the service with a given name, up to 512 connections at once.
+/// Half-closes pass through, and an error on one side resets the connection on
+/// the other. Both reconnect by themselves when they lose the hub.
 ///
-/// Who has the token may expose, forward, and take over a name: give it only to
-/// machines that trust each other. Without TLS (--certs, --ca, --pin) it goes over
-/// the network as it is, and so does all that the service does not encrypt itself.
-/// Ctrl-C and SIGTERM close properly. RUST_LOG=debug shows what the library does.
+/// Every machine that has the token can expose services, forward to them, and
+/// take over names: give it only to machines that trust each other. Without TLS
+/// (--certs, --ca, --pin), the token crosses the network unencrypted, and so does
+/// all data that the service does not encrypt itself. Ctrl-C and SIGTERM close
+/// all sessions gracefully. Set RUST_LOG=debug to see the library's log.
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     addr: Addr<7722>,
-    /// What the clients show the hub
+    /// The token that the hub requires of its clients
     #[arg(
         long,
         global = true,
@@ -80,20 +82,20 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Lets clients reach each other, until it is stopped
+    /// Connects the clients' streams to each other, until stopped
     Hub(ServerTls),
-    /// Offers a service, until it is stopped
+    /// Offers a service until stopped
     Expose(Expose),
-    /// Makes an offered service reachable here, until it is stopped
+    /// Makes an offered service reachable on this machine, until stopped
     Forward(Forward),
 }
 
 #[derive(clap::Args)]
 struct Expose {
-    /// What the service is called
+    /// The service's name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// Where the service listens; nothing else is exposed
+    /// The service's address; nothing else is exposed
     #[arg(long, value_name = "HOST:PORT")]
     to: String,
     #[command(flatten)]
@@ -102,10 +104,11 @@ struct Expose {
 
 #[derive(clap::Args)]
 struct Forward {
-    /// What the service is called
+    /// The service's name
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// Where to listen for connections to it; port 0 is any free port
+    /// The address to listen on for connections to the service; port 0 picks a
+    /// free port
     #[arg(long, value_name = "HOST:PORT")]
     listen: String,
     #[command(flatten)]
@@ -129,39 +132,40 @@ fn main() -> ExitCode {
 
 fn hub(addr: String, token: String, tls: &ServerTls, stop: &Stop) -> io::Result<()> {
     if token.is_empty() {
-        log::warn!("no token: whoever reaches this hub may use it");
+        log::warn!("no token set: every machine that can reach this hub can use it");
     }
     let wire = Wire::hub(addr)
-        .token_validator(move |_, _, shown| match same_token(shown, &token) {
+        .token_validator(move |_, _, given| match same_token(given, &token) {
             true => Ok(()),
             false => Err("wrong token".into()),
         })
-        .on_session_open(|session| tell(session, "exposed"))
-        .on_session_close(|session| tell(session, "no longer exposed"));
+        .on_session_open(|session| print_names(session, "exposed"))
+        .on_session_close(|session| print_names(session, "no longer exposed"));
     support::serve(tls.apply(wire)?, stop)
 }
 
-fn tell(session: &Session, what: &str) {
+fn print_names(session: &Session, event: &str) {
     for name in session.stream_names() {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
-        println!("{what}: {name:?}");
+        println!("{event}: {name:?}");
     }
 }
 
 // -- the clients --
 
 fn client(addr: String, token: String) -> Builder {
-    // Known to nobody else: whoever has the token, and this too, is this very
-    // process, which has come back before the hub noticed that it was gone.
+    // A random identification is known only to this process. If the hub sees it
+    // again, together with the token, then this process has reconnected before
+    // the hub noticed that its old session was lost.
     let id = RandomState::new().hash_one("identification");
     let wire = Wire::join(addr).identification(format!("tunnel-{id:016x}"), token);
     let [min, max] = RETRY_WAIT;
-    support::coming_back(wire.retry_wait(min, max))
+    support::reconnecting(wire.retry_wait(min, max))
 }
 
 fn expose(wire: Builder, args: &Expose, stop: &Stop) -> io::Result<()> {
-    // Better told now than to the first who comes.
-    addresses(&args.to)?;
+    // Report a bad address now, not when the first connection arrives.
+    resolve(&args.to)?;
     let to = args.to.clone();
     let wire = wire.stream(format!("{PREFIX}{}", args.name), move |stream| {
         carry(&connect(&to)?, stream)
@@ -171,31 +175,32 @@ fn expose(wire: Builder, args: &Expose, stop: &Stop) -> io::Result<()> {
 
 fn forward(wire: Builder, args: &Forward, stop: &Stop) -> io::Result<()> {
     let listener = TcpListener::bind(&args.listen)
-        .map_err(|error| about(&format!("cannot listen at {}", args.listen), error))?;
+        .map_err(|error| with_context(&format!("cannot listen at {}", args.listen), error))?;
     println!("listening at {}", listener.local_addr()?);
     let wire = args.tls.apply(wire)?.build()?;
     let name = format!("{PREFIX}{}", args.name);
     let (accepting, stopping) = (wire.clone(), stop.clone());
-    // Nobody waits for it: it ends with the program.
+    // This thread is never joined: it ends with the program.
     thread::spawn(move || accept(&listener, &accepting, &name, &stopping));
     support::run_client(&wire, stop)
 }
 
-/// Accepts connections for ever, and carries each on two threads of its own.
+/// Accepts connections forever, and carries each one on two new threads.
 fn accept(listener: &TcpListener, wire: &Wire, name: &str, stop: &Stop) {
     loop {
         let (tcp, peer) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => {
                 log::warn!("cannot accept a connection: {error}");
-                // Out of descriptors, most likely, and not for ever.
+                // Most likely the process is out of file descriptors, and the
+                // shortage will pass.
                 stop.wait_for(Duration::from_millis(100));
                 continue;
             }
         };
         let (wire, name) = (wire.clone(), name.to_string());
         let work = move || {
-            if let Err(error) = forward_one(&tcp, &wire, &name) {
+            if let Err(error) = forward_connection(&tcp, &wire, &name) {
                 log::warn!("connection from {peer}: {error}");
             }
         };
@@ -205,7 +210,7 @@ fn accept(listener: &TcpListener, wire: &Wire, name: &str, stop: &Stop) {
     }
 }
 
-fn forward_one(tcp: &TcpStream, wire: &Wire, name: &str) -> io::Result<()> {
+fn forward_connection(tcp: &TcpStream, wire: &Wire, name: &str) -> io::Result<()> {
     prepare(tcp)?;
     let session = wire.wait_session(SESSION_TIMEOUT)?;
     carry(tcp, &session.open_stream(name)?)
@@ -213,26 +218,28 @@ fn forward_one(tcp: &TcpStream, wire: &Wire, name: &str) -> io::Result<()> {
 
 // -- a connection --
 
-fn addresses(to: &str) -> io::Result<Vec<SocketAddr>> {
-    let found = to.to_socket_addrs().map_err(|error| about(to, error))?;
+fn resolve(to: &str) -> io::Result<Vec<SocketAddr>> {
+    let found = to
+        .to_socket_addrs()
+        .map_err(|error| with_context(to, error))?;
     Ok(found.collect())
 }
 
 /// Connects to the service.
 fn connect(to: &str) -> io::Result<TcpStream> {
-    let mut failed = io::Error::other("no address");
-    for addr in addresses(to)? {
+    let mut last_error = io::Error::other("the name has no address");
+    for addr in resolve(to)? {
         match TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT) {
             Ok(tcp) => return prepare(&tcp).map(|()| tcp),
-            Err(error) => failed = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(about(&format!("cannot connect to {to}"), failed))
+    Err(with_context(&format!("cannot connect to {to}"), last_error))
 }
 
-/// From now on the connection is reset when it is dropped, by whatever means,
-/// even by the end of the program: nobody is to take that for the end of the
-/// data.
+/// Sets the options of a TCP connection. From now on, closing the connection
+/// resets it, even if the program is killed: the TCP peer must not mistake that
+/// for the end of the data.
 fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     tcp.set_write_timeout(Some(STALLED))?;
@@ -241,64 +248,70 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))
 }
 
-/// What has come to its end in order.
+/// The directions that have ended gracefully.
 #[derive(Default)]
 struct Ended {
     sent: AtomicBool,
     received: AtomicBool,
 }
 
-/// Carries bytes both ways, until both have ended.
+/// Copies bytes in both directions until both have ended.
 fn carry(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
     let sending = stream.try_clone()?;
     let ended = Ended::default();
     let (sent, received) = thread::scope(|scope| {
         let sender = thread::Builder::new().spawn_scoped(scope, || {
-            send(tcp, &sending, &ended).inspect_err(|_| tear(tcp, &sending))
+            send(tcp, &sending, &ended).inspect_err(|_| abort(tcp, &sending))
         })?;
-        let received = receive(tcp, stream, &ended).inspect_err(|_| tear(tcp, stream));
+        let received = receive(tcp, stream, &ended).inspect_err(|_| abort(tcp, stream));
         let sent = sender.join().expect("no thread panics");
         Ok::<_, io::Error>((sent, received))
     })?;
     received.and(sent)?;
-    // Both have ended in order: what the kernel still has may be sent.
+    // Both directions ended gracefully, so the kernel may send what it still
+    // buffers.
     SockRef::from(tcp).set_linger(None)?;
     stream.close()
 }
 
 fn send(tcp: &TcpStream, mut stream: &Stream, ended: &Ended) -> io::Result<()> {
     copy(tcp, &mut stream)?;
-    // The system tells of a reset once. If it has told who writes, this looks
-    // like an end; but then the connection is gone, and not by ends of both sides.
+    // The system reports a reset only once. If the writer got the report, this
+    // read looks like the end of the data. But then the socket has no peer
+    // address any more, although the other direction has not ended.
     if !ended.received.load(Ordering::SeqCst) && tcp.peer_addr().is_err() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
-    // First, as the stream may be closed by it; if it fails, all is torn anyway.
+    // Set this before `finish`, which may close the stream. If `finish` fails,
+    // both directions are aborted anyway.
     ended.sent.store(true, Ordering::SeqCst);
     stream.finish()
 }
 
 fn receive(tcp: &TcpStream, stream: &Stream, ended: &Ended) -> io::Result<()> {
-    copy(stream, &mut Wanted { tcp, stream, ended })?;
+    copy(stream, &mut WhileStreamOpen { tcp, stream, ended })?;
     ended.received.store(true, Ordering::SeqCst);
     tcp.shutdown(Shutdown::Write)
 }
 
-/// A connection that is written to for as long as its stream stands. Nothing
-/// wakes a write that it does not take, but what could pass for an end; so such
-/// a write looks from time to time.
-struct Wanted<'a> {
+/// Writes to a TCP connection for as long as its stream is open.
+///
+/// The only ways to wake a blocked write from outside look like the end of the
+/// data to the TCP peer. So a blocked write times out at intervals, and checks
+/// whether the stream is still open.
+struct WhileStreamOpen<'a> {
     tcp: &'a TcpStream,
     stream: &'a Stream,
     ended: &'a Ended,
 }
 
-impl Write for Wanted<'_> {
+impl Write for WhileStreamOpen<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
             match (&mut { self.tcp }).write(buf) {
                 Err(error) if is_timeout(&error) => {
-                    // A stream that has ended both ways may leave bytes to write.
+                    // If both directions have ended, the stream is closed, but
+                    // these bytes must still be written.
                     if self.stream.is_closed() && !self.ended.sent.load(Ordering::SeqCst) {
                         return Err(io::ErrorKind::ConnectionReset.into());
                     }
@@ -320,20 +333,21 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// Copies what comes as soon as it comes.
+/// Copies bytes as soon as they arrive.
 fn copy(from: impl Read, to: &mut impl Write) -> io::Result<u64> {
     io::copy(&mut BufReader::with_capacity(BUFFER, from), to)
 }
 
-/// One direction has failed: ends the other, and lets nobody take that for an
-/// end in order.
-fn tear(tcp: &TcpStream, stream: &Stream) {
+/// Ends both directions after one has failed, so that neither peer mistakes the
+/// failure for the end of the data.
+fn abort(tcp: &TcpStream, stream: &Stream) {
     stream.reset();
-    // Wakes who reads from it. Nothing of this shows on the other side, which
-    // gets a reset when the connection is dropped. Fails if that was faster.
+    // Wakes the thread that reads from the connection. The TCP peer does not
+    // notice: it gets a reset when the connection is dropped. This fails if the
+    // connection is already gone.
     let _ = tcp.shutdown(Shutdown::Read);
 }
 
-fn about(what: &str, error: io::Error) -> io::Error {
+fn with_context(what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }

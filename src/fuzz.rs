@@ -1,16 +1,16 @@
-//! What the fuzzer of `tests/fuzz` runs: for each target a function that takes
-//! any bytes, and panics if a promise is broken. The functions are here because
-//! they look inside; a test runs them over the committed corpus.
+//! The targets of the fuzzer in `tests/fuzz`: functions that take any bytes, and
+//! panic if the library breaks a promise. They are part of the crate because they
+//! check its internals. A test runs them over the committed corpus.
 
 pub use crate::{
     wire::fuzz::{chunk, hub, session, wire_frame},
     yamux::fuzz::{connection_bytes, connection_frames, yamux_frame},
 };
 
-/// A target: its name, which is that of its corpus too, and what it runs.
+/// The name of a target and of its corpus, and the function that it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets.
+/// All targets of the fuzzer.
 pub const TARGETS: &[Target] = &[
     ("chunk", chunk),
     ("connection_bytes", connection_bytes),
@@ -21,7 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("yamux_frame", yamux_frame),
 ];
 
-/// Numbers out of the fuzzer's bytes.
+/// Decides what a run does, with the fuzzer's bytes.
 pub(crate) struct Script<'a> {
     rest: &'a [u8],
 }
@@ -31,29 +31,29 @@ impl<'a> Script<'a> {
         Self { rest: bytes }
     }
 
-    /// The next byte; `None` at the end.
+    /// Returns the next byte; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
     }
 
-    /// The next byte; 0 at the end.
+    /// Returns the next byte; 0 at the end.
     pub(crate) fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
     }
 
-    /// The next four bytes as a number.
+    /// Returns the next four bytes as a number.
     pub(crate) fn word(&mut self) -> u32 {
         u32::from_be_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
 
-    /// One of `choices`.
+    /// Returns one of `choices`, which are not empty.
     pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// All that is left.
+    /// Returns the bytes that are left.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.rest
     }
@@ -65,7 +65,7 @@ mod tests {
     use crossbeam_channel::bounded;
     use std::{fs, path::Path, thread, time::Duration};
 
-    /// How long the corpus of one target may take.
+    /// The time that the corpus of one target may take.
     const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let fuzz = root.join("tests/fuzz");
         if !fuzz.exists() && root.join("Cargo.toml.orig").exists() {
-            eprintln!("no corpus: this is the package, and no checkout");
+            eprintln!("skipped: the package does not contain the corpus");
             return;
         }
         let replays = TARGETS.iter().map(|(name, run)| {
@@ -89,13 +89,13 @@ mod tests {
         for (name, replay, is_done) in replays.collect::<Vec<_>>() {
             let timed_out =
                 is_done.recv_timeout(PATIENCE) == Err(crossbeam_channel::RecvTimeoutError::Timeout);
-            assert!(!timed_out, "{name} waits for ever");
+            assert!(!timed_out, "{name} waits forever");
             let count = replay.join().unwrap_or_else(|_| panic!("{name} failed"));
             assert!(count > 0, "{name} has no corpus");
         }
     }
 
-    /// Runs a target over each file of its corpus; says how many there were.
+    /// Runs a target over each file of its corpus, and returns how many there are.
     fn replay(corpus: &Path, run: fn(&[u8])) -> usize {
         let Ok(files) = fs::read_dir(corpus) else {
             return 0;

@@ -1,21 +1,36 @@
-//! Code of the user's that may panic, where a panic must not take a thread of the
-//! library's along, or leave something behind that the thread was to clear.
+//! Runs the user's code, which may panic: a panic must neither end a thread of
+//! the library, nor skip what the thread has to clean up.
 
-use crate::error::Panicked;
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Runs code of the user's.
+/// A handler or a hook panicked, with this message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("panicked: {0}")]
+pub struct Panicked(pub String);
+
+impl Panicked {
+    /// Takes the message out of a panic's payload.
+    pub(crate) fn from_payload(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "with no message".into()))
+    }
+}
+
+/// Runs the user's code.
 ///
 /// # Errors
 ///
-/// When it panics.
+/// When the code panics.
 pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let panicked = Panicked::from_payload(&*payload);
-        // It is the user's too, and may panic when it is dropped.
+        // The payload is the user's too, and may panic when it is dropped.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         if let Err(another) = dropped {
             mem::forget(another);
@@ -24,10 +39,10 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Logs, which runs the user's logger. One that writes to a pipe that is closed
-/// panics as `println!` does; there is nobody to be told of it.
+/// Logs, which runs the user's logger. Like `println!`, a logger panics when it
+/// writes to a closed pipe. That panic is ignored.
 pub(crate) fn log(log: impl FnOnce()) {
-    // The logger is what would be told of it.
+    // The panic cannot be reported: the logger itself failed.
     let _ = caught(log);
 }
 

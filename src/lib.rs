@@ -1,15 +1,15 @@
-//! Named, two-way streams between programs over one TCP or TLS connection that
-//! the client dials: so a server, or another client through a hub, can call
-//! *into* machines behind NAT.
+//! Named, two-way streams between programs, over one TCP or TLS connection that
+//! the client dials. A server, or another client through a hub, can thus call
+//! *into* machines behind NAT and firewalls.
 //!
-//! For programs that block: threads, `Read` and `Write`, [`std::io::copy`]. No
-//! async runtime. Speaks the protocol of go-wirenet, so that either side may be
-//! a Go program.
+//! For blocking programs: threads, [`Read`](std::io::Read),
+//! [`Write`](std::io::Write) and [`std::io::copy`], no async runtime. The protocol
+//! is that of go-wirenet, so either side may be a Go program.
 //!
 //! # Quick start
 //!
-//! A client behind NAT offers a stream; the server opens it and pipes what
-//! comes into a file.
+//! A client behind NAT offers a stream. The server opens it, and copies what it
+//! receives into a file.
 //!
 //! ```
 //! use std::{fs::File, io, time::Duration};
@@ -23,7 +23,7 @@
 //! server.start()?;
 //! let addr = server.local_addr().expect("it listens");
 //!
-//! // The box behind NAT.
+//! // The client behind NAT.
 //! let path = original.clone();
 //! let client = Wire::join(addr.to_string())
 //!     .identification("box-1", "secret")
@@ -34,7 +34,7 @@
 //!     .build()?;
 //! client.start()?;
 //!
-//! // The server calls into it.
+//! // The server calls into the client.
 //! let session = server.wait_session(Duration::from_secs(5))?;
 //! let mut backup = session.open_stream("backup")?;
 //! io::copy(&mut backup, &mut File::create(&copy)?)?;
@@ -42,31 +42,37 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! # What is where
+//! # Overview
 //!
-//! - [`Wire`] is one side of the system: [`Wire::mount`] makes a server,
-//!   [`Wire::hub`] a server whose clients call each other, [`Wire::join`] a
-//!   client that comes back by itself, each through a [`Builder`] with all the
+//! - A [`Wire`] is a server, a hub or a client. [`Wire::mount`] makes a server,
+//!   [`Wire::hub`] a server whose clients call each other, and [`Wire::join`] a
+//!   client that reconnects by itself. Each returns a [`Builder`] with all
 //!   options.
-//! - A [`Session`] is one client's connection, on either side. Either side may
-//!   [open](Session::open_stream) the streams that the other handles.
+//! - A [`Session`] is one authenticated connection between two wires. Either side
+//!   may [open](Session::open_stream) the streams that the other handles.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
-//!   [`Stream::finish`] send one, `io::copy` receives one;
-//!   [`Stream::reader`] and [`Stream::writer`] take one at a time.
-//! - [`Wire::close`] ends all in order, and says what it had to cut.
-//! - [`Error`] says what a call failed with, [`OpError`] what went wrong where
-//!   no caller is.
-//! - `tls` has certificates, and how each side is set up; with the feature
-//!   `tls`, which is on by default.
-//! - [`yamux`] is the layer below, usable by itself: many byte streams over
-//!   any [`transport`].
+//!   [`Stream::finish`] send a message, `io::copy` receives one;
+//!   [`Stream::reader`] and [`Stream::writer`] receive and send message by message.
+//! - [`Wire::close`] ends everything gracefully, and returns what it had to cut.
+//! - An [`Error`] is why a call failed. An [`OpError`] is an error that no call can
+//!   return; it goes to [`Builder::on_error`].
+//! - The module `tls` has certificates and the TLS configuration of each side. It
+//!   needs the feature `tls`, which is on by default.
+//! - The module [`yamux`] is the layer below, which can be used by itself: many
+//!   byte streams over any [`transport`].
 //!
 //! # Threads
 //!
-//! An idle session costs one thread, its reader; on a client that called
-//! [`Wire::connect`], that is the calling thread. There is no writer thread:
-//! whoever writes to a stream writes to the socket. Handlers run on a pool that
-//! grows as needed, up to [`Builder::handler_limit`].
+//! An idle session costs one thread, its reader. On a client that called
+//! [`Wire::connect`], that is the calling thread. There is no writer thread: a
+//! thread that writes to a stream writes to the socket itself. Handlers run on a
+//! pool that grows as needed, up to [`Builder::handler_limit`].
+//!
+//! # Features
+//!
+//! - `tls` (default): TLS 1.3 by rustls, with ring.
+//! - `aws-lc-rs`: TLS 1.3 by rustls, with AWS-LC, which is larger and has
+//!   post-quantum key exchange. ring is still compiled, but unused.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -77,6 +83,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;
+mod protobuf;
 mod spawn;
 mod sync;
 mod time;
@@ -88,9 +95,10 @@ mod wire;
 pub mod yamux;
 
 pub use error::{
-    CutSession, Denied, Error, Malformed, OpError, Operation, Panicked, Refusal, RefusalCode,
-    ShutdownError,
+    CutSession, Denied, Error, Malformed, OpError, Operation, Refusal, RefusalCode, ShutdownError,
 };
+pub use guard::Panicked;
+pub use protobuf::PayloadError;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
@@ -99,7 +107,7 @@ pub use wire::{
     Writer,
 };
 
-/// The programs of the README compile.
+/// Compiles the programs of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

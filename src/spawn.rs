@@ -1,10 +1,11 @@
-//! Starting threads: no more than the process can bear.
+//! Starts threads, up to a limit.
 //!
-//! On Linux a thread of Rust's takes four memory maps: its stack, the stack on
-//! which an overflow of that is handled, and a guard page of each. Where a
-//! process has all the maps that it may have, the standard library cannot set up
-//! a thread that has begun already, and aborts. A server's peers decide how many
-//! threads there are, so the library stops well before, with an error.
+//! On Linux, a thread takes four memory maps: its stack, the signal stack on
+//! which a stack overflow is handled, and a guard page for each. The system limits
+//! the maps of a process. A thread that the standard library has started, and
+//! for which no maps are left, aborts the process. A server's peers decide how
+//! many threads it runs, so the library stops well below that limit, and returns
+//! an error.
 
 use crate::sync::thread;
 use std::{
@@ -12,27 +13,27 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Memory maps of a thread.
+/// How many memory maps a thread takes.
 const MAPS: usize = 4;
 
-/// Those of the whole process that were started here.
+/// The threads of this process that were started here and are still running.
 static RUNNING: Running = Running(AtomicUsize::new(0));
 
-/// How many of them there may be.
-static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The limit on [`RUNNING`].
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 struct Running(AtomicUsize);
 
-/// There are as many threads as there may be.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} threads of wirenet run, and more could take the last of the process's memory maps")]
-struct TooMany(usize);
+#[error("thread limit reached ({0})")]
+struct LimitReached(usize);
 
 /// Starts a thread.
 ///
 /// # Errors
 ///
-/// The system's; [`io::ErrorKind::OutOfMemory`] when too many run.
+/// When the system refuses; [`io::ErrorKind::OutOfMemory`] when the limit is
+/// reached.
 pub(crate) fn spawn(
     builder: thread::Builder,
     work: impl FnOnce() + Send + 'static,
@@ -40,55 +41,58 @@ pub(crate) fn spawn(
     start(builder, Box::new(work))
 }
 
-/// Apart, so that what the standard library does to start a thread is there
-/// once, not for each kind of work: some kilobytes for a small box.
+/// Starts a thread. Not generic, so that the standard library's code for
+/// starting a thread is compiled once, not for each kind of work: that saves some
+/// kilobytes.
 fn start(builder: thread::Builder, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    let place = RUNNING.take(MOST.load(Ordering::Relaxed))?;
+    let permit = RUNNING.permit(LIMIT.load(Ordering::Relaxed))?;
     builder.spawn(move || {
         work();
-        drop(place);
+        drop(permit);
     })?;
     Ok(())
 }
 
-/// A thread's place among those that may run.
-struct Place(&'static Running);
+/// The permission for one thread to run, given back on drop.
+struct ThreadPermit(&'static Running);
 
 impl Running {
-    fn take(&'static self, most: usize) -> io::Result<Place> {
-        let room = |running| (running < most).then_some(running + 1);
-        match self
-            .0
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, room)
-        {
-            Ok(_) => Ok(Place(self)),
-            // The only error is that `room` has none.
-            Err(_) => Err(io::Error::new(io::ErrorKind::OutOfMemory, TooMany(most))),
+    fn permit(&'static self, limit: usize) -> io::Result<ThreadPermit> {
+        let one_more = |running| (running < limit).then_some(running + 1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        match self.0.fetch_update(set, fetch, one_more) {
+            Ok(_) => Ok(ThreadPermit(self)),
+            // The error is the number of threads, which is the limit.
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                LimitReached(limit),
+            )),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ThreadPermit {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Bounds the threads from now on. For who accepts connections: a program that
-/// only dials has a few, and need not have this in it.
+/// Limits the number of threads from now on. Servers call this. A program that
+/// only dials runs a few threads, and does not link this code.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn bound() {
-    // Where it cannot be read, as in some sandboxes, it is taken to be the default.
+    // Some sandboxes hide this file: then the system's default is assumed.
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let maps = limit.and_then(|limit| limit.trim().parse().ok());
-    let most = threads_within(maps.unwrap_or(65_530));
-    MOST.store(most, Ordering::Relaxed);
+    let limit = threads_within(maps.unwrap_or(65_530));
+    LIMIT.store(limit, Ordering::Relaxed);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn bound() {}
 
-/// A sixteenth is left to the rest of the program.
+/// Returns how many threads to run with this many memory maps. A sixteenth of
+/// the maps is left to the rest of the program.
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
 fn threads_within(maps: usize) -> usize {
     (maps - maps / 16) / MAPS
@@ -101,18 +105,18 @@ mod tests {
     static FEW: Running = Running(AtomicUsize::new(0));
 
     #[test]
-    fn one_thread_too_many_is_an_error_until_another_has_ended() {
-        let first = FEW.take(2).unwrap();
-        let _second = FEW.take(2).unwrap();
-        let error = FEW.take(2).map(drop).unwrap_err();
+    fn a_thread_beyond_the_limit_is_an_error_until_another_ends() {
+        let first = FEW.permit(2).unwrap();
+        let _second = FEW.permit(2).unwrap();
+        let error = FEW.permit(2).map(drop).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
-        assert!(error.to_string().starts_with("2 threads"), "{error}");
+        assert_eq!(error.to_string(), "thread limit reached (2)");
         drop(first);
-        FEW.take(2).unwrap();
+        FEW.permit(2).unwrap();
     }
 
     #[test]
-    fn threads_leave_some_of_the_memory_maps_to_others() {
+    fn threads_leave_some_memory_maps_to_the_rest_of_the_program() {
         assert_eq!(threads_within(65_530), 15_358);
         assert_eq!(threads_within(1 << 20), 245_760);
         assert_eq!(threads_within(0), 0);

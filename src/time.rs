@@ -3,18 +3,17 @@
 use crate::sync::now;
 use std::time::{Duration, Instant, SystemTime};
 
-/// As good as for ever, and no overflow.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Practically forever, and small enough not to overflow an `Instant`.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The moment that lies `timeout` ahead; timeouts beyond a hundred years are
-/// cut to that.
+/// Returns the moment when `timeout` has passed. Timeouts are capped at a
+/// hundred years.
 pub(crate) fn deadline(timeout: Duration) -> Instant {
-    now() + timeout.min(FOR_EVER)
+    now() + timeout.min(FOREVER)
 }
 
-/// What the clock on the wall says, to be shown to people. No wait depends on
-/// it.
-#[allow(clippy::disallowed_methods, reason = "the one place")]
+/// Returns the time of day, for display only: deadlines use the monotonic clock.
+#[allow(clippy::disallowed_methods, reason = "the only caller")]
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

@@ -1,18 +1,18 @@
-//! Tokens, compared so that the time it takes tells nothing of them.
+//! Comparison of tokens in constant time.
 
 use subtle::ConstantTimeEq;
 
-/// Whether two tokens are the same, in a time that does not depend on where
-/// they differ: for a [validator](crate::Builder::token_validator).
+/// Returns whether two tokens are equal, in a time that does not depend on where
+/// they differ. For use in a [validator](crate::Builder::token_validator).
 ///
-/// `==` stops at the first byte that differs, so that who may try often, and
-/// measures well, finds a token byte by byte. This looks at all bytes, whatever
-/// they are.
+/// `==` stops at the first byte that differs. An attacker who may try often, and
+/// who measures how long each answer takes, can find a token byte by byte. This
+/// function always compares all bytes.
 ///
-/// Two tokens of different lengths are told apart at once: a token's length is
-/// not hidden. Nor is which of several tokens one was compared with, where a
-/// validator looks them up by identification; nor does it make a token that
-/// can be guessed any safer: take 16 random bytes or more.
+/// It does not hide the length of a token: tokens of different lengths are
+/// unequal at once. Nor does it hide which token was looked up, in a validator
+/// that keeps one for each identification. A token that can be guessed remains
+/// unsafe: use at least 16 random bytes.
 ///
 /// # Examples
 ///
@@ -28,6 +28,9 @@ use subtle::ConstantTimeEq;
 /// # server.build()?;
 /// # Ok::<(), wirenet::Error>(())
 /// ```
+#[doc(alias = "constant_time_eq")]
+#[doc(alias = "ct_eq")]
+#[doc(alias = "secure_compare")]
 #[must_use]
 pub fn same_token(shown: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) -> bool {
     shown.as_ref().ct_eq(expected.as_ref()).into()
@@ -40,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_says_what_equality_says(
+        fn it_agrees_with_equality(
             one in prop::collection::vec(0u8..2, 0..8),
             other in prop::collection::vec(0u8..2, 0..8),
         ) {
@@ -49,9 +52,8 @@ mod tests {
         }
     }
 
-    /// Each byte counts, wherever it is and whichever of its bits differs.
     #[test]
-    fn one_bit_makes_a_difference() {
+    fn tokens_that_differ_in_a_single_bit_are_unequal() {
         let token = [0x5a; 32];
         for bit in 0..token.len() * 8 {
             let mut other = token;

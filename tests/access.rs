@@ -1,5 +1,5 @@
-//! `Builder::access`: who may offer which stream names; and the names that are
-//! the hub's own.
+//! `Builder::access` decides which clients may offer which stream names. No
+//! client can take a name that the hub itself serves.
 
 mod support;
 
@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::{net::SocketAddr, time::Duration};
 use support::{
     in_time,
-    link::{as_it_is, joining, message, mounting, started},
+    wires::{as_it_is, joining, message, mounting, started},
 };
 use wirenet::{
     Builder, Denied, Error, Operation, Refusal, RefusalCode, Request, Session, Wire, same_token,
@@ -17,7 +17,8 @@ fn hub() -> Builder {
     Wire::hub("127.0.0.1:0").session_close_timeout(Duration::from_millis(200))
 }
 
-/// A client without tries, which offers a stream that says whose it is.
+/// A client that does not retry. The stream that it offers answers with the
+/// client's identification.
 fn offering(hub: &Wire, id: &str, token: &str, name: &str) -> Wire {
     let who = id.to_owned();
     joining(hub)
@@ -41,12 +42,12 @@ fn ask(session: &Session, name: &str) -> String {
 fn refusal_of(client: &Wire) -> (Option<RefusalCode>, String) {
     match client.start() {
         Err(Error::SessionRefused { code, text }) => (code, text),
-        other => panic!("not refused, but: {other:?}"),
+        other => panic!("expected a refusal, got {other:?}"),
     }
 }
 
-/// A token for each identification.
-fn bound(builder: Builder) -> Builder {
+/// Requires each identification to present a token of its own.
+fn with_tokens(builder: Builder) -> Builder {
     builder.token_validator(|_, id, token| {
         let expected = [b"token of ", id].concat();
         let known = same_token(token, &expected);
@@ -54,7 +55,7 @@ fn bound(builder: Builder) -> Builder {
     })
 }
 
-/// A client has the names that begin with its own.
+/// Allows a client the names that begin with its identification.
 fn own_names(request: &Request<'_>) -> Result<(), Denied> {
     let Request::Offer { who, name } = request else {
         return Err("not known here".into());
@@ -67,18 +68,18 @@ fn own_names(request: &Request<'_>) -> Result<(), Denied> {
 }
 
 #[test]
-fn a_client_takes_neither_the_hubs_own_names_nor_those_of_one_that_is_away() {
+fn a_client_cannot_take_a_name_of_the_hub_or_of_a_client_that_is_offline() {
     in_time(|| {
-        let hub = bound(hub()).access(own_names);
+        let hub = with_tokens(hub()).access(own_names);
         let hub = hub.stream("login", |stream| stream.write_message(b"the hub"));
         let hub = started(hub);
         let box_1 = || offering(&hub, "box-1", "token of box-1", "box-1:files");
         let caller = started(joining(&hub).identification("caller", "token of caller"));
         let caller = caller.sessions().remove(0);
-        let away = box_1();
-        session(&away);
+        let offline = box_1();
+        session(&offline);
         assert_eq!(ask(&caller, "box-1:files"), "box-1");
-        away.close().unwrap();
+        offline.close().unwrap();
         for name in ["login", "box-1:files", "box-1", "", "box-2"] {
             let Ok(thief) = joining(&hub)
                 .identification("box-2", "token of box-2")
@@ -97,7 +98,7 @@ fn a_client_takes_neither_the_hubs_own_names_nor_those_of_one_that_is_away() {
         assert_eq!(ask(&caller, "login"), "the hub");
         let refusal = match caller.open_stream("box-1:files") {
             Err(Error::Refused { refusal, .. }) => refusal,
-            other => panic!("not refused, but: {other:?}"),
+            other => panic!("expected a refusal, got {other:?}"),
         };
         assert_eq!(refusal, Refusal::HandlerNotFound);
         let back = box_1();
@@ -107,7 +108,7 @@ fn a_client_takes_neither_the_hubs_own_names_nor_those_of_one_that_is_away() {
 }
 
 #[test]
-fn a_name_that_the_hub_handles_is_taken_without_any_rule() {
+fn a_name_that_the_hub_serves_is_taken_even_without_access_rules() {
     in_time(|| {
         let hub = hub().stream("login", |stream| stream.write_message(b"the hub"));
         let hub = started(hub);
@@ -119,7 +120,7 @@ fn a_name_that_the_hub_handles_is_taken_without_any_rule() {
 }
 
 #[test]
-fn a_handler_that_the_hub_adds_later_goes_before_the_client_that_has_its_name() {
+fn a_handler_added_to_the_hub_later_takes_precedence_over_the_names_owner() {
     in_time(|| {
         let hub = started(hub());
         let owner = offering(&hub, "box-1", "", "status");
@@ -134,7 +135,7 @@ fn a_handler_that_the_hub_adds_later_goes_before_the_client_that_has_its_name() 
 }
 
 #[test]
-fn on_a_server_client_and_server_may_have_a_name_each() {
+fn a_client_and_its_server_may_both_serve_the_same_name() {
     in_time(|| {
         let server = mounting().stream("a", |stream| stream.write_message(b"the server"));
         let server = started(server);
@@ -145,7 +146,7 @@ fn on_a_server_client_and_server_may_have_a_name_each() {
     });
 }
 
-/// What was asked, as text.
+/// Records each question to the token validator and to `access`, as text.
 fn recording(builder: Builder) -> (Builder, Receiver<(String, Option<SocketAddr>)>) {
     let (tell, told) = unbounded();
     let in_validator = tell.clone();
@@ -169,7 +170,7 @@ fn recording(builder: Builder) -> (Builder, Receiver<(String, Option<SocketAddr>
 }
 
 #[test]
-fn each_name_is_asked_for_once_after_the_token_was_accepted() {
+fn access_is_asked_once_for_each_name_after_the_token_was_accepted() {
     in_time(|| {
         for serving in [mounting(), hub()] {
             let (serving, told) = recording(serving);
@@ -184,7 +185,7 @@ fn each_name_is_asked_for_once_after_the_token_was_accepted() {
                     .unwrap()
             };
             refusal_of(&client("wrong"));
-            assert_eq!(told.try_iter().count(), 1, "nothing is said of names");
+            assert_eq!(told.try_iter().count(), 1, "no name was asked about");
             let client = client("right");
             let session = session(&client);
             let addr = session.local_addr();
@@ -195,15 +196,16 @@ fn each_name_is_asked_for_once_after_the_token_was_accepted() {
                 ("box-1 offers b".into(), addr),
             ];
             assert_eq!(asked, expected);
-            session.open_stream("nobody").unwrap_err();
+            session.open_stream("missing").unwrap_err();
             let asked: Vec<_> = told.try_iter().collect();
-            assert_eq!(asked, [("token for nobody".into(), None)]);
+            assert_eq!(asked, [("token for missing".into(), None)]);
         }
     });
 }
 
-/// The first answer of `access`; it says yes to the next one.
-fn at_first(answer: fn() -> Result<(), Denied>) -> (Vec<String>, Vec<(Operation, String)>) {
+/// Has `access` give `answer` to the first offer and allow the second. Returns
+/// the errors that were reported to the client and to the hub.
+fn answering_first(answer: fn() -> Result<(), Denied>) -> (Vec<String>, Vec<(Operation, String)>) {
     let (tell, told) = unbounded();
     let (client_tell, client_told) = unbounded();
     let (once, taken) = bounded(1);
@@ -223,36 +225,40 @@ fn at_first(answer: fn() -> Result<(), Denied>) -> (Vec<String>, Vec<(Operation,
     let client = client.build().unwrap();
     client.start().unwrap();
     client.close().unwrap();
-    // The hub tells of all before it ends.
+    // The hub reports every error before its close returns.
     hub.close().unwrap();
     (client_told.try_iter().collect(), told.try_iter().collect())
 }
 
 #[test]
-fn an_offer_that_is_denied_for_now_is_made_again() {
+fn an_offer_that_is_denied_for_now_is_retried() {
     in_time(|| {
-        let (client_told, told) = at_first(|| Err(Denied::for_now("the rules are away")));
+        let (client_told, told) =
+            answering_first(|| Err(Denied::for_now("the rules are not loaded")));
         let text = "session refused: wirenet: the stream name \"a\" may not be offered: \
-                    the rules are away";
+                    the rules are not loaded";
         assert_eq!(client_told, [text]);
         assert_eq!(told, [(Operation::Handshake, text.into())]);
     });
 }
 
 #[test]
-fn access_that_panics_refuses_for_now_and_is_reported() {
+fn a_panic_in_access_refuses_for_now_and_is_reported() {
     in_time(|| {
-        let (client_told, told) = at_first(|| panic!("it cannot tell"));
+        let (client_told, told) = answering_first(|| panic!("a rule is broken"));
         let text = "session refused: wirenet: the stream name \"a\" may not be offered: \
                     wirenet: the validator failed";
         assert_eq!(client_told, [text]);
-        let told_of_it = (Operation::Hook("access"), "panicked: it cannot tell".into());
-        assert_eq!(told, [told_of_it, (Operation::Handshake, text.into())]);
+        let panic_report = (
+            Operation::Hook("access"),
+            "panicked: a rule is broken".into(),
+        );
+        assert_eq!(told, [panic_report, (Operation::Handshake, text.into())]);
     });
 }
 
 #[test]
-fn a_session_whose_offer_was_denied_has_none_of_its_names() {
+fn a_session_that_was_refused_keeps_none_of_its_names() {
     in_time(|| {
         let hub = hub().access(|request| match request {
             Request::Offer { name: "b", .. } => Err("no".into()),
@@ -265,25 +271,25 @@ fn a_session_whose_offer_was_denied_has_none_of_its_names() {
             .stream("b", |_| Ok(()));
         refusal_of(&denied.build().unwrap());
         assert!(hub.sessions().is_empty());
-        // Nobody is in the way of this one.
+        // The name is still free.
         session(&offering(&hub, "box-1", "", "a"));
     });
 }
 
-/// While it is asked, everything else goes on: no lock is held.
+/// No lock is held while `access` runs.
 #[test]
-fn access_may_call_the_wire_and_takes_its_time() {
+fn access_may_block_and_call_the_wire() {
     in_time(|| {
-        let (lend, borrowed) = bounded::<Wire>(1);
+        let (give_hub, given_hub) = bounded::<Wire>(1);
         let hub = hub().access(move |_| {
-            let hub = borrowed.recv().expect("the hub");
+            let hub = given_hub.recv().expect("the hub");
             assert!(hub.sessions().is_empty());
             hub.stream("late", |_| Ok(())).unwrap();
             assert_eq!(hub.stats().sessions, 0);
             Ok(())
         });
         let hub = started(as_it_is(hub));
-        lend.send(hub.clone()).unwrap();
+        give_hub.send(hub.clone()).unwrap();
         session(&offering(&hub, "box-1", "", "a"));
     });
 }

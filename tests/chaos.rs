@@ -1,20 +1,20 @@
-//! Slow links, timeouts, and a close at a random moment. Whatever happens, a
-//! message that its receiver takes for complete is whole; and one of which its
-//! sender was told that all went well, up to the close of its wire, arrives.
+//! Random scenarios on slow links, with timeouts and a close at a random moment.
+//! In all of them, a message that its receiver considers complete is intact; and
+//! a message arrives if every call of its sender, up to the close of the wire,
+//! returned `Ok`.
 //!
-//! It goes on for 5 seconds, in CI for a minute; `WIRENET_CHAOS_SECONDS` sets
-//! another length. Each scenario has a number of its own, from which all of it
-//! follows but for the threads' timing; `WIRENET_CHAOS_SEED` plays that one
-//! again and again.
+//! The test runs for 5 seconds, in CI for a minute; `WIRENET_CHAOS_SECONDS` sets
+//! another duration. Each scenario has a seed that determines everything but the
+//! timing of the threads; `WIRENET_CHAOS_SEED` repeats the scenario of one seed.
 
 mod support;
 
 #[path = "chaos/content.rs"]
 mod content;
-#[path = "chaos/ledger.rs"]
-mod ledger;
 #[path = "chaos/receiving.rs"]
 mod receiving;
+#[path = "chaos/record.rs"]
+mod record;
 #[path = "chaos/scenario.rs"]
 mod scenario;
 #[path = "chaos/sending.rs"]
@@ -33,40 +33,40 @@ use std::{
 };
 use support::{PATIENCE, within};
 
-/// Scenarios at once: each of them mostly waits.
+/// Scenarios that run at once: each of them mostly waits.
 const LANES: usize = 8;
 
-/// More would tell nothing new.
-const FAILURES: usize = 10;
+/// The test stops after this many failures.
+const MAX_FAILURES: usize = 10;
 
 fn variable<T: FromStr>(name: &str) -> Option<T> {
     let text = env::var(name).ok()?;
     let value = text.parse().ok();
-    Some(value.unwrap_or_else(|| panic!("{name} is a number, not {text:?}")))
+    Some(value.unwrap_or_else(|| panic!("{name} must be a number, not {text:?}")))
 }
 
-fn length() -> Duration {
+fn duration() -> Duration {
     let default = if env::var_os("CI").is_some() { 60 } else { 5 };
     Duration::from_secs(variable("WIRENET_CHAOS_SECONDS").unwrap_or(default))
 }
 
 #[test]
-fn what_is_complete_is_whole_and_what_is_delivered_has_arrived() {
-    let length = length();
-    within(length + 2 * PATIENCE, move || {
+fn complete_messages_are_intact_and_delivered_messages_have_arrived() {
+    let duration = duration();
+    within(duration + 2 * PATIENCE, move || {
         let fixed = variable::<u64>("WIRENET_CHAOS_SEED");
-        // Random each time, as the standard library's maps are.
+        // A different start each time, from the seed of the standard library's maps.
         let next = AtomicU64::new(RandomState::new().hash_one(0) % 1_000_000_000);
-        let (played, complete, promised) = Default::default();
-        let tally: [&AtomicU64; 3] = [&played, &complete, &promised];
+        let (ran, complete, promised) = Default::default();
+        let tally: [&AtomicU64; 3] = [&ran, &complete, &promised];
         let failures = Mutex::new(Vec::new());
-        let until = Instant::now() + length;
+        let until = Instant::now() + duration;
         thread::scope(|scope| {
             for _ in 0..LANES {
                 scope.spawn(|| {
-                    while Instant::now() < until && failures.lock().unwrap().len() < FAILURES {
+                    while Instant::now() < until && failures.lock().unwrap().len() < MAX_FAILURES {
                         let seed = fixed.unwrap_or_else(|| next.fetch_add(1, Ordering::Relaxed));
-                        let outcome = scenario::play(seed);
+                        let outcome = scenario::run(seed);
                         let counts = [1, outcome.complete, outcome.promised];
                         for (total, count) in tally.iter().zip(counts) {
                             total.fetch_add(count as u64, Ordering::Relaxed);
@@ -78,10 +78,10 @@ fn what_is_complete_is_whole_and_what_is_delivered_has_arrived() {
                 });
             }
         });
-        let [played, complete, promised] = tally.map(|total| total.load(Ordering::Relaxed));
-        println!("{played} scenarios, {complete} complete messages, {promised} promised");
+        let [ran, complete, promised] = tally.map(|total| total.load(Ordering::Relaxed));
+        println!("{ran} scenarios, {complete} complete messages, {promised} promised");
         let failures = failures.into_inner().unwrap();
         assert!(failures.is_empty(), "\n{}", failures.join("\n"));
-        assert!(complete > 0, "nothing arrived at all");
+        assert!(complete > 0, "no message arrived at all");
     });
 }

@@ -1,60 +1,36 @@
-//! A close that says `Ok` has delivered: not to a peer that went before it had
-//! all, and not what the peer never let in.
+//! A close returns `Ok` only if everything was delivered: not if the peer left before
+//! it had received everything, and not if the peer never accepted a stream.
 
 mod support;
 
 use crossbeam_channel::{bounded, unbounded};
-use std::{
-    io::{self, Write},
-    net::{Shutdown, TcpStream},
-    thread,
-    time::Duration,
-};
+use std::{io::Write, net::Shutdown, thread, time::Duration};
 use support::{
     PATIENCE,
-    frames::{ACK, FIN, Frame, GO_AWAY},
-    hand::{CONFIRM_SESSION, FEATURES, Part, layer_2, play, read_request},
+    call_path::{Path, Sides, Slow, Way},
+    encoding::FEATURES,
+    frames::{Frame, GO_AWAY},
     in_time,
-    link::{Link, message, started},
-    path::{Path, Sides, Slow, Way},
+    peer::{Script, play},
+    wires::{Link, message, started},
 };
 use wirenet::{Builder, Error, Stream, Wire};
 
-const GOING_AWAY: Frame = Frame {
-    kind: GO_AWAY,
-    flags: 0,
-    stream: 0,
-    length: 0,
-    body: Vec::new(),
-};
-
-/// Gives a client its session, with these features.
-fn confirm(mut client: &TcpStream, features: &[u8]) -> io::Result<()> {
-    let request = read_request(client)?;
-    let sid = &request.body[12 + "openSession".len()..][..18];
-    let payload = [sid, features].concat();
-    let answer = [
-        Frame::flags(1, ACK),
-        Frame::data(1, layer_2(CONFIRM_SESSION, "confirmSession", &payload)),
-        Frame::flags(1, FIN),
-    ];
-    client.write_all(&answer.map(|frame| frame.encode()).concat())
-}
-
-/// What a close says to whom has sent a message, where the peer says that it goes
-/// away, and is gone when it has seen the client's close begin.
+/// The result of a close after a message was sent. The peer sends a go-away, waits for
+/// the client's close to begin, sends the `last` frames, and ends the connection.
 fn close_beside_a_peer_that_goes(last: Vec<Frame>) -> Result<(), wirenet::ShutdownError> {
     let (done, is_done) = bounded::<()>(0);
-    let part: Part = Box::new(move |mut client| {
-        confirm(&client, &FEATURES)?;
-        while Frame::read(&client)?.is_some_and(|frame| frame.stream != 3) {}
-        client.write_all(&GOING_AWAY.encode())?;
-        // The client's message has not come when its close begins.
-        while Frame::read(&client)?.is_some_and(|frame| frame.kind != GO_AWAY) {}
-        for frame in last {
-            client.write_all(&frame.encode())?;
-        }
-        client.shutdown(Shutdown::Write)?;
+    let part: Script = Box::new(move |mut client| {
+        client.answer_request(&FEATURES)?;
+        while client.try_receive()?.is_some_and(|frame| frame.stream != 3) {}
+        client.try_send(Frame::go_away(0))?;
+        // The client's message arrives after its close has begun.
+        while client
+            .try_receive()?
+            .is_some_and(|frame| frame.kind != GO_AWAY)
+        {}
+        client.try_send(last)?;
+        client.socket().shutdown(Shutdown::Write)?;
         let _ = is_done.recv();
         Ok(())
     });
@@ -70,22 +46,22 @@ fn close_beside_a_peer_that_goes(last: Vec<Frame>) -> Result<(), wirenet::Shutdo
 }
 
 #[test]
-fn a_peer_that_is_gone_while_it_was_going_away_has_not_taken_what_was_sent() {
+fn a_peer_that_ends_while_it_goes_away_has_not_acknowledged_what_was_sent() {
     in_time(|| {
         let closed = close_beside_a_peer_that_goes(Vec::new());
-        closed.expect_err("nobody has acknowledged the message");
+        closed.expect_err("the message is not acknowledged");
     });
 }
 
-/// Both closed at the same time, and neither answers a ping any more.
+/// Both close at the same time, and neither answers pings any more.
 #[test]
-fn a_peer_that_closed_too_has_taken_what_it_wanted() {
-    in_time(|| close_beside_a_peer_that_goes(vec![GOING_AWAY]).unwrap());
+fn a_peer_that_closed_too_has_received_what_it_wanted() {
+    in_time(|| close_beside_a_peer_that_goes(vec![Frame::go_away(0)]).unwrap());
 }
 
-/// What it has ahead of the answer takes the link more than a second.
+/// The link takes more than a second for the data ahead of the acknowledgement.
 #[test]
-fn a_close_behind_a_download_that_was_given_up_is_acknowledged() {
+fn a_close_after_an_abandoned_download_is_acknowledged() {
     const RATE: u32 = 128_000;
     const PIECE: [u8; 16 * 1024] = [7; 16 * 1024];
 
@@ -106,7 +82,7 @@ fn a_close_behind_a_download_that_was_given_up_is_acknowledged() {
         };
         let sides = Sides {
             owner: |wire: Builder| {
-                // The kernel is not to take in all that is sent.
+                // So that the kernel does not buffer everything.
                 wire.send_buffer(16 * 1024)
                     .session_close_timeout(Duration::ZERO)
                     .stream("take", |stream| message(stream).map(drop))
@@ -128,7 +104,7 @@ fn a_close_behind_a_download_that_was_given_up_is_acknowledged() {
 }
 
 #[test]
-fn streams_that_wait_for_a_place_are_let_in_before_a_close_says_that_all_was_delivered() {
+fn held_streams_are_served_before_a_close_returns_ok() {
     in_time(|| {
         let (came, coming) = unbounded();
         let (release, released) = bounded::<()>(0);
@@ -150,7 +126,7 @@ fn streams_that_wait_for_a_place_are_let_in_before_a_close_says_that_all_was_del
         }
         let session = link.near.clone();
         let closing = thread::spawn(move || session.close());
-        // The server knows that the close has begun, when it gets no refusal any more.
+        // When the error is no longer a refusal, the server knows of the close.
         while matches!(link.far.open_stream("nobody"), Err(Error::Refused { .. })) {}
         drop(release);
         closing.join().unwrap().unwrap();
@@ -161,7 +137,7 @@ fn streams_that_wait_for_a_place_are_let_in_before_a_close_says_that_all_was_del
 }
 
 #[test]
-fn a_close_tells_of_streams_that_were_never_let_in() {
+fn a_close_reports_streams_that_were_never_served() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::new(
@@ -180,6 +156,6 @@ fn a_close_tells_of_streams_that_were_never_let_in() {
         }
         let closed = link.near.close();
         drop(release);
-        closed.expect_err("two messages have reached nobody");
+        closed.expect_err("two messages were not delivered");
     });
 }

@@ -1,52 +1,57 @@
-//! How wires and sessions end: in order where that is possible, on time always.
+//! How wires and sessions close: gracefully if possible, and always in time.
 
 mod support;
 
 #[path = "closing/cut.rs"]
 mod cut;
-#[path = "closing/inside.rs"]
-mod inside;
-#[path = "closing/moments.rs"]
-mod moments;
-#[path = "closing/order.rs"]
-mod order;
-#[path = "closing/over.rs"]
-mod over;
+#[path = "closing/graceful.rs"]
+mod graceful;
+#[path = "closing/own_code.rs"]
+mod own_code;
+#[path = "closing/return_of_connect.rs"]
+mod return_of_connect;
 #[path = "closing/sessions.rs"]
 mod sessions;
-#[path = "closing/waiting.rs"]
-mod waiting;
+#[path = "closing/timing.rs"]
+mod timing;
+#[path = "closing/wait_inside.rs"]
+mod wait_inside;
 
-use std::time::Duration;
-use support::link::Told;
-use wirenet::{Error, Session, yamux};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use support::wires::Told;
+use wirenet::{Error, Session, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// More than anything takes that does not wait, and less than a close that
-/// waits as long as it may by default.
+/// Longer than any operation that does not wait, and shorter than the default
+/// session close timeout.
 const SOON: Duration = Duration::from_secs(4);
 
-/// As long as no test takes.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Waits until this side knows that the other one is going away, or has said
-/// so itself: until then there is a refusal for each question.
+/// The wire, for code that has to exist before the wire is built.
+type LateWire = Arc<OnceLock<Wire>>;
+
+/// Waits until this session is closing, by either side. Until then, opening a
+/// stream that has no handler is refused.
 fn await_closing(session: &Session) {
-    while matches!(session.open_stream("nobody"), Err(Error::Refused { .. })) {}
+    while matches!(session.open_stream("missing"), Err(Error::Refused { .. })) {}
     assert!(session.is_closing());
 }
 
-/// That new streams are not wanted is the error.
+/// Returns whether the error says that the connection takes no new streams.
 fn is_going_away(error: &Error) -> bool {
     matches!(error, Error::Connection(yamux::Error::GoingAway))
 }
 
-/// Of what is told, what was not told because somebody asked for a name that
-/// nobody has.
-fn without_questions(told: Vec<Told>) -> Vec<Told> {
-    let question = wirenet::Operation::OpenStream("nobody".into());
+/// Removes the errors that [`await_closing`] has caused.
+fn without_probes(told: Vec<Told>) -> Vec<Told> {
+    let probe = wirenet::Operation::OpenStream("missing".into());
     told.into_iter()
-        .filter(|(operation, _)| *operation != question)
+        .filter(|(operation, _)| *operation != probe)
         .collect()
 }

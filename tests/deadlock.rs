@@ -1,12 +1,12 @@
-//! Two peers that both stop reading because both wait to write is the classic
-//! death of such systems. Here both sides write on every stream as fast as
-//! they can, to handlers that echo as they read, over a connection that holds
-//! next to nothing: all of it arrives, in time.
+//! Two peers that wait to write, and therefore do not read, are the classic
+//! deadlock of a multiplexer. In these tests both sides write on every stream as
+//! fast as they can, to handlers that echo as they read, over a connection with
+//! tiny buffers. Everything must arrive, and in time.
 
 mod support;
 
 use std::{io, thread, time::Duration};
-use support::{both_ways::Load, link::Link, narrow, within};
+use support::{both_ways::Load, narrow, wires::Link, within};
 use wirenet::{
     Session,
     transport::{Transport, memory},
@@ -18,15 +18,14 @@ const LOAD: Load = Load {
     bytes: 8 << 20,
 };
 
-/// What the connection holds: as little as the system lets it.
+/// The connection's buffers: as small as the system allows.
 const BUFFER: usize = 4096;
 
-/// Where this passes, nothing moves any more.
+/// After this time the connection is taken to be deadlocked.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Named streams over TCP.
 #[test]
-fn both_sides_write_on_named_streams() {
+fn writing_on_both_sides_of_named_streams_over_tcp_never_deadlocks() {
     within(LIMIT, || {
         let side = |builder: wirenet::Builder| {
             builder
@@ -56,7 +55,7 @@ fn both_sides_write_on_named_streams() {
     });
 }
 
-/// Raw streams over any transport.
+/// Both sides write on raw streams, over any transport.
 fn both_sides_write(near: impl Transport, far: impl Transport) {
     let near = Connection::client(near, Config::default()).unwrap();
     let far = Connection::server(far, Config::default()).unwrap();
@@ -64,18 +63,17 @@ fn both_sides_write(near: impl Transport, far: impl Transport) {
     near.close();
 }
 
-/// Over a transport whose capacity is exact.
+/// The capacity of this transport is exact.
 #[test]
-fn both_sides_write_on_raw_streams_in_memory() {
+fn writing_on_both_sides_of_raw_streams_in_memory_never_deadlocks() {
     within(LIMIT, || {
         let (near, far) = memory::pair(BUFFER);
         both_sides_write(near, far);
     });
 }
 
-/// Over TCP.
 #[test]
-fn both_sides_write_on_raw_streams_over_tcp() {
+fn writing_on_both_sides_of_raw_streams_over_tcp_never_deadlocks() {
     within(LIMIT, || {
         let (near, far) = narrow::sockets(|_| Ok(())).unwrap();
         both_sides_write(near, far);

@@ -1,6 +1,6 @@
-//! What is said to be complete is complete, and what is said to have been
-//! delivered has arrived: on slow links, directly and through a hub, over TCP
-//! and TLS. A test for each way in which that could fail.
+//! A message that is reported as complete is complete, and a message that is
+//! reported as delivered has arrived: on slow links, directly and through a hub,
+//! over TCP and TLS. There is a test for each way in which that could fail.
 
 mod support;
 
@@ -8,11 +8,11 @@ mod support;
 mod answers;
 #[path = "delivery/closing.rs"]
 mod closing;
-#[path = "delivery/ends.rs"]
-mod ends;
-#[path = "delivery/left.rs"]
-mod left;
+#[path = "delivery/end_marks.rs"]
+mod end_marks;
 #[path = "delivery/namespaces.rs"]
 mod namespaces;
 #[path = "delivery/threads.rs"]
 mod threads;
+#[path = "delivery/unread.rs"]
+mod unread;

@@ -1,11 +1,11 @@
-//! What happens on broken networks: nothing hangs, nothing is left over, and
-//! fewer bytes are never taken for all.
+//! Broken and slow networks: nothing hangs, no resources are left over, and a
+//! truncated message is never considered complete.
 
 mod support;
 
-#[path = "faults/names.rs"]
-mod names;
-#[path = "faults/transfer.rs"]
-mod transfer;
-#[path = "faults/unhurried.rs"]
-mod unhurried;
+#[path = "faults/cut_transfers.rs"]
+mod cut_transfers;
+#[path = "faults/name_lookup.rs"]
+mod name_lookup;
+#[path = "faults/slow_connections.rs"]
+mod slow_connections;

@@ -1,8 +1,8 @@
-//! Golden bytes: our side, put in the place of either side of a recorded
-//! session, understands the other's bytes, and sends what was recorded, up to
-//! what the protocol leaves free: the session's id, window updates, where an
-//! ACK rides, how Data is cut into frames, a go-away before the end; and up to
-//! the one field that tells a peer of ours what this version understands.
+//! Golden bytes: wirenet takes the place of either side of a recorded session. It
+//! understands the recorded bytes of the other side, and sends the recorded bytes of
+//! its own side, except for what the protocol leaves open: the id of the session,
+//! window updates, which frame carries an ACK, how Data is split into frames, a go-away
+//! before the end; and except for the field that announces its features.
 //!
 //! The recordings in `golden/` are of go-wirenet with itself.
 
@@ -22,8 +22,8 @@ use recording::{Recording, Side};
 use replay::{Cut, replay};
 use support::in_time;
 
-/// Plays the other side of a recording to `ours`, with its frames whole and
-/// with each byte by itself: what ours sends is what was recorded of it.
+/// Replays the other side of a recording to `ours`, with whole frames and byte by byte.
+/// Asserts that `ours` sends what was recorded.
 fn assert_as_recorded(text: &str, ours: Side, program: Program) {
     let recording = Recording::parse(text);
     in_time(move || {
@@ -41,47 +41,47 @@ const CALL_TEXT: &str = include_str!("golden/call.txt");
 
 /// A session, a stream, a message of 1,500 bytes each way.
 #[test]
-fn an_echo_asked_for_is_as_recorded() {
+fn a_client_of_an_echo_sends_what_was_recorded() {
     assert_as_recorded(ECHO_TEXT, Side::Client, ECHO);
 }
 
 #[test]
-fn an_echo_served_is_as_recorded() {
+fn a_server_of_an_echo_sends_what_was_recorded() {
     assert_as_recorded(ECHO_TEXT, Side::Server, ECHO);
 }
 
-/// A stream of a name that has no handler.
+/// A stream whose name has no handler.
 #[test]
-fn an_unknown_stream_asked_for_is_as_recorded() {
+fn a_client_of_an_unknown_stream_sends_what_was_recorded() {
     assert_as_recorded(UNKNOWN_TEXT, Side::Client, UNKNOWN);
 }
 
 #[test]
-fn an_unknown_stream_refused_is_as_recorded() {
+fn a_server_without_the_stream_sends_what_was_recorded() {
     assert_as_recorded(UNKNOWN_TEXT, Side::Server, UNKNOWN);
 }
 
-/// A stream that the accepting side opens.
+/// A stream that the server opens.
 #[test]
-fn a_call_answered_is_as_recorded() {
+fn a_client_that_is_called_sends_what_was_recorded() {
     assert_as_recorded(CALL_TEXT, Side::Client, CALL);
 }
 
 #[test]
-fn a_call_made_is_as_recorded() {
+fn a_server_that_calls_sends_what_was_recorded() {
     assert_as_recorded(CALL_TEXT, Side::Server, CALL);
 }
 
 /// A session that is refused.
 #[test]
-fn a_session_asked_for_in_vain_is_as_recorded() {
+fn a_refused_client_sends_what_was_recorded() {
     assert_as_recorded(REFUSED_TEXT, Side::Client, REFUSED);
 }
 
-/// Here the protocol lets us differ from what was recorded: the answer has the
-/// handlers' names *or* `err`, and beside it our `code`, 1 for a refused token.
+/// The protocol allows a difference from the recording: the answer has the names of the
+/// handlers *or* `err`, and wirenet adds its `code`, 1 for a refused token.
 #[test]
-fn a_session_refused_is_as_recorded_but_for_names_and_code() {
+fn a_refusing_server_sends_what_was_recorded_except_names_and_code() {
     let changes = [
         // The lengths of the frame's body and of its payload.
         ("00000000000000010000003d", "000000000000000100000039"),

@@ -1,14 +1,11 @@
-//! What is promised of a hub, a test for each promise: clients call each other
-//! through it.
+//! What a hub promises: clients call each other through it.
 
 mod support;
 
+#[path = "hub/aborting.rs"]
+mod aborting;
 #[path = "hub/answers.rs"]
 mod answers;
-#[path = "hub/broken_off.rs"]
-mod broken_off;
-#[path = "hub/by_hand.rs"]
-mod by_hand;
 #[path = "hub/chunks.rs"]
 mod chunks;
 #[path = "hub/closing.rs"]
@@ -23,9 +20,9 @@ mod names;
 mod opening;
 #[path = "hub/places.rs"]
 mod places;
+#[path = "hub/relaying.rs"]
+mod relaying;
 #[path = "hub/stage.rs"]
 mod stage;
-#[path = "hub/over_tcp.rs"]
-mod transport;
 #[path = "hub/waiting.rs"]
 mod waiting;

@@ -1,9 +1,8 @@
-//! A hub in a storm: 200 clients, each of which calls 20 random others again
-//! and again, while every tenth loses its connection over and over and comes
-//! back. A call may fail only where a cut connection explains it, and in the end
-//! each name has one owner, the right one.
+//! A hub under load: 200 clients, each of which calls 20 random others again and again,
+//! while every tenth client keeps losing its connection and reconnects. A call may fail
+//! only if a cut connection explains it, and in the end each name has the right owner.
 //!
-//! It goes on for 4 seconds; WIRENET_STORM_SECONDS sets another length.
+//! The test runs for 4 seconds, or for WIRENET_STORM_SECONDS.
 
 mod support;
 
@@ -14,24 +13,24 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{PATIENCE, link::message, pattern::Pattern, random::Random, within};
+use support::{PATIENCE, pattern::Pattern, random::Random, wires::message, within};
 use wirenet::{Session, Wire};
 
 const CLIENTS: usize = 200;
 
-/// Clients that lose their connections.
+/// The number of clients that lose their connections.
 const FLAKY: usize = CLIENTS / 10;
 
-/// Others that a client calls.
+/// The number of other clients that a client calls.
 const CALLED: usize = 20;
 
-/// Threads that cut connections.
+/// The number of threads that cut connections.
 const CUTTERS: usize = 2;
 
 struct Client {
     number: usize,
     wire: Wire,
-    /// Odd from before its connection is cut until it is back.
+    /// Odd from before its connection is cut until it has reconnected.
     cuts: AtomicU64,
 }
 
@@ -43,9 +42,9 @@ impl Client {
             .identification(name.clone(), "token")
             .retry_wait(Duration::from_millis(1), Duration::from_millis(100))
             .stream(name, move |stream| {
-                // Who it is, and what was said.
-                let said = message(stream)?;
-                stream.write_message(&[answer.as_bytes(), &said].concat())
+                // Its name, and the message.
+                let received = message(stream)?;
+                stream.write_message(&[answer.as_bytes(), &received].concat())
             })
             .build()
             .unwrap();
@@ -58,27 +57,27 @@ impl Client {
     }
 
     fn session(&self) -> Session {
-        self.wire.wait_session(PATIENCE).expect("it comes back")
+        self.wire.wait_session(PATIENCE).expect("it reconnects")
     }
 
-    fn call(&self, other: usize, said: &[u8]) -> io::Result<()> {
+    fn call(&self, other: usize, bytes: &[u8]) -> io::Result<()> {
         let session = self.session();
         let stream = session.open_stream(&name_of(other))?;
         stream.set_read_timeout(Some(PATIENCE / 2))?;
-        stream.write_message(said)?;
+        stream.write_message(bytes)?;
         let answer = message(&stream)?;
-        assert!(answer == [name_of(other).as_bytes(), said].concat());
+        assert!(answer == [name_of(other).as_bytes(), bytes].concat());
         Ok(())
     }
 
-    /// Cuts its connection, at one end or the other, and waits until it is back.
+    /// Cuts its connection at one of its ends, and waits until it has reconnected.
     fn cut(&self, hub: &Wire, at_hub: bool) {
         let old = self.session();
         self.cuts.fetch_add(1, Ordering::SeqCst);
         let there = hub.session(old.id()).filter(|_| at_hub);
         there.as_ref().unwrap_or(&old).abort();
         let new = loop {
-            // The old one stands here until its end has got through.
+            // The old session is open until its end has arrived.
             let session = self.session();
             if session.id() != old.id() {
                 break session;
@@ -97,13 +96,13 @@ fn name_of(number: usize) -> String {
 #[derive(Debug, Default)]
 struct Tally {
     good: AtomicU64,
-    /// Failed for a connection that was cut.
+    /// Failed because of a cut connection.
     explained: AtomicU64,
     cuts: AtomicU64,
     slowest_micros: AtomicU64,
 }
 
-/// Calls others until the storm is over; what failed without a reason.
+/// Calls other clients until the storm is over. Returns failures without a reason.
 fn call_others(me: &Client, all: &[Client], over: &AtomicBool, tally: &Tally) -> Vec<String> {
     let mut random = Random(me.number as u64);
     let others: Vec<_> = iter::repeat_with(|| random.below(CLIENTS))
@@ -153,7 +152,7 @@ fn seconds() -> u64 {
 }
 
 #[test]
-fn nothing_is_lost_in_a_storm_but_what_a_cut_connection_explains() {
+fn calls_fail_only_if_a_cut_connection_explains_it() {
     let storm = Duration::from_secs(seconds());
     within(storm + 2 * PATIENCE, move || {
         let hub = Wire::hub("127.0.0.1:0")
@@ -177,7 +176,7 @@ fn nothing_is_lost_in_a_storm_but_what_a_cut_connection_explains() {
                 .iter()
                 .map(|me| scope.spawn(move || call_others(me, all, over, tally)))
                 .collect();
-            // Nobody sends: this is the storm's length.
+            // Waits for the length of the storm.
             let _ = stopped.recv_timeout(storm);
             over.store(true, Ordering::Relaxed);
             let callers = callers.into_iter();
@@ -201,26 +200,26 @@ fn nothing_is_lost_in_a_storm_but_what_a_cut_connection_explains() {
 }
 
 fn every_name_has_its_owner(hub: &Wire, clients: &[Client]) {
-    // A session that was replaced may have yet to leave.
+    // A session that was replaced may not have ended yet.
     let deadline = Instant::now() + PATIENCE;
     while hub.sessions().len() != CLIENTS {
         assert!(Instant::now() < deadline, "{}", hub.sessions().len());
         thread::yield_now();
     }
-    let standing = hub.sessions();
-    let ids: BTreeSet<_> = standing
+    let open = hub.sessions();
+    let ids: BTreeSet<_> = open
         .iter()
         .map(|session| session.identification())
         .collect();
     assert_eq!(ids.len(), CLIENTS);
-    for session in &standing {
+    for session in &open {
         assert_eq!(session.stream_names().len(), 1);
         assert_eq!(
             session.stream_names()[0].as_bytes(),
             session.identification()
         );
     }
-    let all: BTreeSet<_> = standing.iter().map(Session::id).collect();
+    let all: BTreeSet<_> = open.iter().map(Session::id).collect();
     let theirs = clients.iter().map(|client| client.session().id());
     assert_eq!(all, theirs.collect());
     for other in 0..CLIENTS {

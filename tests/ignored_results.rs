@@ -1,13 +1,12 @@
-//! Results that the library ignores: each has a comment that says why nothing is
-//! lost by it.
+//! Every result that the library ignores has a comment that says why it may be.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Code that drops a result, or takes an error for something else. `.ok()?` is none
-/// of it: that hands the absence on.
+/// Code that drops a result, or treats an error as something else. `.ok()?` does not:
+/// it passes the absence on.
 const IGNORED: [&str; 6] = [
     "let _ =",
     ".ok()",
@@ -31,8 +30,8 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The numbers of the lines that ignore a result and have no comment, on the same line or
-/// before; lines in a row that do share one. Modules of tests are left out.
+/// The numbers of the lines that ignore a result and have no comment on the same line or
+/// before it. Consecutive lines may share a comment. Test modules are skipped.
 fn unexplained(source: &str) -> Vec<usize> {
     let lines: Vec<&str> = source.lines().collect();
     let mut found = Vec::new();
@@ -66,7 +65,7 @@ fn unexplained(source: &str) -> Vec<usize> {
     found
 }
 
-/// The library's source files, but for models and fuzzing.
+/// The library's source files, without models and fuzzing.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -83,7 +82,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn a_result_that_is_ignored_has_a_comment_that_says_why() {
+fn every_ignored_result_has_a_comment() {
     let mut files = Vec::new();
     sources(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
@@ -100,7 +99,7 @@ fn a_result_that_is_ignored_has_a_comment_that_says_why() {
 }
 
 #[test]
-fn what_has_no_comment_is_found() {
+fn ignored_results_without_a_comment_are_found() {
     let source = "\
 fn f() {
     // Closed already.

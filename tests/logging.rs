@@ -1,4 +1,5 @@
-//! What is logged. In a process of its own, because it has one logger.
+//! What the library logs. This test has a process of its own, as a process has one
+//! logger.
 
 mod support;
 
@@ -7,15 +8,15 @@ use parking_lot::Mutex;
 use std::{collections::BTreeSet, io};
 use support::{
     in_time,
-    link::{Link, assert_echoes, echo},
+    wires::{Link, assert_echoes, echo},
 };
 
-/// Keeps what the library logs.
-struct Kept(Mutex<Vec<(Level, String, String)>>);
+/// Collects the library's log entries: level, target and text.
+struct Collector(Mutex<Vec<(Level, String, String)>>);
 
-static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+static COLLECTOR: Collector = Collector(Mutex::new(Vec::new()));
 
-impl Log for Kept {
+impl Log for Collector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -29,16 +30,15 @@ impl Log for Kept {
     fn flush(&self) {}
 }
 
-/// What was logged since the last time.
-fn taken() -> Vec<(Level, String, String)> {
-    std::mem::take(&mut *KEPT.0.lock())
+/// Returns the entries since the last call.
+fn take_entries() -> Vec<(Level, String, String)> {
+    std::mem::take(&mut *COLLECTOR.0.lock())
 }
 
-/// One test, for there is one logger.
 #[test]
-fn normal_work_is_quiet_and_what_goes_wrong_is_a_warning() {
+fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
     in_time(|| {
-        log::set_logger(&KEPT).unwrap();
+        log::set_logger(&COLLECTOR).unwrap();
         log::set_max_level(LevelFilter::Trace);
         let link = Link::new(
             |server| {
@@ -47,30 +47,31 @@ fn normal_work_is_quiet_and_what_goes_wrong_is_a_warning() {
             },
             |client| client.retry_max(0),
         );
-        let up = taken();
-        // That it listens, and no more than that.
-        let listening = |(level, _, text): &&(Level, String, String)| {
+        let startup = take_entries();
+        // Only that the server is listening.
+        let unexpected = |(level, _, text): &&(Level, String, String)| {
             *level <= Level::Info && !text.starts_with("listening at ")
         };
-        assert_eq!(up.iter().find(listening), None);
+        assert_eq!(startup.iter().find(unexpected), None);
         assert!(
-            up.iter()
+            startup
+                .iter()
                 .all(|(_, target, _)| target.starts_with("wirenet::"))
         );
         for _ in 0..50 {
             assert_echoes(&link.near);
         }
-        let working = taken();
+        let working = take_entries();
         let loud: Vec<_> = working
             .iter()
             .filter(|(level, ..)| *level <= Level::Info)
             .collect();
         assert!(loud.is_empty(), "{loud:?}");
-        // Without an error handler an error is a warning.
+        // Without an error handler, an error is logged as a warning.
         link.near.open_stream("bad").unwrap();
         link.client.close().unwrap();
         link.server.close().unwrap();
-        let wrong = taken();
+        let wrong = take_entries();
         let warnings: Vec<_> = wrong
             .iter()
             .filter(|(level, ..)| *level == Level::Warn)
@@ -78,7 +79,7 @@ fn normal_work_is_quiet_and_what_goes_wrong_is_a_warning() {
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].2.contains("handler of stream \"bad\""));
         assert!(warnings[0].2.contains("no disk"));
-        // A target for each module: levels can be set for each.
+        // The target is the module, so that levels can be set for each module.
         let targets: BTreeSet<_> = wrong.iter().map(|(_, target, _)| target).collect();
         assert!(targets.iter().all(|target| target.starts_with("wirenet::")));
     });

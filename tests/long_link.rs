@@ -1,5 +1,5 @@
-//! A link with round trips of 100 ms: the windows grow until one stream fills
-//! it, as a TCP connection of its own would.
+//! On a link with round trips of 100 ms, windows grow until one stream fills the link, as
+//! a TCP connection does.
 
 mod support;
 
@@ -10,33 +10,33 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    PATIENCE, in_time,
+    PATIENCE,
+    fault_proxy::{FaultProxy, Profile},
+    in_time,
     pattern::PIECE,
-    relay::{Profile, Relay},
 };
 use wirenet::{Builder, Wire};
 
 /// Half a round trip.
 const DELAY: Duration = Duration::from_millis(50);
 
-/// What the link carries in a second: little for the machine, which is to
-/// limit nothing here, and in each round trip nearly eight times the window
-/// that a stream begins with.
+/// The rate of the link in bytes per second: little enough that the machine is not the
+/// limit, and in each round trip nearly eight times the initial window of a stream.
 const RATE: u32 = 20_000_000;
 
 const LINK: Profile = Profile {
     delay: DELAY,
     rate: Some(RATE),
     rate_up: None,
-    // What is under way at that rate, and as much again that waits for it.
+    // What is on the way at that rate, and as much again that waits.
     buffer: 2 * (RATE / 20) as usize,
     kernel: None,
     piece: PIECE,
     cut: None,
 };
 
-/// Bytes per second of a transfer of `len` bytes: from the first write until
-/// the other side says that it has all.
+/// The rate of a transfer of `len` bytes, from the first write until the peer has
+/// confirmed it.
 fn rate(len: u64, transfer: impl FnOnce() -> io::Result<()>) -> f64 {
     let begin = Instant::now();
     transfer().unwrap();
@@ -51,10 +51,10 @@ fn write(mut to: impl Write, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// A TCP connection over the link.
+/// The rate of a TCP connection over the link.
 fn raw_rate(len: u64) -> f64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let link = Relay::to(listener.local_addr().unwrap(), LINK).unwrap();
+    let link = FaultProxy::to(listener.local_addr().unwrap(), LINK).unwrap();
     let mut near = TcpStream::connect(link.addr).unwrap();
     let (mut far, _) = listener.accept().unwrap();
     let reader = thread::spawn(move || {
@@ -70,7 +70,7 @@ fn raw_rate(len: u64) -> f64 {
     rate
 }
 
-/// One stream over the link, to a server with these options.
+/// The rate of one stream over the link, to a server with these options.
 fn stream_rate(len: u64, options: impl FnOnce(Builder) -> Builder) -> f64 {
     let server = options(Wire::mount("127.0.0.1:0"))
         .stream("sink", move |stream| {
@@ -91,24 +91,23 @@ fn stream_rate(len: u64, options: impl FnOnce(Builder) -> Builder) -> f64 {
 }
 
 fn join_over_link(server: SocketAddr) -> Wire {
-    let link = Relay::to(server, LINK).unwrap();
+    let link = FaultProxy::to(server, LINK).unwrap();
     let client = Wire::join(link.addr.to_string()).build().unwrap();
     client.start().unwrap();
     client
 }
 
-/// One stream is nearly as fast as a TCP connection, the time that its window
-/// takes to grow included.
+/// Including the time in which the window grows.
 #[test]
 fn one_stream_fills_a_long_link() {
     const LEN: u64 = 64 << 20;
 
-    /// What is busy besides takes away from one more than from the other.
+    /// Other load on the machine may slow down one of the two more.
     const TRIES: usize = 3;
 
     in_time(|| {
         let filled = (0..TRIES).any(|_| {
-            // At the same time, so that they find the same machine.
+            // At the same time, so that both have the same conditions.
             let (raw, ours) = thread::scope(|scope| {
                 let raw = scope.spawn(|| raw_rate(LEN));
                 let ours = stream_rate(LEN, |server| server);
@@ -122,10 +121,9 @@ fn one_stream_fills_a_long_link() {
     });
 }
 
-/// What growing is good for: with the window that every stream begins with,
-/// there is one of it in each round trip.
+/// Each round trip carries one initial window.
 #[test]
-fn a_window_that_may_not_grow_limits_a_long_link() {
+fn a_window_that_must_not_grow_limits_a_long_link() {
     const LEN: u64 = 4 << 20;
 
     in_time(|| {

@@ -1,5 +1,6 @@
-//! Why a connection ended, where the system says so: it reports a failure once,
-//! to a read or to a write, and whatever reads next finds a mere end.
+//! The error with which a connection ends if the network fails. The system reports a
+//! failure once, to a read or to a write; later reads only see the end of the
+//! connection.
 
 #![cfg(unix)]
 
@@ -27,7 +28,7 @@ fn patient() -> Config {
         .write_timeout(Duration::from_secs(3600))
 }
 
-/// A transport that is made of what its calls come to.
+/// A transport whose calls have scripted results.
 struct Scripted(Halves);
 
 impl Transport for Scripted {
@@ -62,7 +63,7 @@ impl Closer for NoCloser {
     fn shutdown(&self) {}
 }
 
-/// Closes the connection by dropping what its other parts wait for.
+/// Closes the connection by disconnecting the channel on which its other parts wait.
 #[derive(Debug)]
 struct Release(parking_lot::Mutex<Option<Sender<()>>>);
 
@@ -72,8 +73,8 @@ impl Closer for Release {
     }
 }
 
-/// What reads come to, one after the other; then the end. Each waits until it is
-/// let go on.
+/// Reads that fail with these errors, and then find the end. Each waits until the test
+/// lets it continue.
 #[derive(Debug)]
 struct Reads {
     outcomes: Vec<io::Error>,
@@ -89,7 +90,7 @@ impl Reads {
 
 impl ReadHalf for Reads {
     fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        // Disconnected, it does not wait.
+        // Does not wait any more if the channel is disconnected.
         let _ = self.go_on.recv();
         match self.outcomes.pop() {
             Some(error) => Err(error),
@@ -102,17 +103,17 @@ impl ReadHalf for Reads {
     }
 }
 
-/// Writes that all fail in this way, when they are let.
+/// Writes that fail with this error, when the test lets them.
 #[derive(Debug)]
 struct Failing {
     error: fn() -> io::Error,
-    begun: Option<Sender<()>>,
+    started: Option<Sender<()>>,
     fail: Receiver<()>,
 }
 
 impl WriteHalf for Failing {
     fn write(&mut self, _slices: &[IoSlice<'_>], _wait: Wait) -> io::Result<usize> {
-        self.begun.take();
+        self.started.take();
         let _ = self.fail.recv();
         Err((self.error)())
     }
@@ -129,12 +130,12 @@ impl WriteHalf for Failing {
 fn failing(error: fn() -> io::Error) -> Failing {
     Failing {
         error,
-        begun: None,
+        started: None,
         fail: crossbeam_channel::never(),
     }
 }
 
-/// Why the connection ended, once it has.
+/// Waits until the connection has ended, and returns its error.
 fn reason(connection: &Connection) -> Error {
     connection.accept().unwrap_err()
 }
@@ -144,7 +145,7 @@ fn is_etimedout(error: &Error) -> bool {
 }
 
 #[test]
-fn a_network_that_the_kernel_gives_up_on_is_not_a_close_by_the_peer() {
+fn a_timeout_of_the_kernel_is_not_reported_as_a_close_by_the_peer() {
     in_time(|| {
         let (reader, go_on) = Reads::new(vec![etimedout()]);
         let transport = scripted(reader, failing(etimedout));
@@ -155,9 +156,9 @@ fn a_network_that_the_kernel_gives_up_on_is_not_a_close_by_the_peer() {
     });
 }
 
-/// The read finds an end then.
+/// The read then only finds the end.
 #[test]
-fn a_failure_that_a_write_has_met_is_why_the_connection_ended() {
+fn a_connection_ends_with_the_error_of_an_earlier_write() {
     in_time(|| {
         let failures: [(fn() -> io::Error, i32); 2] = [
             (etimedout, libc::ETIMEDOUT),
@@ -169,10 +170,10 @@ fn a_failure_that_a_write_has_met_is_why_the_connection_ended() {
         for (error, code) in failures {
             let (reader, go_on) = Reads::new(Vec::new());
             let mut writer = failing(error);
-            // Disconnected: it fails at once.
+            // Disconnected: it fails immediately.
             writer.fail = bounded(0).1;
             let connection = Connection::client(scripted(reader, writer), patient()).unwrap();
-            // Not even its SYN can be sent.
+            // Even the stream's SYN cannot be sent.
             let stream = connection.open().unwrap();
             stream.reset();
             drop(go_on);
@@ -183,16 +184,16 @@ fn a_failure_that_a_write_has_met_is_why_the_connection_ended() {
     });
 }
 
-/// So does it here, before the write has returned.
+/// The read finds the end before the write has returned.
 #[test]
-fn a_failure_that_a_write_is_about_to_meet_is_why_the_connection_ended() {
+fn a_connection_ends_with_the_error_of_a_write_that_is_still_in_progress() {
     in_time(|| {
         let (reader, go_on) = Reads::new(Vec::new());
-        let (begun, has_begun) = bounded(0);
+        let (started, has_started) = bounded(0);
         let (release, fail) = bounded(0);
         let writer = Failing {
             error: etimedout,
-            begun: Some(begun),
+            started: Some(started),
             fail,
         };
         let closer = Arc::new(Release(Some(release).into()));
@@ -200,7 +201,7 @@ fn a_failure_that_a_write_is_about_to_meet_is_why_the_connection_ended() {
         let connection = Connection::client(transport, patient()).unwrap();
         let opening = connection.clone();
         let opening = std::thread::spawn(move || opening.open().map(|stream| stream.reset()));
-        has_begun.recv().unwrap_err();
+        has_started.recv().unwrap_err();
         drop(go_on);
         let error = reason(&connection);
         assert!(is_etimedout(&error), "{error:?}");
@@ -208,9 +209,9 @@ fn a_failure_that_a_write_is_about_to_meet_is_why_the_connection_ended() {
     });
 }
 
-/// What cannot be sent to a peer that has gone says nothing of how it went.
+/// A broken pipe does not tell why the peer has closed.
 #[test]
-fn a_peer_that_has_closed_has_closed_though_a_write_was_refused() {
+fn a_close_by_the_peer_is_reported_even_if_a_write_has_failed_with_a_broken_pipe() {
     in_time(|| {
         let (reader, go_on) = Reads::new(Vec::new());
         let mut writer = failing(|| io::ErrorKind::BrokenPipe.into());
@@ -223,7 +224,7 @@ fn a_peer_that_has_closed_has_closed_though_a_write_was_refused() {
     });
 }
 
-/// Takes what the opening of a stream writes, and nothing that comes later.
+/// Accepts the write that opens a stream, and fails later ones.
 #[derive(Debug, Default)]
 struct FailingLater {
     wrote: bool,
@@ -246,15 +247,15 @@ impl WriteHalf for FailingLater {
     }
 }
 
-/// The end that is read then is what such a failure leaves.
+/// The read then only finds the end.
 #[test]
-fn a_peer_to_which_a_write_failed_has_not_taken_what_was_to_be_written() {
+fn bytes_of_a_failed_write_are_not_acknowledged() {
     in_time(|| {
         let (reader, go_on) = Reads::new(Vec::new());
         let transport = scripted(reader, FailingLater::default());
         let connection = Connection::client(transport, patient()).unwrap();
         let mut stream = connection.open().unwrap();
-        stream.write_all(b"said").unwrap();
+        stream.write_all(b"data").unwrap();
         drop(go_on);
         reason(&connection);
         connection.close();
@@ -262,7 +263,7 @@ fn a_peer_to_which_a_write_failed_has_not_taken_what_was_to_be_written() {
     });
 }
 
-/// With the kernel's own: it gives up on a peer that takes nothing.
+/// With real sockets: the kernel gives up on a peer that acknowledges nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel {
     use super::{in_time, is_etimedout, patient, reason};
@@ -278,8 +279,8 @@ mod kernel {
         (near, far)
     }
 
-    /// Says more than fits on the way.
-    fn ends_of_etimedout(transport: impl Transport) {
+    /// Writes more than the buffers can hold, and checks the error of the connection.
+    fn assert_ends_with_etimedout(transport: impl Transport) {
         let connection = Connection::client(transport, patient()).unwrap();
         let mut stream = connection.open().unwrap();
         let timeout = Some(Duration::from_millis(1));
@@ -293,7 +294,7 @@ mod kernel {
     fn a_tcp_connection_that_the_kernel_gives_up_on_ends_with_its_error() {
         in_time(|| {
             let (near, _far) = sockets();
-            ends_of_etimedout(near);
+            assert_ends_with_etimedout(near);
         });
     }
 
@@ -309,7 +310,7 @@ mod kernel {
             let client = TlsClient::with_ca("certs/ca.pem").unwrap();
             let near = TlsStream::client(near, &client, "127.0.0.1", deadline).unwrap();
             let _far = far.join().unwrap().unwrap();
-            ends_of_etimedout(near);
+            assert_ends_with_etimedout(near);
         });
     }
 }

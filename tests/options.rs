@@ -1,4 +1,4 @@
-//! Every option does what it says: a test for each promise that is made of one.
+//! The options of a builder: a test for each promise of their documentation.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! Panics of the user's code that go further than others: what is thrown panics
-//! again when it is dropped, and the logger panics, as one that prints to a closed
-//! pipe. In a process of its own, because it has one logger.
+//! Panics of the user's code that are worse than others: a panic payload that panics
+//! again when it is dropped, and a logger that panics, like one that prints to a closed
+//! pipe. These tests have a process of their own, as a process has one logger.
 
 mod support;
 
@@ -13,40 +13,40 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    link::{assert_echoes, echo, joining, mounting, started},
+    wires::{assert_echoes, echo, joining, mounting, started},
 };
 use wirenet::{Builder, Error, RefusalCode, Wire};
 
 const BRIEF: Duration = Duration::from_millis(5);
 
-/// Panics when it is dropped, with another one.
-struct Thrown;
+/// A panic payload that panics when it is dropped, with another such payload.
+struct PanicsOnDrop;
 
-impl Drop for Thrown {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         panic_any(Self);
     }
 }
 
 #[test]
-fn what_is_thrown_and_panics_again_leaves_no_session_behind_and_no_hook_out() {
+fn a_panic_payload_that_panics_again_leaks_no_session_and_skips_no_hook() {
     in_time(|| {
         let (tell, ended) = unbounded();
         let server = started(
             mounting()
                 .max_sessions(1)
                 .token_validator(|name, id, _| match (name, id) {
-                    ("confirmSession", b"thrown") | ("refused", _) => panic_any(Thrown),
+                    ("confirmSession", b"thrown") | ("refused", _) => panic_any(PanicsOnDrop),
                     _ => Ok(()),
                 })
-                .on_session_open(|_| panic_any(Thrown))
+                .on_session_open(|_| panic_any(PanicsOnDrop))
                 .on_session_close(move |_| {
                     let _ = tell.send(());
-                    panic_any(Thrown);
+                    panic_any(PanicsOnDrop);
                 })
-                .on_error(|_| panic_any(Thrown))
+                .on_error(|_| panic_any(PanicsOnDrop))
                 .stream("echo", echo)
-                .stream("thrown", |_| panic_any(Thrown)),
+                .stream("thrown", |_| panic_any(PanicsOnDrop)),
         );
         for _ in 0..2 {
             let thrown = joining(&server).identification("thrown", "").retry_max(0);
@@ -65,17 +65,19 @@ fn what_is_thrown_and_panics_again_leaves_no_session_behind_and_no_hook_out() {
 }
 
 #[test]
-fn an_error_handler_that_throws_does_not_end_the_session_that_it_is_told_of() {
+fn an_error_handler_that_panics_on_drop_does_not_end_the_session() {
     in_time(|| {
-        let server = mounting().handler_limit(1).on_error(|_| panic_any(Thrown));
+        let server = mounting()
+            .handler_limit(1)
+            .on_error(|_| panic_any(PanicsOnDrop));
         let server =
             started(server.stream("wait", |stream| io::copy(stream, &mut io::sink()).map(drop)));
         let client = started(joining(&server).retry_max(0));
         let session = client.wait_session(PATIENCE).unwrap();
         let running = session.open_stream("wait").unwrap();
-        // Told of on the thread that reads the session.
+        // Reported on the thread that reads the session.
         session.open_stream("wait").unwrap_err();
-        running.write_message(b"still there").unwrap();
+        running.write_message(b"still open").unwrap();
         assert!(!session.is_closed());
         drop(running);
         client.close().unwrap();
@@ -99,7 +101,7 @@ impl Log for Panicking {
 }
 
 #[test]
-fn a_logger_that_panics_takes_neither_sessions_nor_names_along() {
+fn a_logger_that_panics_leaks_neither_sessions_nor_names() {
     in_time(|| {
         let _ = log::set_logger(&Panicking);
         log::set_max_level(LevelFilter::Trace);
@@ -108,10 +110,10 @@ fn a_logger_that_panics_takes_neither_sessions_nor_names_along() {
             let _ = tell.send(session.identification().to_vec());
         });
         let hub = started(hub.max_sessions(2));
-        let up = |client: Builder| {
+        let start = |client: Builder| {
             let client = client.retry_max(0).build().unwrap();
-            // Until the hub has entered the session that it takes over from, or
-            // has done with that.
+            // Retries until the hub has listed the session whose names this one
+            // takes over, or has removed it.
             while let Err(error) = client.start() {
                 use RefusalCode::{NameTaken, TooManySessions};
                 let Error::SessionRefused { code, .. } = &error else {
@@ -123,15 +125,15 @@ fn a_logger_that_panics_takes_neither_sessions_nor_names_along() {
         };
         let owner = || {
             let owner = joining(&hub).identification("box-1", "");
-            up(owner.stream("echo", echo))
+            start(owner.stream("echo", echo))
         };
         for _ in 0..2 {
-            // The second one takes over, which is logged.
+            // The second owner takes over, which is logged.
             let (first, second) = (owner(), owner());
-            let caller = up(joining(&hub));
+            let caller = start(joining(&hub));
             assert_echoes(&caller.sessions()[0]);
-            // Refused, which is logged where nobody else is told.
-            caller.sessions()[0].open_stream("nobody").unwrap_err();
+            // Refused, which is logged as there is no error handler.
+            caller.sessions()[0].open_stream("missing").unwrap_err();
             for client in [first, second, caller] {
                 let _ = client.close();
                 ended.recv_timeout(PATIENCE).unwrap();

@@ -1,5 +1,5 @@
-//! A client comes back by itself: after whatever may pass, at its pace, and
-//! until it is closed.
+//! A client reconnects by itself: after every failure that may be temporary, at its own
+//! pace, and until it is closed.
 
 mod support;
 
@@ -7,32 +7,33 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socket2::SockRef;
 use std::{
     io::{self, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 use support::{
     PATIENCE,
-    frames::{FIN, Frame, PING, SYN},
-    hand::{Part, Played, confirm_session, play, read_request, refuse_session},
+    frames::{FIN, Frame, PING},
     in_time,
-    link::{addr_of, assert_echoes, echo, joining, mounting, started},
+    peer::{Peer, Script, ScriptedServer, play},
     threads,
     unreachable::Unreachable,
+    wires::{addr_of, assert_echoes, echo, errors, joining, mounting, started},
     within,
 };
 use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// More than anything takes that does not wait, and less than any default.
+/// Longer than anything takes that does not wait, and less than any default.
 const SOON: Duration = Duration::from_secs(5);
 
-/// As long as no test takes.
+/// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// What a policy was asked: which failure in a row, why, and what it would be.
+/// A call of a policy: the number of failures in a row, the cause, and the default
+/// wait.
 #[derive(Debug)]
 struct Asked {
     attempt: u32,
@@ -41,8 +42,8 @@ struct Asked {
     at: Instant,
 }
 
-/// A policy that has a client try again at once where it would try again at
-/// all, and tells of it.
+/// A policy that retries at once where the client would retry at all, and the calls of
+/// it.
 fn at_once() -> (
     impl Fn(&Retry<'_>) -> Option<Duration> + Send + Sync + 'static,
     Receiver<Asked>,
@@ -56,7 +57,7 @@ fn at_once() -> (
 }
 
 fn tell(to: &Sender<Asked>, retry: &Retry<'_>) {
-    // What comes after the test has seen enough is of no interest.
+    // The test may not receive any more.
     let _ = to.send(Asked {
         attempt: retry.attempt,
         cause: retry.cause.clone(),
@@ -65,50 +66,50 @@ fn tell(to: &Sender<Asked>, retry: &Retry<'_>) {
     });
 }
 
-fn keep(client: TcpStream) -> io::Result<()> {
-    // To the client's end.
-    io::copy(&mut &client, &mut io::sink())?;
+fn keep(mut client: Peer) -> io::Result<()> {
+    // Until the client ends the connection.
+    io::copy(&mut client, &mut io::sink())?;
     Ok(())
 }
 
-/// Confirms the session and keeps it.
-fn stay(client: TcpStream) -> io::Result<()> {
-    confirm_session(&client)?;
+/// Confirms the session, and keeps it.
+fn stay(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
     keep(client)
 }
 
-/// Confirms the session and hangs up.
-fn hang_up(client: TcpStream) -> io::Result<()> {
-    confirm_session(&client)?;
-    client.shutdown(Shutdown::Write)?;
+/// Confirms the session, and ends the connection.
+fn hang_up(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
+    client.socket().shutdown(Shutdown::Write)?;
     keep(client)
 }
 
 /// The connection breaks while the session is being opened.
-fn break_off(client: TcpStream) -> io::Result<()> {
-    read_request(&client)?;
-    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+fn break_handshake(mut client: Peer) -> io::Result<()> {
+    client.read_request()?;
+    SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
 }
 
 /// Refuses the session with this code, or none.
-fn refuse(code: u8) -> Part {
-    Box::new(move |client| {
-        refuse_session(&client, code, "no")?;
+fn refuse(code: u8) -> Script {
+    Box::new(move |mut client| {
+        client.refuse_session(code, "no")?;
         keep(client)
     })
 }
 
-/// Has a client dial these parts one after the other, and the last one stand;
-/// what its policy was asked.
-fn comes_through(parts: Vec<Part>) -> Vec<Asked> {
-    let addr = play(parts);
+/// A client connects to a server with these scripts, until the last one succeeds.
+/// Returns the calls of its policy.
+fn comes_through(scripts: Vec<Script>) -> Vec<Asked> {
+    let addr = play(scripts);
     let (policy, asked) = at_once();
     let (up, ups) = bounded(1);
     let client = Wire::join(addr.to_string())
         .retry_policy(policy)
         .session_close_timeout(Duration::ZERO)
         .on_connect(move |_| {
-            // The first session may not be the last.
+            // There may be more than one session.
             let _ = up.try_send(());
         });
     let client = client.build().unwrap();
@@ -118,13 +119,17 @@ fn comes_through(parts: Vec<Part>) -> Vec<Asked> {
     asked.try_iter().collect()
 }
 
-// -- after what it tries again --
+// -- what it retries after --
 
 #[test]
-fn a_broken_handshake_is_tried_again() {
+fn a_broken_handshake_is_retried() {
     in_time(|| {
-        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(break_off), Box::new(stay)];
-        let asked = comes_through(parts);
+        let scripts: Vec<Script> = vec![
+            Box::new(break_handshake),
+            Box::new(break_handshake),
+            Box::new(stay),
+        ];
+        let asked = comes_through(scripts);
         assert_eq!(asked.len(), 2);
         for (number, asked) in (1..).zip(&asked) {
             assert_eq!(asked.attempt, number);
@@ -134,32 +139,32 @@ fn a_broken_handshake_is_tried_again() {
 }
 
 #[test]
-fn an_answer_that_makes_no_sense_is_tried_again() {
+fn an_invalid_answer_is_retried() {
     in_time(|| {
-        let nonsense = |mut client: TcpStream| {
-            read_request(&client)?;
+        let nonsense = |mut client: Peer| {
+            client.read_request()?;
             client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")?;
-            client.shutdown(Shutdown::Write)?;
+            client.socket().shutdown(Shutdown::Write)?;
             // It may end with a reset.
             let _ = keep(client);
             Ok(())
         };
-        let parts: Vec<Part> = vec![Box::new(nonsense), Box::new(stay)];
-        assert_eq!(comes_through(parts).len(), 1);
+        let scripts: Vec<Script> = vec![Box::new(nonsense), Box::new(stay)];
+        assert_eq!(comes_through(scripts).len(), 1);
     });
 }
 
 #[test]
-fn a_refusal_that_may_pass_is_tried_again() {
+fn a_temporary_refusal_is_retried() {
     in_time(|| {
         let codes = [
             (2, RefusalCode::NameTaken),
             (3, RefusalCode::TooManySessions),
             (4, RefusalCode::Closing),
         ];
-        let mut parts: Vec<Part> = codes.iter().map(|(code, _)| refuse(*code)).collect();
-        parts.push(Box::new(stay));
-        let asked = comes_through(parts);
+        let mut scripts: Vec<Script> = codes.iter().map(|(code, _)| refuse(*code)).collect();
+        scripts.push(Box::new(stay));
+        let asked = comes_through(scripts);
         assert_eq!(asked.len(), codes.len());
         for (asked, (_, expected)) in asked.iter().zip(codes) {
             let Error::SessionRefused { code, text } = &asked.cause else {
@@ -172,9 +177,9 @@ fn a_refusal_that_may_pass_is_tried_again() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_tried_again() {
+fn a_server_that_does_not_answer_is_retried() {
     in_time(|| {
-        let server = Played::silent();
+        let server = ScriptedServer::silent();
         let (policy, asked) = at_once();
         let client = Wire::join(server.addr.to_string())
             .handshake_timeout(SHORT)
@@ -193,8 +198,8 @@ fn a_server_that_does_not_answer_is_tried_again() {
     });
 }
 
-/// Has a client fail to dial an address, again and again.
-fn assert_dials_again(addr: &str) -> io::ErrorKind {
+/// Asserts that a client dials an address again and again. Returns the kind of error.
+fn assert_redials(addr: &str) -> io::ErrorKind {
     let (policy, asked) = at_once();
     let client = Wire::join(addr).dial_timeout(SHORT).retry_policy(policy);
     let client = client.build().unwrap();
@@ -214,40 +219,40 @@ fn assert_dials_again(addr: &str) -> io::ErrorKind {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_dialled_again() {
+fn a_refused_connection_is_retried() {
     in_time(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         drop(listener);
-        assert_eq!(assert_dials_again(&addr), io::ErrorKind::ConnectionRefused);
+        assert_eq!(assert_redials(&addr), io::ErrorKind::ConnectionRefused);
     });
 }
 
 #[test]
-fn a_dial_that_times_out_is_tried_again() {
+fn a_dial_that_times_out_is_retried() {
     in_time(|| {
         let nobody = Unreachable::new();
-        let kind = assert_dials_again(&nobody.addr.to_string());
+        let kind = assert_redials(&nobody.addr.to_string());
         assert_eq!(kind, io::ErrorKind::TimedOut);
     });
 }
 
 #[test]
-fn a_network_that_is_unreachable_is_tried_again() {
+fn an_unreachable_network_is_retried() {
     in_time(|| {
-        // However the system says that there is no way.
-        assert_dials_again("255.255.255.255:9");
+        // Whatever error the system returns.
+        assert_redials("255.255.255.255:9");
     });
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_tried_again() {
+fn a_name_that_does_not_resolve_is_retried() {
     in_time(|| {
-        assert_dials_again("no-such-host.invalid:9");
+        assert_redials("no-such-host.invalid:9");
     });
 }
 
-/// A server that comes up later, and the one try more that finds it.
+/// The server starts later, and the next attempt finds it.
 #[test]
 fn a_client_may_be_started_before_its_server() {
     in_time(|| {
@@ -283,7 +288,7 @@ fn a_lost_session_is_followed_by_another() {
             let session = client.wait_session(PATIENCE).unwrap();
             assert_echoes(&session);
             end(&server);
-            // The old one stays what it was: ended.
+            // The old session stays ended.
             session.open_stream("echo").unwrap_err();
             before.push(session.id());
         }
@@ -293,9 +298,9 @@ fn a_lost_session_is_followed_by_another() {
     });
 }
 
-/// Not the process: what is listening is closed and comes back.
+/// The listener is closed and opened again, in the same process.
 #[test]
-fn a_server_that_is_started_again_gets_its_clients_back() {
+fn a_restarted_server_gets_its_clients_back() {
     in_time(|| {
         let first = started(Wire::mount("127.0.7.2:0").stream("echo", echo));
         let addr = addr_of(&first).to_string();
@@ -304,10 +309,10 @@ fn a_server_that_is_started_again_gets_its_clients_back() {
             .map(|_| started(quickly(Wire::join(&addr))))
             .collect();
         first.close().unwrap();
-        let (stands, standing) = unbounded();
+        let (opened, opens) = unbounded();
         let second = Wire::mount(&addr).stream("echo", echo);
-        let second = started(second.on_session_open(move |_| stands.send(()).unwrap()));
-        standing.iter().take(clients.len()).for_each(drop);
+        let second = started(second.on_session_open(move |_| opened.send(()).unwrap()));
+        opens.iter().take(clients.len()).for_each(drop);
         for session in second.sessions() {
             session.open_stream("nobody").unwrap_err();
         }
@@ -320,7 +325,7 @@ fn a_server_that_is_started_again_gets_its_clients_back() {
 // -- when it gives up --
 
 #[test]
-fn a_refused_token_is_final_and_its_cause_is_told() {
+fn a_refused_token_is_permanent_and_its_cause_is_returned() {
     within(SOON, || {
         let tries = std::sync::Arc::new(AtomicUsize::new(0));
         let counting = std::sync::Arc::clone(&tries);
@@ -347,9 +352,9 @@ fn a_refused_token_is_final_and_its_cause_is_told() {
 }
 
 #[test]
-fn a_refusal_that_will_not_pass_is_final() {
+fn a_permanent_refusal_is_not_retried() {
     within(SOON, || {
-        // Malformed, and without a reason, as go-wirenet refuses.
+        // Malformed, and without a code, as go-wirenet refuses.
         for (code, expected) in [(5, Some(RefusalCode::Malformed)), (0, None)] {
             let client = Wire::join(play(vec![refuse(code)]).to_string());
             let error = client.build().unwrap().start().unwrap_err();
@@ -363,7 +368,7 @@ fn a_refusal_that_will_not_pass_is_final() {
 }
 
 #[test]
-fn a_policy_may_try_again_after_what_is_final() {
+fn a_policy_may_retry_after_a_permanent_failure() {
     in_time(|| {
         let (sender, asked) = unbounded();
         let client = Wire::join(play(vec![refuse(1), refuse(0), Box::new(stay)]).to_string())
@@ -381,7 +386,7 @@ fn a_policy_may_try_again_after_what_is_final() {
 }
 
 #[test]
-fn a_policy_may_give_up_on_what_may_pass() {
+fn a_policy_may_give_up_on_a_temporary_failure() {
     within(SOON, || {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = nobody.local_addr().unwrap().to_string();
@@ -396,11 +401,15 @@ fn a_policy_may_give_up_on_what_may_pass() {
 }
 
 #[test]
-fn a_policy_is_told_whether_a_session_has_stood() {
+fn a_policy_gets_whether_there_was_a_session() {
     in_time(|| {
-        let parts: Vec<Part> = vec![Box::new(break_off), Box::new(hang_up), Box::new(break_off)];
+        let scripts: Vec<Script> = vec![
+            Box::new(break_handshake),
+            Box::new(hang_up),
+            Box::new(break_handshake),
+        ];
         let (sender, told) = unbounded();
-        let client = Wire::join(play(parts).to_string()).retry_policy(move |retry| {
+        let client = Wire::join(play(scripts).to_string()).retry_policy(move |retry| {
             sender.send((retry.attempt, retry.stood)).unwrap();
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
@@ -413,18 +422,18 @@ fn a_policy_is_told_whether_a_session_has_stood() {
 }
 
 #[test]
-fn there_are_as_many_tries_as_the_limit_says() {
+fn retry_max_limits_the_retries() {
     in_time(|| {
         for limit in [0, 1, 3] {
-            let parts = (0..=limit).map(|_| Box::new(break_off) as Part);
+            let scripts = (0..=limit).map(|_| Box::new(break_handshake) as Script);
             let (sender, asked) = unbounded();
-            let client = Wire::join(play(parts.collect()).to_string())
+            let client = Wire::join(play(scripts.collect()).to_string())
                 .retry_max(limit)
                 .retry_policy(move |retry| {
                     tell(&sender, retry);
                     retry.wait.map(|_| Duration::ZERO)
                 });
-            // One try more would find nobody: a failed dial.
+            // Another attempt would be a failed dial.
             let error = client.build().unwrap().start().unwrap_err();
             assert!(matches!(error, Error::Connection(_)), "{error}");
             assert_eq!(asked.iter().count() as u32, limit + 1);
@@ -433,9 +442,9 @@ fn there_are_as_many_tries_as_the_limit_says() {
 }
 
 #[test]
-fn without_tries_a_client_ends_with_its_session() {
+fn without_retries_a_client_ends_with_its_session() {
     in_time(|| {
-        // A session that is closed in order, and one that breaks.
+        // A session that ends gracefully, and one that is lost.
         let addr = play(vec![Box::new(hang_up), Box::new(break_session)]);
         let client = Wire::join(addr.to_string()).retry_max(0).build().unwrap();
         client.connect().unwrap();
@@ -446,25 +455,18 @@ fn without_tries_a_client_ends_with_its_session() {
     });
 }
 
-/// Confirms the session, which breaks when the client has said all it has to.
-fn break_session(client: TcpStream) -> io::Result<()> {
-    let await_frame = |enough: fn(&Frame) -> bool| -> io::Result<()> {
-        while !enough(&Frame::read(&client)?.expect("more of it")) {}
-        Ok(())
-    };
-    confirm_session(&client)?;
-    await_frame(|frame| frame.stream == 1 && frame.has(FIN))?;
-    let ping = Frame {
-        kind: PING,
-        ..Frame::flags(0, SYN)
-    };
-    (&client).write_all(&ping.encode())?;
-    await_frame(|frame| frame.kind == PING)?;
-    SockRef::from(&client).set_linger(Some(Duration::ZERO))
+/// Confirms the session, and resets the connection when the client has nothing more to
+/// send.
+fn break_session(mut client: Peer) -> io::Result<()> {
+    client.confirm_session()?;
+    client.skip_to(|frame| frame.stream == 1 && frame.has(FIN));
+    client.try_send(Frame::ping(0))?;
+    client.skip_to(|frame| frame.kind == PING);
+    SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
 }
 
 #[test]
-fn a_client_that_gives_up_later_tells_the_error_handler() {
+fn a_client_that_gives_up_later_reports_it_to_the_error_handler() {
     in_time(|| {
         let (told, errors) = unbounded();
         let addr = play(vec![Box::new(break_session), refuse(1)]);
@@ -480,17 +482,41 @@ fn a_client_that_gives_up_later_tells_the_error_handler() {
     });
 }
 
+/// As panics of other callbacks are.
+#[test]
+fn a_panic_of_the_retry_policy_is_caught_and_reported() {
+    in_time(|| {
+        let (handler, told) = errors();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let client = Wire::join(addr)
+            .on_error(handler)
+            .retry_max(0)
+            .retry_policy(|_| panic!("oh"))
+            .build()
+            .unwrap();
+        let error = client.start().unwrap_err();
+        let told: Vec<_> = told.try_iter().collect();
+        // `Closed` would be wrong if the panic is not reported either.
+        assert!(
+            !matches!(error, Error::Closed) || !told.is_empty(),
+            "{error}, and the error handler got nothing"
+        );
+    });
+}
+
 // -- how long it waits --
 
 #[test]
-fn waits_double_up_to_the_longest() {
+fn waits_double_up_to_the_maximum() {
     const MIN: Duration = Duration::from_millis(64);
     const MAX: Duration = Duration::from_secs(2);
 
     in_time(|| {
-        let parts = (0..40).map(|_| Box::new(break_off) as Part);
+        let scripts = (0..40).map(|_| Box::new(break_handshake) as Script);
         let (sender, asked) = unbounded();
-        let client = Wire::join(play(parts.collect()).to_string())
+        let client = Wire::join(play(scripts.collect()).to_string())
             .retry_wait(MIN, MAX)
             .retry_max(39)
             .retry_policy(move |retry| {
@@ -507,18 +533,18 @@ fn waits_double_up_to_the_longest() {
             assert!(wait <= longest, "{wait:?} after {}", asked.attempt);
             waits.push(wait);
         }
-        // Full jitter: any of them may be anything, and so some are.
+        // With full jitter, some waits are short and some are long.
         assert!(waits.iter().any(|wait| *wait < MAX / 2));
         assert!(waits.iter().any(|wait| *wait > MAX / 2));
     });
 }
 
 #[test]
-fn a_client_waits_for_as_long_as_it_says() {
+fn a_client_waits_as_long_as_the_policy_says() {
     in_time(|| {
-        let parts = (0..4).map(|_| Box::new(break_off) as Part);
+        let scripts = (0..4).map(|_| Box::new(break_handshake) as Script);
         let (sender, asked) = unbounded();
-        let client = Wire::join(play(parts.collect()).to_string()).retry_policy(move |retry| {
+        let client = Wire::join(play(scripts.collect()).to_string()).retry_policy(move |retry| {
             tell(&sender, retry);
             (retry.attempt < 4).then_some(SHORT)
         });
@@ -531,27 +557,27 @@ fn a_client_waits_for_as_long_as_it_says() {
 }
 
 #[test]
-fn counting_starts_over_only_after_a_session_that_has_lived() {
+fn the_count_is_reset_only_after_a_session_that_has_lasted() {
     const MAX: Duration = Duration::from_millis(800);
 
     in_time(|| {
-        let lives = |client: TcpStream| {
-            confirm_session(&client)?;
-            // Nothing comes that would end it before.
-            let _ = support::hand::until_quiet(&client, MAX + SHORT)?;
-            client.shutdown(Shutdown::Write)?;
+        let lasts = |mut client: Peer| {
+            client.confirm_session()?;
+            // Nothing arrives that would end it earlier.
+            let _ = client.until_quiet(MAX + SHORT)?;
+            client.socket().shutdown(Shutdown::Write)?;
             keep(client)
         };
-        let parts: Vec<Part> = vec![
+        let scripts: Vec<Script> = vec![
             Box::new(hang_up),
             Box::new(hang_up),
             Box::new(hang_up),
-            Box::new(lives),
+            Box::new(lasts),
             Box::new(hang_up),
             Box::new(stay),
         ];
         let (sender, asked) = unbounded();
-        let client = Wire::join(play(parts).to_string())
+        let client = Wire::join(play(scripts).to_string())
             .retry_wait(Duration::from_millis(1), MAX)
             .session_close_timeout(Duration::ZERO)
             .retry_policy(move |retry| {
@@ -564,20 +590,53 @@ fn counting_starts_over_only_after_a_session_that_has_lived() {
     });
 }
 
+/// The server exchanges pings before it confirms the session, and then ends it at once:
+/// the session has not lasted.
+#[test]
+fn the_time_of_the_handshake_does_not_count_as_the_life_of_a_session() {
+    in_time(|| {
+        const PARTS: usize = 8;
+        /// A session that lasts this long resets the count.
+        const LIFE: Duration = Duration::from_millis(500);
+        let (count, counted) = unbounded();
+        let part = || {
+            let count = count.clone();
+            Box::new(move |mut client: Peer| {
+                count.send(()).unwrap();
+                let confirmation = client.answer_to_request(&[])?;
+                let began = Instant::now();
+                while began.elapsed() < LIFE {
+                    client.settle();
+                }
+                client.write_all(&confirmation)
+            }) as Script
+        };
+        let addr = play((0..PARTS).map(|_| part()).collect());
+        let client = Wire::join(addr.to_string())
+            .retry_wait(Duration::from_millis(1), LIFE)
+            .retry_max(2)
+            .on_error(|_| {})
+            .build()
+            .unwrap();
+        let _ = client.connect();
+        assert_eq!(counted.try_iter().count(), 3);
+    });
+}
+
 #[test]
 fn a_server_that_accepts_and_closes_is_not_hammered() {
     in_time(|| {
         let (dialled, dials) = unbounded();
-        let server = Played::listen(move |client| {
-            confirm_session(client)?;
-            client.shutdown(Shutdown::Write)?;
+        let server = ScriptedServer::listen(move |client| {
+            client.confirm_session()?;
+            client.socket().shutdown(Shutdown::Write)?;
             dialled.send(()).unwrap();
             Ok(())
         });
         let client = Wire::join(server.addr.to_string());
-        // Were it counted anew each time, no wait would be longer than this.
+        // If each session reset the count, no wait would be longer than this.
         let client = started(client.retry_wait(Duration::from_millis(1), NEVER));
-        // 2^n ms: so many tries take seconds.
+        // Waits of 2^n ms: so many attempts take seconds.
         let begin = Instant::now();
         let mut count = 0;
         while begin.elapsed() < 4 * SHORT {
@@ -590,14 +649,14 @@ fn a_server_that_accepts_and_closes_is_not_hammered() {
 
 // -- reconnect_now --
 
-/// A client whose waits are endless, in the first of them.
+/// A client with endless waits, during the first of them.
 fn waiting(addr: SocketAddr) -> (Wire, thread::JoinHandle<Result<(), Error>>) {
     let (failed, fails) = unbounded();
     let client = Wire::join(addr.to_string())
         .retry_policy(|_| Some(NEVER))
         .session_close_timeout(Duration::ZERO)
         .on_error(move |_| {
-            // What comes after the first is of no interest.
+            // Only the first is received.
             let _ = failed.send(());
         });
     let client = client.build().unwrap();
@@ -610,7 +669,7 @@ fn waiting(addr: SocketAddr) -> (Wire, thread::JoinHandle<Result<(), Error>>) {
 #[test]
 fn reconnect_now_ends_a_wait() {
     within(SOON, || {
-        let (client, starter) = waiting(play(vec![Box::new(break_off), Box::new(stay)]));
+        let (client, starter) = waiting(play(vec![Box::new(break_handshake), Box::new(stay)]));
         client.reconnect_now();
         starter.join().unwrap().unwrap();
         client.close().unwrap();
@@ -618,15 +677,15 @@ fn reconnect_now_ends_a_wait() {
 }
 
 #[test]
-fn reconnect_now_during_a_try_ends_the_wait_after_it() {
+fn reconnect_now_during_an_attempt_ends_the_wait_after_it() {
     within(SOON, || {
         let (asked, asks) = bounded(1);
         let (release, released) = bounded::<()>(0);
-        let first = move |client: TcpStream| {
-            read_request(&client)?;
+        let first = move |mut client: Peer| {
+            client.read_request()?;
             asked.send(()).unwrap();
             assert!(released.recv().is_err());
-            SockRef::from(&client).set_linger(Some(Duration::ZERO))
+            SockRef::from(client.socket()).set_linger(Some(Duration::ZERO))
         };
         let addr = play(vec![Box::new(first), Box::new(stay)]);
         let client = Wire::join(addr.to_string())
@@ -644,19 +703,19 @@ fn reconnect_now_during_a_try_ends_the_wait_after_it() {
     });
 }
 
-/// What was asked for before a session stood is no reason to hurry after it.
+/// A request from before a session does not shorten a wait after it.
 #[test]
-fn reconnect_now_is_forgotten_when_a_session_stands() {
+fn reconnect_now_is_forgotten_when_a_session_is_open() {
     in_time(|| {
         let (hang_up_now, hangs_up) = bounded::<()>(0);
-        let first = move |client: TcpStream| {
-            confirm_session(&client)?;
+        let first = move |mut client: Peer| {
+            client.confirm_session()?;
             assert!(hangs_up.recv().is_err());
-            client.shutdown(Shutdown::Write)?;
+            client.socket().shutdown(Shutdown::Write)?;
             keep(client)
         };
         let (came, comes) = bounded(1);
-        let second = move |client: TcpStream| {
+        let second = move |client: Peer| {
             came.send(()).unwrap();
             stay(client)
         };
@@ -676,12 +735,12 @@ fn reconnect_now_is_forgotten_when_a_session_stands() {
     });
 }
 
-// -- close in the middle of it --
+// -- close at any moment --
 
 #[test]
 fn close_ends_a_wait_at_once() {
     within(SOON, || {
-        let (client, starter) = waiting(play(vec![Box::new(break_off)]));
+        let (client, starter) = waiting(play(vec![Box::new(break_handshake)]));
         client.close().unwrap();
         assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
     });
@@ -708,7 +767,7 @@ fn close_ends_a_dial_at_once_and_its_thread() {
 #[test]
 fn close_ends_a_handshake_at_once() {
     within(SOON, || {
-        let server = Played::listen(|client| read_request(client).map(drop));
+        let server = ScriptedServer::listen(|client| client.read_request().map(drop));
         let client = Wire::join(server.addr.to_string()).handshake_timeout(NEVER);
         let client = client.thread_name("cl-hs").build().unwrap();
         let starting = client.clone();
@@ -721,7 +780,7 @@ fn close_ends_a_handshake_at_once() {
 }
 
 #[test]
-fn close_between_two_sessions_ends_connect_in_order() {
+fn close_between_two_sessions_ends_connect_with_ok() {
     within(SOON, || {
         let (failed, fails) = unbounded();
         let server = started(mounting());
@@ -735,12 +794,12 @@ fn close_between_two_sessions_ends_connect_in_order() {
         server.wait_session(PATIENCE).unwrap().abort();
         fails.recv().unwrap();
         client.close().unwrap();
-        // It was up before.
+        // There was a session before.
         connection.join().unwrap().unwrap();
     });
 }
 
-/// No session comes of a wire that is closed, whatever moment that was.
+/// A closed wire never gets a session, at whatever moment it is closed.
 #[test]
 fn close_at_any_moment_leaves_nothing_behind() {
     in_time(|| {
@@ -749,7 +808,7 @@ fn close_at_any_moment_leaves_nothing_behind() {
             let client = joining(&server).thread_name("any-mo").build().unwrap();
             let starting = client.clone();
             let starter = thread::spawn(move || starting.start());
-            // Sooner and later: there is no waiting for a moment.
+            // At different moments, as there is nothing to wait for.
             (0..round).for_each(|_| thread::yield_now());
             client.close().unwrap();
             let outcome = starter.join().unwrap();

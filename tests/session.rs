@@ -1,39 +1,37 @@
-//! Sessions with a peer that is played by hand, where the order of frames or
-//! the moment of an end matters.
+//! Sessions with a scripted peer, where the order of frames or the moment of an end
+//! matters; and the states of a wire.
 
 mod support;
 
 use crossbeam_channel::bounded;
-use std::{
-    io::{self, Write},
-    net::TcpListener,
-    thread,
-    time::Duration,
-};
+use std::{io, net::TcpListener, thread, time::Duration};
 use support::{
     PATIENCE,
+    encoding::layer_2,
     frames::{Frame, SYN},
-    hand, in_time,
+    in_time,
+    peer::Peer,
     unreachable::Unreachable,
 };
 use wirenet::{Error, Wire};
 
 #[test]
-fn a_server_may_open_streams_in_the_same_breath_as_it_confirms_the_session() {
+fn a_server_may_open_streams_together_with_the_session_confirmation() {
     in_time(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            let mut bytes = hand::confirmation(&client).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            let mut client = Peer::over_tcp(socket);
+            let mut bytes = client.answer_to_request(&[]).unwrap();
             for stream in [2, 4, 6] {
                 bytes.extend(Frame::flags(stream, SYN).encode());
-                bytes.extend(Frame::data(stream, hand::layer_2(0x16, "hello", b"")).encode());
+                bytes.extend(Frame::data(stream, layer_2(0x16, "hello", b"")).encode());
             }
-            client.write_all(&bytes).unwrap();
+            client.send_bytes(&bytes);
             let mut greetings = 0;
             while greetings < 3 {
-                let frame = Frame::read(&mut client).unwrap().unwrap();
+                let frame = client.receive().unwrap();
                 greetings += usize::from(frame.body.ends_with(b"hi\0\0\0\0"));
             }
         });
@@ -46,10 +44,10 @@ fn a_server_may_open_streams_in_the_same_breath_as_it_confirms_the_session() {
     });
 }
 
-/// The client has read all, and closes its stream and then its wire while the
-/// handler is still busy: nothing went wrong.
+/// The client has read everything, and closes its stream and then its wire while the
+/// handler is still running.
 #[test]
-fn a_client_that_leaves_in_order_is_no_error() {
+fn a_graceful_close_by_the_client_is_not_an_error() {
     in_time(|| {
         let (error, errors) = bounded(8);
         let (ended, end) = bounded(1);
@@ -57,7 +55,7 @@ fn a_client_that_leaves_in_order_is_no_error() {
         let server = Wire::mount("127.0.0.1:0")
             .stream("greet", move |stream| {
                 stream.write_message(b"hi")?;
-                // Until the session is over.
+                // Until the session has ended.
                 assert!(released.recv().is_err());
                 Ok(())
             })
@@ -82,7 +80,7 @@ fn a_client_that_leaves_in_order_is_no_error() {
 }
 
 #[test]
-fn a_session_that_the_server_closes_says_so_on_the_client() {
+fn a_client_reports_that_the_server_has_closed_the_session() {
     in_time(|| {
         let server = Wire::mount("127.0.0.1:0").build().unwrap();
         server.start().unwrap();
@@ -100,16 +98,16 @@ fn a_session_that_the_server_closes_says_so_on_the_client() {
     });
 }
 
-/// A listener whose backlog is full answers no SYN: the dial waits.
+/// A listener with a full backlog does not answer a SYN, so that the dial waits.
 #[cfg(target_os = "linux")]
 #[test]
-fn close_wakes_a_dial() {
+fn a_close_ends_a_waiting_dial() {
     in_time(|| {
-        let nobody = Unreachable::new();
-        let wire = Wire::join(nobody.addr.to_string()).build().unwrap();
+        let unreachable = Unreachable::new();
+        let wire = Wire::join(unreachable.addr.to_string()).build().unwrap();
         let closing = wire.clone();
         let dial = thread::spawn(move || wire.start());
-        // Whether it has come to the dial or not: it must not wait for it.
+        // Whether the dial has begun or not, the close must not wait for it.
         closing.close().unwrap();
         let outcome = dial.join().unwrap();
         assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
@@ -117,7 +115,7 @@ fn close_wakes_a_dial() {
 }
 
 #[test]
-fn a_wire_can_be_taken_up_again_after_it_failed() {
+fn a_wire_can_be_started_again_after_a_failure() {
     in_time(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
@@ -133,7 +131,7 @@ fn a_wire_can_be_taken_up_again_after_it_failed() {
 }
 
 #[test]
-fn what_is_wrong_with_an_option_is_said_before_anything_is_done() {
+fn an_invalid_option_is_an_error_of_build() {
     let wrong = [
         Wire::join("nowhere").build(),
         Wire::mount(":99999").build(),

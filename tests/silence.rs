@@ -1,5 +1,5 @@
-//! A network that goes silent is noticed in time. By itself, because what is
-//! busy besides takes time.
+//! A network that goes silent is noticed in time. These tests have a binary of their own,
+//! because other load would delay them.
 
 mod support;
 

@@ -1,6 +1,5 @@
-//! The user's code has the stack that `stack_size` says, wherever it runs, and
-//! that of the standard library by default. Where it had less, this process would
-//! be gone.
+//! The user's code has the stack of `stack_size` wherever it runs, and by default the
+//! stack size of the standard library. If it had less, this process would crash.
 
 mod support;
 
@@ -8,30 +7,31 @@ use crossbeam_channel::{Sender, unbounded};
 use std::{error, fmt, hint::black_box, io, time::Duration};
 use support::{
     PATIENCE, in_time,
-    link::{addr_of, joining, mounting, started},
+    wires::{addr_of, joining, mounting, started},
 };
 use wirenet::{Builder, Denied, Wire};
 
-/// Uses so much stack.
+/// Uses this much stack.
 fn deep<const BYTES: usize>() {
     let stack = black_box([1_u8; BYTES]);
     assert_eq!(stack[black_box(BYTES / 2)], 1);
 }
 
-/// Less than a thread of the standard library's has, and more than was left by
-/// threads of the library's own.
+/// Less than the standard library gives a thread, and more than the library's own
+/// threads would leave.
 const DEFAULT: usize = 400 << 10;
 
-/// More than a thread of the standard library's has.
+/// More than the standard library gives a thread.
 const LARGE: usize = 4 << 20;
 
 fn large(builder: Builder) -> Builder {
     builder.stack_size(4 * LARGE)
 }
 
-/// Code that uses so much stack in each place where code may be, and tells where.
-fn everywhere<const BYTES: usize>(builder: Builder, told: &Sender<&'static str>) -> Builder {
-    /// Uses it when it is dropped.
+/// Sets code that uses this much stack in each place where a wire runs the user's code.
+/// It sends the name of its place.
+fn set_everywhere<const BYTES: usize>(builder: Builder, told: &Sender<&'static str>) -> Builder {
+    /// Uses this much stack when it is dropped.
     struct Dropped<const BYTES: usize>(Sender<&'static str>);
     impl<const BYTES: usize> Drop for Dropped<BYTES> {
         fn drop(&mut self) {
@@ -79,40 +79,40 @@ fn everywhere<const BYTES: usize>(builder: Builder, told: &Sender<&'static str>)
         })
         .stream("fails", move |_| {
             let _ = &dropped;
-            Err(io::Error::other(Shown::<BYTES>))
+            Err(io::Error::other(DeepDisplay::<BYTES>))
         })
 }
 
-/// An error that uses it when it is shown.
+/// An error that uses this much stack when it is formatted.
 #[derive(Debug)]
-struct Shown<const BYTES: usize>;
+struct DeepDisplay<const BYTES: usize>;
 
-impl<const BYTES: usize> error::Error for Shown<BYTES> {}
+impl<const BYTES: usize> error::Error for DeepDisplay<BYTES> {}
 
-impl<const BYTES: usize> fmt::Display for Shown<BYTES> {
+impl<const BYTES: usize> fmt::Display for DeepDisplay<BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         deep::<BYTES>();
-        f.write_str("shown")
+        f.write_str("deep")
     }
 }
 
-/// Goes through all places of a server and a client.
-fn go_everywhere<const BYTES: usize>(set: fn(Builder) -> Builder) {
+/// Runs the code in all places of a server and a client.
+fn run_everywhere<const BYTES: usize>(set: fn(Builder) -> Builder) {
     let (tell, told) = unbounded();
-    let server = started(everywhere::<BYTES>(set(mounting()), &tell));
+    let server = started(set_everywhere::<BYTES>(set(mounting()), &tell));
     let (client_tell, client_told) = unbounded();
     let client = |token: &str| {
         let client = joining(&server).identification("box-1", token);
-        everywhere::<BYTES>(set(client), &client_tell)
+        set_everywhere::<BYTES>(set(client), &client_tell)
             .build()
             .unwrap()
     };
-    // Refused, and told so on both sides.
+    // The refusal is reported on both sides.
     client("wrong").start().unwrap_err();
     let joined = client("right");
     joined.start().unwrap();
     let session = joined.wait_session(PATIENCE).unwrap();
-    // Its error is shown on a handler's thread.
+    // The handler's error is formatted on a handler's thread.
     let stream = session.open_stream("fails").unwrap();
     stream.next_message().unwrap_err();
     // The session breaks.
@@ -121,7 +121,7 @@ fn go_everywhere<const BYTES: usize>(set: fn(Builder) -> Builder) {
     let places = |told: &crossbeam_channel::Receiver<&'static str>, wanted: &[&str]| {
         let mut left: Vec<_> = wanted.to_vec();
         while !left.is_empty() {
-            let place = told.recv_timeout(PATIENCE).expect("all places are come to");
+            let place = told.recv_timeout(PATIENCE).expect("every place is reached");
             left.retain(|wanted| *wanted != place);
         }
     };
@@ -143,19 +143,19 @@ fn go_everywhere<const BYTES: usize>(set: fn(Builder) -> Builder) {
 }
 
 #[test]
-fn code_of_the_users_has_the_stack_of_the_standard_library_by_default() {
-    in_time(|| go_everywhere::<DEFAULT>(|builder| builder));
+fn user_code_has_the_standard_librarys_stack_size_by_default() {
+    in_time(|| run_everywhere::<DEFAULT>(|builder| builder));
 }
 
 #[test]
-fn code_of_the_users_has_the_stack_that_was_asked_for() {
-    // Where the test itself drops something.
+fn user_code_has_the_given_stack_size() {
+    // The test itself drops some of the code.
     let test = std::thread::Builder::new().stack_size(4 * LARGE);
-    let test = test.spawn(|| go_everywhere::<LARGE>(large)).unwrap();
+    let test = test.spawn(|| run_everywhere::<LARGE>(large)).unwrap();
     in_time(|| test.join().unwrap());
 }
 
-/// The stack of handlers may be small; what the library does itself has enough.
+/// Handlers may have a small stack; the library's own code needs more, and has it.
 #[test]
 fn a_small_stack_is_enough_for_a_session() {
     in_time(|| {
@@ -165,6 +165,6 @@ fn a_small_stack_is_enough_for_a_session() {
         let client = Wire::join(format!("localhost:{}", addr_of(&server).port()));
         let client = started(small(client).dial_timeout(Duration::from_secs(20)));
         let stream = client.sessions()[0].open_stream("hello").unwrap();
-        assert_eq!(support::link::message(&stream).unwrap(), b"hello");
+        assert_eq!(support::wires::message(&stream).unwrap(), b"hello");
     });
 }

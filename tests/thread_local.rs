@@ -1,5 +1,5 @@
-//! A wire, a session or a stream may lie in a thread local: it is dropped when
-//! its thread ends, among the destructors of others. A panic there would abort
+//! A wire, a session or a stream may be stored in a thread local. It is dropped when its
+//! thread ends, in any order with other thread locals. A panic in that drop would abort
 //! this process.
 
 mod support;
@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::{cell::RefCell, thread, time::Duration};
 use support::{
     PATIENCE, in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
+    wires::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use wirenet::{Session, Stream, Wire, yamux};
 
@@ -23,7 +23,7 @@ fn keep(wire: Wire) {
     WIRE.with(|wires| wires.borrow_mut().push(wire));
 }
 
-/// Whatever the library keeps for the thread is there.
+/// Initialises the thread locals of the library.
 fn use_another_wire() {
     let wire = mounting().build().unwrap();
     wire.close().unwrap();
@@ -79,21 +79,21 @@ fn a_client_in_a_thread_local_is_closed_when_its_thread_ends() {
     });
 }
 
-/// A handler's thread serves the wire that it keeps.
+/// The handler's thread belongs to the wire that it keeps.
 #[test]
-fn a_wire_in_a_thread_local_of_its_own_handlers_thread_is_closed_there() {
+fn a_wire_in_a_thread_local_of_its_own_handler_thread_is_closed_there() {
     in_time(|| {
-        let (lend, borrowed): (Sender<Wire>, Receiver<Wire>) = bounded(1);
+        let (give_wire, given_wire): (Sender<Wire>, Receiver<Wire>) = bounded(1);
         let server = mounting().stream("keep", move |_| {
-            keep(borrowed.recv().expect("the wire"));
+            keep(given_wire.recv().expect("the wire"));
             Ok(())
         });
         let server = started(server);
         let client = started(joining(&server).retry_max(0).on_error(|_| {}));
         let stream = client.sessions()[0].open_stream("keep").unwrap();
-        lend.send(server.clone()).unwrap();
+        give_wire.send(server.clone()).unwrap();
         assert!(!stream.next_message().unwrap());
-        // Has the pool's threads end, and with them the last handle.
+        // The pool's threads end, and drop the last handle.
         server.close().unwrap();
         drop(server);
         client.wait().unwrap();
@@ -101,14 +101,14 @@ fn a_wire_in_a_thread_local_of_its_own_handlers_thread_is_closed_there() {
 }
 
 #[test]
-fn a_session_a_stream_and_a_connection_may_lie_in_thread_locals() {
+fn a_session_a_stream_and_a_connection_may_be_stored_in_thread_locals() {
     in_time(|| {
         let link = Link::new(|server| server.stream("echo", echo), as_it_is);
         let session = link.near.clone();
         let (one, _other) = wirenet::transport::memory::pair(1 << 16);
         thread::spawn(move || {
             let stream = session.open_stream("echo").unwrap();
-            // It is reset: it lies in the middle of a message.
+            // It will be reset, as it is dropped in the middle of a message.
             std::io::Write::write_all(&mut &stream, b"hello").unwrap();
             STREAM.with(|streams| streams.borrow_mut().push(stream));
             SESSION.with(|sessions| sessions.borrow_mut().push(session));

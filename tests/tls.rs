@@ -1,5 +1,5 @@
-//! TLS: the transport by itself, and `yamux` over it. Whom each side takes, what
-//! the end of a connection looks like, and what rustls wants done with care.
+//! The TLS transport, and yamux over it: which peers each side accepts, how a connection
+//! ends, and how rustls is driven.
 
 #![cfg(feature = "tls")]
 
@@ -7,20 +7,20 @@ mod support;
 
 #[path = "tls/ending.rs"]
 mod ending;
-#[path = "tls/hand.rs"]
-mod hand;
-#[path = "tls/made.rs"]
-mod made;
-#[path = "tls/old.rs"]
-mod old;
+#[path = "tls/fixtures.rs"]
+mod fixtures;
 #[path = "tls/pair.rs"]
 mod pair;
+#[path = "tls/rustls_peer.rs"]
+mod rustls_peer;
 #[path = "tls/streams.rs"]
 mod streams;
 #[path = "tls/traffic.rs"]
 mod traffic;
-#[path = "tls/whom.rs"]
-mod whom;
+#[path = "tls/verification.rs"]
+mod verification;
+#[path = "tls/x509_v1.rs"]
+mod x509_v1;
 
 use pair::{both, ends};
 use support::{PATIENCE, in_time};

@@ -1,4 +1,4 @@
-//! TLS under a whole wire: server, hub and client.
+//! TLS in a wire.
 #![cfg(feature = "tls")]
 
 mod support;
@@ -10,7 +10,7 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    link::{assert_echoes, echo, errors},
+    wires::{assert_echoes, echo, errors},
 };
 use wirenet::{
     Error, Operation, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream,
@@ -21,7 +21,7 @@ fn server() -> TlsServer {
 }
 
 #[test]
-fn a_stream_goes_over_tls() {
+fn a_stream_works_over_tls() {
     in_time(|| {
         let server = Wire::mount("127.0.0.1:0")
             .tls(server())
@@ -45,7 +45,7 @@ fn a_stream_goes_over_tls() {
     });
 }
 
-/// Has a client meet a failure of TLS, which is final.
+/// Asserts that a client fails permanently with an error of TLS.
 fn assert_given_up(server: TlsServer, client: TlsClient) {
     let server = Wire::mount("127.0.0.1:0").tls(server).build().unwrap();
     server.start().unwrap();
@@ -56,22 +56,22 @@ fn assert_given_up(server: TlsServer, client: TlsClient) {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_given_up_at_once_with_the_cause() {
+fn an_untrusted_certificate_is_a_permanent_error() {
     in_time(|| assert_given_up(server(), TlsClient::pinned([7; 32])));
 }
 
 #[test]
-fn a_client_certificate_that_is_missing_is_given_up_at_once_as_a_failure_of_tls() {
+fn a_missing_client_certificate_is_a_permanent_error() {
     in_time(|| {
         let server = server().client_ca("certs/ca.pem").unwrap();
         assert_given_up(server, TlsClient::with_ca("certs/ca.pem").unwrap());
     });
 }
 
-/// A client that has done TLS sends a record a byte at a time: one deadline for
-/// TLS and session together.
+/// After its TLS handshake, a client sends a record byte by byte. One deadline applies to
+/// both handshakes together.
 #[test]
-fn a_record_that_dribbles_does_not_outlast_the_handshake_timeout() {
+fn a_record_that_trickles_in_does_not_extend_the_handshake_timeout() {
     in_time(|| {
         let (handler, told) = errors();
         let timeout = Duration::from_millis(400);
@@ -93,7 +93,7 @@ fn a_record_that_dribbles_does_not_outlast_the_handshake_timeout() {
         let mut raw = TcpStream::connect(addr).unwrap();
         let same = raw.try_clone().unwrap();
         let _tls = TlsStream::client(same, &config(), "127.0.0.1", began + PATIENCE).unwrap();
-        // A record of 16 KiB, slowly: the server does something else in between.
+        // A record of 16 KiB, sent slowly: the server answers an echo between two bytes.
         let head = [0x17, 3, 3, 0x40, 0];
         for byte in head.into_iter().chain(std::iter::repeat_n(0, 0x4000)) {
             if !told.is_empty() {

@@ -1,5 +1,5 @@
-//! A token shows nowhere: not in what is logged, not in any error or report, not
-//! in what `Debug` says. In a process of its own, because it has one logger.
+//! A token never appears in the log, in an error or a report, or in `Debug` output. This
+//! test has a process of its own, as a process has one logger.
 
 mod support;
 
@@ -14,25 +14,26 @@ use std::{
 };
 use support::{
     PATIENCE,
+    encoding::{field, layer_2},
     frames::{FIN, Frame, SYN},
-    hand::{self, Played, field, layer_2},
     in_time,
-    link::{Link, addr_of, as_it_is, echo, joining, mounting, started},
+    peer::{Peer, Script, ScriptedServer, play},
+    wires::{Link, addr_of, as_it_is, echo, joining, mounting, started},
 };
 use wirenet::{Builder, Denied, OpError, Wire, transport::memory, yamux};
 
-/// The token of everyone here; a wrong one where it says so.
+/// The token of all wires here, and a part of the wrong ones.
 const MARK: &str = "marked+6sBq0";
 
-/// What clients call themselves, which shows.
+/// The clients' identification, which does appear.
 const NAME: &str = "shown-client";
 
-/// All that a program could have printed.
-struct Seen(Mutex<Vec<String>>);
+/// All texts that a program could print.
+struct Output(Mutex<Vec<String>>);
 
-static SEEN: Seen = Seen(Mutex::new(Vec::new()));
+static OUTPUT: Output = Output(Mutex::new(Vec::new()));
 
-impl Log for Seen {
+impl Log for Output {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -44,25 +45,25 @@ impl Log for Seen {
     fn flush(&self) {}
 }
 
-impl Seen {
+impl Output {
     fn note(&self, text: String) {
         self.0.lock().push(text);
     }
 }
 
-/// Notes what `Debug` says of it.
+/// Records the `Debug` output of a value.
 fn debug(value: &impl Debug) {
-    SEEN.note(format!("{value:?}"));
-    SEEN.note(format!("{value:#?}"));
+    OUTPUT.note(format!("{value:?}"));
+    OUTPUT.note(format!("{value:#?}"));
 }
 
-/// Notes an error, and all that led to it.
+/// Records an error, and all its sources.
 fn note(error: &impl StdError) {
     debug(error);
-    SEEN.note(error.to_string());
+    OUTPUT.note(error.to_string());
     let mut source = error.source();
     while let Some(cause) = source {
-        SEEN.note(format!("{cause} {cause:?}"));
+        OUTPUT.note(format!("{cause} {cause:?}"));
         source = cause.source();
     }
 }
@@ -71,14 +72,14 @@ fn report(error: &OpError) {
     note(error);
 }
 
-/// A side that shows the token, and whose reports are noted.
+/// Sets up a side that sends the token, and records its reports.
 fn marked(builder: Builder) -> Builder {
     let builder = builder.identification(NAME, MARK).on_error(report);
     debug(&builder);
     builder
 }
 
-/// A client of this server that does not come about, and why.
+/// Checks that a client cannot start, and records the error.
 fn assert_fails(builder: Builder) {
     let wire = builder.retry_max(0).retry_policy(|retry| {
         debug(retry);
@@ -106,7 +107,7 @@ fn success() {
         let mut reader = stream.reader();
         debug(&reader);
         reader.read_to_end(&mut Vec::new()).unwrap();
-        // Not finished: that resets the stream.
+        // The writer is dropped unfinished, which resets the stream.
         debug(&stream.writer());
         debug(&(session.stats(), wire.stats(), session.id()));
     }
@@ -144,7 +145,7 @@ fn dials() {
     assert_fails(marked(Wire::join(addr.to_string())));
 }
 
-/// By the server's validator, its limits, its names; on a server and a hub.
+/// Refusals by a validator, by limits and for names, on a server and a hub.
 fn refused_sessions() {
     for server in [mounting(), Wire::hub("127.0.0.1:0")] {
         let server = marked(server).token_validator(|_, _, token| match token {
@@ -165,7 +166,7 @@ fn refused_sessions() {
     }
 }
 
-/// Requests that are none, each with the token in it somewhere.
+/// Malformed session requests, each of which contains the token somewhere.
 fn malformed_sessions() {
     let server = started(marked(mounting()));
     let token = field(2, MARK.as_bytes());
@@ -187,33 +188,33 @@ fn malformed_sessions() {
         client.write_all(&bytes).unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = Vec::new();
-        // However it ends: what it says is what counts.
+        // The read may fail; only the answer matters.
         let _ = client.read_to_end(&mut answer);
-        SEEN.note(String::from_utf8_lossy(&answer).into_owned());
+        OUTPUT.note(String::from_utf8_lossy(&answer).into_owned());
     }
     note_close(&server);
 }
 
-/// By a server that does not answer as it should.
+/// Servers that answer incorrectly, or not at all.
 fn servers_that_fail() {
-    let parts: [hand::Part; 3] = [
-        Box::new(|client| hand::refuse_session(&client, 1, "not you")),
-        Box::new(|client| hand::read_request(&client).map(drop)),
+    let parts: [Script; 3] = [
+        Box::new(|mut client| client.refuse_session(1, "not you")),
+        Box::new(|mut client| client.read_request().map(drop)),
         Box::new(|mut client| {
-            hand::read_request(&client)?;
+            client.read_request()?;
             client.write_all(b"no yamux at all, this is not")
         }),
     ];
     for part in parts {
-        let addr = hand::play(vec![part]);
+        let addr = play(vec![part]);
         assert_fails(marked(Wire::join(addr.to_string())));
     }
-    let silent = Played::silent();
+    let silent = ScriptedServer::silent();
     let join = marked(Wire::join(silent.addr.to_string()));
     assert_fails(join.handshake_timeout(std::time::Duration::from_millis(50)));
 }
 
-/// Opens of streams that fail, and handlers that do.
+/// Streams whose opening fails, or whose handler does.
 fn streams() {
     let server = |server: Builder| {
         marked(server)
@@ -225,7 +226,7 @@ fn streams() {
             .stream("breaks", |_| panic!("oh"))
     };
     let link = Link::new(server, marked);
-    for name in ["nobody's", "refused", "panics"] {
+    for name in ["missing", "refused", "panics"] {
         note(&link.near.open_stream(name).unwrap_err());
     }
     for name in ["fails", "breaks"] {
@@ -239,7 +240,7 @@ fn streams() {
 
 fn full_pool() {
     let (release, released) = bounded::<()>(0);
-    let (sender, stands) = unbounded();
+    let (sender, started_handlers) = unbounded();
     let server = |server: Builder| {
         marked(server).handler_limit(1).stream("waits", move |_| {
             sender.send(()).unwrap();
@@ -250,7 +251,7 @@ fn full_pool() {
     };
     let link = Link::new(server, marked);
     let waits = link.near.open_stream("waits").unwrap();
-    stands.recv_timeout(PATIENCE).unwrap();
+    started_handlers.recv_timeout(PATIENCE).unwrap();
     note(&link.near.open_stream("waits").unwrap_err());
     drop(release);
     drop(waits);
@@ -258,10 +259,10 @@ fn full_pool() {
     note_close(&link.server);
 }
 
-/// Frames on a session that are no opening of a stream, with the token in them.
+/// Malformed openings of streams, which contain the token.
 fn malformed_streams() {
     let server = started(marked(mounting()));
-    let mut client = hand::join_by_hand(&server, [1; 16]);
+    let mut client = Peer::join(&server, [1; 16]);
     let token = MARK.as_bytes();
     for (index, body) in [
         layer_2(0x16, "echo", MARK.repeat(1000).as_bytes()),
@@ -281,13 +282,13 @@ fn malformed_streams() {
         let bytes = frames.map(|frame| frame.encode()).concat();
         client.write_all(&bytes).unwrap();
     }
-    client.shutdown(std::net::Shutdown::Write).unwrap();
-    // However it ends.
+    client.socket().shutdown(std::net::Shutdown::Write).unwrap();
+    // The read may fail.
     let _ = client.read_to_end(&mut Vec::new());
     note_close(&server);
 }
 
-/// Through a hub, which shows an owner a token of its own.
+/// Calls through a hub, which sends a token of its own to the owner.
 fn hub() {
     let hub = marked(Wire::hub("127.0.0.1:0"));
     let hub = started(hub.token_validator(|name, _, _| accept(name != "refused")));
@@ -301,14 +302,14 @@ fn hub() {
     let caller = started(marked(joining(&hub)).identification("caller", MARK));
     let session = caller.wait_session(PATIENCE).unwrap();
     debug(&session.open_stream("echo").unwrap());
-    for name in ["sorry", "refused", "nobody's"] {
+    for name in ["sorry", "refused", "missing"] {
         note(&session.open_stream(name).unwrap_err());
     }
     note_close(&owner);
     [caller, hub].iter().for_each(note_close);
 }
 
-/// Below: what is on its way is not shown either.
+/// Raw streams: the bytes in flight must not appear either.
 fn raw() {
     let (near, far) = memory::pair(64 * 1024);
     debug(&(&near, &far));
@@ -339,9 +340,9 @@ fn over_tls() {
             .identification(NAME, "wrong")
             .tls(client),
     );
-    // One that does not trust the server.
+    // A client that does not trust the server.
     assert_fails(marked(joining(&server)).tls(TlsClient::pinned([0; 32])));
-    // One without TLS: the token would be in the clear, and the error too.
+    // A client without TLS, which sends the token in clear text.
     let plain = marked(joining(&server));
     assert_fails(plain.handshake_timeout(std::time::Duration::from_millis(300)));
     [joined, server].iter().for_each(note_close);
@@ -350,8 +351,8 @@ fn over_tls() {
 #[cfg(not(feature = "tls"))]
 fn over_tls() {}
 
-/// The token as it would show: as text, and as `Debug` and hexadecimal show
-/// bytes.
+/// Returns the forms in which the token could appear: as text, as the `Debug` output of
+/// bytes, and in hexadecimal.
 fn forms() -> [String; 4] {
     let bytes = MARK.as_bytes();
     let debug = format!("{bytes:?}");
@@ -361,13 +362,12 @@ fn forms() -> [String; 4] {
     [MARK.into(), inner(&debug), inner(&lines), hex]
 }
 
-/// One test, for there is one logger.
 #[test]
-fn a_token_shows_nowhere() {
-    log::set_logger(&SEEN).unwrap();
+fn a_token_never_appears_in_the_log_in_errors_or_in_debug_output() {
+    log::set_logger(&OUTPUT).unwrap();
     log::set_max_level(LevelFilter::Trace);
     in_time(|| {
-        // This would be found.
+        // Checks the search itself.
         assert!(format!("{:?}", MARK.as_bytes()).contains(&forms()[1]));
         success();
         options();
@@ -383,13 +383,13 @@ fn a_token_shows_nowhere() {
         over_tls();
         let _ = Link::new(as_it_is, as_it_is);
     });
-    let seen = SEEN.0.lock();
-    for text in seen.iter() {
+    let output = OUTPUT.0.lock();
+    for text in output.iter() {
         for form in forms() {
             assert!(!text.contains(&form), "{text}");
         }
     }
-    // What may show does: there is something to look through.
+    // Other texts do appear, so the paths above were taken.
     for part in [
         NAME,
         "session refused: no",
@@ -403,6 +403,6 @@ fn a_token_shows_nowhere() {
         "panicked: oh",
         "not you",
     ] {
-        assert!(seen.iter().any(|text| text.contains(part)), "no {part:?}");
+        assert!(output.iter().any(|text| text.contains(part)), "no {part:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! What is promised of named streams, a test for each promise: between two
-//! processes where a process makes a difference, else between a server and a
-//! client in one.
+//! The promises of named streams, with a test for each. The two sides are separate
+//! processes where that makes a difference, and otherwise a server and a client in one
+//! process.
 
 mod support;
 

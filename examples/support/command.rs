@@ -1,4 +1,4 @@
-//! A command of the system, whose output goes into a stream.
+//! Runs a shell command and sends its output over a stream.
 
 use std::{
     io,
@@ -7,22 +7,23 @@ use std::{
 };
 use wirenet::Stream;
 
-/// A command line, for the system's shell.
+/// Returns a command that runs `line` in the system's shell.
 pub fn shell(line: &str) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(line);
     command
 }
 
-/// Runs a command, sends what it prints as one message, and closes the stream.
+/// Runs a command, sends its output as one message, and closes the stream.
 ///
-/// If the stream breaks, the command is killed.
+/// Kills the command if the stream fails.
 pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
     let (output, input) = io::pipe()?;
     command.stdin(Stdio::null());
     command.stdout(input.try_clone()?).stderr(input);
     let mut child = command.spawn()?;
-    // It holds the pipe's other end, which would never seem to end.
+    // `command` holds the pipe's writing end: without this, reading from the
+    // pipe would never reach the end.
     drop(command);
     thread::scope(|scope| {
         let copier = scope.spawn(|| copy(output, stream));
@@ -40,8 +41,8 @@ fn copy(mut output: io::PipeReader, stream: &Stream) -> io::Result<()> {
     copied
 }
 
-/// Waits for the command's end, or for the stream's, which `copy` closes when
-/// all is sent.
+/// Waits until the command has ended, or until the stream has: `copy` closes
+/// the stream once all output is sent.
 fn wait(stream: &Stream, child: &mut Child) -> io::Result<()> {
     let ended = loop {
         match stream.next_message() {
@@ -50,7 +51,7 @@ fn wait(stream: &Stream, child: &mut Child) -> io::Result<()> {
         }
     };
     if ended.is_err() {
-        // It has ended already if its output has.
+        // Fails only if the command has already ended.
         let _ = child.kill();
     }
     child.wait().map(drop)

@@ -1,4 +1,4 @@
-//! Messages: shown as they come, and sent at a pace.
+//! Prints messages as they arrive, and paces the ones that are sent.
 
 use std::{
     io::{self, BufRead, Read, Write},
@@ -6,15 +6,16 @@ use std::{
 };
 use wirenet::Stream;
 
-/// The longest line that is shown in one piece. A peer's may have no end.
+/// The longest line that is printed in one piece, in bytes. A peer could send a
+/// line that never ends.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Prints the message that is being received, or the next one.
+/// Prints the current message, or the next one if none is being read.
 pub fn print_message(stream: &Stream) -> io::Result<()> {
     print(stream.reader())
 }
 
-/// Prints all messages, until the stream ends.
+/// Prints every message until the stream ends.
 pub fn print_messages(stream: &Stream) -> io::Result<()> {
     while stream.next_message()? {
         print_message(stream)?;
@@ -22,8 +23,8 @@ pub fn print_messages(stream: &Stream) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints line by line, so that others may print between the lines, and never
-/// within one.
+/// Prints line by line, so that other threads can print between two lines, but
+/// never within one.
 fn print(mut from: impl BufRead) -> io::Result<()> {
     let mut line = Vec::new();
     while (&mut from).take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
@@ -43,15 +44,15 @@ pub fn read_text(stream: &Stream, max: u64) -> io::Result<String> {
     match text.len() as u64 > max {
         true => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("a message of more than {max} bytes"),
+            format!("the message is longer than {max} bytes"),
         )),
         false => Ok(text),
     }
 }
 
-/// Waits so long, and says whether to go on: not if meanwhile the other side
-/// has closed the stream, or the session is about to end. What comes meanwhile
-/// is thrown away.
+/// Waits for `time`, and returns whether the caller should continue: `false` if
+/// the peer closed the stream meanwhile, or if the session is about to end.
+/// Discards all messages that arrive while it waits.
 pub fn pause(stream: &Stream, time: Duration) -> io::Result<bool> {
     let until = Instant::now() + time;
     while !stream.session().is_closing() {

@@ -1,28 +1,29 @@
-//! What the examples do alike: their address, log output, errors, Ctrl-C and
-//! SIGTERM.
+//! What all examples share: the `--addr` option, logging, error reporting, and
+//! a graceful stop on Ctrl-C or SIGTERM.
 
-#![allow(dead_code, reason = "each example uses a part of it")]
+#![allow(dead_code, reason = "no example uses all of it")]
 
 pub mod command;
 pub mod messages;
 pub mod random;
-#[cfg(feature = "tls")]
-pub mod secure;
-#[cfg(not(feature = "tls"))]
-#[path = "insecure.rs"]
-pub mod secure;
 pub mod stop;
+#[cfg(feature = "tls")]
+pub mod tls_options;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_options_disabled.rs"]
+pub mod tls_options;
 
 use clap::{Parser, Subcommand};
 use std::{io, path::Path, process::ExitCode, time::Duration};
 use stop::Stop;
 use wirenet::{Builder, Error, Session, Wire};
 
-// Not doc comments: clap would take them for the program's.
+// These are not doc comments because clap would show them as the program's help.
+
 // The address that an example listens at or connects to.
 #[derive(clap::Args)]
 pub struct Addr<const PORT: u16> {
-    /// Where the server listens; on a server, port 0 is any free port
+    /// The server's address; with port 0, the server picks a free port
     #[arg(
         long,
         global = true,
@@ -32,7 +33,7 @@ pub struct Addr<const PORT: u16> {
     pub addr: String,
 }
 
-// The arguments of an example that takes no others but its role's.
+// The arguments of an example whose only option besides its role's is --addr.
 #[derive(Parser)]
 struct Args<const PORT: u16, Role: Subcommand> {
     #[command(flatten)]
@@ -41,28 +42,28 @@ struct Args<const PORT: u16, Role: Subcommand> {
     role: Role,
 }
 
-/// Runs an example in the role that the command line says, at its address.
-pub fn play<const PORT: u16, Role: Subcommand>(
-    play: impl FnOnce(Role, String, &Stop) -> io::Result<()>,
+/// Parses the command line, and runs the role it names at the address it gives.
+pub fn run_role<const PORT: u16, Role: Subcommand>(
+    main: impl FnOnce(Role, String, &Stop) -> io::Result<()>,
 ) -> ExitCode {
     let Args::<PORT, Role> {
         addr: Addr { addr },
         role,
     } = Args::parse();
-    run(|stop| play(role, addr, stop))
+    run(|stop| main(role, addr, stop))
 }
 
-/// Long enough for a session that stands already to be seen.
+/// How long to wait for the first session.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs an example's role; its error goes to stderr and into the exit status.
+/// Runs a role. Prints its error to stderr and returns the matching exit code.
 ///
-/// The log goes to stderr too. It shows warnings, or what `RUST_LOG` says.
+/// The log goes to stderr too. It contains warnings, or what `RUST_LOG` selects.
 pub fn run(role: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
     let level = env_logger::Env::default().default_filter_or("warn");
     env_logger::Builder::from_env(level).init();
     let outcome = Stop::on_signal().and_then(|stop| {
-        role(&stop).map_err(|error| match stop.interrupted() {
+        role(&stop).map_err(|error| match stop.was_interrupted() {
             true => io::Error::other("interrupted"),
             false => error,
         })
@@ -76,7 +77,7 @@ pub fn run(role: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
     }
 }
 
-/// Runs a server or a hub until Ctrl-C or SIGTERM, and closes it.
+/// Runs a server or a hub until Ctrl-C or SIGTERM, then closes it.
 pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
     let wire = builder.build()?;
     wire.start()?;
@@ -88,45 +89,44 @@ pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects a client that has one thing to do, and does not come back once its
-/// session has ended. Ctrl-C and SIGTERM close it.
-pub fn join(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
+/// Connects a client that does not reconnect when its session ends. Ctrl-C and
+/// SIGTERM close it.
+pub fn connect_once(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
     let wire = builder.retry_max(0).build()?;
-    stop.closes(&wire);
+    stop.close_on_stop(&wire);
     wire.start()?;
     let session = wire.wait_session(SESSION_TIMEOUT)?;
     Ok((wire, session))
 }
 
-/// Runs a client until Ctrl-C or SIGTERM, as [`coming_back`] says.
-pub fn stay_joined(builder: Builder, stop: &Stop) -> io::Result<()> {
-    run_client(&coming_back(builder).build()?, stop)
+/// Runs a client that reconnects, until Ctrl-C or SIGTERM. See [`reconnecting`].
+pub fn stay_connected(builder: Builder, stop: &Stop) -> io::Result<()> {
+    run_client(&reconnecting(builder).build()?, stop)
 }
 
-/// A client that comes back when it has lost its session. If the first one
-/// cannot be had, that is an error: the address may be wrong, and somebody may
-/// be looking.
-pub fn coming_back(builder: Builder) -> Builder {
+/// Makes a client reconnect when it loses its session. Failing to open the
+/// first session is an error, because the address may be wrong.
+pub fn reconnecting(builder: Builder) -> Builder {
     builder
         .on_connect(|_| println!("connected"))
         .retry_policy(|retry| retry.wait.filter(|_| retry.stood))
 }
 
-/// Runs a client until it gives up, or until Ctrl-C or SIGTERM.
+/// Runs a client until it stops retrying, or until Ctrl-C or SIGTERM.
 pub fn run_client(wire: &Wire, stop: &Stop) -> io::Result<()> {
-    stop.closes(wire);
+    stop.close_on_stop(wire);
     let ended = wire.connect();
     if let Err(Error::Shutdown(cut)) = &ended {
         log::warn!("{cut}");
     }
     close(wire);
-    match stop.requested() {
+    match stop.is_requested() {
         true => Ok(()),
         false => Ok(ended?),
     }
 }
 
-/// Closes a wire that was to stop: what that has cut is worth telling, and no
+/// Closes a wire on request. Streams that were cut short are logged, but are no
 /// error.
 pub fn close(wire: &Wire) {
     if let Err(cut) = wire.close() {
@@ -134,7 +134,7 @@ pub fn close(wire: &Wire) {
     }
 }
 
-/// Adds the path that an error is about.
-pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+/// Returns a function that adds `path` to an error's message.
+pub fn with_path(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

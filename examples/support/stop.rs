@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: they close wires, and wake who waits.
+//! Stops the program on Ctrl-C or SIGTERM: closes its wires and wakes the
+//! threads that wait.
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::{
@@ -11,24 +12,24 @@ use std::{
 };
 use wirenet::Wire;
 
-/// Tells when the program is to stop.
+/// A request to stop the program. Clones share it.
 #[derive(Clone)]
 pub struct Stop {
-    /// Never gets a message: its other end is dropped, which everyone who
-    /// waits sees at once.
+    /// Never receives a message. Dropping the sender wakes all receivers.
     requested: Receiver<Infallible>,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
-    /// Dropped when the program is to stop.
+    /// Dropped to request a stop.
     sender: Option<Sender<Infallible>>,
     wires: Vec<Wire>,
     interrupted: bool,
 }
 
 impl Stop {
-    /// Stops on Ctrl-C or SIGTERM; the second one ends the program at once.
+    /// Requests a stop on Ctrl-C or SIGTERM. A second signal ends the program
+    /// at once.
     pub fn on_signal() -> io::Result<Self> {
         let (sender, requested) = bounded(0);
         let state = Arc::new(Mutex::new(State {
@@ -48,8 +49,8 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Has the program stop: closes the wires, all at once, because each may
-    /// wait for its peer.
+    /// Requests a stop. Closes the wires in parallel, because each close may
+    /// wait for a peer.
     pub fn request(&self) {
         let mut state = self.lock();
         state.sender = None;
@@ -58,39 +59,39 @@ impl Stop {
         }
     }
 
-    /// Closes `wire` when the program is to stop, so that calls which wait for
-    /// its peer return.
-    pub fn closes(&self, wire: &Wire) {
+    /// Closes `wire` when a stop is requested, so that calls that wait for its
+    /// peer return.
+    pub fn close_on_stop(&self, wire: &Wire) {
         self.lock().wires.push(wire.clone());
-        if self.requested() {
+        if self.is_requested() {
             self.request();
         }
     }
 
-    /// Whether the program is to stop.
-    pub fn requested(&self) -> bool {
+    /// Returns whether a stop was requested.
+    pub fn is_requested(&self) -> bool {
         self.wait_for(Duration::ZERO)
     }
 
-    /// Whether that is because of Ctrl-C or SIGTERM.
-    pub fn interrupted(&self) -> bool {
+    /// Returns whether Ctrl-C or SIGTERM requested the stop.
+    pub fn was_interrupted(&self) -> bool {
         self.lock().interrupted
     }
 
-    /// Waits until the program is to stop.
+    /// Waits until a stop is requested.
     pub fn wait(&self) {
-        // Nothing is ever sent: this is the other end being dropped.
+        // Nothing is ever sent. This returns when the sender is dropped.
         let _ = self.requested.recv();
     }
 
-    /// Waits so long, or until the program is to stop, and says whether it is.
+    /// Waits for `time` or until a stop is requested. Returns whether one was.
     pub fn wait_for(&self, time: Duration) -> bool {
         self.requested.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// Reads from `reader` until the program is to stop: an error then.
-    pub fn guard<R: Read>(&self, reader: R) -> impl Read {
-        Guard { stop: self, reader }
+    /// Wraps `reader` so that its reads fail once a stop is requested.
+    pub fn interruptible<R: Read>(&self, reader: R) -> impl Read {
+        Interruptible { stop: self, reader }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,14 +99,14 @@ impl Stop {
     }
 }
 
-struct Guard<'a, R> {
+struct Interruptible<'a, R> {
     stop: &'a Stop,
     reader: R,
 }
 
-impl<R: Read> Read for Guard<'_, R> {
+impl<R: Read> Read for Interruptible<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.stop.requested() {
+        if self.stop.is_requested() {
             return Err(io::Error::other("stopped"));
         }
         self.reader.read(buf)

@@ -1,12 +1,14 @@
-//! Everything that waits and wakes, and the clock that it waits by.
+//! Locks, condition variables, channels, atomics, threads, and the clock for
+//! deadlines.
 //!
-//! These are parking_lot's, crossbeam's and std's own. Built as tests with
-//! `--cfg shuttle` they are a model checker's, which runs the same code in
-//! thousands of orders: in the modules named `models`, beside what they check.
+//! They come from parking_lot, crossbeam and std. In tests built with
+//! `--cfg shuttle` they come from a model checker, which runs the same code in
+//! thousands of schedules. The models are in the modules named `models`, beside
+//! the code that they check.
 //!
-//! What two threads share is taken from here, except for [`Arc`](std::sync::Arc),
-//! which wakes nobody, and the pool of buffers, which belongs to the process and
-//! not to one run of a model.
+//! All state that threads share uses these types, with two exceptions:
+//! [`Arc`](std::sync::Arc), which never blocks, and the pool of buffers, which
+//! belongs to the process and not to one run of a model.
 
 #[cfg(all(test, shuttle))]
 mod model;

@@ -1,4 +1,4 @@
-//! What the library runs with.
+//! The real primitives.
 
 pub(crate) use crossbeam_channel::{Receiver, bounded, never, unbounded};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -1,8 +1,8 @@
-//! A lock whose guard may move to another thread.
+//! A mutex whose guard may move to another thread.
 //!
-//! A guard of a mutex is tied to its thread, or to a feature of the mutex's
-//! crate that programs which look for deadlocks cannot have. Here the guard owns
-//! the value for as long as it lives.
+//! The guard of std's mutex is tied to its thread. That of parking_lot is `Send`
+//! only with a feature that excludes the feature `deadlock_detection`, which the
+//! program may need. Here the guard owns the value while it lives.
 
 use super::{Condvar, Mutex};
 use std::{
@@ -12,21 +12,21 @@ use std::{
 
 /// A mutex whose guard is `Send`.
 pub(crate) struct SendMutex<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Slot<T>>,
     returned: Condvar,
 }
 
-struct State<T> {
-    /// `None` while a guard has it.
+struct Slot<T> {
+    /// `None` while a guard owns it.
     value: Option<T>,
-    /// Threads that wait for it.
+    /// How many threads wait for it.
     waiting: usize,
 }
 
 impl<T> SendMutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(Slot {
                 value: Some(value),
                 waiting: 0,
             }),
@@ -34,8 +34,8 @@ impl<T> SendMutex<T> {
         }
     }
 
-    /// Waits for the value, behind those that wait already: a thread that locks
-    /// again and again keeps nobody waiting.
+    /// Waits for the value, behind the threads that already wait: a thread that
+    /// locks repeatedly does not starve them.
     pub(crate) fn lock(&self) -> SendMutexGuard<'_, T> {
         let mut state = self.state.lock();
         if state.waiting > 0 || state.value.is_none() {
@@ -52,7 +52,7 @@ impl<T> SendMutex<T> {
         }
     }
 
-    /// The value, unless another guard has it.
+    /// Returns a guard, unless another one owns the value.
     pub(crate) fn try_lock(&self) -> Option<SendMutexGuard<'_, T>> {
         let value = Some(self.state.lock().value.take()?);
         Some(SendMutexGuard { mutex: self, value })
@@ -65,10 +65,10 @@ impl<T> fmt::Debug for SendMutex<T> {
     }
 }
 
-/// Owns the value until it is dropped.
+/// Owns the value, and gives it back on drop.
 pub(crate) struct SendMutexGuard<'a, T> {
     mutex: &'a SendMutex<T>,
-    /// `None` only while it is being dropped.
+    /// `None` only during drop.
     value: Option<T>,
 }
 
@@ -78,7 +78,7 @@ impl<T> Deref for SendMutexGuard<'_, T> {
     fn deref(&self) -> &T {
         self.value
             .as_ref()
-            .expect("the guard has it until it is dropped")
+            .expect("the guard owns the value until it is dropped")
     }
 }
 
@@ -86,7 +86,7 @@ impl<T> DerefMut for SendMutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         self.value
             .as_mut()
-            .expect("the guard has it until it is dropped")
+            .expect("the guard owns the value until it is dropped")
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_at_a_time_has_the_value() {
+    fn one_thread_at_a_time_owns_the_value() {
         let mutex = SendMutex::new(0);
         thread::scope(|scope| {
             for _ in 0..8 {

@@ -1,12 +1,12 @@
-//! What can go wrong with TLS, and whether trying again may help.
+//! Errors of TLS, and whether trying again may help.
 
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
 use std::{error::Error, io, path::PathBuf, sync::Arc};
 
-/// Why certificates could not be loaded, a configuration not be made, or a
-/// TLS handshake not be done.
+/// Why certificates could not be loaded, a configuration could not be made, or a
+/// TLS handshake failed.
 ///
-/// Cheap to clone.
+/// Cheap to clone. Converts into [`io::Error`] and [`Error`](crate::Error).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -19,7 +19,7 @@ pub enum TlsError {
         #[source]
         cause: Arc<io::Error>,
     },
-    /// A file was read and is not PEM.
+    /// A file is not valid PEM.
     #[error("{path} is not PEM: {cause}", path = .path.display())]
     Pem {
         /// The file.
@@ -28,19 +28,19 @@ pub enum TlsError {
         #[source]
         cause: Arc<pem::Error>,
     },
-    /// A file has no certificate in it.
-    #[error("no certificate in {path}", path = .path.display())]
+    /// A file contains no certificate.
+    #[error("{path} contains no certificate", path = .path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// A file has no private key in it; an encrypted one does not count.
-    #[error("no private key in {path}, or only an encrypted one", path = .path.display())]
+    /// A file contains no private key, or only an encrypted one.
+    #[error("{path} contains no private key that is not encrypted", path = .path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate cannot be used.
+    /// A certificate is invalid.
     #[error("certificate in {path}: {cause}", path = .path.display())]
     Certificate {
         /// The file.
@@ -49,7 +49,7 @@ pub enum TlsError {
         #[source]
         cause: rustls::Error,
     },
-    /// A private key cannot be used, or belongs to another certificate.
+    /// A private key is invalid, or belongs to another certificate.
     #[error("private key in {path}: {cause}", path = .path.display())]
     Key {
         /// The file.
@@ -62,31 +62,25 @@ pub enum TlsError {
     #[error("TLS configuration refused: {0}")]
     Config(#[source] rustls::Error),
     /// The name to check is neither a DNS name nor an IP address.
-    #[error("{name:?} is no server name")]
+    #[error("{name:?} is neither a DNS name nor an IP address")]
     ServerName {
         /// The name.
         name: String,
     },
-    /// One side did not accept the other's part of the handshake.
+    /// One side did not accept what the other sent in the handshake.
     #[error("TLS handshake failed: {0}{remedy}", remedy = remedy(.0))]
     Handshake(#[source] rustls::Error),
-    /// The connection broke during the handshake.
-    #[error("connection lost in the TLS handshake: {0}")]
+    /// The connection failed during the handshake.
+    #[error("connection lost during the TLS handshake: {0}")]
     Connection(#[source] Arc<io::Error>),
-    /// The handshake was not done before its deadline.
-    #[error("TLS handshake not done within the handshake timeout")]
+    /// The handshake was not complete by its deadline.
+    #[error("no TLS handshake within the handshake timeout")]
     TimedOut,
 }
 
-impl From<TlsError> for io::Error {
-    fn from(error: TlsError) -> Self {
-        crate::Error::from(error).into()
-    }
-}
-
 impl TlsError {
-    /// What the connection under a handshake failed with; `WouldBlock` means
-    /// that the handshake's deadline has passed.
+    /// Converts an error of the connection during a handshake. `WouldBlock` means
+    /// that the deadline has passed.
     pub(crate) fn from_handshake_io(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock => Self::TimedOut,
@@ -94,16 +88,16 @@ impl TlsError {
         }
     }
 
-    /// Finds what rustls said inside of an I/O error: with TLS 1.3, a server's
-    /// refusal of a client's certificate arrives with the first read after a
-    /// handshake that went well on the client.
+    /// Finds rustls's error inside an I/O error. With TLS 1.3, a client's handshake
+    /// succeeds before the server has checked its certificate; a refusal is the
+    /// error of the first read.
     pub(crate) fn from_io(error: &io::Error) -> Option<Self> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<rustls::Error>() {
                 return Some(Self::Handshake(error.clone()));
             }
-            // What an I/O error wraps is not its source, but itself.
+            // `source` of an I/O error skips the error that it wraps.
             let wrapper = error.downcast_ref::<io::Error>();
             let shared = || error.downcast_ref::<Arc<io::Error>>().map(Arc::as_ref);
             cause = match wrapper.or_else(shared) {
@@ -114,21 +108,21 @@ impl TlsError {
         None
     }
 
-    /// Whether trying again cannot help: a person has to see to certificates
-    /// or options.
-    pub(crate) fn will_not_pass(&self) -> bool {
+    /// Returns whether trying again cannot help: certificates or options must be
+    /// changed first.
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
-            Self::Handshake(error) => is_lasting(error),
+            Self::Handshake(error) => is_permanent(error),
             Self::Connection(_) | Self::TimedOut => false,
             _ => true,
         }
     }
 }
 
-fn is_lasting(error: &rustls::Error) -> bool {
+fn is_permanent(error: &rustls::Error) -> bool {
     use rustls::Error::*;
     match error {
-        // A clock that is yet to be set.
+        // The clock of this machine may not be set yet.
         InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => false,
@@ -139,23 +133,22 @@ fn is_lasting(error: &rustls::Error) -> bool {
     }
 }
 
-/// What can be done, where the error does not say so.
+/// Returns what to do about an error, if its own text does not tell.
 fn remedy(error: &rustls::Error) -> &'static str {
     use rustls::Error::InvalidCertificate;
-    // webpki's own word for it, which it has no other form of here.
+    // rustls has no variant for this error of webpki, so it is known by its name.
     match error {
         InvalidCertificate(CertificateError::Other(other))
             if format!("{other:?}").contains("UnsupportedCertVersion") =>
         {
-            "; it is of X.509's version 1, which is taken only where it is pinned: pin it, or make \
-             one of version 3, as `openssl req -x509` does"
+            "; X.509 version 1 is accepted only for a pinned certificate: pin it, or make one of \
+             version 3, as `openssl req -x509` does"
         }
         _ => "",
     }
 }
 
-/// Whether the peer says that it wants none of our certificate, name or
-/// ciphers.
+/// Returns whether the peer refused our certificate, name or ciphers.
 fn is_refusal(alert: AlertDescription) -> bool {
     use AlertDescription::*;
     matches!(
@@ -187,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rustls_said_is_found_however_deep_it_is_wrapped() {
+    fn an_error_of_rustls_is_found_however_deep_it_is_wrapped() {
         let read = || io::Error::new(io::ErrorKind::InvalidData, refusal());
         let connection = yamux::Error::from_read(read());
         for error in [read(), io::Error::from(connection)] {
@@ -200,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_is_not_of_rustls_stays_what_it_is() {
+    fn other_errors_are_not_taken_for_those_of_rustls() {
         for error in [
             io::Error::from(io::ErrorKind::ConnectionReset),
             io::Error::other("something"),
@@ -211,22 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_lasts_and_a_broken_connection_does_not() {
+    fn a_refusal_is_permanent_and_a_failed_connection_is_not() {
         use CertificateError::{Expired, NotValidForName, NotValidYet, UnknownIssuer};
         let of = |cause| TlsError::Handshake(rustls::Error::InvalidCertificate(cause));
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert!(TlsError::Handshake(refusal()).will_not_pass());
-        assert!(of(UnknownIssuer).will_not_pass());
-        assert!(of(NotValidForName).will_not_pass());
-        assert!(of(Expired).will_not_pass());
-        assert!(!of(NotValidYet).will_not_pass());
-        assert!(!TlsError::Handshake(rustls::Error::DecryptError).will_not_pass());
-        assert!(!TlsError::from_handshake_io(reset).will_not_pass());
-        assert!(!TlsError::TimedOut.will_not_pass());
+        assert!(TlsError::Handshake(refusal()).is_permanent());
+        assert!(of(UnknownIssuer).is_permanent());
+        assert!(of(NotValidForName).is_permanent());
+        assert!(of(Expired).is_permanent());
+        assert!(!of(NotValidYet).is_permanent());
+        assert!(!TlsError::Handshake(rustls::Error::DecryptError).is_permanent());
+        assert!(!TlsError::from_handshake_io(reset).is_permanent());
+        assert!(!TlsError::TimedOut.is_permanent());
     }
 
     #[test]
-    fn it_can_be_passed_between_threads() {
+    fn errors_can_be_passed_between_threads() {
         fn check<T: Clone + Send + Sync + 'static>() {}
         check::<TlsError>();
     }

@@ -1,4 +1,4 @@
-//! The cryptography: whose it is, and which cipher goes first.
+//! The provider of cryptography, and the order of its ciphers.
 
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as crypto;
@@ -35,8 +35,9 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     Arc::new(provider)
 });
 
-/// Connections get certificates with keys that are loaded already. So who shows
-/// none does not link the loading of keys, and the signing with them.
+/// Refuses to load keys: connections get certificates whose keys are already
+/// loaded. A program that shows no certificate then does not link the code that
+/// loads keys and signs with them.
 #[derive(Debug)]
 struct NoKeys;
 
@@ -46,13 +47,13 @@ impl KeyProvider for NoKeys {
     }
 }
 
-/// The provider, with the ciphers of TLS 1.3, the one that is fast here first:
-/// without instructions for AES, ChaCha20 is several times faster.
+/// Returns the provider, with the ciphers of TLS 1.3, the fastest one first:
+/// without CPU instructions for AES, ChaCha20 is several times faster.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
-/// What loads the keys of certificates.
+/// Returns a provider that loads keys.
 pub(super) fn with_keys() -> CryptoProvider {
     crypto::default_provider()
 }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_cipher_is_the_one_that_this_cpu_is_fast_at() {
+    fn the_first_cipher_is_the_fastest_on_this_cpu() {
         let first = provider().cipher_suites[0];
         assert_eq!(first == TLS13_AES_128_GCM_SHA256, has_aes());
         assert_eq!(first == TLS13_CHACHA20_POLY1305_SHA256, !has_aes());

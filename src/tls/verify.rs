@@ -1,4 +1,4 @@
-//! Server certificates that no authority vouches for.
+//! Verification of server certificates without an authority.
 
 use super::{provider::sha256, x509};
 use rustls::{
@@ -12,16 +12,16 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// Which certificate the server may have.
+/// Which server certificates are accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Accepts {
-    /// Only the one with this SHA-256.
+    /// Only the certificate with this SHA-256.
     Pinned([u8; 32]),
-    /// Any, also one whose key the server does not have.
+    /// Any certificate, even if the server does not own its key.
     Anything,
 }
 
-/// Looks at the certificate alone: not at its issuer, names or dates.
+/// Checks the certificate itself: not its issuer, names or dates.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) accepts: Accepts,
@@ -29,7 +29,8 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Whether the server has the key of the certificate, where that matters.
+    /// Checks that the server owns the key of the certificate, unless anything is
+    /// accepted.
     fn check_signature(
         &self,
         verify: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
@@ -73,8 +74,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // By the key alone: a certificate of version 1, or with an extension that
-        // nobody knows, is as good where its bytes are known.
+        // Only the key is used: the bytes of the certificate are pinned, so its
+        // version and its extensions do not matter.
         self.check_signature(|algorithms| {
             let key = x509::public_key(cert).ok_or(CertificateError::BadEncoding)?;
             verify_tls13_signature_with_raw_key(message, &key.into(), signed, algorithms)

@@ -1,15 +1,15 @@
-//! The public key of a certificate, of whichever version: webpki, which rustls
-//! asks, takes version 3 alone. For where a certificate is known by its bytes, so
-//! that nothing of what it says matters but its key. Pure.
+//! Finds the public key of a certificate of any version: webpki, which rustls
+//! uses, accepts only version 3. For certificates that are pinned or loaded from a
+//! file, where only the key matters. Pure.
 
 /// Tags of DER.
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
-/// `[0]`, constructed: the version, which one of version 1 does not have.
+/// `[0]`, constructed: the version, which certificates of version 1 lack.
 const VERSION: u8 = 0xa0;
 
-/// The subject's public key (`SubjectPublicKeyInfo`, RFC 5280, 4.1) of a
-/// certificate in DER; `None` if it is none.
+/// Returns the subject's public key (`SubjectPublicKeyInfo`, RFC 5280, 4.1) of a
+/// certificate in DER; `None` if the bytes are not a certificate.
 pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     let mut outer = Der(certificate);
     let mut certificate = Der(outer.take(SEQUENCE)?.content);
@@ -20,7 +20,7 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     if signed.0.first() == Some(&VERSION) {
         signed.take(VERSION)?;
     }
-    // The serial number; the signature's algorithm, issuer, validity, subject.
+    // The serial number; then signature algorithm, issuer, validity, subject.
     signed.take(INTEGER)?;
     for _ in 0..4 {
         signed.take(SEQUENCE)?;
@@ -28,17 +28,17 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     Some(signed.take(SEQUENCE)?.whole)
 }
 
-/// What is left of a sequence of elements.
+/// The rest of a sequence of elements.
 struct Der<'a>(&'a [u8]);
 
 struct Element<'a> {
-    /// With its tag and its length.
+    /// The element with its tag and its length.
     whole: &'a [u8],
     content: &'a [u8],
 }
 
 impl<'a> Der<'a> {
-    /// The next element, which has to have this tag.
+    /// Takes the next element, which must have this tag.
     fn take(&mut self, tag: u8) -> Option<Element<'a>> {
         let (first, rest) = self.0.split_first()?;
         let (len, rest) = length(rest)?;
@@ -52,14 +52,14 @@ impl<'a> Der<'a> {
     }
 }
 
-/// A length, in the fewest bytes that it takes, and what follows.
+/// Reads a length in its shortest form. Returns it and the bytes that follow.
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (first, rest) = bytes.split_first()?;
     if *first < 0x80 {
         return Some((usize::from(*first), rest));
     }
     let count = usize::from(first & 0x7f);
-    // 0 is a length that comes later, which DER does not have.
+    // 0 is BER's indefinite length, which DER does not allow.
     if !(1..=3).contains(&count) {
         return None;
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_certificate_of_version_3_is_the_one_that_webpki_finds() {
+    fn the_key_of_a_certificate_of_version_3_is_the_same_as_in_webpki() {
         for name in ["ca", "server", "client"] {
             let certificate = certificate(&format!("certs/{name}.pem"));
             let parsed = ParsedCertificate::try_from(&certificate).unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_of_version_1_has_a_key_too() {
+    fn the_key_of_a_certificate_of_version_1_is_found() {
         for name in ["ec", "rsa"] {
             let certificate = certificate(&format!("tests/tls/v1/{name}.pem"));
             assert!(ParsedCertificate::try_from(&certificate).is_err());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_has_something_behind_it_is_no_certificate() {
+    fn truncated_certificates_and_trailing_bytes_are_refused() {
         let whole = certificate("certs/server.pem").to_vec();
         for len in 0..whole.len() {
             assert_eq!(public_key(&whole[..len]), None);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_as_short_as_they_can_be() {
+    fn only_the_shortest_form_of_a_length_is_accepted() {
         for (bytes, expected) in [
             (&[0x7f][..], Some(0x7f)),
             (&[0x81, 0x80], Some(0x80)),

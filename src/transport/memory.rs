@@ -1,5 +1,5 @@
-//! Two connected ends inside one process, with bounded buffers, so that the
-//! same waits happen as on a socket.
+//! Two connected ends inside one process. Their buffers are bounded, so that they
+//! block as sockets do.
 
 use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
 use crate::{
@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-/// Makes a connected pair; each direction holds up to `capacity` bytes (at
-/// least 1) that were written and not yet read.
+/// Makes a connected pair. Each direction buffers up to `capacity` bytes, at least
+/// one.
 ///
 /// # Examples
 ///
@@ -29,6 +29,8 @@ use std::{
 /// assert_eq!(b.reader.read(&mut buf)?, 5);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[doc(alias = "duplex")]
+#[doc(alias = "pipe")]
 pub fn pair(capacity: usize) -> (End, End) {
     let one = Arc::new(Pipe::new(capacity.max(1)));
     let two = Arc::new(Pipe::new(capacity.max(1)));
@@ -98,7 +100,7 @@ impl Pipe {
         self.changed.notify_all();
     }
 
-    /// Waits until `ready` says so, for as long as `timeout` allows.
+    /// Waits until `ready` returns true, or until the timeout.
     fn wait(
         &self,
         timeout: Option<Duration>,

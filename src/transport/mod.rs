@@ -1,10 +1,10 @@
-//! Bytes in, bytes out: what a connection runs over.
+//! The byte connection that [`yamux`](crate::yamux) runs over.
 //!
-//! A [`Transport`] comes apart into a half that one thread reads, a half that
-//! whoever holds the writing role writes, and a [`Closer`] that any thread may
-//! call to wake both. It knows nothing of frames. TCP is
-//! [`std::net::TcpStream`] itself, `TlsStream` is TLS over it; [`memory::pair`]
-//! makes two connected ends inside one process, for tests and examples.
+//! A [`Transport`] splits into a half that one thread reads, a half that the
+//! holder of the writing role writes, and a [`Closer`] with which any thread ends
+//! both. It knows nothing about frames. [`std::net::TcpStream`] is TCP,
+//! `TlsStream` is TLS over TCP, and [`memory::pair`] makes two connected ends
+//! inside one process, for tests and examples.
 
 use std::{
     fmt,
@@ -24,45 +24,46 @@ pub use tls::TlsStream;
 
 /// An ordered, reliable, two-way byte connection.
 pub trait Transport: Send + 'static {
-    /// Takes the connection apart.
+    /// Splits the connection into its halves.
     ///
     /// # Errors
     ///
-    /// When the system refuses, for example because the socket is not
-    /// connected.
+    /// When the system refuses, for example because the socket is not connected.
     fn split(self) -> io::Result<Halves>;
 }
 
-/// What a [`Transport`] comes apart into.
+/// The parts of a [`Transport`].
 #[derive(Debug)]
 pub struct Halves {
-    /// Read by the connection's reader thread alone.
+    /// Used only by the connection's reader thread.
     pub reader: Box<dyn ReadHalf>,
-    /// Written by the thread that holds the writing role alone.
+    /// Used only by the thread that holds the writing role.
     pub writer: Box<dyn WriteHalf>,
     /// Ends the connection from any thread.
     pub closer: Arc<dyn Closer>,
-    /// This end's address, where there is one.
+    /// The local address, if there is one.
     pub local_addr: Option<SocketAddr>,
-    /// The other end's address, where there is one.
+    /// The peer's address, if there is one.
     pub peer_addr: Option<SocketAddr>,
 }
 
 /// The receiving half.
 pub trait ReadHalf: Send + fmt::Debug {
-    /// Waits for bytes and reads what is there, at most `buf.len()`.
-    /// `Ok(0)` says that the peer has ended its direction.
+    /// Waits for bytes, and reads up to `buf.len()` of them. Returns `Ok(0)` when
+    /// the peer has ended its direction.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when nothing came before the timeout, or
-    /// before a signal; [`io::ErrorKind::Interrupted`] when what came is not yet
-    /// of use: after these, reading may go on. Any other is final, and is why
-    /// the connection ended. That includes [`io::ErrorKind::TimedOut`], the
-    /// system's word for a connection whose peer acknowledges nothing any more.
+    /// [`io::ErrorKind::WouldBlock`] when nothing was received before the timeout
+    /// or a signal; [`io::ErrorKind::Interrupted`] when the bytes that were
+    /// received yield no data yet. The caller may read again after these. Any
+    /// other error is final, and ends the connection. That includes
+    /// [`io::ErrorKind::TimedOut`], which the system returns when the peer has
+    /// stopped acknowledging data.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// How long [`read`](Self::read) waits; `None`, the default, is for ever.
+    /// Sets how long [`read`](Self::read) waits. With `None`, the default, it waits
+    /// forever.
     ///
     /// # Errors
     ///
@@ -73,41 +74,43 @@ pub trait ReadHalf: Send + fmt::Debug {
 /// Whether a write may wait for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Until at least one byte is taken, or the write timeout passes.
+    /// The write waits until it has accepted at least one byte, or until the write
+    /// timeout.
     Block,
-    /// Not at all.
+    /// The write does not wait.
     Never,
 }
 
 /// The sending half.
 pub trait WriteHalf: Send + fmt::Debug {
-    /// Writes from the slices in order and says how many bytes were taken.
+    /// Writes from the slices in order, and returns how many bytes were accepted.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`]: with [`Wait::Never`], nothing could be
-    /// taken now; with [`Wait::Block`], nothing could be taken for the whole
-    /// write timeout. Any other is final, [`io::ErrorKind::TimedOut`] too.
-    /// [`io::ErrorKind::BrokenPipe`] means that the connection was ended before,
-    /// by the peer or by [`Closer::shutdown`]: what the peer sent up to there
-    /// may still be read.
+    /// [`io::ErrorKind::WouldBlock`] when no byte could be accepted: now, with
+    /// [`Wait::Never`], or during the whole write timeout, with [`Wait::Block`].
+    /// Any other error is final, including [`io::ErrorKind::TimedOut`].
+    /// [`io::ErrorKind::BrokenPipe`] means that the peer or [`Closer::shutdown`]
+    /// had ended the connection; data that the peer sent before may still be
+    /// read.
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize>;
 
-    /// Sends on what [`write`](Self::write) has taken and kept back, where a
-    /// transport does that (TLS keeps what is encrypted and did not fit).
+    /// Sends the bytes that [`write`](Self::write) has accepted and buffered. TLS
+    /// buffers encrypted bytes that the socket did not accept; a transport that
+    /// buffers nothing needs no flush.
     ///
     /// # Errors
     ///
     /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
     /// again.
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
-        // Nothing is kept back here, so there is nothing to wait for.
+        // Nothing is buffered, so nothing waits.
         let _ = wait;
         Ok(())
     }
 
-    /// Ends this direction, after a flush: the peer reads all that was written,
-    /// and then the end. Nothing is written after it.
+    /// Flushes, and ends this direction: the peer reads everything that was
+    /// written, and then the end. Nothing may be written afterwards.
     ///
     /// # Errors
     ///
@@ -115,7 +118,8 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// again.
     fn finish(&mut self, wait: Wait) -> io::Result<()>;
 
-    /// How long a blocking write may make no progress; `None` is for ever.
+    /// Sets how long a blocking write may go without progress. With `None`, it
+    /// waits forever.
     ///
     /// # Errors
     ///
@@ -123,9 +127,9 @@ pub trait WriteHalf: Send + fmt::Debug {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 }
 
-/// Ends a connection from outside of its two halves.
+/// Ends a connection from any thread.
 pub trait Closer: Send + Sync + fmt::Debug {
-    /// Ends both directions at once, and wakes whoever is blocked in them.
-    /// Never blocks; calling it again does nothing.
+    /// Ends both directions immediately, and wakes the threads that are blocked in
+    /// them. Never blocks; further calls do nothing.
     fn shutdown(&self);
 }

@@ -1,5 +1,5 @@
-//! TCP: the standard library's stream, with the calls that it lacks from
-//! socket2 (a write that does not wait, on a socket that otherwise blocks).
+//! TCP: std's stream, with socket2 for what std lacks: a write that does not wait,
+//! on a blocking socket.
 
 use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
 use crate::sync;
@@ -12,13 +12,13 @@ use std::{
 };
 
 impl Transport for TcpStream {
-    /// Sets `TCP_NODELAY`: frames are gathered before they are written, so
-    /// that the kernel has nothing to wait for.
+    /// Sets `TCP_NODELAY`: frames are combined before they are written, so the
+    /// kernel gains nothing by waiting for more.
     fn split(self) -> io::Result<Halves> {
         self.set_nodelay(true)?;
         self.set_nonblocking(false)?;
-        // On some systems a socket has no addresses any more once its peer has left;
-        // reading it tells of that.
+        // On some systems, a socket has no addresses once the peer has closed it.
+        // That is not an error here: the first read reports it.
         let local_addr = self.local_addr().ok();
         let peer_addr = self.peer_addr().ok();
         let socket = Arc::new(Socket::from(self));
@@ -37,11 +37,11 @@ struct TcpReader(Arc<Socket>);
 
 impl ReadHalf for TcpReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buf).map_err(read_error)
+        (&*self.0).read(buf).map_err(interrupted_as_timeout)
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout.map(not_for_ever))
+        self.0.set_read_timeout(timeout.map(nonzero))
     }
 }
 
@@ -50,7 +50,7 @@ struct TcpWriter(Arc<Socket>);
 
 impl WriteHalf for TcpWriter {
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
-        send_uncut(&self.0, slices, wait)
+        send_again(&self.0, slices, wait)
     }
 
     fn finish(&mut self, _wait: Wait) -> io::Result<()> {
@@ -58,23 +58,23 @@ impl WriteHalf for TcpWriter {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout.map(not_for_ever))
+        self.0.set_write_timeout(timeout.map(nonzero))
     }
 }
 
-/// What a [`ReadHalf`] reports: a read that a signal has cut short received as
-/// little as one that timed out.
-pub(super) fn read_error(error: io::Error) -> io::Error {
+/// Converts the error of a socket's read into that of a [`ReadHalf`]. A read that a
+/// signal interrupted received nothing, like one that timed out.
+pub(super) fn interrupted_as_timeout(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
         _ => timeout_error(error),
     }
 }
 
-/// Makes the timeout of a socket's call `WouldBlock` everywhere. On Unix it is
-/// that already, and `TimedOut` is ETIMEDOUT: the peer acknowledges nothing any
-/// more, and the kernel has given the connection up. Windows reports a timeout
-/// as `TimedOut`.
+/// Makes the timeout of a socket's call `WouldBlock` on every system. On Unix it
+/// already is, and `TimedOut` is ETIMEDOUT: the peer has stopped acknowledging
+/// data, and the kernel has given up the connection. Windows reports a timeout as
+/// `TimedOut`.
 pub(super) fn timeout_error(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::TimedOut if cfg!(not(unix)) => io::ErrorKind::WouldBlock.into(),
@@ -82,16 +82,18 @@ pub(super) fn timeout_error(error: io::Error) -> io::Error {
     }
 }
 
-/// Sends once, and waits for room only if it may, whatever signals cut that
-/// short.
-pub(super) fn send_uncut(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
-    uncut(|| send(socket, slices, wait), || socket.write_timeout())
+/// Sends as [`send`], and again when a signal interrupts the wait.
+pub(super) fn send_again(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+    let send = || send(socket, slices, wait);
+    retry_on_signal(send, || socket.write_timeout())
 }
 
-/// Each signal begins the system's timeout anew. Here it is counted from the
-/// first, because only then it costs a look at the clock: a wait may last twice
-/// as long, and no longer.
-fn uncut<T>(
+/// Repeats a call while signals interrupt it.
+///
+/// Each signal restarts the system's timeout. The time is taken at the first
+/// signal, so that a call without one does not read the clock: a wait lasts up to
+/// twice the timeout.
+fn retry_on_signal<T>(
     mut call: impl FnMut() -> io::Result<T>,
     timeout: impl Fn() -> io::Result<Option<Duration>>,
 ) -> io::Result<T> {
@@ -109,7 +111,7 @@ fn uncut<T>(
     }
 }
 
-/// Sends once, and waits for room only if it may.
+/// Sends once. Waits for room in the socket's buffer only if `wait` allows it.
 pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
     let Some(flags) = send_flags(wait) else {
         return Err(io::ErrorKind::WouldBlock.into());
@@ -121,8 +123,8 @@ pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::R
     sent.map_err(timeout_error)
 }
 
-/// A broken connection is an error, never a signal, in programs that have not
-/// switched `SIGPIPE` off too.
+/// A broken connection returns an error, and raises no `SIGPIPE`, even in programs
+/// that do not ignore that signal.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn send_flags(wait: Wait) -> Option<i32> {
     match wait {
@@ -131,7 +133,7 @@ fn send_flags(wait: Wait) -> Option<i32> {
     }
 }
 
-/// Elsewhere on Unix the socket carries `SO_NOSIGPIPE`, which std sets.
+/// On other Unix systems, std sets `SO_NOSIGPIPE` on the socket.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 fn send_flags(wait: Wait) -> Option<i32> {
     match wait {
@@ -140,14 +142,16 @@ fn send_flags(wait: Wait) -> Option<i32> {
     }
 }
 
-/// Without a flag for it, a write that may not wait is left to another thread.
+/// There is no flag for a write that does not wait, so such a write accepts
+/// nothing: a thread that may wait writes later.
 #[cfg(not(unix))]
 fn send_flags(wait: Wait) -> Option<i32> {
     (wait == Wait::Block).then_some(0)
 }
 
-/// A kernel counts in microseconds, or in more, and takes 0 for no timeout.
-pub(super) fn not_for_ever(timeout: Duration) -> Duration {
+/// Makes a timeout long enough for the system, which counts in microseconds or
+/// coarser units, and takes 0 for no timeout.
+pub(super) fn nonzero(timeout: Duration) -> Duration {
     timeout.max(Duration::from_millis(1))
 }
 
@@ -156,7 +160,7 @@ struct TcpCloser(Arc<Socket>);
 
 impl Closer for TcpCloser {
     fn shutdown(&self) {
-        // Fails when the connection is gone already, which is what was asked.
+        // Fails only if the connection has already ended.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
@@ -166,23 +170,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_signals_cut_short_again_and_again_times_out() {
-        let cut = || Err::<(), _>(io::ErrorKind::Interrupted.into());
-        let outcome = uncut(cut, || Ok(Some(Duration::from_millis(1))));
+    fn a_write_that_is_interrupted_again_and_again_times_out() {
+        let interrupted = || Err::<(), _>(io::ErrorKind::Interrupted.into());
+        let outcome = retry_on_signal(interrupted, || Ok(Some(Duration::from_millis(1))));
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
-    fn a_write_that_a_signal_cuts_short_goes_on() {
+    fn a_write_that_is_interrupted_once_continues() {
         let mut calls = 0;
-        let cut_once = || {
+        let interrupted_once = || {
             calls += 1;
             match calls {
                 1 => Err(io::ErrorKind::Interrupted.into()),
                 _ => Ok(calls),
             }
         };
-        let outcome = uncut(cut_once, || Ok(Some(Duration::from_secs(3600))));
+        let outcome = retry_on_signal(interrupted_once, || Ok(Some(Duration::from_secs(3600))));
         assert_eq!(outcome.unwrap(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The handle of a wire.
+//! [`Wire`], the handle of a wire that a program holds.
 
 use super::{
     builder::Builder,
@@ -19,14 +19,20 @@ use std::{
     time::Duration,
 };
 
-/// One side of the system: a server that clients connect to, a hub through
-/// which they call each other, or a client. A
-/// cheap clone, usable from any thread; the wire closes, as with
-/// [`close`](Self::close), when the last clone is dropped.
+/// A server, a hub or a client.
 ///
-/// A handler, hook or validator that captures a clone keeps the wire running forever,
-/// unless it is closed: the wire has them. [`Session::wire`] gives a handler its
-/// wire.
+/// A server ([`mount`](Self::mount)) listens for clients. A hub ([`hub`](Self::hub)) is a
+/// server through which clients also call each other. A client ([`join`](Self::join))
+/// connects to either, and connects again when its session has ended. Each is set up
+/// with a [`Builder`], and runs after [`connect`](Self::connect) or
+/// [`start`](Self::start).
+///
+/// A `Wire` is a handle: cheap to clone, and usable from any thread. When the last clone
+/// is dropped, the wire closes, as with [`close`](Self::close).
+///
+/// A handler, hook or validator that captures a clone keeps the wire running until it is
+/// closed, because the wire owns them. [`Session::wire`] gives a handler its wire
+/// instead.
 ///
 /// # Examples
 ///
@@ -36,14 +42,14 @@ use std::{
 ///
 /// let server = Wire::mount("127.0.0.1:0").build()?;
 /// server.start()?;
-/// let addr = server.local_addr().expect("it listens");
+/// let addr = server.local_addr().expect("the server listens");
 ///
 /// let client = Wire::join(addr.to_string())
 ///     .stream("greeting", |stream| stream.write_message(b"hello"))
 ///     .build()?;
 /// client.start()?;
 ///
-/// // The server calls into the client.
+/// // The server calls the client.
 /// let session = server.wait_session(Duration::from_secs(5))?;
 /// let mut stream = session.open_stream("greeting")?;
 /// let mut message = Vec::new();
@@ -53,15 +59,15 @@ use std::{
 /// ```
 #[derive(Clone)]
 pub struct Wire {
-    owner: Arc<Owner>,
+    inner: Arc<WireInner>,
 }
 
 /// Called with the wire each time that it is up.
 pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
 
-/// What all handles of a wire share. Dropping it closes the wire; the wire's own
-/// threads keep only the [`WireState`].
-struct Owner {
+/// What all handles of a wire share. Dropping it closes the wire; the wire's own threads
+/// keep only the [`WireState`].
+struct WireInner {
     state: Arc<WireState>,
     run: Arc<dyn Run>,
     on_connect: Option<ConnectHook>,
@@ -75,32 +81,33 @@ impl fmt::Debug for Wire {
     }
 }
 
-impl Owner {
+impl WireInner {
     /// Returns what a wire has to call each time that it is up: it runs the hook on a
-    /// pool thread. It does not keep the owner: if the last handle is dropped before the
-    /// hook runs, the wire closes and the hook is not called.
+    /// pool thread. It does not keep the handles alive: if the last one is dropped before
+    /// the hook runs, the wire closes and the hook is not called.
     fn connected(self: &Arc<Self>) -> impl FnMut(Option<&Session>) + use<> {
-        let (owner, state) = (Arc::downgrade(self), Arc::clone(&self.state));
+        let (inner, state) = (Arc::downgrade(self), Arc::clone(&self.state));
         let hook = self.on_connect.clone();
         move |session| {
             let Some(hook) = hook.clone() else {
                 return;
             };
-            let (owner, wire, about) = (owner.clone(), Arc::clone(&state), session.cloned());
+            let (inner, wire, about) = (inner.clone(), Arc::clone(&state), session.cloned());
             state.submit_hook("on_connect", session, move || {
-                if let Some(owner) = owner.upgrade() {
-                    wire.run_hook("on_connect", about.as_ref(), || hook(&Wire { owner }));
+                if let Some(inner) = inner.upgrade() {
+                    wire.run_hook("on_connect", about.as_ref(), || hook(&Wire { inner }));
                 }
             });
         }
     }
 }
 
-impl Drop for Owner {
+impl Drop for WireInner {
     fn drop(&mut self) {
         if self.state.threads.include_current() {
-            // A handler dropped the last handle, and its stream is still open: a close on
-            // the handler's thread would not wait for that stream.
+            // The last handle was dropped on one of the wire's own threads, for example
+            // by a handler whose stream is still open. A close on that thread would not
+            // wait for the stream.
             let state = Arc::clone(&self.state);
             let submitted = self.state.pool.submit(move || close_dropped(&state));
             if submitted.is_ok() {
@@ -113,7 +120,7 @@ impl Drop for Owner {
 
 /// Closes a wire whose last handle was dropped.
 fn close_dropped(state: &WireState) {
-    // Whoever closed it before got the result.
+    // An earlier close has returned the error to its caller.
     let was_closed = state.is_closed();
     if let Err(error) = close_wire(state)
         && !was_closed
@@ -123,62 +130,86 @@ fn close_dropped(state: &WireState) {
 }
 
 impl Wire {
-    /// A server, which listens at `addr`: `host:port`, with IPv6 addresses in
-    /// brackets; `:port` is on all interfaces, by both versions of IP. Port 0
-    /// lets the system choose one, which [`local_addr`](Self::local_addr) tells.
-    pub fn mount(addr: impl Into<String>) -> Builder {
-        Builder::mount(addr.into())
-    }
-
-    /// A hub: a server whose clients call each other through it.
+    /// Returns a builder for a server, which listens at `addr`.
     ///
-    /// A client opens a stream by its name, as always. The hub looks for the
-    /// client that offers the name, opens the stream there, and then answers
-    /// the caller, with the owner's refusal if that refuses. From there on it
-    /// passes on what comes: data, the end of a direction as such, a reset as a
-    /// reset. What the owner's window has room for is what the caller may send,
-    /// so that a slow owner slows its caller, and nobody else. The hub's own
-    /// handlers come first.
-    ///
-    /// **A name has one owner.** A session that offers a name which another one
-    /// owns is refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken);
-    /// unless it comes with the same [identification](Builder::identification),
-    /// which is not empty, and a token that the
-    /// [validator](Builder::token_validator) accepts: then it is the same client,
-    /// which has come back after its connection broke, its old session is ended
-    /// and the new one takes over. One that is closing in order loses its names
-    /// only, and lets its streams end. **Without a validator the identification alone
-    /// decides**: whoever knows it can take the names over. With one, it should
-    /// check that the token belongs to the identification.
-    ///
-    /// While another wants its name, an owner is asked for a sign of life; one
-    /// that is silent for a third of the [handshake
-    /// timeout](Builder::handshake_timeout), or for the write timeout if that is
-    /// less, loses its session; with data under way to it, which a slow link takes
-    /// its time for, it has up to the write timeout. A client that does not understand refusal codes, as
-    /// those written with go-wirenet, is not refused but waits, for as long as its
-    /// handshake may take.
-    ///
-    /// A name for which the hub has a handler is the hub's: a session that offers
-    /// it is refused as well, and a handler that is added while a client owns its
-    /// name gets the calls from then on. A name that nobody owns **goes to
-    /// whoever offers it**, also while its usual owner is away:
-    /// [`Builder::access`] says who may offer what.
-    ///
-    /// Callers' tokens are checked by the hub and not passed on: an owner's
-    /// validator sees the hub's own.
-    ///
-    /// `addr` is as for [`mount`](Self::mount).
+    /// `addr` is `host:port`, with IPv6 addresses in brackets. `:port` listens on all
+    /// interfaces, with both versions of IP. With port 0 the system chooses a port; see
+    /// [`local_addr`](Self::local_addr).
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::io::Read;
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("greeting", |stream| stream.write_message(b"hello"))
+    ///     .build()?;
+    /// server.start()?;
+    /// let addr = server.local_addr().expect("the server listens");
+    /// assert_ne!(addr.port(), 0);
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("bind", "listen", "server"))]
+    pub fn mount(addr: impl Into<String>) -> Builder {
+        Builder::mount(addr.into())
+    }
+
+    /// Returns a builder for a hub: a server whose clients call each other through it.
+    ///
+    /// A client opens a stream by name, as on any server. The hub first looks for the
+    /// name among its own handlers. Otherwise it opens a stream to the client that offers
+    /// the name, the owner, and answers the caller as the owner does, with the owner's
+    /// refusal if there is one. Then it relays: data, the end of one direction, and a
+    /// reset, each as what it is. The caller may send what the owner's window has room
+    /// for, so that a slow owner slows down its own caller and no other.
+    ///
+    /// `addr` is as for [`mount`](Self::mount).
+    ///
+    /// # Names
+    ///
+    /// **A name has one owner.** A session that offers a name of another session is
+    /// refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken), with one
+    /// exception: it has the same, non-empty [identification](Builder::identification),
+    /// and the [validator](Builder::token_validator) accepts its token. Then it is the
+    /// same client, back after its connection broke: its old session is ended, and the
+    /// new one takes over. If the old session is closing gracefully, it only loses its
+    /// names, and its streams may end. **Without a validator the identification alone
+    /// decides**: anyone who knows it can take the names over. With one, the validator
+    /// should check that the token belongs to the identification.
+    ///
+    /// When a client wants a name that has an owner, the hub checks that the owner is
+    /// alive. An owner that stays silent for a third of the [handshake
+    /// timeout](Builder::handshake_timeout), or for the [write
+    /// timeout](Builder::read_write_timeouts) if that is shorter, loses its session. If
+    /// data is on its way to the owner, which a slow link needs time for, it has up to
+    /// the write timeout.
+    ///
+    /// A client that does not understand refusal codes, as those written with
+    /// go-wirenet, is not refused but waits for the name, for as long as its handshake
+    /// may take.
+    ///
+    /// A name for which the hub has a handler is the hub's own: a session that offers it
+    /// is refused. If a handler is added while a client owns its name, the handler gets
+    /// the calls from then on.
+    ///
+    /// A name without an owner **goes to the first client that offers it**, even if its
+    /// usual owner is only away. [`Builder::access`] decides which client may offer
+    /// which name.
+    ///
+    /// # Tokens
+    ///
+    /// The hub checks the tokens of callers and does not pass them on: the validator of
+    /// an owner sees the hub's own token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{io::Read, time::Duration};
     /// use wirenet::Wire;
     ///
     /// let hub = Wire::hub("127.0.0.1:0").build()?;
     /// hub.start()?;
-    /// let addr = hub.local_addr().expect("it listens").to_string();
+    /// let addr = hub.local_addr().expect("the hub listens").to_string();
     ///
     /// let owner = Wire::join(&addr)
     ///     .identification("box-1", "secret")
@@ -188,19 +219,44 @@ impl Wire {
     ///
     /// let caller = Wire::join(&addr).build()?;
     /// caller.start()?;
-    /// let session = caller.sessions().remove(0);
+    /// let session = caller.wait_session(Duration::from_secs(5))?;
     /// let mut greeting = String::new();
     /// session.open_stream("box-1:greeting")?.read_to_string(&mut greeting)?;
     /// assert_eq!(greeting, "hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias("broker", "proxy", "relay", "router"))]
     pub fn hub(addr: impl Into<String>) -> Builder {
         Builder::hub(addr.into())
     }
 
-    /// A client, which connects to the server or hub at `addr`: `host:port`,
-    /// with IPv6 addresses in brackets; `:port` is on this machine. The name is
-    /// looked up anew at each try, and all its addresses are tried.
+    /// Returns a builder for a client, which connects to the server or hub at `addr`.
+    ///
+    /// `addr` is `host:port`, with IPv6 addresses in brackets. `:port` is a port of this
+    /// machine. The name is resolved anew for each attempt, and all its addresses are
+    /// tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{io::Read, time::Duration};
+    /// use wirenet::Wire;
+    ///
+    /// # let server = Wire::mount("127.0.0.1:0")
+    /// #     .stream("greeting", |stream| stream.write_message(b"hello"))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let addr = server.local_addr().expect("the server listens").to_string();
+    /// let client = Wire::join(addr).build()?;
+    /// client.start()?;
+    ///
+    /// let session = client.wait_session(Duration::from_secs(5))?;
+    /// let mut greeting = String::new();
+    /// session.open_stream("greeting")?.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias("client", "connect", "dial"))]
     pub fn join(addr: impl Into<String>) -> Builder {
         Builder::join(addr.into())
     }
@@ -210,62 +266,109 @@ impl Wire {
         run: Arc<dyn Run>,
         on_connect: Option<ConnectHook>,
     ) -> Self {
-        let owner = Arc::new(Owner {
+        let inner = Arc::new(WireInner {
             state,
             run,
             on_connect,
         });
-        let handle: Weak<dyn Any + Send + Sync> = Arc::<Owner>::downgrade(&owner);
-        // Set here alone, and once.
-        let _ = owner.state.handle.set(handle);
-        Self { owner }
+        let handle: Weak<dyn Any + Send + Sync> = Arc::<WireInner>::downgrade(&inner);
+        // It cannot be set already: this is the only place that does.
+        let _ = inner.state.handle.set(handle);
+        Self { inner }
     }
 
     #[cfg(all(test, not(shuttle), any(target_os = "linux", target_os = "android")))]
     pub(super) fn state(&self) -> &Arc<WireState> {
-        &self.owner.state
+        &self.inner.state
     }
 
-    /// Takes the wire up and serves it on this thread. Blocks until the wire is
-    /// closed, and that is over: a server accepts clients; a client reads its
-    /// session, and dials again when that has ended or could not be had.
+    /// Runs the wire on the current thread, until it is closed.
     ///
-    /// What a client tries again after, the error handler is told.
+    /// A server or hub listens and accepts clients. A client connects and reads its
+    /// session; when that has ended, or no session could be opened, it waits and connects
+    /// again. Failures that lead to a retry go to the [error
+    /// handler](Builder::on_error). Returns when a close has completed, or when a client
+    /// gives up.
+    ///
+    /// A wire that has returned from this and is not closed may be run again.
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`]; on a client that gives up, which
-    /// [`Builder::retry_policy`] decides, the last error: [`Error::Dial`],
-    /// [`Error::SessionRefused`] and the other errors of a handshake,
-    /// [`Error::Connection`] when the session broke. [`Error::Closed`] when the
-    /// wire was closed before a session stood, and [`Error::AlreadyConnected`]
-    /// while it is up. [`Error::Shutdown`] with what a [`close`](Self::close) has
-    /// cut, whoever called it. Unless it is closed it may be called again.
+    /// - [`Error::Listen`].
+    /// - The last error of a client that gives up, which [`Builder::retry_policy`]
+    ///   decides: [`Error::Dial`], [`Error::SessionRefused`] and other errors of a
+    ///   handshake, or [`Error::Connection`] if the session broke.
+    /// - [`Error::Closed`] if the wire was closed before a session was established.
+    /// - [`Error::AlreadyConnected`] if the wire is running.
+    /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, whichever thread
+    ///   called it.
+    ///
+    /// # Examples
+    ///
+    /// A program that serves on its main thread. The first client ends it:
+    ///
+    /// ```
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("greeting", |stream| stream.write_message(b"hello"))
+    /// #   .on_connect(|wire| {
+    /// #       // Once the server listens.
+    /// #       let addr = wire.local_addr().expect("the server listens");
+    /// #       let client = Wire::join(addr.to_string()).build().expect("a valid address");
+    /// #       client.start().expect("the server accepts");
+    /// #   })
+    ///     .on_session_open(|session| {
+    ///         // Blocks until the wire is closed; `connect` returns then, too.
+    ///         let _ = session.close_wire();
+    ///     })
+    ///     .build()?;
+    /// server.connect()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("block", "listen", "run", "serve"))]
     pub fn connect(&self) -> Result<(), Error> {
-        let running = self.owner.state.begin()?;
-        let mut connected = self.owner.connected();
-        let run = || self.owner.run.run(&running.wire, &mut connected);
+        let running = self.inner.state.begin()?;
+        let mut connected = self.inner.connected();
+        let run = || self.inner.run.run(&running.wire, &mut connected);
         let ended = running.wire.threads.track(run)();
-        // A close no longer waits for this thread.
+        // From here on a close does not wait for this thread.
         drop(running);
-        let closed = self.owner.state.wait_closed();
+        let closed = self.inner.state.wait_closed();
         ended.map_err(|failure| failure.error)?;
         closed.map_err(Error::from)
     }
 
-    /// Takes the wire up and serves it on a thread of its own. Returns once a
-    /// server listens, or once a client's first session stands, however many
-    /// tries that takes. How it goes on, the error handler is told.
+    /// Runs the wire on a new thread.
+    ///
+    /// Returns when a server or hub listens, or when a client's first session is
+    /// established, after any number of attempts. Later errors go to the [error
+    /// handler](Builder::on_error); [`wait`](Self::wait) waits for the end.
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), up to there, and
-    /// [`Error::Thread`].
+    /// Those of [`connect`](Self::connect) up to that point, and [`Error::Thread`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// let addr = server.local_addr().expect("the server listens");
+    ///
+    /// let client = Wire::join(addr.to_string()).build()?;
+    /// client.start()?;
+    /// assert_eq!(client.sessions().len(), 1);
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("background", "spawn"))]
     pub fn start(&self) -> Result<(), Error> {
-        let running = self.owner.state.begin()?;
+        let running = self.inner.state.begin()?;
         let state = Arc::clone(&running.wire);
-        let run = Arc::clone(&self.owner.run);
-        let mut connected = self.owner.connected();
+        let run = Arc::clone(&self.inner.run);
+        let mut connected = self.inner.connected();
         let (sender, first_up) = bounded(1);
         let thread = state.options.thread(run.thread_name());
         let work = move || {
@@ -273,7 +376,7 @@ impl Wire {
             let ended = run.run(&running.wire, &mut |session| {
                 was_up = true;
                 connected(session);
-                // Full if it was up before.
+                // The channel is full if the wire was up before.
                 let _ = sender.try_send(Ok(()));
             });
             match ended {
@@ -281,7 +384,7 @@ impl Wire {
                 Err(failure) if was_up => failure.report(&running.wire),
                 Err(failure) => {
                     drop(running);
-                    // Nothing was sent before, so there is room.
+                    // The channel has room: nothing was sent before.
                     let _ = sender.try_send(Err(failure.error));
                 }
             }
@@ -292,124 +395,272 @@ impl Wire {
         first_up.recv().unwrap_or(Err(Error::Closed))
     }
 
-    /// Ends a client's wait before its next try: for a program that learns that
-    /// the network is back. While a try is under way, it ends the wait that comes
-    /// after it, should it fail.
+    /// Ends a client's wait before its next attempt to connect.
+    ///
+    /// For programs that learn that the network is back. If an attempt is under way and
+    /// fails, the wait after it is ended instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::mpsc, time::Duration};
+    /// use wirenet::Wire;
+    ///
+    /// let (sender, failures) = mpsc::channel();
+    /// # // A port that refuses connections.
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// let client = Wire::join(addr)
+    ///     .retry_policy(|_| Some(Duration::from_secs(3600)))
+    ///     .on_error(move |error| {
+    ///         let _ = sender.send(error.to_string());
+    ///     })
+    ///     .build()?;
+    ///
+    /// # let other = client.clone();
+    /// # let thread = std::thread::spawn(move || other.connect());
+    /// // The client runs on another thread, and has no network at first.
+    /// failures.recv()?;
+    ///
+    /// // The network is back: do not wait for an hour.
+    /// client.reconnect_now();
+    /// failures.recv()?;
+    /// # client.close()?;
+    /// # let _ = thread.join();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("nudge", "retry", "wake"))]
     pub fn reconnect_now(&self) {
-        self.owner.state.nudge();
+        self.inner.state.nudge();
     }
 
-    /// Waits until a wire that was [started](Self::start) is up no more: until
-    /// it is closed, and that is over, or a client has given up. Returns at once
-    /// if it is not up. A close does not wait for the thread that waits here. In an
-    /// error handler or a retry policy of a client, whose wire cannot end before that
-    /// has returned, it waits for a close alone.
+    /// Waits until a wire that was [started](Self::start) no longer runs.
+    ///
+    /// That is when a close has completed, or when a client has given up. Returns at once
+    /// if the wire does not run. A close does not wait for the thread that waits here.
+    ///
+    /// In an error handler or a retry policy of a client this waits only for a close: the
+    /// wire cannot end before that handler or policy has returned.
     ///
     /// # Errors
     ///
-    /// What a [`close`](Self::close) has cut, whoever called it.
+    /// What a [`close`](Self::close) has cut, whichever thread called it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::thread;
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    ///
+    /// // Usually in a signal handler.
+    /// let closing = server.clone();
+    /// thread::spawn(move || closing.close());
+    ///
+    /// server.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias("block", "join"))]
     pub fn wait(&self) -> Result<(), ShutdownError> {
-        self.owner.state.wait()
+        self.inner.state.wait()
     }
 
-    /// Closes the wire, in order: it stops accepting and dialling; tells every
-    /// peer that no new streams are wanted; lets the streams that are open end,
-    /// in all sessions side by side, for up to
-    /// [`Builder::session_close_timeout`] in all; cuts what is left then, which
-    /// wakes every blocked read, write, open and wait; and waits for its threads
-    /// to end, which takes no more than a second longer. A handler sees that it
-    /// should end by [`Session::is_closing`]. [`connect`](Self::connect) and
-    /// [`wait`](Self::wait) return when the close does.
+    /// Closes the wire gracefully.
     ///
-    /// `Ok` says that the peer of each session that was open has read from its
-    /// connection all that was sent on it, so that messages which were finished before
-    /// have arrived: a peer that uses this library acknowledges that, and any other
-    /// closes its side after it. It does not say that the peer's program has read its
-    /// streams.
+    /// In this order, a close
     ///
-    /// When the last handle is dropped, what this would return goes to the error
-    /// handler, as [`Operation::Close`]. Where a handler, a hook or a validator drops
-    /// it, the wire closes beside it, and lets it end.
+    /// 1. stops accepting and connecting;
+    /// 2. tells every peer that it takes no new streams;
+    /// 3. lets the open streams of all sessions end, for up to
+    ///    [`Builder::session_close_timeout`] in all;
+    /// 4. cuts those that are left, which wakes every blocked read, write, open and wait;
+    /// 5. waits for the wire's threads to end, for a second at most.
     ///
-    /// Closing again does no harm, nor does it from a handler, a hook, or a
-    /// validator: what runs there is not waited for. From an error handler that
-    /// runs on a session's own thread, that session is cut at once. A dial that
-    /// looks a name up leaves its thread behind until the system gives up; idle
-    /// threads are told to end, and not waited for.
+    /// A handler can check [`Session::is_closing`] to learn that it should end.
+    /// [`connect`](Self::connect) and [`wait`](Self::wait) return when the close does.
+    ///
+    /// `Ok` means that the peer of each open session has read everything that was sent on
+    /// its connection: messages that were finished before have arrived. A peer that uses
+    /// this library acknowledges that; any other closes its side afterwards. It does not
+    /// mean that the peer's program has read its streams.
+    ///
+    /// Closing again does no harm. Neither does a close in a handler, a hook or a
+    /// validator: the close does not wait for that one. A close in an error handler that
+    /// runs on a session's own thread cuts that session at once. A client that is
+    /// resolving a name leaves the thread that does so behind, until the system gives up.
+    /// Idle threads are told to end, and not waited for.
+    ///
+    /// When the last handle is dropped, the wire is closed in the same way, and an error
+    /// goes to the [error handler](Builder::on_error) as [`Operation::Close`]. If a
+    /// handler, a hook or a validator drops it, the wire is closed on another thread,
+    /// which waits for that one.
     ///
     /// # Errors
     ///
-    /// [`ShutdownError`], listing what was cut, what was not acknowledged in time, and
-    /// what runs on. The wire is closed all the same.
+    /// [`ShutdownError`], with what was cut, what was not acknowledged in time, and what
+    /// still runs. The wire is closed all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wirenet::{Error, Wire};
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// # let addr = server.local_addr().expect("the server listens");
+    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # client.start()?;
+    ///
+    /// server.close()?;
+    /// assert!(matches!(server.wait_session(Duration::ZERO), Err(Error::Closed)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias("shutdown", "stop"))]
     pub fn close(&self) -> Result<(), ShutdownError> {
-        close_wire(&self.owner.state)
+        close_wire(&self.inner.state)
     }
 
-    /// What the wire has done so far, in numbers: all its sessions together,
-    /// those that have ended too.
+    /// Returns counts of all that the wire has done so far: of all its sessions
+    /// together, including those that have ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// # let addr = server.local_addr().expect("the server listens");
+    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # client.start()?;
+    /// # server.wait_session(std::time::Duration::from_secs(5))?;
+    ///
+    /// // A client has connected.
+    /// let stats = server.stats();
+    /// assert_eq!(stats.sessions, 1);
+    /// println!("{} bytes received since {:?}", stats.bytes_received, stats.since);
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("counters", "metrics", "statistics"))]
     pub fn stats(&self) -> Stats {
-        self.owner.state.stats()
+        self.inner.state.stats()
     }
 
-    /// Serves the streams that the other side opens under `name`, from now on;
-    /// a handler that had the name is replaced, and its running streams go on.
+    /// Adds a handler for the streams that the peer opens under `name`, from now on.
     ///
-    /// The handler gets the stream, on a thread of the pool. `Ok` closes it
-    /// properly, and ends the message that was being sent. An error or a panic
-    /// resets it, and the error handler is told.
+    /// A handler that had the name is replaced, and its running streams go on. See also
+    /// [`Builder::stream`].
     ///
-    /// The other side learns the names when a session opens: one that is added
-    /// later works, and is not in its [`Session::stream_names`] until then. Not
-    /// so through a hub, which relays what was offered when the session opened.
+    /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the stream
+    /// is closed gracefully, which ends the message that was being sent. An error or a
+    /// panic resets the stream, and is reported to the [error
+    /// handler](Builder::on_error).
+    ///
+    /// A peer learns the names when its session opens. One that is added later can be
+    /// opened, but is not in the [`Session::stream_names`] of earlier sessions. Through a
+    /// hub it cannot be opened: a hub relays what was offered when the session opened.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] when the name is empty, longer than 255 bytes, or
-    /// `confirmSession`, when there are 1,024 handlers, or when their names have
-    /// 131,072 bytes together.
+    /// [`Error::Option`] if the name is empty, longer than 255 bytes, or
+    /// `confirmSession`; if there are 1,024 handlers already; or if their names would have
+    /// more than 131,072 bytes together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{io::Read, time::Duration};
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// # let addr = server.local_addr().expect("the server listens");
+    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # client.start()?;
+    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// assert!(session.open_stream("greeting").is_err());
+    ///
+    /// server.stream("greeting", |stream| stream.write_message(b"hello"))?;
+    /// let mut greeting = String::new();
+    /// session.open_stream("greeting")?.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias("accept", "handle", "handler", "route", "serve", "service"))]
     pub fn stream(
         &self,
         name: impl Into<String>,
         handler: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Result<(), Error> {
-        let handlers = &self.owner.state.handlers;
+        let handlers = &self.inner.state.handlers;
         handlers.insert(name.into(), Arc::new(handler))
     }
 
-    /// The sessions that stand now.
+    /// Returns the sessions that are established now; a client has at most one.
+    ///
+    /// The list is empty before the first session, and between two sessions of a client.
+    /// [`wait_session`](Self::wait_session) waits for one.
+    #[doc(alias("clients", "connections", "peers"))]
     pub fn sessions(&self) -> Vec<Session> {
-        self.owner.state.sessions()
+        self.inner.state.sessions()
     }
 
-    /// The session with this id, if it stands.
+    /// Returns the session with this id, if it is established.
     pub fn session(&self, id: SessionId) -> Option<Session> {
-        self.owner.state.session(id)
+        self.inner.state.session(id)
     }
 
-    /// Waits until there is a session, and gives one; on a client, the one.
+    /// Waits until a session is established, and returns it.
+    ///
+    /// On a client that is its only session. On a server or hub with several sessions it
+    /// is any of them.
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`]; [`Error::Closed`] when the wire is closed
-    /// meanwhile.
+    /// [`Error::TimedOut`] if there is none within `timeout`; [`Error::Closed`] if the
+    /// wire is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wirenet::{Error, Wire};
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// let none = server.wait_session(Duration::from_millis(10));
+    /// assert!(matches!(none, Err(Error::TimedOut { .. })));
+    ///
+    /// # let addr = server.local_addr().expect("the server listens");
+    /// # let client = Wire::join(addr.to_string()).identification("box-1", "").build()?;
+    /// # client.start()?;
+    /// // A client connects.
+    /// let session = server.wait_session(Duration::from_secs(5))?;
+    /// assert_eq!(session.identification(), b"box-1");
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("accept"))]
     pub fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
-        self.owner.state.wait_session(timeout)
+        self.inner.state.wait_session(timeout)
     }
 
-    /// Where a server listens, or from where a client is connected; `None`
-    /// before.
+    /// Returns the address at which a server or hub listens, or from which a client is
+    /// connected; `None` before that, or if the system does not know it.
+    #[doc(alias("port"))]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.owner.state.local_addr()
+        self.inner.state.local_addr()
     }
 }
 
 impl Session {
-    /// A handle of the wire that the session belongs to, while somebody else has
-    /// one; `None` when nobody has, so that the wire closes.
+    /// Returns a handle of the wire that the session belongs to.
     ///
-    /// This is how a handler, or a hook, reaches its wire. One that captures a
-    /// [`Wire`] keeps it running forever: the wire has the handler, and the handler
-    /// the wire.
+    /// `None` if the program has no handle any more, so that the wire closes.
+    ///
+    /// This is how a handler or a hook reaches its wire. One that captures a [`Wire`]
+    /// keeps it running forever: the wire owns the handler, and the handler the wire.
     ///
     /// # Examples
     ///
@@ -425,7 +676,7 @@ impl Session {
     /// # Ok::<(), wirenet::Error>(())
     /// ```
     pub fn wire(&self) -> Option<Wire> {
-        let owner = self.wire_handle()?.downcast().ok()?;
-        Some(Wire { owner })
+        let inner = self.wire_handle()?.downcast().ok()?;
+        Some(Wire { inner })
     }
 }

@@ -1,17 +1,18 @@
 //! A connection's handle: open, accept, ping, go away, close.
 
 use super::{
-    admission::Acceptor,
+    acceptor::Acceptor,
     config::Config,
+    core::{Core, Incoming},
     error::Error,
     frame::{Flags, Header},
-    half::Core,
-    outbox::Outbox,
-    reader::{Incoming, Reader},
-    shared::Shared,
+    outbox::{Lane, Outbox},
+    reader::Reader,
+    role::Role,
+    shared::{Handle, Shared},
     stats::Stats,
     stream::Stream,
-    table::{Role, Room, Table},
+    table::{OpenSlot, Table},
 };
 use crate::{
     spawn::spawn,
@@ -25,21 +26,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Many streams over one transport; a cheap clone, usable from any thread.
+/// A handle to many streams over one transport. Cheap to clone; usable from any
+/// thread.
 ///
-/// One thread reads the connection; an idle one costs no other. The connection
-/// closes when its last handle and its last stream are dropped, or with
+/// One thread reads the connection, and an idle connection needs no other. The
+/// connection closes when its last handle and its last stream are dropped, or with
 /// [`close`](Self::close).
 #[derive(Clone)]
 pub struct Connection {
     handle: Arc<Handle>,
-}
-
-/// Keeps the connection up. The reader has no part in it.
-pub(super) struct Handle {
-    pub(super) shared: Arc<Shared>,
-    /// Disconnected when the connection has ended.
-    incoming: Receiver<Incoming>,
 }
 
 impl fmt::Debug for Connection {
@@ -51,18 +46,12 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
 impl Connection {
     /// Starts the side that dialled, with a thread that reads.
     ///
     /// # Errors
     ///
-    /// When the transport cannot be split or the thread not be started.
+    /// Fails when the transport cannot be split or the thread cannot be started.
     pub fn client(transport: impl Transport, config: Config) -> io::Result<Self> {
         Self::spawn(transport, Role::Client, config)
     }
@@ -71,7 +60,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the transport cannot be split or the thread not be started.
+    /// Fails when the transport cannot be split or the thread cannot be started.
     pub fn server(transport: impl Transport, config: Config) -> io::Result<Self> {
         Self::spawn(transport, Role::Server, config)
     }
@@ -81,7 +70,7 @@ impl Connection {
         let backlog = config.backlog;
         let sender = Mutex::new(sender);
         let acceptor = Acceptor::new(move |stream| {
-            // Counted here: a bounded channel would allocate for all of them.
+            // Limited here: a bounded channel would allocate for all of them.
             let sender = sender.lock();
             sender.len() < backlog && sender.try_send(stream).is_ok()
         });
@@ -90,14 +79,14 @@ impl Connection {
             .name(format!("{}-reader", shared.config.thread_name))
             .stack_size(shared.config.stack_size);
         spawn(thread, move || {
-            // Why it ended, the connection knows.
+            // The connection knows why it ended.
             let _ = reader.run();
         })?;
         Ok(Self::new(shared, incoming))
     }
 
-    /// A connection that the caller reads, and whose streams go to `acceptor`
-    /// as the peer opens them.
+    /// Creates a connection that the caller reads. The streams that the peer opens go
+    /// to `acceptor`.
     pub(crate) fn driven(
         halves: Halves,
         role: Role,
@@ -113,30 +102,30 @@ impl Connection {
         Self { handle }
     }
 
-    /// Opens a stream. Does not wait for the peer to accept it, unless 256
-    /// (see [`Config::backlog`]) wait for that already; nor for it to end those
-    /// that were closed here, unless they are too many (see
-    /// [`Config::max_streams`]). It does wait while half a megabyte is yet to be
-    /// sent, as when streams are opened and reset without end.
+    /// Opens a stream. Does not wait until the peer accepts it, unless 256 streams
+    /// (see [`Config::backlog`]) are waiting for that already. Waits while too many
+    /// streams are closed on this side and not on the peer's (see
+    /// [`Config::max_streams`]), and while half a megabyte is queued to be sent, as
+    /// when streams are opened and reset in a loop.
     ///
     /// # Errors
     ///
-    /// When the connection has ended or is going away. A connection goes away by
-    /// itself with the last of the 2,147,483,648 streams that each side may
-    /// open, and closes when the streams that are open have ended.
+    /// Fails when the connection has ended or is going away. A connection goes away
+    /// by itself with the last of the 2,147,483,648 streams that each side may open,
+    /// and closes when the open streams have ended.
     pub fn open(&self) -> Result<Stream, Error> {
         let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);
         Ok(stream)
     }
 
-    /// Opens a stream; the peer hears of it with what is sent next.
+    /// Opens a stream. Its SYN leaves with what is sent next.
     pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
         self.open_unless(Table::closed_to_us, deadline)
     }
 
-    /// The same for a stream that carries on one which was let in before this side
-    /// went away.
+    /// The same for a stream that continues one that was let in before this side
+    /// announced that it goes away.
     pub(crate) fn open_relay(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
         self.open_unless(Table::closed_to_relays, deadline)
     }
@@ -148,7 +137,7 @@ impl Connection {
     ) -> Result<Stream, Error> {
         let opened = self.open_core(closed, deadline);
         if opened.is_err() {
-            // The place that this thread may have been woken for is for others.
+            // This thread may have been woken for a slot that it does not use.
             self.handle.shared.freed.notify_one();
         }
         Ok(self.stream(opened?))
@@ -168,20 +157,20 @@ impl Connection {
             if shared.outbox.is_flooded() {
                 drop(table);
                 shared.wait_room(deadline)?;
-                // It is for data.
+                // The room is for data: it is for another thread.
                 shared.outbox.pass_on();
                 table = shared.table.lock();
                 continue;
             }
-            let until = match table.room(&shared.config, sync::now) {
-                Room::Free if table.unacknowledged < shared.config.backlog => {
+            let until = match table.open_slot(&shared.config, sync::now) {
+                OpenSlot::Free if table.unacknowledged < shared.config.backlog => {
                     break table.open()?;
                 }
-                Room::Free => deadline,
-                Room::At(due) => Some(deadline.map_or(due, |deadline| deadline.min(due))),
-                Room::Instead(left) => {
+                OpenSlot::Free => deadline,
+                OpenSlot::At(due) => Some(deadline.map_or(due, |deadline| deadline.min(due))),
+                OpenSlot::Evict(overdue) => {
                     drop(table);
-                    shared.reset(&left);
+                    shared.reset(&overdue);
                     table = shared.table.lock();
                     continue;
                 }
@@ -196,13 +185,13 @@ impl Connection {
                 }
             }
         };
-        // Under the lock of the table, so that ids come in order.
+        // Under the table's lock, so that SYNs are sent in the order of their ids.
         let syn = Header::window_update(core.id, Flags::SYN, 0);
-        shared.outbox.push(syn);
+        shared.outbox.push(Lane::Data, syn);
         let was_last = table.has_used_up_ids();
         drop(table);
         if was_last {
-            // Who needs more streams needs another connection.
+            // For more streams another connection is needed.
             shared.close_when_idle();
         }
         Ok(core)
@@ -212,9 +201,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Why the connection ended, when it has.
+    /// Fails with the reason for the connection's end, when it has ended.
     pub fn accept(&self) -> Result<Stream, Error> {
-        // What had come before the end is there to be had.
+        // Streams that were opened before the end are still returned.
         let incoming = self.handle.incoming.recv();
         let incoming = incoming.map_err(|_| self.handle.shared.end_error())?;
         let stream = self.stream(incoming.0);
@@ -231,8 +220,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] when no answer came within the write timeout, or
-    /// when 64 pings are under way; the connection's end.
+    /// [`Error::TimedOut`] when no answer comes within the write timeout, or when 64
+    /// pings are under way; otherwise the reason for the connection's end.
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
         let now = sync::now();
@@ -246,34 +235,34 @@ impl Connection {
         let answer = shared.pings.wait(value, now + shared.config.write_timeout);
         answer.ok_or_else(|| {
             let table = shared.table.lock();
-            table.end().cloned().unwrap_or(Error::TimedOut)
+            table.life.end().cloned().unwrap_or(Error::TimedOut)
         })
     }
 
-    /// The round trip that the last ping took, the user's or the connection's
-    /// own; `None` before there was one.
+    /// Returns the round trip that the last ping measured, whether the user's or one
+    /// of the connection's own; `None` before the first.
     pub fn round_trip_time(&self) -> Option<Duration> {
         self.handle.shared.pings.latest()
     }
 
-    /// Tells the peer that no new streams are wanted, from either side. Those
-    /// that are open go on. Does not block.
+    /// Tells the peer that no new streams are wanted, from either side. Open streams
+    /// go on. Does not block.
     pub fn go_away(&self) {
         self.handle.shared.go_away();
     }
 
-    /// Whether either side has told the other that it wants no new streams, or
+    /// Returns whether either side has told the other that it wants no new streams, or
     /// the connection has ended.
     pub fn is_going_away(&self) -> bool {
         let table = self.handle.shared.table.lock();
-        table.is_going_away() || table.end().is_some()
+        table.life.is_going_away() || table.life.end().is_some()
     }
 
-    /// Closes the connection: its streams end with an error, except for what
-    /// they had finished sending, which still goes out; every blocked call
-    /// returns. Waits up to the write timeout for the peer to close its side,
-    /// then cuts the transport. Calling it again does no harm. Whether all has
-    /// arrived, [`unacknowledged`](Self::unacknowledged) tells afterwards.
+    /// Closes the connection. Its streams end with an error, and every blocked call
+    /// returns; what was written before is still sent. Waits up to the write timeout
+    /// for the peer to close its side, and then cuts the transport. May be called
+    /// again. Afterwards [`unacknowledged`](Self::unacknowledged) returns how much may
+    /// not have arrived.
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
@@ -288,67 +277,67 @@ impl Connection {
         self.handle.shared.close();
     }
 
-    /// The peer does not take a reset for an error: streams that are
-    /// [broken off](Stream::break_off) end in another way.
+    /// Has streams [abort](Stream::abort) without a reset, as the peer does not take
+    /// one for an error.
     pub(crate) fn avoid_resets(&self) {
         let avoided = &self.handle.shared.avoids_resets;
         avoided.store(true, Ordering::Release);
     }
 
-    /// Lets no new streams in, and closes when those that are open have ended.
-    /// Does not block.
+    /// Lets no new streams in, and closes when the open ones have ended. Does not
+    /// block.
     pub(crate) fn close_when_idle(&self) {
         self.handle.shared.close_when_idle();
     }
 
-    /// A close does not wait for this stream, should it be of this connection.
+    /// Has a close not wait for this stream, if it belongs to this connection.
     pub(crate) fn retire(&self, stream: &Stream) {
         if Arc::ptr_eq(stream.shared(), &self.handle.shared) {
             self.handle.shared.retire(stream.core());
         }
     }
 
-    /// Waits until both sides have closed the connection, or the deadline has
-    /// passed. Returns how many streams are still in use then, or not let in by the
-    /// peer.
+    /// Waits until both sides have closed the connection, or the deadline has passed.
+    /// Returns how many streams are still in use then, or not yet let in by the peer.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
-        match table.end() {
+        match table.life.end() {
             Some(_) => 0,
             None => table.busy(),
         }
     }
 
-    /// Whether the connection is cut, or was closed by both sides.
+    /// Returns whether the transport is cut, or was closed by both sides.
     pub(crate) fn is_over(&self) -> bool {
         self.handle.shared.is_over()
     }
 
-    /// Bytes that were written to streams and that the peer may not have got: at
-    /// most so many, because it acknowledges no more than once a second while data
-    /// is sent, and then when the connection is closed. Once the peer has closed in
-    /// order, what was written to the transport counts as acknowledged.
+    /// Returns how many bytes that were written to streams the peer may not have
+    /// received. This is an upper bound: the peer acknowledges at most once a second
+    /// while data is sent, and then when the connection is closed. When the peer has
+    /// closed gracefully, everything that was written to the transport counts as
+    /// acknowledged.
     pub fn unacknowledged(&self) -> u64 {
         self.handle.shared.unacknowledged()
     }
 
-    /// What was sent so far needs no acknowledgement.
+    /// Counts what was sent so far as acknowledged.
     pub(crate) fn assume_delivered(&self) {
         let shared = &self.handle.shared;
         shared.pings.acknowledge(shared.outbox.sent());
     }
 
-    /// The peer says that it goes away, and once more when it closes, so that an end
-    /// without that is none in order.
+    /// The peer sends a go-away when it goes away, and another when it closes, so that
+    /// an end without these is not graceful.
     pub(crate) fn expect_go_away(&self) {
-        let says = &self.handle.shared.says_go_away;
-        says.store(true, Ordering::Release);
+        let sends = &self.handle.shared.sends_go_away;
+        sends.store(true, Ordering::Release);
     }
 
-    /// Looks whether the peer is there, without waiting: asks it for a sign of
-    /// life, and ends the connection if that was done `patience` ago and it was
-    /// silent since. Gives when to look again; `None` when it has ended by that.
+    /// Checks whether the peer is alive, without waiting: asks it for a sign of life,
+    /// and ends the connection if it was asked `patience` ago and has been silent
+    /// since. Returns when to check again; `None` if this has ended the connection.
     pub(crate) fn look_for_life(&self, patience: Duration) -> Option<Instant> {
         self.handle.shared.look_for_life(patience)
     }
@@ -358,7 +347,7 @@ impl Connection {
         self.handle.shared.end(Error::Closed);
     }
 
-    /// What has gone over the connection so far.
+    /// Returns counts of what has happened on the connection so far.
     pub fn stats(&self) -> Stats {
         let shared = &self.handle.shared;
         let stats = shared.table.lock().stats;
@@ -373,27 +362,27 @@ impl Connection {
         self.handle.shared.table.lock().stats.streams_refused += 1;
     }
 
-    /// Whether the connection has ended, for whatever reason.
+    /// Returns whether the connection has ended, for whatever reason.
     pub fn is_closed(&self) -> bool {
         self.handle.shared.has_ended()
     }
 
-    /// Why the connection ended; `None` while it stands.
+    /// Returns why the connection ended; `None` while it is open.
     pub fn end_reason(&self) -> Option<Error> {
-        self.handle.shared.table.lock().end().cloned()
+        self.handle.shared.table.lock().life.end().cloned()
     }
 
-    /// Streams that are open, or closed on one side only.
+    /// Returns the number of streams that are open, or closed on one side only.
     pub fn stream_count(&self) -> usize {
         self.handle.shared.table.lock().len()
     }
 
-    /// This end's address, over a transport that has one.
+    /// Returns this end's address, if the transport has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.local_addr
     }
 
-    /// The peer's address, over a transport that has one.
+    /// Returns the peer's address, if the transport has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.handle.shared.peer_addr
     }
@@ -403,7 +392,7 @@ impl Connection {
         &self.handle.shared
     }
 
-    /// Has the stream that is opened next be the last one.
+    /// Makes the stream that is opened next the last one.
     #[cfg(test)]
     pub(crate) fn use_up_ids(&self) {
         self.handle.shared.table.lock().use_up_ids();
@@ -414,8 +403,8 @@ impl Connection {
     }
 }
 
-/// What both sides of a connection consist of. The reader is boxed because it
-/// outlives many frames of its thread's stack, which is to stay small.
+/// Creates what a connection consists of. The reader is boxed because it would
+/// otherwise occupy its thread's stack, which is to stay small, for its whole life.
 fn assemble(
     mut halves: Halves,
     role: Role,
@@ -435,13 +424,13 @@ fn assemble(
     Ok((shared, Box::new(reader)))
 }
 
-/// Reaches a connection without keeping it up.
+/// Reaches a connection without keeping it open.
 #[derive(Clone)]
 pub(crate) struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
-    /// The stream that the peer has opened, for whoever accepts it; `None`
-    /// when the connection is given up already.
+    /// Returns the handle of a stream that the peer has opened; `None` if the
+    /// connection was given up already.
     pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {
         let handle = self.0.upgrade()?;
         Some(Stream::new(incoming.0, handle))
@@ -470,7 +459,7 @@ mod tests {
             let error = near.open().unwrap_err();
             assert!(matches!(error, Error::GoingAway), "{error:?}");
             assert!(near.is_going_away() && !near.is_closed());
-            // The last one is like any other.
+            // The last stream is like any other.
             let mut accepted = far.accept().unwrap();
             last.write_all(b"there").unwrap();
             accepted.read_exact(&mut [0; 5]).unwrap();

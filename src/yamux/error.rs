@@ -1,12 +1,12 @@
-//! What can go wrong with a connection or a stream.
+//! Errors of connections and streams.
 
 use super::frame::{HeaderError, StreamId};
 use std::{io, sync::Arc};
 
 /// Why a connection ended, or a call on it or on a stream failed.
 ///
-/// Cheap to clone: one cause reaches every stream of a connection. Converts
-/// into [`io::Error`], inside of which it stays reachable with
+/// Cheap to clone: every stream of a connection gets the same error. Converts
+/// into [`io::Error`]. There the error stays reachable with
 /// [`io::Error::get_ref`] and `downcast_ref`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,32 +14,31 @@ pub enum Error {
     /// The transport failed.
     #[error("connection lost: {0}")]
     Io(#[source] Arc<io::Error>),
-    /// The peer ended the connection inside of a frame, or of a stream.
+    /// The peer ended the connection inside a frame, or while streams were open.
     #[error("connection cut by the peer")]
     EndedByPeer,
-    /// The peer closed the connection when all that it had to send was sent.
+    /// The peer closed the connection gracefully, after it had sent everything.
     #[error("connection closed by the peer")]
     ClosedByPeer,
     /// The connection was closed on this side.
     #[error("connection closed")]
     Closed,
-    /// The peer broke the protocol; it was told so.
+    /// The peer violated the protocol. It was sent a go-away with code 1.
     #[error("protocol error by the peer: {0}")]
     Protocol(#[from] Violation),
-    /// The peer sent a go-away with an error code: 1 says that we broke the
-    /// protocol, 2 that it failed inside.
+    /// The peer sent a go-away with an error code: 1 for a protocol error of this
+    /// side, 2 for an internal error of the peer.
     #[error("the peer went away with code {0}")]
     PeerFailed(u32),
     /// The peer did not answer a ping in time.
     #[error("no answer to a ping in time")]
     KeepAlive,
-    /// The peer took nothing of what was sent for the whole write timeout.
+    /// The peer accepted no data during the whole write timeout.
     #[error("nothing could be written within the write timeout")]
     WriteTimeout,
-    /// One side said that it is going away: no stream can be opened. So does a
-    /// side that has opened all the streams that a connection can number, which
-    /// are 2,147,483,647 or so; the connection closes when those that are open
-    /// have ended.
+    /// One side is going away, so no stream can be opened. A side also goes away
+    /// when it has used all stream ids of the connection, about 2,147,483,647; the
+    /// connection then closes once the open streams have ended.
     #[error("no new streams: the connection is going away")]
     GoingAway,
     /// The stream was reset by the peer.
@@ -48,7 +47,7 @@ pub enum Error {
     /// The stream was reset on this side.
     #[error("stream reset")]
     Reset,
-    /// The stream was closed on this side for what was asked of it.
+    /// This side has closed the direction of the stream that the call needs.
     #[error("stream closed")]
     StreamClosed,
     /// The stream's read or write timeout passed.
@@ -56,41 +55,41 @@ pub enum Error {
     TimedOut,
 }
 
-/// How a peer broke the protocol.
+/// How a peer violated the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A header that is none.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// A frame that belongs to a stream came for stream 0, or the reverse.
-    #[error("frame for stream {0}, which it cannot be for")]
+    /// A frame of a stream has the id 0, or a frame of the session another id.
+    #[error("frame with the invalid stream id {0}")]
     WrongStream(StreamId),
-    /// The peer opened a stream with an id of our parity.
-    #[error("stream {0} opened with an id that is not the peer's")]
+    /// The peer opened a stream with an id of this side's parity.
+    #[error("stream {0} opened with an id of the wrong parity")]
     WrongParity(StreamId),
-    /// The peer opened a stream that is open.
+    /// The peer opened a stream that is already open.
     #[error("stream {0} opened twice")]
     OpenedTwice(StreamId),
-    /// More data than the window that was granted.
+    /// The peer sent more data than the window allows.
     #[error("data beyond the window of stream {0}")]
     BeyondWindow(StreamId),
-    /// A window update that makes the window overflow.
+    /// A window update makes the window overflow.
     #[error("window of stream {0} overflows")]
     WindowOverflow(StreamId),
-    /// Data after the peer's own FIN.
+    /// The peer sent data after its own FIN.
     #[error("data after the end of stream {0}")]
     AfterFin(StreamId),
-    /// A frame larger than [`Config::max_frame`](super::Config::max_frame), and
+    /// A frame is larger than [`Config::max_frame`](super::Config::max_frame), and
     /// than any window.
-    #[error("frame of {0} bytes")]
+    #[error("frame of {0} bytes is too large")]
     FrameTooLarge(u32),
-    /// A second stream, data when the first is gone, or more frames than it
-    /// takes to ask to be let in, from a peer that has not been.
-    #[error("more than a peer may send that was not let in")]
+    /// An unauthenticated peer opened a second stream, sent data after its first
+    /// stream had ended, or sent more frames than a session request needs.
+    #[error("more frames than an unauthenticated peer may send")]
     NotLetIn,
-    /// The peer asks without end and reads no answers.
-    #[error("answers left unread")]
+    /// The peer sends requests without reading the answers.
+    #[error("too many unread answers")]
     AnswersUnread,
 }
 
@@ -106,13 +105,13 @@ impl Error {
         }
     }
 
-    /// Whether a write failed because the connection had ended before: what is
-    /// read tells how.
+    /// Returns whether a write failed because the connection had already ended. The
+    /// error of the read then tells why.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether the connection ended because one side closed it.
+    /// Returns whether one side closed the connection gracefully.
     pub(super) fn is_orderly(&self) -> bool {
         matches!(self, Self::Closed | Self::ClosedByPeer)
     }

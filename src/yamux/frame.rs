@@ -1,5 +1,5 @@
-//! The 12-byte header of a yamux frame, and the decoder that finds frames in a
-//! stream of bytes however they were cut. Pure: no I/O, no clock.
+//! The 12-byte header of a yamux frame, and a decoder that finds frames in bytes
+//! that arrive in pieces of any size. Pure: no I/O, no clock.
 //!
 //! Layout (big-endian): version u8 = 0, type u8, flags u16, stream id u32,
 //! length u32.
@@ -9,13 +9,13 @@ use std::fmt;
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 12;
 
-/// A stream's number: odd for those that the dialling side opened, even for
-/// the accepting side's, 0 for the session itself.
+/// The id of a stream: odd if the dialling side opened it, even if the accepting
+/// side did, and 0 for the session itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
 
 impl StreamId {
-    /// The session itself: pings and go-aways.
+    /// The id of the session itself, for pings and go-aways.
     pub(crate) const SESSION: Self = Self(0);
 }
 
@@ -25,16 +25,16 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// What a frame is for.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A stream's bytes; the header's length says how many follow.
+    /// Bytes of a stream. The length is that of the body.
     Data = 0,
-    /// Length is a delta that the receiver adds to its send window.
+    /// The length is a number that the receiver adds to its send window.
     WindowUpdate = 1,
-    /// Length is an opaque value, to be echoed.
+    /// The length is an opaque value, which the answer repeats.
     Ping = 2,
-    /// Length is a code: 0 normal, 1 protocol error, 2 internal error.
+    /// The length is a code: 0 normal, 1 protocol error, 2 internal error.
     GoAway = 3,
 }
 
@@ -43,18 +43,18 @@ pub(crate) enum Kind {
 pub(crate) struct Flags(pub(crate) u16);
 
 impl Flags {
-    /// None of them.
+    /// No flag.
     pub(crate) const NONE: Self = Self(0);
-    /// Opens a stream, or asks with a ping.
+    /// Opens a stream, or marks a ping.
     pub(crate) const SYN: Self = Self(1);
-    /// Accepts a stream, or answers a ping.
+    /// Accepts a stream, or marks the answer to a ping.
     pub(crate) const ACK: Self = Self(2);
     /// The sender will send no more on this stream.
     pub(crate) const FIN: Self = Self(4);
-    /// Ends the stream at once, both ways.
+    /// Resets the stream, in both directions.
     pub(crate) const RST: Self = Self(8);
 
-    /// Whether every flag of `other` is set.
+    /// Returns whether every flag of `other` is set.
     pub(crate) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -63,29 +63,29 @@ impl Flags {
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// What the frame is for.
+    /// The type of the frame.
     pub(crate) kind: Kind,
-    /// Its flags; bits that the specification does not name are kept.
+    /// Its flags, including unknown bits.
     pub(crate) flags: Flags,
     /// The stream it belongs to.
     pub(crate) stream: StreamId,
-    /// A count, a delta, a value or a code, after `kind`.
+    /// A length, an increment, a value or a code, depending on `kind`.
     pub(crate) length: u32,
 }
 
-/// Bytes that are no header of this protocol.
+/// Why bytes are not a header of yamux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// Not version 0.
+    /// The version is not 0.
     #[error("unknown yamux version {0}")]
     Version(u8),
-    /// Not one of the four types.
+    /// The type is not one of the four.
     #[error("unknown yamux frame type {0}")]
     Kind(u8),
 }
 
 impl Header {
-    /// A header for `length` bytes of stream data.
+    /// Makes the header of `length` bytes of data.
     pub(crate) const fn data(stream: StreamId, length: u32) -> Self {
         Self {
             kind: Kind::Data,
@@ -95,7 +95,7 @@ impl Header {
         }
     }
 
-    /// A window update, or a bare carrier of `flags` when `delta` is 0.
+    /// Makes a window update. With a `delta` of 0 it only carries `flags`.
     pub(crate) const fn window_update(stream: StreamId, flags: Flags, delta: u32) -> Self {
         Self {
             kind: Kind::WindowUpdate,
@@ -105,7 +105,7 @@ impl Header {
         }
     }
 
-    /// A ping ([`Flags::SYN`]) or its answer ([`Flags::ACK`]).
+    /// Makes a ping ([`Flags::SYN`]) or its answer ([`Flags::ACK`]).
     pub(crate) const fn ping(flags: Flags, value: u32) -> Self {
         Self {
             kind: Kind::Ping,
@@ -115,7 +115,7 @@ impl Header {
         }
     }
 
-    /// A go-away with its code.
+    /// Makes a go-away with this code.
     pub(crate) const fn go_away(code: u32) -> Self {
         Self {
             kind: Kind::GoAway,
@@ -125,7 +125,7 @@ impl Header {
         }
     }
 
-    /// How many bytes of body follow the header.
+    /// Returns how many bytes of body follow the header.
     pub(crate) const fn body_len(&self) -> u32 {
         match self.kind {
             Kind::Data => self.length,
@@ -133,7 +133,7 @@ impl Header {
         }
     }
 
-    /// The header's bytes.
+    /// Returns the bytes of the header.
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[1] = self.kind as u8;
@@ -143,7 +143,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header.
+    /// Parses a header.
     ///
     /// # Errors
     ///
@@ -169,32 +169,33 @@ impl Header {
     }
 }
 
-/// What the decoder found.
+/// A part of a frame that the decoder found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// A whole header. Its body, if it has one, comes as `Body` events.
+    /// A whole header. `Body` events with its body follow, if it has one.
     Header(Header),
     /// The next bytes of the last header's body, never empty.
     Body(&'a [u8]),
 }
 
-/// Finds frames in bytes that arrive in pieces of any size. Holds at most a
-/// partial header; a body is passed through as it comes.
+/// Finds frames in bytes that arrive in pieces of any size. Buffers at most a
+/// partial header: bodies are passed on as they arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     header: [u8; HEADER_LEN],
-    /// Invariant: less than `HEADER_LEN` between calls.
+    /// How many bytes of `header` are received. Invariant: less than `HEADER_LEN`
+    /// between calls.
     filled: usize,
     body_left: u32,
 }
 
 impl Decoder {
-    /// Takes the next event off the front of `input`; `None` when all of it is
-    /// used up.
+    /// Removes the next event from the front of `input`. Returns `None` once all of
+    /// `input` is used up.
     ///
     /// # Errors
     ///
-    /// When a header is none of this protocol; the decoder is of no use then.
+    /// When a header is invalid. The decoder must not be used afterwards.
     pub(crate) fn next<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -223,18 +224,18 @@ impl Decoder {
         Ok(Some(Event::Header(header)))
     }
 
-    /// The caller has taken `count` bytes of the current body by itself.
+    /// Notes that the caller read `count` bytes of the current body itself.
     pub(crate) fn skip_body(&mut self, count: u32) {
         debug_assert!(count <= self.body_left);
         self.body_left -= count;
     }
 
-    /// How many bytes of the current body are still to come.
+    /// Returns how many bytes of the current body are missing.
     pub(crate) fn body_left(&self) -> u32 {
         self.body_left
     }
 
-    /// Whether the bytes so far end where a frame ends.
+    /// Returns whether the bytes so far end at the end of a frame.
     pub(crate) fn at_boundary(&self) -> bool {
         self.filled == 0 && self.body_left == 0
     }
@@ -262,7 +263,7 @@ mod tests {
         )
     }
 
-    /// Headers with bodies short enough to be made.
+    /// Frames with short bodies.
     fn frames() -> impl Strategy<Value = Vec<(Header, Vec<u8>)>> {
         let frame = any_header().prop_flat_map(|mut header| {
             header.length %= 300;
@@ -272,7 +273,7 @@ mod tests {
         prop::collection::vec(frame, 0..8)
     }
 
-    /// All events, with the pieces of each body joined.
+    /// Decodes frames, joining the pieces of each body.
     fn decode(pieces: &[&[u8]]) -> Vec<(Header, Vec<u8>)> {
         let mut decoder = Decoder::default();
         let mut frames: Vec<(Header, Vec<u8>)> = Vec::new();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_the_bytes_of_the_specification() {
+    fn a_header_is_encoded_as_in_the_specification() {
         let header = Header {
             kind: Kind::WindowUpdate,
             flags: Flags::SYN,

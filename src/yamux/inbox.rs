@@ -1,9 +1,9 @@
-//! The bytes of one stream that were received and not yet read: its channel
-//! between the connection's reader and whoever reads the stream.
+//! The bytes of a stream that are received and not yet read. The connection's
+//! reader appends them, and the stream's reader removes them.
 //!
-//! Bounded by the stream's receive window, and frugal: small frames are
-//! appended to the last segment, so that a peer that sends single bytes makes
-//! it hold no more than about twice what it sent.
+//! The receive window of the stream bounds the inbox. Small frames are appended to
+//! the last segment, so that an inbox takes no more than about twice the memory of
+//! its bytes, even if the peer sends single bytes.
 
 use super::segment::{SEGMENT, Segment};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ impl Inbox {
         self.len
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns how many bytes of memory the inbox takes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn held(&self) -> usize {
         self.segments.iter().map(Segment::capacity).sum()
@@ -36,7 +36,7 @@ impl Inbox {
             bytes = &bytes[taken..];
         }
         while !bytes.is_empty() {
-            // As much again as lies here already: segments double.
+            // As large as what is buffered: the capacity doubles.
             let room = bytes.len().max(self.len - bytes.len()).min(SEGMENT);
             let mut segment = Segment::with_room(room);
             let taken = segment.append(bytes);
@@ -45,13 +45,13 @@ impl Inbox {
         }
     }
 
-    /// Takes over a whole segment, without copying.
+    /// Appends a whole segment, without copying.
     pub(crate) fn push_segment(&mut self, segment: Segment) {
         self.len += segment.len();
         self.segments.push_back(segment);
     }
 
-    /// Puts bytes back in front that were taken out.
+    /// Puts a segment that was taken out back to the front.
     pub(crate) fn put_back(&mut self, segment: Segment) {
         if !segment.is_empty() {
             self.len += segment.len();
@@ -59,17 +59,17 @@ impl Inbox {
         }
     }
 
-    /// The oldest bytes, as many as lie together.
+    /// Returns the oldest bytes, up to the end of their segment.
     pub(crate) fn front(&self) -> &[u8] {
         self.segments.front().map_or(&[], Segment::data)
     }
 
-    /// All bytes, oldest first.
+    /// Returns all bytes, oldest first.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.segments.iter().map(Segment::data)
     }
 
-    /// Drops `count` of the bytes in [`front`](Self::front).
+    /// Removes `count` of the bytes in [`front`](Self::front).
     pub(crate) fn consume_front(&mut self, count: usize) {
         let Some(front) = self.segments.front_mut() else {
             return;
@@ -81,7 +81,7 @@ impl Inbox {
         }
     }
 
-    /// Drops the oldest bytes; `count` of them are there.
+    /// Removes the oldest `count` bytes; there are at least as many.
     pub(crate) fn skip(&mut self, mut count: usize) {
         while count > 0 {
             let piece = self.front().len().min(count);
@@ -90,14 +90,14 @@ impl Inbox {
         }
     }
 
-    /// Takes out the oldest bytes, as many as lie together.
+    /// Takes out the oldest segment.
     pub(crate) fn pop(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;
         self.len -= segment.len();
         Some(segment)
     }
 
-    /// Copies out the oldest bytes.
+    /// Moves the oldest bytes to `buf`, and returns how many.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
         let mut count = 0;
         while let Some(front) = self.segments.front_mut() {
@@ -114,7 +114,7 @@ impl Inbox {
         count
     }
 
-    /// Throws everything away and says how much it was.
+    /// Discards all bytes, and returns how many.
     pub(crate) fn clear(&mut self) -> usize {
         self.segments.clear();
         std::mem::take(&mut self.len)
@@ -127,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn frames_of_one_byte_cost_about_twice_what_they_carry() {
+    fn frames_of_one_byte_take_about_twice_their_size() {
         let mut inbox = Inbox::default();
         for _ in 0..262_144 {
             inbox.push(&[1]);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cleared_is_counted_and_gone() {
+    fn clear_removes_and_counts_all_bytes() {
         let mut inbox = Inbox::default();
         inbox.push(&[1; 100_000]);
         assert_eq!(inbox.clear(), 100_000);

@@ -1,11 +1,11 @@
-//! yamux, version 0: many ordered byte streams over one connection, for
-//! programs that block. Usable by itself.
+//! yamux, version 0: many ordered byte streams over one connection, for programs
+//! that block. Usable by itself.
 //!
-//! Speaks the [public specification] and gets along with hashicorp/yamux and
-//! libp2p's. A [`Connection`] runs over any [`Transport`](crate::transport);
-//! one thread reads it and deals the bytes out to the streams, and whoever
-//! writes to a stream also writes to the socket. A [`Stream`] is `Read` and
-//! `Write`, like a `TcpStream`.
+//! Implements the [public specification], and interoperates with hashicorp/yamux and
+//! libp2p's implementation. A [`Connection`] runs over any
+//! [`Transport`](crate::transport). One thread reads it and delivers the bytes to the
+//! streams; a thread that writes to a stream also writes to the socket. A [`Stream`]
+//! implements `Read` and `Write`, like a `TcpStream`.
 //!
 //! [public specification]: https://github.com/hashicorp/yamux/blob/master/spec.md
 //!
@@ -28,29 +28,102 @@
 //! assert_eq!(said, "hello");
 //! # Ok::<(), std::io::Error>(())
 //! ```
-//!
-//! # Who may lock what
-//!
-//! In this order: a relay, one half of a stream, the table of streams, the
-//! outbox or the pings. Nobody holds two relays or two halves. No lock is held over a system call.
 
-mod admission;
+/// # The life of a frame
+///
+/// - **Received.** [`Reader::turn`] reads bytes from the transport. The
+///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
+///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
+///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
+///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). What a program has read is
+///   granted to the sender again ([`update_window`](shared::Shared::update_window)).
+/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit from the
+///   window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)). If no
+///   thread is writing, the caller gets the writing role and
+///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). What the
+///   transport does not take at once is left to a helper thread.
+/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table),
+///   and queues a SYN.
+/// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
+///   [table](table::inbound), and the stream passed to the [`Acceptor`] at once, or later
+///   if it is [held](shared::held).
+/// - **Relayed.** After each read the reader [pumps](relayed::Relay::pump) the relays whose
+///   streams have received something: [`relay`](mod@relay) moves bytes from the inbox of
+///   one leg into the outbox of the other leg's connection, which is then
+///   [flushed](relayed::Flushes). A relay without room is parked; a thread that makes room
+///   as it writes serves it ([`next_relay`](outbox::Outbox::next_relay)).
+/// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
+///   streams.
+///
+/// A new type of frame begins in [`frame::Kind`], is handled in [`reader::frames`], and is
+/// queued with [`Outbox::push`](outbox::Outbox::push).
+///
+/// # Glossary
+///
+/// - **connection**: one transport and its streams. [`Connection`] and [`Stream`] are
+///   handles.
+/// - **core**: the state of one stream, which both its halves and the reader share.
+/// - **half**: the receiving or the sending half of a core.
+/// - **segment**: a block of received bytes, or of bytes to be sent.
+/// - **inbox**: the bytes of a stream that were received and not yet read.
+/// - **outbox**: the frames of a connection that are queued to be written.
+/// - **writing role**: the right to write to the transport; one thread at a time has it.
+/// - **relay**: two streams of two connections, joined in a hub.
+/// - **leg**: one of the two streams of a relay, with its connection.
+/// - **grant**: credit that is sent in a window update.
+/// - **place**: one of the `max_streams` that the peer may have open. A stream of the peer
+///   that has none yet is **held**.
+/// - **half open**: no longer used on this side, and not yet ended by the peer.
+///
+/// # Lock order
+///
+/// A thread takes locks only in this order, and only one of each line at a time:
+///
+/// 1. a relay
+/// 2. one half of a stream
+/// 3. the table
+/// 4. the outbox, the pings, or any other lock
+///
+/// No lock is held over a system call, or a call of the program's code.
+///
+/// # Small programs and small stacks
+///
+/// On small machines the size of the program and of its threads' stacks counts, so some
+/// things are less direct than they could be:
+///
+/// - What only one kind of program needs is reached through a function pointer or a trait
+///   object, so that others do not link it: relays and how legs are joined (only hubs),
+///   accepting (only servers and hubs), loading keys (only programs that show
+///   certificates).
+/// - What would be compiled for each type or closure is compiled once, for a boxed one:
+///   starting a thread, jobs, acceptors.
+/// - What needs much stack for a moment is a function of its own that is never inlined,
+///   and what lives long on a reader's thread is boxed. Where that decides, a comment says
+///   so.
+#[cfg(doc)]
+mod map {}
+
+mod acceptor;
+mod capacity;
 mod config;
 mod connection;
-
+mod core;
 mod error;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod half;
+mod half_open;
 mod inbox;
 #[cfg(all(test, shuttle))]
 mod models;
 mod outbox;
+mod phase;
 mod ping;
 mod queue;
 mod reader;
 mod relay;
+mod relayed;
+mod role;
 pub(crate) mod segment;
 mod shared;
 mod state;
@@ -60,16 +133,17 @@ mod table;
 mod window;
 mod writer;
 
-pub(crate) use admission::Acceptor;
+pub(crate) use self::core::Incoming;
+pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{Incoming, Reader, Turn};
+pub(crate) use reader::{ReadOutcome, Reader};
 pub(crate) use relay::{Buffered, Framing, relay};
+pub(crate) use role::Role;
 pub use stats::Stats;
 pub use stream::Stream;
-pub(crate) use table::Role;
 pub use window::INITIAL_WINDOW;
 pub(crate) use window::LEAST_GRANT;

@@ -1,4 +1,5 @@
-//! Pings that wait for their answers, and what they tell about the round trip.
+//! Pings that wait for their answers, the round trips that they measure, and whether
+//! the peer is alive.
 
 use crate::sync::{
     self, Condvar, Mutex,
@@ -6,34 +7,34 @@ use crate::sync::{
 };
 use std::time::{Duration, Instant};
 
-/// Pings under way at once; more are not sent.
-const MAX_UNDER_WAY: usize = 64;
+/// How many pings may wait for their answers at once. No more are sent.
+const MAX_WAITING: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Pings {
-    state: Mutex<State>,
+    state: Mutex<PingState>,
     answered: Condvar,
-    /// How often the reader has got something. Nothing else is read on the
-    /// strength of it.
+    /// How often the reader has received something. It synchronizes no other
+    /// memory.
     heard: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PingState {
     next: u32,
-    under_way: Vec<Ping>,
+    waiting: Vec<Ping>,
     latest: Option<Duration>,
     smallest: Option<Duration>,
     last_sent: Option<Instant>,
-    /// Bytes of data that the peer has acknowledged: it has answered a ping that came
-    /// after them.
+    /// The bytes of data that the peer has acknowledged, by answering a ping that was
+    /// sent after them.
     acknowledged: u64,
-    /// When the peer was asked for a sign of life.
+    /// When the peer was last asked for a sign of life.
     asked: Option<Asked>,
     ended: bool,
 }
 
-/// What there was of a peer's life when it was asked for more.
+/// The state when the peer was asked for a sign of life.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     at: Instant,
@@ -41,15 +42,15 @@ struct Asked {
     taken: u64,
 }
 
-/// Whether a peer that was asked for a sign of life has given one.
+/// Whether the peer has given a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
-    /// It is to be asked now, with this ping if there is one, and has time until
-    /// then.
+    /// The caller must send this ping now, if there is one. The peer has until this
+    /// time to answer.
     Asked(Option<u32>, Instant),
-    /// It was, and has time until then.
+    /// The peer was asked, and has until this time to answer.
     Awaited(Instant),
-    /// Its time is over.
+    /// The peer has not answered in time.
     Silent,
 }
 
@@ -57,25 +58,25 @@ pub(super) enum Life {
 struct Ping {
     value: u32,
     sent: Instant,
-    /// Bytes of data that go before it.
+    /// The bytes of data that are sent before it.
     behind: u64,
     answer: Option<Duration>,
-    /// Somebody waits for the answer and will take it away.
+    /// A thread waits for the answer, and will remove this ping.
     awaited: bool,
 }
 
 impl Pings {
-    /// Notes a ping that is sent behind so many bytes of data, and gives the value to
-    /// send with it; `None` when too many are under way.
+    /// Notes a ping that is sent after `behind` bytes of data, and returns the value
+    /// to send with it; `None` when too many pings wait for their answers.
     pub(super) fn begin(&self, now: Instant, behind: u64, awaited: bool) -> Option<u32> {
         let mut state = self.state.lock();
-        if state.under_way.len() >= MAX_UNDER_WAY {
+        if state.waiting.len() >= MAX_WAITING {
             return None;
         }
         let value = state.next;
         state.next = state.next.wrapping_add(1);
         state.last_sent = Some(now);
-        state.under_way.push(Ping {
+        state.waiting.push(Ping {
             value,
             sent: now,
             behind,
@@ -85,16 +86,16 @@ impl Pings {
         Some(value)
     }
 
-    /// Something has come from the peer.
+    /// Notes that something was received from the peer.
     pub(super) fn hear(&self) {
-        // Only the reader counts.
+        // Only the reader thread stores this.
         let heard = self.heard.load(Ordering::Relaxed);
         self.heard.store(heard.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Whether the peer lives: within `patience` of having been asked it is to be
-    /// heard, or to take more of what waits to be sent. `taken` is how much that
-    /// was so far, and `waits` whether there is more.
+    /// Returns whether the peer is alive. Within `patience` after it was asked, the
+    /// peer must send something, or accept more of the queued data. `taken` is how
+    /// much data it has accepted so far, and `waits` whether more is queued.
     pub(super) fn look(&self, now: Instant, patience: Duration, taken: u64, waits: bool) -> Life {
         let heard = self.heard.load(Ordering::Relaxed);
         let mut state = self.state.lock();
@@ -111,64 +112,62 @@ impl Pings {
         let at = now;
         state.asked = Some(Asked { at, heard, taken });
         drop(state);
-        // Where none can be sent, enough of them wait for answers.
+        // If no ping can be sent, enough others wait for their answers.
         Life::Asked(self.begin(now, taken, false), now + patience)
     }
 
-    /// An answer has come. One that nobody asked for is ignored.
+    /// Handles the answer to a ping. Unknown values are ignored.
     pub(super) fn answer(&self, value: u32, now: Instant) {
         let mut state = self.state.lock();
-        let Some(index) = state.under_way.iter().position(|ping| ping.value == value) else {
+        let Some(index) = state.waiting.iter().position(|ping| ping.value == value) else {
             return;
         };
-        let took = now.saturating_duration_since(state.under_way[index].sent);
+        let took = now.saturating_duration_since(state.waiting[index].sent);
         state.latest = Some(took);
-        state.acknowledged = state.acknowledged.max(state.under_way[index].behind);
+        state.acknowledged = state.acknowledged.max(state.waiting[index].behind);
         state.smallest = Some(state.smallest.map_or(took, |least| least.min(took)));
-        if state.under_way[index].awaited {
-            state.under_way[index].answer = Some(took);
+        if state.waiting[index].awaited {
+            state.waiting[index].answer = Some(took);
             drop(state);
             self.answered.notify_all();
         } else {
-            state.under_way.swap_remove(index);
+            state.waiting.swap_remove(index);
         }
     }
 
-    /// Waits for the answer to `value`; `None` when it did not come by then.
+    /// Waits for the answer to `value`. Returns `None` if it was not received by the
+    /// deadline.
     pub(super) fn wait(&self, value: u32, deadline: Instant) -> Option<Duration> {
         let mut state = self.state.lock();
         loop {
-            let index = state
-                .under_way
-                .iter()
-                .position(|ping| ping.value == value)?;
-            let answer = state.under_way[index].answer;
+            let index = state.waiting.iter().position(|ping| ping.value == value)?;
+            let answer = state.waiting[index].answer;
             if answer.is_some() || state.ended || sync::now() >= deadline {
-                state.under_way.swap_remove(index);
+                state.waiting.swap_remove(index);
                 return answer;
             }
             self.answered.wait_until(&mut state, deadline);
         }
     }
 
-    /// Whether a ping was sent less than `interval` ago.
+    /// Returns whether a ping was sent less than `interval` ago.
     pub(super) fn sent_within(&self, interval: Duration, now: Instant) -> bool {
         let last = self.state.lock().last_sent;
         last.is_some_and(|last| now.saturating_duration_since(last) < interval)
     }
 
-    /// Bytes of data that the peer has acknowledged.
+    /// Returns how many bytes of data the peer has acknowledged.
     pub(super) fn acknowledged(&self) -> u64 {
         self.state.lock().acknowledged
     }
 
-    /// Takes so many bytes of data for acknowledged.
+    /// Notes that the peer has acknowledged `count` bytes of data in all.
     pub(super) fn acknowledge(&self, count: u64) {
         let mut state = self.state.lock();
         state.acknowledged = state.acknowledged.max(count);
     }
 
-    /// When the last ping was sent.
+    /// Returns when the last ping was sent.
     pub(super) fn last_sent(&self) -> Option<Instant> {
         self.state.lock().last_sent
     }
@@ -181,10 +180,10 @@ impl Pings {
         self.state.lock().smallest
     }
 
-    /// Makes what is under way older.
+    /// Makes the pings that wait for answers older.
     #[cfg(any(test, fuzzing))]
     pub(super) fn age(&self, by: Duration) {
-        for ping in &mut self.state.lock().under_way {
+        for ping in &mut self.state.lock().waiting {
             ping.sent -= by;
         }
     }
@@ -202,23 +201,23 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_peer_that_is_not_heard_within_the_patience_is_silent() {
+    fn a_peer_that_sends_nothing_in_time_is_silent() {
         let (pings, now) = (Pings::default(), sync::now());
         let look = |at| pings.look(at, 3 * S, 0, false);
         assert_eq!(look(now), Life::Asked(Some(0), now + 3 * S));
         assert_eq!(look(now + S), Life::Awaited(now + 3 * S));
         assert_eq!(look(now + 3 * S), Life::Silent);
-        // It is heard after all, and then no more.
+        // It sends something late, and then nothing more.
         pings.hear();
         assert_eq!(look(now + 3 * S), Life::Asked(Some(1), now + 6 * S));
         assert_eq!(look(now + 6 * S), Life::Silent);
     }
 
     #[test]
-    fn a_peer_that_takes_what_waits_for_it_is_not_silent() {
+    fn a_peer_that_accepts_queued_data_is_not_silent() {
         let (pings, now) = (Pings::default(), sync::now());
         pings.look(now, S, 10, true);
-        // What the system took, and nothing waits any more, tells nothing.
+        // Data that the system accepted is no sign of life if none is left queued.
         assert_eq!(pings.look(now + S, S, 20, false), Life::Silent);
         assert_eq!(pings.look(now + S, S, 10, true), Life::Silent);
         let more = pings.look(now + S, S, 20, true);
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_with_as_many_pings_as_there_may_be_is_looked_at_all_the_same() {
+    fn a_peer_is_watched_even_when_no_more_pings_can_be_sent() {
         let (pings, now) = (Pings::default(), sync::now());
         while pings.begin(now, 0, false).is_some() {}
         assert_eq!(pings.look(now, S, 0, false), Life::Asked(None, now + S));

@@ -1,70 +1,63 @@
-//! Frames that wait to be sent, in the order in which they leave, and how many
-//! of which kind may wait.
+//! The queue of frames to send, in their order, and its limits.
 //!
-//! It refuses nothing by itself: whoever queues asks first.
+//! The queue does not enforce the limits: the caller checks them before it queues
+//! a frame.
 
 use super::{
+    capacity::GiveBack,
     frame::{HEADER_LEN, Header},
     inbox::Inbox,
     segment::{SEGMENT, Segment},
 };
 use std::{collections::VecDeque, mem};
 
-/// Bytes that may wait; from here on writers do. Enough to keep the socket
-/// busy while they are woken, and little enough not to add to the latency of
-/// other streams.
+/// From this many queued bytes on, writers wait. Enough to keep the socket busy
+/// while they are woken, and little enough not to add to the latency of other
+/// streams.
 const LIMIT: usize = 256 * 1024;
 
-/// Bytes from where on no stream is opened. Data leaves off at the limit, and
-/// what is beyond are frames without a body, of which each stream has a few.
+/// From this many queued bytes on, no stream is opened. Data stops at [`LIMIT`], so
+/// the bytes beyond it are frames without a body, of which each stream sends a
+/// few.
 const FLOODED: usize = 2 * LIMIT;
 
-/// Bytes from where on relays wait. They refill the queue as it is emptied, so
-/// there would never be room for others if they might fill it.
+/// From this many queued bytes on, relays wait. They refill the queue whenever it
+/// is emptied; if they might fill it, there would never be room for other writers.
 const RELAY_LIMIT: usize = LIMIT / 2;
 
-/// Bytes that what a peer sends may make us owe it, in answers. A peer that
-/// goes beyond does not read.
+/// The answers to a peer's frames that may be queued, in bytes. A peer that exceeds
+/// this does not read.
 const ANSWERS_LIMIT: usize = 64 * 1024;
 
-/// Bytes of a relayed frame that are moved in a buffer of their own, and not
-/// copied behind what waits.
+/// From this size on, a piece of a relayed frame is moved with its segment instead
+/// of being copied to the end of the queue.
 const WORTH_MOVING: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Goes first: pings, window updates, go-aways.
+    /// Frames that are sent first: pings, window updates, go-aways.
     control: Vec<u8>,
-    /// Whole frames, in the order of their streams' sending.
+    /// Whole frames, in the order in which they were queued.
     data: VecDeque<Segment>,
-    /// Bytes in `data`.
+    /// The bytes in `data`.
     queued: usize,
-    /// Bytes of answers in `data`.
+    /// The bytes of answers in `data`.
     answers: usize,
-    /// Bytes of the bodies of all Data frames so far.
+    /// The bytes of the bodies of all Data frames that were ever queued.
     sent: u64,
-    /// Those of them that have left the queue.
+    /// The part of `sent` that has left the queue.
     taken: u64,
 }
 
-/// Bytes of control frames, and segments, for which room is kept while nothing
-/// waits. More was for a moment at which much did.
-const KEPT_CONTROL: usize = 1024;
-const KEPT_SEGMENTS: usize = 16;
+/// The capacity for control frames, in bytes, and for segments that an empty queue
+/// keeps. Larger capacities are freed.
+pub(super) const KEPT_CONTROL: usize = 1024;
+pub(super) const KEPT_SEGMENTS: usize = 16;
 
-/// Mostly one segment waits; by itself a queue would begin with room for four.
+/// Makes a queue with room for one segment, which mostly suffices; a `VecDeque`
+/// would otherwise start with room for four.
 pub(super) fn segments() -> VecDeque<Segment> {
     VecDeque::with_capacity(1)
-}
-
-/// Gives room back that is rarely needed; for when nothing waits.
-pub(super) fn give_back(control: &mut Vec<u8>, data: &mut VecDeque<Segment>) {
-    if control.capacity() > KEPT_CONTROL {
-        *control = Vec::new();
-    }
-    if data.capacity() > KEPT_SEGMENTS {
-        *data = segments();
-    }
 }
 
 impl Queue {
@@ -83,12 +76,12 @@ impl Queue {
         self.control.is_empty() && self.data.is_empty()
     }
 
-    /// Whether frames wait ahead of data.
+    /// Returns whether control frames are queued.
     pub(super) fn has_control(&self) -> bool {
         !self.control.is_empty()
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns how many bytes of memory the queue takes.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> usize {
         let data = self.data.iter().map(Segment::capacity);
@@ -119,13 +112,13 @@ impl Queue {
         self.control.len() < ANSWERS_LIMIT / 4
     }
 
-    /// Bytes of the bodies of all Data frames so far.
+    /// Returns the bytes of the bodies of all Data frames that were ever queued.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Those of them that have left the queue: a frame that is queued now goes behind
-    /// them, even ahead of all data.
+    /// Returns how many bytes of [`sent`](Self::sent) have left the queue. A frame
+    /// that is queued now is sent after them, even a control frame.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
@@ -135,20 +128,20 @@ impl Queue {
         self.control.extend_from_slice(&header.encode());
     }
 
-    /// Queues a frame without a body, in order with the data.
+    /// Queues a frame without a body, behind the data.
     pub(super) fn push(&mut self, header: Header) {
         self.tail(HEADER_LEN).put(&header.encode());
         self.queued += HEADER_LEN;
     }
 
-    /// The same, for one that what the peer has sent makes us owe it.
+    /// Queues an answer to a frame of the peer: a frame without a body.
     pub(super) fn push_answer(&mut self, header: Header) {
         self.answers += HEADER_LEN;
         self.push(header);
     }
 
-    /// Queues a Data frame whose body of `len` bytes `fill` appends, after its
-    /// header, to the segment it is given.
+    /// Queues a Data frame. `fill` appends its body of `len` bytes to the segment
+    /// that it is given.
     pub(super) fn push_data(
         &mut self,
         header: Header,
@@ -165,8 +158,8 @@ impl Queue {
         self.sent += len as u64;
     }
 
-    /// Queues a Data frame with the oldest bytes of an inbox. Large pieces move
-    /// over as they are.
+    /// Queues a Data frame with the oldest bytes of an inbox. Large pieces are moved,
+    /// not copied.
     pub(super) fn relay(&mut self, header: Header, inbox: &mut Inbox) {
         let mut left = header.length as usize;
         self.push(header);
@@ -184,17 +177,18 @@ impl Queue {
         }
     }
 
-    /// The segment at the end, with room for `size` bytes more.
+    /// Returns the last segment, with room for `size` more bytes.
     fn tail(&mut self, size: usize) -> &mut Segment {
         if self.data.back().is_none_or(|tail| tail.room() < size) {
             let room = size.max(self.queued).min(SEGMENT);
             self.data.push_back(Segment::with_room(room));
         }
-        // Pushed above if it was not there.
+        // Pushed above if there was none.
         self.data.back_mut().expect("a tail")
     }
 
-    /// Gives all that waits, and keeps the room of what was given before.
+    /// Swaps all queued frames for the given buffers, which must be empty: the queue
+    /// reuses their capacity.
     pub(super) fn swap(&mut self, control: &mut Vec<u8>, data: &mut VecDeque<Segment>) {
         mem::swap(&mut self.control, control);
         mem::swap(&mut self.data, data);
@@ -203,13 +197,14 @@ impl Queue {
         self.answers = 0;
     }
 
-    /// Gives back the room that a queue without frames does not need.
+    /// Frees capacity that an empty queue does not need.
     pub(super) fn give_back(&mut self) {
         debug_assert!(self.is_empty());
-        give_back(&mut self.control, &mut self.data);
+        self.control.give_back(KEPT_CONTROL);
+        self.data.give_back(KEPT_SEGMENTS);
     }
 
-    /// Throws away what waits, and gives its memory back.
+    /// Discards all queued frames, and frees their memory.
     pub(super) fn clear(&mut self) {
         self.control = Vec::new();
         self.data = VecDeque::new();

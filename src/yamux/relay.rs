@@ -1,23 +1,23 @@
-//! Two streams of two connections, joined: what comes on one goes out on the
+//! Two streams of two connections, joined: what is received on one is sent on the
 //! other, without a thread of its own.
 //!
-//! The reader of either connection passes on what has come, in whole units of the
-//! protocol above (see [`Framing`]), and a thread that writes to a connection takes
-//! along what had no room before. Credit
-//! goes from end to end: what the receiver at the far end has granted is what
-//! the sender at the near end gets; more only where the near end is so far away
-//! that this would limit the speed. So what lies here is bounded by the windows
-//! that the near connection could have had anyway.
+//! The reader of either connection passes on what has been received, in whole units
+//! of the protocol above (see [`Framing`]); a thread that writes to a connection
+//! takes along what had no room before. Flow control is end to end: a sender gets
+//! the credit that the receiver at the far end has granted, and more only if it is
+//! so distant that this would limit the speed. So what is buffered here is bounded
+//! by the windows that the sender's connection could have had anyway.
 //!
-//! A relay's lock comes before all locks of its streams and connections. It is
-//! only ever held for work in memory.
+//! A relay's lock is taken before all locks of its streams and connections. It is
+//! held only for work in memory.
 
 use super::{
+    core::{Core, RecvHalf},
     frame::{Flags, Header},
-    half::{Core, RecvHalf},
-    outbox::Turn,
+    outbox::{Lane, Priority},
+    relayed::{End, Flushes, Relay},
     segment::Segment,
-    shared::{CutShort, Shared},
+    shared::{Shared, streams::CutShort},
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
     table::Gone,
@@ -27,56 +27,21 @@ use crate::sync::{
     Mutex,
     atomic::{AtomicBool, Ordering},
 };
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-/// One of the two ends of a relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    A,
-    B,
-}
-
-impl End {
-    const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
-
-/// A relay as its streams and connections know it: behind a trait, so that a
-/// program without a hub links nothing of how one works.
-pub(super) trait Relay: fmt::Debug + Send + Sync {
-    /// Something may have come, or been granted, or ended, at either end:
-    /// passes on what it can.
-    fn look_after(self: Arc<Self>);
-
-    /// There is room in the outbox of the leg at `to`: uses it for one frame,
-    /// and then it is the others' turn. Whoever calls holds that outbox's
-    /// writing role, and sends what is queued.
-    fn on_room(self: Arc<Self>, to: End);
-
-    /// Notes that a reader is going to look after it at the end of its turn;
-    /// says whether none was.
-    fn touch(&self) -> bool;
-}
-
-/// What a relay has to know of the protocol whose bytes it passes on.
+/// What a relay has to know about the protocol whose bytes it passes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Framing {
-    /// How many bytes to pass on next, in one frame and with so much room: whole
-    /// units, unless one is too large to be held. The first argument is what follows
-    /// of such a unit, before the call and after it.
+    /// Returns how many bytes to pass on next, in one frame of at most the given
+    /// size: whole units, unless one is too large to be buffered. The first argument
+    /// is how much of such a unit is still to follow, before the call and after it.
     pub(crate) next: fn(&mut u32, Buffered<'_, '_>, usize) -> usize,
-    /// Data that promises more: between two units, a stream that ends behind it is
+    /// Data that promises more. Between two units, a stream that ends behind it is
     /// truncated to every peer.
     pub(crate) cut_short: &'static [u8],
 }
 
-/// What has come and was not passed on.
+/// What has been received and not been passed on.
 pub(crate) struct Buffered<'a, 'b> {
     pub(crate) pieces: &'a mut dyn Iterator<Item = &'b [u8]>,
     /// Bytes of all pieces.
@@ -86,14 +51,14 @@ pub(crate) struct Buffered<'a, 'b> {
 }
 
 impl Framing {
-    /// How many of the bytes that have come to pass on next, with so much credit.
+    /// How many of the received bytes to pass on next, with this much credit.
     fn next_of(&self, recv: &RecvHalf, credit: u32, left: &mut u32) -> u32 {
         let buffered = Buffered {
             pieces: &mut recv.inbox.pieces(),
             len: recv.inbox.len(),
             ended: recv.state == RecvState::Finished,
         };
-        // Some credit is kept for breaking the stream off.
+        // Some credit is kept for aborting the stream.
         let room = (credit as usize).saturating_sub(self.cut_short.len());
         // No more than the room, which is a u32.
         (self.next)(left, buffered, room) as u32
@@ -102,10 +67,10 @@ impl Framing {
 
 #[derive(Debug)]
 struct Pair {
-    /// `None` when all is passed on that will be.
+    /// `None` when everything has been passed on.
     legs: Mutex<Option<[Leg; 2]>>,
     framing: Framing,
-    /// A reader is going to look after it at the end of its turn.
+    /// A reader is going to pump the relay at the end of its read.
     touched: AtomicBool,
 }
 
@@ -113,31 +78,30 @@ struct Pair {
 struct Leg {
     shared: Arc<Shared>,
     core: Arc<Core>,
-    /// What comes from the other leg waits for room in this one's outbox.
+    /// What was received from the other leg waits for room in this one's outbox.
     parked: bool,
-    /// What follows of the unit that was passed on to this leg in part.
+    /// How much is still to follow of a unit that was passed on to this leg in part.
     left: u32,
-    /// The other leg's stream is gone, and what waits here of it is accounted for
-    /// by this one's connection.
+    /// The other leg's stream is gone, and this leg's connection accounts for what
+    /// is buffered of it.
     kept: Option<usize>,
 }
 
-/// What is left to do once a relay's lock is released.
-#[derive(Default)]
+/// What is left to do when a relay's lock is released: connections may close by it.
 #[must_use]
-struct Due {
+struct Due<'a> {
     /// Connections with something to send.
-    flush: Vec<Arc<Shared>>,
-    /// Streams that are over.
-    gone: Vec<(Arc<Shared>, Arc<Core>)>,
+    flushes: &'a mut Flushes,
+    /// Streams that have finished.
+    finished: Vec<(Arc<Shared>, Arc<Core>)>,
     /// Streams that were reset.
     reset: Vec<(Arc<Shared>, Arc<Core>)>,
-    /// Streams that the relay uses no more.
+    /// Streams that the relay no longer uses.
     unused: Vec<(Arc<Shared>, Arc<Core>)>,
 }
 
-/// Joins two streams, with what had been read of them already. Both are the
-/// relay's from now on; handles that are left do nothing to them.
+/// Joins two streams, each with what had been read of it already. From now on both
+/// belong to the relay; handles that are left do nothing to them.
 pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
     let pair = Arc::new(Pair {
         legs: Mutex::new(None),
@@ -145,7 +109,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
         touched: AtomicBool::new(false),
     });
     let ends = [(End::A, a), (End::B, b)];
-    // Readers that come meanwhile wait here, for work in memory.
+    // Readers that come meanwhile wait for this lock, for work in memory.
     let mut legs = pair.legs.lock();
     let mut streams = Vec::new();
     *legs = Some(ends.map(|(end, (stream, rest))| {
@@ -161,62 +125,22 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
         leg
     }));
     drop(legs);
-    // Not under the lock: with its last handle a connection closes.
+    // Not under the lock: a connection closes with its last handle.
     drop(streams);
-    pair.look_after();
+    let mut due = Flushes::default();
+    pair.pump(&mut due);
+    due.run();
 }
 
 impl Relay for Pair {
-    fn look_after(self: Arc<Self>) {
-        let due = self.settle();
-        due.forget_streams();
-        for shared in &due.flush {
-            shared.flush_within();
-        }
-    }
-
-    fn on_room(self: Arc<Self>, to: End) {
-        let mut due = Due::default();
-        let mut guard = self.legs.lock();
-        if let Some(legs) = &mut *guard {
-            legs[to as usize].parked = false;
-            if self.forward_next(legs, to.other(), Turn::Its, &mut due) {
-                legs[to as usize].parked = true;
-                let outbox = &legs[to as usize].shared.outbox;
-                outbox.park(Arc::clone(&self) as _, to);
-            }
-            // What has gone out makes room in the windows of who sent it, and
-            // may have kept a grant of its own waiting.
-            for from in End::BOTH {
-                if self.grant(legs, from) && from != to {
-                    due.flush.push(Arc::clone(&legs[from as usize].shared));
-                }
-            }
-            for from in End::BOTH {
-                self.keep(legs, from, &mut due);
-            }
-            due.end_if_over(&mut guard);
-        }
-        drop(guard);
-        due.forget_streams();
-        for shared in &due.flush {
-            shared.flush_within();
-        }
-    }
-
-    fn touch(&self) -> bool {
-        !self.touched.swap(true, Ordering::AcqRel)
-    }
-}
-
-impl Pair {
-    fn settle(self: &Arc<Self>) -> Due {
-        // Sees all that was there when somebody left it to this call.
+    fn pump(self: Arc<Self>, flushes: &mut Flushes) {
+        // Read before anything else: sees everything that another thread has left
+        // to this call.
         self.touched.swap(false, Ordering::AcqRel);
-        let mut due = Due::default();
+        let mut due = Due::new(flushes);
         let mut guard = self.legs.lock();
         let Some(legs) = &mut *guard else {
-            return due;
+            return;
         };
         for from in End::BOTH {
             self.forward(legs, from, &mut due);
@@ -228,16 +152,51 @@ impl Pair {
             self.grant(legs, from);
             self.keep(legs, from, &mut due);
         }
-        due.flush = legs.iter().map(|leg| Arc::clone(&leg.shared)).collect();
+        for leg in legs.iter() {
+            due.flush(&leg.shared);
+        }
         due.end_if_over(&mut guard);
-        due
+        drop(guard);
+        due.settle();
     }
 
-    /// Passes on whole units, and then the end, as far as there are credit and
-    /// room.
-    fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due) {
+    fn on_room(self: Arc<Self>, to: End, flushes: &mut Flushes) {
+        let mut due = Due::new(flushes);
+        let mut guard = self.legs.lock();
+        let Some(legs) = &mut *guard else {
+            return;
+        };
+        legs[to as usize].parked = false;
+        if self.forward_next(legs, to.other(), Priority::First, &mut due) {
+            legs[to as usize].parked = true;
+            let outbox = &legs[to as usize].shared.outbox;
+            outbox.park(Arc::clone(&self) as _, to);
+        }
+        // What was sent makes room in its sender's window, and may have kept a grant
+        // of this leg's waiting.
+        for from in End::BOTH {
+            if self.grant(legs, from) && from != to {
+                due.flush(&legs[from as usize].shared);
+            }
+        }
+        for from in End::BOTH {
+            self.keep(legs, from, &mut due);
+        }
+        due.end_if_over(&mut guard);
+        drop(guard);
+        due.settle();
+    }
+
+    fn touch(&self) -> bool {
+        !self.touched.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Pair {
+    /// Passes on whole units, and then the end, as far as there are credit and room.
+    fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due<'_>) {
         let to = from.other();
-        while !legs[to as usize].parked && self.forward_next(legs, from, Turn::Any, due) {}
+        while !legs[to as usize].parked && self.forward_next(legs, from, Priority::Last, due) {}
     }
 
     /// Passes on the next frame, or the end. Returns whether it was a frame.
@@ -245,8 +204,8 @@ impl Pair {
         self: &Arc<Self>,
         legs: &mut [Leg; 2],
         from: End,
-        turn: Turn,
-        due: &mut Due,
+        priority: Priority,
+        due: &mut Due<'_>,
     ) -> bool {
         let to = from.other();
         let (source, sink) = (&legs[from as usize], &legs[to as usize]);
@@ -270,7 +229,7 @@ impl Pair {
         }
         let outbox = &sink.shared.outbox;
         let header = Header::data(sink.core.id, count);
-        if !outbox.try_relay(header, &mut recv.inbox, turn, || {
+        if !outbox.try_relay(header, &mut recv.inbox, priority, || {
             (Arc::clone(self) as _, to)
         }) {
             drop(recv);
@@ -284,23 +243,24 @@ impl Pair {
         true
     }
 
-    /// What has ended at one end in another way than with its data's end.
-    fn pass_on_end(&self, legs: &[Leg; 2], from: End, due: &mut Due) {
+    /// Passes on an end other than that of the data.
+    fn pass_on_end(&self, legs: &[Leg; 2], from: End, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let lost = matches!(near.core.send.lock().state, SendState::Reset(_));
         let state = near.core.recv.lock().state;
         match state {
-            RecvState::Reset(_) => far.break_off(self.framing, due),
-            // It has said all and left: what the other says is for nobody.
+            RecvState::Reset(_) => far.abort(self.framing, due),
+            // It has sent everything and left: it will not get what the far peer
+            // sends.
             RecvState::Finished if lost => far.stop_receiving(),
             RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
         }
     }
 
-    /// What a stream has left behind that is gone, and so in nobody's table, is
-    /// the far connection's from now on; if there is too much of that already, the
-    /// receiver does not get it, and is told.
-    fn keep(&self, legs: &mut [Leg; 2], from: End, due: &mut Due) {
+    /// Charges the bytes of a stream that is gone, and so no longer in its own
+    /// connection's table, to the far connection. If that has too many already, the
+    /// far stream is aborted.
+    fn keep(&self, legs: &mut [Leg; 2], from: End, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
             return;
@@ -311,15 +271,15 @@ impl Pair {
         }
         match far.shared.keep(len) {
             None => {
-                far.break_off(self.framing, due);
-                due.flush.push(Arc::clone(&far.shared));
+                far.abort(self.framing, due);
+                due.flush(&far.shared);
             }
             kept => legs[from.other() as usize].kept = kept,
         }
     }
 
-    /// Grants the sender at one end what the receiver at the other has granted;
-    /// says whether there was something to grant.
+    /// Grants the sender at one end what the receiver at the other has granted.
+    /// Returns whether there was something to grant.
     fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: End) -> bool {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let send = far.core.send.lock();
@@ -333,7 +293,7 @@ impl Pair {
             return false;
         }
         if !near.shared.outbox.has_room_for_grants() {
-            // The sender reads slowly: it gets the next one when it has read.
+            // The sender reads slowly: it gets the next grant when it has read.
             drop(recv);
             if !near.parked {
                 near.shared.outbox.park(Arc::clone(self) as _, from);
@@ -355,15 +315,15 @@ impl Leg {
         self.core.send.lock().state == SendState::Open
     }
 
-    /// Sends the end of what came from the other leg.
-    fn finish(&self, due: &mut Due) {
+    /// Sends the end of what was received from the other leg.
+    fn finish(&self, due: &mut Due<'_>) {
         if !self.core.send.lock().state.finish() {
             return;
         }
         let fin = Header::window_update(self.core.id, Flags::FIN, 0);
-        self.shared.outbox.push(fin);
+        self.shared.outbox.push(Lane::Data, fin);
         if self.core.send_done() {
-            due.gone.push(self.stream());
+            due.finished.push(self.stream());
         }
     }
 
@@ -371,9 +331,9 @@ impl Leg {
         (Arc::clone(&self.shared), Arc::clone(&self.core))
     }
 
-    /// Ends it so that its peer takes what it got for truncated; see
-    /// [`Shared::break_off`].
-    fn break_off(&self, framing: Framing, due: &mut Due) {
+    /// Ends the leg so that its peer takes what it got for truncated; see
+    /// [`Shared::abort`].
+    fn abort(&self, framing: Framing, due: &mut Due<'_>) {
         // Inside a unit the end alone is truncation.
         let cut_short = if self.left > 0 {
             &[]
@@ -383,21 +343,21 @@ impl Leg {
         match self.shared.queue_cut_short(&self.core, cut_short) {
             CutShort::Gone => due.reset.push(self.stream()),
             CutShort::Sent | CutShort::Ended => {}
-            CutShort::Impossible => return self.reset(due),
+            CutShort::Impossible => return self.queue_reset(due),
         }
         self.stop_receiving();
     }
 
-    fn reset(&self, due: &mut Due) {
-        if self.core.reset(ResetBy::Us) {
+    fn queue_reset(&self, due: &mut Due<'_>) {
+        if self.core.mark_reset(ResetBy::Us) {
             let reset = Header::window_update(self.core.id, Flags::RST, 0);
-            self.shared.outbox.push(reset);
+            self.shared.outbox.push(Lane::Data, reset);
             due.reset.push(self.stream());
         }
     }
 
-    /// What comes from now on is for nobody. A sender that waits for credit gets
-    /// some: so it hears of that, as any that goes on sending.
+    /// Discards what is received from now on. A sender that waits for credit gets
+    /// some: so it learns of the end, as one does that goes on sending.
     fn stop_receiving(&self) {
         let tuning = || self.shared.tuning();
         let mut recv = self.core.recv.lock();
@@ -413,8 +373,21 @@ impl Leg {
     }
 }
 
-impl Due {
-    /// Lets go of the legs, when nothing more is passed on.
+impl<'a> Due<'a> {
+    fn new(flushes: &'a mut Flushes) -> Self {
+        Self {
+            flushes,
+            finished: Vec::new(),
+            reset: Vec::new(),
+            unused: Vec::new(),
+        }
+    }
+
+    fn flush(&mut self, shared: &Arc<Shared>) {
+        self.flushes.push(Arc::clone(shared) as _);
+    }
+
+    /// Lets go of the legs if nothing more will be passed on.
     fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         for leg in legs.take_if(over).into_iter().flatten() {
@@ -425,16 +398,19 @@ impl Due {
         }
     }
 
-    /// Not under the relay's lock: a connection may close by it.
-    fn forget_streams(&self) {
-        for (shared, core) in &self.gone {
-            shared.forget(core, Gone::InOrder);
-        }
-        for (shared, core) in &self.reset {
-            shared.forget(core, Gone::Reset);
+    /// Deals with the streams, and closes connections that have become idle.
+    fn settle(self) {
+        let finished = self.finished.iter().map(|leg| (leg, Gone::Finished));
+        let reset = self.reset.iter().map(|leg| (leg, Gone::Reset));
+        for ((shared, core), gone) in finished.chain(reset) {
+            if shared.mark_gone(core, gone) {
+                shared.close_into(self.flushes);
+            }
         }
         for (shared, core) in &self.unused {
-            shared.retire(core);
+            if shared.mark_unused(core) {
+                shared.close_into(self.flushes);
+            }
         }
     }
 }
@@ -448,19 +424,19 @@ mod tests {
     };
     use std::thread;
 
-    /// More than a stack has room for, if each had the next one's failure noted
-    /// on top of its own.
+    /// Too many for the stack if each one's failure were handled on top of the one
+    /// before.
     const CONNECTIONS: usize = 1_000;
     const STACK: usize = 128 * 1024;
 
-    /// Passes nothing on.
+    /// Passes on nothing.
     const NONE: Framing = Framing {
         next: |_, _, _| 0,
         cut_short: &[],
     };
 
     #[test]
-    fn connections_that_fail_one_after_the_other_take_no_more_stack_than_one() {
+    fn a_chain_of_connections_that_fail_takes_no_more_stack_than_one() {
         let (mut connections, mut readers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CONNECTIONS {
             let (ours, theirs) = memory::pair(1024);
@@ -479,7 +455,7 @@ mod tests {
         for peer in &peers {
             peer.shutdown();
         }
-        // Something waits on each, and cannot be sent.
+        // Something is queued on each, and cannot be sent.
         for connection in &connections {
             connection.shared().push_control(Header::go_away(0));
         }

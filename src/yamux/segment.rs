@@ -1,37 +1,37 @@
-//! Buffers: one type for what waits to be sent, what waits to be read, and
-//! what the socket is read into.
+//! Buffers: one type for outgoing bytes, for received bytes, and for reads of the
+//! socket.
 //!
-//! Large buffers all have one size and come from a pool that the whole process
-//! shares, because a free list for each connection would keep hundreds of
-//! kilobytes for every one that was ever busy.
+//! All large buffers have the same size, and come from a pool that the whole
+//! process shares. A free list for each connection would keep hundreds of
+//! kilobytes for every connection that was ever busy.
 
 use parking_lot::Mutex;
 use std::io;
 
-/// The bytes of the user's that one frame carries at most, so that bulk on one
-/// stream does not hold up the others for longer than this takes to send.
+/// The user's bytes that one frame carries at most: a bulk transfer on one stream
+/// delays the others by no more than the time that this takes to send.
 pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 
-/// The capacity of a large segment: one full frame, with its header, the heads
-/// of its chunks, and the header of the frame that follows it.
+/// The capacity of a large segment: one full frame, with its header, the lengths of
+/// its chunks, and the header of the next frame.
 pub(crate) const SEGMENT: usize = MAX_PAYLOAD + MAX_PAYLOAD / 1024 * 4 + 2 * 12;
 
 /// The capacity of the smallest segment.
 const MIN_SEGMENT: usize = 128;
 
-/// Bytes from here on are worth a large segment; below, one of their own size.
+/// From this size on, a large segment is used; below, one of the size needed.
 const LARGE: usize = 32 * 1024;
 
-/// How many large segments the process keeps for later.
+/// How many unused large segments the process keeps at most.
 const POOLED: usize = 64;
 
-static POOL: Pool = Pool::new();
+static POOL: SegmentPool = SegmentPool::new();
 
-/// A buffer with bytes in its middle: what was read is gone from the front,
-/// what is yet to be written has room at the back.
+/// A buffer with data in its middle. Data is consumed at the front and appended at
+/// the back.
 #[derive(Debug, Default)]
 pub(crate) struct Segment {
-    /// Initialised throughout, so that a socket can be read into it.
+    /// Always initialized as a whole, so that the socket can be read into it.
     buf: Box<[u8]>,
     start: usize,
     /// Invariant: `start <= end <= buf.len()`.
@@ -39,7 +39,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// An empty segment with room for `count` bytes, up to [`SEGMENT`].
+    /// Makes an empty segment with room for `count` bytes, up to [`SEGMENT`].
     pub(crate) fn with_room(count: usize) -> Self {
         let buf = if count >= LARGE {
             POOL.take()
@@ -53,7 +53,7 @@ impl Segment {
         }
     }
 
-    /// An empty segment of [`SEGMENT`] bytes.
+    /// Makes an empty segment of [`SEGMENT`] bytes.
     pub(crate) fn large() -> Self {
         Self::with_room(SEGMENT)
     }
@@ -70,7 +70,7 @@ impl Segment {
         self.start == self.end
     }
 
-    /// The room at the back.
+    /// Returns how many bytes can be appended.
     pub(crate) fn room(&self) -> usize {
         self.buf.len() - self.end
     }
@@ -79,7 +79,7 @@ impl Segment {
         &self.buf[self.start..self.end]
     }
 
-    /// Takes `count` bytes off the front.
+    /// Removes `count` bytes from the front.
     pub(crate) fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.len());
         self.start += count;
@@ -95,7 +95,7 @@ impl Segment {
         self.end = self.start + count;
     }
 
-    /// Appends as much of `bytes` as there is room for, and says how much.
+    /// Appends as much of `bytes` as there is room for, and returns how much.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
         self.buf[self.end..self.end + count].copy_from_slice(&bytes[..count]);
@@ -103,14 +103,14 @@ impl Segment {
         count
     }
 
-    /// Appends all of `bytes`; the caller has looked at [`room`](Self::room).
+    /// Appends all of `bytes`. The caller has checked [`room`](Self::room).
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         let count = self.append(bytes);
         debug_assert_eq!(count, bytes.len());
     }
 
-    /// Fills the segment, which must be empty, with what one call of `read`
-    /// yields, `limit` bytes at most.
+    /// Fills the segment, which must be empty, with one call of `read`, up to
+    /// `limit` bytes.
     pub(crate) fn fill(
         &mut self,
         limit: usize,
@@ -119,8 +119,8 @@ impl Segment {
         debug_assert!(self.is_empty());
         let limit = limit.min(self.buf.len());
         self.start = 0;
-        // A transport that claims more than it was given must not move `end`
-        // past the buffer.
+        // A transport may return a count larger than its buffer; `end` must not
+        // exceed the limit.
         self.end = read(&mut self.buf[..limit])?.min(limit);
         Ok(self.end)
     }
@@ -134,13 +134,13 @@ impl Drop for Segment {
     }
 }
 
-/// Lets go of the pooled segments that nobody has needed since the last call.
+/// Frees the pooled segments that were not needed since the last call.
 pub(crate) fn trim_pool() {
     POOL.trim();
 }
 
-/// Keeps large segments in the pool for as long as it lives. Without any,
-/// nothing is kept: nobody would let go of it.
+/// Allows the pool to keep segments while it lives. Without users the pool keeps
+/// nothing, since no connection would trim it.
 #[derive(Debug)]
 pub(crate) struct PoolUser(());
 
@@ -161,18 +161,19 @@ fn zeroed(len: usize) -> Box<[u8]> {
     vec![0; len].into_boxed_slice()
 }
 
-struct Pool {
+struct SegmentPool {
     free: Mutex<Free>,
 }
 
 struct Free {
     segments: Vec<Box<[u8]>>,
-    /// The fewest that lay here since the last trim: so many are not needed.
+    /// The smallest number of pooled segments since the last trim: that many are
+    /// not needed.
     least: usize,
     users: usize,
 }
 
-impl Pool {
+impl SegmentPool {
     const fn new() -> Self {
         Self {
             free: Mutex::new(Free {
@@ -198,7 +199,7 @@ impl Pool {
         }
     }
 
-    /// A user less. The last one takes all with it.
+    /// Removes a user. The last one empties the pool.
     fn leave(&self) {
         let mut free = self.free.lock();
         free.users -= 1;
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_gives_its_bytes_back_in_order_and_its_room_when_empty() {
+    fn a_segment_returns_its_bytes_in_order_and_reuses_its_room_when_empty() {
         let mut segment = Segment::with_room(10);
         assert_eq!(segment.capacity(), MIN_SEGMENT);
         assert_eq!(segment.append(b"hello"), 5);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_append_takes_what_fits_and_no_more() {
+    fn an_append_copies_as_much_as_fits() {
         let mut segment = Segment::with_room(0);
         assert_eq!(segment.append(&[7; 2 * MIN_SEGMENT]), MIN_SEGMENT);
         assert_eq!(segment.append(&[7]), 0);
@@ -244,12 +245,12 @@ mod tests {
 
     #[test]
     fn a_pool_keeps_what_was_needed_since_the_last_trim() {
-        let pool = Pool::new();
+        let pool = SegmentPool::new();
         pool.free.lock().users = 1;
         for _ in 0..3 {
             pool.put(zeroed(SEGMENT));
         }
-        // None of the three was there all the time, so all stay this once.
+        // None of the three was unused since the last trim, so all stay.
         pool.trim();
         assert_eq!(pool.free.lock().segments.len(), 3);
         let needed = pool.take();
@@ -259,9 +260,10 @@ mod tests {
         pool.trim();
         assert_eq!(pool.free.lock().segments.len(), 0);
     }
+
     #[test]
     fn a_pool_without_users_keeps_nothing() {
-        let pool = Pool::new();
+        let pool = SegmentPool::new();
         pool.put(zeroed(SEGMENT));
         assert_eq!(pool.free.lock().segments.len(), 0);
         pool.free.lock().users = 2;

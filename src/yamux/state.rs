@@ -1,4 +1,4 @@
-//! The two halves of a stream and what may happen to each. Pure.
+//! The states of a stream's two halves, and their transitions. Pure.
 //!
 //! ```text
 //!  sending                               receiving
@@ -10,60 +10,60 @@
 //!   Reset ◀───────────────┘               Reset ◀──────────┘
 //! ```
 //!
-//! A half is *done* once it is Finished or Reset. A stream whose halves are
-//! both done is gone: the peer may forget it, and frames that still come for
-//! it are skipped.
+//! A half is *done* once it is Finished or Reset. A stream is gone once both of
+//! its halves are done: the peer may forget it, and later frames for it are
+//! skipped.
 
-/// Why a half is no longer open, where something went wrong.
+/// Which side or event reset a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResetBy {
-    /// This side reset the stream.
+    /// This side.
     Us,
-    /// The peer did.
+    /// The peer.
     Peer,
-    /// The connection ended under the stream.
+    /// The end of the connection.
     Connection,
 }
 
-/// Our sending half.
+/// The state of our sending half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendState {
     /// Data may be sent.
     Open,
-    /// Our FIN is on its way; only a reset can follow.
+    /// Our FIN is sent or queued; only a reset can follow.
     Finished,
-    /// Ended at once.
+    /// The half was reset.
     Reset(ResetBy),
 }
 
-/// Our receiving half.
+/// The state of our receiving half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecvState {
-    /// Data is kept for the reader.
+    /// Data is buffered for the reader.
     Open,
-    /// Nobody here will read any more; data is thrown away.
+    /// No thread will read; data is discarded.
     Stopped,
-    /// The peer's FIN has come.
+    /// The peer's FIN was received.
     Finished,
-    /// Ended at once.
+    /// The half was reset.
     Reset(ResetBy),
 }
 
-/// What to do with data that has come.
+/// What to do with received data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnData {
-    /// Keep it for the reader.
+    /// Buffer it for the reader.
     Deliver,
-    /// Count it, and throw it away.
+    /// Count it against the window, and discard it.
     Discard,
-    /// The stream is gone: skip it.
+    /// The stream is reset: skip it.
     Skip,
-    /// The peer sends after its own FIN: a protocol error.
+    /// The peer sent data after its own FIN: a protocol error.
     Violation,
 }
 
 impl SendState {
-    /// Ends the half properly; says whether a FIN is to be sent, which happens
+    /// Ends the half gracefully. Returns whether to send a FIN, which is true only
     /// once.
     pub(crate) fn finish(&mut self) -> bool {
         let open = *self == Self::Open;
@@ -73,7 +73,7 @@ impl SendState {
         open
     }
 
-    /// Ends the half at once. The first cause stays.
+    /// Resets the half. The first cause stays.
     pub(crate) fn reset(&mut self, by: ResetBy) {
         if !matches!(self, Self::Reset(_)) {
             *self = Self::Reset(by);
@@ -82,12 +82,12 @@ impl SendState {
 }
 
 impl RecvState {
-    /// Whether nothing more will come.
+    /// Returns whether no more data will be received.
     pub(crate) fn is_done(self) -> bool {
         matches!(self, Self::Finished | Self::Reset(_))
     }
 
-    /// What becomes of a Data frame's body.
+    /// Returns what to do with the body of a Data frame.
     pub(crate) fn on_data(self) -> OnData {
         match self {
             Self::Open => OnData::Deliver,
@@ -97,26 +97,26 @@ impl RecvState {
         }
     }
 
-    /// The peer's FIN. A second one changes nothing.
+    /// Handles the peer's FIN. A second one changes nothing.
     pub(crate) fn on_fin(&mut self) {
         if matches!(self, Self::Open | Self::Stopped) {
             *self = Self::Finished;
         }
     }
 
-    /// Nobody will read any more.
+    /// Notes that no thread will read.
     pub(crate) fn stop(&mut self) {
         if *self == Self::Open {
             *self = Self::Stopped;
         }
     }
 
-    /// Ends the half at once. What was complete stays complete, and the first
-    /// cause stays.
+    /// Resets the half. The first cause stays, and the end of the connection does
+    /// not change a half that is complete.
     pub(crate) fn reset(&mut self, by: ResetBy) {
         match self {
             Self::Open | Self::Stopped => *self = Self::Reset(by),
-            // A connection's end takes nothing away from what had been said.
+            // Everything up to the FIN has been received.
             Self::Finished if by != ResetBy::Connection => *self = Self::Reset(by),
             Self::Finished | Self::Reset(_) => {}
         }

@@ -1,23 +1,23 @@
-//! What a connection has done so far, in numbers.
+//! Counters of a connection.
 
-/// Counts of one connection since it began; see
+/// The counters of a connection since it began; see
 /// [`Connection::stats`](super::Connection::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Bytes sent in streams. Headers do not count.
+    /// The bytes sent on streams, without headers.
     pub bytes_sent: u64,
-    /// Bytes received in streams. Headers do not count.
+    /// The bytes received on streams, without headers.
     pub bytes_received: u64,
-    /// Streams that this side has opened.
+    /// The streams that this side opened.
     pub streams_opened: u64,
-    /// Streams that the peer has opened, and that were let in.
+    /// The streams that the peer opened and this side accepted.
     pub streams_accepted: u64,
-    /// Streams that were refused, by whichever side. One whose peer sent a
-    /// reset instead of a reason counts as reset.
+    /// The streams that either side refused. A refusal without a reason, by a
+    /// reset alone, counts as a reset.
     pub streams_refused: u64,
-    /// Streams that one side has ended at once, and those that a connection's
-    /// end has cut.
+    /// The streams that either side reset, and those that the end of the
+    /// connection cut.
     pub streams_reset: u64,
 }
 

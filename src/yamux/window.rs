@@ -1,35 +1,35 @@
-//! Flow control: how much may be sent, how much may be received, and when the
-//! receive window grows. Pure: time is an argument, arithmetic is checked.
+//! Flow control: the send window, the receive window, and the growth of the receive
+//! window. Pure: time is an argument, and arithmetic is checked.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The window that every stream starts with, each way, in bytes.
+/// The initial window of every stream, in each direction, in bytes.
 pub const INITIAL_WINDOW: u32 = 262_144;
 
-/// A round trip counts as no shorter than this: waking a thread at each end of
-/// it takes about as long.
+/// The shortest round trip that is assumed: waking a thread at both ends takes about
+/// as long.
 const LEAST_ROUND_TRIP: Duration = Duration::from_micros(100);
 
-/// The speed is measured over no less than this. Threads run in bursts, and
-/// what lies ready is read at the speed of memory: over a shorter stretch any
-/// window would seem to be too small, and each doubling adds to the latency of
-/// the other streams.
-const LEAST_STRETCH: Duration = Duration::from_millis(1);
+/// The shortest period over which the speed is measured. Threads run in bursts, and
+/// buffered bytes are read at the speed of memory. Over a shorter period any window
+/// would seem too small, and each doubling adds to the latency of the other
+/// streams.
+const LEAST_PERIOD: Duration = Duration::from_millis(1);
 
-/// A relay grants no less at a time, unless the sender has too little to go on
-/// with: so a far end that grants byte by byte does not make many updates of it.
+/// The smallest grant of a relay, unless the sender has too little credit to go on.
+/// A far peer that grants byte by byte so causes few window updates.
 pub(crate) const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
 
-/// With less than this a sender may wait for more: it may send nothing smaller,
-/// or what it has sent lies here until the far end has room for it.
+/// With less credit than this, a sender may be stuck: it may not send smaller
+/// pieces, or its data is buffered here until the far peer has room for it.
 const TOO_LITTLE: u32 = 4 * 1024;
 
-/// A peer's number that does not fit the window it is for.
+/// The peer exceeded its window, or made ours overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowViolation;
 
-/// What the peer allows us to send.
+/// The send window: how much the peer allows us to send.
 #[derive(Debug)]
 pub(crate) struct SendWindow {
     credit: u32,
@@ -46,54 +46,54 @@ impl SendWindow {
         self.credit
     }
 
-    /// Takes `count` bytes of credit; the caller has looked at
+    /// Uses `count` bytes of credit. The caller has checked
     /// [`credit`](Self::credit).
     pub(crate) fn take(&mut self, count: u32) {
         debug_assert!(count <= self.credit);
         self.credit = self.credit.saturating_sub(count);
     }
 
-    /// Adds what the peer granted.
+    /// Adds credit that the peer granted.
     pub(crate) fn grant(&mut self, delta: u32) -> Result<(), WindowViolation> {
         self.credit = self.credit.checked_add(delta).ok_or(WindowViolation)?;
         Ok(())
     }
 }
 
-/// What the peer may send to us, and what became of what it sent.
+/// The receive window: how much the peer may send, and what became of its data.
 ///
 /// Invariant: `granted + buffered + consumed == size`.
 #[derive(Debug)]
 pub(crate) struct RecvWindow {
-    /// The whole window.
+    /// The size of the window.
     size: u32,
-    /// What the peer may still send.
+    /// How much the peer may still send.
     granted: u32,
-    /// Received and not yet read.
+    /// How much is received and not yet read.
     buffered: u32,
-    /// Read since the last update was sent.
+    /// How much was read since the last window update.
     consumed: u32,
-    /// When the stretch began over which the speed is measured, and what was
-    /// read in it.
+    /// When the period over which the speed is measured began, and how much was read
+    /// in it.
     since: Option<Instant>,
     read: u64,
-    /// Bytes of the budget that growth has taken.
+    /// The bytes that growth has reserved from the budget.
     grown: usize,
-    /// On a relay, what the peer may send and have lie here whatever the far
-    /// end's credit; 0 until that limits the speed.
+    /// On a relay: the size of the window whatever the far connection's credit; 0
+    /// until that credit limits the speed.
     tuned: u32,
 }
 
-/// What growth of a receive window depends on.
+/// What the growth of a receive window depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning<'a> {
     pub(crate) now: Instant,
-    /// The smallest round trip seen: a larger one may have waited behind the
-    /// very bytes that a larger window would let in.
+    /// The shortest round trip that was measured. Longer ones may have queued behind
+    /// the bytes that a larger window allows.
     pub(crate) round_trip: Option<Duration>,
-    /// The size at which a window stops growing.
+    /// The largest size of a window.
     pub(crate) max: u32,
-    /// What all of the connection's windows may grow by.
+    /// The budget for the growth of all the connection's windows.
     pub(crate) budget: &'a Budget,
 }
 
@@ -115,7 +115,7 @@ impl RecvWindow {
         self.size
     }
 
-    /// Books `count` bytes that the peer sends.
+    /// Notes that the peer sent `count` bytes.
     pub(crate) fn receive(
         &mut self,
         count: u32,
@@ -127,8 +127,8 @@ impl RecvWindow {
         Ok(())
     }
 
-    /// Books `count` bytes that were read. Once about half of the window was,
-    /// says by how much to update the peer's; only then `tuning` is asked for.
+    /// Notes that `count` bytes were read. Once about half of the window was read,
+    /// returns the delta of the window update to send. `tuning` is called only then.
     pub(crate) fn consume<'a>(
         &mut self,
         count: u32,
@@ -150,22 +150,22 @@ impl RecvWindow {
         Some(delta)
     }
 
-    /// A little under half: a sender that fills a window with whole chunks
-    /// leaves its last bytes unused, and two updates are to come of it all the
-    /// same.
+    /// Returns how much must be read before a window update is sent: a little under
+    /// half of the window. A sender that sends whole chunks leaves the last bytes of
+    /// a window unused, and should still get two updates per window.
     fn update_at(&self) -> u32 {
         self.size / 2 - self.size / 16
     }
 
-    /// The window limits the speed where half of it is read in less than two
-    /// round trips, on average over a stretch; then it doubles.
+    /// Returns by how much the window grows. It doubles when it limits the speed: when
+    /// half of it is read in less than two round trips, on average over a period.
     fn growth(&mut self, size: u32, tuning: Tuning<'_>) -> u32 {
         let (Some(round_trip), Some(since)) = (tuning.round_trip, self.since) else {
             return 0;
         };
         let round_trip = round_trip.max(LEAST_ROUND_TRIP);
         let elapsed = tuning.now.saturating_duration_since(since);
-        if elapsed < round_trip.max(LEAST_STRETCH) {
+        if elapsed < round_trip.max(LEAST_PERIOD) {
             return 0;
         }
         let read = u128::from(std::mem::take(&mut self.read));
@@ -180,16 +180,17 @@ impl RecvWindow {
         }
     }
 
-    /// The bytes that lie here are for a relay from now on: what was read before
-    /// is not granted again, and `put_back` bytes were not read after all.
+    /// Switches the window to a relay. The buffered bytes are passed on from now on.
+    /// Bytes that were read before are not granted again, and `put_back` of them
+    /// count as unread.
     pub(crate) fn begin_relay(&mut self, put_back: u32) {
         self.buffered += put_back;
         self.consumed = 0;
         self.size = self.granted + self.buffered;
     }
 
-    /// Books `count` bytes that were passed on; they are not granted again here,
-    /// but by [`align`](Self::align).
+    /// Notes that `count` bytes were passed on. [`align`](Self::align) grants them
+    /// again.
     pub(crate) fn relayed(&mut self, count: u32) {
         debug_assert!(count <= self.buffered);
         self.buffered -= count;
@@ -197,13 +198,13 @@ impl RecvWindow {
         self.read += u64::from(count);
     }
 
-    /// Makes what the peer may send, with what lies here, as much as the far
-    /// end's `credit`, within what the window may grow to; by how much to
-    /// update the peer's.
+    /// Adjusts the size of a relay's window to the `credit` of the far connection,
+    /// within the limits of growth. Returns the delta of the window update to send,
+    /// if one is due.
     ///
-    /// The far end knows its own round trip alone. Where this one's is longer,
-    /// and what is passed on so fast that it limits the speed, the window grows
-    /// beyond the credit, and what there is none for yet lies here.
+    /// The far peer's window depends only on the round trip of its own connection. If
+    /// the round trip of this connection is longer, and the credit limits the speed,
+    /// the window grows beyond the credit, and data without credit is buffered here.
     pub(crate) fn align(&mut self, credit: u32, tuning: Tuning<'_>) -> Option<u32> {
         let window = self.tuned.max(INITIAL_WINDOW);
         let growth = self.growth(window, tuning);
@@ -211,7 +212,7 @@ impl RecvWindow {
             self.tuned = window + growth;
             self.grown += growth as usize;
         }
-        // It fits: no window is larger than half of a u32's range.
+        // The sum fits: no window exceeds half the range of a u32.
         let limit = INITIAL_WINDOW + self.grown as u32;
         let credit = credit.min(tuning.max.max(INITIAL_WINDOW));
         let followed = tuning
@@ -228,14 +229,14 @@ impl RecvWindow {
         Some(delta)
     }
 
-    /// Makes the stretch over which the speed is measured longer.
+    /// Makes the period over which the speed is measured longer.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn age(&mut self, by: Duration) {
         self.since = self.since.map(|since| since - by);
     }
 
-    /// Fails if its parts do not add up; says what the peer has sent and nobody
-    /// read yet, and by how much it has grown.
+    /// Fails if the parts do not add up. Returns how much is received and not read,
+    /// and how much the window has grown.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self, max: u32) -> (u32, usize) {
         let parts = [self.granted, self.buffered, self.consumed].map(u64::from);
@@ -244,15 +245,15 @@ impl RecvWindow {
         (self.buffered, self.grown)
     }
 
-    /// How far the window has grown: the stream is gone, and the budget gets
-    /// it back, once.
+    /// Takes out how much the window has grown, so that the caller gives it back to
+    /// the budget once.
     pub(crate) fn take_grown(&mut self) -> usize {
         std::mem::take(&mut self.grown)
     }
 }
 
-/// Bytes by which a connection's windows may grow beyond their initial size,
-/// all together.
+/// How many bytes all windows of a connection may grow together, beyond their
+/// initial size.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: AtomicUsize,
@@ -266,21 +267,21 @@ impl Budget {
     }
 
     pub(crate) fn reserve(&self, bytes: usize) -> bool {
-        // A count of its own: nothing else is read on the strength of it.
+        // Relaxed, because the counter synchronizes no other memory.
         self.left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(bytes)
             })
             .is_ok()
     }
 
-    /// Takes as much of `bytes` as is left, and says how much.
+    /// Reserves as much of `bytes` as is left, and returns how much.
     fn reserve_up_to(&self, bytes: usize) -> usize {
         let mut taken = 0;
-        // Fails where nothing is left: then `taken` is 0.
+        // Fails if nothing is left; `taken` is 0 then.
         let _ = self
             .left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 taken = left.min(bytes);
                 (taken > 0).then(|| left - taken)
             });
@@ -315,13 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn a_relays_window_keeps_to_its_limit_however_it_has_grown() {
+    fn the_window_of_a_relay_never_exceeds_its_limit() {
         let (began, round_trip) = (Instant::now(), Duration::from_millis(50));
         let budget = Budget::new(64 << 20);
         let mut window = RecvWindow::new();
         window.begin_relay(0);
         for number in 0..100 {
-            // First it follows the credit, then it grows, then it follows again.
+            // The window follows the credit, then grows, then follows it again.
             let credit = if number % 3 == 0 { 1 << 20 } else { 0 };
             let now = began + round_trip * number;
             let tuning = Tuning {
@@ -338,8 +339,8 @@ mod tests {
         assert_eq!(window.tuned, 400_000);
     }
 
-    /// With the largest options there are, it follows a credit, and then grows
-    /// by itself too.
+    /// With the largest options, the window follows the credit, and then grows by
+    /// itself too.
     #[test]
     fn the_largest_window_of_a_relay_does_not_overflow() {
         let max = Config::default().max_window(u32::MAX).max_window;
@@ -363,8 +364,8 @@ mod tests {
         assert_eq!(window.tuned, max);
     }
 
-    /// A window of a relay for which `rate` bytes are passed on in each of so
-    /// many round trips; all that the peer may send.
+    /// Returns the size of a relay's window after this many round trips, with `rate`
+    /// bytes passed on in each.
     fn relayed_for(round_trips: u32, rate: u32, credit: u32, budget: &Budget) -> u32 {
         let (began, round_trip) = (Instant::now(), Duration::from_millis(50));
         let mut window = RecvWindow::new();
@@ -381,18 +382,18 @@ mod tests {
     }
 
     #[test]
-    fn a_relays_window_is_the_credit_of_the_far_end_where_that_is_no_limit() {
+    fn the_window_of_a_relay_follows_the_credit_that_does_not_limit_the_speed() {
         let budget = Budget::new(64 << 20);
         let slow = relayed_for(100, INITIAL_WINDOW / 8, INITIAL_WINDOW, &budget);
         assert_eq!(slow, INITIAL_WINDOW);
         let followed = relayed_for(1, 0, 1 << 20, &budget);
         assert_eq!(followed, 1 << 20);
-        // Nothing has come that could lie here.
+        // Without credit the window keeps its initial size.
         assert_eq!(relayed_for(1, 0, 0, &budget), INITIAL_WINDOW);
     }
 
     #[test]
-    fn a_relays_window_grows_beyond_the_far_ends_credit_where_that_limits_the_speed() {
+    fn the_window_of_a_relay_grows_beyond_the_credit_that_limits_the_speed() {
         let budget = Budget::new(64 << 20);
         let fast = relayed_for(100, u32::MAX, INITIAL_WINDOW, &budget);
         assert_eq!(fast, MAX);
@@ -401,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_takes_what_is_left_of_a_budget() {
+    fn a_relay_reserves_what_is_left_of_the_budget() {
         let budget = Budget::new(100_000);
         assert_eq!(
             relayed_for(1, 0, 1 << 20, &budget),
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_comes_when_about_half_of_the_window_was_read() {
+    fn a_window_update_is_due_when_about_half_of_the_window_was_read() {
         let (now, budget) = (Instant::now(), Budget::new(0));
         let mut window = RecvWindow::new();
         window.receive(INITIAL_WINDOW, || now).unwrap();
@@ -452,10 +453,10 @@ mod tests {
     }
 
     #[test]
-    fn a_window_doubles_only_where_it_limits_the_speed() {
+    fn a_window_doubles_only_if_it_limits_the_speed() {
         let round_trip = Duration::from_millis(100);
         let start = Instant::now();
-        // A window was read in that time: four round trips are the limit.
+        // A whole window is read in that time, so four round trips are the limit.
         for (millis, doubled) in [(100, true), (399, true), (400, false), (5000, false)] {
             let budget = Budget::new(MAX as usize);
             let mut window = RecvWindow::new();
@@ -478,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_grow_within_the_budget_and_give_it_back() {
+    fn windows_grow_within_the_budget_which_can_be_released() {
         let (start, budget) = (Instant::now(), Budget::new(INITIAL_WINDOW as usize));
         let tuning = tuning(start, Some(Duration::from_secs(1)), &budget);
         let elapsed = Duration::from_secs(1);
@@ -493,7 +494,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_send_window_never_goes_negative_nor_overflows(
+        fn a_send_window_neither_underflows_nor_overflows(
             steps in prop::collection::vec((any::<bool>(), any::<u32>()), 0..60)
         ) {
             let mut window = SendWindow::new();
@@ -513,7 +514,7 @@ mod tests {
         }
 
         #[test]
-        fn a_receive_window_keeps_its_sum_and_never_passes_its_maximum(
+        fn a_receive_window_keeps_its_sum_and_never_exceeds_its_maximum(
             steps in prop::collection::vec((any::<bool>(), any::<u32>(), 0u64..300), 0..200),
             budget in 0usize..(64 << 20),
         ) {

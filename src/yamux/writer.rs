@@ -1,7 +1,8 @@
-//! The writing half of a connection, with what is being written to it.
+//! The writing half of a connection, with the frames that are being written.
 
 use super::{
-    queue::{self, Queue},
+    capacity::GiveBack,
+    queue::{self, KEPT_CONTROL, KEPT_SEGMENTS, Queue},
     segment::Segment,
 };
 use crate::transport::{Wait, WriteHalf};
@@ -13,8 +14,8 @@ use std::{
 /// How many buffers one system call takes.
 const SLICES: usize = 8;
 
-/// Whoever holds it has the writing role. It takes all that waits out of the
-/// queue, and writes that in as few calls as it can.
+/// The thread that holds it has the writing role. It takes everything out of the
+/// queue, and writes that in as few system calls as possible.
 #[derive(Debug)]
 pub(super) struct Writer {
     half: Box<dyn WriteHalf>,
@@ -22,7 +23,7 @@ pub(super) struct Writer {
     /// Bytes of `control` that are written.
     control_sent: usize,
     data: VecDeque<Segment>,
-    /// Our direction of the connection is ended.
+    /// Our direction of the connection has ended.
     finished: bool,
 }
 
@@ -37,7 +38,8 @@ impl Writer {
         }
     }
 
-    /// Takes over all that waits; called when all taken before is written.
+    /// Takes over everything that is queued. Only when everything taken before is
+    /// written.
     pub(super) fn load(&mut self, queue: &mut Queue) {
         debug_assert_eq!(self.pending(), 0);
         self.control.clear();
@@ -45,12 +47,13 @@ impl Writer {
         queue.swap(&mut self.control, &mut self.data);
     }
 
-    /// Gives back the room that it does not need; called when all is written.
+    /// Gives back the memory that it does not need. Only when everything is written.
     pub(super) fn give_back(&mut self) {
         debug_assert_eq!(self.pending(), 0);
         self.control_sent = 0;
         self.control.clear();
-        queue::give_back(&mut self.control, &mut self.data);
+        self.control.give_back(KEPT_CONTROL);
+        self.data.give_back(KEPT_SEGMENTS);
     }
 
     /// Bytes that were taken over and are not written yet.
@@ -59,12 +62,12 @@ impl Writer {
         self.control.len() - self.control_sent + data
     }
 
-    /// Writes what was taken over; `false` when the transport is full.
+    /// Writes what was taken over. Returns `false` if the transport is full.
     pub(super) fn write(&mut self, wait: Wait) -> io::Result<bool> {
         fits(self.write_slices(wait), wait)
     }
 
-    /// Ends our direction; `false` when the transport is full.
+    /// Ends our direction. Returns `false` if the transport is full.
     pub(super) fn finish(&mut self, wait: Wait) -> io::Result<bool> {
         self.finished = fits(self.half.finish(wait), wait)?;
         Ok(self.finished)
@@ -115,7 +118,7 @@ impl Writer {
     }
 }
 
-/// `false` for a transport that takes no more without waiting.
+/// Maps the error of a transport that would have to wait to `false`.
 fn fits(outcome: io::Result<()>, wait: Wait) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),

@@ -1,7 +1,7 @@
-//! Carries out an attack and measures it.
+//! Runs an attack and measures it.
 
 use crate::{
-    honest::{Honest, Trips},
+    honest_client::{HonestClient, Trips},
     server::{Place, Server, Setup},
     support::in_time,
 };
@@ -13,28 +13,28 @@ use std::{
 /// Round trips before the attack.
 const BEFORE: usize = 100;
 
-/// An attack, and what it may cost.
+/// An attack, and the most that it may cost.
 pub struct Attack {
-    /// In a line.
+    /// A description in one line.
     pub name: &'static str,
-    /// The option that bounds it, and its value here.
+    /// The option that limits it, and its value in the test.
     pub limit: &'static str,
     pub setup: &'static Setup,
-    /// Bytes by which what the server has allocated may grow.
+    /// The most bytes by which the server's heap may grow.
     pub memory: usize,
 }
 
-/// Where an attack takes place.
+/// What an attack works on.
 pub struct Stage<'a> {
     pub server: &'a Server,
-    pub honest: &'a Honest,
+    pub honest: &'a HonestClient,
     pub place: Place,
 }
 
 impl Attack {
-    /// Has `act` attack a server at each of these places; it asserts what
-    /// happens, and says it in a few words. The honest client's round trips go
-    /// on until it is done.
+    /// Runs `act` against a server at each of these places. It asserts what
+    /// happens, and returns a summary for the table. The honest client makes
+    /// round trips until `act` returns.
     pub fn run(
         self,
         places: &'static [Place],
@@ -48,9 +48,9 @@ impl Attack {
         });
     }
 
-    /// The same at a server that is there already.
+    /// Runs `act` against a server that is already running.
     pub fn row(&self, server: &Server, act: impl Fn(&Stage<'_>) -> String) -> Row<'_> {
-        let honest = Honest::join(server);
+        let honest = HonestClient::join(server);
         let before = honest.trips(BEFORE);
         server.mark();
         let usage = server.usage();
@@ -85,7 +85,7 @@ impl Attack {
     }
 }
 
-/// What an attack did, as a line of a table.
+/// The result of an attack, as a line of the table.
 pub struct Row<'a> {
     attack: &'a Attack,
     place: Place,

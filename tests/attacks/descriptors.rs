@@ -1,24 +1,23 @@
-//! A server that runs out of descriptors goes on as soon as it has some.
+//! A server that runs out of descriptors recovers as soon as some are free.
 
 use crate::{
     attack::{Attack, Stage},
-    raw::Raw,
     server::{PLAIN, Server, TCP},
-    support::{hand::field, in_time},
+    support::{encoding::field, in_time, peer::Peer},
 };
 use std::{
     cell::Cell,
     time::{Duration, Instant},
 };
 
-/// A handshake takes two descriptors: so with one of these counts accept has
-/// none left, and with the other one that is of no use.
+/// A handshake takes two descriptors. So with one of these counts, `accept` has
+/// none left; with the other it has one, which is not enough for a handshake.
 const DESCRIPTORS: [usize; 2] = [48, 49];
 
 const NONE_LEFT: &str = "Too many open files";
 
 #[test]
-fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
+fn a_server_without_descriptors_waits_for_one_without_spinning() {
     in_time(|| {
         for place in TCP {
             let backed_off = Cell::new(false);
@@ -41,36 +40,43 @@ fn a_server_without_descriptors_waits_for_some_and_does_not_spin() {
 }
 
 fn run_out(stage: &Stage<'_>, backed_off: &Cell<bool>) -> String {
-    let mut held: Vec<_> = (0..100).map(|_| Raw::Tcp(stage.server.dial())).collect();
+    let mut held: Vec<_> = (0..100)
+        .map(|_| Peer::over_tcp(stage.server.dial()))
+        .collect();
     let outcome = backs_off(stage);
     backed_off.set(backed_off.get() || outcome.is_some());
     let outcome = outcome.unwrap_or_else(|| {
-        // Those beyond are closed: the last one too.
-        held.last_mut().unwrap().until_end();
+        // The connections beyond them are closed, the last one too.
+        held.last_mut().unwrap().read_to_close();
         "closed at once, reported".into()
     });
     drop(held);
-    // The first may come before those that have left are noticed.
-    let joins = || stage.server.dial_raw().try_join([5; 16]).ok();
+    // The first tries may come before the server notices the closed ones.
+    let joins = || {
+        let mut peer = stage.server.peer();
+        peer.begin_ask(&field(1, &[5; 16]));
+        peer.answer()
+    };
     let answer = std::iter::repeat_with(joins).flatten().next();
     assert!(
         answer
-            .expect("it is without end")
+            .expect("the iterator is endless")
             .starts_with(&field(1, &[5; 16]))
     );
     format!("{outcome}; goes on when some are free")
 }
 
-/// Nobody is accepted, and little is done about it; `None` if somebody is.
+/// Asserts that the server accepts nothing and rarely retries. Returns `None` if
+/// it accepts a connection.
 fn backs_off(stage: &Stage<'_>) -> Option<String> {
-    // A connection that is being taken up may be what has the last one.
+    // A connection that is being accepted may hold the last descriptor.
     let is_accept = || stage.server.report(NONE_LEFT).starts_with("accept: ");
     if !is_accept() || !is_accept() {
         return None;
     }
     let before = stage.server.usage();
     let began = Instant::now();
-    assert!((0..5).all(|_| is_accept()), "nobody has left");
+    assert!((0..5).all(|_| is_accept()), "no connection has been closed");
     let took = began.elapsed();
     let tries = stage.server.usage().reports - before.reports;
     assert!(took >= Duration::from_millis(300), "5 tries in {took:?}");

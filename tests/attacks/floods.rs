@@ -1,15 +1,15 @@
-//! Floods at the full speed of the machine, by a peer that reads what it gets
-//! for them. Each is only as fast as one thread deals with it, and goes on for
-//! `WIRENET_FLOOD_MS` milliseconds (100).
+//! Floods at full speed by a peer that reads all answers. Each is only as fast
+//! as one thread of the server processes it, and lasts for `WIRENET_FLOOD_MS`
+//! milliseconds (100 by default).
 
 use crate::{
     attack::Attack,
-    honest::Honest,
-    member::{Member, header, is_pong, opening, ping},
+    honest_client::HonestClient,
     server::{HUBS, Kind, PLAIN, Place, Setup, TCP},
     support::{
-        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
-        hand::{ERROR, layer_2},
+        encoding::{ERROR, layer_2},
+        frames::{ACK, FIN, Frame, RST, SYN},
+        peer::{Peer, opening},
     },
 };
 use std::{
@@ -23,13 +23,13 @@ use std::{
 /// Frames that are sent at once.
 const BATCH: usize = 256;
 
-/// What a refusal begins with.
+/// The first byte of a refusal.
 const REFUSED: u8 = ERROR as u8;
 
-/// What the last ping of a flood asks.
+/// The value of the last ping of a flood.
 const LAST: u32 = 0xF100D;
 
-/// The token that is good is one that nobody has.
+/// No peer has the token for `secret`.
 pub const GUARDED: Setup = Setup {
     name: "guarded",
     set: |builder| {
@@ -45,13 +45,13 @@ fn time() -> Duration {
     Duration::from_millis(millis.map_or(100, |millis| millis.parse().unwrap()))
 }
 
-/// What became of a flood.
+/// The result of a flood.
 struct Flooded {
-    /// Frames that were sent in a second, until all were dealt with.
+    /// Frames sent per second, until all were processed.
     rate: f64,
-    /// How many answers were of the kind that was asked for.
+    /// The number of answers that match.
     answers: usize,
-    /// The session was not ended for it.
+    /// Whether the session is still open.
     goes_on: bool,
 }
 
@@ -64,39 +64,40 @@ impl Flooded {
     }
 }
 
-/// Sends what `batch` gives, again and again, beside a thread that reads; then
-/// waits until all of it was dealt with.
+/// Sends what `batch` returns, again and again, while another thread reads. Then
+/// waits until the server has processed all of it.
 fn flood(
-    member: &mut Member,
-    mut batch: impl FnMut(&mut Member) -> Vec<u8>,
+    member: &mut Peer,
+    mut batch: impl FnMut(&mut Peer) -> Vec<u8>,
     is_answer: impl Fn(&Frame) -> bool + Send,
 ) -> Flooded {
-    let socket = member.raw.socket().try_clone().unwrap();
+    let socket = member.socket().try_clone().unwrap();
     let began = Instant::now();
     let mut sent = 0;
     let (answers, goes_on) = thread::scope(|scope| {
         let reading = scope.spawn(move || {
             let mut socket = BufReader::with_capacity(1 << 16, socket);
-            // Bytes that were not read reset what the other side has closed.
+            // The server has reset the connection if it closed it with unread bytes.
             let mut next = || Frame::read(&mut socket).ok().flatten();
-            let answers = std::iter::from_fn(&mut next).take_while(|frame| !is_pong(frame, LAST));
+            let answers =
+                std::iter::from_fn(&mut next).take_while(|frame| *frame != Frame::pong(LAST));
             let count = answers.filter(is_answer).count();
             let goes_on = next().is_some();
             if !goes_on {
-                // What the other side has no room for would be offered to it on.
+                // Otherwise the writer would wait for room that never comes.
                 let _ = socket.get_ref().shutdown(Shutdown::Both);
             }
             (count, goes_on)
         });
         while began.elapsed() < time() {
             let frames = batch(member);
-            if member.raw.write_all(&frames).is_err() {
+            if member.write_all(&frames).is_err() {
                 break;
             }
             sent += BATCH;
         }
-        // The second answer comes after all others.
-        let _ = member.raw.send(&[ping(LAST), ping(LAST + 1)]);
+        // The second answer comes after all other answers.
+        let _ = member.try_send([Frame::ping(LAST), Frame::ping(LAST + 1)]);
         reading.join().unwrap()
     });
     Flooded {
@@ -115,11 +116,11 @@ fn attack(name: &'static str, limit: &'static str, memory: usize) -> Attack {
     }
 }
 
-/// A flood with one frame, over and over, beside a stream that is open.
+/// A flood with one frame, repeated, while a stream is open.
 fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
     let attack = attack(name, "none: no memory is kept for it", 256 << 10);
     attack.run(TCP, move |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let stream = member.open("echo");
         let frames = frame(stream).encode().repeat(BATCH);
         let flooded = flood(&mut member, |_| frames.clone(), |_| false);
@@ -129,12 +130,12 @@ fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
 }
 
 #[test]
-fn pings_are_answered_to_who_reads_the_answers() {
+fn pings_are_answered_while_the_answers_are_read() {
     let limit = "64 KiB of answers not read, then the end";
     attack("pings", limit, 512 << 10).run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
-        let frames = ping(5).encode().repeat(BATCH);
-        let is_pong = |frame: &Frame| is_pong(frame, 5);
+        let mut member = stage.server.member();
+        let frames = Frame::ping(5).encode().repeat(BATCH);
+        let is_pong = |frame: &Frame| *frame == Frame::pong(5);
         let flooded = flood(&mut member, |_| frames.clone(), is_pong);
         assert!(flooded.answers > 0);
         format!(
@@ -146,42 +147,42 @@ fn pings_are_answered_to_who_reads_the_answers() {
 }
 
 #[test]
-fn pongs_that_nobody_asked_for_change_nothing() {
-    flood_with("pongs not asked for", |_| header(PING, ACK, 0, 9));
+fn unsolicited_pongs_change_nothing() {
+    flood_with("pongs not asked for", |_| Frame::pong(9));
 }
 
 #[test]
-fn window_updates_of_nothing_change_nothing() {
-    let update = |stream| header(WINDOW_UPDATE, 0, stream, 0);
+fn window_updates_of_zero_change_nothing() {
+    let update = |stream| Frame::flags(stream, 0);
     flood_with("window updates of 0", update);
 }
 
 #[test]
 fn empty_data_changes_nothing() {
-    flood_with("empty Data frames", |id| header(DATA, 0, id, 0));
+    flood_with("empty Data frames", |id| Frame::data(id, Vec::new()));
 }
 
 #[test]
-fn acks_that_nobody_asked_for_change_nothing() {
-    let ack = |stream| header(WINDOW_UPDATE, ACK, stream, 0);
+fn unsolicited_acks_change_nothing() {
+    let ack = |stream| Frame::flags(stream, ACK);
     flood_with("ACKs not asked for", ack);
 }
 
 #[test]
-fn frames_of_streams_that_never_were_are_skipped() {
+fn frames_of_streams_that_never_existed_are_skipped() {
     let data = |_| Frame::data(1_000_001, vec![7; 8]);
     flood_with("Data of streams that are not there", data);
-    let reset = |_| header(WINDOW_UPDATE, RST, 1_000_001, 0);
+    let reset = |_| Frame::flags(1_000_001, RST);
     flood_with("resets of streams that are not there", reset);
 }
 
 #[test]
-fn go_aways_change_nothing_more_after_the_first() {
-    flood_with("go-aways", |_| header(GO_AWAY, 0, 0, 0));
+fn go_aways_after_the_first_change_nothing() {
+    flood_with("go-aways", |_| Frame::go_away(0));
 }
 
-/// Every stream that the honest client opens meanwhile is served.
-fn assert_others_are_served(honest: &Honest) {
+/// Asserts that the honest client's streams are served meanwhile.
+fn assert_others_are_served(honest: &HonestClient) {
     for _ in 0..5 {
         honest.opens("echo").unwrap();
     }
@@ -192,9 +193,9 @@ struct Streams {
     name: &'static str,
     setup: &'static Setup,
     places: &'static [Place],
-    /// How many flood at once, each on a session of its own.
+    /// The number of peers that flood at once, each on a session of its own.
     members: usize,
-    /// What begins one, and ends it; is told what the honest client calls.
+    /// The frames of one stream. Takes the name that the honest client calls.
     open: fn(u32, &str) -> Vec<Frame>,
     is_refused: fn(&Frame) -> bool,
 }
@@ -221,7 +222,7 @@ impl Streams {
                 let honest = stage.honest;
                 let others = scope.spawn(|| assert_others_are_served(honest));
                 let begin = |_| {
-                    let member = Member::join(stage.server);
+                    let member = stage.server.member();
                     scope.spawn(|| self.flood(member, honest.calls()))
                 };
                 let floods: Vec<_> = (0..self.members).map(begin).collect();
@@ -231,7 +232,7 @@ impl Streams {
             let usage = stage.server.usage();
             let threads = usage.threads;
             assert!(threads < 1200, "{threads} threads");
-            // Each is counted once; a hub opens streams too.
+            // Each stream is counted once; a hub opens streams too.
             let is_hub = stage.place.kind == Kind::Hub;
             assert!(
                 is_hub || usage.streams_reset <= usage.streams_accepted,
@@ -244,10 +245,10 @@ impl Streams {
         });
     }
 
-    fn flood(&self, mut member: Member, name: &str) -> Flooded {
+    fn flood(&self, mut member: Peer, name: &str) -> Flooded {
         let per_stream = (self.open)(1, name).len();
-        let streams = |member: &mut Member| {
-            let ids = (0..BATCH / per_stream).map(|_| member.new_id());
+        let streams = |member: &mut Peer| {
+            let ids = (0..BATCH / per_stream).map(|_| member.new_stream());
             let frames = ids.flat_map(|id| (self.open)(id, name));
             frames.flat_map(|frame| frame.encode()).collect()
         };
@@ -268,7 +269,7 @@ fn open_and_finish(id: u32, name: &str) -> Vec<Frame> {
 }
 
 #[test]
-fn open_and_reset_in_a_loop_starves_nobody() {
+fn open_and_reset_in_a_loop_does_not_starve_other_peers() {
     let open = |id, _: &str| open_and_reset(id, "echo");
     Streams::new("open and reset (CVE-2023-44487)", open).run();
     let many = Streams {
@@ -281,7 +282,7 @@ fn open_and_reset_in_a_loop_starves_nobody() {
 }
 
 #[test]
-fn open_and_reset_in_a_loop_does_not_keep_an_owner_from_its_calls() {
+fn open_and_reset_in_a_loop_does_not_keep_calls_from_an_owner() {
     let relayed = Streams {
         places: &HUBS[..1],
         ..Streams::new("open and reset of an honest owner's stream", open_and_reset)
@@ -290,7 +291,7 @@ fn open_and_reset_in_a_loop_does_not_keep_an_owner_from_its_calls() {
 }
 
 #[test]
-fn opens_without_end_are_reset_beyond_the_limit() {
+fn endless_opens_are_reset_beyond_the_limit() {
     let open = |id, _: &str| vec![Frame::flags(id, SYN)];
     Streams::new("opens that say nothing", open).run();
     let open = |id, _: &str| opening(id, "echo").to_vec();
@@ -298,7 +299,7 @@ fn opens_without_end_are_reset_beyond_the_limit() {
 }
 
 #[test]
-fn requests_that_make_us_reset_starve_nobody() {
+fn requests_that_cause_resets_do_not_starve_other_peers() {
     let open = |id, _: &str| open_and_finish(id, "nobody's");
     Streams::new("opens of an unknown name (CVE-2025-8671)", open).run();
     let wrong = Streams {

@@ -1,60 +1,63 @@
-//! Frames that no peer should send: lengths, windows, ids. What breaks the
-//! protocol ends its own session; what does not is skipped.
+//! Frames that no peer should send, with bad lengths, windows and ids. Those
+//! that violate the protocol end their own session; the others are skipped.
 
 use crate::{
     attack::Attack,
-    member::{Member, header, opening},
     server::{PLAIN, TCP},
     silence::QUICK,
     starving::POURING,
-    support::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
+    support::{
+        encoding::OPEN,
+        frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN},
+        peer::opening,
+    },
 };
 use wirenet::yamux::INITIAL_WINDOW;
 
 const LARGEST_FRAME: u32 = 16 << 20;
 
-/// What a peer must not do on an open stream, or beside it.
+/// What a peer must not do while this stream is open.
 fn violations(open: u32) -> Vec<Vec<Frame>> {
     let window = Frame::data(open, vec![0; INITIAL_WINDOW as usize]);
     let fresh = open + 2;
-    // One on which nothing can have been sent.
+    // A stream on which nothing was sent yet.
     let syn = || Frame::flags(fresh, SYN);
-    let update = |delta| header(WINDOW_UPDATE, 0, fresh, delta);
+    let update = |delta| Frame::grant(fresh, delta);
     let mut all = vec![
         vec![Frame::flags(open, SYN)],
-        vec![header(DATA, SYN, open, 0)],
+        vec![Frame::header(DATA, SYN, open, 0)],
         vec![syn(), syn()],
-        // Wrong parity, and zero.
+        // Wrong parity, and stream 0.
         vec![Frame::flags(2, SYN)],
-        vec![header(DATA, SYN, 1_000_000, 1)],
+        vec![Frame::header(DATA, SYN, 1_000_000, 1)],
         vec![Frame::flags(0, SYN)],
         vec![Frame::data(0, vec![1])],
-        vec![header(PING, SYN, open, 0)],
-        vec![header(GO_AWAY, 0, open, 0)],
+        vec![Frame::header(PING, SYN, open, 0)],
+        vec![Frame::header(GO_AWAY, 0, open, 0)],
         // Beyond the window.
         vec![window, Frame::data(open, vec![0])],
         vec![syn(), update(u32::MAX - INITIAL_WINDOW), update(1)],
         vec![syn(), update(1 << 31), update((1 << 31) - INITIAL_WINDOW)],
         vec![syn(), update(u32::MAX)],
         vec![Frame::flags(open, FIN), Frame::data(open, vec![0])],
-        // No type, and no version.
-        vec![header(4, 0, open, 0)],
-        vec![header(255, 0, 0, 0)],
+        // Unknown types.
+        vec![Frame::header(4, 0, open, 0)],
+        vec![Frame::header(255, 0, 0, 0)],
     ];
     let beyond = [INITIAL_WINDOW + 1, LARGEST_FRAME, LARGEST_FRAME + 1];
     for length in beyond.into_iter().chain([1 << 31, u32::MAX]) {
-        all.push(vec![header(DATA, 0, open, length)]);
-        all.push(vec![header(DATA, SYN, fresh, length)]);
+        all.push(vec![Frame::header(DATA, 0, open, length)]);
+        all.push(vec![Frame::header(DATA, SYN, fresh, length)]);
     }
-    // On no stream at all, what the largest frame may have is skipped.
+    // On an unknown stream, a frame of the largest size is skipped.
     for length in [LARGEST_FRAME + 1, 1 << 31, u32::MAX] {
-        all.push(vec![header(DATA, 0, 1_000_001, length)]);
+        all.push(vec![Frame::header(DATA, 0, 1_000_001, length)]);
     }
     all
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_its_own_session() {
+fn a_protocol_violation_ends_only_its_own_session() {
     let attack = Attack {
         name: "lengths, windows and ids that break the protocol (CVE-2026-31814, -32314)",
         limit: "max_frame 16 MiB, windows of 262,144",
@@ -64,21 +67,21 @@ fn what_breaks_the_protocol_ends_its_own_session() {
     attack.run(TCP, |stage| {
         let (count, mut told) = (violations(0).len(), 0);
         for number in 0..count {
-            let mut member = Member::join(stage.server);
-            // Its handler does not read; and has written what it may, so that
-            // nothing is in the go-away's way.
+            let mut member = stage.server.member();
+            // The handler does not read. It has written as much as it may, so
+            // nothing delays the go-away.
             let open = member.call("pour");
             let mut left = INITIAL_WINDOW;
-            // But for what is less than its pieces.
+            // Less than one piece of the handler may remain.
             while left > 2 * 4096 {
                 let came = member.wait(|frame| frame.kind == DATA && frame.stream == open);
                 left -= came.length;
             }
             let frames = violations(open).swap_remove(number);
             member.send(&frames);
-            let code = member.until_end();
-            // What was sent behind it may reset the connection; and a thread
-            // may be about to have written what came last.
+            let code = member.go_away_code();
+            // Bytes that the server has not read may reset the connection, and
+            // the go-away is lost if a thread is still writing.
             assert!(matches!(code, Some(1) | None), "{number}: {code:?}");
             told += usize::from(code.is_some());
         }
@@ -88,7 +91,7 @@ fn what_breaks_the_protocol_ends_its_own_session() {
 }
 
 #[test]
-fn what_is_of_no_use_is_skipped() {
+fn useless_frames_are_skipped() {
     let attack = Attack {
         name: "1,000 times: ids reused, out of order, gone; ACK unasked, FIN twice",
         limit: "none: nothing is kept for an id",
@@ -96,11 +99,11 @@ fn what_is_of_no_use_is_skipped() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let late = |id| {
             [
                 Frame::data(id, vec![7; 100]),
-                header(WINDOW_UPDATE, 0, id, 1 << 30),
+                Frame::grant(id, 1 << 30),
                 Frame::flags(id, FIN),
                 Frame::flags(id, FIN),
                 Frame::flags(id, RST),
@@ -108,27 +111,27 @@ fn what_is_of_no_use_is_skipped() {
             ]
         };
         for round in 0..1000 {
-            // Now high, now low, and often again.
+            // High ids, low ids, and reused ones.
             let id = [9001, 5, 7001 - 2 * (round % 10)][round as usize % 3];
-            member.send(&opening(id, "echo"));
+            member.send(opening(id, "echo"));
             let twice = [ACK, FIN, FIN].map(|flag| Frame::flags(id, flag));
             member.send(&twice);
-            member.send(&[header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
-            member.send(&late(id));
-            member.send(&late(round + 1_000_000));
+            member.send([Frame::header(DATA, FIN, id, 0), Frame::flags(id, RST)]);
+            member.send(late(id));
+            member.send(late(round + 1_000_000));
             if round % 100 == 0 {
                 member.settle();
             }
         }
         member.settle();
         let open = member.open("echo");
-        member.send(&[Frame::flags(open, RST)]);
+        member.send(Frame::flags(open, RST));
         "skipped; the session goes on".into()
     });
 }
 
 #[test]
-fn an_opening_of_any_length_is_counted_and_not_held() {
+fn openings_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
         name: "openings that announce names and tokens of 0 to 2³²−1 bytes",
         limit: "255 and 4,096 bytes; handshake_timeout, here 500 ms",
@@ -136,20 +139,23 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let mut ids = Vec::new();
         for name in [0_u32, 1, 255, 256, 1 << 31, u32::MAX] {
             for token in [0_u32, 1, 4096, 4097, 1 << 31, u32::MAX] {
-                let words = [0x16, name, token].map(u32::to_le_bytes);
-                let id = member.new_id();
+                let words = [OPEN, name, token].map(u32::to_le_bytes);
+                let id = member.new_stream();
                 let head = Frame::data(id, words.as_flattened().into());
-                member.send(&[Frame::flags(id, SYN), head]);
+                member.send([Frame::flags(id, SYN), head]);
                 ids.push(id);
             }
         }
         let whole = ids[0];
-        let ends: Vec<u32> = ids.into_iter().filter(|id| member.end_of(*id)).collect();
-        // The one that was complete is refused; the others are reset.
+        let ends: Vec<u32> = ids
+            .into_iter()
+            .filter(|id| member.ends_gracefully(*id))
+            .collect();
+        // The complete one is refused; the others are reset.
         assert_eq!(ends, [whole]);
         member.settle();
         "35 reset, the empty one refused; the session goes on".into()
@@ -157,7 +163,7 @@ fn an_opening_of_any_length_is_counted_and_not_held() {
 }
 
 #[test]
-fn a_chunk_of_any_length_is_counted_and_not_held() {
+fn chunks_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
         name: "96 chunks that announce 0 to 2³²−1 bytes, also through the hub",
         limit: "none: a length is a count",
@@ -165,19 +171,19 @@ fn a_chunk_of_any_length_is_counted_and_not_held() {
         memory: 2 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
-        // On a hub, the second is relayed to the honest owner.
+        let mut member = stage.server.member();
+        // On a hub, the second name is relayed to the honest owner.
         for name in ["echo", stage.honest.calls()] {
             let mut ids = Vec::new();
             for length in [0_u32, 1, 1024, 1025, 1 << 31, u32::MAX].repeat(16) {
                 let id = member.open(name);
                 let chunk = [&length.to_le_bytes()[..], &[7; 100]].concat();
-                member.send(&[Frame::data(id, chunk)]);
+                member.send(Frame::data(id, chunk));
                 ids.push(id);
             }
             member.settle();
             for id in ids {
-                member.send(&[Frame::flags(id, RST)]);
+                member.send(Frame::flags(id, RST));
             }
         }
         member.settle();

@@ -1,35 +1,34 @@
-//! What a hostile peer may try, each with its limit and its measure: how much
-//! memory and time it costs the server, and how an honest client on another
-//! connection fares meanwhile.
+//! Attacks by hostile peers. Each test measures how much memory and time an
+//! attack costs the server, checks that a limit bounds it, and checks that an
+//! honest client on another connection is served meanwhile.
 //!
-//! Each attack has a server or a hub in a process of its own. A line of a table
-//! is printed for each: `cargo test --test attacks -- --nocapture`.
+//! Each attack has a server or a hub in a process of its own, and prints a line
+//! of a table: `cargo test --test attacks -- --nocapture`.
 
 mod attack;
 mod floods;
 mod frames;
-mod honest;
-mod member;
-mod raw;
+mod honest_client;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callbacks;
 mod descriptors;
-mod own_code;
 mod sessions;
 mod silence;
 mod starving;
-mod strangers;
+mod unauthenticated;
 mod vanishing;
 
 use server::Setup;
 
-/// Counts what the server holds: the process of an attack is this program too.
+/// Counts what the server allocates: the server of an attack runs this program
+/// too.
 #[global_allocator]
 static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
-/// Every setup that a server may be started with.
+/// All setups that a server can be started with.
 const SETUPS: &[&Setup] = &[
     &server::PLAIN,
     &silence::QUICK,
@@ -37,8 +36,8 @@ const SETUPS: &[&Setup] = &[
     &starving::POURING,
     &vanishing::WATCHFUL,
     &silence::FEW,
-    &strangers::REFUSING,
-    &strangers::REFUSING_FOR_EVER,
+    &unauthenticated::REFUSING,
+    &unauthenticated::REFUSING_FOREVER,
     &sessions::VALIDATING,
-    &strangers::SLOWER,
+    &unauthenticated::SLOWER,
 ];

@@ -1,9 +1,13 @@
-//! The server that is attacked: a process of its own, which says how it is.
+//! The server that is attacked, in a process of its own. It reports its usage.
 
 use crate::{
     HEAP, SETUPS,
-    raw::Raw,
-    support::process::{self, Other},
+    support::{
+        encoding::{FEATURES, field, fresh_id},
+        peer::Peer,
+        process::{self, Other},
+        tls,
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -17,13 +21,13 @@ use std::{
 };
 use wirenet::{Builder, Stream, Wire};
 
-/// Options of a server, by a name that crosses to its process.
+/// Options of a server. Their name is passed to its process.
 pub struct Setup {
     pub name: &'static str,
     pub set: fn(Builder) -> Builder,
 }
 
-/// Every option as it is by default.
+/// All options have their defaults.
 pub const PLAIN: Setup = Setup {
     name: "plain",
     set: |builder| builder,
@@ -36,7 +40,7 @@ pub enum Kind {
     Hub,
 }
 
-/// What is attacked, and over what.
+/// What is attacked, and over which transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub kind: Kind,
@@ -47,17 +51,17 @@ const fn place(kind: Kind, is_tls: bool) -> Place {
     Place { kind, is_tls }
 }
 
-/// Where TLS makes no difference.
+/// For attacks for which TLS makes no difference.
 pub const TCP: &[Place] = &[place(Kind::Mount, false), place(Kind::Hub, false)];
 
-/// For what only a hub does.
+/// For attacks on what only a hub does.
 pub const HUBS: &[Place] = &[
     place(Kind::Hub, false),
     #[cfg(feature = "tls")]
     place(Kind::Hub, true),
 ];
 
-/// Where it does.
+/// For attacks for which TLS makes a difference.
 pub const TCP_AND_TLS: &[Place] = &[
     place(Kind::Mount, false),
     place(Kind::Hub, false),
@@ -74,10 +78,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reports of a server that its parent hears of; all are counted.
+/// The most reports that a server passes to its parent. All are counted.
 const MAX_TOLD: usize = 1000;
 
-/// The other process of these tests.
+/// The entry point of the server process.
 #[test]
 fn other_process() -> io::Result<()> {
     match process::role() {
@@ -90,7 +94,7 @@ fn serve(role: &str) -> io::Result<()> {
     static REPORTS: AtomicUsize = AtomicUsize::new(0);
     let words: Vec<&str> = role.split(' ').collect();
     let [kind, over, setup] = words[..] else {
-        panic!("no role of a server: {role:?}");
+        panic!("not a role of a server: {role:?}");
     };
     let setup = SETUPS.iter().find(|known| known.name == setup);
     let builder = match kind {
@@ -100,11 +104,11 @@ fn serve(role: &str) -> io::Result<()> {
     let builder = builder.stream("echo", echo).on_error(|error| {
         if REPORTS.fetch_add(1, Ordering::Relaxed) < MAX_TOLD {
             let text = error.to_string().replace('\n', " ");
-            // The parent may be gone.
+            // The parent may have exited.
             let _ = process::tell(format_args!("report {text}"));
         }
     });
-    let builder = secured(builder, over == "TLS");
+    let builder = tls::server(builder, over == "TLS");
     let server = (setup.expect("it is in the list").set)(builder).build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
@@ -127,13 +131,13 @@ fn serve(role: &str) -> io::Result<()> {
                 process::tell("marked")?;
             }
             "close" => process::tell(format_args!("{:?}", server.close()))?,
-            other => panic!("{other:?} is no question"),
+            other => panic!("unknown command: {other:?}"),
         }
     }
     Ok(())
 }
 
-/// Sends back what comes, as it comes.
+/// Sends all bytes back as they arrive.
 pub fn echo(stream: &mut Stream) -> io::Result<()> {
     let mut bytes = [0; 64];
     loop {
@@ -145,46 +149,32 @@ pub fn echo(stream: &mut Stream) -> io::Result<()> {
     }
 }
 
-#[cfg(feature = "tls")]
-fn secured(builder: Builder, is_tls: bool) -> Builder {
-    if !is_tls {
-        return builder;
-    }
-    let certificates = wirenet::load_certificates("server", "certs").unwrap();
-    builder.tls(wirenet::TlsServer::new(certificates).unwrap())
-}
-
-#[cfg(not(feature = "tls"))]
-fn secured(builder: Builder, _: bool) -> Builder {
-    builder
-}
-
-/// The server, as the tests have it. Ends when it is dropped.
+/// A handle to the server process, which ends when this is dropped.
 pub struct Server {
     pub addr: SocketAddr,
     pub place: Place,
     process: Other,
-    /// What came while an answer was waited for.
+    /// Reports that came while an answer was awaited.
     reports: Mutex<VecDeque<String>>,
 }
 
-/// What a server takes.
+/// The resources that a server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Bytes that are allocated.
+    /// Bytes allocated.
     pub heap: usize,
-    /// The most that were since [`Server::mark`].
+    /// The most bytes allocated at once since [`Server::mark`].
     pub peak: usize,
-    /// Bytes of memory that are resident.
+    /// Bytes of resident memory.
     pub resident: usize,
     pub threads: usize,
-    /// Those of them that run handlers, or wait for the next.
+    /// The threads among them that run handlers, or wait for the next.
     pub handlers: usize,
     pub descriptors: usize,
-    /// The processor's time so far.
+    /// CPU time used so far.
     pub cpu: Duration,
     pub sessions: usize,
-    /// Errors that no caller got.
+    /// Errors that were reported to the error handler.
     pub reports: usize,
     pub streams_accepted: usize,
     pub streams_reset: usize,
@@ -192,11 +182,11 @@ pub struct Usage {
 
 impl Server {
     pub fn start(place: Place, setup: &Setup) -> Self {
-        // It runs what it is given.
+        // `env` runs its arguments.
         Self::start_in(Command::new("env"), place, setup)
     }
 
-    /// One that may have so many descriptors.
+    /// Starts a server that may have `count` descriptors.
     pub fn start_with_descriptors(count: usize, place: Place, setup: &Setup) -> Self {
         let mut shell = Command::new("sh");
         let limited = format!("ulimit -n {count}; exec \"$@\"");
@@ -216,17 +206,34 @@ impl Server {
         }
     }
 
-    /// A connection that nothing was sent on.
+    /// A connection on which nothing was sent yet.
     pub fn dial(&self) -> TcpStream {
         TcpStream::connect(self.addr).unwrap()
     }
 
-    /// A connection on which TLS, where there is any, stands.
-    pub fn dial_raw(&self) -> Raw {
-        Raw::over(self.dial(), self.place.is_tls)
+    /// A scripted peer without a session. Over TLS, its handshake is complete.
+    pub fn peer(&self) -> Peer {
+        Peer::over(self.dial(), self.place.is_tls)
     }
 
-    /// From now on the peak counts.
+    /// An authenticated attacker that offers no names.
+    pub fn member(&self) -> Peer {
+        self.owner(&[])
+    }
+
+    /// An authenticated attacker that offers these names.
+    pub fn owner(&self, names: &[&str]) -> Peer {
+        let mut peer = self.peer();
+        let id = field(1, &fresh_id());
+        let names = names.iter().map(|name| field(4, name.as_bytes()));
+        let fields: Vec<u8> = names.flatten().chain(FEATURES).collect();
+        let answer = peer.ask(&[&id[..], &fields].concat());
+        // The names of handlers may follow, but no error.
+        assert!(answer.starts_with(&id), "{answer:?}");
+        peer
+    }
+
+    /// Resets the peak.
     pub fn mark(&self) {
         assert_eq!(self.ask("mark"), "marked");
     }
@@ -239,7 +246,7 @@ impl Server {
         let [heap, peak, sessions, reports, accepted, reset] = numbers[..] else {
             panic!("not the usage: {answer}");
         };
-        // Read from here, as it may have no descriptor left.
+        // Read by this process, as the server may have no descriptor left.
         let proc = format!("/proc/{}", self.process.id());
         let status = fs::read_to_string(format!("{proc}/status")).unwrap();
         let status = |name: &str| {
@@ -262,7 +269,7 @@ impl Server {
         }
     }
 
-    /// Closes it; gives the outcome, as it is written down.
+    /// Closes the server. Returns the outcome, formatted with `Debug`.
     pub fn close(&self) -> String {
         self.ask("close")
     }
@@ -278,8 +285,8 @@ impl Server {
         }
     }
 
-    /// Waits until the server was told of an error that has this in it, and
-    /// gives that one. Each is given once.
+    /// Waits until the server reports an error that contains `part`, and
+    /// returns it. Each report is returned once.
     pub fn report(&self, part: &str) -> String {
         let mut reports = self.reports.lock();
         let index = reports.iter().position(|report| report.contains(part));
@@ -288,7 +295,7 @@ impl Server {
         }
         loop {
             let told = self.process.told();
-            let report = told.strip_prefix("report ").expect("nobody has asked");
+            let report = told.strip_prefix("report ").expect("an unrequested answer");
             if report.contains(part) {
                 return report.into();
             }
@@ -296,25 +303,25 @@ impl Server {
         }
     }
 
-    /// The same, for one about this connection.
-    pub fn report_about(&self, raw: &Raw) -> String {
-        let from = raw.socket().local_addr().unwrap();
+    /// Waits for a report about the connection of this peer.
+    pub fn report_about(&self, peer: &Peer) -> String {
+        let from = peer.socket().local_addr().unwrap();
         self.report(&format!("({from}): "))
     }
 }
 
-/// How many threads of a process are handlers'.
+/// The number of handler threads of a process.
 fn handlers(proc: &str) -> usize {
     let tasks = fs::read_dir(format!("{proc}/task")).unwrap();
-    // One that ends meanwhile has no name any more.
+    // A thread that has just ended has no name.
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names
         .filter(|name| name.trim() == "wirenet-handler")
         .count()
 }
 
-/// From a process's `stat`: user's and system's time, in hundredths of a
-/// second, behind the name, which may have blanks in it.
+/// The user and system time in a process's `stat`, which counts hundredths of a
+/// second. The fields follow the name, which may contain blanks.
 fn cpu(stat: &str) -> Duration {
     let (_, fields) = stat.rsplit_once(") ").expect("the name's end");
     let times = fields.split(' ').skip(11).take(2);

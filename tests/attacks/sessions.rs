@@ -1,25 +1,24 @@
-//! What a client may try with sessions, once it has one.
+//! Attacks of an authenticated client on sessions.
 
 use crate::{
     attack::Attack,
-    raw::Raw,
     server::{PLAIN, Server, Setup, TCP},
     support::{
+        encoding::{ERROR, OPEN, OPEN_SESSION, field, layer_2},
         frames::{FIN, Frame, RST, SYN},
-        hand::{ERROR, field, layer_2},
+        peer::Peer,
     },
 };
 
 const ID: [u8; 16] = [7; 16];
 
-/// What an opener sends on its stream, and the frames that come for it until
+/// Opens a stream with this Data frame. Returns the frames that come on it until
 /// one of its directions ends.
-fn opened(raw: &mut Raw, id: u32, frame: Vec<u8>) -> Vec<Frame> {
-    raw.send(&[Frame::flags(id, SYN), Frame::data(id, frame)])
-        .unwrap();
+fn opened(peer: &mut Peer, id: u32, frame: Vec<u8>) -> Vec<Frame> {
+    peer.send([Frame::flags(id, SYN), Frame::data(id, frame)]);
     let mut frames = Vec::new();
     loop {
-        let frame = Frame::read(&mut *raw).unwrap().expect("an answer");
+        let frame = peer.receive().expect("an answer");
         if frame.stream == id {
             let is_last = frame.has(FIN) || frame.has(RST);
             frames.push(frame);
@@ -30,29 +29,29 @@ fn opened(raw: &mut Raw, id: u32, frame: Vec<u8>) -> Vec<Frame> {
     }
 }
 
-/// Opens a stream of this name, which nobody has.
-fn assert_not_found(raw: &mut Raw, id: u32, name: &str) {
-    let frames = opened(raw, id, layer_2(0x16, name, b"stream's"));
+/// Opens a stream of a name that does not exist.
+fn assert_not_found(peer: &mut Peer, id: u32, name: &str) {
+    let frames = opened(peer, id, layer_2(OPEN, name, b"stream's"));
     let bodies = frames.into_iter().map(|frame| frame.body);
     let refusal = b"wirenet: stream handler not found";
     let expected = layer_2(ERROR, name, refusal);
     assert_eq!(bodies.collect::<Vec<_>>().concat(), expected);
 }
 
-/// A session that stands, and whose streams are served.
-fn assert_stands(raw: &mut Raw, id: u32) {
-    assert_not_found(raw, id, "nobody's");
+/// Asserts that the session is open and its streams are served.
+fn assert_is_open(peer: &mut Peer, id: u32) {
+    assert_not_found(peer, id, "nobody's");
 }
 
-fn joined(server: &Server, fields: &[u8]) -> Raw {
-    let mut raw = server.dial_raw();
-    let answer = raw.join(ID, fields);
+fn joined(server: &Server, fields: &[u8]) -> Peer {
+    let mut peer = server.peer();
+    let answer = peer.ask(&[&field(1, &ID), fields].concat());
     assert!(answer.starts_with(&field(1, &ID)), "{answer:?}");
-    raw
+    peer
 }
 
 #[test]
-fn an_id_that_a_session_has_is_refused_and_that_session_goes_on() {
+fn the_id_of_another_session_is_refused_and_that_session_stays_open() {
     let attack = Attack {
         name: "100 requests with the id of another's session",
         limit: "one session an id",
@@ -62,18 +61,18 @@ fn an_id_that_a_session_has_is_refused_and_that_session_goes_on() {
     attack.run(TCP, |stage| {
         let mut first = joined(stage.server, &[]);
         for _ in 0..100 {
-            let mut raw = stage.server.dial_raw();
-            let answer = raw.join(ID, &field(3, b"thief"));
+            let mut peer = stage.server.peer();
+            let answer = peer.ask(&[field(1, &ID), field(3, b"thief")].concat());
             let text = String::from_utf8_lossy(&answer).into_owned();
             assert!(text.contains("wrong session id"), "{text}");
         }
-        assert_stands(&mut first, 3);
+        assert_is_open(&mut first, 3);
         "refused; the session goes on".into()
     });
 }
 
 #[test]
-fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
+fn names_may_have_any_characters_but_must_be_utf_8() {
     let attack = Attack {
         name: "stream names with line ends, zero bytes, terminal codes; not UTF-8",
         limit: "UTF-8 of up to 255 bytes",
@@ -82,21 +81,22 @@ fn names_may_have_any_characters_and_bytes_that_are_none_are_refused() {
     };
     attack.run(TCP, |stage| {
         let odd = "a\nb\r\0\u{1b}[2J\u{202e}";
-        let mut raw = joined(stage.server, &field(4, odd.as_bytes()));
-        assert_stands(&mut raw, 3);
-        assert_not_found(&mut raw, 5, "\n\0\u{1b}");
-        // In one line, and without anything that a terminal would do.
+        let mut peer = joined(stage.server, &field(4, odd.as_bytes()));
+        assert_is_open(&mut peer, 3);
+        assert_not_found(&mut peer, 5, "\n\0\u{1b}");
+        // The report is one line without terminal codes.
         let report = stage.server.report("\\n\\0\\u{1b}");
         assert!(!report.contains('\u{1b}'), "{report:?}");
-        let mut raw = stage.server.dial_raw();
-        let answer = raw.join([8; 16], &field(4, b"\xff\xfe"));
+        let mut peer = stage.server.peer();
+        let answer = peer.ask(&[field(1, &[8; 16]), field(4, b"\xff\xfe")].concat());
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert!(text.contains("payload"), "{text}");
         "taken as they are; refused".into()
     });
 }
 
-/// A validator that would take a stream called `confirmSession` for a session.
+/// A validator that would confuse a stream called `confirmSession` with a
+/// session.
 pub const VALIDATING: Setup = Setup {
     name: "validating",
     set: |builder| {
@@ -108,7 +108,7 @@ pub const VALIDATING: Setup = Setup {
 };
 
 #[test]
-fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
+fn a_second_session_handshake_is_an_error_of_its_stream() {
     let attack = Attack {
         name: "a second session handshake on a session; streams called confirmSession, openSession",
         limit: "none is served",
@@ -116,20 +116,20 @@ fn a_second_handshake_on_a_session_is_an_error_of_its_stream() {
         memory: 256 << 10,
     };
     attack.run(TCP, |stage| {
-        let mut raw = joined(stage.server, &[]);
-        // It is entered a little after it was confirmed.
-        assert_stands(&mut raw, 11);
+        let mut peer = joined(stage.server, &[]);
+        // The session is registered a little after it was confirmed.
+        assert_is_open(&mut peer, 11);
         let sessions = stage.server.usage().sessions;
-        let request = layer_2(0x32, "openSession", &field(1, &[9; 16]));
-        let frames = opened(&mut raw, 3, request);
+        let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[9; 16]));
+        let frames = opened(&mut peer, 3, request);
         assert!(frames.last().unwrap().has(RST), "{frames:?}");
-        let report = stage.server.report("a frame of another type");
+        let report = stage.server.report("unexpected type of frame");
         assert!(report.contains("opening of a stream"), "{report}");
         for (id, name) in [(5, "confirmSession"), (7, "openSession")] {
-            assert_not_found(&mut raw, id, name);
+            assert_not_found(&mut peer, id, name);
         }
         assert_eq!(stage.server.usage().sessions, sessions);
-        assert_stands(&mut raw, 9);
+        assert_is_open(&mut peer, 9);
         "the stream is reset, or refused; the session goes on".into()
     });
 }

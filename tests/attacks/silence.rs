@@ -1,13 +1,13 @@
-//! Peers that say nothing, or not enough: each is gone within the one deadline
-//! of the handshake, and no more of them are let in than there are places.
+//! Peers that send nothing, or not enough. Each is disconnected at the deadline
+//! of the handshake, and there are never more of them than places.
 
 use crate::{
     attack::{Attack, Stage},
-    raw::Raw,
     server::{PLAIN, Setup, TCP, TCP_AND_TLS},
     support::{
-        frames::{Frame, SYN},
-        hand::{field, layer_2},
+        encoding::{OPEN_SESSION, field, layer_2},
+        frames::{Frame, SYN, encode_all},
+        peer::Peer,
     },
 };
 use socket2::{Domain, Socket, Type};
@@ -19,7 +19,7 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
-/// A busy machine's, beyond the deadline.
+/// What a busy machine may take beyond the deadline.
 const GRACE: Duration = Duration::from_secs(3);
 
 pub const QUICK: Setup = Setup {
@@ -29,53 +29,53 @@ pub const QUICK: Setup = Setup {
 
 const QUICK_LIMIT: &str = "handshake_timeout (10 s; here 500 ms)";
 
-/// What each of these strangers may make the server hold.
+/// The most that each of these peers may make the server allocate.
 const EACH: usize = 32 << 10;
 
-/// A request for a session, as it goes over the wire.
+/// The bytes of a request for a session.
 fn request() -> Vec<u8> {
-    let request = layer_2(0x32, "openSession", &field(1, &[1; 16]));
-    let frames = [Frame::flags(1, SYN), Frame::data(1, request)];
-    frames.map(|frame| frame.encode()).concat()
+    let request = layer_2(OPEN_SESSION, "openSession", &field(1, &[1; 16]));
+    encode_all([Frame::flags(1, SYN), Frame::data(1, request)])
 }
 
-/// Has so many strangers go about it, and waits until all are gone.
+/// Connects `count` unauthenticated peers, and waits until all of them are
+/// disconnected.
 fn until_gone(
     stage: &Stage<'_>,
     count: usize,
-    stranger: impl Fn(&Stage<'_>, usize) -> Raw,
+    connect: impl Fn(&Stage<'_>, usize) -> Peer,
 ) -> String {
-    let strangers = (0..count).map(|number| stranger(stage, number));
-    let mut strangers: Vec<_> = strangers.collect();
+    let peers = (0..count).map(|number| connect(stage, number));
+    let mut peers: Vec<_> = peers.collect();
     let began = Instant::now();
-    strangers.iter_mut().for_each(|raw| {
-        raw.until_end();
+    peers.iter_mut().for_each(|peer| {
+        peer.read_to_close();
     });
     let took = began.elapsed();
     assert!(took < DEADLINE + GRACE, "{took:?}");
-    for stranger in &strangers {
-        let report = stage.server.report_about(stranger);
+    for peer in &peers {
+        let report = stage.server.report_about(peer);
         assert!(report.starts_with("handshake "), "{report}");
     }
-    format!("closed, the last {took:.0?} after it came")
+    format!("closed, the last {took:.0?} after it connected")
 }
 
 #[test]
-fn who_says_nothing_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_sends_nothing_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
-        name: "32 connections that say nothing",
+        name: "32 connections that send nothing",
         limit: QUICK_LIMIT,
         setup: &QUICK,
         memory: 32 * EACH,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        until_gone(stage, 32, |stage, _| Raw::Tcp(stage.server.dial()))
+        until_gone(stage, 32, |stage, _| Peer::over_tcp(stage.server.dial()))
     });
 }
 
 #[test]
-fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
-    /// Bytes of the request after which to stop.
+fn a_peer_that_stops_in_the_middle_is_disconnected_at_the_handshake_timeout() {
+    /// Where a peer stops, in bytes of the request.
     const STOPS: [(&str, usize); 3] = [
         ("a yamux header", 6),
         ("the session handshake's header", 12 + 12 + 5),
@@ -90,9 +90,9 @@ fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
         };
         attack.run(TCP_AND_TLS, move |stage| {
             let outcome = until_gone(stage, 16, |stage, _| {
-                let mut raw = stage.server.dial_raw();
-                raw.write_all(&request()[..len]).unwrap();
-                raw
+                let mut peer = stage.server.peer();
+                peer.write_all(&request()[..len]).unwrap();
+                peer
             });
             format!("16 that stop in the middle of {stop}: {outcome}")
         });
@@ -101,7 +101,7 @@ fn who_stops_in_the_middle_is_gone_within_the_handshake_timeout() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn who_stops_in_the_middle_of_tls_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_stops_in_the_middle_of_tls_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
         name: "33 connections that stop in the middle of TLS's handshake",
         limit: QUICK_LIMIT,
@@ -109,20 +109,20 @@ fn who_stops_in_the_middle_of_tls_is_gone_within_the_handshake_timeout() {
         memory: 32 * EACH,
     };
     attack.run(&TCP_AND_TLS[2..], |stage| {
-        let hello = Raw::client_hello();
+        let hello = crate::support::tls::client_hello();
         let stops = [3, hello.len() / 2, hello.len()];
         until_gone(stage, 33, |stage, number| {
             let mut socket = stage.server.dial();
             let stop = stops[number % stops.len()];
             socket.write_all(&hello[..stop]).unwrap();
-            Raw::Tcp(socket)
+            Peer::over_tcp(socket)
         })
     });
 }
 
-/// Each byte is something new, and no excuse.
+/// Progress does not extend the deadline.
 #[test]
-fn who_sends_a_byte_now_and_then_is_gone_within_the_handshake_timeout() {
+fn a_peer_that_sends_a_byte_now_and_then_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
         name: "a byte every 20 ms (to a deadline of seconds: every second)",
         limit: QUICK_LIMIT,
@@ -132,17 +132,17 @@ fn who_sends_a_byte_now_and_then_is_gone_within_the_handshake_timeout() {
     attack.run(TCP_AND_TLS, |stage| {
         let began = Instant::now();
         let apart = Duration::from_millis(20);
-        let mut raw = stage.server.dial_raw();
-        let sent = raw.trickle(&request(), apart);
+        let mut peer = stage.server.peer();
+        let sent = peer.trickle(&request(), apart);
         let took = began.elapsed();
         assert!(took < DEADLINE + GRACE, "{took:?}");
-        let report = stage.server.report_about(&raw);
+        let report = stage.server.report_about(&peer);
         assert!(report.contains("no session handshake within"), "{report}");
         #[cfg(feature = "tls")]
         if stage.place.is_tls {
-            let hello = Raw::client_hello();
+            let hello = crate::support::tls::client_hello();
             let began = Instant::now();
-            Raw::Tcp(stage.server.dial()).trickle(&hello, apart);
+            Peer::over_tcp(stage.server.dial()).trickle(&hello, apart);
             let took = began.elapsed();
             assert!(took < DEADLINE + GRACE, "{took:?}, in TLS");
         }
@@ -163,9 +163,9 @@ pub const FEW: Setup = Setup {
 const FEW_LIMIT: &str = "max_handshakes (64; here 8)";
 
 #[test]
-fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting() {
+fn connections_beyond_the_handshake_places_are_closed_at_once() {
     let attack = Attack {
-        name: "500 connections that say nothing, 8 of them for ever",
+        name: "500 connections that send nothing, 8 of them forever",
         limit: FEW_LIMIT,
         setup: &FEW,
         memory: 4 * PLACES * EACH,
@@ -175,12 +175,12 @@ fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting(
         let held: Vec<_> = (0..PLACES).map(|_| stage.server.dial()).collect();
         let began = Instant::now();
         for _ in PLACES..500 {
-            Raw::Tcp(stage.server.dial()).until_end();
+            Peer::over_tcp(stage.server.dial()).read_to_close();
         }
         let took = began.elapsed();
         let after = stage.server.usage();
         let threads = after.threads - before.threads;
-        // One or two of the pool's tell the error handler.
+        // One or two threads of the pool run the error handler.
         assert!(threads <= PLACES + 2, "{threads} threads");
         let descriptors = after.descriptors - before.descriptors;
         assert!(descriptors <= 2 * PLACES, "{descriptors} descriptors");
@@ -190,7 +190,7 @@ fn strangers_are_no_more_than_there_are_places_and_the_next_is_not_kept_waiting(
     });
 }
 
-/// A connection from another address of this machine's.
+/// A connection from another address of this machine.
 fn dial_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -199,7 +199,7 @@ fn dial_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn one_address_cannot_keep_others_out() {
+fn one_address_cannot_keep_other_addresses_out() {
     let attack = Attack {
         name: "one address takes every place",
         limit: FEW_LIMIT,
@@ -207,36 +207,38 @@ fn one_address_cannot_keep_others_out() {
         memory: 4 * PLACES * EACH,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let mut held: Vec<_> = (0..PLACES).map(|_| Raw::Tcp(stage.server.dial())).collect();
-        // Its own address has no place for it.
-        Raw::Tcp(stage.server.dial()).until_end();
+        let mut held: Vec<_> = (0..PLACES)
+            .map(|_| Peer::over_tcp(stage.server.dial()))
+            .collect();
+        // There is no place for its own address.
+        Peer::over_tcp(stage.server.dial()).read_to_close();
         stage.server.report("handshakes are under way");
         let other = dial_from(Ipv4Addr::new(127, 0, 0, 2), stage.server.addr);
-        let answer = Raw::over(other, stage.place.is_tls).join([2; 16], &[]);
+        let answer = Peer::over(other, stage.place.is_tls).ask(&field(1, &[2; 16]));
         assert!(answer.starts_with(&field(1, &[2; 16])));
-        // The oldest was evicted, and the error handler knows which.
+        // The oldest was evicted, and the report names it.
         let oldest = held.remove(0);
         let local = oldest.socket().local_addr().unwrap().to_string();
         let report = stage.server.report("evicted");
         assert!(report.contains(&local), "{report}");
         let mut oldest = oldest;
-        oldest.until_end();
+        oldest.read_to_close();
         "a client of another address takes the oldest place".into()
     });
 }
 
-/// As many as a default server has.
+/// As many as a server has by default.
 #[test]
-fn a_full_house_of_strangers_costs_little() {
+fn unauthenticated_peers_in_all_places_cost_little() {
     let attack = Attack {
-        name: "64 connections that say nothing, for as long as they may",
+        name: "64 connections that send nothing, for as long as they may",
         limit: "max_handshakes 64",
         setup: &PLAIN,
         memory: 64 * EACH,
     };
     attack.run(TCP, |stage| {
         let held: Vec<_> = (0..64).map(|_| stage.server.dial()).collect();
-        Raw::Tcp(stage.server.dial()).until_end();
+        Peer::over_tcp(stage.server.dial()).read_to_close();
         stage.server.report("64 handshakes are under way");
         drop(held);
         "the 65th is closed at once".into()

@@ -1,11 +1,13 @@
-//! Peers that take what others need: they do not read, leave streams half open,
-//! keep handlers, or own names and do not answer.
+//! Peers that hold resources which others need: they do not read, leave streams
+//! half open, keep handlers busy, or own names and do not answer.
 
 use crate::{
     attack::Attack,
-    member::{Member, header},
     server::{HUBS, PLAIN, Setup, TCP, TCP_AND_TLS},
-    support::frames::{DATA, FIN, Frame, RST, WINDOW_UPDATE},
+    support::{
+        frames::{DATA, FIN, Frame, RST},
+        peer::Peer,
+    },
 };
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
@@ -14,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a peer has to take something in.
+/// The time that a peer has to read something.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A handler that writes for as long as it is let, and does not read.
+/// A handler that writes as long as it can, and does not read.
 pub const POURING: Setup = Setup {
     name: "pouring",
     set: |builder| {
@@ -31,32 +33,32 @@ pub const POURING: Setup = Setup {
     },
 };
 
-/// Waits for so long on what does not happen.
+/// Waits.
 pub fn pass(time: Duration) {
     let (_sender, nothing) = bounded::<()>(0);
     nothing.recv_timeout(time).unwrap_err();
 }
 
-/// 64 streams that pour, with more credit than will ever be used.
-fn poured_at(member: &mut Member) {
+/// Opens 64 streams of the pouring handler, with more credit than it ever uses.
+fn open_pouring(member: &mut Peer) {
     for _ in 0..64 {
         let id = member.call("pour");
-        member.send(&[header(WINDOW_UPDATE, 0, id, 1 << 31)]);
+        member.send(Frame::grant(id, 1 << 31));
     }
 }
 
 #[test]
-fn who_reads_nothing_is_gone_within_the_write_timeout() {
+fn a_peer_that_reads_nothing_is_disconnected_at_the_write_timeout() {
     let attack = Attack {
-        name: "64 streams owed data without end, and nothing read",
+        name: "64 streams with endless data, and nothing read",
         limit: "write timeout, here 500 ms; 256 KiB wait",
         setup: &POURING,
         memory: 2 << 20,
     };
     attack.run(TCP_AND_TLS, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let began = Instant::now();
-        poured_at(&mut member);
+        open_pouring(&mut member);
         stage.server.report("pour");
         let took = began.elapsed();
         assert!(took < 20 * PATIENCE, "{took:?}");
@@ -65,7 +67,7 @@ fn who_reads_nothing_is_gone_within_the_write_timeout() {
 }
 
 #[test]
-fn who_reads_byte_by_byte_costs_its_own_session_only() {
+fn a_peer_that_reads_byte_by_byte_costs_only_its_own_session() {
     let attack = Attack {
         name: "the same, and a byte read every 100 ms",
         limit: "write timeout, here 500 ms; 256 KiB wait",
@@ -73,17 +75,17 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
         memory: 2 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let began = Instant::now();
-        poured_at(&mut member);
+        open_pouring(&mut member);
         let (reported, is_reported) = bounded::<()>(0);
         let (took, count) = thread::scope(|scope| {
-            // It reads on until the server has cut it.
+            // It reads until the server has disconnected it.
             let reading = scope.spawn(move || {
                 let mut count = 0;
                 while is_reported.recv_timeout(PATIENCE / 5) == Err(RecvTimeoutError::Timeout) {
-                    // It may have ended.
-                    count += member.raw.read(&mut [0]).unwrap_or(0);
+                    // The connection may have ended.
+                    count += member.read(&mut [0]).unwrap_or(0);
                 }
                 count
             });
@@ -99,7 +101,7 @@ fn who_reads_byte_by_byte_costs_its_own_session_only() {
 }
 
 #[test]
-fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
+fn unread_single_bytes_take_at_most_twice_their_size() {
     let attack = Attack {
         name: "256,000 frames of one byte to a handler that does not read",
         limit: "a window of 262,144 bytes",
@@ -107,20 +109,20 @@ fn single_bytes_for_a_handler_that_does_not_read_take_twice_their_size() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let id = member.open("pour");
         let bytes = Frame::data(id, vec![7]).encode().repeat(1024);
         for _ in 0..250 {
-            member.raw.write_all(&bytes).unwrap();
+            member.send_bytes(&bytes);
         }
         member.settle();
-        member.send(&[Frame::flags(id, RST)]);
+        member.send(Frame::flags(id, RST));
         "held as bytes; the session goes on".into()
     });
 }
 
 #[test]
-fn streams_left_half_open_give_way() {
+fn half_open_streams_are_evicted() {
     let attack = Attack {
         name: "600 streams whose handlers have ended and that the peer leaves half open",
         limit: "max_streams 512, write timeout, here 500 ms",
@@ -128,14 +130,14 @@ fn streams_left_half_open_give_way() {
         memory: 1 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut member = Member::join(stage.server);
+        let mut member = stage.server.member();
         let ids: Vec<u32> = (0..600).map(|_| member.call("nobody's")).collect();
-        let refused = ids.iter().filter(|id| member.end_of(**id)).count();
-        assert_eq!(refused, 600, "the last have had to wait");
-        // They have had their time, and as many again are let in.
+        let refused = ids.iter().filter(|id| member.ends_gracefully(**id)).count();
+        assert_eq!(refused, 600, "the last ones had to wait");
+        // When their time has passed, new streams are let in.
         pass(PATIENCE);
         let again: Vec<u32> = (0..512).map(|_| member.call("nobody's")).collect();
-        assert!(again.iter().all(|id| member.end_of(*id)));
+        assert!(again.iter().all(|id| member.ends_gracefully(*id)));
         let reset = member.settle();
         let reset = reset.iter().filter(|frame| frame.has(RST)).count();
         assert_eq!(reset, 600, "of 1,112, of which 512 are left");
@@ -143,8 +145,8 @@ fn streams_left_half_open_give_way() {
     });
 }
 
-/// How many of the streams are accepted.
-fn accepted(member: &mut Member, ids: &[u32]) -> usize {
+/// The number of these streams that are accepted.
+fn accepted(member: &mut Peer, ids: &[u32]) -> usize {
     let answers = ids.iter().map(|id| {
         member.wait(|frame| frame.stream == *id && (frame.kind == DATA || frame.has(RST)))
     });
@@ -154,7 +156,7 @@ fn accepted(member: &mut Member, ids: &[u32]) -> usize {
 }
 
 #[test]
-fn sessions_that_keep_their_handlers_leave_some_to_others() {
+fn sessions_that_keep_their_handlers_busy_leave_some_to_others() {
     let attack = Attack {
         name: "4 sessions that open 512 streams each and keep them",
         limit: "handler_limit 1,024, half of what is free",
@@ -162,7 +164,7 @@ fn sessions_that_keep_their_handlers_leave_some_to_others() {
         memory: 16 << 20,
     };
     attack.run(TCP, |stage| {
-        let mut members: Vec<_> = (0..4).map(|_| Member::join(stage.server)).collect();
+        let mut members: Vec<_> = (0..4).map(|_| stage.server.member()).collect();
         let mut counts = Vec::new();
         for member in &mut members {
             let ids: Vec<u32> = (0..512).map(|_| member.call("echo")).collect();
@@ -187,9 +189,9 @@ fn owners_that_do_not_answer_leave_handlers_to_others() {
     };
     attack.run(HUBS, |stage| {
         let names: Vec<String> = (0..40).map(|number| format!("mute-{number}")).collect();
-        let own = |name: &String| Member::owning(stage.server, &[name.as_str()]);
-        let _owners: Vec<Member> = names.iter().map(own).collect();
-        let mut callers: Vec<_> = (0..4).map(|_| Member::join(stage.server)).collect();
+        let own = |name: &String| stage.server.owner(&[name.as_str()]);
+        let _owners: Vec<Peer> = names.iter().map(own).collect();
+        let mut callers: Vec<_> = (0..4).map(|_| stage.server.member()).collect();
         for caller in &mut callers {
             for number in 0..400 {
                 caller.call(&names[number % names.len()]);

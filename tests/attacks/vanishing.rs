@@ -1,15 +1,15 @@
-//! A hub's caller or owner that vanishes, in each state of the relay: the other
-//! one hears of it, and nothing is left.
+//! A hub's caller or owner vanishes, in each state of a relay. Its peer sees an
+//! error, and nothing is left over.
 
 use crate::{
     attack::{Attack, Stage},
-    member::Member,
     server::{HUBS, Server, Setup, Usage},
     support::{
         PATIENCE,
+        encoding::ERROR,
         frames::{FIN, Frame, RST},
-        hand::ERROR,
         in_time,
+        peer::Peer,
     },
 };
 use socket2::SockRef;
@@ -19,10 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a refusal begins with.
+/// The first byte of a refusal.
 const REFUSED: u8 = ERROR as u8;
 
-/// A peer that says nothing is asked after 100 ms, and gone after 500 more.
+/// A silent peer is pinged after 100 ms, and disconnected after 500 more.
 pub const WATCHFUL: Setup = Setup {
     name: "watchful",
     set: |builder| {
@@ -44,16 +44,16 @@ enum How {
     Fin,
     /// Its connection is reset.
     Rst,
-    /// Nothing comes from it any more.
+    /// Nothing is sent any more.
     Silence,
 }
 
-/// What has happened on the stream before.
+/// What has happened on the stream before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Asked,
     Answered,
-    /// It has sent a part of a chunk.
+    /// It has sent a part of a message.
     Midway(Who),
     BothMidway,
     /// It has ended its half.
@@ -74,26 +74,27 @@ const STATES: [State; 9] = [
     State::Reset(Who::Owner),
 ];
 
-/// A member with its end of the relayed stream.
+/// A peer with its end of the relayed stream.
 struct End {
-    member: Member,
+    member: Peer,
     stream: u32,
 }
 
 impl End {
     fn send(&mut self, frame: fn(u32) -> Frame) {
-        self.member.send(&[frame(self.stream)]);
+        self.member.send([frame(self.stream)]);
     }
 
-    fn hears(&mut self, wanted: impl Fn(&Frame) -> bool) {
+    fn expect(&mut self, wanted: impl Fn(&Frame) -> bool) {
         let stream = self.stream;
         self.member
             .wait(|frame| frame.stream == stream && wanted(frame));
     }
 
-    /// Not of an end in order, which would pass a part for the whole. Who is
-    /// not answered may be told so instead.
-    fn hears_of_a_loss(&mut self, state: State) {
+    /// Waits for an error: not for a graceful end, which would make a part of a
+    /// message pass for a complete one. A peer whose opening was not answered may
+    /// get a refusal instead.
+    fn expect_loss(&mut self, state: State) {
         let stream = self.stream;
         let is_refusal =
             |frame: &Frame| state == State::Asked && frame.body.first() == Some(&REFUSED);
@@ -103,8 +104,8 @@ impl End {
         assert!(is_refusal(&last) || last.has(RST), "{last:?}, {state:?}");
     }
 
-    fn vanish(self, how: How) -> Option<Member> {
-        let socket = self.member.raw.socket();
+    fn vanish(self, how: How) -> Option<Peer> {
+        let socket = self.member.socket();
         match how {
             How::Fin => socket.shutdown(Shutdown::Both).unwrap(),
             How::Rst => {
@@ -117,7 +118,7 @@ impl End {
     }
 }
 
-/// A chunk of a message that has no end yet.
+/// A chunk of an unfinished message.
 fn part_of_a_message(stream: u32) -> Frame {
     let part = [&8_u32.to_le_bytes()[..], &[7; 8]].concat();
     Frame::data(stream, part)
@@ -132,17 +133,17 @@ fn rst(stream: u32) -> Frame {
 }
 
 fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
-    let mut owner = Member::owning(stage.server, &[name]);
-    let mut caller = Member::join(stage.server);
+    let mut owner = stage.server.owner(&[name]);
+    let mut caller = stage.server.member();
     let stream = caller.call(name);
     let mut caller = End {
         member: caller,
         stream,
     };
-    let stream = owner.called();
+    let stream = owner.next_open().stream;
     if state != State::Asked {
-        owner.accept(stream, name);
-        caller.hears(|frame| frame.body.first() == Some(&8));
+        owner.accept_as(stream, name);
+        caller.expect(|frame| frame.body.first() == Some(&8));
     }
     let mut owner = End {
         member: owner,
@@ -162,7 +163,7 @@ fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
         };
         from.send(frame);
         let flags = frame(0).flags;
-        to.hears(|frame| match flags {
+        to.expect(|frame| match flags {
             0 => frame.body.ends_with(&[7; 8]),
             _ => frame.has(flags),
         });
@@ -170,8 +171,8 @@ fn relayed(stage: &Stage<'_>, name: &str, state: State) -> (End, End) {
     (caller, owner)
 }
 
-/// Whether the one that is left was told before that nothing more will come.
-fn has_heard(state: State, gone: Who) -> bool {
+/// Whether the remaining peer already knows that nothing more will come.
+fn knows_the_end(state: State, gone: Who) -> bool {
     match state {
         State::Reset(_) => true,
         State::Finished(who) => who == gone,
@@ -188,18 +189,18 @@ fn vanishes(stage: &Stage<'_>, (who, how, state): (Who, How, State)) {
     };
     let _silent = gone.vanish(how);
     if state == State::Asked && who == Who::Caller {
-        // The hub waits for the answer, and finds out when it passes that on.
-        left.member.accept(left.stream, &name);
+        // The hub waits for the answer, and notices when it passes that on.
+        left.member.accept_as(left.stream, &name);
     }
-    if !has_heard(state, who) {
-        left.hears_of_a_loss(state);
+    if !knows_the_end(state, who) {
+        left.expect_loss(state);
     }
     left.send(fin);
     left.member.settle();
 }
 
 #[test]
-fn who_vanishes_in_any_state_of_a_relay_is_an_end_for_the_other() {
+fn a_peer_that_vanishes_in_any_state_of_a_relay_is_an_error_to_the_other() {
     let attack = Attack {
         name: "caller or owner vanishes in one of 9 states, with FIN, RST or silence",
         limit: "keep_alive_interval and write timeout, here 100 and 500 ms",
@@ -226,12 +227,12 @@ fn all_vanish(stage: &Stage<'_>) -> String {
             }
         });
     }
-    "the other one hears of it, and goes on; nothing is left".into()
+    "the other one sees an error, and its session goes on; nothing is left".into()
 }
 
-/// The sessions, descriptors and threads of before, when all have left; and no
-/// handler runs, though threads may wait for the next one. Of a thread's end
-/// nothing tells outside of the process: so this looks.
+/// Waits until the server has as many sessions, descriptors and threads as before
+/// and no handler runs, though handler threads may be idle. This polls, as
+/// nothing outside of a process reports the end of a thread.
 fn assert_nothing_is_left(server: &Server, before: &Usage) {
     let held = |usage: &Usage| {
         (
@@ -240,7 +241,7 @@ fn assert_nothing_is_left(server: &Server, before: &Usage) {
             usage.threads - usage.handlers,
         )
     };
-    // Sooner than the test is given up, so that it says what is left.
+    // Sooner than the test times out, so that the failure lists what is left.
     let deadline = Instant::now() + PATIENCE / 4;
     loop {
         let after = server.usage();

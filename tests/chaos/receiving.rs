@@ -1,6 +1,6 @@
-//! What a receiver does with a stream.
+//! The receiver of a stream.
 
-use super::ledger::Ledger;
+use super::record::Record;
 use crate::support::random::Random;
 use std::{
     io::{self, Read},
@@ -8,9 +8,9 @@ use std::{
 };
 use wirenet::{Stream, yamux};
 
-/// Reads message after message until the stream ends, in whatever way, and notes
-/// what is complete.
-pub fn receive(mut stream: &Stream, random: &mut Random, ledger: &Ledger, side: &str) {
+/// Reads message after message until the stream ends or fails, and records the
+/// messages that are complete.
+pub fn receive(mut stream: &Stream, random: &mut Random, record: &Record, side: &str) {
     let impatient = random.chance(30);
     let timeout = impatient.then(|| Duration::from_millis(random.between(1, 50) as u64));
     stream.set_read_timeout(timeout).expect("not zero");
@@ -19,19 +19,21 @@ pub fn receive(mut stream: &Stream, random: &mut Random, ledger: &Ledger, side: 
         let by_reader = !impatient && random.chance(50);
         let ended = match by_reader {
             true => io::copy(&mut stream.reader(), &mut message).is_ok(),
-            false if impatient => read_on(stream, &mut message) && stream.was_finished(),
+            false if impatient => {
+                read_despite_timeouts(stream, &mut message) && stream.was_finished()
+            }
             false => io::copy(&mut stream, &mut message).is_ok() && stream.was_finished(),
         };
         if !ended {
             return;
         }
         let how = format!("{side} reads, reader {by_reader}, impatient {impatient}");
-        ledger.complete(&message, &how);
+        record.complete(&message, &how);
     }
 }
 
-/// Reads to the message's end, whatever times out.
-fn read_on(mut stream: &Stream, message: &mut Vec<u8>) -> bool {
+/// Reads to the message's end, and retries reads that time out.
+fn read_despite_timeouts(mut stream: &Stream, message: &mut Vec<u8>) -> bool {
     let mut buf = [0; 4096];
     loop {
         match retried(|| stream.read(&mut buf)) {
@@ -51,14 +53,15 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Whether a call has timed out, and not the connection, for good.
+/// Returns whether the call timed out, rather than the connection (which is
+/// permanent).
 pub fn is_timeout(error: &io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     matches!(cause, Some(yamux::Error::TimedOut))
 }
 
-/// Reads a little and loses interest.
-pub fn glance(mut stream: &Stream, random: &mut Random) -> io::Result<()> {
+/// Reads a little, and leaves the rest unread.
+pub fn read_a_little(mut stream: &Stream, random: &mut Random) -> io::Result<()> {
     let mut buf = vec![0; random.between(1, 10_000)];
     match stream.read(&mut buf)? {
         _ if random.chance(50) => Err(io::Error::other("seen enough")),

@@ -1,14 +1,14 @@
-//! One scenario: a path, those who send and receive on it, and how it ends.
+//! One scenario: a path, its senders and receivers, and how it ends.
 
 use super::{
-    ledger::{Ledger, Side},
-    receiving::{glance, receive},
+    receiving::{read_a_little, receive},
+    record::{Record, Side},
     sending::{Left, send},
 };
 use crate::support::{
-    path::{CLOSE, Path, Sides, Slow, Way, ways},
+    call_path::{CLOSE, Path, Sides, Slow, Way, ways},
+    fault_proxy::{Cut, Direction, How},
     random::Random,
-    relay::{Cut, Direction, How},
 };
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
@@ -21,56 +21,56 @@ use std::{
 };
 use wirenet::{Builder, Session, Stream};
 
-/// How long what was delivered may take to be read, once the link is fast. Only
-/// a failure takes it.
-const READ: Duration = Duration::from_secs(5);
+/// How long delivered messages may take to be read, once the link is fast. Only
+/// a failure takes this long.
+const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// All of it follows from the scenario's number.
+/// A scenario, as its seed determines it.
 #[derive(Clone, Debug)]
 struct Plan {
     way: Way,
     /// Bytes per second.
     rate: u32,
-    /// Bytes in front of the link.
+    /// Bytes that can be queued in front of the link.
     queue: usize,
-    /// How long an answer may take. Where it is short, a stream that is not
-    /// waited for may turn out to be refused when all has been sent.
+    /// The handshake timeout. If it is short, a stream that was opened without
+    /// waiting may turn out to be refused after everything has been sent.
     handshake: Duration,
-    /// How long the close that ends it lets streams end.
+    /// The session close timeout of the wire whose close ends the scenario.
     close: Duration,
-    /// What fills the link, until answers to openings have been given up.
+    /// Streams that fill the link, until the answers to openings have timed out.
     floods: usize,
     senders: usize,
     receivers: usize,
     stall: Option<(Direction, Duration)>,
-    /// When it ends: then, or when all has been sent.
+    /// When the scenario ends; `None` is when everything has been sent.
     moment: Option<Duration>,
     ending: Ending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// By the wire, or by its session.
-    Close(Side, What),
-    /// The last handle of the caller's wire.
+    /// This side closes its wire, or its session.
+    Close(Side, Closed),
+    /// The last handle of the caller's wire is dropped.
     Drop,
     Abort(Side),
     Cut(How),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Closed {
     Wire,
     Session,
 }
 
 impl Plan {
     fn new(random: &mut Random) -> Self {
-        // As many slow ones as fast ones.
+        // A logarithmic scale: as many slow links as fast ones.
         let rate = (20_000u32 << random.below(6)) / 100 * random.between(100, 160) as u32;
         let close = Ending::Close(
             random.pick(&[Side::Caller, Side::Caller, Side::Owner]),
-            random.pick(&[What::Wire, What::Wire, What::Session]),
+            random.pick(&[Closed::Wire, Closed::Wire, Closed::Session]),
         );
         let other = random.pick(&[
             Ending::Drop,
@@ -101,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// Whose messages have to arrive, if all goes well.
+    /// The side whose messages must arrive if its close returns `Ok`.
     fn promises(&self) -> Option<Side> {
         match self.ending {
             Ending::Close(side, _) if self.handshake > CLOSE * 2 => Some(side),
@@ -114,7 +114,7 @@ fn millis(count: usize) -> Duration {
     Duration::from_millis(count as u64)
 }
 
-/// What came of a scenario.
+/// The outcome of a scenario.
 pub struct Outcome {
     seed: u64,
     plan: Plan,
@@ -131,7 +131,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Each stream's own numbers.
+/// Gives each stream random numbers of its own.
 #[derive(Clone)]
 struct Seeds(Arc<Mutex<Random>>);
 
@@ -141,37 +141,42 @@ impl Seeds {
     }
 }
 
-pub fn play(seed: u64) -> Outcome {
+pub fn run(seed: u64) -> Outcome {
     let mut random = Random(seed);
     let plan = Plan::new(&mut random);
-    let ledger = Arc::<Ledger>::default();
+    let record = Arc::<Record>::default();
     let seeds = Seeds(Arc::new(Mutex::new(random)));
-    let path = set_up(&plan, &ledger, &seeds);
+    let path = set_up(&plan, &record, &seeds);
     let session = path.session.clone();
-    let open = |_| session.open_stream("flood").expect("before there is any");
+    let open = |_| {
+        session
+            .open_stream("flood")
+            .expect("the link is not full yet")
+    };
     let floods: Vec<_> = (0..plan.floods).map(open).collect();
     path.link.set_rate(Some(plan.rate));
     for flood in &floods {
-        flood.write_message(b"now").expect("it is read");
+        flood.write_message(b"now").expect("the handler reads it");
     }
     let (sending, all_sent) = bounded::<()>(0);
-    let (plan, ledger, seeds) = (&plan, &*ledger, &seeds);
+    let (plan, record, seeds) = (&plan, &*record, &seeds);
     let promised = thread::scope(|scope| {
         for _ in 0..plan.senders {
             let (session, sending) = (&session, sending.clone());
             scope.spawn(move || {
-                call_senders(session, ledger, seeds.next());
+                call_senders(session, record, seeds.next());
                 drop(sending);
             });
         }
         for _ in 0..plan.receivers {
             let session = &session;
-            scope.spawn(move || call_receiver(session, ledger, seeds.next()));
+            scope.spawn(move || call_receiver(session, record, seeds.next()));
         }
         drop(sending);
         stall(plan, &path, &all_sent);
         if plan.floods > 0 {
-            // From here on what waits is sent, with the answers and without.
+            // From here on the queued bytes are sent, whether an answer was given up
+            // or not.
             let _ = all_sent.recv_timeout(plan.handshake * 2);
             path.link.set_rate(None);
         }
@@ -179,9 +184,9 @@ pub fn play(seed: u64) -> Outcome {
             Some(moment) => drop(all_sent.recv_timeout(moment)),
             None => drop(all_sent.recv()),
         }
-        end(plan, path, ledger)
+        end(plan, path, record)
     });
-    let (complete, violations) = ledger.close();
+    let (complete, violations) = record.close();
     Outcome {
         seed,
         plan: plan.clone(),
@@ -191,39 +196,39 @@ pub fn play(seed: u64) -> Outcome {
     }
 }
 
-fn set_up(plan: &Plan, ledger: &Arc<Ledger>, seeds: &Seeds) -> Path {
+fn set_up(plan: &Plan, record: &Arc<Record>, seeds: &Seeds) -> Path {
     let timeout = |side| match plan.ending {
         Ending::Close(closer, _) if closer == side => plan.close,
         _ => CLOSE,
     };
-    // Where answers go over the slow link to the caller.
+    // For the wire whose answers go to the caller over the slow link.
     let flooding = |wire: Builder| {
         let wire = wire.handshake_timeout(plan.handshake);
         match plan.floods {
             0 => wire,
-            // The kernel is not to take in all of it.
+            // The kernel must not buffer all of it.
             _ => wire.send_buffer(16 * 1024).stream("flood", flood),
         }
     };
     let hub_answers = plan.way.slow == Slow::ToCaller;
     let owner = |wire: Builder| {
         let wire = if hub_answers { wire } else { flooding(wire) };
-        let (to_take, taking) = (seeds.clone(), Arc::clone(ledger));
-        let (to_give, giving) = (seeds.clone(), Arc::clone(ledger));
-        let to_glance = seeds.clone();
+        let (take_seeds, take_record) = (seeds.clone(), Arc::clone(record));
+        let (give_seeds, give_record) = (seeds.clone(), Arc::clone(record));
+        let glance_seeds = seeds.clone();
         wire.session_close_timeout(timeout(Side::Owner))
             .stream("take", move |stream: &mut Stream| {
-                receive(stream, &mut to_take.next(), &taking, "the owner");
+                receive(stream, &mut take_seeds.next(), &take_record, "the owner");
                 Ok(())
             })
             .stream("give", move |stream: &mut Stream| {
-                match send(stream, &mut to_give.next(), &giving, Side::Owner) {
+                match send(stream, &mut give_seeds.next(), &give_record, Side::Owner) {
                     Left::Closed | Left::Dropped => Ok(()),
                     Left::Failed => Err(io::Error::other("on purpose")),
                 }
             })
-            .stream("glance", move |stream: &mut Stream| {
-                glance(stream, &mut to_glance.next())
+            .stream("read_a_little", move |stream: &mut Stream| {
+                read_a_little(stream, &mut glance_seeds.next())
             })
     };
     let caller = |wire: Builder| wire.session_close_timeout(timeout(Side::Caller));
@@ -234,7 +239,7 @@ fn set_up(plan: &Plan, ledger: &Arc<Ledger>, seeds: &Seeds) -> Path {
     Path::new(plan.way, plan.queue, Sides { owner, caller, hub })
 }
 
-/// Sends on and on, once it is told to.
+/// Sends forever, after the caller has asked for it.
 fn flood(mut stream: &mut Stream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink())?;
     loop {
@@ -250,23 +255,23 @@ fn open(session: &Session, name: &str, random: &mut Random) -> Option<Stream> {
     opened.ok()
 }
 
-fn call_senders(session: &Session, ledger: &Ledger, mut random: Random) {
+fn call_senders(session: &Session, record: &Record, mut random: Random) {
     for _ in 0..random.between(1, 4) {
-        let name = random.pick(&["take", "take", "take", "glance"]);
+        let name = random.pick(&["take", "take", "take", "read_a_little"]);
         let Some(stream) = open(session, name, &mut random) else {
             return;
         };
-        // What is sent to one that only glances is not noted.
-        let aside = Ledger::default();
-        let ledger = if name == "take" { ledger } else { &aside };
-        send(&stream, &mut random, ledger, Side::Caller);
+        // Messages to a handler that reads only a little are not recorded.
+        let unrecorded = Record::default();
+        let record = if name == "take" { record } else { &unrecorded };
+        send(&stream, &mut random, record, Side::Caller);
     }
 }
 
-fn call_receiver(session: &Session, ledger: &Ledger, mut random: Random) {
+fn call_receiver(session: &Session, record: &Record, mut random: Random) {
     for _ in 0..random.between(1, 4) {
         match open(session, "give", &mut random) {
-            Some(stream) => receive(&stream, &mut random, ledger, "the caller"),
+            Some(stream) => receive(&stream, &mut random, record, "the caller"),
             None => return,
         }
     }
@@ -275,19 +280,20 @@ fn call_receiver(session: &Session, ledger: &Ledger, mut random: Random) {
 fn stall(plan: &Plan, path: &Path, all_sent: &Receiver<()>) {
     if let Some((direction, time)) = plan.stall {
         path.link.hold(direction);
-        // What is sent meanwhile may all fit.
+        // Everything may be sent meanwhile, if it fits into the buffers.
         let _ = all_sent.recv_timeout(time);
         path.link.release(direction);
     }
 }
 
-/// Ends it as planned; gives how many messages had to arrive.
-fn end(plan: &Plan, path: Path, ledger: &Ledger) -> usize {
+/// Ends the scenario as planned. Returns the number of messages that had to
+/// arrive.
+fn end(plan: &Plan, path: Path, record: &Record) -> usize {
     let closed = match plan.ending {
-        Ending::Close(Side::Caller, What::Wire) => path.caller.close().is_ok(),
-        Ending::Close(Side::Caller, What::Session) => path.session.close().is_ok(),
-        Ending::Close(Side::Owner, What::Wire) => path.owner.close().is_ok(),
-        Ending::Close(Side::Owner, What::Session) => {
+        Ending::Close(Side::Caller, Closed::Wire) => path.caller.close().is_ok(),
+        Ending::Close(Side::Caller, Closed::Session) => path.session.close().is_ok(),
+        Ending::Close(Side::Owner, Closed::Wire) => path.owner.close().is_ok(),
+        Ending::Close(Side::Owner, Closed::Session) => {
             let session = path.owner.sessions().pop();
             session.is_some_and(|session| session.close().is_ok())
         }
@@ -313,10 +319,10 @@ fn end(plan: &Plan, path: Path, ledger: &Ledger) -> usize {
             return 0;
         }
     };
-    // What is under way may arrive, without the time that it would take.
+    // What is still in flight may arrive, and need not take its time.
     path.link.set_rate(None);
     match plan.promises().filter(|_| closed) {
-        Some(side) => ledger.expect_delivered(side, READ),
+        Some(side) => record.expect_delivered(side, READ_LIMIT),
         None => 0,
     }
 }

@@ -1,9 +1,9 @@
-//! What a sender does with a stream.
+//! The sender of a stream.
 
 use super::{
     content,
-    ledger::{Ledger, Side},
     receiving::is_timeout,
+    record::{Record, Side},
 };
 use crate::support::random::Random;
 use std::{
@@ -13,40 +13,53 @@ use std::{
 };
 use wirenet::Stream;
 
-/// How often a sender tries again what has timed out.
+/// How often a sender makes a call that times out.
 const TRIES: usize = 5;
 
-/// How a sender is done with a stream that it has not closed.
+/// The state in which a sender leaves a stream.
 pub enum Left {
     Closed,
-    /// To be dropped, or to be the `Ok` of a handler.
+    /// Not closed: the caller drops it, and a handler returns `Ok`.
     Dropped,
-    /// To be dropped, or to be the error of a handler.
+    /// Not closed: the caller drops it, and a handler returns an error.
     Failed,
 }
 
-/// Messages that are finished, with how they were sent.
+/// A sender, and what it sends on.
+struct Sender<'a> {
+    stream: &'a Stream,
+    random: &'a mut Random,
+    record: &'a Record,
+    finished: Finished,
+}
+
+/// Messages that are finished, with a description of how they were sent.
 type Finished = Vec<(u64, String)>;
 
-/// Sends messages and leaves the stream, all at random, and notes what it was
-/// told.
-pub fn send(stream: &Stream, random: &mut Random, ledger: &Ledger, side: Side) -> Left {
+/// Sends messages and leaves the stream, all at random, and records the messages
+/// that were finished.
+pub fn send(stream: &Stream, random: &mut Random, record: &Record, side: Side) -> Left {
     let timeout = random
         .chance(60)
         .then(|| random.pick(&[1, 5, 20, 100, 400]));
     let timeout = timeout.map(Duration::from_millis);
     stream.set_write_timeout(timeout).expect("not zero");
-    let mut finished = Finished::new();
-    let sent = match random.below(10) {
-        0 | 1 => send_from_threads(stream, random, ledger, &mut finished),
-        2 => write_in_thread(stream, random, ledger, &mut finished),
-        3 => write_behind_a_close(stream, random, ledger, &mut finished),
-        _ => send_in_turn(stream, random, ledger, &mut finished),
+    let mut sender = Sender {
+        stream,
+        random,
+        record,
+        finished: Finished::new(),
+    };
+    let sent = match sender.random.below(10) {
+        0 | 1 => sender.send_from_threads(),
+        2 => sender.write_in_thread(),
+        3 => sender.write_during_the_close(),
+        _ => sender.send_in_turn(),
     };
     if sent.is_err() {
         return Left::Failed;
     }
-    match random.below(10) {
+    match sender.random.below(10) {
         0 => Left::Failed,
         1 | 2 => Left::Dropped,
         3 => {
@@ -55,39 +68,114 @@ pub fn send(stream: &Stream, random: &mut Random, ledger: &Ledger, side: Side) -
         }
         _ => {
             if stream.close().is_ok() {
-                ledger.finished(side, finished);
+                record.finished(side, sender.finished);
             }
             Left::Closed
         }
     }
 }
 
-/// One after the other; the last may be left to the close, or unfinished.
-fn send_in_turn(
-    stream: &Stream,
-    random: &mut Random,
-    ledger: &Ledger,
-    finished: &mut Finished,
-) -> io::Result<()> {
-    for left in (0..random.between(1, 5)).rev() {
-        let number = ledger.number();
-        let message = content::message(number, random);
-        if left == 0 && random.chance(15) {
-            // Inside a message, from which the caller turns away.
-            write_pieces(stream, random, &message[..message.len() - 1])?;
-            return Err(io::Error::other("no more of it"));
-        }
-        if left == 0 && random.chance(25) {
-            write_pieces(stream, random, &message)?;
-            finished.push((number, "pieces, ended by the close".into()));
-            return Ok(());
-        }
-        finished.push((number, send_one(stream, random, &message)?.into()));
+impl Sender<'_> {
+    /// Returns a new message, and its number.
+    fn message(&mut self) -> (u64, Vec<u8>) {
+        let number = self.record.number();
+        (number, content::message(number, self.random))
     }
-    Ok(())
+
+    /// Notes that a message is finished, and how it was sent.
+    fn note(&mut self, number: u64, how: &str) {
+        self.finished.push((number, how.to_owned()));
+    }
+
+    /// Sends messages one after the other. The last one may be ended by the close,
+    /// or be left unfinished.
+    fn send_in_turn(&mut self) -> io::Result<()> {
+        for left in (0..self.random.between(1, 5)).rev() {
+            let (number, message) = self.message();
+            if left == 0 && self.random.chance(15) {
+                // The sender gives up in the middle of a message.
+                write_pieces(self.stream, self.random, &message[..message.len() - 1])?;
+                return Err(io::Error::other("unfinished on purpose"));
+            }
+            if left == 0 && self.random.chance(25) {
+                write_pieces(self.stream, self.random, &message)?;
+                self.note(number, "pieces, ended by the close");
+                return Ok(());
+            }
+            let how = send_one(self.stream, self.random, &message)?;
+            self.note(number, how);
+        }
+        Ok(())
+    }
+
+    /// Several threads send messages on one stream, and take turns.
+    fn send_from_threads(&mut self) -> io::Result<()> {
+        let threads = self.random.between(2, 4);
+        let seeds: Vec<_> = (0..threads).map(|_| self.random.next()).collect();
+        let (stream, record) = (self.stream, self.record);
+        thread::scope(|scope| {
+            let send = |seed| {
+                let mut random = Random(seed);
+                let mut sender = Sender {
+                    stream,
+                    random: &mut random,
+                    record,
+                    finished: Finished::new(),
+                };
+                for _ in 0..2 {
+                    let (number, message) = sender.message();
+                    stream.write_message(&message)?;
+                    sender.note(number, "write_message of several threads");
+                }
+                io::Result::Ok(sender.finished)
+            };
+            let senders: Vec<_> = seeds
+                .iter()
+                .map(|seed| scope.spawn(move || send(*seed)))
+                .collect();
+            let mut outcome = Ok(());
+            for sender in senders {
+                match sender.join().expect("no panic") {
+                    Ok(sent) => self.finished.extend(sent),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            outcome
+        })
+    }
+
+    /// Another thread writes a message, and is joined. The close ends the message.
+    fn write_in_thread(&mut self) -> io::Result<()> {
+        let (number, message) = self.message();
+        let (mut random, handle) = (Random(self.random.next()), self.stream.try_clone()?);
+        let writer = thread::spawn(move || write_pieces(&handle, &mut random, &message));
+        writer.join().expect("no panic")?;
+        self.note(number, "pieces of a joined thread, ended by the close");
+        Ok(())
+    }
+
+    /// Another thread continues to write a message after the sender has left the
+    /// stream. It may or may not reach the message's end.
+    fn write_during_the_close(&mut self) -> io::Result<()> {
+        let (number, first) = self.message();
+        let how = send_one(self.stream, self.random, &first)?;
+        self.note(number, how);
+        let (_, message) = self.message();
+        let (mut random, handle) = (Random(self.random.next()), self.stream.try_clone()?);
+        let (started, has_started) = crossbeam_channel::bounded(1);
+        thread::spawn(move || {
+            let half = message.len() / 2;
+            let first = write_pieces(&handle, &mut random, &message[..half]);
+            let _ = started.send(());
+            // The receiver checks the outcome.
+            let _ = first.and_then(|()| write_pieces(&handle, &mut random, &message[half..]));
+        });
+        let _ = has_started.recv();
+        Ok(())
+    }
 }
 
-/// A message with its end; gives how it was sent.
+/// Sends a message with its end mark. Returns a description of how it was sent.
 fn send_one(mut stream: &Stream, random: &mut Random, message: &[u8]) -> io::Result<&'static str> {
     match random.below(4) {
         0 => {
@@ -107,8 +195,8 @@ fn send_one(mut stream: &Stream, random: &mut Random, message: &[u8]) -> io::Res
     }
 }
 
-/// In pieces, the first often of a length that is a frame's type too; goes on
-/// where a write has timed out.
+/// Writes in pieces, and continues after a write that timed out. The length of the
+/// first piece is often also the type of a frame.
 fn write_pieces(mut stream: &Stream, random: &mut Random, mut bytes: &[u8]) -> io::Result<()> {
     let mut most = random.pick(&[8, 4, 8, 1_000, 70_000]);
     while !bytes.is_empty() {
@@ -131,83 +219,4 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
     }
     call()
-}
-
-/// Several threads send messages on one stream; they take turns.
-fn send_from_threads(
-    stream: &Stream,
-    random: &mut Random,
-    ledger: &Ledger,
-    finished: &mut Finished,
-) -> io::Result<()> {
-    let seeds: Vec<_> = (0..random.between(2, 4)).map(|_| random.next()).collect();
-    thread::scope(|scope| {
-        let send = |seed| {
-            let mut random = Random(seed);
-            let mut finished = Finished::new();
-            for _ in 0..2 {
-                let number = ledger.number();
-                let message = content::message(number, &mut random);
-                stream.write_message(&message)?;
-                finished.push((number, "write_message of several threads".into()));
-            }
-            io::Result::Ok(finished)
-        };
-        let senders: Vec<_> = seeds
-            .iter()
-            .map(|seed| scope.spawn(move || send(*seed)))
-            .collect();
-        let mut outcome = Ok(());
-        for sender in senders {
-            match sender.join().expect("no panic") {
-                Ok(sent) => finished.extend(sent),
-                Err(error) => outcome = Err(error),
-            }
-        }
-        outcome
-    })
-}
-
-/// Another thread writes a message, and is joined; its end is left to the close.
-fn write_in_thread(
-    stream: &Stream,
-    random: &mut Random,
-    ledger: &Ledger,
-    finished: &mut Finished,
-) -> io::Result<()> {
-    let number = ledger.number();
-    let message = content::message(number, random);
-    let (mut random, handle) = (Random(random.next()), stream.try_clone()?);
-    let writer = thread::spawn(move || write_pieces(&handle, &mut random, &message));
-    writer.join().expect("no panic")?;
-    finished.push((
-        number,
-        "pieces of a joined thread, ended by the close".into(),
-    ));
-    Ok(())
-}
-
-/// Another thread goes on writing a message when the stream is left. Whether it
-/// gets to its end, nobody knows.
-fn write_behind_a_close(
-    stream: &Stream,
-    random: &mut Random,
-    ledger: &Ledger,
-    finished: &mut Finished,
-) -> io::Result<()> {
-    let number = ledger.number();
-    let first = content::message(number, random);
-    finished.push((number, send_one(stream, random, &first)?.into()));
-    let message = content::message(ledger.number(), random);
-    let (mut random, handle) = (Random(random.next()), stream.try_clone()?);
-    let (begun, has_begun) = crossbeam_channel::bounded(1);
-    thread::spawn(move || {
-        let half = message.len() / 2;
-        let first = write_pieces(&handle, &mut random, &message[..half]);
-        let _ = begun.send(());
-        // What becomes of it is for its receiver to see.
-        let _ = first.and_then(|()| write_pieces(&handle, &mut random, &message[half..]));
-    });
-    let _ = has_begun.recv();
-    Ok(())
 }

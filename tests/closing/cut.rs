@@ -1,12 +1,12 @@
-//! What does not end in time is cut, and listed.
+//! Streams and handlers that do not end in time are cut, and the error lists them.
 
 use super::{NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
     frames::{Frame, SYN},
-    hand::{self, Played, join_by_hand},
     in_time,
-    link::{Link, as_it_is, errors, joining, mounting, started},
+    peer::{Peer, ScriptedServer},
+    wires::{Link, as_it_is, errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -17,7 +17,7 @@ use std::{
 };
 use wirenet::{Builder, Error, Stream, Wire};
 
-/// A handler that reads what never comes, and tells what it gets instead.
+/// A handler that waits for bytes that never arrive, and sends how its read ended.
 fn reading(outcomes: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result<()> {
     move |stream| {
         outcomes.send(stream.read(&mut [0])).unwrap();
@@ -26,7 +26,7 @@ fn reading(outcomes: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::R
 }
 
 #[test]
-fn what_is_cut_at_the_deadline_is_listed() {
+fn the_error_lists_the_sessions_that_are_cut_at_the_deadline() {
     in_time(|| {
         let (outcome, outcomes) = unbounded();
         let server = mounting().session_close_timeout(3 * SHORT);
@@ -59,7 +59,7 @@ fn what_is_cut_at_the_deadline_is_listed() {
                 assert!(error.to_string().contains(part), "{error}");
             }
         }
-        // Everything has ended all the same, with an error.
+        // Every stream has ended nevertheless, with an error.
         for _ in &streams {
             outcomes.recv().unwrap().unwrap_err();
         }
@@ -75,7 +75,7 @@ fn what_is_cut_at_the_deadline_is_listed() {
 }
 
 #[test]
-fn a_timeout_of_zero_cuts_at_once() {
+fn a_timeout_of_zero_cuts_immediately() {
     within(SOON, || {
         let (outcome, outcomes) = bounded(1);
         let link = Link::new(
@@ -94,7 +94,7 @@ fn a_timeout_of_zero_cuts_at_once() {
 }
 
 #[test]
-fn one_timeout_is_for_all_sessions_together() {
+fn all_sessions_share_one_timeout() {
     const SESSIONS: u32 = 10;
     const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -121,9 +121,9 @@ fn one_timeout_is_for_all_sessions_together() {
     });
 }
 
-/// A handler that listens to nothing of the library.
+/// The handler and the hook call nothing of the library, so that nothing wakes them.
 #[test]
-fn handlers_and_hooks_that_run_on_are_counted() {
+fn handlers_and_hooks_that_keep_running_are_counted() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let hooked = released.clone();
@@ -153,13 +153,13 @@ fn handlers_and_hooks_that_run_on_are_counted() {
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert!(error.to_string().contains('2'), "{error}");
         drop((release, stream));
-        // They have all the time that they need now, and no more do harm.
+        // They can return now, and cause no error any more.
         link.server.close().unwrap();
     });
 }
 
 #[test]
-fn the_cut_wakes_every_call_that_waits() {
+fn a_cut_wakes_every_waiting_call() {
     in_time(|| {
         let (ended, ends) = unbounded();
         let (has_written, written) = (ended.clone(), ended.clone());
@@ -211,14 +211,14 @@ fn the_cut_wakes_every_call_that_waits() {
     });
 }
 
-/// Clients that confirm nothing, and read and write nothing any more.
+/// The clients neither read nor write any more, and so do not answer the go-away.
 #[test]
-fn a_server_closes_on_time_though_its_clients_have_stopped() {
+fn a_server_closes_in_time_though_its_clients_are_unresponsive() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let clients = [1, 2, 3].map(|id| join_by_hand(&server, [id; 16]));
+        let clients = [1, 2, 3].map(|id| Peer::join(&server, [id; 16]));
         let begin = Instant::now();
-        // There was nothing to be cut.
+        // There are no streams to cut.
         server.close().unwrap();
         let took = begin.elapsed();
         assert!(took >= 3 * SHORT && took < SOON, "{took:?}");
@@ -228,14 +228,14 @@ fn a_server_closes_on_time_though_its_clients_have_stopped() {
 }
 
 #[test]
-fn a_server_closes_on_time_though_a_client_reads_nothing() {
+fn a_server_closes_in_time_though_a_client_does_not_read() {
     in_time(|| {
         let (on_error, _told) = errors();
         let server = mounting()
             .session_close_timeout(3 * SHORT)
             .on_error(on_error);
         let server = started(server);
-        let client = join_by_hand(&server, [1; 16]);
+        let client = Peer::join(&server, [1; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let streams: Vec<Stream> = (0..32)
             .map(|_| session.open_stream_nowait("any").unwrap())
@@ -254,9 +254,9 @@ fn a_server_closes_on_time_though_a_client_reads_nothing() {
 }
 
 #[test]
-fn a_client_closes_on_time_though_its_server_has_stopped() {
+fn a_client_closes_in_time_though_its_server_is_unresponsive() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string());
         let client = started(joining.session_close_timeout(3 * SHORT));
         let mut stream = client.sessions()[0].open_stream_nowait("any").unwrap();
@@ -270,14 +270,14 @@ fn a_client_closes_on_time_though_its_server_has_stopped() {
     });
 }
 
-/// A client that opens streams for ever and answers the go-away with more.
+/// The client opens streams forever, and answers the go-away with more of them.
 #[test]
-fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_up() {
+fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_open() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let client = join_by_hand(&server, [1; 16]);
+        let mut client = Peer::join(&server, [1; 16]);
         server.wait_session(PATIENCE).unwrap();
-        let opening = client.try_clone().unwrap();
+        let opening = client.socket().try_clone().unwrap();
         let opener = thread::spawn(move || {
             let ids = (0..).map(|number| 3 + 2 * number);
             for id in ids {
@@ -289,9 +289,9 @@ fn a_peer_that_ignores_the_go_away_does_not_keep_a_wire_up() {
                 }
             }
         });
-        let reader = thread::spawn(move || io::copy(&mut &client, &mut io::sink()));
+        let reader = thread::spawn(move || io::copy(&mut client, &mut io::sink()));
         let begin = Instant::now();
-        // It may have got some in before.
+        // Some streams may have been accepted before the close.
         let _ = server.close();
         assert!(begin.elapsed() < SOON);
         opener.join().unwrap();

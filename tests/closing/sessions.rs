@@ -1,11 +1,10 @@
-//! `session.close()` and `session.abort()`: one session ends, and nothing else.
+//! `session.close()` and `session.abort()` end one session, and nothing else.
 
 use super::{NEVER, SHORT, SOON, await_closing, is_going_away};
 use crate::support::{
-    PATIENCE,
-    hand::join_by_hand,
-    in_time,
-    link::{
+    PATIENCE, in_time,
+    peer::Peer,
+    wires::{
         Link, announcing, assert_echoes, echo, joining, means_broken, message, mounting, started,
     },
     within,
@@ -19,7 +18,7 @@ use std::{
 use wirenet::{Builder, Operation};
 
 #[test]
-fn a_session_that_closes_lets_its_streams_end() {
+fn a_closing_session_lets_its_streams_end() {
     in_time(|| {
         let link = Link::new(
             |server| server.session_close_timeout(PATIENCE).stream("echo", echo),
@@ -64,23 +63,23 @@ fn a_session_that_does_not_end_in_time_is_cut_and_listed() {
         assert_eq!((error.sessions[0].streams, error.running), (1, 0));
         outcomes.recv().unwrap().unwrap_err();
         stream.read(&mut [0]).unwrap_err();
-        // Again it does no harm, and there is nothing left to cut.
+        // Another close has nothing left to cut.
         link.far.close().unwrap();
         link.near.close().unwrap();
     });
 }
 
 #[test]
-fn a_session_that_closes_is_no_other_sessions_affair() {
+fn closing_a_session_does_not_affect_other_sessions() {
     in_time(|| {
         let (ended, ends) = unbounded();
-        let (serving, stands) = announcing(mounting().stream("echo", echo));
+        let (serving, opened) = announcing(mounting().stream("echo", echo));
         let server = started(serving.on_session_close(move |session| {
             ended.send(session.id()).unwrap();
         }));
         let clients = [(); 3].map(|()| {
             let client = started(joining(&server).retry_max(0));
-            (client, stands.recv().unwrap())
+            (client, opened.recv().unwrap())
         });
         let running = clients[1].0.sessions()[0].open_stream("echo").unwrap();
         clients[0].1.close().unwrap();
@@ -89,18 +88,18 @@ fn a_session_that_closes_is_no_other_sessions_affair() {
         assert_eq!(ends.recv().unwrap(), clients[2].1.id());
         assert_eq!(server.sessions().len(), 1);
         assert!(!clients[1].1.is_closing());
-        running.write_message(b"on it goes").unwrap();
-        assert_eq!(message(&running).unwrap(), b"on it goes");
+        running.write_message(b"still running").unwrap();
+        assert_eq!(message(&running).unwrap(), b"still running");
         assert_echoes(&clients[1].0.sessions()[0]);
         drop(running);
-        // The wire is up, and lets others in.
+        // The server still accepts sessions.
         assert_echoes(&started(joining(&server)).sessions()[0]);
     });
 }
 
-/// To end it for good, close its wire.
+/// Only closing the wire ends a client permanently.
 #[test]
-fn a_client_whose_session_closes_comes_back() {
+fn a_client_reconnects_after_its_session_was_closed() {
     in_time(|| {
         let server = started(mounting().stream("echo", echo));
         let client = started(joining(&server).retry_policy(|_| Some(Duration::ZERO)));
@@ -113,7 +112,7 @@ fn a_client_whose_session_closes_comes_back() {
 }
 
 #[test]
-fn an_abort_cuts_at_once_on_both_sides() {
+fn an_abort_cuts_both_sides_immediately() {
     within(SOON, || {
         let (outcome, outcomes) = bounded(1);
         let link = Link::new(
@@ -142,10 +141,10 @@ fn an_abort_cuts_at_once_on_both_sides() {
 }
 
 #[test]
-fn a_session_closes_on_time_though_its_peer_does_nothing() {
+fn a_session_closes_in_time_though_its_peer_is_unresponsive() {
     in_time(|| {
         let server = started(mounting().session_close_timeout(3 * SHORT));
-        let client = join_by_hand(&server, [1; 16]);
+        let client = Peer::join(&server, [1; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
         let begin = Instant::now();
         session.close().unwrap();
@@ -155,9 +154,8 @@ fn a_session_closes_on_time_though_its_peer_does_nothing() {
     });
 }
 
-/// A close by one side is no error for the other.
 #[test]
-fn a_session_that_closes_in_order_is_no_error() {
+fn a_graceful_close_is_not_an_error_on_either_side() {
     in_time(|| {
         let (told, errors) = unbounded::<Operation>();
         let also = told.clone();
@@ -180,7 +178,7 @@ fn a_session_that_closes_in_order_is_no_error() {
 }
 
 #[test]
-fn calls_of_a_sessions_close_may_overlap() {
+fn calls_to_a_sessions_close_may_overlap() {
     within(SOON, || {
         let link = Link::new(
             |server| server.stream("echo", echo),

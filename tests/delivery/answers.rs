@@ -1,18 +1,18 @@
-//! The answer to an opening is never taken from a message, nor a message's
-//! beginning for the answer.
+//! The answer to an opening and the first message after it are never confused.
 
 use crate::support::{
     PATIENCE,
+    call_path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    encoding::layer_2,
     frames::{ACK, DATA, FIN, Frame, PING},
-    hand::{Part, confirm_session, layer_2, play},
     in_time,
-    link::{errors, message, started},
-    path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    peer::{Script, play},
+    wires::{errors, message, started},
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -23,10 +23,11 @@ const ACCEPT: u32 = 0x08;
 /// 256 kbit/s.
 const RATE: u32 = 32_000;
 
-/// How long an answer is tried to be sent.
+/// How long a wire tries to send an answer.
 const HANDSHAKE: Duration = Duration::from_millis(200);
 
-/// Once told to, sends on and on; says when nothing more was taken for a while.
+/// After the caller's message, writes until a write times out, and reports that on
+/// `full`. Then writes forever.
 fn fill(mut stream: &Stream, full: &Sender<()>) -> io::Result<()> {
     message(stream)?;
     stream.set_write_timeout(Some(HANDSHAKE))?;
@@ -39,23 +40,24 @@ fn fill(mut stream: &Stream, full: &Sender<()>) -> io::Result<()> {
     }
 }
 
-/// A message whose first chunk looks like an answer that accepts: its length is
-/// the type of that frame, and its zeros the lengths of an empty name and payload.
+/// Sends a message whose first chunk looks like an answer that accepts the stream:
+/// its length is that frame's type, and its zeros are the lengths of an empty name
+/// and an empty payload.
 fn send_what_looks_like_an_answer(mut stream: &Stream) -> io::Result<()> {
     stream.write_all(&[0; 8])?;
     stream.write_all(b"and nineteen others")
 }
 
-/// The link back to the caller is full, so that the answer cannot leave in
-/// time. Its opener has not waited for it, and reads.
+/// Opens a stream without waiting while the link back to the caller is full, so
+/// that the answer cannot be sent in time. Returns what the caller reads.
 fn a_message_after_a_lost_answer(way: Way) -> io::Result<Vec<u8>> {
     let (full, is_full) = unbounded();
     let (on_error, told) = errors();
     let short = |wire: Builder| wire.session_close_timeout(CLOSE);
-    // Who answers is who fills the link: what a hub passes on leaves room for
-    // its own answers.
+    // The wire that answers also has to fill the link, as a hub keeps room for
+    // its own answers beside the bytes that it relays.
     let answering = |wire: Builder| {
-        // The kernel is not to take in all that is sent.
+        // The kernel must not buffer all of the downloads.
         short(wire)
             .handshake_timeout(HANDSHAKE)
             .send_buffer(16 * 1024)
@@ -77,7 +79,7 @@ fn a_message_after_a_lost_answer(way: Way) -> io::Result<Vec<u8>> {
             Path::new(way, 4096, Sides { owner, caller, hub })
         }
     };
-    // They are not read: what their windows have room for fills the link.
+    // They are not read. A window of each is enough to fill the link.
     let downloads: Vec<_> = (0..4)
         .map(|_| path.session.open_stream("download").expect("a stream"))
         .collect();
@@ -90,24 +92,24 @@ fn a_message_after_a_lost_answer(way: Way) -> io::Result<Vec<u8>> {
     }
     while told.try_recv().is_ok() {}
     let stream = path.session.open_stream_nowait(NAME)?;
-    // Until the answer is given up, whether the error handler is told of that
-    // or not.
+    // Until the answer has been given up, whether that is reported to the error
+    // handler or not.
     let _ = told.recv_timeout(3 * HANDSHAKE);
     path.link.set_rate(None);
     message(&stream)
 }
 
 #[test]
-fn an_answer_that_cannot_be_sent_in_time_never_yields_a_part_of_a_message() {
+fn no_part_of_a_message_is_returned_if_the_answer_could_not_be_sent_in_time() {
     in_time(|| {
-        // Where the hub answers, or the owner itself.
+        // Ways on which the answer crosses the slow link.
         let answered = ways().into_iter().filter(|way| way.slow != Slow::ToOwner);
         thread::scope(|scope| {
             for way in answered {
                 scope.spawn(move || {
                     if let Ok(bytes) = a_message_after_a_lost_answer(way) {
-                        let whole = [&[0; 8][..], b"and nineteen others"].concat();
-                        assert_eq!(bytes, whole, "complete, {way:?}");
+                        let expected = [&[0; 8][..], b"and nineteen others"].concat();
+                        assert_eq!(bytes, expected, "complete, {way:?}");
                     }
                 });
             }
@@ -115,12 +117,12 @@ fn an_answer_that_cannot_be_sent_in_time_never_yields_a_part_of_a_message() {
     });
 }
 
-/// A server that answers the opening of any stream with an accept frame for
-/// `accepted`, and sends a message.
+/// Starts a server that answers the opening of any stream with an accept frame for
+/// the name `accepted`, and sends a message.
 fn accepting(accepted: &'static str) -> SocketAddr {
-    let part: Part = Box::new(move |mut client: TcpStream| {
-        confirm_session(&client)?;
-        while let Some(frame) = Frame::read(&client)? {
+    let part: Script = Box::new(move |mut client| {
+        client.confirm_session()?;
+        while let Some(frame) = client.try_receive()? {
             match frame.kind {
                 PING => {}
                 DATA if frame.stream > 1 && !frame.body.is_empty() => {
@@ -131,7 +133,7 @@ fn accepting(accepted: &'static str) -> SocketAddr {
                         Frame::data(frame.stream, [&answer, &message[..]].concat()),
                         Frame::flags(frame.stream, FIN),
                     ];
-                    client.write_all(&sent.map(|frame| frame.encode()).concat())?;
+                    client.try_send(sent)?;
                 }
                 _ => {}
             }
@@ -156,7 +158,7 @@ fn only_an_answer_that_names_the_stream_accepts_it() {
         for accepted in ["", "serve", "another", "served and more"] {
             let (client, session) = session_with(accepting(accepted));
             let error = session.open_stream(NAME).map(drop);
-            assert!(error.is_err(), "waited for: {accepted:?} is not {NAME:?}");
+            assert!(error.is_err(), "opened with an answer for {accepted:?}");
             let stream = session.open_stream_nowait(NAME).unwrap();
             let read = message(&stream);
             assert!(read.is_err(), "{accepted:?} is not {NAME:?}: {read:?}");

@@ -1,9 +1,10 @@
-//! A close that says `Ok` has delivered what was finished before it.
+//! A close that returns `Ok` has delivered every message that was finished before.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
-    path::{NAME, Path, Sides, Slow, Way, ways},
+    PATIENCE,
+    call_path::{NAME, Path, Sides, Slow, Way, ways},
+    in_time,
+    wires::message,
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::{io, thread, time::Duration};
@@ -14,16 +15,17 @@ const RATE: u32 = 32_000;
 
 const MESSAGES: usize = 16;
 
-/// What the link takes 1.5 seconds for.
-const MUCH: usize = 3_000;
+/// The length of long messages. The link takes 1.5 seconds for all of them.
+const LONG: usize = 3_000;
 
-/// Less than that.
+/// Less than the link takes for all long messages.
 const SOON: Duration = Duration::from_millis(300);
 
-/// What it takes a quarter of a second for.
-const LITTLE: usize = 500;
+/// The length of short messages. The link takes a quarter of a second for all of
+/// them.
+const SHORT: usize = 500;
 
-/// Who sends, and closes then.
+/// The side that sends, and then closes.
 #[derive(Clone, Copy, Debug)]
 enum Sender {
     Caller,
@@ -31,40 +33,44 @@ enum Sender {
     Owner,
 }
 
-/// What is closed.
+/// The object whose `close` is called.
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum Closed {
     Wire,
     Session,
 }
 
-fn close(wire: &Wire, what: What) -> Result<(), ShutdownError> {
+fn close(wire: &Wire, what: Closed) -> Result<(), ShutdownError> {
     match what {
-        What::Wire => wire.close(),
-        What::Session => wire.wait_session(PATIENCE).expect("its session").close(),
+        Closed::Wire => wire.close(),
+        Closed::Session => wire.wait_session(PATIENCE).expect("its session").close(),
     }
 }
 
-/// How long what was delivered may take to be read. Only a failure takes it.
-const READ: Duration = Duration::from_secs(5);
+/// How long delivered messages may take to be read. Only a failure takes this long.
+const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Sends [`MESSAGES`] of so many bytes over a slow link and closes, for which
-/// there is so much time; how that ends, and how many arrive if it ends well.
+/// Receives a message, and sends to `arrived` if it is complete and correct.
+fn receive(stream: &Stream, len: usize, arrived: &crossbeam_channel::Sender<()>) {
+    if message(stream).is_ok_and(|bytes| bytes == vec![7; len]) {
+        // The test may have ended already.
+        let _ = arrived.send(());
+    }
+}
+
+/// Sends [`MESSAGES`] messages of `len` bytes over a slow link, and closes with a
+/// timeout of `time`. Returns the close's result, and the number of messages that
+/// have arrived if it is `Ok`.
 fn send_and_close(
     way: Way,
     sender: Sender,
-    what: What,
+    what: Closed,
     len: usize,
     time: Duration,
 ) -> (Result<(), ShutdownError>, usize) {
-    let (came, coming) = unbounded();
+    let (arrival, received) = unbounded();
     let (returned, returning) = unbounded();
-    let receive = move |stream: &Stream| {
-        if message(stream).is_ok_and(|bytes| bytes == vec![7; len]) {
-            // The test may have seen enough.
-            let _ = came.send(());
-        }
-    };
+    let receive = move |stream: &Stream| receive(stream, len, &arrival);
     let arrived = receive.clone();
     let closing = move |wire: Builder| wire.session_close_timeout(time);
     let patient = |wire: Builder| wire.session_close_timeout(PATIENCE);
@@ -124,25 +130,25 @@ fn send_and_close(
             close(&path.owner, what)
         }),
     };
-    let arrived = arrivals(&closed, &coming);
+    let arrived = arrivals(&closed, &received);
     (closed, arrived)
 }
 
-/// Waits for the messages that a close says to have delivered.
-fn arrivals(closed: &Result<(), ShutdownError>, coming: &Receiver<()>) -> usize {
+/// Waits for the messages that a close has reported as delivered.
+fn arrivals(closed: &Result<(), ShutdownError>, received: &Receiver<()>) -> usize {
     if closed.is_err() {
         return 0;
     }
-    let arrived = (0..MESSAGES).map_while(|_| coming.recv_timeout(READ).ok());
+    let arrived = (0..MESSAGES).map_while(|_| received.recv_timeout(READ_LIMIT).ok());
     arrived.count()
 }
 
-/// Each way, each sender and each close, at the same time.
-fn on_each(test: impl Fn(Way, Sender, What) + Sync) {
+/// Runs a test for each way, each sender and each close, at the same time.
+fn for_each_case(test: impl Fn(Way, Sender, Closed) + Sync) {
     thread::scope(|scope| {
         for way in ways() {
             for sender in [Sender::Caller, Sender::Owner] {
-                for what in [What::Wire, What::Session] {
+                for what in [Closed::Wire, Closed::Session] {
                     let test = &test;
                     scope.spawn(move || test(way, sender, what));
                 }
@@ -152,44 +158,41 @@ fn on_each(test: impl Fn(Way, Sender, What) + Sync) {
 }
 
 #[test]
-fn a_close_for_which_time_is_too_short_says_so_or_has_delivered_all() {
+fn a_close_with_too_little_time_fails_or_has_delivered_everything() {
     in_time(|| {
-        on_each(|way, sender, what| {
-            let (closed, arrived) = send_and_close(way, sender, what, MUCH, SOON);
+        for_each_case(|way, sender, what| {
+            let (closed, arrived) = send_and_close(way, sender, what, LONG, SOON);
             assert!(
                 closed.is_err() || arrived == MESSAGES,
-                "{way:?}, the {sender:?} closes its {what:?}: Ok, and {arrived} of {MESSAGES}"
+                "{way:?}, the {sender:?} closes its {what:?}: Ok, but {arrived} of {MESSAGES} arrived"
             );
         });
     });
 }
 
 #[test]
-fn a_close_for_which_there_is_time_delivers_all() {
+fn a_close_with_enough_time_delivers_everything() {
     in_time(|| {
-        on_each(|way, sender, what| {
-            let (closed, arrived) = send_and_close(way, sender, what, LITTLE, PATIENCE);
+        for_each_case(|way, sender, what| {
+            let (closed, arrived) = send_and_close(way, sender, what, SHORT, PATIENCE);
             assert!(
                 closed.is_ok() && arrived == MESSAGES,
-                "{way:?}, the {sender:?} closes its {what:?}: {closed:?}, {arrived} of {MESSAGES}"
+                "{way:?}, the {sender:?} closes its {what:?}: {closed:?}, and {arrived} of {MESSAGES} arrived"
             );
         });
     });
 }
 
-/// A hub's close, of what it has taken in for its clients.
+/// The hub still holds bytes that it has accepted for the owner.
 #[test]
-fn a_hub_that_closes_too_soon_says_so_or_has_delivered_all() {
+fn a_hubs_close_with_too_little_time_fails_or_has_delivered_everything() {
     in_time(|| {
         thread::scope(|scope| {
             for way in ways().into_iter().filter(|way| way.slow == Slow::ToOwner) {
                 scope.spawn(move || {
-                    let (came, coming) = unbounded();
+                    let (arrival, received) = unbounded();
                     let handler = move |stream: &mut Stream| -> io::Result<()> {
-                        if message(stream).is_ok_and(|bytes| bytes == [7; MUCH]) {
-                            // The test may have seen enough.
-                            let _ = came.send(());
-                        }
+                        receive(stream, LONG, &arrival);
                         Ok(())
                     };
                     let path = Path::new(
@@ -205,14 +208,14 @@ fn a_hub_that_closes_too_soon_says_so_or_has_delivered_all() {
                     let streams: Vec<_> = (0..MESSAGES).map(open).collect();
                     path.link.set_rate(Some(RATE));
                     for stream in streams {
-                        stream.write_message(&[7; MUCH]).unwrap();
+                        stream.write_message(&[7; LONG]).unwrap();
                         stream.close().unwrap();
                     }
                     let closed = path.hub.as_ref().expect("a hub").close();
-                    let arrived = arrivals(&closed, &coming);
+                    let arrived = arrivals(&closed, &received);
                     assert!(
                         closed.is_err() || arrived == MESSAGES,
-                        "{way:?}: Ok, and {arrived} of {MESSAGES}"
+                        "{way:?}: Ok, but {arrived} of {MESSAGES} arrived"
                     );
                 });
             }

@@ -1,19 +1,20 @@
-//! The same promises on a slow link that the kernel makes. A sender, a router and
-//! a receiver have a network namespace each, in which processes of this test run.
-//! A token bucket filter limits what the router sends to the receiver.
+//! The same promises on a slow link that the kernel provides. A sender, a router
+//! and a receiver have a network namespace each, in which processes of this test
+//! run. A token bucket filter limits what the router sends to the receiver.
 //!
 //! The filter is not on the sender's host because TCP keeps the queues of its own
 //! host short. The congestion control is Reno, which fills the router's queue.
 //!
-//! Each line that a process tells is waited for with a time limit. The tests as a
-//! whole have none: it would leave their threads behind, and thus the namespaces.
+//! Each wait for a line of a process has a time limit. The tests as a complete have
+//! none: such a limit would leave their threads running, and thus the namespaces
+//! in place.
 
 #[path = "namespaces/roles.rs"]
 mod roles;
 
 use crate::support::{
+    call_path::{Slow, Way, ways},
     namespaces::{Namespaces, cannot},
-    path::{Slow, Way, ways},
     process::Other,
 };
 use roles::{ANY, MESSAGES};
@@ -31,7 +32,7 @@ const RATES: [u32; 2] = [256_000, 128_000];
 /// Bytes that the router queues for the receiver: 2 or 4 seconds.
 const QUEUE: u32 = 64 * 1024;
 
-/// The address of a place, and that of the router for it.
+/// Returns the address of a place, and the router's address in its network.
 fn addrs(place: &str) -> [&'static str; 2] {
     match place {
         SENDER => ["10.78.1.2", "10.78.1.1"],
@@ -55,17 +56,22 @@ fn network(rate: u32) -> Result<Namespaces, String> {
     Ok(network)
 }
 
-/// Runs a scenario at each rate on each way, all at the same time, each in its own
-/// network.
+/// Runs a scenario at each rate on each way, all at the same time, each in a
+/// network of its own.
 fn on_each(rates: &[u32], slow: [Slow; 2], scenario: impl Fn(&Namespaces, Way) + Sync) {
     if let Err(reason) = network(rates[0]) {
-        return cannot(&format!("SKIPPED, as there is no slow link: {reason}"));
+        return cannot(&format!("SKIPPED, as no slow link can be set up: {reason}"));
     }
     let ways = ways().into_iter().filter(|way| slow.contains(&way.slow));
     thread::scope(|scope| {
         for (way, &rate) in ways.flat_map(|way| rates.iter().map(move |rate| (way, rate))) {
             let scenario = &scenario;
-            let run = move || scenario(&network(rate).expect("one was made before"), way);
+            let run = move || {
+                scenario(
+                    &network(rate).expect("the first network could be set up"),
+                    way,
+                )
+            };
             let thread = thread::Builder::new().name(format!("{way:?} at {rate} bit/s"));
             thread.spawn_scoped(scope, run).expect("a thread");
         }
@@ -112,33 +118,33 @@ fn start(
     Processes { caller, owner, hub }
 }
 
-/// What a process tells until it ends.
-fn lines(process: &Other) -> Vec<String> {
+/// Returns the lines that a process sends until it ends.
+fn all_lines(process: &Other) -> Vec<String> {
     iter::from_fn(|| process.may_tell()).collect()
 }
 
 // -- the scenarios --
 
-/// Sends messages and closes the sender. Returns whether the close returned `Ok`,
-/// and what the receiver told.
+/// Sends messages and closes the sender. Returns whether the close was `Ok`, and
+/// the lines of the receiver.
 fn send_and_close(network: &Namespaces, way: Way, sender: &str) -> (bool, Vec<String>) {
     let roles = ["receiver", sender, "hub"];
     let Processes { caller, owner, hub } = start(network, way, RECEIVER, roles);
-    let sender = lines(&caller);
+    let sender = all_lines(&caller);
     let closed = sender.iter().any(|line| line == "closed: Ok(())");
     let cut = sender.iter().any(|line| line.starts_with("closed: Err"));
     assert!(closed != cut, "{way:?}: {sender:?}");
-    let mut told = Vec::new();
-    // The hub stays until all has arrived.
-    while closed && count(&told, "whole") < MESSAGES {
+    let mut lines = Vec::new();
+    // The hub stays until everything has arrived.
+    while closed && count(&lines, "complete") < MESSAGES {
         match owner.may_tell() {
-            Some(line) => told.push(line),
+            Some(line) => lines.push(line),
             None => break,
         }
     }
     drop(hub);
-    told.extend(lines(&owner));
-    (closed, told)
+    lines.extend(all_lines(&owner));
+    (closed, lines)
 }
 
 fn count(lines: &[String], beginning: &str) -> usize {
@@ -149,37 +155,43 @@ fn count(lines: &[String], beginning: &str) -> usize {
 const TO_OWNER: [Slow; 2] = [Slow::Direct, Slow::ToOwner];
 
 #[test]
-fn a_close_with_too_little_time_fails_or_has_delivered_all() {
+fn a_close_with_too_little_time_fails_or_has_delivered_everything() {
     on_each(&RATES, TO_OWNER, |network, way| {
-        let (closed, told) = send_and_close(network, way, "hasty sender");
-        let whole = count(&told, "whole");
-        assert!(!closed || whole == MESSAGES, "{way:?}: Ok, and {told:?}");
-        assert_eq!(count(&told, "WRONG"), 0, "{way:?}: {told:?}");
+        let (closed, lines) = send_and_close(network, way, "hasty sender");
+        let complete = count(&lines, "complete");
+        assert!(
+            !closed || complete == MESSAGES,
+            "{way:?}: Ok, but {lines:?}"
+        );
+        assert_eq!(count(&lines, "WRONG"), 0, "{way:?}: {lines:?}");
     });
 }
 
 #[test]
-fn a_close_with_enough_time_delivers_all() {
+fn a_close_with_enough_time_delivers_everything() {
     on_each(&RATES, TO_OWNER, |network, way| {
-        let (closed, told) = send_and_close(network, way, "sender");
-        let whole = count(&told, "whole");
-        assert!(closed && whole == MESSAGES, "{way:?}: {closed}, {told:?}");
+        let (closed, lines) = send_and_close(network, way, "sender");
+        let complete = count(&lines, "complete");
+        assert!(
+            closed && complete == MESSAGES,
+            "{way:?}: {closed}, {lines:?}"
+        );
     });
 }
 
 #[test]
-fn a_message_beside_downloads_is_whole_or_broken() {
+fn a_message_beside_downloads_is_complete_or_an_error() {
     let to_caller = [Slow::Direct, Slow::ToCaller];
     on_each(&RATES[..1], to_caller, |network, way| {
         let roles = ["filler", "fetcher", "hasty hub"];
         let processes = start(network, way, SENDER, roles);
         assert_eq!(processes.caller.told(), "opened");
-        // The rest need not take as long.
+        // The rest need not be slow.
         let unfiltered = format!("qdisc del dev {RECEIVER} root");
         network.tc(ROUTER, &unfiltered).expect("it has a filter");
-        let told = lines(&processes.caller);
-        let ends = count(&told, "whole") + count(&told, "broken");
-        assert_eq!(ends, MESSAGES, "{way:?}: {told:?}");
+        let lines = all_lines(&processes.caller);
+        let ends = count(&lines, "complete") + count(&lines, "failed");
+        assert_eq!(ends, MESSAGES, "{way:?}: {lines:?}");
     });
 }
 
@@ -188,17 +200,17 @@ fn a_link_that_goes_down_is_an_error_at_both_ends() {
     on_each(&RATES[..1], TO_OWNER, |network, way| {
         let roles = ["watchful receiver", "uploader", "watchful hub"];
         let Processes { caller, owner, hub } = start(network, way, RECEIVER, roles);
-        assert_eq!(owner.told(), "begun");
+        assert_eq!(owner.told(), "started");
         let down = network.ip(RECEIVER, "link set to-router down");
         down.expect("the link is there");
-        let owner = lines(&owner);
-        let hub = hub.map(|hub| lines(&hub));
-        let caller = lines(&caller);
+        let owner = all_lines(&owner);
+        let hub = hub.map(|hub| all_lines(&hub));
+        let caller = all_lines(&caller);
         let near = hub.unwrap_or_else(|| caller.clone());
         assert_eq!(count(&caller, "upload: Err"), 1, "{way:?}: {caller:?}");
-        assert_eq!(count(&owner, "broken"), 1, "{way:?}: {owner:?}");
+        assert_eq!(count(&owner, "failed"), 1, "{way:?}: {owner:?}");
         for end in [near, owner] {
-            assert_eq!(count(&end, "told of session"), 1, "{way:?}: {end:?}");
+            assert_eq!(count(&end, "reported session"), 1, "{way:?}: {end:?}");
             let by_the_peer = end.iter().any(|line| line.contains("by the peer"));
             assert!(!by_the_peer, "{way:?}: {end:?}");
         }

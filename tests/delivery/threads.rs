@@ -1,11 +1,12 @@
-//! A message that several threads write: it ends where its handler or its
-//! owner ends it, when all of them are done, and is never complete before.
+//! A message that several threads write ends when a handler returns or the stream
+//! is closed. It is complete only if all of these threads have finished writing.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
-    path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    PATIENCE,
+    call_path::{CLOSE, NAME, Path, Sides, Slow, Way, ways},
+    in_time,
     pattern::Pattern,
+    wires::message,
 };
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::{
@@ -14,7 +15,7 @@ use std::{
 };
 use wirenet::{Builder, Stream};
 
-/// A part of a chunk, and more than a window.
+/// Less than a chunk, and more than a window.
 const LENGTHS: [usize; 2] = [100, 300_000];
 
 fn served(
@@ -33,7 +34,7 @@ fn served(
     )
 }
 
-/// The link's rate has no part in this, so that one way through a hub will do.
+/// The link's rate does not matter here, so that one way through a hub suffices.
 fn each_way(test: fn(Way)) {
     in_time(move || {
         for way in ways().into_iter().filter(|way| way.slow != Slow::ToCaller) {
@@ -42,19 +43,19 @@ fn each_way(test: fn(Way)) {
     });
 }
 
-/// How a second thread gets at the stream.
+/// How a second thread gets access to the stream.
 #[derive(Clone, Copy, Debug)]
 enum Second {
-    /// It borrows it.
+    /// The thread borrows the stream.
     Scoped,
-    /// It has a handle of its own, and is joined.
+    /// The thread has a handle of its own, and is joined.
     Joined,
 }
 
-/// A second thread writes a message, or the rest of it after this one.
-fn write_in_second(stream: &Stream, second: Second, begun: bool, len: usize) -> io::Result<()> {
+/// A second thread writes a message; if `split`, this thread writes the first half.
+fn write_in_second(stream: &Stream, second: Second, split: bool, len: usize) -> io::Result<()> {
     let bytes = Pattern::new(4).to_vec(len);
-    let mine = if begun { len / 2 } else { 0 };
+    let mine = if split { len / 2 } else { 0 };
     { stream }.write_all(&bytes[..mine])?;
     match second {
         Second::Scoped => thread::scope(|scope| {
@@ -72,19 +73,19 @@ fn write_in_second(stream: &Stream, second: Second, begun: bool, len: usize) -> 
 fn cases() -> impl Iterator<Item = (Second, bool, usize)> {
     [Second::Scoped, Second::Joined]
         .into_iter()
-        .flat_map(|second| [false, true].map(|begun| (second, begun)))
-        .flat_map(|(second, begun)| LENGTHS.map(|len| (second, begun, len)))
+        .flat_map(|second| [false, true].map(|split| (second, split)))
+        .flat_map(|(second, split)| LENGTHS.map(|len| (second, split, len)))
 }
 
 #[test]
-fn a_handlers_ok_completes_what_a_joined_thread_wrote() {
+fn a_handlers_ok_completes_a_message_that_a_joined_thread_wrote() {
     each_way(|way| {
-        for (second, begun, len) in cases() {
+        for (second, split, len) in cases() {
             let path = served(way, move |stream| {
-                write_in_second(stream, second, begun, len)
+                write_in_second(stream, second, split, len)
             });
             let stream = path.session.open_stream(NAME).unwrap();
-            let context = format!("{way:?}, {second:?}, begun {begun}, {len} bytes");
+            let context = format!("{way:?}, {second:?}, split {split}, {len} bytes");
             let bytes = message(&stream).unwrap_or_else(|error| panic!("{context}: {error}"));
             assert_eq!(bytes.len(), len, "{context}");
             Pattern::new(4).check(0, &bytes);
@@ -94,7 +95,7 @@ fn a_handlers_ok_completes_what_a_joined_thread_wrote() {
     });
 }
 
-/// A path to a handler that hands on what it reads.
+/// Returns a path to a handler, and the receiver of the messages that it reads.
 fn reading(way: Way) -> (Path, crossbeam_channel::Receiver<io::Result<Vec<u8>>>) {
     let (sender, read) = unbounded();
     let path = served(way, move |stream| {
@@ -110,15 +111,15 @@ fn reading(way: Way) -> (Path, crossbeam_channel::Receiver<io::Result<Vec<u8>>>)
 }
 
 #[test]
-fn a_close_completes_what_a_joined_thread_wrote() {
+fn a_close_completes_a_message_that_a_joined_thread_wrote() {
     each_way(|way| {
         let (path, read) = reading(way);
-        for (second, begun, len) in cases() {
-            let context = format!("{way:?}, {second:?}, begun {begun}, {len} bytes");
+        for (second, split, len) in cases() {
+            let context = format!("{way:?}, {second:?}, split {split}, {len} bytes");
             let stream = path.session.open_stream(NAME).unwrap();
-            write_in_second(&stream, second, begun, len).unwrap();
+            write_in_second(&stream, second, split, len).unwrap();
             if matches!(second, Second::Scoped) {
-                // A close cannot tell that the thread which borrowed it is done.
+                // A close cannot see that the thread that borrowed the stream is done.
                 stream.finish().unwrap();
             }
             stream.close().unwrap();
@@ -130,24 +131,24 @@ fn a_close_completes_what_a_joined_thread_wrote() {
     });
 }
 
-/// Writes until that fails; says when it has begun.
-fn write_without_end(mut stream: Stream, begun: &Sender<()>) {
+/// Writes until a write fails, and sends to `started` after the first one.
+fn write_without_end(mut stream: Stream, started: &Sender<()>) {
     let piece = [7; 1000];
     let mut wrote = stream.write_all(&piece);
-    let _ = begun.send(());
+    let _ = started.send(());
     while wrote.is_ok() {
         wrote = stream.write_all(&piece);
     }
 }
 
 #[test]
-fn a_handlers_ok_does_not_complete_what_another_thread_goes_on_with() {
+fn a_handlers_ok_does_not_complete_a_message_that_another_thread_still_writes() {
     each_way(|way| {
         let path = served(way, |stream| {
             let handle = stream.try_clone()?;
-            let (begun, has_begun) = bounded(1);
-            thread::spawn(move || write_without_end(handle, &begun));
-            has_begun.recv().expect("the thread writes");
+            let (started, has_started) = bounded(1);
+            thread::spawn(move || write_without_end(handle, &started));
+            has_started.recv().expect("the thread writes");
             Ok(())
         });
         for _ in 0..20 {
@@ -162,16 +163,16 @@ fn a_handlers_ok_does_not_complete_what_another_thread_goes_on_with() {
 }
 
 #[test]
-fn a_close_does_not_complete_what_another_thread_goes_on_with() {
+fn a_close_does_not_complete_a_message_that_another_thread_still_writes() {
     each_way(|way| {
         let (path, read) = reading(way);
         for _ in 0..20 {
             let stream = path.session.open_stream(NAME).unwrap();
             let handle = stream.try_clone().unwrap();
-            let (begun, has_begun) = bounded(1);
-            let writer = thread::spawn(move || write_without_end(handle, &begun));
-            has_begun.recv().expect("the thread writes");
-            // Its error is the caller's to look at; the message is not complete.
+            let (started, has_started) = bounded(1);
+            let writer = thread::spawn(move || write_without_end(handle, &started));
+            has_started.recv().expect("the thread writes");
+            // The close may fail or not. The message is not complete.
             let _ = stream.close();
             writer.join().unwrap();
             let read = read.recv_timeout(PATIENCE).expect("a handler");

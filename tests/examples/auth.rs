@@ -1,7 +1,7 @@
 use crate::program::{NONE, join, serve};
 
 #[test]
-fn the_right_token_is_accepted_and_the_client_called() {
+fn a_client_with_the_right_token_is_accepted_and_called() {
     let (server, addr) = serve("auth", "server", NONE);
     for (role, id) in [("aws", "aws.svc"), ("macbook", "macbook.svc")] {
         let client = join("auth", role, &addr, NONE);
@@ -15,7 +15,7 @@ fn the_right_token_is_accepted_and_the_client_called() {
 }
 
 #[test]
-fn a_wrong_token_is_refused_and_the_client_told() {
+fn a_client_with_a_wrong_token_is_refused_with_a_reason() {
     let (server, addr) = serve("auth", "server", NONE);
     let client = join("auth", "digitalocean", &addr, NONE).end();
     client.assert_failure("error: session refused: invalid token");
@@ -24,17 +24,17 @@ fn a_wrong_token_is_refused_and_the_client_told() {
     assert_eq!(verdict, "stream=\"confirmSession\" refused");
     let ended = server.terminate();
     assert!(ended.stdout.is_empty(), "{ended:?}");
-    // The token itself is not shown.
+    // The token itself is not printed.
     assert!(!ended.stderr.contains("badtoken"), "{ended:?}");
 }
 
 #[test]
-fn a_client_outlives_its_server_until_it_is_stopped() {
+fn a_client_waits_for_its_server_until_it_is_stopped() {
     let (server, addr) = serve("auth", "server", NONE);
     let client = join("auth", "aws", &addr, NONE);
     server.line("aws some payload");
     server.terminate();
-    // It waits for its next try.
+    // The client waits for its next attempt.
     client.signal("TERM");
     assert!(client.end().status.success());
 }

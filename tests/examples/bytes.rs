@@ -7,7 +7,7 @@ fn server() -> (Program, String) {
 }
 
 #[test]
-fn each_session_reads_a_mebibyte_each_round() {
+fn each_session_reads_a_mebibyte_per_round() {
     let (server, addr) = server();
     let args = ["--sessions", "3", "--rounds", "2"];
     let client = run("bytes", ["client", "--addr", &addr].into_iter().chain(args));
@@ -36,7 +36,7 @@ fn a_hundred_sessions_run_until_they_are_stopped() {
     client.line(&format!("{} read 1048576 bytes", ids[99]));
     client.signal("INT");
     client.end().assert_success();
-    // It tells of the transfers that its clients broke off.
+    // It reports the transfers that its clients aborted.
     server.terminate();
 }
 
@@ -52,14 +52,14 @@ fn a_server_that_is_stopped_ends_its_clients() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     let (_socket, addr) = refusing();
     let reason = format!("cannot connect to {addr}");
     run("bytes", ["client", "--addr", &addr]).assert_failure(&reason);
 }
 
 #[test]
-fn an_address_that_is_taken_is_told() {
+fn an_address_in_use_is_reported() {
     let (server, addr) = server();
     let reason = format!("cannot listen at {addr}");
     run("bytes", ["server", "--addr", &addr]).assert_failure(&reason);
@@ -77,7 +77,7 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn help_says_what_there_is() {
+fn help_lists_all_roles_and_options() {
     let help = run("bytes", ["--help"]);
     help.assert_success();
     let help = help.stdout.join("\n");

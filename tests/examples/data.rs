@@ -1,9 +1,9 @@
-//! What the examples send, whoever wrote them.
+//! The data that the examples send, in Rust and in Go.
 
-/// Who quotes what in the exchange.
+/// The roles of the exchange, and the symbol that each of them quotes.
 pub const QUOTED: [(&str, &str); 3] = [("binance", "USD"), ("google", "BTC"), ("okcoin", "EUR")];
 
-/// Whether it is an object as the Go program makes it.
+/// Checks that a quote is an object like those of the Go program.
 #[track_caller]
 pub fn assert_quote(quote: &str, symbol: &str) {
     let begin = format!(r#"{{"Symbol":"{symbol}","Price":"#);
@@ -14,7 +14,7 @@ pub fn assert_quote(quote: &str, symbol: &str) {
     assert!(timestamp.parse::<u64>().expect(quote) >= 1_700_000_000);
 }
 
-/// What node A sends through the hub.
+/// Returns the parts that node A sends through the hub.
 pub fn parts() -> [String; 3] {
     [1, 2, 3].map(|part| {
         let lines = (part - 1) * 10..part * 10;

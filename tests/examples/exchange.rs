@@ -3,11 +3,11 @@ use crate::program::{NONE, join, serve};
 use crossbeam_channel::bounded;
 use wirenet::Wire;
 
-/// Quickly enough for a test.
+/// A short interval, for a fast test.
 const PACE: [&str; 2] = ["--interval-ms", "10"];
 
 #[test]
-fn the_server_prints_what_three_clients_quote() {
+fn the_server_prints_the_quotes_of_three_clients() {
     let (server, addr) = serve("exchange", "server", NONE);
     let clients = QUOTED.map(|(role, _)| join("exchange", role, &addr, PACE));
     for (role, symbol) in QUOTED {
@@ -23,7 +23,7 @@ fn the_server_prints_what_three_clients_quote() {
 }
 
 #[test]
-fn a_client_that_is_stopped_leaves_the_others_alone() {
+fn stopping_a_client_does_not_affect_the_others() {
     let (server, addr) = serve("exchange", "server", NONE);
     let [binance, google, okcoin] = QUOTED.map(|(role, _)| join("exchange", role, &addr, PACE));
     server.line("google:quotes ");
@@ -37,7 +37,7 @@ fn a_client_that_is_stopped_leaves_the_others_alone() {
 }
 
 #[test]
-fn each_quote_is_a_message_with_a_newline() {
+fn each_quote_is_a_message_that_ends_with_a_newline() {
     let wire = Wire::mount("127.0.0.1:0").build().unwrap();
     wire.start().unwrap();
     let addr = wire.local_addr().unwrap().to_string();
@@ -55,7 +55,7 @@ fn each_quote_is_a_message_with_a_newline() {
 }
 
 #[test]
-fn other_streams_are_not_opened_and_endless_quotes_are_not_kept() {
+fn other_streams_are_not_opened_and_endless_quotes_are_not_buffered() {
     let (server, addr) = serve("exchange", "server", NONE);
     let (sender, given_up) = bounded(1);
     let wire = Wire::join(addr)
@@ -72,10 +72,14 @@ fn other_streams_are_not_opened_and_endless_quotes_are_not_kept() {
     assert_eq!(server.line("google:quotes "), "{\"Symbol\":\"BTC\"}");
     let session = wire.wait_session(crate::program::DEADLINE).unwrap();
     given_up.recv_timeout(crate::program::DEADLINE).unwrap();
-    // On the one, and serves on.
+    // Only that stream failed. The server is still serving.
     assert!(!session.is_closed());
     let _ = wire.close();
     let ended = server.terminate();
     assert!(ended.stdout.is_empty(), "{ended:?}");
-    assert!(ended.stderr.contains("a message of more than 4096 bytes"));
+    assert!(
+        ended
+            .stderr
+            .contains("the message is longer than 4096 bytes")
+    );
 }

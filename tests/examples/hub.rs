@@ -3,7 +3,7 @@ use crate::program::{DEADLINE, NONE, join, serve};
 use std::{io::Read, sync::mpsc::channel};
 use wirenet::{Session, Wire};
 
-/// Quickly enough for a test.
+/// A short interval, for a fast test.
 const PACE: [&str; 2] = ["--interval-ms", "5"];
 
 #[test]
@@ -12,7 +12,7 @@ fn the_nodes_call_each_other() {
     let node_b = join("hub", "node_b", &addr, NONE);
     node_b.line("connected");
     let node_a = join("hub", "node_a", &addr, PACE);
-    // While A speaks.
+    // B calls back while A is sending.
     let mut said = node_a.lines_to("FIN");
     said.pop();
     assert_eq!(said, ["GGGGG"]);
@@ -23,7 +23,7 @@ fn the_nodes_call_each_other() {
     let expected = parts().concat();
     assert_eq!(heard, expected.lines().collect::<Vec<_>>());
 
-    // Both are called on, until they are stopped.
+    // Both nodes go on serving until they are stopped.
     node_a.terminate().assert_success();
     node_b.terminate().assert_success();
     let hub = hub.terminate();
@@ -42,7 +42,7 @@ fn client(addr: &str, wire: impl FnOnce(wirenet::Builder) -> wirenet::Builder) -
 }
 
 #[test]
-fn a_part_is_a_message() {
+fn each_part_is_a_message() {
     let (hub, addr) = serve("hub", "hub", NONE);
     let (tell, told) = channel();
     let (_node_b, _) = client(&addr, |wire| {
@@ -75,7 +75,7 @@ fn node_b_calls_back_while_it_is_called() {
             let mut message = String::new();
             stream.reader().read_to_string(&mut message)?;
             tell.send((message, stream.was_finished())).unwrap();
-            // The Go program ends neither the message nor the stream of its own.
+            // The Go program ends neither its own message nor its stream.
             Ok(())
         })
     });
@@ -92,30 +92,30 @@ fn node_b_calls_back_while_it_is_called() {
 }
 
 #[test]
-fn a_node_that_is_not_there_is_told() {
+fn a_missing_node_is_reported() {
     let (hub, addr) = serve("hub", "hub", NONE);
     let node_a = join("hub", "node_a", &addr, PACE).end();
     node_a.assert_failure("error: stream \"nodeB:hello\" refused: ");
-    // It tells of it.
+    // The hub reports the refusal too.
     assert!(hub.terminate().stderr.contains("nodeB:hello"));
 }
 
 #[test]
-fn nodes_are_stopped_while_they_talk() {
+fn nodes_may_be_stopped_during_a_call() {
     let (hub, addr) = serve("hub", "hub", NONE);
     let node_b = join("hub", "node_b", &addr, NONE);
     node_b.line("connected");
     let node_a = join("hub", "node_a", &addr, ["--interval-ms", "100000"]);
     node_b.line("0. part1 Hello from nodeA");
     node_a.terminate();
-    // Not in order: it was not all.
+    // Node B does not take the cut call for a complete one.
     let ended = node_b.terminate();
     assert!(!ended.stdout.contains(&"FIN".to_string()), "{ended:?}");
     hub.terminate();
 }
 
 #[test]
-fn a_hub_that_is_stopped_ends_node_a_and_node_b_waits_for_it() {
+fn stopping_the_hub_ends_node_a_while_node_b_waits_for_the_hub() {
     let (hub, addr) = serve("hub", "hub", NONE);
     let node_b = join("hub", "node_b", &addr, NONE);
     node_b.line("connected");
@@ -123,6 +123,6 @@ fn a_hub_that_is_stopped_ends_node_a_and_node_b_waits_for_it() {
     node_a.line("FIN");
     hub.terminate();
     let node_a = node_a.end();
-    node_a.assert_failure("error: the hub has ended the session");
+    node_a.assert_failure("error: the hub ended the session");
     node_b.terminate();
 }

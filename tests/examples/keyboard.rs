@@ -11,7 +11,7 @@ fn server() -> (Program, String) {
 }
 
 #[test]
-fn every_client_runs_what_is_typed() {
+fn every_client_runs_each_typed_command() {
     let (mut server, addr) = server();
     let clients = ["one", "two"].map(|id| {
         let client = join("keyboard", "client", &addr, ["--id", id]);
@@ -33,7 +33,7 @@ fn every_client_runs_what_is_typed() {
 }
 
 #[test]
-fn commands_follow_each_other_and_the_end_of_the_input_ends_the_server() {
+fn commands_run_in_turn_and_the_end_of_the_input_ends_the_server() {
     let (mut server, addr) = server();
     let client = join("keyboard", "client", &addr, NONE);
     server.line("joined: \"client\" ");
@@ -47,15 +47,15 @@ fn commands_follow_each_other_and_the_end_of_the_input_ends_the_server() {
 }
 
 #[test]
-fn nobody_is_there() {
+fn a_command_without_clients_is_reported() {
     let (mut server, _) = server();
     server.type_line("date");
-    server.line("nobody is there to run \"date\"");
+    server.line("no client is connected to run \"date\"");
     server.terminate().assert_success();
 }
 
 #[test]
-fn a_server_is_stopped_while_a_command_runs_and_the_command_with_it() {
+fn stopping_the_programs_stops_the_running_command() {
     let (mut server, addr) = server();
     let client = join("keyboard", "client", &addr, NONE);
     server.line("joined: ");
@@ -67,10 +67,10 @@ fn a_server_is_stopped_while_a_command_runs_and_the_command_with_it() {
 }
 
 #[test]
-fn each_line_is_a_message_and_the_answer_may_come_without_reading_it() {
+fn each_line_is_a_message_and_a_client_may_answer_before_it_reads_it() {
     let (mut server, addr) = server();
     let (tell, told) = std::sync::mpsc::channel();
-    // The Go client's way, but for the reading.
+    // Like the Go client, except that this one reads the command.
     let wire = Wire::join(&addr).stream("shell", move |stream| {
         stream.write_message(&[b'x'; 1000])?;
         let mut command = String::new();
@@ -89,10 +89,10 @@ fn each_line_is_a_message_and_the_answer_may_come_without_reading_it() {
 }
 
 #[test]
-fn the_id_and_the_token_are_shown_to_the_server() {
+fn the_client_sends_its_id_and_token() {
     let validator = |_: &str, id: &[u8], token: &[u8]| match (id, token) {
         (b"me", b"mine") => Ok(()),
-        _ => Err("somebody else".into()),
+        _ => Err("unknown client".into()),
     };
     let wire = Wire::mount("127.0.0.1:0").token_validator(validator);
     let wire = wire.on_error(|_| {}).build().unwrap();
@@ -107,5 +107,5 @@ fn the_id_and_the_token_are_shown_to_the_server() {
     me.line("connected");
     me.terminate().assert_success();
     let args = ["client", "--addr", &addr];
-    run("keyboard", args).assert_failure("error: session refused: somebody else");
+    run("keyboard", args).assert_failure("error: session refused: unknown client");
 }

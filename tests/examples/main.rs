@@ -1,20 +1,20 @@
-//! The example programs, run as processes, the way a person runs them.
+//! The example programs, run as processes, the way a user runs them.
 
-mod alike;
 mod auth;
 mod bytes;
 mod data;
+mod every_example;
 mod exchange;
-mod holdings;
 mod hub;
 mod keyboard;
-mod kills;
 #[path = "../support/namespaces.rs"]
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod namespaces;
 mod program;
 mod quickstart;
 mod reconnect;
+mod recovery_from_kills;
+mod resources;
 mod shell;
 mod through_nat;
 #[cfg(feature = "tls")]

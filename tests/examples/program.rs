@@ -1,4 +1,4 @@
-//! An example as a running process: its output, its signals, its end.
+//! An example as a running process: its output, its signals, and its end.
 
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -14,23 +14,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take. Reached only if something hangs, so that it
-/// says nothing about speed.
+/// The limit of every wait. Only a hang reaches it, so it implies nothing about
+/// speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The command that runs an example. Cargo builds them before the tests.
+/// Returns the command that runs an example. Cargo builds the examples before the
+/// tests.
 pub fn example(name: &str) -> Command {
     let test = env::current_exe().expect("a test has a path");
     let target = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
     let path = target.join("examples").join(name);
     let path = path.with_extension(env::consts::EXE_EXTENSION);
-    assert!(path.exists(), "cargo build --examples makes {path:?}");
+    assert!(
+        path.exists(),
+        "{path:?} is missing: run cargo build --examples"
+    );
     let mut command = Command::new(path);
     command.env_remove("RUST_LOG");
     command
 }
 
-/// Kills the process if it is dropped before its end.
+/// A running process. It is killed if this is dropped before the process's end.
 pub struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -38,7 +42,7 @@ pub struct Program {
     stderr: Receiver<String>,
 }
 
-/// How a process ended, and what it printed that nobody had read before.
+/// How a process ended, and the part of its output that had not been read before.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -51,7 +55,7 @@ impl Program {
         Self::spawn(command.stdin(Stdio::null()))
     }
 
-    /// With an input to [`type_line`](Self::type_line) into.
+    /// Starts a program with an input for [`type_line`](Self::type_line).
     pub fn start_with_input(command: &mut Command) -> Self {
         Self::spawn(command.stdin(Stdio::piped()))
     }
@@ -64,7 +68,7 @@ impl Program {
             .expect("the example starts");
         let (lines, stdout) = channel();
         let out = BufReader::new(child.stdout.take().expect("piped"));
-        // Who does not read the lines to the end has dropped the receiver.
+        // This ends early if the receiver has been dropped.
         thread::spawn(move || out.lines().try_for_each(|line| lines.send(line.unwrap())));
         let (text, stderr) = channel();
         let mut err = child.stderr.take().expect("piped");
@@ -92,14 +96,14 @@ impl Program {
         self.stdin = None;
     }
 
-    /// Waits for a line that begins so, and gives what follows in it. The lines
-    /// before it are thrown away.
+    /// Waits for a line that begins with `begin`, and returns the rest of that line.
+    /// Earlier lines are discarded.
     pub fn line(&self, begin: &str) -> String {
         self.lines_to(begin).pop().expect("the line itself")
     }
 
-    /// Waits for a line that begins so, and gives those before it, and what
-    /// follows in it.
+    /// Waits for a line that begins with `begin`. Returns the lines before it, and
+    /// then the rest of that line.
     pub fn lines_to(&self, begin: &str) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
         let mut lines = Vec::new();
@@ -122,17 +126,17 @@ impl Program {
         }
     }
 
-    /// The address that a server says it listens at.
+    /// Waits for the address at which a server listens.
     pub fn address(&self) -> String {
         self.line("listening at ")
     }
 
-    /// The process's number.
+    /// Returns the process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal: `TERM` or `INT`.
+    /// Sends a signal: `TERM`, `INT` or `KILL`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
@@ -141,7 +145,7 @@ impl Program {
         assert!(status.expect("kill starts").success());
     }
 
-    /// Ends a server as its operator does, which is no error.
+    /// Stops a program as its operator does, and checks that it exits with success.
     pub fn terminate(self) -> Ended {
         self.signal("TERM");
         let ended = self.end();
@@ -161,7 +165,7 @@ impl Program {
                 Err(RecvTimeoutError::Timeout) => panic!("no end in time, after {lines:?}"),
             }
         }
-        // With its output closed, the process is about to end.
+        // Its output is closed, so the process is about to end.
         Ended {
             stderr: self.stderr.recv_timeout(DEADLINE).expect("its stderr"),
             status: self.child.wait().expect("its status"),
@@ -172,21 +176,21 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails if it has ended, which is as well.
+        // This fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Ended {
-    /// It did what it was asked for, and had nothing to complain of.
+    /// Checks that the program succeeded and printed no error.
     #[track_caller]
     pub fn assert_success(&self) {
         assert!(self.status.success(), "{self:?}");
         assert_eq!(self.stderr, "");
     }
 
-    /// It failed, and said why.
+    /// Checks that the program failed without a panic, and printed `reason`.
     #[track_caller]
     pub fn assert_failure(&self, reason: &str) {
         assert!(self.status.code().is_some_and(|code| code != 0), "{self:?}");
@@ -195,8 +199,8 @@ impl Ended {
     }
 }
 
-/// Starts the example's role that listens, at any free port of this machine;
-/// gives its address too.
+/// Starts the role of an example that listens, at any free port of this machine.
+/// Returns its address too.
 pub fn serve<S: AsRef<OsStr>>(
     name: &str,
     role: &str,
@@ -208,7 +212,7 @@ pub fn serve<S: AsRef<OsStr>>(
     (server, addr)
 }
 
-/// Starts one of the roles that connect to it.
+/// Starts a role of an example that connects to `addr`.
 pub fn join<S: AsRef<OsStr>>(
     name: &str,
     role: &str,
@@ -226,8 +230,8 @@ pub fn run<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> En
     Program::start(example(name).args(args)).end()
 }
 
-/// An address that refuses connections for as long as the socket lives: nobody
-/// listens there, and nobody else can.
+/// Returns an address that refuses connections while the socket exists: it is in
+/// use, but nothing listens there.
 pub fn refusing() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -236,7 +240,7 @@ pub fn refusing() -> (Socket, String) {
     (socket, addr.to_string())
 }
 
-/// What is in a folder, sorted.
+/// Returns the names in a folder, sorted.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> = entries

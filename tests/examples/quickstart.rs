@@ -1,9 +1,9 @@
 use crate::program::{Program, example, names, run};
 use std::fs;
 
-/// Runs it with a folder of its own for temporary files, of which nothing may
-/// remain.
-fn sends(args: &[&str]) -> Vec<String> {
+/// Runs the example with a folder of its own for temporary files, and checks that
+/// none is left. Returns its output.
+fn run_quickstart(args: &[&str]) -> Vec<String> {
     let temporary = tempfile::tempdir().unwrap();
     let mut command = example("quickstart");
     let ended = Program::start(command.args(args).env("TMPDIR", temporary.path())).end();
@@ -14,8 +14,8 @@ fn sends(args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_file_arrives_and_its_checksums_match() {
-    let lines = sends(&["--size", "3"]);
-    assert_eq!(lines[0], "making a file of 3.00 MiB of random bytes");
+    let lines = run_quickstart(&["--size", "3"]);
+    assert_eq!(lines[0], "creating a file of 3.00 MiB of random bytes");
     assert!(lines[2].starts_with("received 3.00 MiB in "), "{lines:?}");
     let sent = lines[3].strip_prefix("sha256 sent     ").unwrap();
     let received = lines[4].strip_prefix("sha256 received ").unwrap();
@@ -26,25 +26,25 @@ fn a_file_arrives_and_its_checksums_match() {
 
 #[test]
 fn an_empty_file_arrives() {
-    let lines = sends(&["--size", "0"]);
+    let lines = run_quickstart(&["--size", "0"]);
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert!(lines.contains(&format!("sha256 received {empty}")));
     assert_eq!(lines.last().unwrap(), "checksums match");
 }
 
 #[test]
-fn a_file_of_ones_own_arrives_and_stays() {
+fn a_given_file_arrives_and_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("with spaces, größer");
     fs::write(&path, "abc").unwrap();
-    let lines = sends(&["--file", path.to_str().unwrap()]);
+    let lines = run_quickstart(&["--file", path.to_str().unwrap()]);
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert!(lines.contains(&format!("sha256 received {abc}")));
     assert_eq!(fs::read(&path).unwrap(), b"abc");
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn a_path_that_is_not_a_file_is_refused() {
     run("quickstart", ["--file", "/no/such/file"]).assert_failure("/no/such/file");
     run("quickstart", ["--file", "/"]).assert_failure("/: not a regular file");
 }
@@ -57,13 +57,13 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn an_interrupt_ends_it_and_removes_its_files() {
+fn an_interrupt_ends_the_program_and_removes_its_files() {
     let temporary = tempfile::tempdir().unwrap();
     let mut command = example("quickstart");
-    // It would be at it for minutes.
+    // This would take minutes.
     command.args(["--size", "100000"]);
     let program = Program::start(command.env("TMPDIR", temporary.path()));
-    program.line("making a file");
+    program.line("creating a file");
     program.signal("INT");
     program.end().assert_failure("error: interrupted");
     assert!(names(temporary.path()).is_empty());
@@ -78,7 +78,7 @@ fn the_log_goes_to_stderr() {
 }
 
 #[test]
-fn help_says_what_there_is() {
+fn help_lists_all_options() {
     let help = run("quickstart", ["--help"]);
     help.assert_success();
     let help = help.stdout.join("\n");

@@ -8,20 +8,20 @@ use std::{
 };
 use wirenet::Wire;
 
-/// Waits that a test can afford.
+/// Short retry waits, for a fast test.
 const WAITS: [&str; 4] = ["--wait-ms", "20", "--max-wait-ms", "200"];
 
 fn greeting(index: u32) -> String {
     format!("{index}. Hello from server!")
 }
 
-/// What was printed of the server's, without what else was.
+/// Returns the lines that are greetings of the server.
 fn greetings(lines: &[String]) -> Vec<&String> {
     let greeted = |line: &&String| line.ends_with("Hello from server!");
     lines.iter().filter(greeted).collect()
 }
 
-fn all() -> Vec<String> {
+fn all_greetings() -> Vec<String> {
     (0..=20).map(greeting).collect()
 }
 
@@ -36,14 +36,14 @@ fn all_greetings_arrive_and_the_client_ends() {
     let client = join("reconnect", "client", &addr, WAITS).end();
     client.assert_success();
     assert_complete(&client);
-    assert!(greetings(&client.stdout).into_iter().eq(&all()));
+    assert!(greetings(&client.stdout).into_iter().eq(&all_greetings()));
     server.line("close session ");
     server.terminate().assert_success();
 }
 
 #[test]
-fn a_client_whose_server_is_restarted_goes_on_where_it_was() {
-    // An address where nobody else gets a port.
+fn a_client_continues_where_it_was_after_its_server_restarts() {
+    // An address that no other test uses, so that its port stays free.
     let serve_at = |addr: &str| {
         let mut command = example("reconnect");
         command.args(["server", "--interval-ms", "20", "--addr", addr]);
@@ -62,7 +62,7 @@ fn a_client_whose_server_is_restarted_goes_on_where_it_was() {
     lines.extend(client.lines_to("9. "));
     lines.pop();
     lines.push(greeting(9));
-    // Not in order this time.
+    // This time without a graceful close.
     second.signal("KILL");
     second.end();
 
@@ -70,7 +70,10 @@ fn a_client_whose_server_is_restarted_goes_on_where_it_was() {
     let client = client.end();
     assert_complete(&client);
     lines.extend(client.stdout.iter().cloned());
-    assert!(greetings(&lines).into_iter().eq(&all()), "{lines:?}");
+    assert!(
+        greetings(&lines).into_iter().eq(&all_greetings()),
+        "{lines:?}"
+    );
     let sessions = lines
         .iter()
         .filter(|line| line.starts_with("open session "));
@@ -79,7 +82,7 @@ fn a_client_whose_server_is_restarted_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_was_cut_off_in_the_middle_is_asked_for_again() {
+fn a_greeting_that_was_cut_is_requested_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
     let wire = Wire::mount("127.0.0.1:0").stream("sayHello", move |stream| {
@@ -87,7 +90,7 @@ fn what_was_cut_off_in_the_middle_is_asked_for_again() {
         stream.read_exact(&mut start)?;
         let start = u32::from_le_bytes(start);
         if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            // The Go program's way: no end mark, and no end.
+            // Like the Go program: no end mark, and no end of the stream.
             io::copy(&mut "0. Hello from server! 1. Hel".as_bytes(), stream)?;
             stream.session().abort();
             return Ok(());
@@ -102,12 +105,12 @@ fn what_was_cut_off_in_the_middle_is_asked_for_again() {
     let addr = wire.local_addr().unwrap().to_string();
     let client = join("reconnect", "client", &addr, WAITS).end();
     assert_complete(&client);
-    assert!(greetings(&client.stdout).into_iter().eq(&all()));
+    assert!(greetings(&client.stdout).into_iter().eq(&all_greetings()));
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
 #[test]
-fn a_client_is_stopped_while_it_reads_and_while_it_waits() {
+fn a_client_can_be_stopped_while_it_reads_and_while_it_waits() {
     let (server, addr) = serve("reconnect", "server", ["--interval-ms", "100000"]);
     let reads = join("reconnect", "client", &addr, WAITS);
     reads.line(&greeting(0));

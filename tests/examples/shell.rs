@@ -3,7 +3,7 @@ use std::sync::mpsc::channel;
 use wirenet::Wire;
 
 #[test]
-fn the_server_prints_what_its_hosts_print() {
+fn the_server_prints_the_output_of_its_hosts() {
     let (server, addr) = serve("shell", "server", NONE);
     let hosts = [
         ("host_a", "hostA:envPath", "ping", "echo one; echo two >&2"),
@@ -43,7 +43,7 @@ fn the_server_prints_what_its_hosts_print() {
 }
 
 #[test]
-fn a_network_command_is_run_by_default() {
+fn a_host_runs_a_network_command_by_default() {
     let (server, addr) = serve("shell", "server", NONE);
     join("shell", "host_b", &addr, NONE).end().assert_success();
     server.line("calling \"ifconfig\" of ");
@@ -52,7 +52,7 @@ fn a_network_command_is_run_by_default() {
 }
 
 #[test]
-fn every_name_is_opened_and_an_error_of_one_ends_that_session_alone() {
+fn every_offered_stream_is_opened_and_an_error_ends_only_that_session() {
     let (server, addr) = serve("shell", "server", NONE);
     let (tell, told) = channel();
     let wire = Wire::join(&addr)
@@ -78,14 +78,14 @@ fn every_name_is_opened_and_an_error_of_one_ends_that_session_alone() {
 }
 
 #[test]
-fn a_host_is_stopped_and_its_command_with_it() {
+fn stopping_a_host_stops_its_command() {
     let (server, addr) = serve("shell", "server", NONE);
     let line = "echo $$; exec sleep 100000";
     let host = join("shell", "host_b", &addr, ["--command", line]);
     server.line("calling \"ifconfig\"");
     let id = server.line("");
     host.terminate();
-    // Ended, and waited for.
+    // The command has ended and has been waited for.
     assert!(!std::path::Path::new("/proc").join(&id).exists(), "{id}");
     server.terminate();
 }

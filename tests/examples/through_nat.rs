@@ -1,8 +1,8 @@
-//! Services that their clients cannot reach, but through the tunnel's hub: a
-//! web server, and an OpenSSH server if there is one.
+//! Services that their clients can only reach through the tunnel's hub: a web
+//! server, and an OpenSSH server if one is installed.
 //!
-//! Each of the three places is a network namespace of its own, and no route leads
-//! from the service's to the client's. Where these cannot be made, they are three
+//! Service, hub and client each have a network namespace, and no route leads from
+//! the service's to the client's. If namespaces cannot be created, they are three
 //! addresses of this machine.
 
 use crate::{
@@ -23,13 +23,13 @@ const TOKEN: [&str; 2] = ["--token", "a secret"];
 
 /// A place in the network.
 struct Place {
-    /// `None`: this machine's own network.
+    /// `None` is this machine's own network.
     namespace: Option<String>,
-    /// Where others reach it, if they do.
+    /// The address at which the other places reach it, if they can.
     addr: &'static str,
 }
 
-/// Where the service is, the hub, and the client. The hub has an address for
+/// The places of the service, the hub and the client. The hub has an address for
 /// each of the others.
 struct Network {
     service: Place,
@@ -90,7 +90,7 @@ impl Network {
 }
 
 impl Place {
-    /// The command, to be run here.
+    /// Returns the command as it is run in this place.
     fn command(&self, command: &Command) -> Command {
         let mut here = match &self.namespace {
             Some(namespace) => {
@@ -119,7 +119,7 @@ impl Place {
 
 // -- the tunnel --
 
-/// What a client needs to get to the service.
+/// The programs that connect a client to the service.
 struct Tunnel {
     forward: Program,
     expose: Program,
@@ -128,10 +128,10 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    /// To a service that listens at `to`, where it is.
+    /// Starts a tunnel to the service that listens at `to` in its own place.
     fn new(network: &Network, to: &str) -> Self {
         let any = match &network.hub[0].namespace {
-            // For both networks.
+            // The hub listens in both networks.
             Some(_) => "0.0.0.0:0".to_string(),
             None => format!("{}:0", network.hub[0].addr),
         };
@@ -170,7 +170,7 @@ impl Tunnel {
     }
 }
 
-/// The client has no way to the service but the tunnel.
+/// Checks that the client cannot reach the service without the tunnel.
 fn assert_out_of_reach(network: &Network, addr: &str) {
     if network.client.namespace.is_none() {
         return;
@@ -187,8 +187,8 @@ fn assert_out_of_reach(network: &Network, addr: &str) {
 
 // -- files --
 
-/// Bytes that are others for each file, and that show it if some are lost,
-/// doubled or swapped.
+/// Returns content that differs from file to file, and in which lost, doubled or
+/// swapped bytes are noticed.
 fn content(file: u32, len: u32) -> Vec<u8> {
     let bytes = |index: u32| {
         let mixed = (index ^ file << 24).wrapping_mul(0x9e37_79b9);
@@ -203,10 +203,10 @@ fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// More than a window, in bytes.
+/// The length of a file: more than a window.
 const FILE_LEN: u32 = 300_000;
 
-/// Files to fetch, and their checksums.
+/// Creates files to fetch. Returns their names and checksums.
 fn files(dir: &Path, count: u32) -> Vec<(String, String)> {
     let file = |number| {
         let (name, bytes) = (format!("file-{number}"), content(number, FILE_LEN));
@@ -218,7 +218,7 @@ fn files(dir: &Path, count: u32) -> Vec<(String, String)> {
 
 // -- a web server --
 
-/// `python3 -m http.server`, with a longer queue: its own has room for five.
+/// `python3 -m http.server` with a longer queue: the default has room for five.
 const WEB_SERVER: &str = r#"
 import functools, http.server, sys
 class Server(http.server.ThreadingHTTPServer):
@@ -229,7 +229,7 @@ print("listening at %s:%d" % server.server_address, flush=True)
 server.serve_forever()
 "#;
 
-/// Fetches all at once: none is read before all have begun to come.
+/// Fetches all files at once: none is read before all responses have begun.
 const WEB_CLIENT: &str = r#"
 import concurrent.futures, hashlib, http.client, sys, threading
 host, port = sys.argv[1].rsplit(":", 1)
@@ -247,7 +247,7 @@ with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
 "#;
 
 #[test]
-fn a_web_server_is_reached_by_32_connections_at_once() {
+fn a_web_server_serves_32_connections_at_once_through_the_tunnel() {
     if Command::new("python3").arg("--version").output().is_err() {
         return skip("no python3");
     }
@@ -280,8 +280,8 @@ fn skip(reason: &str) {
 
 // -- an OpenSSH server --
 
-/// Listens, and starts a command for each connection, with it as its input and
-/// output: as inetd does.
+/// Listens, and starts a command for each connection, with the connection as its
+/// input and output, like inetd.
 const INETD: &str = r#"
 import socket, subprocess, sys
 listener = socket.create_server((sys.argv[1], 0), backlog=128)
@@ -309,7 +309,7 @@ fn keys(dir: &Path, name: &str) -> PathBuf {
 }
 
 #[test]
-fn an_ssh_server_is_reached() {
+fn clients_reach_an_ssh_server() {
     let Some(sshd) = sshd() else {
         return skip("no OpenSSH server is installed");
     };
@@ -318,7 +318,7 @@ fn an_ssh_server_is_reached() {
     }
     let dir = tempfile::tempdir().unwrap();
     let [host, user] = ["host", "user"].map(|name| keys(dir.path(), name));
-    // It wants one when it is started by root.
+    // sshd requires this folder when root starts it.
     let _ = fs::create_dir_all("/run/sshd");
 
     let network = Network::new();
@@ -371,11 +371,11 @@ fn an_ssh_server_is_reached() {
 
 #[track_caller]
 fn assert_done(ssh: &Output) {
-    let told = String::from_utf8_lossy(&ssh.stderr);
-    assert!(ssh.status.success(), "{told}");
+    let stderr = String::from_utf8_lossy(&ssh.stderr);
+    assert!(ssh.status.success(), "{stderr}");
 }
 
-/// A command, run where the service is.
+/// Runs a command on the service's host.
 fn ssh(
     network: &Network,
     entrance: &str,

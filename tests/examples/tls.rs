@@ -2,7 +2,7 @@ use crate::program::{DEADLINE, Ended, NONE, Program, example, join};
 use std::{fs, io::Read};
 use wirenet::{TlsClient, TlsServer, Wire, load_certificates};
 
-/// The server, and its fingerprint.
+/// Starts the server. Returns its address and its certificate's fingerprint too.
 fn server(certs: &str) -> (Program, String, String) {
     let mut command = example("tls");
     command.args(["server", "--interval-ms", "5", "--addr", "127.0.0.1:0"]);
@@ -12,50 +12,50 @@ fn server(certs: &str) -> (Program, String, String) {
     (server, addr, fingerprint)
 }
 
-fn assert_hears(client: &Program) {
+fn assert_receives_news(client: &Program) {
     for _ in 0..3 {
         assert_eq!(client.line("HELLO"), " FROM SERVER!");
     }
 }
 
 #[test]
-fn a_client_that_trusts_the_authority_hears_the_server() {
+fn a_client_that_trusts_the_authority_receives_news() {
     let (server, addr, _) = server("certs");
     let client = join("tls", "client", &addr, NONE);
-    assert_hears(&client);
+    assert_receives_news(&client);
     server.line("session=");
     client.terminate();
     server.terminate();
 }
 
 #[test]
-fn a_client_that_pins_the_certificate_hears_the_server_until_it_ends() {
+fn a_client_that_pins_the_certificate_receives_news_until_the_server_ends() {
     let (server, addr, fingerprint) = server("certs");
-    // It has no certificates of its own.
+    // The client has no certificates of its own.
     let args = ["--pin", &fingerprint, "--certs", "/no/such"];
     let client = join("tls", "client", &addr, args);
-    assert_hears(&client);
+    assert_receives_news(&client);
     server.terminate().assert_success();
     client.end().assert_success();
 }
 
-fn refused(addr: &str, args: &[&str], reason: &str) {
+fn assert_refused(addr: &str, args: &[&str], reason: &str) {
     let ended: Ended = join("tls", "client", addr, args).end();
     ended.assert_failure(reason);
     assert!(ended.stdout.is_empty(), "{ended:?}");
 }
 
 #[test]
-fn a_server_that_is_not_trusted_is_refused() {
+fn a_client_refuses_a_server_that_it_does_not_trust() {
     let (server, addr, _) = server("certs");
-    refused(&addr, &["--pin", &"00".repeat(32)], "error: ");
-    // An authority, and not the one.
-    refused(&addr, &["--ca", "certs/client.pem"], "error: ");
+    assert_refused(&addr, &["--pin", &"00".repeat(32)], "error: ");
+    // A certificate of another authority.
+    assert_refused(&addr, &["--ca", "certs/client.pem"], "error: ");
     server.terminate();
 }
 
 #[test]
-fn each_news_is_a_message() {
+fn each_news_item_is_a_message() {
     let (server, addr, _) = server("certs");
     let wire = Wire::join(&addr).tls(TlsClient::with_ca("certs/ca.pem").unwrap());
     let wire = wire.build().unwrap();
@@ -69,29 +69,29 @@ fn each_news_is_a_message() {
         assert!(stream.was_finished());
         assert_eq!(message, "HELLO FROM SERVER!");
     }
-    // It goes on until the stream closes, and has nothing to complain of then.
+    // The handler sends until the stream closes, and reports no error then.
     stream.close().unwrap();
     wire.close().unwrap();
     server.terminate().assert_success();
 }
 
 #[test]
-fn the_client_says_who_it_is() {
+fn the_client_identifies_itself_by_its_certificate() {
     let tls = TlsServer::new(load_certificates("server", "certs").unwrap()).unwrap();
     let wire = Wire::mount("127.0.0.1:0").tls(tls);
-    let wire = wire.stream("info", |stream| stream.write_message(b"that was all"));
+    let wire = wire.stream("info", |stream| stream.write_message(b"the last news"));
     let wire = wire.build().unwrap();
     wire.start().unwrap();
     let addr = wire.local_addr().unwrap().to_string();
     let client = join("tls", "client", &addr, NONE);
     let session = wire.wait_session(DEADLINE).unwrap();
     assert_eq!(session.identification(), b"client");
-    client.line("that was all");
+    client.line("the last news");
     client.end().assert_success();
 }
 
 #[test]
-fn certificates_that_are_not_there_or_wrong_are_told() {
+fn missing_or_wrong_certificates_are_reported() {
     let certs = tempfile::tempdir().unwrap();
     let dir = certs.path().to_str().unwrap();
     let serve = || {

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 use wirenet::{Stream, Wire};
 
-/// Two folders that nobody else uses, inside of one.
+/// Two folders inside a temporary one.
 struct Folders {
     all: TempDir,
     from: PathBuf,
@@ -41,7 +41,7 @@ impl Folders {
         fs::read(self.to.join(name)).unwrap()
     }
 
-    /// Runs the client with a server of our own.
+    /// Runs the client against a server with this handler.
     fn receive_from(&self, handler: impl Handler) -> Ended {
         let (_wire, addr) = serve(handler);
         self.client(&addr).end()
@@ -51,7 +51,7 @@ impl Folders {
 trait Handler: Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static {}
 impl<F: Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static> Handler for F {}
 
-/// A server that need not keep to the rules.
+/// Starts a server whose handler need not follow the example's protocol.
 fn serve(handler: impl Handler) -> (Wire, String) {
     let wire = Wire::mount("127.0.0.1:0").stream("stats", handler);
     let wire = wire.build().unwrap();
@@ -60,14 +60,14 @@ fn serve(handler: impl Handler) -> (Wire, String) {
     (wire, addr)
 }
 
-/// Bytes that show it if some are lost, doubled or swapped.
+/// Returns content in which lost, doubled or swapped bytes are noticed.
 fn content(len: usize) -> Vec<u8> {
     let number = |index: usize| index.wrapping_mul(0x9e37_79b9) >> 16;
     (0..len).map(|index| number(index) as u8).collect()
 }
 
 #[test]
-fn the_files_arrive() {
+fn all_files_arrive() {
     let folders = Folders::new();
     let files = [
         ("empty", content(0)),
@@ -91,7 +91,10 @@ fn the_files_arrive() {
     assert_eq!(client.stdout, sorted.collect::<Vec<_>>());
     assert_eq!(names(&folders.to), names(&folders.from));
     for (name, content) in files {
-        assert!(folders.received(name) == content, "{name:?} is another");
+        assert!(
+            folders.received(name) == content,
+            "{name:?} has other content"
+        );
     }
     server.terminate().assert_success();
 }
@@ -106,7 +109,7 @@ fn an_empty_folder_arrives() {
 }
 
 #[test]
-fn two_clients_at_once_get_the_same() {
+fn two_clients_at_once_receive_the_same_files() {
     let [one, two] = [Folders::new(), Folders::new()];
     fs::write(one.from.join("large"), content(3 << 20)).unwrap();
     let (server, addr) = one.server();
@@ -121,7 +124,7 @@ fn two_clients_at_once_get_the_same() {
 
 #[cfg(unix)]
 #[test]
-fn only_regular_files_of_the_folder_itself_are_sent() {
+fn only_regular_files_directly_in_the_folder_are_sent() {
     let folders = Folders::new();
     fs::create_dir(folders.from.join("folder")).unwrap();
     fs::write(folders.from.join("folder/inside"), "x").unwrap();
@@ -135,7 +138,7 @@ fn only_regular_files_of_the_folder_itself_are_sent() {
 }
 
 #[test]
-fn a_file_that_was_there_is_replaced() {
+fn an_existing_file_is_replaced() {
     let folders = Folders::new();
     fs::create_dir(&folders.to).unwrap();
     fs::write(folders.to.join("file"), "the old one, which is longer").unwrap();
@@ -148,14 +151,14 @@ fn a_file_that_was_there_is_replaced() {
 
 #[cfg(unix)]
 #[test]
-fn a_received_file_has_the_rights_of_a_new_one() {
+fn a_received_file_has_the_permissions_of_a_new_file() {
     use std::os::unix::fs::PermissionsExt;
     let folders = Folders::new();
     fs::write(folders.from.join("file"), "x").unwrap();
     let (server, addr) = folders.server();
     folders.client(&addr).end().assert_success();
     let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode();
-    // The sent one is as this process made it, under the same umask.
+    // This process has created the sent file, under the same umask.
     assert_eq!(
         mode(folders.to.join("file")),
         mode(folders.from.join("file"))
@@ -176,8 +179,10 @@ fn a_name_that_leaves_the_folder_is_refused() {
             stream.write_message(name.as_bytes())?;
             stream.write_message(b"content")
         });
-        client.assert_failure(&format!("name {name:?} refused: it leaves the folder"));
-        // What came before it is complete.
+        client.assert_failure(&format!(
+            "file name {name:?} refused: it points outside the folder"
+        ));
+        // The file before it is complete.
         assert_eq!(names(&folders.to), ["good"], "{name:?}");
         assert_eq!(names(folders.all.path()), ["from", "to"], "{name:?}");
     }
@@ -185,22 +190,22 @@ fn a_name_that_leaves_the_folder_is_refused() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused() {
+fn a_malformed_name_is_refused() {
     let folders = Folders::new();
     let client = folders.receive_from(|stream| stream.write_message(&[0xff; 8]));
-    client.assert_failure("a name: invalid utf-8");
-    let client = folders.receive_from(write_for_ever);
-    client.assert_failure("a name of more than 255 bytes");
+    client.assert_failure("a file name is not UTF-8: invalid utf-8");
+    let client = folders.receive_from(write_forever);
+    client.assert_failure("a file name is longer than 255 bytes");
     assert!(names(&folders.to).is_empty());
 }
 
-/// A message without end.
-fn write_for_ever(stream: &mut Stream) -> io::Result<()> {
+/// Sends an endless message.
+fn write_forever(stream: &mut Stream) -> io::Result<()> {
     io::copy(&mut io::repeat(b'x'), stream).map(drop)
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told() {
+fn a_file_that_cannot_be_written_is_reported() {
     let folders = Folders::new();
     fs::create_dir_all(folders.to.join("taken")).unwrap();
     fs::write(folders.from.join("taken"), "x").unwrap();
@@ -240,22 +245,22 @@ fn a_transfer_that_is_cut_leaves_no_file() {
 fn a_name_without_content_is_an_error() {
     let folders = Folders::new();
     let client = folders.receive_from(|stream| stream.write_message(b"file"));
-    client.assert_failure("\"file\" came without its content");
+    client.assert_failure("the content of \"file\" is missing");
     assert!(names(&folders.to).is_empty());
 }
 
 #[test]
-fn a_client_that_is_stopped_closes_and_leaves_no_file() {
+fn a_client_that_is_stopped_closes_its_session_and_leaves_no_file() {
     let folders = Folders::new();
     let (tell, told) = channel();
     let (_wire, addr) = serve(move |stream| {
         stream.write_message(b"file")?;
         stream.write_all(&content(100_000))?;
         tell.send(()).unwrap();
-        // Nothing comes: this returns when the client is gone.
+        // Nothing arrives: this returns when the client is gone.
         let gone = io::copy(stream, &mut io::sink());
         tell.send(()).unwrap();
-        gone.and(Err(io::Error::other("not all of it was sent")))
+        gone.and(Err(io::Error::other("the file is incomplete")))
     });
     let client = folders.client(&addr);
     told.recv_timeout(DEADLINE).unwrap();
@@ -266,9 +271,9 @@ fn a_client_that_is_stopped_closes_and_leaves_no_file() {
 }
 
 #[test]
-fn a_server_is_stopped_in_the_middle_of_a_transfer() {
+fn a_server_can_be_stopped_during_a_transfer() {
     let folders = Folders::new();
-    // Sparse: more than a client takes in the meantime, no room on the disk.
+    // A sparse file: too large to be sent during the test, without using the disk.
     let file = fs::File::create(folders.from.join("endless")).unwrap();
     file.set_len(1 << 40).unwrap();
     let (server, addr) = folders.server();
@@ -279,13 +284,13 @@ fn a_server_is_stopped_in_the_middle_of_a_transfer() {
     let mut name = String::new();
     stream.reader().read_to_string(&mut name).unwrap();
     assert_eq!(name, "endless");
-    // The content is not read: the server is stuck in a write.
+    // The content is not read, so that the server is blocked in a write.
     server.terminate();
     io::copy(&mut stream, &mut io::sink()).unwrap_err();
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     let folders = Folders::new();
     let (_socket, addr) = refusing();
     let client = folders.client(&addr).end();
@@ -293,7 +298,7 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_told() {
+fn a_missing_folder_is_reported() {
     let args = ["server", "--addr", "127.0.0.1:0", "--dir", "/no/such"];
     run("transfer_files", args).assert_failure("/no/such");
 }
@@ -312,7 +317,7 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn help_says_what_there_is() {
+fn help_lists_all_roles_and_options() {
     let help = run("transfer_files", ["--help"]);
     help.assert_success();
     let help = help.stdout.join("\n");

@@ -1,8 +1,8 @@
-//! TCP connections through the tunnel, on this machine; `through_nat` has
-//! services and clients that cannot reach each other.
+//! TCP connections through the tunnel, on this machine. `through_nat` tests it
+//! between services and clients that cannot reach each other.
 
-use crate::holdings::{await_holdings, settled};
 use crate::program::{DEADLINE, NONE, Program, example, join, refusing, run, serve};
+use crate::resources::{await_resources, settled};
 use socket2::SockRef;
 use std::{
     io::{self, Read, Write},
@@ -21,7 +21,7 @@ fn expose(addr: &str, name: &str, to: &str, args: &[&str]) -> Program {
     exposed
 }
 
-/// With the address to connect to.
+/// Returns the address to connect to too.
 fn forward(addr: &str, name: &str, args: &[&str]) -> (Program, String) {
     let own = ["--name", name, "--listen", "127.0.0.1:0"];
     let forward = join("tunnel", "forward", addr, own.iter().chain(args));
@@ -30,7 +30,7 @@ fn forward(addr: &str, name: &str, args: &[&str]) -> (Program, String) {
     (forward, entrance)
 }
 
-/// A tunnel to a service of ours.
+/// A tunnel to a service of the test.
 struct Tunnel {
     hub: Program,
     addr: String,
@@ -64,14 +64,14 @@ impl Tunnel {
         }
     }
 
-    /// Both ends of a new connection: the client's and the service's.
+    /// Returns both ends of a new connection: the client's and the service's.
     fn connect(&self) -> (TcpStream, TcpStream) {
         let client = connect(&self.entrance);
         let served = self.service.recv_timeout(DEADLINE).unwrap();
         (client, served)
     }
 
-    /// Ends in order, with nothing open.
+    /// Stops all programs, while no connection is open.
     fn end(self) {
         self.forward.terminate().assert_success();
         self.expose.terminate().assert_success();
@@ -79,7 +79,7 @@ impl Tunnel {
     }
 }
 
-/// A service that hands over who connects.
+/// Starts a service that passes its connections to the receiver.
 fn service() -> (String, Receiver<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap().to_string();
@@ -112,14 +112,14 @@ fn assert_end(mut tcp: &TcpStream) {
     assert_eq!(tcp.read(&mut [0; 1]).unwrap(), 0);
 }
 
-/// It ends, and not as if that had been all.
+/// Checks that the connection ends by a reset.
 #[track_caller]
 fn assert_reset(mut tcp: &TcpStream) {
     let error = io::copy(&mut tcp, &mut io::sink()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
 }
 
-/// Dropped from now on, it is reset.
+/// Drops a connection such that it is reset.
 fn reset(tcp: TcpStream) {
     SockRef::from(&tcp)
         .set_linger(Some(Duration::ZERO))
@@ -127,7 +127,7 @@ fn reset(tcp: TcpStream) {
 }
 
 #[test]
-fn either_side_may_end_first_and_be_told_on() {
+fn either_side_may_end_its_direction_first() {
     let tunnel = Tunnel::new();
     let (mut client, mut served) = tunnel.connect();
     client.write_all(b"question").unwrap();
@@ -150,7 +150,7 @@ fn either_side_may_end_first_and_be_told_on() {
     assert_end(&served);
 
     let (client, served) = tunnel.connect();
-    // Not a byte, either way.
+    // Without a byte in either direction.
     drop(client);
     assert_end(&served);
     drop(served);
@@ -158,7 +158,7 @@ fn either_side_may_end_first_and_be_told_on() {
 }
 
 #[test]
-fn what_is_written_comes_at_once() {
+fn bytes_arrive_without_delay() {
     let tunnel = Tunnel::new();
     let (mut client, mut served) = tunnel.connect();
     for word in ["one", "two", "three"] {
@@ -172,7 +172,7 @@ fn what_is_written_comes_at_once() {
 }
 
 #[test]
-fn much_goes_both_ways_at_once() {
+fn large_amounts_pass_in_both_directions_at_once() {
     const LEN: u64 = 8 << 20;
     let tunnel = Tunnel::new();
     let (client, served) = tunnel.connect();
@@ -192,7 +192,7 @@ fn much_goes_both_ways_at_once() {
 }
 
 #[test]
-fn a_reset_passes_as_a_reset() {
+fn a_reset_is_relayed_as_a_reset() {
     let tunnel = Tunnel::new();
     for turn in [false, true] {
         let (mut client, mut served) = tunnel.connect();
@@ -208,7 +208,7 @@ fn a_reset_passes_as_a_reset() {
         reset(resetting);
         assert_reset(&other);
     }
-    // After one direction has ended in order.
+    // After one direction has ended gracefully.
     let (client, served) = tunnel.connect();
     client.shutdown(Shutdown::Write).unwrap();
     assert_end(&served);
@@ -219,14 +219,15 @@ fn a_reset_passes_as_a_reset() {
     tunnel.hub.terminate().assert_success();
 }
 
-/// The system tells of a reset once: to who reads, or to who writes, and the
-/// other sees an end. The tunnel does both, and so does this client.
+/// The system reports a reset once: to the reader or to the writer. The other one
+/// sees the end of the connection. The tunnel reads and writes, and so does this
+/// client.
 #[test]
-fn a_reset_in_the_middle_of_much_passes_as_a_reset() {
+fn a_reset_during_traffic_is_relayed_as_a_reset() {
     let tunnel = Tunnel::new();
     for _ in 0..100 {
         let (client, mut served) = tunnel.connect();
-        let told = thread::scope(|scope| {
+        let ends = thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 let mut client = &client;
                 io::copy(&mut io::repeat(b'x'), &mut client).unwrap_err()
@@ -237,16 +238,16 @@ fn a_reset_in_the_middle_of_much_passes_as_a_reset() {
             [read, Some(writer.join().unwrap())]
         });
         let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
-        assert!(told.iter().flatten().any(is_reset), "{told:?}");
+        assert!(ends.iter().flatten().any(is_reset), "{ends:?}");
     }
     tunnel.forward.terminate();
     tunnel.expose.terminate();
     tunnel.hub.terminate();
 }
 
-/// A service that neither reads nor writes, and takes no more.
+/// The service neither reads nor writes, so that its buffers are full.
 #[test]
-fn a_service_that_has_stopped_is_left_when_the_client_is_gone() {
+fn an_unresponsive_service_is_disconnected_when_the_client_is_gone() {
     let tunnel = Tunnel::new();
     drop(tunnel.connect());
     let before = settled(&tunnel.expose);
@@ -263,7 +264,7 @@ fn a_service_that_has_stopped_is_left_when_the_client_is_gone() {
         "{stopped}"
     );
     tunnel.forward.signal("KILL");
-    await_holdings(&tunnel.expose, &before, 2);
+    await_resources(&tunnel.expose, &before, 2);
     let error = served.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
     tunnel.expose.terminate();
@@ -271,24 +272,24 @@ fn a_service_that_has_stopped_is_left_when_the_client_is_gone() {
 }
 
 #[test]
-fn whoever_dies_no_end_is_taken_for_one_in_order() {
-    for who in 0..3 {
+fn connections_are_reset_if_any_of_the_programs_is_killed() {
+    for victim in 0..3 {
         let tunnel = Tunnel::new();
         let (mut client, mut served) = tunnel.connect();
         client.write_all(b"half of a ques").unwrap();
         assert_reads(&served, "half of a ques");
         served.write_all(b"half of an ans").unwrap();
         assert_reads(&client, "half of an ans");
-        [&tunnel.hub, &tunnel.expose, &tunnel.forward][who].signal("KILL");
+        [&tunnel.hub, &tunnel.expose, &tunnel.forward][victim].signal("KILL");
         assert_reset(&client);
         assert_reset(&served);
     }
 }
 
 #[test]
-fn whoever_is_stopped_no_end_is_taken_for_one_in_order() {
+fn connections_are_reset_if_any_of_the_programs_is_stopped() {
     thread::scope(|scope| {
-        for who in 0..3 {
+        for victim in 0..3 {
             scope.spawn(move || {
                 let tunnel = Tunnel::new();
                 let (client, served) = tunnel.connect();
@@ -299,11 +300,11 @@ fn whoever_is_stopped_no_end_is_taken_for_one_in_order() {
                     ..
                 } = tunnel;
                 let mut programs = [hub, expose, forward].map(Some);
-                let stopped = programs[who].take().unwrap();
-                let begun = Instant::now();
+                let stopped = programs[victim].take().unwrap();
+                let start = Instant::now();
                 stopped.terminate();
-                // They had their time to end.
-                assert!(begun.elapsed() < DEADLINE / 4);
+                // The program waits for its connections, but only for a limited time.
+                assert!(start.elapsed() < DEADLINE / 4);
                 assert_reset(&client);
                 assert_reset(&served);
             });
@@ -312,35 +313,38 @@ fn whoever_is_stopped_no_end_is_taken_for_one_in_order() {
 }
 
 #[test]
-fn a_service_that_is_not_there_resets_who_comes() {
+fn connections_are_reset_if_the_service_is_unreachable() {
     let (_socket, to) = refusing();
     let (hub, addr) = serve("tunnel", "hub", TOKEN);
     let expose = expose(&addr, "x", &to, &TOKEN);
     let (forward, entrance) = forward(&addr, "x", &TOKEN);
     assert_reset(&connect(&entrance));
     forward.terminate();
-    let told = expose.terminate().stderr;
-    assert!(told.contains(&format!("cannot connect to {to}")), "{told}");
+    let stderr = expose.terminate().stderr;
+    assert!(
+        stderr.contains(&format!("cannot connect to {to}")),
+        "{stderr}"
+    );
     hub.terminate();
 }
 
 #[test]
-fn what_nobody_exposes_is_not_reached() {
+fn a_name_that_is_not_exposed_cannot_be_reached() {
     let tunnel = Tunnel::new();
-    // Neither another name nor the service's address leads there.
+    // Neither a similar name nor an address leads to the service.
     for name in ["box:other", "box:", "127.0.0.1:22"] {
         let (forward, entrance) = forward(&tunnel.addr, name, &TOKEN);
         assert_reset(&connect(&entrance));
-        let told = forward.terminate().stderr;
-        assert!(told.contains("refused"), "{told}");
+        let stderr = forward.terminate().stderr;
+        assert!(stderr.contains("refused"), "{stderr}");
     }
     assert!(tunnel.service.try_recv().is_err());
-    // It tells of each.
+    // The hub reports each refusal.
     assert!(tunnel.hub.terminate().stderr.contains("127.0.0.1:22"));
 }
 
 #[test]
-fn without_the_token_nobody_gets_in() {
+fn a_client_without_the_token_is_refused() {
     let (hub, addr) = serve("tunnel", "hub", TOKEN);
     let roles = [
         ("expose", ["--name", "x", "--to", "127.0.0.1:22"]),
@@ -354,11 +358,11 @@ fn without_the_token_nobody_gets_in() {
             client.assert_failure("error: session refused: wrong token");
         }
     }
-    // The hub says whom it has refused, and not what they showed.
-    let told = hub.terminate();
+    // The hub reports each refused client, but not its token.
+    let ended = hub.terminate();
     assert!(
-        told.stdout.is_empty() && !told.stderr.contains("secre"),
-        "{told:?}"
+        ended.stdout.is_empty() && !ended.stderr.contains("secre"),
+        "{ended:?}"
     );
 }
 
@@ -399,18 +403,18 @@ fn a_name_has_one_owner() {
 }
 
 #[test]
-fn both_come_back_after_the_hub_was_gone() {
+fn both_clients_reconnect_after_the_hub_was_killed() {
     let serve_at = |addr: &str| {
         let hub = Program::start(example("tunnel").args(["hub", "--addr", addr]).args(TOKEN));
         let addr = hub.address();
         (hub, addr)
     };
-    // An address where nobody else gets a port.
+    // An address that no other test uses, so that its port stays free.
     let (first, addr) = serve_at("127.42.0.1:0");
     let mut tunnel = Tunnel::at(first, addr.clone(), &TOKEN);
     drop(tunnel.connect());
     tunnel.hub.signal("KILL");
-    // Its port is free when it has gone, and not before.
+    // Its port is free only after the process has ended.
     let (stand_in, _) = serve_at("127.42.0.1:0");
     std::mem::replace(&mut tunnel.hub, stand_in).end();
     tunnel.hub = serve_at(&addr).0;
@@ -427,7 +431,7 @@ fn both_come_back_after_the_hub_was_gone() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn it_goes_over_tls() {
+fn a_tunnel_works_over_tls() {
     let of_hub = ["--token", "a secret", "--certs", "certs"];
     let of_clients = ["--token", "a secret", "--ca", "certs/ca.pem"];
     let tunnel = Tunnel::with(&of_hub, &of_clients);
@@ -477,7 +481,7 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn a_hub_without_a_token_says_so() {
+fn a_hub_without_a_token_prints_a_warning() {
     let (hub, addr) = serve("tunnel", "hub", NONE);
     let expose = expose(&addr, "x", "127.0.0.1:22", &[]);
     expose.terminate().assert_success();

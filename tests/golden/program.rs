@@ -1,12 +1,11 @@
-//! The programs that were recorded, written with wirenet.
+//! The recorded programs, written with wirenet.
 
-use crate::support::{PATIENCE, link::message};
+use crate::support::{PATIENCE, wires::message};
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use wirenet::{Builder, Error, Refusal, Session, Wire};
 
-/// Both sides of a recorded session. What is to happen at the session's end
-/// happens when the receiver says so.
+/// Both sides of a recorded session. They end the session when they receive a message.
 #[derive(Clone, Copy)]
 pub struct Program {
     pub client: fn(SocketAddr, &Receiver<()>),
@@ -68,7 +67,7 @@ pub const REFUSED: Program = Program {
 };
 
 impl Program {
-    /// The server of all of them.
+    /// The server of all programs.
     pub fn server(&self) -> Wire {
         let server = Wire::mount("127.0.0.1:0")
             .identification("", "srv")
@@ -96,7 +95,7 @@ fn client(addr: SocketAddr, token: &str) -> Wire {
     client.build().unwrap()
 }
 
-/// Opens a session, does something with it, and closes it when it is time.
+/// Opens a session, runs `work` with it, and closes it at the `end`.
 fn with_session(addr: SocketAddr, end: &Receiver<()>, work: impl Fn(&Session)) {
     let client = client(addr, "secret");
     client.start().unwrap();

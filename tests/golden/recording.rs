@@ -1,4 +1,4 @@
-//! Reads a recorded session.
+//! Parses a recorded session.
 
 use crate::support::frames::Frame;
 
@@ -11,20 +11,20 @@ pub enum Side {
     Server,
 }
 
-/// What one side did.
+/// An action of one side.
 #[derive(Clone, Debug)]
 pub enum Step {
     Send(Frame),
     End,
 }
 
-/// A session, in the order in which it crossed the connection.
+/// A session, in the order in which its frames crossed the connection.
 pub struct Recording {
     pub steps: Vec<(Side, Step)>,
 }
 
 impl Recording {
-    /// Reads lines of the form
+    /// Parses lines of the form
     /// `C  Data  -  stream 1 length 2  000000000000000100000002  6162`.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -56,7 +56,7 @@ fn step(line: &str) -> (Side, Step) {
     (side, Step::Send(frame))
 }
 
-/// Bytes in hex; `[61 x 3]` stands for three times the same.
+/// Parses bytes in hex. `[61 x 3]` means three times the same byte.
 fn bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in text.split_inclusive(']') {

@@ -1,4 +1,4 @@
-//! Plays one side of a recording to our other one over a real connection.
+//! Replays one side of a recording to wirenet over a real connection.
 
 use crate::{
     program::Program,
@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-/// How what is played is cut on its way.
+/// How the replayed bytes are split.
 #[derive(Clone, Copy)]
 pub enum Cut {
     /// A write for each frame.
@@ -25,8 +25,8 @@ pub enum Cut {
     Bytes,
 }
 
-/// Plays the recording with our side in the place of `ours`, which does
-/// `program`; gives what it sent, and what was recorded of it.
+/// Replays the recording to `program`, which takes the place of the side `ours`. Returns
+/// what it sent, and what was recorded.
 pub fn replay(recording: &Recording, ours: Side, program: Program, cut: Cut) -> (Sent, Sent) {
     let (end, ends) = bounded(1);
     thread::scope(|scope| match ours {
@@ -51,13 +51,13 @@ struct Player {
     ours: Side,
     socket: TcpStream,
     cut: Cut,
-    /// Says to our side that the recording ends here.
+    /// Tells the program that the recording ends.
     end: Sender<()>,
-    /// What our side has sent.
+    /// What the program has sent.
     sent: Sent,
-    /// What it had sent up to here when it was recorded.
+    /// What was recorded up to here.
     recorded: Sent,
-    /// It has said that it goes away.
+    /// Whether the program has sent a go-away.
     going_away: bool,
 }
 
@@ -89,11 +89,11 @@ impl Player {
                 }
                 (false, Step::Send(frame)) => self.send(frame),
                 (true, Step::End) => {
-                    self.end.send(()).expect("our side runs");
-                    assert!(self.receive().is_none(), "nothing is left to be sent");
+                    self.end.send(()).expect("the program runs");
+                    assert!(self.receive().is_none(), "nothing more is sent");
                 }
                 (false, Step::End) => {
-                    // Our side may have ended the connection already.
+                    // The program may have ended the connection already.
                     let _ = self.socket.shutdown(Shutdown::Write);
                 }
             }
@@ -104,21 +104,21 @@ impl Player {
         (self.sent, self.recorded)
     }
 
-    /// Waits until our side has sent as much as was recorded up to here.
+    /// Waits until the program has sent as much as was recorded up to here.
     fn await_recorded(&mut self) {
-        while !self.sent.has_come_to(&self.recorded) {
-            let frame = self.receive().expect("our side goes on");
+        while !self.sent.includes(&self.recorded) {
+            let frame = self.receive().expect("more frames");
             check_cuts(self.sent.data_on(frame.stream), &frame);
             self.sent.add(&frame);
         }
     }
 
-    /// The next frame, past what is free; `None` at the connection's end.
+    /// The next frame that the protocol prescribes, or `None` at the end of the connection.
     fn receive(&mut self) -> Option<Frame> {
         while let Some(frame) = Frame::read(&self.socket).unwrap() {
             assert!(!self.going_away, "nothing comes after a go-away: {frame:?}");
             if frame.kind == GO_AWAY {
-                assert_eq!((frame.stream, frame.length), (0, 0), "in good order");
+                assert_eq!((frame.stream, frame.length), (0, 0), "a graceful go-away");
                 self.going_away = true;
             } else if !frame.is_mere_credit() {
                 return Some(frame);
@@ -138,13 +138,13 @@ impl Player {
             Cut::Bytes => 1,
         };
         for piece in bytes.chunks(len) {
-            // Whom it refuses may have left: what counts is what was sent.
+            // A refused peer may have left. Only what it has sent matters.
             let _ = self.socket.write_all(piece);
         }
     }
 }
 
-/// Puts `new` where `old` is, if it is there.
+/// Replaces `old` with `new`, if it occurs.
 fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
     if let Some(at) = bytes.windows(old.len()).position(|part| part == old) {
         bytes[at..at + new.len()].copy_from_slice(new);

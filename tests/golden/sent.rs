@@ -1,20 +1,20 @@
-//! What a side has sent, without what the protocol leaves free, and the rules
-//! that hold however it uses that freedom.
+//! What a side has sent, without what the protocol leaves open, and the rules that hold
+//! in any case.
 
 use crate::support::{
+    encoding::FEATURES,
     frames::{ACK, DATA, FIN, Frame, SYN, WINDOW_UPDATE},
-    hand::FEATURES,
 };
 use std::{collections::BTreeMap, fmt};
 
-/// The stream on which a session opens.
+/// The stream of the session handshake.
 pub const SESSION: u32 = 1;
 
-/// Behind the header and the command of an open session frame: the tag and
-/// the length of the session's id, and the id.
+/// The id in an open session frame: after the header, the command, the tag and the
+/// length.
 const SID: std::ops::Range<usize> = 12 + 11 + 2..12 + 11 + 2 + 16;
 
-/// All that one side has sent, by stream.
+/// Everything that one side has sent, by stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     streams: BTreeMap<u32, Stream>,
@@ -40,7 +40,7 @@ impl fmt::Debug for Stream {
 }
 
 impl Sent {
-    /// Adds a frame; fails the test where none may come, or not this one.
+    /// Adds a frame. Fails the test if this frame must not come here.
     pub fn add(&mut self, frame: &Frame) {
         assert!(matches!(frame.kind, DATA | WINDOW_UPDATE), "{frame:?}");
         assert_eq!(frame.flags & !(SYN | ACK | FIN), 0, "{frame:?}");
@@ -64,9 +64,8 @@ impl Sent {
         stream.finished = frame.has(FIN);
     }
 
-    /// Whether all of `other` is in here, or the beginning of something
-    /// longer.
-    pub fn has_come_to(&self, other: &Self) -> bool {
+    /// Whether this includes everything in `other`, or more.
+    pub fn includes(&self, other: &Self) -> bool {
         other.streams.iter().all(|(id, there)| {
             self.streams.get(id).is_some_and(|here| {
                 here.opened >= there.opened
@@ -87,8 +86,8 @@ impl Sent {
         self.data_on(SESSION)[SID].to_vec()
     }
 
-    /// Adds to the session's handshake what wirenet says in it that was not
-    /// recorded: a protobuf field that other peers skip.
+    /// Adds the features that wirenet announces to the session handshake. The recordings do
+    /// not have this protobuf field, which other peers skip.
     pub fn add_features(&mut self) {
         let stream = self.streams.get_mut(&SESSION).expect("a handshake");
         stream.data.extend(FEATURES);
@@ -97,16 +96,16 @@ impl Sent {
         word.copy_from_slice(&len.to_le_bytes());
     }
 
-    /// Puts another id in its place there.
+    /// Replaces the id in the request for a session.
     pub fn set_session_id(&mut self, id: &[u8]) {
         let stream = self.streams.get_mut(&SESSION).expect("a request");
         stream.data[SID].copy_from_slice(id);
     }
 }
 
-/// Checks that nothing that a peer takes with one read straddles the frame's
-/// end: a layer 2 frame at the beginning of a stream, chunks after it, of at
-/// most 1,024 bytes. `before` is what has come on the stream before.
+/// Asserts that a frame does not end inside of what a peer reads with one call: a layer 2
+/// frame at the beginning of a stream, and chunks of at most 1,024 bytes after it. `before`
+/// is what came on the stream before this frame.
 pub fn check_cuts(before: &[u8], frame: &Frame) {
     let mut rest = &*frame.body;
     if before.is_empty() && !rest.is_empty() {

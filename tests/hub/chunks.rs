@@ -1,25 +1,34 @@
-//! Chunks that come whole leave whole: a Go peer reads the length of a chunk,
-//! and its bytes, with one read each, so no Data frame may end inside.
+//! A hub does not split chunks that it receives whole. A Go peer reads the length
+//! of a chunk, and its bytes, with one read each, so no Data frame may end inside
+//! of them.
 
 use crate::{
-    by_hand::{Hand, Open, chunks, whole_chunks},
-    stage::Hub,
+    ending::TOKEN,
+    stage::{Hub, relay},
     support::{
+        encoding::{ACCEPT, OPEN, chunks, layer_2, whole_chunks},
         frames::{DATA, FIN, Frame},
         in_time,
         pattern::Pattern,
+        peer::{Open, Peer},
     },
 };
-use std::{io::Write, thread};
+use std::thread;
 
 const INITIAL_WINDOW: usize = 262_144;
 
-/// Reads a stream to its end, and grants again what was read as `grant` says.
+/// The bytes of a window that the opening of a stream takes.
+fn opened(name: &str) -> usize {
+    layer_2(OPEN, name, b"").len()
+}
+
+/// Reads a stream to its end. `grant` is called with the bytes of each frame, to
+/// grant credit for them.
 ///
 /// # Panics
 ///
-/// If a Data frame does not hold whole chunks.
-fn read_whole(owner: &mut Hand, stream: u32, mut grant: impl FnMut(&mut Hand, usize)) -> Vec<u8> {
+/// If a Data frame does not contain whole chunks.
+fn read_whole(owner: &mut Peer, stream: u32, mut grant: impl FnMut(&mut Peer, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let frame = owner.next_of(stream);
@@ -33,16 +42,16 @@ fn read_whole(owner: &mut Hand, stream: u32, mut grant: impl FnMut(&mut Hand, us
     }
 }
 
-/// What one of ours sends through the hub to an owner that is played by hand,
-/// which grants again what it has read as it likes.
-fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Hand, u32, usize)) {
+/// A client sends `size` bytes through the hub to a scripted owner, which calls
+/// `grant` to grant credit.
+fn send_to_peer(size: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
     let hub = Hub::new();
-    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+    let mut owner = hub.peer("owner", &["name"]);
     let caller = hub.caller();
     let sent = Pattern::new(size as u64).to_vec(size);
     let expected = sent.clone();
     let call = thread::spawn(move || {
-        let stream = caller.session.open_stream("hand").unwrap();
+        let stream = caller.session.open_stream("name").unwrap();
         for message in sent.chunks(100_000) {
             stream.write_message(message).unwrap();
         }
@@ -60,18 +69,19 @@ fn send_to_hand(size: usize, mut grant: impl FnMut(&mut Hand, u32, usize)) {
 #[test]
 fn an_owner_that_grants_as_it_reads_gets_whole_chunks() {
     in_time(|| {
-        send_to_hand(2 << 20, |owner, stream, count| {
+        send_to_peer(2 << 20, |owner, stream, count| {
             owner.grant(stream, count as u32)
         })
     });
 }
 
-/// What an owner gets that grants so much at a time, and only when it has room
-/// for no more than a chunk: a hub may keep back what does not take a whole one.
-fn send_to_a_full_hand(size: usize, portion: usize) {
+/// The same, with an owner that grants `portion` bytes at a time, and only when it
+/// has room for less than two chunks: a hub may hold back credit that a chunk does
+/// not fit in.
+fn send_to_a_full_peer(size: usize, portion: usize) {
     in_time(move || {
         let (mut window, mut read) = (INITIAL_WINDOW, 0);
-        send_to_hand(size, move |owner, stream, count| {
+        send_to_peer(size, move |owner, stream, count| {
             read += count;
             if window - read < 2_000 {
                 owner.grant(stream, portion as u32);
@@ -83,57 +93,51 @@ fn send_to_a_full_hand(size: usize, portion: usize) {
 
 #[test]
 fn an_owner_that_lets_its_window_run_out_gets_whole_chunks() {
-    send_to_a_full_hand(2 << 20, 50_001);
+    send_to_a_full_peer(2 << 20, 50_001);
 }
 
 #[test]
-fn an_owner_that_then_grants_little_gets_whole_chunks() {
-    send_to_a_full_hand(600_000, 1_501);
+fn an_owner_that_lets_its_window_run_out_and_grants_little_gets_whole_chunks() {
+    send_to_a_full_peer(600_000, 1_501);
 }
 
 #[test]
 fn an_owner_that_grants_byte_by_byte_gets_everything_in_whole_chunks() {
     in_time(|| {
-        send_to_hand(400_000, |owner, stream, count| {
-            let mut update = Frame::flags(stream, 0);
-            update.length = 1;
-            owner
-                .socket
-                .write_all(&update.encode().repeat(count))
-                .unwrap();
+        send_to_peer(400_000, |owner, stream, count| {
+            owner.send(vec![Frame::grant(stream, 1); count]);
         });
     });
 }
 
-/// Has the hub do something else, which takes as long as what it was about to
-/// do too early.
+/// Has the hub serve another call. What it would do too early happens meanwhile.
 pub fn serve_another(hub: &Hub) {
     hub.caller().open("nothing").unwrap_err();
 }
 
-/// Opens a stream by hand with `more` in the same Data frame, of which the last
-/// `late` bytes are sent only when the owner has accepted; then the end.
-fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Hand, Open) {
+/// Opens a stream with `more` in the same Data frame. Sends the last `late` bytes
+/// of that frame only when the owner has accepted, and then ends the stream.
+fn open_in_two_pieces(more: &[u8], late: usize) -> (Hub, Peer, Open) {
     let hub = Hub::new();
-    let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
-    let (stream, mut body) = caller.begin_open("hand");
+    let mut owner = hub.peer("owner", &["name"]);
+    let mut caller = hub.peer("caller", &[]);
+    let (stream, mut body) = caller.begin_open("name");
     body.extend(more);
     let bytes = Frame::data(stream, body).encode();
     let (first, last) = bytes.split_at(bytes.len() - late);
-    caller.socket.write_all(first).unwrap();
+    caller.send_bytes(first);
     let open = owner.next_open();
     owner.accept(&open);
-    // The hub has told the caller, so it passes things on.
+    // The hub has answered the caller, so it relays from here on.
     caller.expect_accepted(stream);
     serve_another(&hub);
-    caller.socket.write_all(last).unwrap();
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send_bytes(last);
+    caller.send(Frame::flags(stream, FIN));
     (hub, owner, open)
 }
 
 #[test]
-fn a_chunk_that_comes_along_with_the_open_in_pieces_leaves_whole() {
+fn a_chunk_in_pieces_behind_the_open_frame_leaves_whole() {
     in_time(|| {
         let message = Pattern::new(5).to_vec(900);
         let (_hub, mut owner, open) = open_in_two_pieces(&chunks(&message, 900), 300);
@@ -143,147 +147,123 @@ fn a_chunk_that_comes_along_with_the_open_in_pieces_leaves_whole() {
     });
 }
 
+/// A caller sends as many chunks as its window has room for, in frames of chunks
+/// of `len` bytes in all, and ends the stream; only then the owner accepts. The
+/// hub's open frame takes more of the owner's window than the caller's open frame
+/// takes of the hub's, so the last chunks have no room.
+///
+/// `grant` is called with the bytes of each frame that the owner reads.
+fn send_before_the_answer(len: usize, mut grant: impl FnMut(&mut Peer, u32, usize)) {
+    let hub = Hub::with(|hub| hub.identification("", TOKEN));
+    let mut owner = hub.peer("owner", &["name"]);
+    let mut caller = hub.peer("caller", &[]);
+    let stream = caller.call("name");
+    let window = INITIAL_WINDOW - opened("name");
+    let message = Pattern::new(6).to_vec(window / 1028 * 1024);
+    for part in message.chunks(len) {
+        caller.send(Frame::data(stream, chunks(part, 1024)));
+    }
+    caller.send(Frame::flags(stream, FIN));
+    let open = owner.next_open();
+    assert_eq!(open.token, TOKEN);
+    owner.accept(&open);
+    let got = read_whole(&mut owner, open.stream, |owner, count| {
+        grant(owner, open.stream, count);
+    });
+    assert!(got == message);
+}
+
 #[test]
 fn a_window_full_of_chunks_before_the_answer_leaves_in_whole_chunks() {
     in_time(|| {
-        // The hub's open frame takes more of the owner's window than the
-        // caller's took of the hub's, so the last chunks have no room there.
-        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let window = INITIAL_WINDOW - open.len();
-        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        caller.send(&Frame::data(stream, open));
-        for chunk in message.chunks(1024) {
-            caller.send(&Frame::data(stream, chunks(chunk, 1024)));
-        }
-        caller.send(&Frame::flags(stream, FIN));
-        let open = owner.next_open();
-        assert_eq!(open.token.len(), 4_000);
-        owner.accept(&open);
-        let got = read_whole(&mut owner, open.stream, |owner, count| {
-            owner.grant(open.stream, count as u32);
+        send_before_the_answer(1024, |owner, stream, count| {
+            owner.grant(stream, count as u32);
         });
-        assert!(got == message);
     });
 }
 
 #[test]
-fn a_frame_that_the_owner_has_no_room_for_is_cut_between_chunks() {
+fn a_frame_that_the_owner_has_no_room_for_is_split_between_chunks() {
     in_time(|| {
-        // As above, with many chunks in a frame, and an owner that grants no
-        // more while it has room for one.
-        let hub = Hub::with(|hub| hub.identification("", vec![7; 4_000]));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let (window, opened) = (INITIAL_WINDOW - open.len(), open.len());
-        let message = Pattern::new(6).to_vec(window / 1028 * 1024);
-        caller.send(&Frame::data(stream, open));
-        for part in message.chunks(60 * 1024) {
-            caller.send(&Frame::data(stream, chunks(part, 1024)));
-        }
-        caller.send(&Frame::flags(stream, FIN));
-        let open = owner.next_open();
-        owner.accept(&open);
-        let mut room = INITIAL_WINDOW - opened - 4_000;
-        let got = read_whole(&mut owner, open.stream, |owner, count| {
+        // The owner grants no credit while it has room for a chunk.
+        let mut room = INITIAL_WINDOW - opened("name") - TOKEN.len();
+        send_before_the_answer(60 * 1024, |owner, stream, count| {
             room -= count;
             if room < 1_028 {
-                owner.grant(open.stream, 1_028);
+                owner.grant(stream, 1_028);
                 room += 1_028;
             }
         });
-        assert!(got == message);
     });
 }
 
-/// Room that a hub may not have granted yet to the sender of a chunk.
+/// Credit that a hub may not have granted yet to the sender of a chunk.
 const SLACK: usize = INITIAL_WINDOW / 16;
 
 #[test]
 fn a_chunk_nearly_as_large_as_the_window_leaves_whole() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        let room = INITIAL_WINDOW - open.len() - 8 - SLACK;
-        caller.send(&Frame::data(stream, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.peer("owner", &["name"]);
+        let mut caller = hub.peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "name");
+        let room = INITIAL_WINDOW - opened("name") - 8 - SLACK;
         let message = Pattern::new(8).to_vec(room);
-        caller.send(&Frame::data(stream, chunks(&message, room)));
-        caller.send(&Frame::flags(stream, FIN));
-        assert!(read_whole(&mut owner, open.stream, |_, _| {}) == message);
+        caller.send(Frame::data(stream, chunks(&message, room)));
+        caller.send(Frame::flags(stream, FIN));
+        assert!(read_whole(&mut owner, far, |_, _| {}) == message);
     });
 }
 
 #[test]
-fn a_chunk_larger_than_the_window_is_passed_on_as_it_comes() {
+fn a_chunk_larger_than_the_window_is_relayed_as_it_arrives() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let stream = {
-            let (stream, open) = caller.begin_open("hand");
-            caller.send(&Frame::data(stream, open));
-            stream
-        };
-        let open = owner.next_open();
-        owner.accept(&open);
-        caller.expect_accepted(stream);
+        let mut owner = hub.peer("owner", &["name"]);
+        let mut caller = hub.peer("caller", &[]);
+        let (stream, far) = relay(&mut caller, &mut owner, "name");
         let message = Pattern::new(9).to_vec(1 << 20);
         let said = chunks(&message, message.len());
         let (first, rest) = said.split_at(100_000);
-        caller.send(&Frame::data(stream, first.to_vec()));
-        let mut came = owner.next_of(open.stream).body;
+        caller.send(Frame::data(stream, first.to_vec()));
+        let mut came = owner.next_of(far).body;
         while came.len() < first.len() {
-            came.extend(owner.next_of(open.stream).body);
+            came.extend(owner.next_of(far).body);
         }
-        owner.grant(open.stream, 1 << 20);
+        owner.grant(far, 1 << 20);
         let mut granted = 0;
         while granted < rest.len() - (INITIAL_WINDOW - first.len()) + 1000 {
             granted += caller.wait(|frame| frame.stream == stream).length as usize;
         }
-        caller.send(&Frame::data(stream, rest.to_vec()));
+        caller.send(Frame::data(stream, rest.to_vec()));
         while came.len() < said.len() {
-            came.extend(owner.next_of(open.stream).body);
+            came.extend(owner.next_of(far).body);
         }
         assert!(came == said);
     });
 }
 
-/// Larger ones would have all others wait that go to the same owner.
+/// Larger frames would delay all others to the same owner.
 #[test]
-fn larger_frames_are_cut_whatever_the_owner_grants() {
-    /// That no chunk ends in a window's worth of bytes, or that some do.
+fn frames_larger_than_a_window_are_split_whatever_the_owner_grants() {
+    /// So large that no chunk ends within a window, or that several do.
     const CHUNKS: [usize; 2] = [1 << 20, 100_000];
     for size in CHUNKS {
         in_time(move || {
             let hub = Hub::new();
-            let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-            let mut caller = Hand::join(&hub.addr, "caller", &[]);
-            let stream = {
-                let (stream, open) = caller.begin_open("hand");
-                caller.send(&Frame::data(stream, open));
-                stream
-            };
-            let open = owner.next_open();
-            owner.accept(&open);
-            caller.expect_accepted(stream);
-            owner.grant(open.stream, 8 << 20);
+            let mut owner = hub.peer("owner", &["name"]);
+            let mut caller = hub.peer("caller", &[]);
+            let (stream, far) = relay(&mut caller, &mut owner, "name");
+            owner.grant(far, 8 << 20);
             let mut room = 0;
             while room < 4 << 20 {
                 room += caller.wait(|frame| frame.stream == stream).length;
             }
             let said = chunks(&Pattern::new(10).to_vec(3 << 20), size);
-            caller.send(&Frame::data(stream, said.clone()));
+            caller.send(Frame::data(stream, said.clone()));
             let mut came = Vec::new();
             while came.len() < said.len() {
-                let frame = owner.next_of(open.stream);
+                let frame = owner.next_of(far);
                 assert!(frame.body.len() <= INITIAL_WINDOW, "{}", frame.body.len());
                 if size < INITIAL_WINDOW {
                     whole_chunks(&frame.body);
@@ -296,24 +276,23 @@ fn larger_frames_are_cut_whatever_the_owner_grants() {
 }
 
 #[test]
-fn what_an_owner_answers_along_with_its_acceptance_reaches_the_caller_in_whole_chunks() {
+fn chunks_behind_an_accept_frame_reach_the_caller_whole() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
-        let (stream, open) = caller.begin_open("hand");
-        caller.send(&Frame::data(stream, open));
+        let mut owner = hub.peer("owner", &["name"]);
+        let mut caller = hub.peer("caller", &[]);
+        let stream = caller.call("name");
         let open = owner.next_open();
         let message = Pattern::new(4).to_vec(700);
-        let mut body = crate::support::hand::layer_2(0x08, &open.name, b"");
+        let mut body = layer_2(ACCEPT, &open.name, b"");
         body.extend(chunks(&message, 700));
         let bytes = Frame::data(open.stream, body).encode();
         let (first, last) = bytes.split_at(bytes.len() - 200);
-        owner.socket.write_all(first).unwrap();
+        owner.send_bytes(first);
         caller.expect_accepted(stream);
         serve_another(&hub);
-        owner.socket.write_all(last).unwrap();
-        owner.send(&Frame::flags(open.stream, FIN));
+        owner.send_bytes(last);
+        owner.send(Frame::flags(open.stream, FIN));
         assert!(read_whole(&mut caller, stream, |_, _| {}) == message);
     });
 }

@@ -1,11 +1,10 @@
-//! How a hub ends, and what it has counted.
+//! How a hub closes, and what it counts.
 
 use crate::{
-    by_hand::Hand,
     stage::{Hub, echo, eventually},
     support::{
         PATIENCE, in_time,
-        link::{means_broken, message},
+        wires::{means_broken, message},
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -16,7 +15,7 @@ use std::{
 };
 
 #[test]
-fn a_hub_that_closes_waits_for_the_streams_that_it_relays() {
+fn a_close_of_a_hub_waits_for_relayed_streams() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.session_close_timeout(PATIENCE));
         let _owner = hub.owner("echo", echo);
@@ -24,7 +23,7 @@ fn a_hub_that_closes_waits_for_the_streams_that_it_relays() {
         let stream = caller.open("echo").unwrap();
         let closing = hub.wire.clone();
         let close = thread::spawn(move || closing.close());
-        // Both sides have heard of it, and go on.
+        // Both sides know of it, and go on.
         while !caller.session.is_closing() {
             thread::yield_now();
         }
@@ -38,19 +37,18 @@ fn a_hub_that_closes_waits_for_the_streams_that_it_relays() {
 }
 
 #[test]
-fn a_hub_that_cuts_relayed_streams_says_whose_they_were() {
+fn a_hub_that_cuts_relayed_streams_reports_their_sessions() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.session_close_timeout(Duration::from_millis(200)));
-        let mut owner = Hand::join(&hub.addr, "owner", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.join(|caller| caller.identification("caller", ""));
         let session = caller.session.clone();
         let call = thread::spawn(move || {
-            let open = || session.open_stream("hand").unwrap();
+            let open = || session.open_stream("name").unwrap();
             [open(), open()]
         });
         for _ in 0..2 {
-            let open = owner.next_open();
-            owner.accept(&open);
+            owner.accept_next();
         }
         let mut streams = call.join().unwrap();
         let began = Instant::now();
@@ -72,7 +70,7 @@ fn a_hub_that_cuts_relayed_streams_says_whose_they_were() {
 }
 
 #[test]
-fn a_client_that_closes_waits_for_the_streams_that_the_hub_relays_to_it() {
+fn a_close_of_a_client_waits_for_streams_that_the_hub_relays_to_it() {
     in_time(|| {
         let hub = Hub::new();
         let (release, released) = bounded::<()>(0);
@@ -88,7 +86,7 @@ fn a_client_that_closes_waits_for_the_streams_that_the_hub_relays_to_it() {
         let stream = caller.open("slow").unwrap();
         let closing = owner.wire.clone();
         let close = thread::spawn(move || closing.close());
-        // The hub opens nothing there any more.
+        // The hub opens no more streams there.
         while !hub.end_of(&owner).is_closing() {
             thread::yield_now();
         }
@@ -119,9 +117,9 @@ fn a_hub_counts_what_it_relays_both_ways() {
             }
             assert_eq!(stats.streams_reset, 0);
         }
-        // The session's own first one, and the calls.
+        // The stream of the session handshake, and the calls.
         assert_eq!(to_caller.stats().streams_accepted, 1 + 4);
-        // It is counted when the caller has been told.
+        // It is counted after the caller was answered.
         assert!(eventually(|| to_caller.stats().streams_refused == 1));
         assert_eq!(to_owner.stats().streams_opened, 3);
         let all = hub.wire.stats();
@@ -148,9 +146,9 @@ fn a_reset_is_counted_at_both_ends_of_a_relayed_stream() {
     });
 }
 
-/// The hub has begun to close when it gets to opening their streams at the owner.
+/// The hub begins to close before it opens their streams at the owner.
 #[test]
-fn calls_that_a_hub_has_let_in_reach_their_owner_though_it_closes() {
+fn accepted_calls_reach_their_owner_although_the_hub_closes() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let hub = Hub::with(|hub| {

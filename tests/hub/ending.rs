@@ -1,15 +1,16 @@
-//! How a stream's directions end, at the one end and at the other.
+//! How the directions of a relayed stream end.
 
 use crate::{
-    by_hand::{END, Hand, chunks},
-    stage::{Hub, client_of, echo},
+    stage::{Hub, client_of, echo, relay},
     support::{
         PATIENCE,
+        encoding::{END, chunks},
         frames::{FIN, Frame, RST},
         in_time,
-        link::{means_broken, message},
         pattern::Pattern,
+        peer::Peer,
         process::{Other, role, wait_for_parent},
+        wires::{means_broken, message},
     },
 };
 use crossbeam_channel::{Receiver, bounded};
@@ -20,7 +21,7 @@ use std::{
 };
 use wirenet::{Refusal, Stream};
 
-/// What an owner's handler did, for the test to wait for.
+/// A handler of an owner, and the values that `work` returns in it.
 fn outcome<T: Send + 'static>(
     work: impl Fn(&mut Stream) -> T + Send + Sync + 'static,
 ) -> (
@@ -29,14 +30,14 @@ fn outcome<T: Send + 'static>(
 ) {
     let (sender, outcome) = bounded(16);
     let handler = move |stream: &mut Stream| {
-        // A test that has failed is not there any more.
+        // A failed test does not receive any more.
         let _ = sender.send(work(stream));
         Ok(())
     };
     (handler, outcome)
 }
 
-/// All that comes, and how it ended.
+/// The number of bytes up to the end, and how they ended.
 fn drain(stream: &mut Stream) -> (usize, Result<(), io::ErrorKind>) {
     let mut bytes = Vec::new();
     let end = stream.read_to_end(&mut bytes);
@@ -44,13 +45,13 @@ fn drain(stream: &mut Stream) -> (usize, Result<(), io::ErrorKind>) {
 }
 
 #[test]
-fn a_half_close_of_the_caller_is_one_at_the_owner() {
+fn a_half_close_of_the_caller_is_relayed_as_a_half_close() {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.owner("count", |stream| {
             let mut bytes = Vec::new();
             stream.read_to_end(&mut bytes)?;
-            // The other direction is open, for as much as one likes.
+            // The other direction is still open.
             stream.write_message(&bytes)
         });
         let caller = hub.caller();
@@ -65,7 +66,7 @@ fn a_half_close_of_the_caller_is_one_at_the_owner() {
 }
 
 #[test]
-fn a_half_close_of_the_owner_is_one_at_the_caller() {
+fn a_half_close_of_the_owner_is_relayed_as_a_half_close() {
     in_time(|| {
         let hub = Hub::new();
         let (handler, got) = outcome(|stream| {
@@ -86,7 +87,7 @@ fn a_half_close_of_the_owner_is_one_at_the_caller() {
 }
 
 #[test]
-fn a_reset_by_the_caller_is_one_at_the_owner() {
+fn a_reset_by_the_caller_is_relayed_as_a_reset() {
     in_time(|| {
         let hub = Hub::new();
         let (handler, got) = outcome(|stream| {
@@ -104,7 +105,7 @@ fn a_reset_by_the_caller_is_one_at_the_owner() {
 }
 
 #[test]
-fn a_reset_by_the_owner_is_one_at_the_caller() {
+fn a_failed_handler_of_the_owner_is_relayed_as_a_reset() {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.owner("fail", |stream| {
@@ -119,7 +120,7 @@ fn a_reset_by_the_owner_is_one_at_the_caller() {
 }
 
 #[test]
-fn a_caller_that_drops_a_stream_in_a_message_is_a_reset_at_the_owner() {
+fn a_stream_dropped_inside_a_message_is_relayed_as_a_reset() {
     in_time(|| {
         let hub = Hub::new();
         let (handler, got) = outcome(drain);
@@ -134,28 +135,28 @@ fn a_caller_that_drops_a_stream_in_a_message_is_a_reset_at_the_owner() {
 }
 
 #[test]
-fn a_half_close_in_a_chunk_is_no_clean_end() {
+fn a_half_close_inside_a_chunk_is_truncation() {
     in_time(|| {
         let hub = Hub::new();
         let (handler, got) = outcome(drain);
         let _owner = hub.owner("drain", handler);
-        let mut caller = Hand::join(&hub.addr, "caller", &[]);
+        let mut caller = hub.peer("caller", &[]);
         let stream = caller.open("drain");
         let chunk = chunks(&[1; 1000], 1000);
-        caller.send(&Frame::data(stream, chunk[..500].to_vec()));
-        caller.send(&Frame::flags(stream, FIN));
+        caller.send(Frame::data(stream, chunk[..500].to_vec()));
+        caller.send(Frame::flags(stream, FIN));
         let (_, end) = got.recv_timeout(PATIENCE).unwrap();
         assert_eq!(end, Err(io::ErrorKind::UnexpectedEof));
     });
 }
 
 #[test]
-fn everything_before_a_half_close_arrives_though_the_caller_leaves_at_once() {
+fn everything_before_a_half_close_arrives_although_the_caller_leaves_at_once() {
     in_time(|| {
         let hub = Hub::new();
         let (release, released) = bounded::<()>(0);
         let (handler, got) = outcome(move |stream| {
-            // The caller has long gone.
+            // The caller has left by then.
             let _ = released.recv();
             let mut bytes = Vec::new();
             let end = stream.read_to_end(&mut bytes);
@@ -176,7 +177,7 @@ fn everything_before_a_half_close_arrives_though_the_caller_leaves_at_once() {
 }
 
 #[test]
-fn everything_before_a_half_close_arrives_though_the_owner_leaves_at_once() {
+fn everything_before_a_half_close_arrives_although_the_owner_leaves_at_once() {
     in_time(|| {
         let hub = Hub::new();
         let sent = Pattern::new(13).to_vec(200_000);
@@ -198,7 +199,7 @@ fn a_lost_owner_is_an_error_to_its_callers() {
         let hub = Hub::new();
         let (handler, begun) = outcome(|stream| {
             stream.write_message(b"begun").unwrap();
-            // Waits for more until it is cut off.
+            // Waits for more until the stream is cut.
             drain(stream)
         });
         let owner = hub.owner("lost", handler);
@@ -282,25 +283,24 @@ fn a_lost_caller_is_an_error_to_the_owner() {
     });
 }
 
-/// An owner that has said all it wanted to say, reads nothing, and is lost.
+/// The owner has ended its direction, reads nothing, and is lost.
 #[test]
-fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished() {
+fn a_lost_owner_that_had_finished_is_an_error_to_a_caller_that_waits_for_credit() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         let session = caller.session.clone();
-        let call = thread::spawn(move || session.open_stream("hand").unwrap());
-        let open = owner.next_open();
-        owner.accept(&open);
+        let call = thread::spawn(move || session.open_stream("name").unwrap());
+        let far = owner.accept_next();
         let mut stream = call.join().unwrap();
         let all = [&chunks(b"all", 3)[..], &END].concat();
-        owner.send(&Frame::data(open.stream, all));
-        owner.send(&Frame::flags(open.stream, FIN));
+        owner.send(Frame::data(far, all));
+        owner.send(Frame::flags(far, FIN));
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
         assert_eq!(said, b"all");
-        // Until there is no room at the owner, nor on the way.
+        // Until there is no room at the owner and on the way.
         stream
             .set_write_timeout(Some(Duration::from_millis(300)))
             .unwrap();
@@ -325,7 +325,7 @@ fn a_caller_that_waits_for_room_hears_of_the_loss_of_an_owner_that_had_finished(
 }
 
 #[test]
-fn reset_storms_leave_nothing_behind() {
+fn reset_storms_leave_no_streams_behind() {
     in_time(|| {
         let hub = Hub::new();
         let owner = hub.owner("echo", echo);
@@ -348,45 +348,41 @@ fn reset_storms_leave_nothing_behind() {
             }
         });
         assert_eq!(caller.ask("echo", b"well?").unwrap(), b"well?");
-        // Nothing is left that a close would have to wait for.
+        // No stream is left that a close would wait for.
         caller.wire.close().unwrap();
         owner.wire.close().unwrap();
         hub.wire.close().unwrap();
     });
 }
 
-/// The bytes that a caller says and the owner has no room for: its streams are
-/// opened with a token, and the caller's with none.
+/// The bytes of a caller that the owner has no room for: the hub opens streams
+/// with a token, the caller without one.
 const LEFT: usize = 3 * 1024;
 pub const TOKEN: [u8; 4_000] = [b't'; 4_000];
 
-/// A caller says more than the owner has room for, the owner says that it has
-/// nothing to say, and the caller leaves. Gives the owner's stream.
-pub fn leave_some(hub: &Hub, owner: &mut Hand) -> u32 {
+/// A caller sends more than the owner has room for, the owner ends its direction,
+/// and the caller leaves. Returns the id of the owner's stream.
+pub fn leave_some(hub: &Hub, owner: &mut Peer) -> u32 {
     let said = chunks(&Pattern::new(9).to_vec(255 * 1020), 1020);
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
-    let (stream, open) = caller.begin_open("hand");
-    caller.send(&Frame::data(stream, open));
-    let open = owner.next_open();
-    owner.accept(&open);
-    caller.expect_accepted(stream);
+    let mut caller = hub.peer("caller", &[]);
+    let (stream, far) = relay(&mut caller, owner, "name");
     for part in said.chunks(15 * 1024) {
-        caller.send(&Frame::data(stream, part.to_vec()));
+        caller.send(Frame::data(stream, part.to_vec()));
     }
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send(Frame::flags(stream, FIN));
     let mut came = 0;
     while came < said.len() - LEFT {
-        came += owner.next_of(open.stream).body.len();
+        came += owner.next_of(far).body.len();
     }
     assert_eq!(came, said.len() - LEFT);
-    owner.send(&Frame::flags(open.stream, FIN));
-    // From here on it is in no table but the owner's.
+    owner.send(Frame::flags(far, FIN));
+    // From here on, only the owner's connection has the stream.
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
-    open.stream
+    far
 }
 
-/// The rest comes when there is room for it, and then the end.
-fn assert_gets_the_rest(owner: &mut Hand, stream: u32) {
+/// Asserts that the rest and the end arrive once there is room.
+fn assert_gets_the_rest(owner: &mut Peer, stream: u32) {
     owner.grant(stream, 10_000);
     let rest = owner.next_of(stream);
     assert_eq!((rest.body.len(), rest.has(RST)), (LEFT, false));
@@ -394,16 +390,16 @@ fn assert_gets_the_rest(owner: &mut Hand, stream: u32) {
 }
 
 #[test]
-fn what_callers_that_have_left_said_waits_for_the_owner_but_not_without_a_bound() {
+fn what_callers_that_have_left_sent_waits_for_the_owner_within_a_bound() {
     const BOUND: usize = 3;
     in_time(|| {
         let hub = Hub::with(|hub| hub.identification("hub", TOKEN).max_streams(BOUND));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let waiting = [(); BOUND].map(|()| leave_some(&hub, &mut owner));
         let one_too_many = leave_some(&hub, &mut owner);
         owner.expect_reset(one_too_many);
         assert_gets_the_rest(&mut owner, waiting[0]);
-        // There is room for one again, and no more.
+        // There is room for one more stream.
         let another = leave_some(&hub, &mut owner);
         let one_too_many = leave_some(&hub, &mut owner);
         owner.expect_reset(one_too_many);

@@ -1,18 +1,18 @@
-//! Credit goes from end to end: a slow owner slows its caller and nobody else,
-//! nothing piles up at the hub, and no thread is there for it.
+//! Flow control works end to end: a slow owner slows down only its caller, nothing
+//! accumulates in the hub, and a relay has no threads.
 
 use crate::{
-    by_hand::{END, Hand, chunks},
-    stage::{Client, Hub, client_of, echo, eventually, start},
+    stage::{Client, Hub, client_of, echo, eventually, peer_at, relay, start},
     support::{
         PATIENCE,
+        encoding::{END, chunks},
+        fault_proxy::{FaultProxy, Profile},
         frames::{DATA, FIN, Frame},
         in_time,
-        link::message,
         pattern::{PIECE, Pattern},
         process::{Other, role, tell, wait_for_parent},
-        relay::{Profile, Relay},
         threads,
+        wires::message,
     },
 };
 use crossbeam_channel::bounded;
@@ -26,10 +26,10 @@ use wirenet::{Builder, Stream};
 
 const INITIAL_WINDOW: usize = 262_144;
 
-/// How long nothing moves before a writer is taken to be blocked.
+/// A writer that makes no progress for this time counts as blocked.
 const STUCK: Duration = Duration::from_millis(300);
 
-/// Writes until nothing goes any more; how much went.
+/// Writes until the writer blocks. Returns the number of bytes written.
 fn fill(stream: &Stream, pattern: &Pattern) -> u64 {
     let mut stream = stream;
     stream.set_write_timeout(Some(STUCK)).unwrap();
@@ -42,7 +42,7 @@ fn fill(stream: &Stream, pattern: &Pattern) -> u64 {
     written
 }
 
-/// The longest of so many round trips of a small message.
+/// The longest of `trips` round trips of a small message.
 fn longest_trip(caller: &Client, name: &str, trips: usize) -> Duration {
     let stream = caller.open(name).unwrap();
     let trip = || {
@@ -55,7 +55,7 @@ fn longest_trip(caller: &Client, name: &str, trips: usize) -> Duration {
 }
 
 #[test]
-fn a_slow_owner_slows_its_caller_and_nobody_else() {
+fn a_slow_owner_slows_down_only_its_caller() {
     in_time(|| {
         let hub = Hub::new();
         let (release, released) = bounded::<()>(0);
@@ -74,10 +74,10 @@ fn a_slow_owner_slows_its_caller_and_nobody_else() {
         let stream = caller.open("slow").unwrap();
         let pattern = Pattern::new(21);
         let written = fill(&stream, &pattern);
-        // What the owner's window takes, and no more on the way.
+        // The owner's window, and nothing beyond it.
         let window = INITIAL_WINDOW as u64;
         assert!(written > window / 2 && written <= window, "{written}");
-        // Neither on the same connections, nor on others.
+        // Neither the same connections nor others are slow.
         let trips = [
             longest_trip(&caller, "echo", 50),
             longest_trip(&another, "echo", 50),
@@ -88,7 +88,7 @@ fn a_slow_owner_slows_its_caller_and_nobody_else() {
             assert!(trip < Duration::from_secs(2), "{trips:?}");
         }
         drop(release);
-        // A message whose last write failed could not be ended.
+        // A message whose last write failed cannot be ended.
         (&stream).write_all(pattern.at(written, 1)).unwrap();
         stream.finish().unwrap();
         pattern.check(0, &read.recv_timeout(PATIENCE).unwrap());
@@ -97,12 +97,11 @@ fn a_slow_owner_slows_its_caller_and_nobody_else() {
 }
 
 #[test]
-fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
+fn bulk_to_an_owner_does_not_delay_another_call_to_it() {
     in_time(|| {
-        // Little lies in the socket, where nobody takes turns.
+        // Little is buffered in the socket, where streams do not take turns.
         let hub = Hub::with(|hub| hub.send_buffer(64 * 1024));
-        // The link is the bottleneck, so that what is to go to this owner
-        // waits at the hub.
+        // The link is the bottleneck, so that data to this owner waits in the hub.
         let profile = Profile {
             delay: Duration::from_millis(2),
             rate: Some(4_000_000),
@@ -110,7 +109,7 @@ fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
             ..Profile::default()
         };
         let (sender, read) = bounded(1);
-        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
         let owner = client_of(&link.addr.to_string())
             .recv_buffer(32 * 1024)
             .stream("echo", echo)
@@ -142,37 +141,31 @@ fn bulk_to_an_owner_does_not_keep_another_call_of_it_waiting() {
             "{} trips beside bulk: middle {middle:?}, longest {longest:?}",
             trips.len()
         );
-        // What is before it: socket buffers, an outbox, a frame of each other
-        // stream; some 0.2 s at this rate. Bulk takes three seconds in all.
+        // Socket buffers, an outbox, and a frame of each other stream go first:
+        // some 0.2 s at this rate. The whole bulk takes three seconds.
         assert!(middle < Duration::from_secs(1), "{middle:?}");
     });
 }
 
 #[test]
-fn what_waits_for_one_owner_takes_turns() {
+fn streams_to_one_owner_take_turns() {
     const BULK: u32 = 8 << 20;
     in_time(|| {
         let hub = Hub::with(|hub| hub.send_buffer(16 * 1024));
-        let mut owner = Hand::join_with(&hub.addr, "hand", &["bulk", "call"], |socket| {
+        let mut owner = hub.peer_with("owner", &["bulk", "call"], |socket| {
             socket.set_recv_buffer_size(16 * 1024)
         });
-        let mut bulk = Hand::join(&hub.addr, "bulk", &[]);
-        let (large, open) = bulk.begin_open("bulk");
-        bulk.send(&Frame::data(large, open));
-        let open = owner.next_open();
-        owner.accept(&open);
-        bulk.expect_accepted(large);
-        let large_id = open.stream;
+        let mut bulk = hub.peer("bulk", &[]);
+        let (large, large_id) = relay(&mut bulk, &mut owner, "bulk");
         let caller = hub.caller();
         let session = caller.session.clone();
         let call = thread::spawn(move || session.open_stream("call").unwrap());
-        let open = owner.next_open();
-        owner.accept(&open);
-        let (small, small_id) = (call.join().unwrap(), open.stream);
-        // All of it has room at the owner; so it lies at the hub, while the
-        // owner reads nothing.
+        let small_id = owner.accept_next();
+        let small = call.join().unwrap();
+        // The owner grants room for all of it and reads nothing, so it is buffered
+        // in the hub.
         let sessions = hub.wire.sessions();
-        let mut to_owner = sessions.iter().filter(|s| s.identification() == b"hand");
+        let mut to_owner = sessions.iter().filter(|s| s.identification() == b"owner");
         let to_owner = to_owner.next().expect("the owner's session");
         owner.grant(large_id, 12_000_000);
         let mut credit = 0;
@@ -180,13 +173,12 @@ fn what_waits_for_one_owner_takes_turns() {
             credit += bulk.next_of(large).length;
         }
         for _ in 0..BULK / PIECE as u32 {
-            bulk.send(&Frame::data(large, vec![1; PIECE]));
+            bulk.send(Frame::data(large, vec![1; PIECE]));
         }
-        // Bytes count before they are passed on. What comes after them is served
-        // when they are waiting; but for the first, which may come with them.
+        // The second of these calls is served when the bulk is buffered. The first
+        // may arrive together with it.
         for _ in 0..2 {
-            let (stream, open) = bulk.begin_open("nobody's");
-            bulk.send(&Frame::data(stream, open));
+            let stream = bulk.call("nobody's");
             bulk.wait(|frame| frame.kind == DATA && frame.stream == stream);
         }
         small.write_message(b"my turn").unwrap();
@@ -203,8 +195,7 @@ fn what_waits_for_one_owner_takes_turns() {
             }
         }
         println!("{before} bytes of bulk before another stream's turn");
-        // A new call has its turn too. The owner reads on when the call is on its
-        // way.
+        // A new call gets its turn too. The owner reads on when the hub has sent it.
         let opened = || to_owner.stats().streams_opened;
         let opened_before = opened();
         let session = caller.session.clone();
@@ -214,10 +205,7 @@ fn what_waits_for_one_owner_takes_turns() {
         loop {
             let frame = owner.wait(|frame| frame.kind == DATA);
             if ![large_id, small_id].contains(&frame.stream) {
-                owner.send(&Frame::data(
-                    frame.stream,
-                    crate::support::hand::layer_2(0x08, "call", b""),
-                ));
+                owner.accept_as(frame.stream, "call");
                 break;
             }
             before_call += frame.body.len();
@@ -225,49 +213,42 @@ fn what_waits_for_one_owner_takes_turns() {
         println!("{before_call} bytes of bulk before a new call");
         call.join().unwrap();
         assert!(before_call < 2_000_000, "{before_call}");
-        // What was on its way: an outbox, what was taken out of it, and the
-        // buffers of the sockets.
+        // An outbox, what was taken out of it, and the socket buffers.
         assert!(before < 2_000_000, "{before}");
     });
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn relayed_streams_that_are_idle_have_no_threads() {
+fn idle_relayed_streams_have_no_threads() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.thread_name("idlehub"));
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         let session = caller.session.clone();
         let (opened, streams) = bounded(500);
         let opener = thread::spawn(move || {
             for _ in 0..500 {
-                opened.send(session.open_stream("hand").unwrap()).unwrap();
+                opened.send(session.open_stream("name").unwrap()).unwrap();
             }
         });
-        let opens: Vec<_> = (0..500)
-            .map(|_| {
-                let open = owner.next_open();
-                owner.accept(&open);
-                open
-            })
-            .collect();
+        let opens: Vec<_> = (0..500).map(|_| owner.accept_next()).collect();
         opener.join().unwrap();
-        // One that accepts, one for each session, and a few of the pool that
+        // One that accepts, one for each session, and a few handler threads that
         // have answered calls.
         let count = threads::named("idlehub").len();
         println!("{count} threads for 500 relayed streams");
         assert!((3..20).contains(&count), "{count}");
-        // And all of them work.
-        for (stream, open) in streams.try_iter().zip(&opens) {
+        // All streams work.
+        for (stream, far) in streams.try_iter().zip(&opens) {
             stream.write_message(b"hello").unwrap();
-            let frame = owner.next_of(open.stream);
+            let frame = owner.next_of(*far);
             assert_eq!(frame.body, [&chunks(b"hello", 5)[..], &[0; 4]].concat());
         }
     });
 }
 
-/// Resident memory of a process in bytes.
+/// The resident memory of a process in bytes.
 fn resident(pid: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
@@ -275,15 +256,15 @@ fn resident(pid: &str) -> u64 {
     kib.expect("a size").parse::<u64>().unwrap() << 10
 }
 
-/// A hub in a process of its own.
+/// Runs a hub in this process, for another one.
 fn hub_process() {
     let hub = Hub::new();
     tell(format!("{} {}", std::process::id(), hub.addr)).unwrap();
     wait_for_parent().unwrap();
 }
 
-/// Callers fill streams of an owner that reads none of them; how much the hub
-/// grew by that, with the callers held up.
+/// Callers fill streams of an owner that reads none of them. Returns the growth of
+/// the hub's memory while the callers are blocked.
 fn growth_of_hub(test: &str, streams: usize, owner: impl FnOnce(&str) -> Box<dyn Send>) -> u64 {
     let process = Other::start(test, "hub").unwrap();
     let told = process.told();
@@ -310,12 +291,12 @@ fn growth_of_hub(test: &str, streams: usize, owner: impl FnOnce(&str) -> Box<dyn
 
 #[test]
 #[cfg(target_os = "linux")]
-fn streams_that_an_owner_does_not_read_take_no_memory_of_the_hub() {
+fn streams_that_an_owner_does_not_read_take_no_memory_in_the_hub() {
     if role().is_some() {
         return hub_process();
     }
     in_time(|| {
-        let test = "flow::streams_that_an_owner_does_not_read_take_no_memory_of_the_hub";
+        let test = "flow::streams_that_an_owner_does_not_read_take_no_memory_in_the_hub";
         let (release, released) = bounded::<()>(0);
         let growth = growth_of_hub(test, 100, |addr| {
             let deaf = client_of(addr).stream("deaf", move |_| {
@@ -325,30 +306,29 @@ fn streams_that_an_owner_does_not_read_take_no_memory_of_the_hub() {
             Box::new(start(deaf).unwrap())
         });
         drop(release);
-        // 26 MB were written. Some of it may have lain there for a moment, on a
-        // busy machine, and an allocator does not give all back.
+        // 26 MB were written. On a busy machine, the hub may have buffered some of
+        // it for a moment, and an allocator does not return all memory.
         assert!(growth < 16 << 20, "{growth}");
     });
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more() {
+fn an_owner_that_reads_nothing_costs_the_hub_at_most_its_windows() {
     if role().is_some() {
         return hub_process();
     }
     in_time(|| {
-        let test = "flow::an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more";
+        let test = "flow::an_owner_that_reads_nothing_costs_the_hub_at_most_its_windows";
         let streams = 100;
         let growth = growth_of_hub(test, streams, |addr| {
-            let mut owner = Hand::join(addr, "deaf", &["deaf"]);
+            let mut owner = peer_at(addr, "deaf", &["deaf"], |_| Ok(()));
             Box::new(thread::spawn(move || {
                 for _ in 0..streams {
-                    let open = owner.next_open();
-                    owner.accept(&open);
+                    owner.accept_next();
                 }
-                // From here on it reads nothing; the hub cuts it off only when
-                // the test is over.
+                // From here on it reads nothing. The hub disconnects it only after
+                // the test.
                 owner
             }))
         });
@@ -358,11 +338,11 @@ fn an_owner_that_reads_nothing_at_all_costs_the_hub_its_windows_and_no_more() {
 }
 
 #[test]
-fn both_directions_of_several_streams_at_once_get_through_small_buffers() {
+fn several_streams_carry_both_directions_through_small_buffers() {
     in_time(|| {
         let small = |builder: Builder| builder.send_buffer(4096).recv_buffer(4096);
         let hub = Hub::with(small);
-        // Sends back what comes, as it comes.
+        // Sends all bytes back as they arrive.
         let owner = hub.join(|owner| {
             small(owner).stream("mirror", |stream| {
                 let mut buf = [0; 10_000];
@@ -400,7 +380,7 @@ fn both_directions_of_several_streams_at_once_get_through_small_buffers() {
 }
 
 #[test]
-fn bulk_goes_both_ways_at_once_and_arrives_whole() {
+fn bulk_in_both_directions_at_once_arrives_whole() {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.owner("mirror", |stream| {
@@ -434,19 +414,17 @@ fn bulk_goes_both_ways_at_once_and_arrives_whole() {
     });
 }
 
-/// Sends bulk to `owner` by hand, as much as the hub grants; the most credit
-/// that there was.
+/// A scripted caller sends `size` bytes, as the hub grants credit. Returns the most
+/// credit that it had at once.
 fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
-    let mut caller = Hand::join(&hub.addr, "caller", &[]);
-    let (stream, open) = caller.begin_open(name);
-    let mut credit = INITIAL_WINDOW - open.len();
-    caller.send(&Frame::data(stream, open));
-    caller.expect_accepted(stream);
+    let mut caller = hub.peer("caller", &[]);
+    let stream = caller.open(name);
+    let mut credit = INITIAL_WINDOW - (12 + name.len());
     let (mut sent, mut most) = (0, credit);
     let chunk = chunks(&[5; 1024], 1024);
     while sent < size {
         while credit >= 16 * chunk.len() && sent < size {
-            caller.send(&Frame::data(stream, chunk.repeat(16)));
+            caller.send(Frame::data(stream, chunk.repeat(16)));
             credit -= 16 * chunk.len();
             sent += 16 * 1024;
         }
@@ -457,8 +435,8 @@ fn most_credit(hub: &Hub, name: &str, size: usize) -> usize {
             most = most.max(credit);
         }
     }
-    caller.send(&Frame::data(stream, END.to_vec()));
-    caller.send(&Frame::flags(stream, FIN));
+    caller.send(Frame::data(stream, END.to_vec()));
+    caller.send(Frame::flags(stream, FIN));
     caller.wait(|frame| frame.stream == stream && frame.has(FIN));
     most
 }
@@ -470,7 +448,7 @@ fn far_owner(hub: &Hub, delay: Duration) -> Client {
         buffer: 64 << 20,
         ..Profile::default()
     };
-    let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+    let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
     let owner = client_of(&link.addr.to_string()).stream("sink", |stream| {
         std::io::copy(stream, &mut std::io::sink())?;
         while stream.next_message()? {}
@@ -480,7 +458,7 @@ fn far_owner(hub: &Hub, delay: Duration) -> Client {
 }
 
 #[test]
-fn a_window_that_the_owner_lets_grow_reaches_the_caller() {
+fn the_owners_grown_window_reaches_the_caller() {
     in_time(|| {
         let hub = Hub::new();
         let owner = far_owner(&hub, Duration::from_millis(15));
@@ -492,7 +470,7 @@ fn a_window_that_the_owner_lets_grow_reaches_the_caller() {
 }
 
 #[test]
-fn a_window_grows_no_further_than_the_hub_lets_it() {
+fn a_window_grows_no_further_than_max_window() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.max_window(400_000));
         let owner = far_owner(&hub, Duration::from_millis(15));
@@ -503,7 +481,7 @@ fn a_window_grows_no_further_than_the_hub_lets_it() {
 }
 
 #[test]
-fn a_caller_far_away_fills_its_link_through_the_hub() {
+fn a_distant_caller_fills_its_link_through_the_hub() {
     in_time(|| {
         let hub = Hub::new();
         let sink = |stream: &mut Stream| {
@@ -517,7 +495,7 @@ fn a_caller_far_away_fills_its_link_through_the_hub() {
             buffer: 64 << 20,
             ..Profile::default()
         };
-        let link = Relay::to(hub.addr.parse().unwrap(), profile).unwrap();
+        let link = FaultProxy::to(hub.addr.parse().unwrap(), profile).unwrap();
         let caller = start(client_of(&link.addr.to_string())).unwrap();
         let stream = caller.open("sink").unwrap();
         let size = 24 << 20;
@@ -526,7 +504,7 @@ fn a_caller_far_away_fills_its_link_through_the_hub() {
         stream.finish().unwrap();
         (&stream).read_to_end(&mut Vec::new()).unwrap();
         let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;
-        // A first window in each round trip would be 5.2 MB/s.
+        // One initial window in each round trip would be 5.2 MB/s.
         println!("a caller 50 ms away: {rate:.1} MB/s of 50");
         assert!(rate > 10.0, "{rate}");
     });

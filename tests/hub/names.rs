@@ -1,13 +1,12 @@
-//! A name has one owner.
+//! Every name has one owner.
 
 use crate::{
-    by_hand::Hand,
-    stage::{Client, Hub, client_of, echo, eventually, start},
+    stage::{Client, Hub, client_of, connect, echo, eventually, start},
     support::{
         PATIENCE,
-        hand::field,
+        encoding::field,
+        fault_proxy::{FaultProxy, Profile},
         in_time,
-        relay::{Profile, Relay},
     },
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -18,8 +17,8 @@ use std::{
 };
 use wirenet::{Builder, Error, Refusal, RefusalCode};
 
-/// Says who it is.
-fn says(who: &'static str, name: &str) -> impl FnOnce(Builder) -> Builder {
+/// Offers a name and answers calls with `who`.
+fn answers(who: &'static str, name: &str) -> impl FnOnce(Builder) -> Builder {
     let name = name.to_owned();
     move |client| client.stream(name, move |stream| stream.write_message(who.as_bytes()))
 }
@@ -28,7 +27,7 @@ fn who(caller: &Client, name: &str) -> String {
     String::from_utf8(caller.ask(name, b"").unwrap()).unwrap()
 }
 
-/// Why a session was refused.
+/// The reason for which a session is refused.
 fn refusal_of(builder: Builder) -> (Option<RefusalCode>, String) {
     match start(builder).map(|_| ()) {
         Err(Error::SessionRefused { code, text }) => (code, text),
@@ -42,7 +41,7 @@ fn assert_taken(builder: Builder, name: &str) {
     assert!(text.contains(&format!("{name:?}")), "{text}");
 }
 
-/// What a validator knows: the token of each identification.
+/// Accepts only the right token for each identification.
 fn tokens(hub: Builder) -> Builder {
     hub.token_validator(|_, id, token| match (id, token) {
         (b"box-1", b"right") | (b"box-2" | b"", _) => Ok(()),
@@ -51,13 +50,13 @@ fn tokens(hub: Builder) -> Builder {
 }
 
 #[test]
-fn a_name_that_another_client_owns_is_refused_by_name() {
+fn a_name_of_another_client_is_refused_and_named() {
     in_time(|| {
         let hub = Hub::new();
-        let _owner = hub.join(|client| says("first", "a")(client.identification("box-1", "")));
-        let second = says("second", "a")(hub.client().identification("box-2", ""));
-        assert_taken(says("second", "b")(second), "a");
-        // Nothing of what it offered is there.
+        let _owner = hub.join(|client| answers("first", "a")(client.identification("box-1", "")));
+        let second = answers("second", "a")(hub.client().identification("box-2", ""));
+        assert_taken(answers("second", "b")(second), "a");
+        // None of its names is registered.
         let caller = hub.caller();
         assert_eq!(who(&caller, "a"), "first");
         assert_eq!(caller.open("b").unwrap_err(), Refusal::HandlerNotFound);
@@ -65,7 +64,7 @@ fn a_name_that_another_client_owns_is_refused_by_name() {
 }
 
 #[test]
-fn a_refused_session_is_nowhere() {
+fn a_refused_session_leaves_no_trace() {
     in_time(|| {
         let (told, hooked) = unbounded();
         let close_told = told.clone();
@@ -77,41 +76,41 @@ fn a_refused_session_is_nowhere() {
                     let _ = failed.send(error.session);
                 })
         });
-        let owner = hub.join(says("first", "a"));
+        let owner = hub.join(answers("first", "a"));
         assert_eq!(hooked.recv_timeout(PATIENCE).unwrap(), owner.session.id());
         let (opened, client_hook) = unbounded::<()>();
         let refused =
-            says("second", "a")(hub.client()).on_session_open(move |_| opened.send(()).unwrap());
+            answers("second", "a")(hub.client()).on_session_open(move |_| opened.send(()).unwrap());
         assert_taken(refused, "a");
-        // The hub is done with it when it has reported it.
+        // The hub reports it last.
         assert_eq!(errors.recv_timeout(PATIENCE).unwrap(), None);
         let sessions: Vec<_> = hub.wire.sessions().iter().map(|s| s.id()).collect();
         assert_eq!(sessions, [owner.session.id()]);
         assert_eq!(hub.wire.stats().sessions, 1);
         owner.wire.close().unwrap();
-        // The next that the hooks tell of is the owner's end.
+        // The next call of a hook is for the owner's end.
         assert_eq!(hooked.recv_timeout(PATIENCE).unwrap(), owner.session.id());
         assert!(hooked.is_empty());
-        assert!(client_hook.recv().is_err(), "its own hook neither");
+        assert!(client_hook.recv().is_err(), "its own hook is not called");
     });
 }
 
 #[test]
-fn the_first_name_that_is_taken_is_the_one_that_is_named() {
+fn the_refusal_names_the_first_name_that_is_taken() {
     in_time(|| {
         let hub = Hub::new();
-        let _first = hub.join(says("first", "b"));
-        let _second = hub.join(says("second", "d"));
+        let _first = hub.join(answers("first", "b"));
+        let _second = hub.join(answers("second", "d"));
         let mut third = hub.client();
         for name in ["a", "b", "c", "d"] {
-            third = says("third", name)(third);
+            third = answers("third", name)(third);
         }
         assert_taken(third, "b");
     });
 }
 
-/// A client whose validator waits until what is given is dropped; the channels
-/// tell when it does, and of errors.
+/// A validator that blocks until the sender is dropped. The receivers get its
+/// calls, and errors.
 fn slow(hub: Builder) -> (Builder, Sender<()>, Receiver<()>, Receiver<String>) {
     let (release, released) = bounded::<()>(0);
     let (began, asked) = unbounded();
@@ -130,9 +129,9 @@ fn slow(hub: Builder) -> (Builder, Sender<()>, Receiver<()>, Receiver<String>) {
     (hub, release, asked, errors)
 }
 
-/// Its first connection lost its place, and nobody has told the validator.
+/// The first connection is evicted while the validator runs.
 #[test]
-fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
+fn an_evicted_attempt_takes_no_names_from_the_client_that_has_come_back() {
     in_time(|| {
         let mut parts = None;
         let hub = Hub::with(|hub| {
@@ -141,11 +140,11 @@ fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
             hub
         });
         let (release, asked, errors) = parts.expect("it was set");
-        let before = says("before", "a")(hub.client().identification("box-1", "slow"));
+        let before = answers("before", "a")(hub.client().identification("box-1", "slow"));
         let before = thread::spawn(move || start(before).map(|_| ()));
         asked.recv_timeout(PATIENCE).unwrap();
         let _silent = TcpStream::connect(&hub.addr).unwrap();
-        let _back = Hand::join_with(&hub.addr, "box-1", &["a"], |socket| {
+        let _back = hub.peer_with("box-1", &["a"], |socket| {
             socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
         });
         assert!(hub.sessions_are(1));
@@ -154,15 +153,15 @@ fn a_try_that_gave_way_takes_no_names_from_the_client_that_has_come_back() {
         assert!(error.contains("evicted"), "{error}");
         before.join().unwrap().unwrap_err();
         let [session] = &hub.wire.sessions()[..] else {
-            panic!("it has lost its session");
+            panic!("the client has lost its session");
         };
         assert!(!session.is_closed());
     });
 }
 
-/// Its first try has run out of time, which nobody has told the validator.
+/// The first attempt times out while the validator runs.
 #[test]
-fn a_try_that_is_out_of_time_takes_no_names_from_the_client_that_has_come_back() {
+fn an_attempt_that_timed_out_takes_no_names_from_the_client_that_has_come_back() {
     in_time(|| {
         let mut parts = None;
         let hub = Hub::with(|hub| {
@@ -171,11 +170,11 @@ fn a_try_that_is_out_of_time_takes_no_names_from_the_client_that_has_come_back()
             hub
         });
         let (release, asked, errors) = parts.expect("it was set");
-        let before = says("before", "a")(hub.client().identification("box-1", "slow"));
+        let before = answers("before", "a")(hub.client().identification("box-1", "slow"));
         let before = thread::spawn(move || start(before).map(|_| ()));
         asked.recv_timeout(PATIENCE).unwrap();
-        let back = hub.join(|client| says("back", "a")(client.identification("box-1", "")));
-        // It has as much time as the first try had, and began later.
+        let back = hub.join(|client| answers("back", "a")(client.identification("box-1", "")));
+        // It has as much time as the first attempt, and begins later.
         let _silent = TcpStream::connect(&hub.addr).unwrap();
         errors.recv_timeout(PATIENCE).unwrap();
         drop(release);
@@ -188,15 +187,15 @@ fn a_try_that_is_out_of_time_takes_no_names_from_the_client_that_has_come_back()
 }
 
 #[test]
-fn the_same_client_with_a_token_that_is_accepted_takes_its_names_over() {
+fn the_same_client_with_an_accepted_token_takes_over_its_names() {
     in_time(|| {
         let hub = Hub::with(tokens);
-        let client = |who| says(who, "a")(hub.client().identification("box-1", "right"));
+        let client = |who| answers(who, "a")(hub.client().identification("box-1", "right"));
         let old = start(client("old")).unwrap();
         let caller = hub.caller();
         assert_eq!(who(&caller, "a"), "old");
         let _new = start(client("new")).unwrap();
-        // At once: nobody has to wait for the old one's end.
+        // At once: it does not wait for the end of the old session.
         assert_eq!(who(&caller, "a"), "new");
         assert!(eventually(|| old.session.is_closed()));
         assert!(hub.sessions_are(2));
@@ -205,12 +204,12 @@ fn the_same_client_with_a_token_that_is_accepted_takes_its_names_over() {
 }
 
 #[test]
-fn the_same_client_with_a_token_that_is_not_accepted_does_not() {
+fn the_same_client_with_a_rejected_token_takes_over_nothing() {
     in_time(|| {
         let hub = Hub::with(tokens);
         let client = |token| hub.client().identification("box-1", token);
-        let old = start(says("old", "a")(client("right"))).unwrap();
-        let (code, text) = refusal_of(says("new", "a")(client("wrong")));
+        let old = start(answers("old", "a")(client("right"))).unwrap();
+        let (code, text) = refusal_of(answers("new", "a")(client("wrong")));
         assert_eq!(code, Some(RefusalCode::TokenRefused));
         assert_eq!(text, "bad token");
         assert!(!old.session.is_closed());
@@ -223,8 +222,8 @@ fn without_a_validator_the_identification_alone_decides() {
     in_time(|| {
         let hub = Hub::new();
         let client = |token| hub.client().identification("box-1", token);
-        let old = start(says("old", "a")(client("one"))).unwrap();
-        let _new = start(says("new", "a")(client("another"))).unwrap();
+        let old = start(answers("old", "a")(client("one"))).unwrap();
+        let _new = start(answers("new", "a")(client("another"))).unwrap();
         assert_eq!(who(&hub.caller(), "a"), "new");
         assert!(eventually(|| old.session.is_closed()));
     });
@@ -234,10 +233,10 @@ fn without_a_validator_the_identification_alone_decides() {
 fn clients_without_an_identification_are_never_the_same() {
     in_time(|| {
         let hub = Hub::new();
-        let old = hub.join(says("old", "a"));
-        assert_taken(says("new", "a")(hub.client()), "a");
+        let old = hub.join(answers("old", "a"));
+        assert_taken(answers("new", "a")(hub.client()), "a");
         let token = hub.client().identification("", "token");
-        assert_taken(says("new", "a")(token), "a");
+        assert_taken(answers("new", "a")(token), "a");
         assert!(!old.session.is_closed());
     });
 }
@@ -246,11 +245,11 @@ fn clients_without_an_identification_are_never_the_same() {
 fn a_client_comes_back_only_if_all_its_names_are_free_or_its_own() {
     in_time(|| {
         let hub = Hub::new();
-        let mine = hub.join(|client| says("mine", "a")(client.identification("box-1", "")));
-        let theirs = hub.join(|client| says("theirs", "b")(client.identification("box-2", "")));
-        let again = says("again", "a")(hub.client().identification("box-1", ""));
-        assert_taken(says("again", "b")(again), "b");
-        // Then nothing has changed.
+        let mine = hub.join(|client| answers("mine", "a")(client.identification("box-1", "")));
+        let theirs = hub.join(|client| answers("theirs", "b")(client.identification("box-2", "")));
+        let again = answers("again", "a")(hub.client().identification("box-1", ""));
+        assert_taken(answers("again", "b")(again), "b");
+        // Nothing has changed.
         assert!(!mine.session.is_closed() && !theirs.session.is_closed());
         let caller = hub.caller();
         assert_eq!(
@@ -261,34 +260,34 @@ fn a_client_comes_back_only_if_all_its_names_are_free_or_its_own() {
 }
 
 #[test]
-fn a_session_that_ends_takes_only_names_away_that_are_still_its_own() {
+fn a_session_that_ends_frees_only_names_that_it_still_owns() {
     in_time(|| {
         let (ended, ends) = unbounded();
         let hub = Hub::with(|hub| {
             hub.on_session_close(move |session| {
-                // A hub that ends later has nobody to tell.
+                // The test may have ended.
                 let _ = ended.send(session.id());
             })
         });
-        let client = |who| says(who, "a")(hub.client().identification("box-1", ""));
-        let old = start(says("old", "b")(client("old"))).unwrap();
+        let client = |who| answers(who, "a")(hub.client().identification("box-1", ""));
+        let old = start(answers("old", "b")(client("old"))).unwrap();
         let _new = start(client("new")).unwrap();
         assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), old.session.id());
         let caller = hub.caller();
-        // The hook runs when the session has left.
+        // The hook runs after the session was removed.
         assert_eq!(who(&caller, "a"), "new");
         assert_eq!(caller.open("b").unwrap_err(), Refusal::HandlerNotFound);
-        // A third one may have what the second does not offer.
-        let _third = hub.join(says("third", "b"));
+        // A third client may offer what the second does not.
+        let _third = hub.join(answers("third", "b"));
         assert_eq!(who(&caller, "b"), "third");
     });
 }
 
 #[test]
-fn a_session_with_other_names_takes_nothing_over() {
+fn a_session_with_other_names_takes_over_nothing() {
     in_time(|| {
         let hub = Hub::new();
-        let client = |name| says("me", name)(hub.client().identification("box-1", ""));
+        let client = |name| answers("me", name)(hub.client().identification("box-1", ""));
         let one = start(client("a")).unwrap();
         let two = start(client("b")).unwrap();
         let _caller = start(hub.client().identification("box-1", "")).unwrap();
@@ -298,7 +297,7 @@ fn a_session_with_other_names_takes_nothing_over() {
 }
 
 #[test]
-fn of_many_that_want_a_name_at_once_one_gets_it() {
+fn one_of_many_clients_that_offer_a_name_at_once_gets_it() {
     in_time(|| {
         let hub = Hub::new();
         let outcomes: Vec<_> = thread::scope(|scope| {
@@ -313,8 +312,8 @@ fn of_many_that_want_a_name_at_once_one_gets_it() {
                 .map(|client| client.join().unwrap())
                 .collect()
         });
-        let standing = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        assert_eq!(standing, 1);
+        let open = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(open, 1);
         for outcome in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
             let code = match outcome {
                 Error::SessionRefused { code, .. } => *code,
@@ -327,7 +326,7 @@ fn of_many_that_want_a_name_at_once_one_gets_it() {
 }
 
 #[test]
-fn of_many_of_the_same_client_the_one_that_is_left_has_the_name() {
+fn the_last_of_many_sessions_of_the_same_client_has_the_name() {
     in_time(|| {
         let hub = Hub::new();
         let wires: Vec<_> = (0..16)
@@ -336,20 +335,20 @@ fn of_many_of_the_same_client_the_one_that_is_left_has_the_name() {
             .collect();
         thread::scope(|scope| {
             for wire in &wires {
-                // Another may take over, or be a little earlier.
+                // It fails if another session takes over.
                 scope.spawn(|| wire.start());
             }
         });
         assert!(eventually(|| {
-            let standing = wires.iter().filter(|wire| !wire.sessions().is_empty());
-            standing.count() == 1 && hub.wire.sessions().len() == 1
+            let open = wires.iter().filter(|wire| !wire.sessions().is_empty());
+            open.count() == 1 && hub.wire.sessions().len() == 1
         }));
         assert_eq!(hub.caller().ask("a", b"hello").unwrap(), b"hello");
     });
 }
 
 #[test]
-fn a_session_that_is_not_authenticated_owns_no_name() {
+fn an_unauthenticated_session_owns_no_name() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let (entered, validating) = bounded(1);
@@ -363,12 +362,12 @@ fn a_session_that_is_not_authenticated_owns_no_name() {
                 Ok(())
             })
         });
-        let slow = says("slow", "a")(hub.client().identification("slow", ""));
+        let slow = answers("slow", "a")(hub.client().identification("slow", ""));
         let slow = thread::spawn(move || refusal_of(slow));
         validating.recv_timeout(PATIENCE).unwrap();
         let caller = hub.caller();
         assert_eq!(caller.open("a").unwrap_err(), Refusal::HandlerNotFound);
-        let _owner = hub.join(says("quick", "a"));
+        let _owner = hub.join(answers("quick", "a"));
         drop(release);
         assert_eq!(slow.join().unwrap().1, "after all, no");
         assert_eq!(who(&caller, "a"), "quick");
@@ -381,7 +380,7 @@ fn names_are_free_again_when_their_session_has_ended() {
         let hub = Hub::new();
         for round in 0..20 {
             let owner = hub.owner("a", echo);
-            // The client may know of it a little earlier.
+            // The client's session may be open a little earlier.
             assert!(hub.sessions_are(1));
             match round % 2 {
                 0 => owner.wire.close().unwrap(),
@@ -393,7 +392,7 @@ fn names_are_free_again_when_their_session_has_ended() {
 }
 
 #[test]
-fn a_hub_holds_as_many_sessions_as_it_may_and_a_client_that_comes_back_is_none_more() {
+fn max_sessions_limits_sessions_but_not_a_client_that_takes_over_its_own() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.max_sessions(2));
         let client = || hub.client().identification("box-1", "").stream("a", echo);
@@ -406,13 +405,13 @@ fn a_hub_holds_as_many_sessions_as_it_may_and_a_client_that_comes_back_is_none_m
     });
 }
 
-/// The way to the hub goes silent: nothing gets through any more, in either
-/// direction, and neither end is told.
+/// The network goes silent: nothing gets through in either direction, and neither
+/// end is notified.
 #[test]
 fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
     in_time(|| {
         let hub = Hub::new();
-        let nat = Relay::to(hub.addr.parse().unwrap(), Profile::default()).unwrap();
+        let nat = FaultProxy::to(hub.addr.parse().unwrap(), Profile::default()).unwrap();
         let client = client_of(&nat.addr.to_string())
             .identification("box-1", "")
             .keep_alive_interval(Duration::from_millis(100))
@@ -428,8 +427,8 @@ fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
         let old = caller.ask("box-1:who", b"").unwrap();
         assert_eq!(old, client.session.id().as_bytes());
         nat.silence();
-        // The client notices by its keepalive, and dials anew. The hub has not
-        // noticed anything, and has to let it take over.
+        // The client notices it by its keepalive, and reconnects. The hub has not
+        // noticed it, and has to let the client take over.
         assert!(eventually(|| client.session.is_closed()));
         let new = client.wire.wait_session(PATIENCE).unwrap();
         let answer = caller.ask("box-1:who", b"").unwrap();
@@ -439,7 +438,7 @@ fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
 }
 
 #[test]
-fn a_client_that_is_refused_its_name_gets_it_when_it_is_free() {
+fn a_client_whose_name_was_taken_gets_it_when_it_is_free() {
     in_time(|| {
         let hub = Hub::new();
         let first = hub.owner("a", echo);
@@ -456,12 +455,12 @@ fn a_client_that_is_refused_its_name_gets_it_when_it_is_free() {
 }
 
 #[test]
-fn a_request_for_a_session_id_that_is_taken_is_refused() {
+fn a_session_id_that_is_taken_is_refused() {
     in_time(|| {
         let hub = Hub::new();
         let owner = hub.owner("a", echo);
         let request = [field(1, owner.session.id().as_bytes()), field(4, b"b")];
-        let (_, answer) = Hand::ask(&hub.addr, &request.concat(), |_| Ok(()));
+        let answer = connect(&hub.addr, |_| Ok(())).ask(&request.concat());
         assert!(String::from_utf8_lossy(&answer).contains("session id"));
         assert_eq!(hub.wire.sessions().len(), 1);
         assert_eq!(hub.caller().ask("a", b"still").unwrap(), b"still");

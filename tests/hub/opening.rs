@@ -1,15 +1,14 @@
-//! How a stream is opened through a hub, and what the caller is told.
+//! How a stream is opened through a hub, and which answer the caller gets.
 
 use crate::{
-    by_hand::Hand,
     stage::{Hub, echo, refusal},
     support::{
         PATIENCE,
+        encoding::layer_2,
         frames::{ACK, FIN, Frame, RST},
-        hand::layer_2,
         in_time,
-        link::message,
         pattern::Pattern,
+        wires::message,
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -21,7 +20,7 @@ use std::{
 use wirenet::{Error, Refusal};
 
 #[test]
-fn a_message_goes_there_and_back() {
+fn a_message_is_echoed_through_the_hub() {
     in_time(|| {
         let hub = Hub::new();
         let owner = hub.owner("echo", echo);
@@ -34,7 +33,7 @@ fn a_message_goes_there_and_back() {
 }
 
 #[test]
-fn the_caller_is_answered_only_when_the_owner_has_answered() {
+fn the_caller_is_answered_only_after_the_owner_has_answered() {
     in_time(|| {
         let hub = Hub::new();
         let (entered, validating) = bounded(1);
@@ -52,20 +51,20 @@ fn the_caller_is_answered_only_when_the_owner_has_answered() {
         let (sender, answer) = bounded(1);
         thread::spawn(move || sender.send(session.open_stream("slow")));
         validating.recv_timeout(PATIENCE).unwrap();
-        // The hub serves another call meanwhile, which takes as long as an
-        // answer that comes too early would.
+        // The hub serves another call meanwhile, which takes as long as a
+        // premature answer would.
         assert_eq!(
             caller.open("nothing").unwrap_err(),
             Refusal::HandlerNotFound
         );
-        assert!(answer.is_empty(), "answered before the owner has");
+        assert!(answer.is_empty(), "answered before the owner");
         drop(release);
         answer.recv_timeout(PATIENCE).unwrap().unwrap();
     });
 }
 
 #[test]
-fn the_owners_refusal_is_what_the_caller_gets() {
+fn the_caller_gets_the_owners_refusal() {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.join(|owner| {
@@ -79,10 +78,10 @@ fn the_owners_refusal_is_what_the_caller_gets() {
 }
 
 #[test]
-fn each_refusal_of_an_owner_stays_what_it_is() {
+fn every_kind_of_refusal_is_relayed_unchanged() {
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "hand", &["hand"]);
+        let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
         for (text, refusal) in [
             (
@@ -94,7 +93,7 @@ fn each_refusal_of_an_owner_stays_what_it_is() {
             ("ü", Refusal::Other("ü".into())),
         ] {
             let session = caller.session.clone();
-            let call = thread::spawn(move || session.open_stream("hand"));
+            let call = thread::spawn(move || session.open_stream("name"));
             let open = owner.next_open();
             owner.refuse(&open, text);
             let refused = crate::stage::refusal(call.join().unwrap().unwrap_err());
@@ -107,33 +106,33 @@ fn each_refusal_of_an_owner_stays_what_it_is() {
 fn an_owner_that_does_not_answer_is_an_error_to_the_caller() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.handshake_timeout(Duration::from_millis(300)));
-        let mut owner = Hand::join(&hub.addr, "mute", &["mute"]);
+        let mut owner = hub.peer("mute", &["mute"]);
         let caller = hub.caller();
         let refused = caller.open("mute").unwrap_err();
         assert!(
             matches!(&refused, Refusal::Other(text) if text.contains("does not answer")),
             "{refused}"
         );
-        // The owner is told that nobody waits for it any more.
+        // The owner's stream is reset, as the caller does not wait any more.
         let open = owner.next_open();
         owner.expect_reset(open.stream);
     });
 }
 
 #[test]
-fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
-    /// A type of frame that answers nothing.
+fn an_owner_with_an_invalid_answer_gets_a_reset() {
+    /// A type of frame that is no answer.
     const NO_ANSWER: u32 = 0x01;
     in_time(|| {
         let hub = Hub::new();
-        let mut owner = Hand::join(&hub.addr, "odd", &["odd"]);
+        let mut owner = hub.peer("odd", &["odd"]);
         thread::scope(|scope| {
             let caller = hub.caller();
             let refused = scope.spawn(move || caller.open("odd").unwrap_err());
             let open = owner.next_open();
-            owner.send(&Frame::flags(open.stream, ACK));
-            owner.send(&Frame::data(open.stream, layer_2(NO_ANSWER, "odd", b"")));
-            // An end in order would say that this was all of the call.
+            owner.send(Frame::flags(open.stream, ACK));
+            owner.send(Frame::data(open.stream, layer_2(NO_ANSWER, "odd", b"")));
+            // A graceful end would mean that the caller has sent everything.
             let next = owner.next_of(open.stream);
             assert!(next.has(RST) && !next.has(FIN), "{next:?}");
             let refused = refused.join().unwrap().to_string();
@@ -143,7 +142,7 @@ fn an_owner_whose_answer_is_none_is_told_that_nobody_uses_the_stream() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_refused() {
+fn a_name_without_an_owner_is_refused() {
     in_time(|| {
         let hub = Hub::new();
         let _owner = hub.owner("echo", echo);
@@ -153,7 +152,7 @@ fn a_name_that_nobody_has_is_refused() {
 }
 
 #[test]
-fn the_hub_serves_names_that_no_client_offers() {
+fn the_hub_serves_its_own_names() {
     in_time(|| {
         let hub = Hub::with(|hub| hub.stream("own", |stream| stream.write_message(b"the hub's")));
         let _owner = hub.owner("echo", echo);
@@ -162,7 +161,7 @@ fn the_hub_serves_names_that_no_client_offers() {
 }
 
 #[test]
-fn the_hubs_own_names_come_before_clients() {
+fn the_hubs_own_names_take_precedence_over_clients() {
     in_time(|| {
         let hub = Hub::new();
         let caller = hub.caller();
@@ -197,7 +196,7 @@ fn what_is_written_before_the_answer_arrives_whole() {
         });
         let caller = hub.caller();
         let stream = caller.session.open_stream_nowait("late").unwrap();
-        // As much as has room, and its end.
+        // As much as the window has room for, and the end.
         let sent = Pattern::new(1).to_vec(200_000);
         stream.write_message(&sent).unwrap();
         stream.finish().unwrap();
@@ -217,7 +216,7 @@ fn a_refusal_reaches_a_caller_that_did_not_wait_for_the_answer() {
         });
         let caller = hub.caller();
         let mut stream = caller.session.open_stream_nowait("shy").unwrap();
-        // It may meet the refusal already.
+        // The refusal may have arrived already.
         let _ = stream.write_all(&[7; 10_000]);
         let error = stream.read(&mut [0; 1]).unwrap_err();
         let error = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
@@ -227,7 +226,7 @@ fn a_refusal_reaches_a_caller_that_did_not_wait_for_the_answer() {
 }
 
 #[test]
-fn an_owner_sees_the_hubs_token_and_no_callers() {
+fn an_owner_gets_the_hubs_token_and_never_a_callers() {
     in_time(|| {
         let (seen_by_hub, at_hub) = unbounded();
         let (seen_by_owner, at_owner) = unbounded();
@@ -259,11 +258,11 @@ fn an_owner_sees_the_hubs_token_and_no_callers() {
 }
 
 #[test]
-fn a_caller_whose_token_the_hub_does_not_accept_never_reaches_the_owner() {
+fn a_caller_whose_token_the_hub_rejects_never_reaches_the_owner() {
     in_time(|| {
         let hub = Hub::with(|hub| {
             hub.token_validator(|name, id, _| match (name, id) {
-                ("echo", b"stranger") => Err("who are you?".into()),
+                ("echo", b"unknown") => Err("who are you?".into()),
                 _ => Ok(()),
             })
         });
@@ -272,8 +271,8 @@ fn a_caller_whose_token_the_hub_does_not_accept_never_reaches_the_owner() {
             called.send(()).unwrap();
             Ok(())
         });
-        let stranger = hub.join(|caller| caller.identification("stranger", ""));
-        let refused = stranger.open("echo").unwrap_err();
+        let unknown = hub.join(|caller| caller.identification("unknown", ""));
+        let refused = unknown.open("echo").unwrap_err();
         assert_eq!(refused, Refusal::Other("who are you?".into()));
         assert!(calls.is_empty());
     });

@@ -1,15 +1,14 @@
-//! Clients that do not say that they understand refusal codes, as go-wirenet's,
-//! take any refusal for the last word: a hub has them wait for what will pass,
-//! and tells them nothing where that takes too long.
+//! Clients that do not announce that they understand refusal codes, as go-wirenet's
+//! do not, treat every refusal as permanent. A hub makes them wait for a condition
+//! that may pass, and disconnects them without an answer if that takes too long.
 
 use crate::{
-    by_hand::{Hand, request},
-    stage::{Hub, echo, start},
+    stage::{Hub, connect, echo, start},
     support::{
         PATIENCE,
-        frames::{PING, SYN},
-        hand::FEATURES,
+        encoding::{FEATURES, request},
         in_time,
+        peer::Peer,
     },
 };
 use crossbeam_channel::{Receiver, unbounded};
@@ -23,7 +22,7 @@ use wirenet::{Builder, Denied, Error, Operation, RefusalCode};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Told of errors, as text.
+/// Sends reported errors to a channel, as text.
 fn errors(hub: Builder) -> (Builder, Receiver<(Operation, String)>) {
     let (tell, told) = unbounded();
     let hub = hub.on_error(move |error| {
@@ -32,7 +31,7 @@ fn errors(hub: Builder) -> (Builder, Receiver<(Operation, String)>) {
     (hub, told)
 }
 
-/// A hub with `set`, and what its error handler is told.
+/// A hub with the options of `set`, and its reported errors.
 fn hub_with(set: impl FnOnce(Builder) -> Builder) -> (Hub, Receiver<(Operation, String)>) {
     let mut told = None;
     let hub = Hub::with(|hub| {
@@ -43,50 +42,40 @@ fn hub_with(set: impl FnOnce(Builder) -> Builder) -> (Hub, Receiver<(Operation, 
     (hub, told.expect("it was set"))
 }
 
-fn begin(hub: &Hub, identification: &str, names: &[&str]) -> Hand {
-    Hand::begin_ask(&hub.addr, &request(identification, names), |_| Ok(()))
-}
-
-fn assert_let_in(mut newcomer: Hand) -> Hand {
+fn assert_let_in(mut newcomer: Peer) -> Peer {
     let answer = newcomer.answer().expect("an answer");
     assert_eq!(answer.len(), 18 + FEATURES.len(), "no error: {answer:?}");
     newcomer
 }
 
-/// What it was refused with, and the code.
-fn refusal(mut newcomer: Hand) -> (String, u8) {
+/// The text and the code of the refusal.
+fn refusal(mut newcomer: Peer) -> (String, u8) {
     let answer = newcomer.answer().expect("an answer");
     let text = &answer[18 + 2..answer.len() - 2 - FEATURES.len()];
     let code = answer[answer.len() - 1 - FEATURES.len()];
     (String::from_utf8_lossy(text).into_owned(), code)
 }
 
-/// The owner is asked for a sign of life: somebody waits for its name.
-pub fn await_ping(owner: &mut Hand) {
-    loop {
-        let frame = crate::support::frames::Frame::read(&mut owner.socket).unwrap();
-        let frame = frame.expect("a ping");
-        if frame.kind == PING && frame.has(SYN) {
-            return;
-        }
-    }
+/// Waits until the hub pings the owner: then a client waits for its name.
+pub fn await_ping(owner: &mut Peer) {
+    while !owner.receive().expect("a ping").is_ping() {}
 }
 
-/// A third of this an owner has for a sign of life.
+/// The owner has a third of this time to answer a ping.
 const HANDSHAKE: Duration = Duration::from_millis(900);
 
 fn impatient(hub: Builder) -> Builder {
-    // Nothing else ends the owner's session.
+    // Nothing else may end the owner's session.
     hub.handshake_timeout(HANDSHAKE).keep_alive(false)
 }
 
 #[test]
-fn a_frozen_owner_without_identification_gives_way_to_its_successor() {
+fn a_frozen_owner_without_identification_is_evicted_by_its_successor() {
     in_time(|| {
         let (hub, told) = hub_with(impatient);
-        let _frozen = Hand::join(&hub.addr, "", &["a"]);
+        let _frozen = hub.peer("", &["a"]);
         assert!(hub.sessions_are(1));
-        let _successor = assert_let_in(begin(&hub, "", &["a"]));
+        let _successor = assert_let_in(hub.asking_peer("", &["a"]));
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Session);
         assert_eq!(cause, "no answer to a ping in time");
@@ -95,12 +84,12 @@ fn a_frozen_owner_without_identification_gives_way_to_its_successor() {
 }
 
 #[test]
-fn an_owner_that_answers_keeps_its_name_and_the_newcomer_is_told_nothing() {
+fn an_owner_that_answers_keeps_its_name_and_the_newcomer_gets_no_answer() {
     in_time(|| {
         let (hub, told) = hub_with(impatient);
         let owner = hub.owner("a", echo);
         let began = Instant::now();
-        let mut newcomer = begin(&hub, "", &["a"]);
+        let mut newcomer = hub.asking_peer("", &["a"]);
         assert_eq!(newcomer.answer(), None);
         assert!(began.elapsed() >= HANDSHAKE);
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
@@ -113,11 +102,11 @@ fn an_owner_that_answers_keeps_its_name_and_the_newcomer_is_told_nothing() {
 }
 
 #[test]
-fn who_waits_for_a_name_has_it_as_soon_as_its_owner_leaves() {
+fn a_client_that_waits_for_a_name_gets_it_when_its_owner_leaves() {
     in_time(|| {
         let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
-        let mut owner = Hand::join(&hub.addr, "", &["a"]);
-        let newcomer = begin(&hub, "", &["a"]);
+        let mut owner = hub.peer("", &["a"]);
+        let newcomer = hub.asking_peer("", &["a"]);
         await_ping(&mut owner);
         drop(owner);
         let _newcomer = assert_let_in(newcomer);
@@ -125,7 +114,7 @@ fn who_waits_for_a_name_has_it_as_soon_as_its_owner_leaves() {
 }
 
 #[test]
-fn of_many_with_one_identification_at_once_none_is_refused() {
+fn clients_with_the_same_identification_at_once_are_not_refused() {
     in_time(|| {
         let hub = Hub::new();
         for _ in 0..20 {
@@ -134,20 +123,20 @@ fn of_many_with_one_identification_at_once_none_is_refused() {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         barrier.wait();
-                        // It may be cut as soon as the next one takes over.
-                        let answer = begin(&hub, "box-1", &["a"]).answer();
+                        // It may be disconnected when the next one takes over.
+                        let answer = hub.asking_peer("box-1", &["a"]).answer();
                         let is_let_in = |answer: &Vec<u8>| answer.len() == 18 + FEATURES.len();
                         assert!(answer.as_ref().is_none_or(is_let_in), "{answer:?}");
                     });
                 }
             });
         }
-        let _last = assert_let_in(begin(&hub, "box-1", &["a"]));
+        let _last = assert_let_in(hub.asking_peer("box-1", &["a"]));
     });
 }
 
 #[test]
-fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
+fn a_client_of_a_full_hub_is_let_in_when_another_leaves() {
     in_time(|| {
         let (ask, asked) = unbounded();
         let (hub, _told) = hub_with(|hub| {
@@ -157,9 +146,9 @@ fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
                 Ok(())
             })
         });
-        let _stays = Hand::join(&hub.addr, "1", &[]);
-        let leaves = Hand::join(&hub.addr, "2", &[]);
-        let newcomer = begin(&hub, "3", &[]);
+        let _stays = hub.peer("1", &[]);
+        let leaves = hub.peer("2", &[]);
+        let newcomer = hub.asking_peer("3", &[]);
         while asked.recv_timeout(PATIENCE).unwrap() != b"3" {}
         drop(leaves);
         let _newcomer = assert_let_in(newcomer);
@@ -168,19 +157,19 @@ fn who_comes_to_a_full_hub_is_let_in_as_soon_as_somebody_leaves() {
 }
 
 #[test]
-fn what_will_pass_is_not_said_and_what_will_not_is() {
+fn a_temporary_refusal_is_not_sent_and_a_permanent_one_is() {
     in_time(|| {
         let (hub, told) = hub_with(|hub| {
             let hub = hub.stream("own", echo).access(|_| Ok(()));
             hub.token_validator(|_, id, _| match id {
                 b"later" => Err(Denied::for_now("not now")),
-                b"panic" => panic!("it cannot tell"),
+                b"panic" => panic!("the validator fails"),
                 b"never" => Err("never".into()),
                 _ => Ok(()),
             })
         });
         for id in ["later", "panic"] {
-            assert_eq!(begin(&hub, id, &[]).answer(), None);
+            assert_eq!(hub.asking_peer(id, &[]).answer(), None);
             loop {
                 let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
                 if operation == Operation::Handshake {
@@ -189,12 +178,12 @@ fn what_will_pass_is_not_said_and_what_will_not_is() {
                 }
             }
         }
-        let never = refusal(begin(&hub, "never", &[]));
+        let never = refusal(hub.asking_peer("never", &[]));
         assert_eq!(never, ("never".into(), RefusalCode::TokenRefused as u8));
-        let (text, code) = refusal(begin(&hub, "box-1", &["own"]));
+        let (text, code) = refusal(hub.asking_peer("box-1", &["own"]));
         assert_eq!(code, RefusalCode::NameTaken as u8);
         assert!(text.ends_with("is the hub's own"), "{text}");
-        let (_, code) = refusal(begin(&hub, "box-1", &["confirmSession"]));
+        let (_, code) = refusal(hub.asking_peer("box-1", &["confirmSession"]));
         assert_eq!(code, RefusalCode::Malformed as u8);
     });
 }
@@ -207,7 +196,7 @@ fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_
             hub.keep_alive(false)
                 .read_write_timeouts(None, Duration::from_millis(300))
         });
-        let _frozen = Hand::join(&hub.addr, "", &["a"]);
+        let _frozen = hub.peer("", &["a"]);
         assert!(hub.sessions_are(1));
         let refused = start(hub.client().stream("a", echo)).map(|_| ());
         let Err(Error::SessionRefused { code, .. }) = refused else {
@@ -224,18 +213,21 @@ fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_
 }
 
 #[test]
-fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
+fn a_waiting_client_is_evicted_by_others_as_any_handshake_is() {
     in_time(|| {
         let (hub, told) = hub_with(|hub| hub.handshake_timeout(NEVER).max_handshakes(2));
-        let mut owner = Hand::join(&hub.addr, "", &["a"]);
-        let mut another = Hand::join(&hub.addr, "", &["b"]);
-        let mut waiting = begin(&hub, "", &["a"]);
+        let mut owner = hub.peer("", &["a"]);
+        let mut another = hub.peer("", &["b"]);
+        // From here on, they take no handshake places.
+        assert!(hub.sessions_are(2));
+        let mut waiting = hub.asking_peer("", &["a"]);
         await_ping(&mut owner);
-        let _second = begin(&hub, "", &["b"]);
+        let _second = hub.asking_peer("", &["b"]);
         await_ping(&mut another);
         let bind =
             |socket: &socket2::Socket| socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into());
-        let _other = Hand::begin_ask(&hub.addr, &request("", &["a"]), bind);
+        let mut other = connect(&hub.addr, bind);
+        other.begin_ask(&request("", &["a"]));
         assert_eq!(waiting.answer(), None);
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Handshake);
@@ -244,7 +236,7 @@ fn who_waits_gives_way_to_others_who_wait_as_any_handshake_does() {
 }
 
 #[test]
-fn who_has_left_while_it_waited_takes_nothing_over() {
+fn a_client_that_left_while_it_waited_takes_over_nothing() {
     in_time(|| {
         let (opened, sessions) = unbounded();
         let (hub, told) = hub_with(|hub| {
@@ -253,25 +245,25 @@ fn who_has_left_while_it_waited_takes_nothing_over() {
                 let _ = opened.send(session.identification().to_vec());
             })
         });
-        let mut owner = Hand::join(&hub.addr, "owner", &["a"]);
-        let waiting = begin(&hub, "waits", &["a"]);
+        let mut owner = hub.peer("owner", &["a"]);
+        let waiting = hub.asking_peer("waits", &["a"]);
         await_ping(&mut owner);
         drop(waiting);
         drop(owner);
         let handshake = |told: &(Operation, String)| told.0 == Operation::Handshake;
         assert!(told.iter().any(|told| handshake(&told)));
-        let _next = Hand::join(&hub.addr, "next", &["a"]);
+        let _next = hub.peer("next", &["a"]);
         let opened: Vec<_> = sessions.iter().take(2).collect();
         assert_eq!(opened, [b"owner".to_vec(), b"next".to_vec()]);
     });
 }
 
 #[test]
-fn a_close_wakes_who_waits() {
+fn a_close_wakes_waiting_clients() {
     in_time(|| {
         let (hub, _told) = hub_with(|hub| hub.handshake_timeout(NEVER));
-        let mut owner = Hand::join(&hub.addr, "", &["a"]);
-        let mut waiting = begin(&hub, "", &["a"]);
+        let mut owner = hub.peer("", &["a"]);
+        let mut waiting = hub.asking_peer("", &["a"]);
         await_ping(&mut owner);
         hub.wire.close().unwrap();
         assert_eq!(waiting.answer(), None);

@@ -1,7 +1,7 @@
-//! Bytes that both sides can compute.
+//! Test data that both peers can compute.
 
-/// `size` bytes of splitmix64. No two places look alike, so bytes that come
-/// twice or in another order show.
+/// Returns `size` bytes from splitmix64. No part of them repeats, so duplicated or
+/// reordered bytes are detected.
 pub fn pattern(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -16,13 +16,13 @@ pub fn pattern(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// Compares what came with the pattern, and says where they part.
+/// Compares received bytes with the pattern.
 ///
 /// # Panics
 ///
-/// If they differ.
+/// If they differ. The message names the first wrong byte.
 pub fn assert_pattern(got: &[u8], seed: u64, size: usize) {
-    assert_eq!(got.len(), size, "the length of what came");
+    assert_eq!(got.len(), size, "wrong number of bytes received");
     let want = pattern(seed, size);
     if got != want {
         let at = got.iter().zip(&want).position(|(a, b)| a != b);

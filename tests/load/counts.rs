@@ -1,4 +1,4 @@
-//! Counts by name, and as one line of text on their way between processes.
+//! Counts by name. Between processes they are sent as one line of text.
 
 use parking_lot::Mutex;
 use std::{

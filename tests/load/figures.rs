@@ -1,15 +1,15 @@
-//! What a process takes, as the system sees it.
+//! The resources of a process, as the system reports them.
 
 use crate::{counts::Counts, support::threads};
 use crossbeam_channel::never;
 use std::{fs, time::Duration};
 
-/// A thread of the pool that has nothing to do ends after 10 s, of which
-/// nothing tells; large buffers that nobody needs are let go of before.
+/// An idle thread of the pool ends after 10 s, without any notification; unused
+/// large buffers are freed earlier.
 const IDLE: Duration = Duration::from_secs(11);
 
-/// In kB: `resident`, and `own`, the part of it that is not of files. Also
-/// `threads` and `descriptors`, and `cpu` in milliseconds.
+/// Returns, in kB, `resident` memory and its part `own` that is not backed by files;
+/// also the numbers of `threads` and `descriptors`, and `cpu` time in milliseconds.
 pub fn of(process: u32) -> Counts {
     let status = read(process, "status");
     let number = |field: &str| -> u64 {
@@ -28,18 +28,18 @@ pub fn of(process: u32) -> Counts {
     ])
 }
 
-/// By how many kB what is resident differs by chance: pages of which little is
-/// used. What the process has allocated does not.
-const CHANCE: u64 = 512;
+/// By how many kB resident memory varies by chance, because of pages that are partly
+/// used. Allocated memory does not vary.
+const VARIATION: u64 = 512;
 
-/// Whether `name`, in kB, is within 5 % of what it was.
+/// Returns whether the figure `name`, in kB, has grown by no more than 5 %.
 pub fn is_as_before(name: &str, before: &Counts, after: &Counts) -> bool {
-    let chance = if name == "resident" { CHANCE } else { 0 };
-    after[name] <= before[name] + chance.max(before[name] / 20)
+    let variation = if name == "resident" { VARIATION } else { 0 };
+    after[name] <= before[name] + variation.max(before[name] / 20)
 }
 
-/// Of this process: also `heap`, what it has allocated in kB, and not counting
-/// the descriptor that counting takes.
+/// Returns the figures of this process, with `heap`, its allocated memory in kB. The
+/// descriptor that the count itself needs is not counted.
 pub fn own() -> Counts {
     let heap = crate::HEAP.current_usage() as u64;
     let mut figures = of(std::process::id());
@@ -48,20 +48,19 @@ pub fn own() -> Counts {
     figures
 }
 
-/// The same, when the wire's threads that have nothing more to do have gone, and
-/// readers have found that nothing comes.
+/// Returns the figures of this process after idle threads of the wire have ended and
+/// readers have freed their large buffers.
 pub fn at_rest() -> Counts {
-    // Nobody sends: this is how long it takes.
+    // Nothing is ever sent: this sleeps.
     let _ = never::<()>().recv_timeout(IDLE);
     threads::await_none("wirenet-handler");
     threads::await_none("wirenet-writer");
-    held()
+    trimmed()
 }
 
-/// The same, when malloc has given back what was freed. glibc's keeps it for
-/// later, wherever it lies; so what is resident tells what is held, and not what
-/// was.
-pub fn held() -> Counts {
+/// Returns the figures of this process after malloc has returned freed memory. glibc's
+/// malloc would keep it, and resident memory would include what was freed.
+pub fn trimmed() -> Counts {
     // SAFETY: it has no preconditions.
     #[cfg(target_env = "gnu")]
     unsafe {
@@ -75,17 +74,18 @@ fn read(process: u32, name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Of which Linux lets a process have 65,530 by default: a thread takes two.
+/// Returns the number of a process's memory maps. Linux allows a process 65,530 by
+/// default; a thread takes two.
 pub fn maps(process: u32) -> usize {
     read(process, "maps").lines().count()
 }
 
-/// Processor time of all its threads, in milliseconds.
+/// Returns the processor time of all threads of a process, in milliseconds.
 fn cpu(process: u32) -> u64 {
     const MILLIS_PER_TICK: u64 = 10;
     let stat = read(process, "stat");
-    // The name in brackets may hold anything; user and system time are the
-    // 12th and 13th field after it.
+    // The name in brackets may contain anything. User and system time are the
+    // 12th and the 13th field after it.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let times = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();

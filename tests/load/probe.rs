@@ -1,6 +1,6 @@
-//! An honest client that measures round trips while other things go on.
+//! A well-behaved client that measures round trips during the load.
 
-use crate::support::{PATIENCE, link::message};
+use crate::support::{PATIENCE, wires::message};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use std::{
@@ -11,21 +11,21 @@ use std::{
 };
 use wirenet::Builder;
 
-/// Between two round trips: they are to measure load, not to be it.
+/// The pause between two round trips: they should measure load, not cause it.
 const REST: Duration = Duration::from_millis(2);
 
 pub struct Probe {
     times: Arc<Mutex<Vec<Duration>>>,
-    /// Dropped to end it.
+    /// Dropping this ends the probe.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was measured.
+/// The round-trip times of a period.
 pub struct RoundTrips(Vec<Duration>);
 
 impl Probe {
-    /// Over one stream, `echo`, with 64 bytes at a time.
+    /// Starts to exchange messages of 64 bytes on one stream, `echo`.
     pub fn start(client: Builder) -> Self {
         let wire = client.build().unwrap();
         wire.start().unwrap();
@@ -38,10 +38,10 @@ impl Probe {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut stopping = false;
             while !stopping {
-                let began = Instant::now();
+                let start = Instant::now();
                 stream.write_message(&[7; 64]).unwrap();
                 assert_eq!(message(&stream).unwrap(), [7; 64]);
-                measured.lock().push(began.elapsed());
+                measured.lock().push(start.elapsed());
                 let waited = stopped.recv_timeout(REST);
                 stopping = waited.is_err_and(|error| error.is_disconnected());
             }
@@ -55,12 +55,12 @@ impl Probe {
         }
     }
 
-    /// Those since the last look.
-    pub fn look(&self) -> RoundTrips {
+    /// Returns the round trips since the last call.
+    pub fn take(&self) -> RoundTrips {
         RoundTrips(mem::take(&mut self.times.lock()))
     }
 
-    /// Ends it; it fails if a round trip has failed.
+    /// Ends the probe. Panics if a round trip has failed.
     pub fn end(mut self) {
         drop(self.stop.take());
         self.thread.take().expect("it runs").join().unwrap();

@@ -1,4 +1,4 @@
-//! What threads that wait leave behind.
+//! Memory that waiting threads leave behind.
 
 use crate::support::threads;
 use parking_lot::{Condvar, Mutex};
@@ -6,9 +6,9 @@ use std::thread;
 
 const WAITER: &str = "waiter";
 
-/// parking_lot's table of threads that wait grows with the most that there ever
-/// were at once, and does not shrink. So it is not the load's doing, as long as
-/// no more than these `threads` wait.
+/// Grows parking_lot's table of waiting threads for this many of them. The table grows
+/// with the maximum of threads that wait at once, and never shrinks. After this call it
+/// does not grow during the load, as long as no more than `threads` wait.
 pub fn grow_table(threads: usize) {
     let (count, all_there) = (Mutex::new(0), Condvar::new());
     thread::scope(|scope| {

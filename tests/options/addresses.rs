@@ -1,9 +1,9 @@
-//! Addresses: what a wire listens at, and what it dials.
+//! The addresses at which a wire listens, or that it dials.
 
 use crate::support::{
     PATIENCE, in_time,
-    link::{addr_of, assert_echoes, echo, joining, mounting, started},
     process::{self, Other},
+    wires::{addr_of, assert_echoes, echo, joining, mounting, started},
 };
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn has_ipv6() -> bool {
 }
 
 #[test]
-fn a_port_alone_is_on_all_interfaces_by_both_versions_of_ip() {
+fn a_port_without_a_host_listens_on_all_interfaces_by_ipv4_and_ipv6() {
     in_time(|| {
         let server = echoing(":0");
         let addr = addr_of(&server);
@@ -43,7 +43,7 @@ fn a_port_alone_is_on_all_interfaces_by_both_versions_of_ip() {
 }
 
 #[test]
-fn a_port_alone_dials_this_machine() {
+fn a_port_without_a_host_dials_this_machine() {
     in_time(|| {
         let server = echoing(":0");
         assert_reaches(&format!(":{}", addr_of(&server).port()));
@@ -51,7 +51,7 @@ fn a_port_alone_dials_this_machine() {
 }
 
 #[test]
-fn an_address_of_ipv6_is_in_brackets() {
+fn an_ipv6_address_is_written_in_brackets() {
     in_time(|| {
         if !has_ipv6() {
             return;
@@ -68,7 +68,7 @@ fn an_address_of_ipv6_is_in_brackets() {
 }
 
 #[test]
-fn an_address_of_ipv4_is_on_that_interface_alone() {
+fn an_ipv4_address_listens_on_that_interface_only() {
     in_time(|| {
         let server = echoing("127.0.0.1:0");
         let addr = addr_of(&server);
@@ -76,14 +76,14 @@ fn an_address_of_ipv4_is_on_that_interface_alone() {
         let elsewhere = format!("127.0.0.2:{}", addr.port());
         let client = Wire::join(elsewhere).retry_max(0).build().unwrap();
         let Err(Error::Dial { cause, .. }) = client.start() else {
-            panic!("nobody is there");
+            panic!("nothing listens there");
         };
         assert_eq!(cause.kind(), ErrorKind::ConnectionRefused);
     });
 }
 
 #[test]
-fn a_name_is_listened_at_too() {
+fn a_server_may_listen_at_a_host_name() {
     in_time(|| {
         let server = echoing("localhost:0");
         assert!(addr_of(&server).ip().is_loopback());
@@ -92,16 +92,20 @@ fn a_name_is_listened_at_too() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_told() {
+fn an_address_in_use_is_a_listen_error() {
     in_time(|| {
         let server = started(mounting());
         let addr = addr_of(&server).to_string();
         let second = Wire::mount(&addr).build().unwrap();
-        let Err(Error::Listen { addr: told, cause }) = second.connect() else {
-            panic!("it is taken");
+        let Err(Error::Listen {
+            addr: reported,
+            cause,
+        }) = second.connect()
+        else {
+            panic!("the address is in use");
         };
-        assert_eq!((told, cause.kind()), (addr, ErrorKind::AddrInUse));
-        // The port may be had again when the first is closed, and its
+        assert_eq!((reported, cause.kind()), (addr, ErrorKind::AddrInUse));
+        // The port is free after the first server has closed, even while its
         // connections linger.
         let client = started(joining(&server));
         server.close().unwrap();
@@ -111,7 +115,7 @@ fn an_address_that_is_taken_is_told() {
 }
 
 #[test]
-fn what_is_no_address_is_told_when_it_is_set() {
+fn a_malformed_address_is_an_error_of_build() {
     for wrong in [
         "",
         "host",
@@ -134,37 +138,37 @@ fn what_is_no_address_is_told_when_it_is_set() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_a_failed_dial() {
+fn a_host_name_that_does_not_resolve_is_a_dial_error() {
     in_time(|| {
         let client = Wire::join("no-such-host.invalid:1").retry_max(0);
         let error = client.build().unwrap().start().unwrap_err();
         assert!(matches!(error, Error::Dial { .. }), "{error}");
         assert!(error.to_string().contains("no-such-host.invalid:1"));
-        // It may resolve later.
+        // The name may resolve later.
         assert!(!error.is_permanent());
     });
 }
 
-// -- names, where this process may say what they mean --
+// -- host names, in a process that can set their addresses --
 
 const NAME: &str = "wirenet.test";
 
-/// The other process of the tests below, with a hosts file of its own in a
-/// mount namespace of its own.
+/// The other process of the tests below. It has a hosts file of its own, in a mount
+/// namespace of its own.
 #[test]
-fn in_a_world_of_its_own() {
+fn other_process() {
     let Some(role) = process::role() else {
         return;
     };
     in_time(move || {
         let (hosts, task) = role.split_once(' ').unwrap();
-        let mean = |addrs: &[&str]| {
+        let set_addrs = |addrs: &[&str]| {
             let mut file = fs::File::create(hosts).unwrap();
             for addr in addrs {
                 writeln!(file, "{addr} {NAME}").unwrap();
             }
         };
-        mean(&["127.0.0.9"]);
+        set_addrs(&["127.0.0.9"]);
         match task {
             "can" => {
                 let addrs = (NAME, 1).to_socket_addrs();
@@ -175,13 +179,13 @@ fn in_a_world_of_its_own() {
             }
             "each" => {
                 let server = echoing("127.0.0.3:0");
-                mean(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+                set_addrs(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
                 assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
                 process::tell("done").unwrap();
             }
-            "anew" => {
+            "again" => {
                 let server = echoing("127.0.0.3:0");
-                mean(&["127.0.0.2"]);
+                set_addrs(&["127.0.0.2"]);
                 let (failed, fails) = crossbeam_channel::unbounded();
                 let client = Wire::join(format!("{NAME}:{}", addr_of(&server).port()))
                     .retry_policy(|_| Some(Duration::from_secs(3600)))
@@ -190,7 +194,7 @@ fn in_a_world_of_its_own() {
                 let starting = client.clone();
                 let starter = std::thread::spawn(move || starting.start());
                 fails.recv().unwrap();
-                mean(&["127.0.0.3"]);
+                set_addrs(&["127.0.0.3"]);
                 client.reconnect_now();
                 starter.join().unwrap().unwrap();
                 process::tell("done").unwrap();
@@ -200,7 +204,7 @@ fn in_a_world_of_its_own() {
     });
 }
 
-/// Does the task in another process; `None` where the system does not let us.
+/// Runs a task in another process. Returns `None` if the system does not allow it.
 fn in_other_process(task: &str) -> Option<String> {
     let hosts = tempfile::NamedTempFile::new().unwrap();
     let path = hosts.path().to_str().unwrap();
@@ -208,28 +212,28 @@ fn in_other_process(task: &str) -> Option<String> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", &mount]);
     let role = format!("{path} {task}");
-    let other = Other::start_in(command, "addresses::in_a_world_of_its_own", &role).ok()?;
+    let other = Other::start_in(command, "addresses::other_process", &role).ok()?;
     other.may_tell()
 }
 
 fn names_can_be_changed() -> bool {
-    let can = in_other_process("can").is_some_and(|told| told == "true");
+    let can = in_other_process("can").is_some_and(|answer| answer == "true");
     if !can {
-        println!("skipped: this needs a mount namespace");
+        println!("SKIPPED: this test needs a mount namespace");
     }
     can
 }
 
 #[test]
-fn every_address_of_a_name_is_tried() {
+fn a_dial_tries_every_address_of_a_host_name() {
     if names_can_be_changed() {
         assert_eq!(in_other_process("each").unwrap(), "done");
     }
 }
 
 #[test]
-fn a_name_is_resolved_anew_at_each_try() {
+fn a_host_name_is_resolved_again_for_each_dial() {
     if names_can_be_changed() {
-        assert_eq!(in_other_process("anew").unwrap(), "done");
+        assert_eq!(in_other_process("again").unwrap(), "done");
     }
 }

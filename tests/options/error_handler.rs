@@ -1,9 +1,9 @@
-//! `on_error`: every error that no caller gets, with all that is known of it.
+//! `on_error` reports every error that no caller gets, with its context.
 
 use crate::support::{
-    hand::join_by_hand,
     in_time,
-    link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
+    peer::Peer,
+    wires::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, unbounded};
 use socket2::SockRef;
@@ -15,19 +15,19 @@ use std::{
 };
 use wirenet::{Builder, Error, OpError, Operation, Refusal, SessionId};
 
-/// What an error handler was told, with the types of its cause.
+/// An error that was reported to an error handler.
 #[derive(Debug)]
-struct Told {
+struct Report {
     operation: Operation,
     session: Option<SessionId>,
     identification: Vec<u8>,
     addrs: [Option<SocketAddr>; 2],
     cause: String,
     refusal: Option<Refusal>,
-    shown: String,
+    text: String,
 }
 
-fn telling(builder: Builder) -> (Builder, Receiver<Told>) {
+fn reporting(builder: Builder) -> (Builder, Receiver<Report>) {
     let (sender, told) = unbounded();
     let handler = move |error: &OpError| {
         assert!(error.source().is_some());
@@ -35,26 +35,26 @@ fn telling(builder: Builder) -> (Builder, Receiver<Told>) {
             Some(Error::Refused { refusal, .. }) => Some(refusal.clone()),
             _ => None,
         };
-        // What comes after the test has seen enough is of no interest.
-        let _ = sender.send(Told {
+        // The test may have ended already.
+        let _ = sender.send(Report {
             operation: error.operation.clone(),
             session: error.session,
             identification: error.identification.clone(),
             addrs: [error.local_addr, error.peer_addr],
             cause: error.cause.to_string(),
             refusal,
-            shown: error.to_string(),
+            text: error.to_string(),
         });
     };
     (builder.on_error(handler), told)
 }
 
-/// A server that tells, and a client called `box-1` with a session.
-fn link(server: impl FnOnce(Builder) -> Builder) -> (Link, Receiver<Told>) {
+/// A server whose errors are received, and a client `box-1` with a session.
+fn link(server: impl FnOnce(Builder) -> Builder) -> (Link, Receiver<Report>) {
     let mut told = None;
     let link = Link::new(
         |builder| {
-            let (builder, errors) = telling(server(builder));
+            let (builder, errors) = reporting(server(builder));
             told = Some(errors);
             builder
         },
@@ -63,35 +63,35 @@ fn link(server: impl FnOnce(Builder) -> Builder) -> (Link, Receiver<Told>) {
     (link, told.expect("it is set up"))
 }
 
-/// All that there is to know of an error in this session.
-fn assert_of(link: &Link, told: &Told) {
+/// Checks the context of an error in this session.
+fn assert_context(link: &Link, told: &Report) {
     assert_eq!(told.session, Some(link.far.id()));
     assert_eq!(told.identification, b"box-1");
     assert_eq!(told.addrs, [link.far.local_addr(), link.far.peer_addr()]);
     for part in ["box-1", &told.cause, &told.operation.to_string()] {
-        assert!(told.shown.contains(part), "{}", told.shown);
+        assert!(told.text.contains(part), "{}", told.text);
     }
 }
 
 #[test]
-fn it_is_told_of_a_handler_that_fails() {
+fn a_failed_handler_is_reported() {
     in_time(|| {
         let (link, told) = link(|server| {
             let server = server.stream("bad", |_| Err(io::Error::other("no disk")));
-            server.stream("worse", |_| panic!("no brain"))
+            server.stream("worse", |_| panic!("no memory"))
         });
-        for (name, cause) in [("bad", "no disk"), ("worse", "panicked: no brain")] {
+        for (name, cause) in [("bad", "no disk"), ("worse", "panicked: no memory")] {
             link.near.open_stream(name).unwrap();
             let error = told.recv().unwrap();
             assert_eq!(error.operation, Operation::Handler(name.into()));
             assert_eq!(error.cause, cause);
-            assert_of(&link, &error);
+            assert_context(&link, &error);
         }
     });
 }
 
 #[test]
-fn it_is_told_of_a_stream_that_is_refused() {
+fn a_refused_stream_is_reported() {
     in_time(|| {
         let (link, told) = link(|server| {
             server.token_validator(|name, _, _| match name {
@@ -101,22 +101,22 @@ fn it_is_told_of_a_stream_that_is_refused() {
         });
         let not_for_you = Refusal::Other("not for you".into());
         for (name, refusal) in [
-            ("nobody", Refusal::HandlerNotFound),
+            ("missing", Refusal::HandlerNotFound),
             ("secret", not_for_you),
         ] {
             link.near.open_stream(name).unwrap_err();
             let error = told.recv().unwrap();
             assert_eq!(error.operation, Operation::OpenStream(name.into()));
             assert_eq!(error.refusal, Some(refusal));
-            assert_of(&link, &error);
+            assert_context(&link, &error);
         }
     });
 }
 
 #[test]
-fn it_is_told_of_a_handshake_that_fails() {
+fn a_failed_handshake_is_reported() {
     in_time(|| {
-        let (serving, told) = telling(mounting());
+        let (serving, told) = reporting(mounting());
         let refuse = |_: &str, _: &[u8], _: &[u8]| Err("not you".into());
         let server = started(serving.token_validator(refuse));
         joining(&server).build().unwrap().start().unwrap_err();
@@ -125,23 +125,25 @@ fn it_is_told_of_a_handshake_that_fails() {
         assert_eq!(error.session, None);
         assert_eq!(error.addrs[0], Some(addr_of(&server)));
         assert!(error.addrs[1].is_some() && error.cause.contains("not you"));
-        // And by somebody who speaks something else.
-        let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
-        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // A client of another protocol.
+        let mut unauthenticated = TcpStream::connect(addr_of(&server)).unwrap();
+        unauthenticated
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .unwrap();
         let error = told.recv().unwrap();
         assert_eq!(error.operation, Operation::Handshake);
-        assert_eq!(error.addrs[1], stranger.local_addr().ok());
+        assert_eq!(error.addrs[1], unauthenticated.local_addr().ok());
     });
 }
 
 #[test]
-fn it_is_told_of_a_session_that_is_lost() {
+fn a_lost_session_is_reported() {
     in_time(|| {
-        let (serving, told) = telling(mounting());
+        let (serving, told) = reporting(mounting());
         let server = started(serving);
-        let client = join_by_hand(&server, [9; 16]);
-        let addr = client.local_addr().unwrap();
-        SockRef::from(&client)
+        let client = Peer::join(&server, [9; 16]);
+        let addr = client.socket().local_addr().unwrap();
+        SockRef::from(client.socket())
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(client);
@@ -153,19 +155,19 @@ fn it_is_told_of_a_session_that_is_lost() {
 }
 
 #[test]
-fn it_is_told_of_a_dial_that_is_tried_again() {
+fn a_failed_dial_that_is_retried_is_reported() {
     in_time(|| {
         let server = started(mounting());
         let addr = addr_of(&server);
         server.close().unwrap();
         let joining = joining_at(addr).retry_max(2);
         let (joining, told) =
-            telling(joining.retry_wait(Duration::from_millis(1), Duration::from_millis(1)));
+            reporting(joining.retry_wait(Duration::from_millis(1), Duration::from_millis(1)));
         let client = joining.build().unwrap();
         client.start().unwrap_err();
         drop(client);
-        // The last one its caller gets.
-        let told: Vec<Told> = told.iter().collect();
+        // The last error is returned to the caller of `start`.
+        let told: Vec<Report> = told.iter().collect();
         assert_eq!(told.len(), 2);
         for error in told {
             assert_eq!(error.operation, Operation::Dial);
@@ -179,34 +181,34 @@ fn joining_at(addr: SocketAddr) -> Builder {
 }
 
 #[test]
-fn an_error_handler_that_panics_does_no_harm() {
+fn an_error_handler_that_panics_does_not_affect_the_session() {
     in_time(|| {
         let (sender, told) = unbounded();
         let server = |server: Builder| {
             server.stream("echo", echo).on_error(move |error| {
                 sender.send(error.operation.clone()).unwrap();
-                panic!("it makes it worse");
+                panic!("a broken error handler");
             })
         };
         let link = Link::new(server, as_it_is);
         for _ in 0..3 {
-            link.near.open_stream("nobody").unwrap_err();
+            link.near.open_stream("missing").unwrap_err();
             let operation = told.recv().unwrap();
-            assert_eq!(operation, Operation::OpenStream("nobody".into()));
+            assert_eq!(operation, Operation::OpenStream("missing".into()));
             assert_echoes(&link.near);
         }
     });
 }
 
 #[test]
-fn what_its_caller_gets_it_is_not_told() {
+fn an_error_that_a_caller_gets_is_not_reported() {
     in_time(|| {
         let (client, told) = {
             let server = started(mounting().stream("echo", echo));
-            let (client, told) = telling(joining(&server).retry_max(0));
+            let (client, told) = reporting(joining(&server).retry_max(0));
             let client = started(client);
             let session = client.sessions().remove(0);
-            session.open_stream("nobody").unwrap_err();
+            session.open_stream("missing").unwrap_err();
             assert_echoes(&session);
             server.close().unwrap();
             (client, told)

@@ -1,10 +1,9 @@
 //! `on_connect`, `on_session_open`, `on_session_close`.
 
 use crate::support::{
-    PATIENCE,
-    hand::join_by_hand,
-    in_time,
-    link::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
+    PATIENCE, in_time,
+    peer::Peer,
+    wires::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socket2::SockRef;
@@ -12,17 +11,17 @@ use std::{collections::HashMap, thread, time::Duration};
 use wirenet::{Builder, Error, Operation, RefusalCode, SessionId};
 
 #[test]
-fn on_connect_is_called_each_time_a_clients_session_stands() {
+fn on_connect_is_called_for_each_session_of_a_client() {
     in_time(|| {
-        let (up, ups) = unbounded();
+        let (connected, connects) = unbounded();
         let server = started(mounting());
         let client = started(
             joining(&server)
                 .retry_policy(|_| Some(Duration::ZERO))
-                .on_connect(move |wire| up.send(wire.local_addr()).unwrap()),
+                .on_connect(move |wire| connected.send(wire.local_addr()).unwrap()),
         );
         for _ in 0..5 {
-            assert!(ups.recv().unwrap().is_some());
+            assert!(connects.recv().unwrap().is_some());
             server.wait_session(PATIENCE).unwrap().abort();
         }
         drop(client);
@@ -30,19 +29,19 @@ fn on_connect_is_called_each_time_a_clients_session_stands() {
 }
 
 #[test]
-fn on_connect_is_called_once_when_a_server_listens() {
+fn on_connect_is_called_once_when_a_server_starts_to_listen() {
     in_time(|| {
-        let (up, ups) = unbounded();
+        let (connected, connects) = unbounded();
         let server = started(mounting().on_connect(move |wire| {
-            up.send(wire.local_addr()).unwrap();
+            connected.send(wire.local_addr()).unwrap();
         }));
-        assert_eq!(ups.recv().unwrap(), Some(addr_of(&server)));
+        assert_eq!(connects.recv().unwrap(), Some(addr_of(&server)));
         for _ in 0..3 {
             started(joining(&server)).close().unwrap();
         }
         server.close().unwrap();
         drop(server);
-        ups.recv().unwrap_err();
+        connects.recv().unwrap_err();
     });
 }
 
@@ -61,11 +60,11 @@ fn on_connect_may_close_the_wire() {
     });
 }
 
-/// Which hook was called, of which session.
+/// The hook that was called, and its session.
 type Event = (&'static str, SessionId);
 
-/// Has a side tell of the beginning and the end of each session.
-fn telling(builder: Builder) -> (Builder, Receiver<Event>) {
+/// Records the hooks of each session of a side.
+fn recording(builder: Builder) -> (Builder, Receiver<Event>) {
     let (sender, events) = unbounded();
     let also = sender.clone();
     let builder = builder
@@ -75,17 +74,17 @@ fn telling(builder: Builder) -> (Builder, Receiver<Event>) {
 }
 
 #[test]
-fn each_session_has_each_hook_once_open_before_close() {
+fn each_session_hook_is_called_once_and_open_before_close() {
     const SESSIONS: usize = 20;
 
     in_time(|| {
-        let (serving, events) = telling(mounting());
+        let (serving, events) = recording(mounting());
         let server = started(serving);
         thread::scope(|scope| {
             for number in 0..SESSIONS {
                 let server = &server;
                 scope.spawn(move || {
-                    let (client, events) = telling(joining(server));
+                    let (client, events) = recording(joining(server));
                     let client = started(client);
                     let session = client.wait_session(PATIENCE).unwrap();
                     match number % 2 {
@@ -95,14 +94,14 @@ fn each_session_has_each_hook_once_open_before_close() {
                     client.close().unwrap();
                     drop(client);
                     let hooks: Vec<&str> = events.iter().map(|(name, _)| name).collect();
-                    // It may have come back in between.
+                    // The client may have reconnected in between.
                     assert_eq!(hooks[..2], ["open", "close"]);
                 });
             }
         });
         let mut by_session: HashMap<SessionId, Vec<&str>> = HashMap::new();
         let mut note = |(name, id)| by_session.entry(id).or_default().push(name);
-        // A client may be done with a session before the server has entered it.
+        // A client may end a session before the server has listed it.
         for _ in 0..2 * SESSIONS {
             note(events.recv_timeout(PATIENCE).unwrap());
         }
@@ -117,7 +116,7 @@ fn each_session_has_each_hook_once_open_before_close() {
 }
 
 #[test]
-fn the_hook_of_an_end_waits_for_the_hook_of_the_beginning() {
+fn on_session_close_waits_for_on_session_open() {
     in_time(|| {
         let (event, events) = unbounded();
         let (release, released) = bounded::<()>(0);
@@ -143,7 +142,7 @@ fn the_hook_of_an_end_waits_for_the_hook_of_the_beginning() {
 }
 
 #[test]
-fn the_hooks_may_use_the_session_they_are_called_for() {
+fn a_hook_may_use_its_session() {
     in_time(|| {
         let (event, events) = unbounded();
         let also = event.clone();
@@ -174,8 +173,8 @@ fn panicking(builder: Builder, told: Sender<(Operation, String)>) -> Builder {
         .on_session_open(|_| panic!("in the second"))
         .on_session_close(|_| panic!("in the third"))
         .on_error(move |error| {
-            let told_of = (error.operation.clone(), error.cause.to_string());
-            told.send(told_of).unwrap();
+            let report = (error.operation.clone(), error.cause.to_string());
+            told.send(report).unwrap();
         })
 }
 
@@ -203,14 +202,14 @@ fn a_panic_in_a_hook_is_caught_and_reported() {
 }
 
 #[test]
-fn a_refused_session_has_no_hook_and_is_nowhere() {
+fn a_refused_session_calls_no_hooks_and_is_not_listed() {
     in_time(|| {
-        let (serving, at_server) = telling(mounting());
+        let (serving, at_server) = recording(mounting());
         let refuse = |_: &str, _: &[u8], _: &[u8]| Err("not you".into());
         let server = started(serving.token_validator(refuse));
-        let (client, at_client) = telling(joining(&server));
-        let (up, ups) = bounded::<()>(1);
-        let client = client.on_connect(move |_| up.send(()).unwrap());
+        let (client, at_client) = recording(joining(&server));
+        let (connected, connects) = bounded::<()>(1);
+        let client = client.on_connect(move |_| connected.send(()).unwrap());
         let client = client.build().unwrap();
         client.start().unwrap_err();
         assert!(client.sessions().is_empty() && server.sessions().is_empty());
@@ -220,16 +219,16 @@ fn a_refused_session_has_no_hook_and_is_nowhere() {
         drop((client, server));
         at_server.recv().unwrap_err();
         at_client.recv().unwrap_err();
-        ups.recv().unwrap_err();
+        connects.recv().unwrap_err();
     });
 }
 
 #[test]
-fn hooks_of_many_sessions_run_beside_each_other() {
+fn hooks_of_different_sessions_run_concurrently() {
     in_time(|| {
         let (meet, met) = bounded::<()>(0);
         let server = started(mounting().on_session_open(move |_| {
-            // Each of the two waits for the other.
+            // Each of the two hooks waits for the other.
             crossbeam_channel::select! {
                 send(meet, ()) -> sent => sent.unwrap(),
                 recv(met) -> received => received.unwrap(),
@@ -237,27 +236,27 @@ fn hooks_of_many_sessions_run_beside_each_other() {
         }));
         let link = Link::new(as_it_is, as_it_is);
         let clients = [started(joining(&server)), started(joining(&server))];
-        // Their close hooks would come after: closing joins all of them.
+        // A close waits for all hooks.
         clients.iter().for_each(|client| client.close().unwrap());
         server.close().unwrap();
         drop(link);
     });
 }
 
-/// Where the user's code is told of a session that may be gone by then.
+/// The user's code that runs for a session, which may have ended by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Called {
     Open,
     Close,
     Error,
 }
 
-/// So a client that comes and goes, again and again, cannot have more of it run
-/// than there may be sessions.
+/// So a client that connects and disconnects repeatedly cannot cause more of this code
+/// to run at once than there may be sessions.
 #[test]
-fn a_session_keeps_its_place_until_the_users_code_has_returned() {
+fn a_session_counts_towards_the_limit_until_the_users_code_has_returned() {
     in_time(|| {
-        for told in [Told::Open, Told::Close, Told::Error] {
+        for called in [Called::Open, Called::Close, Called::Error] {
             let (enter, entered) = unbounded();
             let (release, released) = bounded::<()>(0);
             let block = move || {
@@ -266,29 +265,29 @@ fn a_session_keeps_its_place_until_the_users_code_has_returned() {
                 let _ = released.recv();
             };
             let server = mounting().max_sessions(2);
-            let server = started(match told {
-                Told::Open => server.on_session_open(move |_| block()),
-                Told::Close => server.on_session_close(move |_| block()),
-                Told::Error => server.on_error(move |error| {
+            let server = started(match called {
+                Called::Open => server.on_session_open(move |_| block()),
+                Called::Close => server.on_session_close(move |_| block()),
+                Called::Error => server.on_error(move |error| {
                     if error.operation == Operation::Session {
                         block();
                     }
                 }),
             });
             for number in 1..=2 {
-                let client = join_by_hand(&server, [number; 16]);
+                let client = Peer::join(&server, [number; 16]);
                 let session = server.wait_session(PATIENCE).unwrap();
                 let abrupt = Some(Duration::ZERO);
-                SockRef::from(&client).set_linger(abrupt).unwrap();
+                SockRef::from(client.socket()).set_linger(abrupt).unwrap();
                 drop(client);
                 entered.recv().unwrap();
-                // It leaves before its close returns.
+                // The session is not listed any more, though the code is running.
                 session.close().unwrap();
-                assert!(server.sessions().is_empty(), "{told:?}");
+                assert!(server.sessions().is_empty(), "{called:?}");
             }
             let refused = joining(&server).retry_max(0).build().unwrap().start();
             let Err(Error::SessionRefused { code, .. }) = refused else {
-                panic!("{told:?}: {refused:?}");
+                panic!("{called:?}: {refused:?}");
             };
             assert_eq!(code, Some(RefusalCode::TooManySessions));
             drop(release);

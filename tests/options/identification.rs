@@ -2,7 +2,7 @@
 
 use crate::support::{
     in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
+    wires::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::{
@@ -11,22 +11,22 @@ use std::{
 };
 use wirenet::{Builder, Denied, Error, Operation, Refusal, RefusalCode, Session};
 
-/// What a validator was asked: name, identification, token.
+/// A question to a validator: name, identification, token.
 type Asked = (String, Vec<u8>, Vec<u8>);
 
-/// A validator that lets everyone in, and tells of it.
+/// A validator that accepts everything, and records each question.
 fn asking(
     to: Sender<Asked>,
 ) -> impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static {
     move |name, id, token| {
-        // What comes after the test has seen enough is of no interest.
+        // The test may have ended already.
         let _ = to.send((name.to_owned(), id.to_owned(), token.to_owned()));
         Ok(())
     }
 }
 
 #[test]
-fn an_identification_and_a_token_are_any_bytes() {
+fn an_identification_and_a_token_may_be_any_bytes() {
     let all: Vec<u8> = (0..=255).collect();
     let longest = vec![0xff; 4096];
     for (id, token) in [
@@ -51,7 +51,7 @@ fn an_identification_and_a_token_are_any_bytes() {
 }
 
 #[test]
-fn a_validator_is_asked_for_the_session_and_for_every_stream() {
+fn a_validator_is_asked_about_the_session_and_every_stream() {
     in_time(|| {
         let (ask, asked) = unbounded();
         let link = Link::new(
@@ -61,7 +61,7 @@ fn a_validator_is_asked_for_the_session_and_for_every_stream() {
         for _ in 0..2 {
             assert_echoes(&link.near);
         }
-        link.near.open_stream("nobody").unwrap_err();
+        link.near.open_stream("missing").unwrap_err();
         let names: Vec<String> = asked
             .try_iter()
             .map(|(name, id, token)| {
@@ -69,13 +69,14 @@ fn a_validator_is_asked_for_the_session_and_for_every_stream() {
                 name
             })
             .collect();
-        assert_eq!(names, ["confirmSession", "echo", "echo", "nobody"]);
+        assert_eq!(names, ["confirmSession", "echo", "echo", "missing"]);
     });
 }
 
-/// The server has a token too, and does not open the session.
+/// The server also has a token. It does not open the session, so the client's validator
+/// is not asked about that.
 #[test]
-fn a_clients_validator_is_asked_for_the_streams_that_its_server_opens() {
+fn a_clients_validator_is_asked_about_the_streams_that_its_server_opens() {
     in_time(|| {
         let (ask, asked) = unbounded();
         let link = Link::new(
@@ -93,15 +94,15 @@ fn a_clients_validator_is_asked_for_the_streams_that_its_server_opens() {
     });
 }
 
-/// What opening a stream was refused with.
+/// Opens a stream, and returns the refusal.
 fn refusal(session: &Session, name: &str) -> Refusal {
     match session.open_stream(name).unwrap_err() {
         Error::Refused { refusal, .. } => refusal,
-        error => panic!("not refused: {error}"),
+        error => panic!("expected a refusal, got {error}"),
     }
 }
 
-fn forbidding(text: &'static str) -> impl FnOnce(Builder) -> Builder {
+fn refusing_streams(text: &'static str) -> impl FnOnce(Builder) -> Builder {
     move |builder| {
         let validator = move |name: &str, _: &[u8], _: &[u8]| match name {
             "confirmSession" => Ok(()),
@@ -112,48 +113,53 @@ fn forbidding(text: &'static str) -> impl FnOnce(Builder) -> Builder {
 }
 
 #[test]
-fn the_text_of_a_validators_error_is_the_refusal_of_a_stream() {
+fn a_stream_is_refused_with_the_text_of_the_validators_error() {
     in_time(|| {
         for text in ["not with this token", "Ünïcode ✋", "two\nlines", ""] {
-            let link = Link::new(forbidding(text), forbidding(text));
+            let link = Link::new(refusing_streams(text), refusing_streams(text));
             for session in [&link.near, &link.far] {
                 assert_eq!(refusal(session, "echo"), Refusal::Other(text.into()));
             }
-            assert!(!link.near.is_closed(), "it was only the stream");
+            assert!(!link.near.is_closed(), "only the stream was refused");
         }
     });
 }
 
+/// Returns the error of a client whose session is refused by this validator.
 fn refused(
     validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
 ) -> Error {
     let server = started(mounting().token_validator(validator));
     let client = joining(&server).build().unwrap();
-    // At once: trying again would not help.
+    // Fails immediately: a retry would not help.
     client.start().unwrap_err()
 }
 
 #[test]
-fn the_text_of_a_validators_error_is_the_refusal_of_a_session() {
+fn a_session_is_refused_with_the_text_of_the_validators_error() {
     in_time(|| {
         for text in ["not with this token", "Ünïcode ✋"] {
             let error = refused(move |_, _, _| Err(text.into()));
-            let Error::SessionRefused { code, text: told } = error else {
-                panic!("not refused: {error}");
+            let Error::SessionRefused {
+                code,
+                text: received,
+            } = error
+            else {
+                panic!("expected a refusal, got {error}");
             };
             assert_eq!(code, Some(RefusalCode::TokenRefused));
-            assert_eq!(told, text);
+            assert_eq!(received, text);
         }
     });
 }
 
 #[test]
-fn a_refusal_that_is_too_long_is_cut_between_characters() {
+fn a_refusal_that_is_too_long_is_truncated_between_characters() {
     in_time(|| {
         let long = || "x".to_owned() + &"ü".repeat(4096);
         let error = refused(move |_, _, _| Err(long().into()));
         let Error::SessionRefused { text, .. } = error else {
-            panic!("not refused: {error}");
+            panic!("expected a refusal, got {error}");
         };
         assert_eq!(text, long()[..4095]);
         let validator = move |name: &str, _: &[u8], _: &[u8]| match name {
@@ -168,20 +174,21 @@ fn a_refusal_that_is_too_long_is_cut_between_characters() {
     });
 }
 
-/// What an error handler was told.
-type Told = Vec<(Operation, String)>;
+/// Errors that were reported to an error handler.
+type Reports = Vec<(Operation, String)>;
 
-/// A validator that cannot tell the first time, as where its database is away,
-/// and says yes from then on; and a client that tries again soon.
-fn in_vain_at_first(
-    cannot_tell: fn() -> Result<(), Denied>,
-) -> (Result<(), Error>, Vec<String>, Told) {
+/// Connects a client that retries soon to a server whose validator gives `answer` to
+/// the first question, as if its database were offline, and accepts all later ones.
+/// Returns the result, and the errors that were reported to the client and the server.
+fn answering_first(
+    answer: fn() -> Result<(), Denied>,
+) -> (Result<(), Error>, Vec<String>, Reports) {
     let asked = AtomicUsize::new(0);
     let (tell, told) = unbounded();
     let (client_tell, client_told) = unbounded();
     let server =
         mounting().token_validator(move |_, _, _| match asked.fetch_add(1, Ordering::Relaxed) {
-            0 => cannot_tell(),
+            0 => answer(),
             _ => Ok(()),
         });
     let server = started(server.on_error(move |error| {
@@ -194,7 +201,7 @@ fn in_vain_at_first(
     let client = client.build().unwrap();
     let started = client.start();
     client.close().unwrap();
-    // The server tells of all before it ends.
+    // The server reports every error before its close returns.
     server.close().unwrap();
     (
         started,
@@ -204,33 +211,33 @@ fn in_vain_at_first(
 }
 
 #[test]
-fn a_client_that_is_denied_for_now_tries_again() {
+fn a_client_that_is_denied_for_now_retries() {
     in_time(|| {
         let (started, client_told, told) =
-            in_vain_at_first(|| Err(Denied::for_now("the database is away")));
+            answering_first(|| Err(Denied::for_now("the database is offline")));
         started.unwrap();
-        let text = "session refused: the database is away";
+        let text = "session refused: the database is offline";
         assert_eq!(client_told, [text]);
         assert_eq!(told, [(Operation::Handshake, text.into())]);
     });
 }
 
 #[test]
-fn a_validator_that_panics_refuses_for_now_and_is_reported() {
+fn a_panic_in_a_validator_refuses_for_now_and_is_reported() {
     in_time(|| {
-        let (started, client_told, told) = in_vain_at_first(|| panic!("it cannot tell"));
+        let (started, client_told, told) = answering_first(|| panic!("a rule is broken"));
         started.unwrap();
-        // The panic's text is nothing to strangers.
+        // An unauthenticated peer does not get the panic's text.
         let text = "session refused: wirenet: the validator failed";
         assert_eq!(client_told, [text]);
         let panicked = Operation::Hook("token_validator");
-        let told_of_it = (panicked, "panicked: it cannot tell".into());
-        assert_eq!(told, [told_of_it, (Operation::Handshake, text.into())]);
+        let panic_report = (panicked, "panicked: a rule is broken".into());
+        assert_eq!(told, [panic_report, (Operation::Handshake, text.into())]);
     });
 }
 
 #[test]
-fn what_is_denied_for_now_has_a_code_of_its_own() {
+fn a_denial_for_now_has_a_code_of_its_own() {
     in_time(|| {
         for (denied, code) in [
             (Denied::for_now("not now"), RefusalCode::TryLater),
@@ -241,24 +248,24 @@ fn what_is_denied_for_now_has_a_code_of_its_own() {
             let client = joining(&server).retry_max(0).build().unwrap();
             let error = client.start().unwrap_err();
             let Error::SessionRefused {
-                code: told,
-                text: said,
+                code: received_code,
+                text: received_text,
             } = &error
             else {
-                panic!("not refused: {error}");
+                panic!("expected a refusal, got {error}");
             };
-            assert_eq!((*told, &**said), (Some(code), &*text));
+            assert_eq!((*received_code, &**received_text), (Some(code), &*text));
             assert_eq!(error.is_permanent(), code == RefusalCode::TokenRefused);
         }
     });
 }
 
 #[test]
-fn a_validator_that_panics_at_a_stream_refuses_it_and_is_reported() {
+fn a_panic_in_a_validator_refuses_the_stream_and_is_reported() {
     in_time(|| {
         let (tell, told) = unbounded();
         let validator = |name: &str, _: &[u8], _: &[u8]| match name {
-            "bad" => panic!("it cannot tell"),
+            "bad" => panic!("a rule is broken"),
             _ => Ok(()),
         };
         let server = |server: Builder| {
@@ -273,14 +280,12 @@ fn a_validator_that_panics_at_a_stream_refuses_it_and_is_reported() {
         assert_echoes(&link.near);
         let (operation, cause) = told.recv().unwrap();
         assert_eq!(operation, Operation::Hook("token_validator"));
-        assert_eq!(cause, "panicked: it cannot tell");
+        assert_eq!(cause, "panicked: a rule is broken");
     });
 }
 
-/// A validator that takes long holds up nobody but the one that it is asked
-/// about.
 #[test]
-fn a_slow_validator_holds_up_nobody_else() {
+fn a_slow_validator_delays_only_the_session_that_it_is_asked_about() {
     in_time(|| {
         let (release, released) = crossbeam_channel::bounded::<()>(0);
         let server = started(mounting().stream("echo", echo).token_validator(

@@ -2,26 +2,22 @@
 
 use crate::support::{
     PATIENCE,
+    fault_proxy::{FaultProxy, Profile},
     frames::{ACK, Frame, PING, SYN, WINDOW_UPDATE},
-    hand::{self, Played, until_quiet},
     in_time,
-    link::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
-    relay::{Profile, Relay},
+    peer::{Peer, ScriptedServer},
+    wires::{Told, addr_of, assert_echoes, echo, errors, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use std::{
-    io::Write,
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use wirenet::{Builder, Operation, Session, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// As long as no test takes.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A side that pings, and tells of its sessions' ends and of its errors.
+/// Sets up a side that pings, and records the ends of its sessions and its errors.
 fn pinging(side: Builder) -> (Builder, Receiver<Instant>, Receiver<Told>) {
     let (ended, ends) = unbounded();
     let (on_error, told) = errors();
@@ -39,7 +35,7 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
     in_time(|| {
         let (serving, server_ends, server_told) = pinging(mounting());
         let server = started(serving.stream("echo", echo));
-        let link = Relay::to(addr_of(&server), Profile::default()).unwrap();
+        let link = FaultProxy::to(addr_of(&server), Profile::default()).unwrap();
         let (dialling, client_ends, client_told) = pinging(Wire::join(link.addr.to_string()));
         let client = started(dialling);
         let session = client.wait_session(PATIENCE).unwrap();
@@ -48,7 +44,7 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
         link.silence();
         for (ends, told) in [(server_ends, server_told), (client_ends, client_told)] {
             let after = ends.recv().unwrap() - shut;
-            // What came last may have come a while before.
+            // The last bytes may have arrived a while before.
             assert!(after >= SHORT, "{after:?}");
             assert!(after < 30 * SHORT, "{after:?}");
             let (operation, cause) = told.recv().unwrap();
@@ -59,18 +55,18 @@ fn a_silent_connection_ends_on_both_sides_after_interval_and_write_timeout() {
     });
 }
 
-/// A client by hand with its session at a server of these options.
-fn by_hand(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, TcpStream) {
+/// Returns a server with these options, its session, and its scripted client.
+fn scripted_client(options: impl FnOnce(Builder) -> Builder) -> (Wire, Session, Peer) {
     let server = started(options(mounting().session_close_timeout(Duration::ZERO)));
-    let client = hand::join_by_hand(&server, [3; 16]);
+    let client = Peer::join(&server, [3; 16]);
     let session = server.wait_session(PATIENCE).unwrap();
     (server, session, client)
 }
 
-/// The next ping, whatever comes before it.
-fn next_ping(mut client: &TcpStream) -> Frame {
+/// Reads up to the next ping.
+fn next_ping(client: &mut Peer) -> Frame {
     loop {
-        let frame = Frame::read(&mut client).unwrap().expect("a ping");
+        let frame = client.receive().expect("a ping");
         if frame.kind == PING {
             assert_eq!((frame.flags, frame.stream), (SYN, 0));
             return frame;
@@ -78,104 +74,103 @@ fn next_ping(mut client: &TcpStream) -> Frame {
     }
 }
 
-fn answer(mut client: &TcpStream, mut ping: Frame) {
-    ping.flags = ACK;
-    client.write_all(&ping.encode()).unwrap();
+fn answer(client: &mut Peer, ping: Frame) {
+    client.send(ping.with_flags(ACK));
 }
 
 #[test]
 fn a_ping_is_sent_when_nothing_was_received_for_the_interval() {
     in_time(|| {
         let begin = Instant::now();
-        let (_server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        let (_server, session, mut client) =
+            scripted_client(|server| server.keep_alive_interval(SHORT));
         for round in 1..4 {
-            let ping = next_ping(&client);
+            let ping = next_ping(&mut client);
             assert!(begin.elapsed() >= round * SHORT);
-            answer(&client, ping);
+            answer(&mut client, ping);
         }
         assert!(!session.is_closed());
     });
 }
 
 #[test]
-fn without_keepalive_no_ping_is_sent() {
+fn a_server_without_keep_alive_sends_no_ping() {
     in_time(|| {
-        let (_server, session, client) = by_hand(|server| {
+        let (_server, session, mut client) = scripted_client(|server| {
             let quick = server.keep_alive_interval(Duration::from_millis(1));
             quick.keep_alive(false)
         });
-        assert_eq!(until_quiet(&client, 5 * SHORT).unwrap(), [0; 0]);
+        assert_eq!(client.until_quiet(5 * SHORT).unwrap(), [0; 0]);
         assert!(!session.is_closed());
         assert_eq!(session.round_trip_time(), None);
     });
 }
 
-/// Nor by a client.
 #[test]
-fn without_keepalive_a_client_sends_no_ping() {
+fn a_client_without_keep_alive_sends_no_ping() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let client = Wire::join(server.addr.to_string())
             .session_close_timeout(Duration::ZERO)
             .keep_alive_interval(Duration::from_millis(1))
             .keep_alive(false);
         let _client = started(client);
-        let connection = server.accepted.recv().unwrap();
-        let kinds = until_quiet(&connection, 5 * SHORT).unwrap();
-        // The end of the stream on which it asked.
+        let mut connection = server.accepted.recv().unwrap();
+        let kinds = connection.until_quiet(5 * SHORT).unwrap();
+        // Only the end of the stream with the session request.
         assert!(kinds.iter().all(|kind| *kind == WINDOW_UPDATE), "{kinds:?}");
     });
 }
 
-/// Any byte counts as life, not only an answer.
 #[test]
-fn a_peer_that_says_something_else_is_alive() {
+fn a_peer_that_sends_anything_is_alive() {
     in_time(|| {
-        let (_server, session, mut client) = by_hand(|server| {
+        let (_server, session, mut client) = scripted_client(|server| {
             let server = server.keep_alive_interval(SHORT);
             server.read_write_timeouts(None, 3 * SHORT)
         });
         for _ in 0..6 {
-            next_ping(&client);
-            // For a stream that is not there, to which nothing is said.
-            client.write_all(&Frame::flags(99, 0).encode()).unwrap();
+            next_ping(&mut client);
+            // A frame for an unknown stream, to which there is no response.
+            client.send(Frame::flags(99, 0));
         }
         assert!(!session.is_closed());
     });
 }
 
 #[test]
-fn the_round_trip_time_is_read_from_a_ping() {
+fn the_round_trip_time_is_measured_by_a_ping() {
     in_time(|| {
-        let (server, session, client) = by_hand(|server| server.keep_alive_interval(SHORT));
+        let (server, session, mut client) =
+            scripted_client(|server| server.keep_alive_interval(SHORT));
         assert_eq!(session.round_trip_time(), None);
-        let ping = next_ping(&client);
-        // On a link as long as this.
-        assert_eq!(until_quiet(&client, SHORT).unwrap(), [0; 0]);
-        answer(&client, ping);
-        // The next one comes after the answer was seen.
-        next_ping(&client);
+        let ping = next_ping(&mut client);
+        // Delays the answer, like a long link.
+        assert_eq!(client.until_quiet(SHORT).unwrap(), [0; 0]);
+        answer(&mut client, ping);
+        // The next ping is sent after the answer was received.
+        next_ping(&mut client);
         let measured = session.round_trip_time().unwrap();
         assert!(measured >= SHORT && measured < PATIENCE, "{measured:?}");
         for stats in [session.stats(), server.stats()] {
             assert_eq!(stats.round_trip_time, Some(measured));
         }
         session.abort();
-        // The wire goes on to know it.
+        // The wire's statistics keep it.
         server.close().unwrap();
         assert_eq!(server.stats().round_trip_time, Some(measured));
     });
 }
 
 #[test]
-fn a_session_that_answers_lives_for_many_intervals() {
+fn a_session_that_answers_pings_stays_open_for_many_intervals() {
     in_time(|| {
         let asking = |side: Builder, interval| {
             side.keep_alive_interval(interval)
                 .read_write_timeouts(None, PATIENCE)
         };
         let quick = Duration::from_millis(5);
-        // One side asks: two would leave it to chance who does.
+        // Only one side pings; with two it would be random which one does.
         for intervals in [[quick, NEVER], [NEVER, quick]] {
             let (stop, stopped) = bounded::<()>(0);
             let server = started(asking(mounting(), intervals[0]).stream("echo", echo));
@@ -193,7 +188,7 @@ fn a_session_that_answers_lives_for_many_intervals() {
 }
 
 #[test]
-fn keepalive_of_a_day_does_not_keep_a_close_waiting() {
+fn a_long_keep_alive_interval_does_not_delay_a_close() {
     in_time(|| {
         let slow = |side: Builder| side.keep_alive_interval(NEVER);
         let server = started(slow(mounting()));

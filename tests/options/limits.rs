@@ -1,10 +1,11 @@
-//! What may be had so often, or be so long.
+//! Limits of numbers and lengths.
 
 use crate::support::{
     PATIENCE,
-    hand::{FEATURES, ask_for, field},
+    encoding::{FEATURES, field},
     in_time,
-    link::{
+    peer::Peer,
+    wires::{
         Link, addr_of, announcing, as_it_is, assert_echoes, echo, errors, joining, message,
         mounting, started,
     },
@@ -17,22 +18,22 @@ use std::{
 };
 use wirenet::{Builder, Error, Operation, Refusal, RefusalCode, Wire};
 
-/// As long as no test takes.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(3600);
 
 fn assert_refused(error: &Error, expected: RefusalCode, part: &str) {
     let Error::SessionRefused { code, text } = error else {
-        panic!("not refused: {error}");
+        panic!("expected a refusal, got {error}");
     };
     assert_eq!(*code, Some(expected));
     assert!(text.contains(part), "{text}");
 }
 
 #[test]
-fn one_session_more_than_the_limit_is_refused_until_there_is_room() {
+fn a_session_beyond_the_limit_is_refused_until_there_is_room() {
     in_time(|| {
         let (on_error, told) = errors();
-        let (serving, stands) = announcing(mounting().max_sessions(2).on_error(on_error));
+        let (serving, opened) = announcing(mounting().max_sessions(2).on_error(on_error));
         let server = started(serving);
         let mut clients = [started(joining(&server)), started(joining(&server))];
         let third = joining(&server).retry_max(0).build().unwrap();
@@ -41,35 +42,43 @@ fn one_session_more_than_the_limit_is_refused_until_there_is_room() {
         assert!(!error.is_permanent());
         assert_eq!(told.recv().unwrap().0, Operation::Handshake);
         assert_eq!(server.sessions().len(), 2);
-        // There is room, as soon as one has left; until then it tries again.
+        // There is room as soon as a session has ended. Until then the client retries.
         clients[0] = joining(&server)
             .retry_policy(|_| Some(Duration::ZERO))
             .build()
             .unwrap();
         clients[0].start().unwrap();
+        // A client knows of its session before the server has registered it.
+        for _ in 0..3 {
+            opened.recv().unwrap();
+        }
         clients[1].close().unwrap();
         server.close().unwrap();
         assert_eq!(server.stats().sessions, 3);
         drop(server);
-        assert_eq!(stands.iter().count(), 3, "no hook of who was refused");
+        assert_eq!(
+            opened.iter().count(),
+            0,
+            "no hook is called for a refused session"
+        );
     });
 }
 
 #[test]
-fn strangers_do_not_keep_others_from_being_accepted() {
+fn pending_handshakes_do_not_keep_others_from_being_accepted() {
     in_time(|| {
         let (on_error, told) = errors();
         let serving = mounting().max_handshakes(2).handshake_timeout(NEVER);
         let server = started(serving.on_error(on_error).stream("echo", echo));
         let dial = || TcpStream::connect(addr_of(&server)).unwrap();
         let first = dial();
-        // Sessions that stand do not count, and are not in the way.
+        // Established sessions do not count as handshakes.
         let client = started(joining(&server));
-        // The client knows of it a little before its place is free.
+        // The client sees its session a little before the server's handshake is over.
         server.wait_session(PATIENCE).unwrap();
         let second = dial();
         let mut third = dial();
-        // It is closed, and the accept loop has gone on.
+        // The connection is closed, and the accept loop continues.
         let closed = third.read(&mut [0]);
         assert!(matches!(closed, Ok(0)) || closed.is_err());
         let (operation, cause) = told.recv().unwrap();
@@ -77,7 +86,7 @@ fn strangers_do_not_keep_others_from_being_accepted() {
         assert_eq!(cause, "connection closed: 2 handshakes are under way");
         assert_echoes(&client.sessions()[0]);
         drop(first);
-        // As soon as the first one's end is noticed.
+        // There is room as soon as the server notices the end of the first one.
         let patient = joining(&server).retry_policy(|_| Some(Duration::ZERO));
         assert_echoes(&started(patient).sessions()[0]);
         drop(second);
@@ -94,7 +103,7 @@ fn a_client_with_too_many_names_is_refused() {
             (0..count).fold(joining(&server), named).build().unwrap()
         };
         client(2).start().unwrap();
-        // It would not help to try again.
+        // A retry would not help.
         let error = client(3).start().unwrap_err();
         assert_refused(&error, RefusalCode::Malformed, "3");
         assert!(error.is_permanent());
@@ -102,17 +111,18 @@ fn a_client_with_too_many_names_is_refused() {
     });
 }
 
-/// Asks by hand, with an id and these fields; what the answer says.
+/// Sends a scripted session request with an id and these fields, and returns the
+/// answer.
 fn answer_to(server: &Wire, fields: &[u8]) -> Vec<u8> {
     let request = [&field(1, &[6; 16]), fields].concat();
-    ask_for(addr_of(server), &request).1
+    Peer::request(addr_of(server), &request).1
 }
 
 fn assert_answer(answer: &[u8], part: &str) {
     let text = String::from_utf8_lossy(answer);
     assert!(text.contains(part), "{text}");
     let code = [&[15 << 3, 5][..], &FEATURES].concat();
-    assert!(answer.ends_with(&code), "the code of a bad request");
+    assert!(answer.ends_with(&code), "the code of a malformed request");
 }
 
 #[test]
@@ -121,23 +131,23 @@ fn lengths_beyond_their_limits_are_refused() {
         let server = started(mounting());
         let long = vec![b'x'; 4097];
         for (number, part) in [
-            (2, "token of 4097 bytes"),
-            (3, "identification of 4097 bytes"),
+            (2, "invalid length of a token: 4097"),
+            (3, "invalid length of an identification: 4097"),
         ] {
             assert_answer(&answer_to(&server, &field(number, &long)), part);
         }
-        assert_answer(&answer_to(&server, &field(4, &long[..256])), "256 bytes");
-        assert_answer(&answer_to(&server, &field(4, b"")), "name of 0 bytes");
+        assert_answer(&answer_to(&server, &field(4, &long[..256])), "name: 256");
+        assert_answer(&answer_to(&server, &field(4, b"")), "name: 0");
         let reserved = answer_to(&server, &field(4, b"confirmSession"));
         assert_answer(&reserved, "confirmSession");
         assert!(server.sessions().is_empty());
-        // Each as long as it may be.
+        // Each field has its maximum length.
         let longest = [
             field(2, &long[..4096]),
             field(3, &long[..4096]),
             field(4, &long[..255]),
         ];
-        let (client, answer) = ask_for(
+        let (client, answer) = Peer::request(
             addr_of(&server),
             &[field(1, &[6; 16]), longest.concat()].concat(),
         );
@@ -151,17 +161,17 @@ fn lengths_beyond_their_limits_are_refused() {
 }
 
 #[test]
-fn a_request_that_announces_too_much_is_refused_before_it_comes() {
+fn a_request_that_announces_too_large_a_payload_is_refused_before_it_arrives() {
     in_time(|| {
         let (on_error, told) = errors();
         let server = started(mounting().handshake_timeout(NEVER).on_error(on_error));
         let mut client = TcpStream::connect(addr_of(&server)).unwrap();
-        // The head of a request of 1 GiB, and nothing else.
-        let head = [0x32, "openSession".len() as u32, 1 << 30];
-        let head = head.map(u32::to_le_bytes).concat();
+        // The header of a request of 1 GiB, and nothing else.
+        let header = [0x32, "openSession".len() as u32, 1 << 30];
+        let header = header.map(u32::to_le_bytes).concat();
         let opening = [
             crate::support::frames::Frame::flags(1, crate::support::frames::SYN),
-            crate::support::frames::Frame::data(1, head),
+            crate::support::frames::Frame::data(1, header),
         ];
         let opening = opening.map(|frame| frame.encode()).concat();
         client.write_all(&opening).unwrap();
@@ -173,11 +183,11 @@ fn a_request_that_announces_too_much_is_refused_before_it_comes() {
 }
 
 #[test]
-fn one_stream_more_than_the_limit_fails_until_there_is_room() {
+fn a_stream_beyond_the_limit_is_refused_until_there_is_room() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let server = |server: Builder| {
-            // Without a budget none is held until there is.
+            // Without a budget, a stream beyond the limit is refused, and not held.
             let server = server.max_streams(2).window_budget(0);
             let server = server.stream("echo", echo);
             server.stream("wait", move |stream| {
@@ -191,7 +201,11 @@ fn one_stream_more_than_the_limit_fails_until_there_is_room() {
         link.near.open_stream("echo").unwrap_err();
         drop(release);
         for stream in &streams {
-            assert_eq!(message(stream).unwrap(), b"done", "untouched by it");
+            assert_eq!(
+                message(stream).unwrap(),
+                b"done",
+                "the other streams are not affected"
+            );
             assert!(!stream.next_message().unwrap());
             stream.close().unwrap();
         }
@@ -201,7 +215,7 @@ fn one_stream_more_than_the_limit_fails_until_there_is_room() {
 }
 
 #[test]
-fn the_limit_of_streams_is_that_of_one_session() {
+fn the_limit_of_streams_applies_to_each_session() {
     in_time(|| {
         let (_release, released) = bounded::<()>(0);
         let server = started(mounting().max_streams(1).stream("wait", move |_| {
@@ -219,7 +233,7 @@ fn the_limit_of_streams_is_that_of_one_session() {
 }
 
 #[test]
-fn a_wire_has_1024_handlers_and_no_more() {
+fn a_wire_has_at_most_1024_handlers() {
     in_time(|| {
         let wire = Wire::join("host:1").build().unwrap();
         let add = |name: String| wire.stream(name, |_| Ok(()));
@@ -236,13 +250,13 @@ fn a_wire_has_1024_handlers_and_no_more() {
             "{error}"
         );
         assert!(error.to_string().contains("1024"), "{error}");
-        // One that is there can be replaced.
+        // An existing handler can be replaced.
         add("7".into()).unwrap();
     });
 }
 
 #[test]
-fn a_handler_that_is_added_or_replaced_serves_from_then_on() {
+fn a_handler_that_is_added_or_replaced_takes_effect_immediately() {
     in_time(|| {
         let link = Link::new(as_it_is, as_it_is);
         link.near.open_stream("late").unwrap_err();
@@ -254,13 +268,13 @@ fn a_handler_that_is_added_or_replaced_serves_from_then_on() {
         }
         assert!(
             link.near.stream_names().is_empty(),
-            "as it was said when it opened"
+            "the names are those at the opening of the session"
         );
     });
 }
 
 #[test]
-fn a_streams_name_has_up_to_255_bytes() {
+fn a_stream_name_has_at_most_255_bytes() {
     in_time(|| {
         let longest = "ü".repeat(127) + "x";
         let link = Link::serving(&longest, |stream| stream.write_message(b"hi"));
@@ -282,9 +296,8 @@ fn a_streams_name_has_up_to_255_bytes() {
     });
 }
 
-/// A peer that nobody reads may send as much as a window, and no more.
 #[test]
-fn a_window_bounds_what_is_held_for_a_stream() {
+fn at_most_one_window_of_unread_bytes_is_buffered_for_a_stream() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let server = |server: Builder| {
@@ -308,7 +321,7 @@ fn a_window_bounds_what_is_held_for_a_stream() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        // Less the heads of chunks, and what is left for half of one.
+        // A window, less the chunk headers and a rest that is too small for a chunk.
         assert!((250_000..=262_144).contains(&taken), "{taken}");
         stream.reset();
         drop(release);
@@ -316,7 +329,7 @@ fn a_window_bounds_what_is_held_for_a_stream() {
 }
 
 #[test]
-fn an_option_that_cannot_be_is_named() {
+fn an_invalid_option_is_reported_by_name() {
     let join = || Wire::join("host:1");
     let zero = Duration::ZERO;
     let wrong: [(&str, Builder); 12] = [
@@ -342,7 +355,7 @@ fn an_option_that_cannot_be_is_named() {
     for (name, builder) in wrong {
         let error = builder.build().unwrap_err();
         let Error::Option { option, .. } = &error else {
-            panic!("not an option: {error}");
+            panic!("expected an option error, got {error}");
         };
         assert_eq!(*option, name);
         assert!(error.is_permanent());

@@ -2,14 +2,14 @@
 
 use crate::support::{
     in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, message, mounting, started},
+    wires::{Link, as_it_is, assert_echoes, echo, joining, message, mounting, started},
 };
 use crossbeam_channel::bounded;
 use std::time::SystemTime;
 use wirenet::{Session, Stats};
 
 #[test]
-fn what_one_side_sends_the_other_receives() {
+fn bytes_that_one_side_has_sent_the_other_has_received() {
     const LEN: usize = 100_000;
 
     in_time(|| {
@@ -27,12 +27,12 @@ fn what_one_side_sends_the_other_receives() {
         let (near, far) = (link.near.stats(), link.far.stats());
         assert_eq!(near.bytes_sent, far.bytes_received);
         assert_eq!(near.bytes_received, far.bytes_sent);
-        // Five messages each way, the heads of their chunks, and the openings.
+        // Five messages each way, their chunk headers, and the openings.
         for bytes in [near.bytes_sent, near.bytes_received] {
             let least = 5 * LEN as u64;
             assert!((least..least + least / 100).contains(&bytes), "{bytes}");
         }
-        // With the session's own.
+        // Including the session's own stream.
         assert_eq!((near.streams_opened, near.streams_accepted), (4, 2));
         assert_eq!((far.streams_opened, far.streams_accepted), (2, 4));
         for stats in [near, far] {
@@ -47,7 +47,7 @@ fn refused(session: &Session) -> u64 {
 }
 
 #[test]
-fn a_refused_stream_counts_on_both_sides() {
+fn a_refused_stream_is_counted_on_both_sides() {
     in_time(|| {
         let (told, errors) = bounded(8);
         let link = Link::new(
@@ -55,7 +55,7 @@ fn a_refused_stream_counts_on_both_sides() {
             as_it_is,
         );
         for count in 1..4 {
-            link.near.open_stream("nobody").unwrap_err();
+            link.near.open_stream("missing").unwrap_err();
             errors.recv().unwrap();
             assert_eq!((refused(&link.near), refused(&link.far)), (count, count));
         }
@@ -64,7 +64,7 @@ fn a_refused_stream_counts_on_both_sides() {
 }
 
 #[test]
-fn a_stream_that_is_reset_counts_on_both_sides() {
+fn a_reset_stream_is_counted_on_both_sides() {
     in_time(|| {
         let (read, reads) = bounded(1);
         let link = Link::serving("take", move |stream| {
@@ -75,8 +75,8 @@ fn a_stream_that_is_reset_counts_on_both_sides() {
             let stream = link.near.open_stream("take").unwrap();
             stream.reset();
             assert!(reads.recv().unwrap());
-            // What comes behind it is seen when that is.
-            link.near.open_stream("nobody").unwrap_err();
+            // The answer to a later frame shows that the reset was received.
+            link.near.open_stream("missing").unwrap_err();
             for session in [&link.near, &link.far] {
                 assert_eq!(session.stats().streams_reset, count);
             }
@@ -84,9 +84,8 @@ fn a_stream_that_is_reset_counts_on_both_sides() {
     });
 }
 
-/// What the streams of a session's end add up to.
 #[test]
-fn a_stream_that_a_sessions_end_cuts_counts_as_reset() {
+fn a_stream_that_is_cut_by_its_sessions_end_is_counted_as_reset() {
     in_time(|| {
         let (_release, released) = bounded::<()>(0);
         let link = Link::serving("wait", move |_| {
@@ -104,9 +103,9 @@ fn a_stream_that_a_sessions_end_cuts_counts_as_reset() {
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "that clock is what the numbers show"
+    reason = "the stats contain times of that clock"
 )]
-fn a_wires_numbers_are_those_of_all_its_sessions_ended_ones_too() {
+fn a_wires_stats_are_the_sums_of_all_its_sessions_including_ended_ones() {
     in_time(|| {
         let before = SystemTime::now();
         let server = started(mounting().stream("echo", echo));
@@ -121,9 +120,9 @@ fn a_wires_numbers_are_those_of_all_its_sessions_ended_ones_too() {
             client.close().unwrap();
             of_clients.push(client.stats());
         }
-        let standing = started(joining(&server));
-        assert_echoes(&standing.sessions()[0]);
-        of_clients.push(standing.stats());
+        let open = started(joining(&server));
+        assert_echoes(&open.sessions()[0]);
+        of_clients.push(open.stats());
         let all = server.stats();
         assert_eq!(all.sessions, 4);
         let sum = |number: fn(&Stats) -> u64| of_clients.iter().map(number).sum::<u64>();
@@ -137,9 +136,9 @@ fn a_wires_numbers_are_those_of_all_its_sessions_ended_ones_too() {
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "that clock is what the numbers show"
+    reason = "the stats contain times of that clock"
 )]
-fn a_session_says_since_when_it_stands() {
+fn a_sessions_stats_contain_the_time_of_its_opening() {
     in_time(|| {
         let server = started(mounting());
         let before = SystemTime::now();

@@ -1,15 +1,14 @@
 //! `thread_name`, `stack_size`, `handler_limit`.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
-    threads,
+    PATIENCE, in_time, threads,
+    wires::{Link, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
 use crossbeam_channel::bounded;
 use std::{hint::black_box, thread};
 
 #[test]
-fn threads_are_called_as_asked_for() {
+fn thread_names_have_the_given_prefix() {
     in_time(|| {
         let (name, names) = bounded(1);
         let server = started(mounting().thread_name("tn-srv").stream("name", move |_| {
@@ -27,15 +26,15 @@ fn threads_are_called_as_asked_for() {
     });
 }
 
-/// An idle session takes one thread on each side.
+/// One thread on each side.
 #[test]
-fn an_idle_session_costs_one_thread() {
+fn an_idle_session_has_one_thread() {
     in_time(|| {
         let server = started(mounting().thread_name("one-srv"));
         let clients: Vec<_> = (0..3)
             .map(|_| started(joining(&server).thread_name("one-cli")))
             .collect();
-        // Its dial's thread may be about to end.
+        // The dial's thread may be about to end.
         threads::await_none("one-cli-dial");
         assert_eq!(threads::named("one-cli").len(), clients.len());
         server.wait_session(PATIENCE).unwrap();
@@ -44,8 +43,8 @@ fn an_idle_session_costs_one_thread() {
 }
 
 #[test]
-fn a_handler_has_the_stack_that_was_asked_for() {
-    /// More than a thread has by default.
+fn a_handler_has_the_given_stack_size() {
+    /// More than a thread's default stack.
     const DEEP: usize = 4 << 20;
 
     fn deep() -> u8 {
@@ -60,12 +59,12 @@ fn a_handler_has_the_stack_that_was_asked_for() {
         };
         let link = Link::new(server, as_it_is);
         let stream = link.near.open_stream("deep").unwrap();
-        assert_eq!(crate::support::link::message(&stream).unwrap(), [1]);
+        assert_eq!(crate::support::wires::message(&stream).unwrap(), [1]);
     });
 }
 
 #[test]
-fn idle_handler_threads_are_used_again() {
+fn idle_handler_threads_are_reused() {
     in_time(|| {
         let link = Link::new(
             |server| server.thread_name("again").stream("echo", echo),
@@ -75,6 +74,9 @@ fn idle_handler_threads_are_used_again() {
             assert_echoes(&link.near);
         }
         let handlers = threads::named("again-handler").len();
-        assert!(handlers <= 3, "{handlers} for one at a time");
+        assert!(
+            handlers <= 3,
+            "{handlers} threads for one handler at a time"
+        );
     });
 }

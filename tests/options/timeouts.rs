@@ -1,11 +1,10 @@
 //! `read_write_timeouts`, `handshake_timeout`, `dial_timeout`.
 
 use crate::support::{
-    PATIENCE,
-    hand::{self, Played},
-    in_time,
-    link::{Link, addr_of, errors, joining, mounting, started},
+    PATIENCE, in_time,
+    peer::{Peer, ScriptedServer},
     unreachable::Unreachable,
+    wires::{Link, addr_of, errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::bounded;
@@ -20,14 +19,14 @@ use wirenet::{Builder, Error, Operation, Session, Stream, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// More than this takes on a busy machine, and less than any default.
+/// Longer than these tests take on a busy machine, and shorter than any default.
 const SOON: Duration = Duration::from_secs(5);
 
-/// As long as no test takes.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(3600);
 
 #[test]
-fn the_read_timeout_is_that_of_every_new_stream() {
+fn every_new_stream_has_the_read_timeout() {
     in_time(|| {
         let (handled, handling) = bounded(1);
         let impatient = |side: Builder| side.read_write_timeouts(Some(SHORT), NEVER);
@@ -37,7 +36,7 @@ fn the_read_timeout_is_that_of_every_new_stream() {
                     let begin = Instant::now();
                     let error = stream.read(&mut [0]).unwrap_err();
                     handled.send((error.kind(), begin.elapsed())).unwrap();
-                    // It was but a default.
+                    // The stream's own setting overrides it.
                     stream.set_read_timeout(None)?;
                     let read = stream.read(&mut [0]);
                     handled.send((read.unwrap_err().kind(), SHORT)).unwrap();
@@ -57,16 +56,16 @@ fn the_read_timeout_is_that_of_every_new_stream() {
         let (kind, after) = handling.recv().unwrap();
         assert_eq!(kind, ErrorKind::TimedOut);
         assert!(after >= SHORT);
-        // Closed, not timed out again.
+        // Reset, not timed out again.
         stream.reset();
         assert_eq!(handling.recv().unwrap().0, ErrorKind::ConnectionReset);
     });
 }
 
 #[test]
-fn the_read_timeout_is_that_of_streams_opened_without_waiting_too() {
+fn streams_opened_without_waiting_have_the_read_timeout() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(Some(SHORT), NEVER)
             .session_close_timeout(Duration::ZERO);
@@ -80,7 +79,7 @@ fn the_read_timeout_is_that_of_streams_opened_without_waiting_too() {
 }
 
 #[test]
-fn streams_wait_for_ever_by_default() {
+fn streams_wait_forever_by_default() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::serving("late", move |stream| {
@@ -89,20 +88,20 @@ fn streams_wait_for_ever_by_default() {
         });
         let mut stream = link.near.open_stream("late").unwrap();
         let reading = thread::spawn(move || stream.read(&mut [0; 7]));
-        // Longer than anything here is set to.
+        // Longer than every timeout of these tests.
         drop(released_after(SHORT, release));
         assert_eq!(reading.join().unwrap().unwrap(), 7);
     });
 }
 
-/// Waits on what does not happen, and gives `value` on.
+/// Waits for this time, and returns `value`.
 fn released_after<T>(time: Duration, value: T) -> T {
     let (_sender, nothing) = bounded::<()>(0);
     nothing.recv_timeout(time).unwrap_err();
     value
 }
 
-fn write_on(mut stream: &Stream) -> io::Error {
+fn write_until_error(mut stream: &Stream) -> io::Error {
     loop {
         if let Err(error) = stream.write_all(&[0; 10_000]) {
             return error;
@@ -119,26 +118,26 @@ fn assert_write_timeout(error: &io::Error) {
     );
 }
 
-/// Opens so many streams that their windows are more than the kernel takes.
-fn many(session: &Session) -> Vec<Stream> {
+/// Opens so many streams that their windows together exceed the kernel's buffers.
+fn open_many(session: &Session) -> Vec<Stream> {
     let open = |_| session.open_stream_nowait("any").unwrap();
     (0..32).map(open).collect()
 }
 
 #[test]
-fn an_opening_that_the_peer_does_not_take_ends_with_the_handshake_timeout() {
+fn an_opening_that_cannot_be_sent_ends_with_the_handshake_timeout() {
     in_time(|| {
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, NEVER)
             .handshake_timeout(3 * SHORT)
             .session_close_timeout(Duration::ZERO);
         let client = started(joining);
         let session = client.wait_session(PATIENCE).unwrap();
-        // Until there is no room for more.
-        for stream in many(&session) {
+        // Fills all buffers.
+        for stream in open_many(&session) {
             stream.set_write_timeout(Some(SHORT / 10)).unwrap();
-            assert_eq!(write_on(&stream).kind(), ErrorKind::TimedOut);
+            assert_eq!(write_until_error(&stream).kind(), ErrorKind::TimedOut);
             stream.reset();
         }
         let begin = Instant::now();
@@ -151,13 +150,13 @@ fn an_opening_that_the_peer_does_not_take_ends_with_the_handshake_timeout() {
 }
 
 #[test]
-fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
+fn the_write_timeout_ends_a_connection_for_readers_and_writers() {
     in_time(|| {
         let (on_error, told) = errors();
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 3 * SHORT)
-            // It is the write timeout that finds out.
+            // Only the write timeout detects it.
             .keep_alive(false)
             .retry_max(1)
             .retry_policy(|_| None)
@@ -165,13 +164,13 @@ fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
         let client = started(joining);
         let session = client.wait_session(PATIENCE).unwrap();
         let mut quiet = session.open_stream_nowait("any").unwrap();
-        let streams = many(&session);
+        let streams = open_many(&session);
         let begin = Instant::now();
         thread::scope(|scope| {
             let reader = scope.spawn(|| quiet.read(&mut [0]).unwrap_err());
             let writers: Vec<_> = streams
                 .iter()
-                .map(|stream| scope.spawn(move || write_on(stream)))
+                .map(|stream| scope.spawn(move || write_until_error(stream)))
                 .collect();
             for writer in writers {
                 assert_write_timeout(&writer.join().unwrap());
@@ -184,14 +183,13 @@ fn a_connection_on_which_nothing_can_be_written_ends_for_readers_and_writers() {
         let (operation, cause) = told.recv().unwrap();
         assert_eq!(operation, Operation::Session);
         assert_eq!(cause, yamux::Error::WriteTimeout.to_string());
-        // Nothing is left to be cut.
+        // There is nothing left to cut.
         client.close().unwrap();
     });
 }
 
-/// The same of the accepting side, whose client is silent.
 #[test]
-fn a_server_gives_up_a_client_that_reads_nothing() {
+fn the_write_timeout_ends_the_session_of_a_client_that_does_not_read() {
     in_time(|| {
         let (on_error, told) = errors();
         let (ended, ends) = bounded(1);
@@ -202,12 +200,12 @@ fn a_server_gives_up_a_client_that_reads_nothing() {
                 .on_error(on_error)
                 .on_session_close(move |session| ended.send(session.id()).unwrap()),
         );
-        let _client = hand::join_by_hand(&server, [4; 16]);
+        let _client = Peer::join(&server, [4; 16]);
         let session = server.wait_session(PATIENCE).unwrap();
-        let streams = many(&session);
+        let streams = open_many(&session);
         thread::scope(|scope| {
             for stream in &streams {
-                scope.spawn(move || assert_write_timeout(&write_on(stream)));
+                scope.spawn(move || assert_write_timeout(&write_until_error(stream)));
             }
         });
         assert_eq!(told.recv().unwrap().0, Operation::Session);
@@ -216,14 +214,14 @@ fn a_server_gives_up_a_client_that_reads_nothing() {
     });
 }
 
-/// Slow is not dead: what is taken now and then keeps a connection up.
+/// Reading a little now and then keeps a connection open.
 #[test]
-fn a_peer_that_reads_slowly_is_not_dead() {
+fn the_write_timeout_does_not_end_a_connection_to_a_slow_reader() {
     const PIECE: usize = 64 * 1024;
 
     in_time(|| {
         let (finished, sent) = bounded(1);
-        let server = Played::listen(hand::confirm_session);
+        let server = ScriptedServer::listen(Peer::confirm_session);
         let joining = Wire::join(server.addr.to_string())
             .read_write_timeouts(None, 10 * SHORT)
             .session_close_timeout(Duration::ZERO)
@@ -231,19 +229,19 @@ fn a_peer_that_reads_slowly_is_not_dead() {
             .send_buffer(PIECE);
         let client = started(joining);
         let session = client.wait_session(PATIENCE).unwrap();
-        let mut connection: TcpStream = server.accepted.recv().unwrap();
-        let streams = many(&session);
+        let mut connection: Peer = server.accepted.recv().unwrap();
+        let streams = open_many(&session);
         let writing = thread::spawn(move || {
             thread::scope(|scope| {
                 for mut stream in &streams {
-                    // As much as its window takes.
+                    // As much as fits into its window.
                     scope.spawn(move || stream.write_all(&[0; 250_000]).unwrap());
                 }
             });
             finished.send(()).unwrap();
             streams
         });
-        // Far longer in all than the timeout.
+        // Far longer than the timeout.
         let begin = Instant::now();
         let mut buf = vec![0; PIECE];
         while begin.elapsed() < 20 * SHORT {
@@ -253,25 +251,25 @@ fn a_peer_that_reads_slowly_is_not_dead() {
             }
         }
         assert!(!session.is_closed());
-        // The rest, as quickly as it goes.
+        // Reads the rest without pauses.
         let rest = thread::spawn(move || io::copy(&mut connection, &mut io::sink()));
         drop(writing.join().unwrap());
         session.abort();
-        // It may end with a reset.
+        // The connection may end with a reset.
         let _ = rest.join().unwrap();
     });
 }
 
 #[test]
-fn a_stranger_who_says_nothing_is_gone_after_the_handshake_timeout() {
+fn a_silent_handshake_ends_after_the_handshake_timeout() {
     in_time(|| {
         let (on_error, told) = errors();
         let serving = mounting().handshake_timeout(SHORT).on_error(on_error);
         let server = started(serving);
         let begin = Instant::now();
-        let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
-        // Whatever it is told: then comes the end.
-        io::copy(&mut stranger, &mut io::sink()).unwrap();
+        let mut client = TcpStream::connect(addr_of(&server)).unwrap();
+        // Reads to the end of the connection.
+        io::copy(&mut client, &mut io::sink()).unwrap();
         assert!(begin.elapsed() >= SHORT);
         let (operation, cause) = told.recv_timeout(SOON).unwrap();
         assert_eq!(operation, Operation::Handshake);
@@ -279,31 +277,31 @@ fn a_stranger_who_says_nothing_is_gone_after_the_handshake_timeout() {
     });
 }
 
-/// Though it keeps its end of the connection.
+/// Even if the client keeps its end of the connection open.
 #[test]
-fn a_stranger_holds_a_place_for_no_longer_than_the_handshake_timeout() {
+fn a_silent_handshake_does_not_count_any_more_after_the_handshake_timeout() {
     within(SOON, || {
         let server = started(mounting().handshake_timeout(SHORT).max_handshakes(1));
-        let _stranger = TcpStream::connect(addr_of(&server)).unwrap();
+        let _silent = TcpStream::connect(addr_of(&server)).unwrap();
         let client = joining(&server).retry_policy(|_| Some(Duration::ZERO));
         started(client).close().unwrap();
     });
 }
 
-/// One deadline for all of it: who says a byte now and then does not get more.
+/// There is one deadline for the whole handshake; a byte now and then does not extend it.
 #[test]
-fn a_stranger_who_is_slow_is_gone_after_the_handshake_timeout() {
+fn a_slow_handshake_ends_after_the_handshake_timeout() {
     in_time(|| {
         let server = started(mounting().handshake_timeout(5 * SHORT));
         let begin = Instant::now();
-        let mut stranger = TcpStream::connect(addr_of(&server)).unwrap();
-        stranger.set_read_timeout(Some(SHORT / 2)).unwrap();
-        let syn = hand_syn();
-        let mut said = syn.iter().cycle();
-        // Until the server hangs up, which fails a read or a write.
+        let mut client = TcpStream::connect(addr_of(&server)).unwrap();
+        client.set_read_timeout(Some(SHORT / 2)).unwrap();
+        let frame = window_update();
+        let mut bytes = frame.iter().cycle();
+        // Until the server closes the connection, which fails a read or a write.
         loop {
-            let wrote = stranger.write(&[*said.next().unwrap()]);
-            match stranger.read(&mut [0]) {
+            let wrote = client.write(&[*bytes.next().unwrap()]);
+            match client.read(&mut [0]) {
                 Err(error) if is_timeout(&error) && wrote.is_ok() => {}
                 Ok(count) if count > 0 && wrote.is_ok() => {}
                 _ => break,
@@ -313,8 +311,8 @@ fn a_stranger_who_is_slow_is_gone_after_the_handshake_timeout() {
     });
 }
 
-/// Window updates for a stream that is not there: nothing is wrong with them.
-fn hand_syn() -> Vec<u8> {
+/// A window update for an unknown stream, which is a valid frame.
+fn window_update() -> Vec<u8> {
     crate::support::frames::Frame::flags(99, 0).encode()
 }
 
@@ -323,18 +321,18 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 #[test]
-fn a_dial_that_nobody_answers_ends_after_the_dial_timeout() {
+fn an_unanswered_dial_ends_after_the_dial_timeout() {
     in_time(|| {
-        let nobody = Unreachable::new();
-        let joining = Wire::join(nobody.addr.to_string()).dial_timeout(SHORT);
+        let unreachable = Unreachable::new();
+        let joining = Wire::join(unreachable.addr.to_string()).dial_timeout(SHORT);
         let begin = Instant::now();
         let error = joining.retry_max(0).build().unwrap().start().unwrap_err();
-        // Some systems cut it to whole milliseconds.
+        // Some systems truncate the timeout to whole milliseconds.
         assert!(begin.elapsed() >= SHORT / 2);
         let Error::Dial { addr, cause } = &error else {
-            panic!("not a dial: {error}");
+            panic!("expected a dial error, got {error}");
         };
-        assert_eq!(*addr, nobody.addr.to_string());
+        assert_eq!(*addr, unreachable.addr.to_string());
         assert_eq!(cause.kind(), ErrorKind::TimedOut);
         assert!(error.source().is_some());
     });

@@ -1,13 +1,13 @@
-//! A network that goes silent, as behind a NAT box that has forgotten a
-//! connection: both sides notice within the keepalive interval and the write
-//! timeout, whatever they are doing.
+//! When a network goes silent, as when a NAT has lost its state, both sides notice within
+//! the keepalive interval plus the write timeout, whatever they are doing.
 
 use crate::support::{
-    PATIENCE, in_time,
-    link::message,
+    PATIENCE,
+    fault_proxy::{Direction, FaultProxy, Profile},
+    in_time,
     pattern::PIECE,
-    relay::{Direction, Profile, Relay},
-    secure,
+    tls,
+    wires::message,
 };
 use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 use parking_lot::Mutex;
@@ -21,35 +21,35 @@ use wirenet::{Builder, Session, Stream, Wire};
 const INTERVAL: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a busy machine may add, less than another interval.
+/// What a busy machine may add. Less than another interval.
 const SLACK: Duration = Duration::from_millis(800);
 
-/// Beyond this no try may be.
+/// No attempt may take longer.
 const FAR_TOO_LATE: Duration = Duration::from_secs(6);
 
-/// One of them has to be in time: what is busy besides may hold one up, or pass
-/// for silence before there is any.
+/// One attempt has to be in time. Other load on the machine may delay some, or look like
+/// silence before there is any.
 const TRIES: usize = 5;
 
-/// One test at a time, so that they do not hold each other up.
+/// One test runs at a time, so that they do not delay each other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// That a test waits for others takes none of its time.
+/// Waiting for other tests does not count as the time of a test.
 fn alone(work: impl FnOnce() + Send + 'static) {
     let _alone = ALONE.lock();
     in_time(work);
 }
 
-/// Together more than the sockets on the way take in.
+/// Together they send more than the sockets on the way buffer.
 const STREAMS: usize = 16;
 
-/// What has been carried when the network goes silent.
+/// The bytes that were carried before the network goes silent.
 const BEFORE: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Nothing,
-    /// Much has just been carried.
+    /// [`BEFORE`] bytes have just been carried.
     AfterMuch,
     /// One side writes, until it is blocked.
     ClientWrites,
@@ -62,7 +62,7 @@ enum Fault {
     Held(Direction),
 }
 
-/// A side that tells when its sessions end.
+/// A side, and the times at which its sessions end.
 fn watchful(side: Builder) -> (Builder, Receiver<Instant>) {
     let (ended, ends) = unbounded();
     let side = side
@@ -71,7 +71,7 @@ fn watchful(side: Builder) -> (Builder, Receiver<Instant>) {
         .session_close_timeout(Duration::ZERO)
         .on_error(|_| {})
         .on_session_close(move |_| {
-            // After the test, nobody wants to know.
+            // The test may not receive any more.
             let _ = ended.send(Instant::now());
         });
     (side, ends)
@@ -83,7 +83,7 @@ fn write_on(mut stream: &Stream) -> io::Result<()> {
     }
 }
 
-/// Reads, and tells when much has come.
+/// Reads, and sends a message after [`BEFORE`] bytes.
 fn read_on(mut stream: &Stream, much: &Sender<()>) -> io::Result<()> {
     io::copy(&mut (&mut stream).take(BEFORE as u64), &mut io::sink())?;
     // Once is enough.
@@ -91,7 +91,7 @@ fn read_on(mut stream: &Stream, much: &Sender<()>) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
-/// Puts the server, or the hub that it is, to its work.
+/// Sets the handlers of a server or an owner.
 fn serving(server: Builder, much: Sender<()>) -> Builder {
     server
         .stream("echo", |stream| {
@@ -104,7 +104,7 @@ fn serving(server: Builder, much: Sender<()>) -> Builder {
 
 type Call = thread::JoinHandle<io::Result<()>>;
 
-/// Has the client do it; gives the calls that are under way.
+/// Makes the client begin. Returns the calls that are running.
 fn begin(session: &Session, doing: Doing, much: &Sender<()>) -> io::Result<Vec<Call>> {
     let spawn = |name: &str, work: fn(&Stream, &Sender<()>) -> io::Result<()>| {
         let (stream, much) = (session.open_stream(name)?, much.clone());
@@ -127,17 +127,16 @@ fn begin(session: &Session, doing: Doing, much: &Sender<()>) -> io::Result<Vec<C
     }
 }
 
-/// How long the sides take to notice, whichever is later; an error if something
-/// broke before.
+/// The time until both sides notice. An error if something else ends a session first.
 fn noticed(doing: Doing, fault: Fault, tls: bool) -> io::Result<Duration> {
     let (much, was_much) = unbounded();
-    let server = secure::server(Wire::mount("127.0.0.1:0"), tls);
+    let server = tls::server(Wire::mount("127.0.0.1:0"), tls);
     let (server, server_ends) = watchful(serving(server, much.clone()));
     let server = server.build().unwrap();
     server.start().unwrap();
     let addr = server.local_addr().unwrap();
-    let relay = Relay::to(addr, Profile::default()).unwrap();
-    let client = secure::client(Wire::join(relay.addr.to_string()), tls);
+    let proxy = FaultProxy::to(addr, Profile::default()).unwrap();
+    let client = tls::client(Wire::join(proxy.addr.to_string()), tls);
     let (client, client_ends) = watchful(client.retry_max(0));
     let client = client.build().unwrap();
     client.start()?;
@@ -146,12 +145,12 @@ fn noticed(doing: Doing, fault: Fault, tls: bool) -> io::Result<Duration> {
     await_much(&was_much, &[&server_ends, &client_ends])?;
     let silent_since = Instant::now();
     match fault {
-        Fault::Silence => relay.silence(),
-        Fault::Held(direction) => relay.hold(direction),
+        Fault::Silence => proxy.silence(),
+        Fault::Held(direction) => proxy.hold(direction),
     }
     let ends = [server_ends, client_ends].map(|ends| ends.recv_timeout(PATIENCE).unwrap());
     for call in calls {
-        call.join().unwrap().expect_err("nothing came to its end");
+        call.join().unwrap().expect_err("the call was cut");
     }
     Ok(ends.into_iter().max().expect("two") - silent_since)
 }
@@ -161,7 +160,7 @@ fn the_session(client: &Wire) -> io::Result<Session> {
     session.ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
-/// Waits until much has been carried; an error when a session ends instead.
+/// Waits until [`BEFORE`] bytes were carried. An error if a session ends instead.
 fn await_much(was_much: &Receiver<()>, ends: &[&Receiver<Instant>]) -> io::Result<()> {
     let mut select = Select::new();
     select.recv(was_much);
@@ -174,7 +173,7 @@ fn await_much(was_much: &Receiver<()>, ends: &[&Receiver<Instant>]) -> io::Resul
     }
 }
 
-/// The quickest of some tries, no more than are needed; none is far too late.
+/// Asserts that one of several attempts is in time, and none of them far too late.
 fn assert_in_time(what: &str, notice: impl Fn() -> io::Result<Duration>) {
     const LIMIT: Duration = INTERVAL.saturating_add(WRITE_TIMEOUT).saturating_add(SLACK);
     let mut late = Vec::new();
@@ -189,7 +188,7 @@ fn assert_in_time(what: &str, notice: impl Fn() -> io::Result<Duration>) {
     panic!("{what}: {late:?}");
 }
 
-/// All of them at once, as they wait for most of the time.
+/// Runs all cases at once, as they mostly wait.
 fn assert_noticed(cases: &[(Doing, Fault, bool)]) {
     thread::scope(|scope| {
         for (doing, fault, tls) in cases {
@@ -207,7 +206,7 @@ const ALL: [Doing; 4] = [
 ];
 
 #[test]
-fn silence_is_noticed_by_both_sides_also_while_one_is_blocked_in_a_write() {
+fn silence_is_noticed_by_both_sides_even_while_one_is_blocked_in_a_write() {
     alone(|| assert_noticed(&ALL.map(|doing| (doing, Fault::Silence, false))));
 }
 
@@ -218,7 +217,7 @@ fn silence_is_noticed_over_tls() {
 }
 
 #[test]
-fn one_direction_that_carries_nothing_is_noticed_by_both_sides() {
+fn a_silent_direction_is_noticed_by_both_sides() {
     alone(|| {
         for direction in [Direction::Up, Direction::Down] {
             assert_noticed(&ALL.map(|doing| (doing, Fault::Held(direction), false)));
@@ -228,7 +227,7 @@ fn one_direction_that_carries_nothing_is_noticed_by_both_sides() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn one_direction_that_carries_nothing_is_noticed_over_tls() {
+fn a_silent_direction_is_noticed_over_tls() {
     alone(|| {
         let held = [Direction::Up, Direction::Down].map(Fault::Held);
         assert_noticed(
@@ -241,17 +240,17 @@ fn one_direction_that_carries_nothing_is_noticed_over_tls() {
 
 // -- through a hub --
 
-/// How long a hub, the client whose network goes silent and the other one of a
-/// relayed stream take to notice, whichever is latest.
+/// The time until a hub, the client whose network goes silent, and the other client of a
+/// relayed stream notice.
 fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Result<Duration> {
     let (much, was_much) = unbounded();
     let (hub, hub_ends) = watchful(Wire::hub("127.0.0.1:0"));
     let hub = hub.build().unwrap();
     hub.start().unwrap();
     let addr = hub.local_addr().unwrap();
-    let relay = Relay::to(addr, Profile::default()).unwrap();
+    let proxy = FaultProxy::to(addr, Profile::default()).unwrap();
     let join = |silent: bool, set: &dyn Fn(Builder) -> Builder| {
-        let addr = if silent { relay.addr } else { addr };
+        let addr = if silent { proxy.addr } else { addr };
         let (client, ends) = watchful(Wire::join(addr.to_string()).retry_max(0));
         let client = set(client).build().unwrap();
         client.start()?;
@@ -267,7 +266,7 @@ fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Resul
     let calls = begin(&session, doing, &much)?;
     await_much(&was_much, &[&hub_ends, &owner_ends, &caller_ends])?;
     let silent_since = Instant::now();
-    relay.silence();
+    proxy.silence();
     let dead_ends = if owner_is_silent {
         owner_ends
     } else {
@@ -275,10 +274,10 @@ fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Resul
     };
     let ends = [&hub_ends, &dead_ends].map(|ends| ends.recv_timeout(PATIENCE).unwrap());
     for call in calls {
-        call.join().unwrap().expect_err("nothing came to its end");
+        call.join().unwrap().expect_err("the call was cut");
     }
     let noticed = ends.into_iter().max().expect("two").max(Instant::now());
-    // The other one has its session still.
+    // The other client's session is still open.
     let living = if owner_is_silent { &caller } else { &owner };
     match (living.sessions().len(), hub.sessions().len()) {
         (1, 1) => Ok(noticed - silent_since),
@@ -287,7 +286,7 @@ fn noticed_through_a_hub(owner_is_silent: bool, owner_writes: bool) -> io::Resul
 }
 
 #[test]
-fn silence_is_noticed_within_a_hubs_relay() {
+fn silence_is_noticed_in_a_hubs_relay() {
     alone(|| {
         thread::scope(|scope| {
             for (owner_is_silent, owner_writes) in

@@ -1,9 +1,8 @@
-//! Signals that a program handles cut its system calls short.
+//! Signals that a program handles interrupt its system calls.
 
 use crate::support::{
-    PATIENCE,
-    hand::{self, Played},
-    in_time,
+    PATIENCE, in_time,
+    peer::{Peer, ScriptedServer},
     process::{self, Other},
     threads,
 };
@@ -18,18 +17,19 @@ use wirenet::Wire;
 const INTERVAL: Duration = Duration::from_millis(200);
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One of them has to be within twice that, as a busy machine may hold one up;
-/// no other far beyond.
+/// One of them has to be in time, as a busy machine may delay some. None may be far too
+/// late.
 const TRIES: usize = 5;
 
-/// A client whose server says nothing, and which gets one signal after another.
+/// The other process: a client whose server is silent, and which gets one signal after
+/// another.
 #[test]
 fn other_process() -> io::Result<()> {
     if process::role().is_none() {
         return Ok(());
     }
-    ctrlc::set_handler(|| {}).expect("there is no other");
-    let server = Played::listen(hand::confirm_session);
+    ctrlc::set_handler(|| {}).expect("no other handler");
+    let server = ScriptedServer::listen(Peer::confirm_session);
     let (ended, ends) = channel();
     let client = Wire::join(server.addr.to_string())
         .thread_name("deaf")
@@ -41,8 +41,8 @@ fn other_process() -> io::Result<()> {
         .build()?;
     client.start()?;
     let silent_since = Instant::now();
-    // The kernel gives a signal to the thread whose number is named, if it can.
-    let reader = threads::number_of("deaf-session").expect("it reads");
+    // The kernel delivers a signal to the thread with this id, if it can.
+    let reader = threads::number_of("deaf-session").expect("a reader");
     let mut signals = Command::new("sh")
         .args(["-c", "while kill -INT $0; do :; done", &reader.to_string()])
         .stderr(Stdio::null())
@@ -50,12 +50,14 @@ fn other_process() -> io::Result<()> {
     let ended = ends.recv_timeout(PATIENCE);
     signals.kill()?;
     signals.wait()?;
-    let after = ended.expect("it is noticed").duration_since(silent_since);
+    let after = ended
+        .expect("the end of the session")
+        .duration_since(silent_since);
     process::tell(after.as_millis())
 }
 
 #[test]
-fn signals_do_not_put_off_that_silence_is_noticed() {
+fn signals_do_not_delay_noticing_silence() {
     in_time(|| {
         let noticed = || {
             let other = Other::start("signals::other_process", "deaf").unwrap();

@@ -1,5 +1,5 @@
-//! Both sides of a connection write on all streams as fast as they can, to a
-//! peer that echoes as it reads.
+//! Both sides of a connection write on all streams as fast as they can. The peer
+//! echoes what it reads.
 
 use super::pattern::{PIECE, Pattern};
 use std::{
@@ -9,18 +9,18 @@ use std::{
 };
 use wirenet::yamux::Connection;
 
-/// How much there is to do.
+/// What each side sends.
 #[derive(Clone, Copy)]
 pub struct Load {
     /// Streams that each side opens.
     pub streams: u64,
-    /// What is sent on each of them, and comes back.
+    /// Bytes sent on each stream, and echoed.
     pub bytes: u64,
 }
 
 impl Load {
-    /// Sends the pattern of this seed from one thread, and checks in another that
-    /// it comes back.
+    /// Sends the pattern of this seed on one thread, and checks on another that it
+    /// comes back.
     pub fn send_and_check<S>(self, stream: &S, seed: u64, finish: impl FnOnce(&S) + Send)
     where
         S: Sync,
@@ -46,11 +46,14 @@ impl Load {
                     break;
                 }
             }
-            assert_eq!(position, self.bytes, "all of it, and no more");
+            assert_eq!(
+                position, self.bytes,
+                "everything comes back, and nothing else"
+            );
         });
     }
 
-    /// On raw streams.
+    /// Runs the load on the raw streams of two connections.
     pub fn carry(self, near: &Connection, far: &Connection) {
         thread::scope(|scope| {
             for (side, connection) in [near, far].into_iter().enumerate() {

@@ -1,15 +1,15 @@
-//! A checksum that is quick without optimisation too, and quicker on zeros:
-//! most of a sparse file is those. It notices bytes that are lost, added,
-//! changed or out of place; nobody tries to deceive it.
+//! A checksum that is fast even without optimization, and faster on zeros, of which a
+//! sparse file mostly consists. It detects bytes that are lost, added, changed or out of
+//! place. It is not cryptographic.
 
 use std::io::{self, Read, Write};
 
-/// What is summed up in one go.
+/// The bytes that are summed up at once.
 const BLOCK: usize = 64 * 1024;
 
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
-/// Sums up what is written to it, however it was cut.
+/// Sums up the bytes that are written to it, in pieces of any size.
 pub struct Checksum {
     sum: u64,
     len: u64,
@@ -25,7 +25,7 @@ impl Checksum {
         }
     }
 
-    /// Of all that `source` yields.
+    /// The checksum of all bytes of `source`.
     pub fn of(mut source: impl Read) -> io::Result<u64> {
         let mut checksum = Self::new();
         io::copy(&mut source, &mut checksum)?;

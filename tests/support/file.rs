@@ -1,4 +1,4 @@
-//! Files to send.
+//! Files that tests send.
 
 use super::pattern::{PIECE, Pattern};
 use std::{
@@ -6,13 +6,13 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
 };
 
-/// Where a file is larger than this, most of it is a hole.
+/// Files larger than this are sparse.
 const DENSE: u64 = 1 << 20;
 
-/// Parts of a sparse file that are not zeros.
+/// The number of parts of a sparse file that are not zeros.
 const ISLANDS: u64 = 16;
 
-/// A temporary file of `size` bytes, rewound. Files of different seeds have
+/// Creates a temporary file of `size` bytes, rewound. Files of different seeds have
 /// different content.
 pub fn of_size(size: u64, seed: u64) -> io::Result<File> {
     let pattern = Pattern::new(seed);
@@ -22,7 +22,7 @@ pub fn of_size(size: u64, seed: u64) -> io::Result<File> {
     } else {
         file.set_len(size)?;
         for island in 0..=ISLANDS {
-            // The last one ends where the file does.
+            // The last one ends at the end of the file.
             let start = (size - PIECE as u64) / ISLANDS * island;
             file.seek(SeekFrom::Start(start))?;
             file.write_all(pattern.at(start, PIECE))?;

@@ -1,37 +1,38 @@
-//! What the integration tests share.
+//! Shared code of the integration tests.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod both_ways;
+pub mod call_path;
 pub mod checksum;
+pub mod encoding;
+pub mod fault_proxy;
 pub mod file;
 pub mod frames;
-pub mod hand;
-pub mod link;
 pub mod namespaces;
 pub mod narrow;
-pub mod path;
 pub mod pattern;
+pub mod peer;
 pub mod process;
 pub mod random;
-pub mod relay;
-pub mod secure;
 pub mod threads;
+pub mod tls;
 pub mod unreachable;
+pub mod wires;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{panic::resume_unwind, thread, time::Duration};
 
-/// Far more than any wait of these tests takes, on a busy machine too.
+/// Far longer than any wait of these tests takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `work` on a thread of its own and gives what it gives. The test fails
-/// if that takes longer than [`PATIENCE`]: whatever hangs is left behind.
+/// Runs `work` on a thread of its own and returns its result. Fails the test if
+/// that takes longer than [`PATIENCE`]; the thread is then left running.
 pub fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     within(PATIENCE, work)
 }
 
-/// The same, with a limit of its own.
+/// Like [`in_time`], with another limit.
 pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, outcome) = bounded(1);
     let worker = thread::spawn(move || {
@@ -44,7 +45,7 @@ pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Sen
         Err(RecvTimeoutError::Timeout) => panic!("not done within {limit:?}"),
         Err(RecvTimeoutError::Disconnected) => match worker.join() {
             Err(panic) => resume_unwind(panic),
-            Ok(()) => unreachable!("it has sent its value, or panicked"),
+            Ok(()) => unreachable!("it sends its value or panics"),
         },
     }
 }

@@ -1,5 +1,5 @@
-//! Network namespaces with links between them: machines of their own, as far as
-//! the network goes. They need Linux and root.
+//! Network namespaces with links between them. To the network, each of them is a
+//! machine of its own. They need Linux and root.
 
 use std::{
     env,
@@ -8,18 +8,18 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Namespaces that exist until this is dropped. Their names are unique, so that
-/// tests can run in parallel.
+/// Network namespaces, which are deleted when this is dropped. Their names are unique,
+/// so that tests can run in parallel.
 pub struct Namespaces {
     prefix: String,
     places: Vec<&'static str>,
 }
 
-/// One end of a link: where it is, its device's name, and its address.
+/// One end of a link: its place, the name of its device, and its address.
 pub type End = (&'static str, &'static str, &'static str);
 
 impl Namespaces {
-    /// Makes a namespace for each place. The error is for people.
+    /// Creates a namespace for each place. The error is a text for people.
     pub fn new(places: &[&'static str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,12 +35,12 @@ impl Namespaces {
         Ok(namespaces)
     }
 
-    /// The system's name of the namespace of `place`.
+    /// The system's name for the namespace of `place`.
     pub fn name(&self, place: &str) -> String {
         format!("{}-{place}", self.prefix)
     }
 
-    /// Makes a link, with a network of 256 addresses.
+    /// Creates a link, with a network of 256 addresses.
     pub fn link(&self, [near, far]: [End; 2]) -> Result<(), String> {
         let ((at, device, _), (far_at, far_device, _)) = (near, far);
         let far_at = self.name(far_at);
@@ -53,24 +53,23 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Runs `ip` on the namespace of `place`.
+    /// Runs `ip` in the namespace of `place`.
     pub fn ip(&self, place: &str, args: &str) -> Result<(), String> {
         run("ip", &format!("-n {} {args}", self.name(place)))
     }
 
-    /// Runs `tc` on the namespace of `place`.
+    /// Runs `tc` in the namespace of `place`.
     pub fn tc(&self, place: &str, args: &str) -> Result<(), String> {
         run("tc", &format!("-n {} {args}", self.name(place)))
     }
 
-    /// Sets a variable of the kernel; `name` is its path below `/proc/sys/net`.
+    /// Sets a kernel variable. `name` is its path below `/proc/sys/net`.
     pub fn set(&self, place: &str, name: &str, value: &str) -> Result<(), String> {
         let script = format!("echo {value} > /proc/sys/net/{name}");
         succeed(self.command(place).args(["sh", "-c", &script]))
     }
 
-    /// A command that runs its arguments, themselves a command, in the namespace
-    /// of `place`.
+    /// A command that runs its arguments as a command in the namespace of `place`.
     pub fn command(&self, place: &str) -> Command {
         command_in(&self.name(place))
     }
@@ -87,7 +86,7 @@ impl Drop for Namespaces {
     }
 }
 
-/// The same, in the namespace of this name.
+/// The same, by the system's name for the namespace.
 pub fn command_in(namespace: &str) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]);
@@ -110,7 +109,7 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// Prints what a test cannot do here. In CI it must be able to.
+/// Prints what a test cannot do on this machine. In CI, this is a failure.
 pub fn cannot(text: &str) {
     assert!(env::var_os("CI").is_none(), "{text}, and this is CI");
     say(text);
@@ -119,6 +118,6 @@ pub fn cannot(text: &str) {
 /// Prints past the test harness, which hides the output of tests that pass.
 pub fn say(text: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Without an error output there is nobody to tell.
+    // There may be no error output.
     let _ = writeln!(io::stderr(), "{test}: {text}");
 }

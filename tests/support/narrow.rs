@@ -1,4 +1,4 @@
-//! Connected sockets that hold as little as the system lets them.
+//! Connected sockets with the smallest buffers that the system allows.
 
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -8,10 +8,10 @@ use std::{
 
 const BUFFER: usize = 4096;
 
-/// Who dialled, and who accepted. Each socket is `set` before it is connected.
+/// The dialling and the accepting socket. Each is `set` before it is connected.
 pub fn sockets(set: impl Fn(&Socket) -> io::Result<()>) -> io::Result<(TcpStream, TcpStream)> {
-    // The kernel wants to know of small buffers before it connects or listens:
-    // told later, it goes on with a window that it cannot fill, and stalls.
+    // Small buffers have to be set before a socket connects or listens. If they are
+    // set later, the kernel keeps a window that it cannot fill, and stalls.
     let narrow = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_send_buffer_size(BUFFER)?;

@@ -1,9 +1,9 @@
-//! Bytes that tell where they belong.
+//! A sequence of bytes that shows if any are missing, doubled or out of place.
 
-/// A prime, so that the pattern comes in step with no power of two.
+/// A prime, so that the pattern is not aligned with any power of two.
 const PERIOD: usize = 65_521;
 
-/// The longest piece that [`Pattern::at`] gives.
+/// The longest piece that [`Pattern::at`] returns.
 pub const PIECE: usize = 64 * 1024;
 
 /// An endless sequence of bytes, different for each seed.
@@ -26,7 +26,7 @@ impl Pattern {
         Self { bytes }
     }
 
-    /// The `len` bytes at `position`; at most [`PIECE`].
+    /// The `len` bytes at `position`, at most [`PIECE`].
     pub fn at(&self, position: u64, len: usize) -> &[u8] {
         let start = (position % PERIOD as u64) as usize;
         &self.bytes[start..start + len]
@@ -39,7 +39,7 @@ impl Pattern {
         pieces.flat_map(piece).copied().collect()
     }
 
-    /// Fails the test where `bytes` are not those at `position`.
+    /// Fails the test if `bytes` are not those at `position`.
     pub fn check(&self, position: u64, bytes: &[u8]) {
         let mut position = position;
         for piece in bytes.chunks(PIECE) {

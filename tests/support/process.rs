@@ -1,5 +1,4 @@
-//! A second process: this very test binary, made to run one of its tests in
-//! another role.
+//! A second process: this test binary runs one of its own tests, in another role.
 
 use super::PATIENCE;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
@@ -11,26 +10,26 @@ use std::{
     time::Duration,
 };
 
-/// Says to the other process what it is there for.
+/// The environment variable that holds the role of the other process.
 const ROLE: &str = "WIRENET_TEST_ROLE";
 
-/// What a line for the parent begins with: the test harness writes others.
+/// The prefix of lines for the parent, as the test harness prints others.
 const MARK: &str = "@tell ";
 
-/// The other process, as its parent has it. Ends when it is dropped.
+/// A handle of the parent to the other process, which is killed when this is dropped.
 pub struct Other {
     child: Child,
     told: Receiver<String>,
 }
 
 impl Other {
-    /// Starts it; it runs the test `test`, in which [`role`] gives `role`.
+    /// Starts the process. It runs the test `test`, in which [`role`] returns `role`.
     pub fn start(test: &str, role: &str) -> io::Result<Self> {
         Self::spawn(Command::new(env::current_exe()?), test, role)
     }
 
-    /// The same through another program, which runs what it is given as its
-    /// last arguments.
+    /// Starts the process through another program, which runs its last arguments as a
+    /// command.
     pub fn start_in(mut program: Command, test: &str, role: &str) -> io::Result<Self> {
         program.arg(env::current_exe()?);
         Self::spawn(program, test, role)
@@ -49,7 +48,8 @@ impl Other {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             for line in lines {
                 if let Some(text) = line.strip_prefix(MARK) {
-                    // Its output is read to the end, lest it should block.
+                    // The output is read to the end, so that the process does not
+                    // block.
                     let _ = sender.send(text.to_owned());
                 }
             }
@@ -57,18 +57,18 @@ impl Other {
         Ok(Self { child, told })
     }
 
-    /// What it tells next.
+    /// Waits for the next line from the process.
     pub fn told(&self) -> String {
         let told = self.told.recv_timeout(PATIENCE);
-        told.expect("the other process says something in time")
+        told.expect("a line from the other process in time")
     }
 
-    /// What it tells next; `None` when it has ended instead.
+    /// Waits for the next line from the process. Returns `None` if it exits instead.
     pub fn may_tell(&self) -> Option<String> {
         self.may_tell_within(PATIENCE)
     }
 
-    /// The same, with a limit of its own.
+    /// The same, with another limit.
     pub fn may_tell_within(&self, limit: Duration) -> Option<String> {
         match self.told.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => panic!("the other process hangs"),
@@ -76,23 +76,23 @@ impl Other {
         }
     }
 
-    /// Says something to it, in one line.
+    /// Sends a line to the process.
     pub fn say(&self, text: &str) -> io::Result<()> {
         let mut input = self.child.stdin.as_ref().expect("it is piped");
         writeln!(input, "{text}")
     }
 
-    /// The process's number.
+    /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Lets it go on from [`wait_for_parent`].
+    /// Makes [`wait_for_parent`] return in the process.
     pub fn release(&mut self) {
         self.child.stdin = None;
     }
 
-    /// Kills it, so that it can do nothing about it (SIGKILL on Unix).
+    /// Kills the process at once (with SIGKILL on Unix).
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()
     }
@@ -100,32 +100,31 @@ impl Other {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What this process is there for, if it was started by [`Other::start`].
+/// The role of this process, if it was started by [`Other::start`].
 pub fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// Tells the parent something, in one line.
+/// Sends a line to the parent.
 pub fn tell(text: impl std::fmt::Display) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    // The harness may have begun a line.
+    // The harness may have printed a part of a line.
     writeln!(output, "\n{MARK}{text}")?;
     output.flush()
 }
 
-/// What the parent says, line by line, until it is done with this process, or
-/// gone.
+/// The lines from the parent, until it releases this process or exits.
 pub fn commands() -> impl Iterator<Item = String> {
     io::stdin().lines().map_while(Result::ok)
 }
 
-/// Waits until the parent is done with this process, or gone.
+/// Waits until the parent releases this process or exits.
 pub fn wait_for_parent() -> io::Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

@@ -1,6 +1,6 @@
-//! Numbers that look random, the same ones for each seed.
+//! Pseudorandom numbers, the same for each seed.
 
-/// splitmix64: what happens does not depend on it, only which comes when.
+/// The splitmix64 generator.
 pub struct Random(pub u64);
 
 impl Random {
@@ -16,12 +16,12 @@ impl Random {
         (self.next() % limit as u64) as usize
     }
 
-    /// At least the first, and less than the second.
+    /// A number of at least `least` and less than `limit`.
     pub fn between(&mut self, least: usize, limit: usize) -> usize {
         least + self.below(limit - least)
     }
 
-    /// `true` so many times out of a hundred.
+    /// Returns `true` with this probability.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

@@ -1,20 +1,20 @@
-//! The threads of this process, by their names.
+//! The threads of this process, found by their names.
 
 use super::PATIENCE;
 use std::{fs, thread, time::Instant};
 
-/// The names of those that begin so; Linux keeps 15 bytes of a name.
+/// The names of the threads that begin with `prefix`. Linux keeps 15 bytes of a name.
 pub fn named(prefix: &str) -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").expect("the process has threads");
     tasks
-        // One that ends meanwhile has no name any more.
+        // A thread that has just ended has no name.
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .map(|name| name.trim_end().to_owned())
         .filter(|name| name.starts_with(prefix))
         .collect()
 }
 
-/// The number of the one that begins so.
+/// The id of a thread whose name begins with `prefix`.
 pub fn number_of(prefix: &str) -> Option<u32> {
     let tasks = fs::read_dir("/proc/self/task").expect("the process has threads");
     tasks.filter_map(Result::ok).find_map(|task| {
@@ -24,13 +24,13 @@ pub fn number_of(prefix: &str) -> Option<u32> {
     })
 }
 
-/// Waits until none begins so. A thread that has done its work and was waited
-/// for has yet to leave the kernel, of which nothing tells: so this looks.
+/// Waits until no name begins with `prefix`. This polls, because a thread that was
+/// joined leaves the kernel a little later, and nothing reports that.
 pub fn await_none(prefix: &str) {
     await_names(prefix, |names| names.is_empty());
 }
 
-/// Waits until there is one.
+/// Waits until a name begins with `prefix`.
 pub fn await_one(prefix: &str) {
     await_names(prefix, |names| !names.is_empty());
 }
@@ -47,7 +47,7 @@ fn await_names(prefix: &str, enough: impl Fn(&[String]) -> bool) {
     }
 }
 
-/// How many descriptors the process has, the one that looks among them.
+/// The number of descriptors of this process, including the one that this opens.
 pub fn descriptors() -> usize {
     let all = fs::read_dir("/proc/self/fd").expect("the process has descriptors");
     all.count()

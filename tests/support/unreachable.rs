@@ -1,4 +1,4 @@
-//! An address at which nobody answers.
+//! An address that does not answer.
 
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-/// A listener whose backlog is full: it takes no SYN, so that a dial waits for
-/// as long as it may.
+/// A listener whose backlog is full. It ignores SYNs, so a dial waits for its whole
+/// timeout.
 pub struct Unreachable {
     pub addr: SocketAddr,
     _listener: Socket,

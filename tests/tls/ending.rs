@@ -1,9 +1,9 @@
-//! How a connection ends, and what the other end takes that for.
+//! How a connection ends, and what the peer sees.
 
 use super::{
-    hand::{Hand, with_client, with_server},
     in_time,
     pair::{End, both, ca, client, ends, meet, narrow_sockets, server, sockets, streams},
+    rustls_peer::{RustlsPeer, with_client, with_server},
 };
 use crossbeam_channel::bounded;
 use socket2::SockRef;
@@ -20,14 +20,14 @@ use wirenet::{
     transport::{Transport, Wait},
 };
 
-/// What rustls said, inside of an I/O error.
-fn said(error: &io::Error) -> &rustls::Error {
+/// The error of rustls inside an I/O error.
+fn rustls_error(error: &io::Error) -> &rustls::Error {
     let inner = error.get_ref().expect("an error inside");
     inner.downcast_ref().expect("one of rustls")
 }
 
 #[test]
-fn an_end_in_order_is_an_end_and_leaves_the_other_direction_open() {
+fn a_graceful_end_leaves_the_other_direction_open() {
     in_time(|| {
         let (mut near, mut far) = ends(both());
         near.send(b"that is all");
@@ -35,7 +35,7 @@ fn an_end_in_order_is_an_end_and_leaves_the_other_direction_open() {
         let (bytes, end) = far.receive_all();
         assert_eq!(bytes, b"that is all");
         end.unwrap();
-        // It stays one.
+        // The end is permanent.
         assert_eq!(far.read(&mut [0]).unwrap(), 0);
         far.send(b"not from here");
         near.expect(b"not from here");
@@ -45,7 +45,7 @@ fn an_end_in_order_is_an_end_and_leaves_the_other_direction_open() {
 }
 
 #[test]
-fn nothing_is_written_behind_the_end() {
+fn nothing_is_written_after_the_end() {
     in_time(|| {
         let (mut near, mut far) = ends(both());
         near.send(b"first");
@@ -61,12 +61,12 @@ fn nothing_is_written_behind_the_end() {
 }
 
 #[test]
-fn a_connection_that_just_ends_is_truncated() {
+fn a_connection_that_ends_without_an_alert_is_truncated() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(sockets(), server());
-        let records = hand.encrypt(b"so far");
-        hand.send(&records);
-        hand.socket.shutdown(Shutdown::Write).unwrap();
+        let (mut peer, mut far) = with_server(sockets(), server());
+        let records = peer.encrypt(b"so far");
+        peer.send(&records);
+        peer.socket.shutdown(Shutdown::Write).unwrap();
         let (bytes, end) = far.receive_all();
         assert_eq!(bytes, b"so far");
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
@@ -74,13 +74,13 @@ fn a_connection_that_just_ends_is_truncated() {
 }
 
 #[test]
-fn a_connection_that_ends_inside_of_a_record_is_truncated() {
+fn a_connection_that_ends_inside_a_record_is_truncated() {
     in_time(|| {
-        let (mut near, mut hand) = with_client(sockets(), client());
-        let mut records = hand.encrypt(b"whole");
-        records.extend(hand.encrypt(b"cut off"));
-        hand.send(&records[..records.len() - 1]);
-        hand.socket.shutdown(Shutdown::Write).unwrap();
+        let (mut near, mut peer) = with_client(sockets(), client());
+        let mut records = peer.encrypt(b"whole");
+        records.extend(peer.encrypt(b"cut off"));
+        peer.send(&records[..records.len() - 1]);
+        peer.socket.shutdown(Shutdown::Write).unwrap();
         let (bytes, end) = near.receive_all();
         assert_eq!(bytes, b"whole");
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
@@ -90,18 +90,18 @@ fn a_connection_that_ends_inside_of_a_record_is_truncated() {
 #[test]
 fn a_connection_that_is_reset_is_an_error() {
     in_time(|| {
-        let (hand, mut far) = with_server(sockets(), server());
-        SockRef::from(&hand.socket)
+        let (peer, mut far) = with_server(sockets(), server());
+        SockRef::from(&peer.socket)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
-        drop(hand);
+        drop(peer);
         let error = far.read(&mut [0; 10]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     });
 }
 
 #[test]
-fn a_connection_that_was_cut_here_is_neither_truncated_nor_ended() {
+fn a_local_shutdown_is_neither_truncation_nor_an_end() {
     in_time(|| {
         let (near, far) = streams(both());
         let mut near = End::new(near);
@@ -110,13 +110,13 @@ fn a_connection_that_was_cut_here_is_neither_truncated_nor_ended() {
         closer.shutdown();
         let error = reading.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-        // The peer has to take it for a truncation.
+        // To the peer it is truncation.
         let error = End::new(far).receive_all().1.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     });
 }
 
-/// Writes until no more fits, and says how much that was.
+/// Writes until nothing more fits. Returns the number of bytes.
 fn fill(end: &mut End) -> usize {
     let mut taken = 0;
     loop {
@@ -127,15 +127,15 @@ fn fill(end: &mut End) -> usize {
         }
         assert!(
             taken < 1 << 20,
-            "{taken} bytes were taken, which nobody reads"
+            "{taken} bytes were accepted, although the peer does not read"
         );
     }
 }
 
 #[test]
-fn cutting_frees_a_reader_and_a_writer_that_wait_for_the_peer() {
+fn a_shutdown_wakes_a_reader_and_a_writer_that_wait_for_the_peer() {
     in_time(|| {
-        let (_hand, mut far) = with_server(narrow_sockets(), server());
+        let (_peer, mut far) = with_server(narrow_sockets(), server());
         fill(&mut far);
         let halves = far.0;
         let (mut reader, mut writer) = (halves.reader, halves.writer);
@@ -160,9 +160,9 @@ fn cutting_frees_a_reader_and_a_writer_that_wait_for_the_peer() {
 }
 
 #[test]
-fn what_was_taken_and_did_not_fit_is_sent_before_the_end() {
+fn buffered_bytes_are_sent_before_the_end() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(narrow_sockets(), server());
+        let (mut peer, mut far) = with_server(narrow_sockets(), server());
         let taken = fill(&mut far);
         let full = far.0.writer.finish(Wait::Never).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
@@ -170,7 +170,7 @@ fn what_was_taken_and_did_not_fit_is_sent_before_the_end() {
             far.finish();
             far
         });
-        let (bytes, end) = hand.receive_all();
+        let (bytes, end) = peer.receive_all();
         assert_eq!(bytes.len(), taken);
         end.unwrap();
         finishing.join().unwrap();
@@ -178,56 +178,61 @@ fn what_was_taken_and_did_not_fit_is_sent_before_the_end() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_runs_into_the_write_timeout() {
+fn the_write_timeout_ends_a_write_to_a_peer_that_reads_nothing() {
     in_time(|| {
-        let (_hand, mut far) = with_server(narrow_sockets(), server());
+        let (_peer, mut far) = with_server(narrow_sockets(), server());
         fill(&mut far);
         let timeout = Some(Duration::from_millis(50));
         far.0.writer.set_timeout(timeout).unwrap();
         // The system may find room for a little more.
         let slices = [IoSlice::new(&[7; 5000])];
         let mut writes = (0..100).map(|_| far.0.writer.write(&slices, Wait::Block));
-        let error = writes.find_map(Result::err).expect("no room in the end");
+        let error = writes
+            .find_map(Result::err)
+            .expect("an error once there is no room");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     });
 }
 
-/// A good record and then a bad one.
-fn good_and_bad(hand: &mut Hand) -> Vec<u8> {
-    let mut records = hand.encrypt(b"good");
-    let mut bad = hand.encrypt(b"bad");
+/// A good record, and then a corrupt one.
+fn good_and_bad(peer: &mut RustlsPeer) -> Vec<u8> {
+    let mut records = peer.encrypt(b"good");
+    let mut bad = peer.encrypt(b"bad");
     *bad.last_mut().unwrap() ^= 1;
     records.extend(bad);
     records
 }
 
 fn is_bad_record_alert(error: &io::Error) -> bool {
-    *said(error) == rustls::Error::AlertReceived(AlertDescription::BadRecordMac)
+    *rustls_error(error) == rustls::Error::AlertReceived(AlertDescription::BadRecordMac)
 }
 
 #[test]
-fn what_came_before_a_corrupt_record_is_read_and_the_peer_is_told() {
+fn data_before_a_corrupt_record_is_read_and_the_peer_gets_an_alert() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(sockets(), server());
-        let records = good_and_bad(&mut hand);
-        hand.send(&records);
-        // In two reads, so that the failure has to last.
+        let (mut peer, mut far) = with_server(sockets(), server());
+        let records = good_and_bad(&mut peer);
+        peer.send(&records);
+        // In two reads, so that the failure has to be remembered.
         far.expect(b"go");
         let (bytes, end) = far.receive_all();
         assert_eq!(bytes, b"od");
-        assert_eq!(*said(&end.unwrap_err()), rustls::Error::DecryptError);
+        assert_eq!(
+            *rustls_error(&end.unwrap_err()),
+            rustls::Error::DecryptError
+        );
         let error = far.read(&mut [0]).unwrap_err();
-        assert_eq!(*said(&error), rustls::Error::DecryptError);
-        let error = hand.receive_all().1.unwrap_err();
+        assert_eq!(*rustls_error(&error), rustls::Error::DecryptError);
+        let error = peer.receive_all().1.unwrap_err();
         assert!(is_bad_record_alert(&error), "{error}");
         far.try_send(b"too late").unwrap_err();
     });
 }
 
 #[test]
-fn a_reader_tells_the_peer_through_a_writer_that_waits() {
+fn a_reader_sends_an_alert_through_a_writer_that_waits() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(narrow_sockets(), server());
+        let (mut peer, mut far) = with_server(narrow_sockets(), server());
         let taken = fill(&mut far);
         let halves = far.0;
         let (mut reader, mut writer) = (halves.reader, halves.writer);
@@ -237,12 +242,12 @@ fn a_reader_tells_the_peer_through_a_writer_that_waits() {
             writer.flush(Wait::Block)
         });
         waits.recv().unwrap();
-        let records = good_and_bad(&mut hand);
-        hand.send(&records);
+        let records = good_and_bad(&mut peer);
+        peer.send(&records);
         assert_eq!(super::pair::read(&mut *reader, &mut [0; 10]).unwrap(), 4);
         super::pair::read(&mut *reader, &mut [0; 10]).unwrap_err();
-        // Only now is there room.
-        let (bytes, end) = hand.receive_all();
+        // Reading makes room.
+        let (bytes, end) = peer.receive_all();
         assert_eq!(bytes.len(), taken);
         let error = end.unwrap_err();
         assert!(is_bad_record_alert(&error), "{error}");
@@ -251,7 +256,7 @@ fn a_reader_tells_the_peer_through_a_writer_that_waits() {
 }
 
 #[test]
-fn a_client_without_the_certificate_asked_for_hears_so_with_its_first_read() {
+fn a_client_without_the_required_certificate_gets_the_alert_with_its_first_read() {
     in_time(|| {
         let server = server().client_ca(ca()).unwrap();
         let (near, far) = meet((client(), server));
@@ -261,10 +266,10 @@ fn a_client_without_the_certificate_asked_for_hears_so_with_its_first_read() {
             TlsError::Handshake(rustls::Error::NoCertificatesPresented)
         );
         assert!(none, "{refused:?}");
-        // The server's refusal comes after the client is done.
+        // The server's refusal arrives after the client's handshake.
         let mut halves = near.unwrap().split().unwrap();
         let error = super::pair::read(&mut *halves.reader, &mut [0; 10]).unwrap_err();
         let required = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
-        assert_eq!(*said(&error), required);
+        assert_eq!(*rustls_error(&error), required);
     });
 }

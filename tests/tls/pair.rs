@@ -34,7 +34,7 @@ pub fn both() -> (TlsClient, TlsServer) {
     (client(), server())
 }
 
-/// A connected pair of sockets: who dialled, who accepted.
+/// A connected pair of sockets: the dialling and the accepting one.
 pub fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -42,10 +42,10 @@ pub fn sockets() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// The same, whose ends hold as little as the system lets them.
+/// The same, with the smallest buffers that the system allows.
 pub fn narrow_sockets() -> (TcpStream, TcpStream) {
-    // With loopback's usual segments, the window can settle below the size of
-    // one: then Linux sends five a second.
+    // With the usual segments of loopback, the window can settle below the size of one
+    // segment: then Linux sends five segments a second.
     #[cfg(unix)]
     let set = |socket: &Socket| socket.set_tcp_mss(536);
     #[cfg(not(unix))]
@@ -59,7 +59,7 @@ pub fn patience() -> Instant {
 
 pub type Outcome = Result<TlsStream, TlsError>;
 
-/// Both handshakes, and what each came to.
+/// Runs both handshakes. Returns both outcomes.
 pub fn shake_hands(
     (near, far): (TcpStream, TcpStream),
     (client, server): (TlsClient, TlsServer),
@@ -72,24 +72,24 @@ pub fn shake_hands(
     })
 }
 
-/// The same, over sockets of their own.
+/// The same, over new sockets.
 pub fn meet(both: (TlsClient, TlsServer)) -> (Outcome, Outcome) {
     shake_hands(sockets(), both, "127.0.0.1")
 }
 
-/// A connection that stands: the client's end and the server's.
+/// An open connection: the client's end and the server's.
 pub fn streams(both: (TlsClient, TlsServer)) -> (TlsStream, TlsStream) {
     let (near, far) = meet(both);
     (near.unwrap(), far.unwrap())
 }
 
-/// The same, taken apart.
+/// The same, split into halves.
 pub fn ends(both: (TlsClient, TlsServer)) -> (End, End) {
     let (near, far) = streams(both);
     (End::new(near), End::new(far))
 }
 
-/// One end, whose reads have a deadline.
+/// One end of a connection, with timeouts.
 pub struct End(pub Halves);
 
 impl End {
@@ -117,7 +117,7 @@ impl End {
         read(&mut *self.0.reader, buf)
     }
 
-    /// What comes next, as many bytes as asked for.
+    /// The next `count` bytes.
     pub fn receive(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
@@ -133,7 +133,7 @@ impl End {
         assert_eq!(self.receive(bytes.len()), bytes);
     }
 
-    /// What comes before the end, and how it ends.
+    /// The bytes before the end, and how they end.
     pub fn receive_all(&mut self) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = Vec::new();
         let mut buf = vec![0; 10_000];
@@ -151,7 +151,7 @@ impl End {
     }
 }
 
-/// A transport that was taken apart before.
+/// A transport of these halves.
 pub struct Ready(pub Halves);
 
 impl Transport for Ready {
@@ -160,7 +160,7 @@ impl Transport for Ready {
     }
 }
 
-/// Reads on where less than a record had come.
+/// Reads again if less than a record had arrived.
 pub fn read(half: &mut dyn ReadHalf, buf: &mut [u8]) -> io::Result<usize> {
     loop {
         match half.read(buf) {

@@ -1,9 +1,9 @@
-//! `yamux` over TLS.
+//! yamux over TLS.
 
 use super::{
-    hand::with_client,
     in_time,
     pair::{both, ca, client, meet, narrow_sockets, server, shake_hands, sockets, streams},
+    rustls_peer::with_client,
     support::both_ways::Load,
 };
 use std::{
@@ -54,13 +54,13 @@ fn a_connection_with_certificates_on_both_sides_carries_streams() {
         let server = server().client_ca(ca()).unwrap();
         let (near, far) = connect(streams((client, server)));
         near.open().unwrap().write_all(b"here").unwrap();
-        let mut said = [0; 4];
-        far.accept().unwrap().read_exact(&mut said).unwrap();
-        assert_eq!(&said, b"here");
+        let mut received = [0; 4];
+        far.accept().unwrap().read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"here");
     });
 }
 
-/// Over sockets that hold next to nothing, with many writers on each side.
+/// Over sockets with the smallest buffers, with many writers on each side.
 #[test]
 fn both_sides_write_on_many_streams_as_fast_as_they_can() {
     in_time(|| {
@@ -76,7 +76,7 @@ fn both_sides_write_on_many_streams_as_fast_as_they_can() {
 }
 
 #[test]
-fn a_close_is_seen_as_one_by_the_peer() {
+fn a_close_is_a_close_to_the_peer() {
     in_time(|| {
         for server_closes in [false, true] {
             let (near, far) = connect(streams(both()));
@@ -95,7 +95,7 @@ fn a_close_is_seen_as_one_by_the_peer() {
 }
 
 #[test]
-fn what_was_finished_before_a_close_arrives_with_all_that_went_before() {
+fn a_stream_finished_before_a_close_arrives_whole() {
     in_time(|| {
         let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
         let (near, far) = connect((near.unwrap(), far.unwrap()));
@@ -112,25 +112,25 @@ fn what_was_finished_before_a_close_arrives_with_all_that_went_before() {
     });
 }
 
-/// All streams are finished, and still: nobody has said that this is all.
+/// All streams are finished, but the connection ends without an alert.
 #[test]
-fn a_cut_is_seen_as_an_error_even_between_two_frames() {
+fn a_cut_is_an_error_even_between_two_frames() {
     in_time(|| {
-        let (near, hand) = with_client_stream();
-        hand.shutdown(Shutdown::Write).unwrap();
+        let (near, peer) = with_client_stream();
+        peer.shutdown(Shutdown::Write).unwrap();
         let error = near.accept().unwrap_err();
         assert!(matches!(error, Error::EndedByPeer), "{error:?}");
     });
 }
 
 fn with_client_stream() -> (Connection, std::net::TcpStream) {
-    let (near, hand) = with_client(sockets(), client());
+    let (near, peer) = with_client(sockets(), client());
     let near = Connection::client(super::pair::Ready(near.0), Config::default()).unwrap();
-    (near, hand.socket)
+    (near, peer.socket)
 }
 
 #[test]
-fn a_refused_client_has_the_refusal_for_the_end_of_its_connection() {
+fn the_connection_of_a_refused_client_ends_with_the_refusal() {
     in_time(|| {
         let server = server().client_ca(ca()).unwrap();
         let (near, far) = meet((client(), server));
@@ -139,8 +139,8 @@ fn a_refused_client_has_the_refusal_for_the_end_of_its_connection() {
         let Error::Io(cause) = near.accept().unwrap_err() else {
             panic!("{:?}", near.end_reason());
         };
-        let said = cause.get_ref().and_then(|inner| inner.downcast_ref());
+        let error = cause.get_ref().and_then(|inner| inner.downcast_ref());
         let required = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
-        assert_eq!(said, Some(&required));
+        assert_eq!(error, Some(&required));
     });
 }

@@ -1,10 +1,10 @@
-//! What rustls wants done with care while bytes flow.
+//! Data over a TLS connection, and deadlines of handshakes.
 
 use super::{
-    hand::{Hand, with_client, with_server},
+    fixtures::{client_config, server_config, short_lived},
     in_time,
-    made::{client_config, server_config, short_lived},
     pair::{End, both, client, ends, narrow_sockets, server, shake_hands, sockets, streams},
+    rustls_peer::{RustlsPeer, with_client, with_server},
     support::pattern::{PIECE, Pattern},
 };
 use std::{
@@ -20,19 +20,19 @@ use wirenet::{
 };
 
 #[test]
-fn a_read_that_finds_nothing_is_no_end() {
+fn a_read_without_data_is_not_an_end() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(sockets(), server());
+        let (mut peer, mut far) = with_server(sockets(), server());
         let soon = Some(Duration::from_millis(5));
         far.0.reader.set_timeout(soon).unwrap();
-        let record = hand.encrypt(&[7; 3000]);
+        let record = peer.encrypt(&[7; 3000]);
         let (first, rest) = record.split_at(2000);
         for piece in [&[][..], first, rest] {
-            hand.send(piece);
+            peer.send(piece);
             if piece.len() == rest.len() {
                 break;
             }
-            // Nothing, or the beginning of a record: of which nothing is lost.
+            // Nothing, or the beginning of a record, which is not lost.
             let error = far.read(&mut [0; 10]).unwrap_err();
             let goes_on = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
             assert!(goes_on.contains(&error.kind()), "{error}");
@@ -40,52 +40,52 @@ fn a_read_that_finds_nothing_is_no_end() {
         far.0.reader.set_timeout(Some(super::PATIENCE)).unwrap();
         far.expect(&[7; 3000]);
         assert_eq!(far.read(&mut []).unwrap(), 0);
-        let more = hand.encrypt(b"more");
-        hand.send(&more);
+        let more = peer.encrypt(b"more");
+        peer.send(&more);
         far.expect(b"more");
     });
 }
 
-/// Each byte is sent when the read of the one before it has returned: a read
-/// that waited for the record would wait for ever.
+/// Each byte is sent after the read of the byte before it has returned. A read that waited
+/// for the whole record would wait forever.
 #[test]
-fn a_record_that_trickles_in_does_not_hold_up_a_read_for_ever() {
+fn a_record_that_trickles_in_does_not_block_a_read_forever() {
     in_time(|| {
-        let (mut hand, mut far) = with_server(sockets(), server());
+        let (mut peer, mut far) = with_server(sockets(), server());
         far.0.reader.set_timeout(Some(super::PATIENCE)).unwrap();
-        let record = hand.encrypt(&[7; 16_000]);
+        let record = peer.encrypt(&[7; 16_000]);
         let (trickling, rest) = record.split_at(1000);
         for byte in trickling {
-            hand.send(&[*byte]);
+            peer.send(&[*byte]);
             let error = far.0.reader.read(&mut [0; 10]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Interrupted);
         }
-        hand.send(rest);
+        peer.send(rest);
         far.expect(&[7; 16_000]);
     });
 }
 
 #[test]
-fn what_comes_along_with_the_handshake_is_read_without_waiting() {
+fn data_that_arrives_with_the_handshake_is_read_without_waiting() {
     in_time(|| {
         let (near, far) = sockets();
-        let (mut hand, mut far) = thread::scope(|scope| {
+        let (mut peer, mut far) = thread::scope(|scope| {
             let far =
                 scope.spawn(move || TlsStream::server(far, &server(), super::pair::patience()));
-            let mut hand = Hand::client(near);
-            hand.begin();
-            let records = hand.encrypt(b"at once");
-            hand.send(&records);
-            (hand, End::new(far.join().unwrap().unwrap()))
+            let mut peer = RustlsPeer::client(near);
+            peer.begin();
+            let records = peer.encrypt(b"at once");
+            peer.send(&records);
+            (peer, End::new(far.join().unwrap().unwrap()))
         });
         far.expect(b"at once");
         far.send(b"so");
-        hand.expect(b"so");
+        peer.expect(b"so");
     });
 }
 
 #[test]
-fn a_reader_with_a_small_buffer_gets_all_of_many_large_records() {
+fn a_small_buffer_gets_all_of_many_large_records() {
     in_time(|| {
         let (mut near, mut far) = ends(both());
         let pattern = Pattern::new(1);
@@ -109,7 +109,7 @@ fn a_reader_with_a_small_buffer_gets_all_of_many_large_records() {
     });
 }
 
-/// Writes the pattern in slices of odd sizes, `len` bytes, and ends.
+/// Writes `len` bytes of the pattern in slices of odd sizes, and ends.
 fn write_pattern(halves: &mut Halves, seed: u64, len: usize) {
     let pattern = Pattern::new(seed);
     let mut position = 0;
@@ -137,7 +137,7 @@ fn read_pattern(halves: &mut Halves, seed: u64, len: usize) {
     assert_eq!(position, len as u64);
 }
 
-/// The halves of one end, for one thread each.
+/// The halves of one end, for a thread each.
 fn parts(end: TlsStream) -> (Halves, Halves) {
     let halves = End::new(end).0;
     let nothing = || {
@@ -157,7 +157,7 @@ fn parts(end: TlsStream) -> (Halves, Halves) {
     )
 }
 
-/// Both ends write and read at the same time, each on two threads.
+/// Both ends write and read at the same time, on two threads each.
 fn both_ways(near: TlsStream, far: TlsStream, len: usize) {
     let ((mut near_reads, mut near_writes), (mut far_reads, mut far_writes)) =
         (parts(near), parts(far));
@@ -170,7 +170,7 @@ fn both_ways(near: TlsStream, far: TlsStream, len: usize) {
 }
 
 #[test]
-fn both_directions_carry_as_much_as_they_can_at_the_same_time() {
+fn both_directions_carry_data_at_full_speed_at_the_same_time() {
     in_time(|| {
         let (near, far) = streams(both());
         both_ways(near, far, 16 << 20);
@@ -178,11 +178,11 @@ fn both_directions_carry_as_much_as_they_can_at_the_same_time() {
 }
 
 #[test]
-fn both_directions_go_on_after_both_were_stuck() {
+fn both_directions_go_on_after_both_were_blocked() {
     in_time(|| {
         let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
         let mut both = [End::new(near.unwrap()), End::new(far.unwrap())];
-        // Neither reads before neither can write.
+        // Neither end reads until neither can write.
         let taken = both.each_mut().map(|end| {
             let mut taken = 0;
             while let Ok(count) = end.0.writer.write(&[IoSlice::new(&[7; 5000])], Wait::Never) {
@@ -223,33 +223,33 @@ fn both_directions_go_on_after_both_were_stuck() {
 }
 
 #[test]
-fn keys_are_changed_again_and_again_while_both_sides_send() {
+fn keys_are_updated_again_and_again_while_both_sides_send() {
     in_time(|| {
         let client = TlsClient::from(Arc::new(client_config(short_lived())));
         let server = TlsServer::from(Arc::new(server_config(short_lived())));
         let (near, far) = streams((client, server));
-        // Some 250 changes each way.
+        // Some 250 updates each way.
         both_ways(near, far, 4 << 20);
     });
 }
 
 #[test]
-fn a_peer_may_change_its_keys_whenever_it_likes() {
+fn a_peer_may_update_its_keys_at_any_time() {
     in_time(|| {
-        let (mut near, mut hand) = with_client(sockets(), client());
+        let (mut near, mut peer) = with_client(sockets(), client());
         for round in 0..40_u8 {
-            hand.tls.refresh_traffic_keys().unwrap();
-            let records = hand.encrypt(&[round; 100]);
-            hand.send(&records);
+            peer.tls.refresh_traffic_keys().unwrap();
+            let records = peer.encrypt(&[round; 100]);
+            peer.send(&records);
             near.expect(&[round; 100]);
-            // Its answer to the change goes along.
+            // The answer to the update is sent along.
             near.send(&[round; 100]);
-            hand.expect(&[round; 100]);
+            peer.expect(&[round; 100]);
         }
     });
 }
 
-/// For a server that sends tickets in records of 64 bytes.
+/// A configuration for a server that sends tickets in records of 64 bytes.
 fn generous() -> Arc<ServerConfig> {
     let mut config = server_config(ring::default_provider());
     config.max_fragment_size = Some(64);
@@ -269,42 +269,42 @@ fn tickets_in_small_pieces_do_no_harm() {
 }
 
 #[test]
-fn a_ticket_that_is_half_there_does_no_harm() {
+fn an_incomplete_ticket_does_no_harm() {
     in_time(|| {
         let (near, far) = sockets();
-        let (mut hand, mut near) = thread::scope(|scope| {
+        let (mut peer, mut near) = thread::scope(|scope| {
             let near = scope.spawn(move || {
                 TlsStream::client(near, &client(), "127.0.0.1", super::pair::patience())
             });
-            let mut hand = Hand::server(far, generous());
-            hand.begin();
-            (hand, End::new(near.join().unwrap().unwrap()))
+            let mut peer = RustlsPeer::server(far, generous());
+            peer.begin();
+            (peer, End::new(near.join().unwrap().unwrap()))
         });
-        let tickets = hand.records();
+        let tickets = peer.records();
         assert!(tickets.len() > 200, "{}", tickets.len());
         near.0
             .reader
             .set_timeout(Some(Duration::from_millis(5)))
             .unwrap();
-        // Not a whole number of records, and in the middle of a ticket.
+        // Each piece ends inside a record, and inside a ticket.
         for piece in tickets.chunks(150) {
-            hand.send(piece);
+            peer.send(piece);
             let error = near.read(&mut [0; 10]).unwrap_err();
             let goes_on = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
             assert!(goes_on.contains(&error.kind()), "{error}");
-            // Nor does writing then.
+            // Writing works meanwhile.
             near.send(b"x");
-            hand.expect(b"x");
+            peer.expect(b"x");
         }
         near.0.reader.set_timeout(Some(super::PATIENCE)).unwrap();
-        let records = hand.encrypt(b"done");
-        hand.send(&records);
+        let records = peer.encrypt(b"done");
+        peer.send(&records);
         near.expect(b"done");
     });
 }
 
-/// There is more to read all the time: a byte for each message that goes there
-/// and back elsewhere.
+/// There is always more to read: the peer sends a byte after each round trip on another
+/// connection.
 #[test]
 fn a_handshake_that_trickles_in_has_one_deadline() {
     in_time(|| {
@@ -317,7 +317,7 @@ fn a_handshake_that_trickles_in_has_one_deadline() {
             let trickling = thread::spawn(move || {
                 // A handshake record of 16,000 bytes.
                 let record = [&[22, 3, 3, 62, 128][..], &[0; 16_000]].concat();
-                // Until ours has given up.
+                // Until the handshake has been given up.
                 record.iter().any(|byte| {
                     elsewhere.write_all(&[7]).unwrap();
                     elsewhere.read_exact(&mut [0]).unwrap();
@@ -334,13 +334,13 @@ fn a_handshake_that_trickles_in_has_one_deadline() {
             let error = outcome.unwrap_err();
             assert!(matches!(error, TlsError::TimedOut), "{error:?}");
             assert!(began.elapsed() < Duration::from_secs(4));
-            assert!(trickling.join().unwrap(), "it has not said all by then");
+            assert!(trickling.join().unwrap(), "the whole record was sent");
         }
     });
 }
 
 #[test]
-fn a_silent_peer_runs_into_the_deadline() {
+fn the_deadline_ends_a_handshake_with_a_silent_peer() {
     in_time(|| {
         let (near, _far) = sockets();
         let began = Instant::now();

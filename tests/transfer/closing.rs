@@ -1,10 +1,11 @@
-//! Closing: it wakes every waiter, can be done twice, and returns in its time
-//! whatever the peer does.
+//! A close wakes every waiter, can be repeated, and returns in time whatever the peer
+//! does.
 
 use crate::support::{
     PATIENCE,
-    hand::{self, Played},
-    link::{Link, message, secured_client},
+    peer::{Peer, ScriptedServer},
+    tls,
+    wires::{Link, message},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
@@ -21,13 +22,13 @@ use wirenet::{
     yamux::{self, Config, Connection},
 };
 
-/// More than a close takes where nobody has to be waited for, and less than
-/// any timeout that would end a wait too.
+/// Longer than a close that waits for nothing, and shorter than any timeout that could
+/// end a wait too.
 const SOON: Duration = Duration::from_secs(8);
 
-/// A server with an echo, a handler that does nothing, and a validator that
-/// keeps `slow` waiting; both until the sender is dropped, before the link is.
-/// A close of either side cuts what runs.
+/// Returns a link to a server with an echo, a handler `idle` that does nothing, and a
+/// validator that blocks on `slow`. Both block until the sender is dropped, which must
+/// be before the link is. A close of either side cuts running streams.
 fn link() -> (Link, Sender<()>) {
     let (release, released) = bounded(0);
     let held = released.clone();
@@ -56,27 +57,26 @@ fn link() -> (Link, Sender<()>) {
     (link, release)
 }
 
-/// Runs `blocked` on a thread, and `end` when it has begun to wait; what it
-/// failed with.
+/// Runs `blocked` on a thread, and `end` once it waits. Returns the error of `blocked`.
 fn woken<T: Debug + Send, E: Send>(
     session: &Session,
     blocked: impl FnOnce() -> Result<T, E> + Send,
     end: impl FnOnce(),
 ) -> E {
-    let (sender, begun) = bounded(1);
+    let (sender, started) = bounded(1);
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {
             sender.send(()).expect("it is waited for");
             blocked()
         });
-        begun.recv().expect("it begins");
-        // Two round trips later it waits, if the machine is not all too busy.
+        started.recv().expect("it starts");
+        // After two round trips it waits, unless the machine is very busy.
         let stream = session.open_stream("echo").unwrap();
-        stream.write_message(b"there and back").unwrap();
+        stream.write_message(b"round trip").unwrap();
         message(&stream).unwrap();
         end();
         let outcome = waiter.join().expect("no panic");
-        outcome.expect_err("what it waits for does not come")
+        outcome.expect_err("nothing else ends the wait")
     })
 }
 
@@ -84,7 +84,7 @@ fn read(mut stream: &Stream) -> io::Result<usize> {
     stream.read(&mut [0; 8])
 }
 
-fn write_on(mut stream: &Stream) -> io::Result<()> {
+fn write_until_error(mut stream: &Stream) -> io::Result<()> {
     loop {
         stream.write_all(&[0; 10_000])?;
     }
@@ -99,7 +99,6 @@ const ENDS: [fn(&Link); 5] = [
     |link| _ = link.near.close_wire(),
 ];
 
-/// A read that waits fails when the session ends, whoever ends it.
 #[test]
 fn closing_a_session_wakes_a_blocked_read() {
     within(SOON, || {
@@ -112,19 +111,17 @@ fn closing_a_session_wakes_a_blocked_read() {
     });
 }
 
-/// So does a write.
 #[test]
 fn closing_a_session_wakes_a_blocked_write() {
     within(SOON, || {
         for end in ENDS {
             let (link, _release) = link();
             let stream = link.near.open_stream("idle").unwrap();
-            woken(&link.near, || write_on(&stream), || end(&link));
+            woken(&link.near, || write_until_error(&stream), || end(&link));
         }
     });
 }
 
-/// So does an open that waits for its answer.
 #[test]
 fn closing_a_session_wakes_a_blocked_open() {
     within(SOON, || {
@@ -136,10 +133,9 @@ fn closing_a_session_wakes_a_blocked_open() {
     });
 }
 
-/// Closing a stream wakes the thread that reads it and the one that writes it.
 #[test]
 fn closing_a_stream_wakes_its_reader_and_its_writer() {
-    // An error where a thread is writing: its message does not end by it.
+    // `close` fails while a thread is writing, as it cannot end the message.
     let ends: [fn(&Stream); 2] = [|stream| drop(stream.close()), Stream::reset];
     within(SOON, move || {
         for end in ends {
@@ -148,15 +144,14 @@ fn closing_a_stream_wakes_its_reader_and_its_writer() {
             let stream = open();
             woken(&link.near, || read(&stream), || end(&stream));
             let stream = open();
-            woken(&link.near, || write_on(&stream), || end(&stream));
+            woken(&link.near, || write_until_error(&stream), || end(&stream));
             assert!(stream.is_closed() && !link.near.is_closed());
         }
     });
 }
 
-/// A thread that waits for a session is woken when there will be none.
 #[test]
-fn closing_a_wire_wakes_who_waits_for_a_session() {
+fn closing_a_wire_wakes_a_wait_for_a_session() {
     within(SOON, || {
         let server = Wire::mount("127.0.0.1:0").build().unwrap();
         server.start().unwrap();
@@ -167,13 +162,13 @@ fn closing_a_wire_wakes_who_waits_for_a_session() {
     });
 }
 
-/// `connect` returns on both sides when its wire is closed; that is no error.
+/// `connect` returns `Ok` on both sides.
 #[test]
 fn closing_a_wire_ends_its_connect() {
     within(SOON, || {
         let (link, _release) = link();
         let addr = link.server.local_addr().expect("it listens");
-        let client = secured_client(Wire::join(addr.to_string()));
+        let client = tls::client(Wire::join(addr.to_string()), tls::is_selected());
         let client = client.build().unwrap();
         let connecting = client.clone();
         let reader = thread::spawn(move || connecting.connect());
@@ -185,7 +180,7 @@ fn closing_a_wire_ends_its_connect() {
         let accepting = server.clone();
         let acceptor = thread::spawn(move || accepting.connect());
         server.close().unwrap();
-        // Closed before it could begin, or while it accepted.
+        // Closed before it started, or while it accepted.
         let outcome = acceptor.join().unwrap();
         assert!(
             matches!(outcome, Ok(()) | Err(Error::Closed)),
@@ -194,8 +189,7 @@ fn closing_a_wire_ends_its_connect() {
     });
 }
 
-/// On a bare connection, `accept` and an open that waits for others to be
-/// acknowledged.
+/// On a raw connection; the open waits for other streams to be acknowledged.
 #[test]
 fn closing_a_connection_wakes_a_blocked_accept_and_open() {
     within(SOON, || {
@@ -213,15 +207,15 @@ fn closing_a_connection_wakes_a_blocked_accept_and_open() {
             }
         });
         assert!(unacknowledged.iter().all(yamux::Stream::is_closed));
-        // What the server had not accepted yet is there; then comes the end.
+        // The server still accepts streams that were opened before the end.
         let ended = || (0..=4).find_map(|_| server.accept().err());
         assert!(ended().is_some());
     });
 }
 
-/// Everything that can be closed can be closed again, also at the same time.
+/// From several threads at the same time, too.
 #[test]
-fn closing_twice_is_closing_once() {
+fn closing_again_has_no_effect() {
     within(SOON, || {
         let (link, _release) = link();
         let stream = link.near.open_stream("idle").unwrap();
@@ -244,31 +238,28 @@ fn closing_twice_is_closing_once() {
     });
 }
 
-/// A client whose server says nothing is closed at once: the call that waits
-/// for the session fails long before its own timeout.
+/// The call that waits for the session fails long before its own timeout.
 #[test]
 fn closing_wakes_a_client_whose_server_does_not_answer() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr.to_string()).handshake_timeout(PATIENCE * 2);
         let client = client.build().unwrap();
         let starting = client.clone();
         let starter = thread::spawn(move || starting.start());
-        // It has dialled, and asked.
-        let connection = silent.accepted.recv().unwrap();
-        hand::read_request(&connection).unwrap();
+        // It has dialled and sent its request.
+        let mut connection = silent.accepted.recv().unwrap();
+        connection.read_request().unwrap();
         client.close().unwrap();
         client.close().unwrap();
         assert!(matches!(starter.join().unwrap(), Err(Error::Closed)));
     });
 }
 
-/// Nobody waits for a server that says nothing longer than the handshake may
-/// take.
 #[test]
-fn a_server_that_does_not_answer_is_given_up() {
+fn a_server_that_does_not_answer_is_given_up_after_the_handshake_timeout() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr.to_string());
         let client = client.handshake_timeout(Duration::from_millis(100));
         let client = client.retry_max(0);
@@ -280,19 +271,19 @@ fn a_server_that_does_not_answer_is_given_up() {
     });
 }
 
-/// A connection closes within its write timeout when the peer takes nothing
-/// and answers nothing, and wakes the write that is blocked in the transport.
+/// The close returns within the write timeout, and wakes the write that is blocked in the
+/// transport.
 #[test]
-fn closing_a_connection_returns_though_the_peer_takes_nothing() {
+fn closing_a_connection_returns_though_the_peer_does_not_read() {
     within(SOON, || {
-        let silent = Played::silent();
+        let silent = ScriptedServer::silent();
         let socket = TcpStream::connect(silent.addr).unwrap();
         let config = Config::default().write_timeout(Duration::from_millis(500));
         let connection = Connection::client(socket, config).unwrap();
         let streams: Vec<_> = (0..32).map(|_| connection.open().unwrap()).collect();
         thread::scope(|scope| {
             for mut stream in &streams {
-                // Together more than the kernel's buffers take.
+                // Together more than the kernel's buffers hold.
                 scope.spawn(move || stream.write_all(&[0; 1 << 20]).unwrap_err());
             }
             connection.close();
@@ -302,12 +293,12 @@ fn closing_a_connection_returns_though_the_peer_takes_nothing() {
     });
 }
 
-/// A wire closes within its timeout though its peer has stopped, be it idle or
-/// in the middle of a transfer; the transfer ends with an error.
+/// The close returns within its timeout, while idle and during a transfer. The transfer
+/// ends with an error.
 #[test]
-fn closing_a_wire_returns_though_its_peer_has_stopped() {
+fn closing_a_wire_returns_though_its_peer_is_unresponsive() {
     within(SOON, || {
-        let stalled = Played::listen(hand::confirm_session);
+        let stalled = ScriptedServer::listen(Peer::confirm_session);
         let start = || {
             let client = Wire::join(stalled.addr.to_string());
             let client = client.session_close_timeout(Duration::from_millis(500));
@@ -317,15 +308,15 @@ fn closing_a_wire_returns_though_its_peer_has_stopped() {
         };
         let (idle, busy) = (start(), start());
         let session = busy.wait_session(PATIENCE).unwrap();
-        // Together their windows are more than the kernel's buffers take.
+        // Together their windows exceed the kernel's buffers.
         let streams: Vec<_> = (0..32)
             .map(|_| session.open_stream_nowait("anything").unwrap())
             .collect();
         thread::scope(|scope| {
             for stream in &streams {
-                scope.spawn(move || write_on(stream).unwrap_err());
+                scope.spawn(move || write_until_error(stream).unwrap_err());
             }
-            // It had nothing to lose.
+            // It has no streams to cut.
             scope.spawn(|| idle.close().unwrap());
             let cut = busy.close().unwrap_err();
             assert_eq!(cut.sessions[0].streams, streams.len());

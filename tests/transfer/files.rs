@@ -1,5 +1,5 @@
-//! Files between two processes over loopback: each arrives as it was, in both
-//! directions at once, on one stream and on many.
+//! Files between two processes over loopback arrive unchanged, in both directions at
+//! once, on one stream and on many.
 
 use crate::support::{
     PATIENCE,
@@ -14,21 +14,21 @@ use std::{
 };
 use wirenet::{Session, Stream, Wire};
 
-/// Around the size of a chunk, of nothing, and a whole window.
+/// Sizes around zero and around that of a chunk, and the size of a window.
 const SIZES: [u64; 6] = [0, 1, 1023, 1024, 1025, 262_144];
 
 const GIBIBYTE: u64 = 1 << 30;
 
-/// What both processes serve: an exchange of files.
+/// The stream of both processes that exchanges files.
 const EXCHANGE: &str = "exchange";
 
-/// What the other process serves too: it opens an exchange itself.
+/// A stream of the other process, whose handler opens an exchange itself.
 const CALL_BACK: &str = "call back";
 
-/// A file to be exchanged, as its size and its seed.
-type Wanted = (u64, u64);
+/// A file to exchange: its size and its seed.
+type FileRequest = (u64, u64);
 
-/// The other process of these tests: a server until its parent is done.
+/// The other process of these tests: a server that runs until its parent is done.
 #[test]
 fn other_process() -> io::Result<()> {
     if process::role().is_none() {
@@ -37,8 +37,8 @@ fn other_process() -> io::Result<()> {
     let server = Wire::mount("127.0.0.1:0")
         .stream(EXCHANGE, |stream| answer_exchange(stream))
         .stream(CALL_BACK, |stream| {
-            let wanted = read_wanted(stream)?;
-            ask_exchange(&stream.session().open_stream(EXCHANGE)?, wanted)
+            let request = read_request(stream)?;
+            ask_exchange(&stream.session().open_stream(EXCHANGE)?, request)
         })
         .build()?;
     server.start()?;
@@ -70,42 +70,42 @@ impl Peer {
         }
     }
 
-    fn exchange(&self, wanted: Wanted) -> io::Result<()> {
-        ask_exchange(&self.session.open_stream(EXCHANGE)?, wanted)
+    fn exchange(&self, request: FileRequest) -> io::Result<()> {
+        ask_exchange(&self.session.open_stream(EXCHANGE)?, request)
     }
 }
 
-/// Says which file is wanted, then exchanges files.
-fn ask_exchange(stream: &Stream, wanted: Wanted) -> io::Result<()> {
-    let (size, seed) = wanted;
-    let mut request = [0; 16];
-    request[..8].copy_from_slice(&size.to_le_bytes());
-    request[8..].copy_from_slice(&seed.to_le_bytes());
-    stream.write_message(&request)?;
+/// Requests a file, and exchanges files.
+fn ask_exchange(stream: &Stream, request: FileRequest) -> io::Result<()> {
+    let (size, seed) = request;
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&size.to_le_bytes());
+    bytes[8..].copy_from_slice(&seed.to_le_bytes());
+    stream.write_message(&bytes)?;
     exchange(stream, file::of_size(size, seed)?, size)?;
     assert!(!stream.next_message()?, "the stream ends with the exchange");
     Ok(())
 }
 
 fn answer_exchange(stream: &Stream) -> io::Result<()> {
-    let (size, seed) = read_wanted(stream)?;
+    let (size, seed) = read_request(stream)?;
     exchange(stream, file::of_size(size, seed + 1)?, size)
 }
 
-fn read_wanted(mut stream: &Stream) -> io::Result<Wanted> {
+fn read_request(mut stream: &Stream) -> io::Result<FileRequest> {
     let mut number = [0; 8];
     let mut next = || {
         stream.read_exact(&mut number)?;
         Ok::<_, io::Error>(u64::from_le_bytes(number))
     };
-    let wanted = (next()?, next()?);
+    let request = (next()?, next()?);
     let rest = io::copy(&mut stream, &mut io::sink())?;
     assert_eq!(rest, 0, "the end of the request");
-    Ok(wanted)
+    Ok(request)
 }
 
-/// Sends a file and receives one, at the same time. The message after each
-/// file is its checksum.
+/// Sends a file and receives one at the same time. The message after each file is its
+/// checksum.
 fn exchange(stream: &Stream, file: File, size: u64) -> io::Result<()> {
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(stream, file));
@@ -126,21 +126,20 @@ fn send(mut stream: &Stream, mut file: File) -> io::Result<()> {
 fn receive(mut stream: &Stream, size: u64) -> io::Result<()> {
     let mut checksum = Checksum::new();
     let received = io::copy(&mut stream, &mut checksum)?;
-    let mut told = [0; 8];
-    stream.read_exact(&mut told)?;
+    let mut expected = [0; 8];
+    stream.read_exact(&mut expected)?;
     let rest = io::copy(&mut stream, &mut io::sink())?;
     let outcome = (received, checksum.value(), rest);
-    if outcome == (size, u64::from_le_bytes(told), 0) {
+    if outcome == (size, u64::from_le_bytes(expected), 0) {
         Ok(())
     } else {
-        let text = format!("{size} bytes with checksum {told:?} came as {outcome:?}");
+        let text = format!("{size} bytes with checksum {expected:?} arrived as {outcome:?}");
         Err(io::Error::other(text))
     }
 }
 
-/// A file of any size goes over, while another comes.
 #[test]
-fn files_of_every_size_go_both_ways_at_once() {
+fn files_of_every_size_arrive_in_both_directions_at_once() {
     in_time(|| {
         let peer = Peer::start();
         for size in SIZES {
@@ -149,16 +148,14 @@ fn files_of_every_size_go_both_ways_at_once() {
     });
 }
 
-/// A file that is larger than any buffer on the way goes over, while another
-/// comes.
+/// The files are larger than any buffer.
 #[test]
-fn a_gibibyte_goes_both_ways_at_once() {
+fn a_gibibyte_arrives_in_both_directions_at_once() {
     in_time(|| Peer::start().exchange((GIBIBYTE, 7)).unwrap());
 }
 
-/// Streams of one connection do not mix.
 #[test]
-fn sixty_four_streams_at_once_keep_apart() {
+fn the_bytes_of_sixty_four_concurrent_streams_are_not_mixed_up() {
     in_time(|| {
         let peer = Peer::start();
         thread::scope(|scope| {
@@ -171,10 +168,9 @@ fn sixty_four_streams_at_once_keep_apart() {
     });
 }
 
-/// The side that accepted the connection opens streams just as well, here
-/// while streams of the other side are open.
+/// The side that accepted the connection opens streams while streams of the peer are open.
 #[test]
-fn either_side_opens_streams() {
+fn either_side_may_open_streams() {
     in_time(|| {
         let peer = Peer::start();
         for size in SIZES {
@@ -182,7 +178,7 @@ fn either_side_opens_streams() {
             let mut request = [0; 16];
             request[..8].copy_from_slice(&size.to_le_bytes());
             stream.write_message(&request).unwrap();
-            assert!(!stream.next_message().unwrap(), "it went well over there");
+            assert!(!stream.next_message().unwrap(), "the handler succeeded");
         }
     });
 }

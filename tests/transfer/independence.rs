@@ -1,25 +1,24 @@
-//! Streams of one connection do not wait for each other.
+//! The streams of one connection do not block each other.
 
-use crate::support::{in_time, link::Link, link::message, pattern::Pattern};
+use crate::support::{in_time, pattern::Pattern, wires::Link, wires::message};
 use crossbeam_channel::{TryRecvError, bounded, unbounded};
 use std::{
     io::{self, Write},
     thread,
 };
 
-/// What is sent to a handler that does not read: many windows of it.
+/// The length of messages to a handler that does not read: many windows.
 const UNREAD: usize = 4 << 20;
 
-/// A handler that never reads does not hold up another stream of its
-/// connection; nor is what was sent to it lost.
+/// The bytes that were sent to it are not lost either.
 #[test]
-fn a_handler_that_never_reads_does_not_hold_up_another_stream() {
+fn a_handler_that_does_not_read_does_not_block_other_streams() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::new(
             |server| {
                 server
-                    .stream("deaf", move |stream| {
+                    .stream("unread", move |stream| {
                         // Until it is released.
                         let _ = released.recv();
                         let bytes = message(stream)?;
@@ -33,12 +32,12 @@ fn a_handler_that_never_reads_does_not_hold_up_another_stream() {
             },
             |client| client,
         );
-        let deaf: Vec<_> = (0..4)
-            .map(|_| link.near.open_stream("deaf").unwrap())
+        let unread: Vec<_> = (0..4)
+            .map(|_| link.near.open_stream("unread").unwrap())
             .collect();
         thread::scope(|scope| {
             let (sender, sent) = unbounded();
-            for stream in &deaf {
+            for stream in &unread {
                 let sender = sender.clone();
                 scope.spawn(move || {
                     let outcome = stream.write_message(&Pattern::new(1).to_vec(UNREAD));
@@ -49,18 +48,18 @@ fn a_handler_that_never_reads_does_not_hold_up_another_stream() {
                 echo(&link, 16 << 20);
             }
             let blocked = matches!(sent.try_recv(), Err(TryRecvError::Empty));
-            assert!(blocked, "nobody has read what was sent to the deaf");
+            assert!(blocked, "a handler has read although it was not released");
             drop(release);
             drop(sender);
-            assert_eq!(sent.iter().map(Result::unwrap).count(), deaf.len());
+            assert_eq!(sent.iter().map(Result::unwrap).count(), unread.len());
         });
-        for stream in &deaf {
+        for stream in &unread {
             assert_eq!(message(stream).unwrap(), UNREAD.to_le_bytes());
         }
     });
 }
 
-/// Sends `len` bytes there and back on a stream of its own.
+/// Has `len` bytes echoed on a stream of their own.
 fn echo(link: &Link, len: usize) {
     let stream = link.near.open_stream("echo").unwrap();
     let bytes = Pattern::new(2).to_vec(len);
@@ -71,7 +70,7 @@ fn echo(link: &Link, len: usize) {
         });
         assert!(
             message(&stream).unwrap() == bytes,
-            "what comes back is what was sent"
+            "the echo differs from what was sent"
         );
     });
 }

@@ -1,23 +1,23 @@
-//! A process that is killed in the middle of a message leaves an error behind,
-//! never a message that seems complete.
+//! A process that is killed in the middle of a message causes an error on its peer, never
+//! a message that seems complete.
 
 use crate::support::{
     PATIENCE, in_time,
-    link::{errors, means_broken, told_of_handler},
     process::{self, Other},
+    wires::{errors, means_broken, told_of_handler},
 };
 use crossbeam_channel::bounded;
 use std::io::{self, Read, Write};
 use wirenet::{Stream, Wire};
 
-/// A race is not seen at the first try.
+/// One attempt may not show a race.
 const TRIES: usize = 8;
 
-/// What is read before the kill.
+/// Bytes that are read before the kill.
 const BEFORE: u64 = 1 << 20;
 
-/// The other process of these tests: writes a message that never ends, as a
-/// server's handler or as a client, until it is killed.
+/// The other process of these tests. As a server's handler or as a client, it writes an
+/// endless message until it is killed.
 #[test]
 fn other_process() -> io::Result<()> {
     let Some(role) = process::role() else {
@@ -25,7 +25,8 @@ fn other_process() -> io::Result<()> {
     };
     match role.split_once(' ') {
         None => {
-            let server = Wire::mount("127.0.0.1:0").stream("endless", |stream| write_on(stream));
+            let server =
+                Wire::mount("127.0.0.1:0").stream("endless", |stream| write_forever(stream));
             let server = server.build()?;
             server.start()?;
             process::tell(server.local_addr().expect("it listens"))?;
@@ -34,19 +35,18 @@ fn other_process() -> io::Result<()> {
         Some((_, addr)) => {
             let client = Wire::join(addr).build()?;
             client.start()?;
-            write_on(&client.wait_session(PATIENCE)?.open_stream("sink")?)
+            write_forever(&client.wait_session(PATIENCE)?.open_stream("sink")?)
         }
     }
 }
 
-fn write_on(mut stream: &Stream) -> io::Result<()> {
+fn write_forever(mut stream: &Stream) -> io::Result<()> {
     let bytes = [0x55; 5000];
     loop {
         stream.write_all(&bytes)?;
     }
 }
 
-/// The client's read fails when the server dies.
 #[test]
 fn a_message_from_a_server_that_is_killed_is_an_error() {
     in_time(|| {
@@ -64,8 +64,7 @@ fn a_message_from_a_server_that_is_killed_is_an_error() {
     });
 }
 
-/// The server's handler fails when the client dies, and the error handler is
-/// told.
+/// The server's handler fails, which is reported to the error handler.
 #[test]
 fn a_message_from_a_client_that_is_killed_is_an_error() {
     in_time(|| {
@@ -79,7 +78,7 @@ fn a_message_from_a_client_that_is_killed_is_an_error() {
             let failed = outcome.is_err();
             sender.send(Some(outcome)).unwrap();
             match failed {
-                true => Err(io::Error::other("no whole message")),
+                true => Err(io::Error::other("the message is incomplete")),
                 false => Ok(()),
             }
         });
@@ -88,7 +87,7 @@ fn a_message_from_a_client_that_is_killed_is_an_error() {
         let role = format!("client {}", server.local_addr().expect("it listens"));
         for _ in 0..TRIES {
             let mut client = Other::start("killed::other_process", &role).unwrap();
-            assert!(seen.recv().unwrap().is_none(), "so much has come");
+            assert!(seen.recv().unwrap().is_none(), "the first part has arrived");
             client.kill().unwrap();
             assert_broken(seen.recv().unwrap().expect("the rest has ended"));
             assert_eq!(told_of_handler(&told).0, "sink");

@@ -1,15 +1,14 @@
-//! Messages on a stream: where one ends and the next begins, for each way to
-//! read and to write them.
+//! The boundaries of messages on a stream, for each way to read and to write them.
 
 use crate::support::{
     in_time,
-    link::{Link, message},
     pattern::Pattern,
+    wires::{Link, message},
 };
 use std::io::{self, BufRead, Read, Write};
 use wirenet::Stream;
 
-/// The client's end of a stream whose other end does `handler`.
+/// Opens a stream to this handler.
 fn stream_to(
     handler: impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static,
 ) -> (Link, Stream) {
@@ -18,7 +17,6 @@ fn stream_to(
     (link, stream)
 }
 
-/// Writing nothing is not the end of anything.
 #[test]
 fn an_empty_write_is_not_an_end_mark() {
     in_time(|| {
@@ -34,7 +32,6 @@ fn an_empty_write_is_not_an_end_mark() {
     });
 }
 
-/// A message may have no bytes; it is one all the same.
 #[test]
 fn finishing_without_writing_sends_an_empty_message() {
     in_time(|| {
@@ -52,9 +49,8 @@ fn finishing_without_writing_sends_an_empty_message() {
     });
 }
 
-/// Each `io::copy` reads one message to its end, and no further.
 #[test]
-fn many_messages_follow_one_another() {
+fn each_io_copy_reads_one_message_to_its_end() {
     const LENGTHS: [usize; 9] = [1, 0, 1023, 1024, 1025, 8192, 65_536, 262_144, 700_000];
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
@@ -74,9 +70,8 @@ fn many_messages_follow_one_another() {
     });
 }
 
-/// `write_message` ends what plain writes have begun.
 #[test]
-fn a_whole_message_ends_one_that_was_begun() {
+fn write_message_ends_a_message_that_plain_writes_have_begun() {
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
             stream.write_all(b"begun, ")?;
@@ -88,10 +83,9 @@ fn a_whole_message_ends_one_that_was_begun() {
     });
 }
 
-/// A read says that the message has ended once; the next belongs to the next
-/// message.
+/// The next read is one of the next message.
 #[test]
-fn a_read_says_the_end_of_a_message_once() {
+fn a_read_returns_zero_once_at_the_end_of_a_message() {
     in_time(|| {
         let (_link, mut stream) = stream_to(|stream| {
             stream.write_message(b"one")?;
@@ -103,16 +97,15 @@ fn a_read_says_the_end_of_a_message_once() {
             assert_eq!(&buf[..3], expected);
             assert_eq!(stream.read(&mut buf).unwrap(), 0);
         }
-        // The stream's end, as often as it is asked for.
+        // At the end of the stream, every read returns zero.
         assert_eq!(stream.read(&mut buf).unwrap(), 0);
         assert_eq!(stream.read(&mut buf).unwrap(), 0);
     });
 }
 
-/// `next_message` tells another message from the end of the stream, and skips
-/// what was not read.
+/// It also skips the unread rest of a message.
 #[test]
-fn the_next_message_is_told_from_the_end_of_the_stream() {
+fn next_message_distinguishes_another_message_from_the_end_of_the_stream() {
     in_time(|| {
         let (_link, mut stream) = stream_to(|stream| {
             stream.write_message(&Pattern::new(5).to_vec(100_000))?;
@@ -122,7 +115,7 @@ fn the_next_message_is_told_from_the_end_of_the_stream() {
         });
         assert!(stream.next_message().unwrap());
         stream.read_exact(&mut [0; 10]).unwrap();
-        // Past 99,990 bytes, to the empty one.
+        // Skips 99,990 bytes, up to the empty message.
         assert!(stream.next_message().unwrap());
         assert_eq!(message(&stream).unwrap(), b"");
         assert!(stream.next_message().unwrap());
@@ -136,10 +129,9 @@ fn the_next_message_is_told_from_the_end_of_the_stream() {
     });
 }
 
-/// A message whose bytes were read by count, and not its end, is still the
-/// current one: `next_message` goes to the one after it.
+/// A message whose bytes were all read, but not its end, is still the current one.
 #[test]
-fn the_next_message_comes_after_one_that_was_read_by_count() {
+fn next_message_goes_to_the_message_after_one_that_was_read_by_count() {
     in_time(|| {
         let (_link, mut stream) = stream_to(|stream| {
             stream.write_message(b"12345")?;
@@ -152,7 +144,6 @@ fn the_next_message_comes_after_one_that_was_read_by_count() {
     });
 }
 
-/// A reader stays at the end of its message, however often it is asked.
 #[test]
 fn a_reader_stays_at_the_end_of_its_message() {
     in_time(|| {
@@ -171,10 +162,8 @@ fn a_reader_stays_at_the_end_of_its_message() {
     });
 }
 
-/// A reader that is dropped early skips the rest of its message, and of that
-/// one only.
 #[test]
-fn a_reader_dropped_early_skips_the_rest_of_its_message() {
+fn a_reader_dropped_early_skips_only_the_rest_of_its_message() {
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
             stream.write_message(&Pattern::new(6).to_vec(100_000))?;
@@ -187,14 +176,13 @@ fn a_reader_dropped_early_skips_the_rest_of_its_message() {
         Pattern::new(6).check(0, &start);
         assert!(stream.next_message().unwrap());
         drop(stream.reader());
-        // All the bytes, but not the end.
+        // Reads all bytes, but not the end.
         stream.reader().read_exact(&mut [0; 5]).unwrap();
         assert_eq!(message(&stream).unwrap(), b"whole");
         assert!(!stream.next_message().unwrap());
     });
 }
 
-/// A reader to which nothing of a message has come has no message to skip.
 #[test]
 fn a_reader_dropped_before_its_message_begins_skips_nothing() {
     in_time(|| {
@@ -212,9 +200,9 @@ fn a_reader_dropped_before_its_message_begins_skips_nothing() {
     });
 }
 
-/// A reader is a `BufRead`: lines do not care how they were cut on the way.
+/// A reader is a `BufRead`.
 #[test]
-fn a_reader_reads_lines() {
+fn a_reader_reads_lines_however_they_were_written() {
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
             for piece in ["fir", "st\nsec", "ond\n", "third"] {
@@ -229,9 +217,8 @@ fn a_reader_reads_lines() {
     });
 }
 
-/// A writer writes one message, which its `finish` ends.
 #[test]
-fn a_writer_writes_one_message() {
+fn a_writer_writes_one_message_that_finish_ends() {
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
             for text in ["one", "two"] {

@@ -1,43 +1,53 @@
-//! Opening a stream: what a refusal looks like, and where it shows when the
-//! opener did not wait for it.
+//! Refusals of streams, and which calls return them if the caller did not wait for the
+//! answer.
 
 use crate::support::{
     PATIENCE,
+    encoding::{ERROR, layer_2},
     frames::{ACK, FIN, Frame},
-    hand::{self, Played},
     in_time,
-    link::{Link, errors, message},
+    peer::{Peer, ScriptedServer},
+    wires::{Link, errors, message},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::TcpStream,
     thread,
     time::Duration,
 };
-use wirenet::{Error, Operation, Refusal, Stream, Wire};
+use wirenet::{Error, Operation, Refusal, Session, Stream, Wire};
 
-/// The refusal inside of an I/O error.
+/// Returns the refusal inside an I/O error.
 fn refusal_in(error: &io::Error) -> &Refusal {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
         Some(Error::Refused { refusal, .. }) => refusal,
-        _ => panic!("not a refusal: {error:?}"),
+        _ => panic!("expected a refusal, got {error:?}"),
     }
 }
 
 fn assert_not_found<T: std::fmt::Debug>(outcome: io::Result<T>) {
-    let error = outcome.expect_err("nobody is there");
+    let error = outcome.expect_err("the stream has no handler");
     assert_eq!(*refusal_in(&error), Refusal::HandlerNotFound);
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
-/// What the validator says to the stream `forbidden`.
-const NO: &str = "not with this token";
+/// Opens a stream that must be refused, and returns the refusal.
+fn refusal_of(session: &Session, opened: &str) -> Refusal {
+    let outcome = session.open_stream(opened);
+    let Err(Error::Refused { name, refusal }) = outcome else {
+        panic!("expected a refusal, got {outcome:?}");
+    };
+    assert_eq!(name, opened);
+    refusal
+}
 
-/// A server that echoes a message, and whose validator forbids one stream;
-/// it does so when the sender is dropped.
+/// The text with which the validator refuses the stream `forbidden`.
+const DENIED: &str = "not with this token";
+
+/// Returns a link to a server that echoes a message, and whose validator refuses the
+/// stream `forbidden` when the sender is dropped.
 fn guarded() -> (Link, Sender<()>) {
     let (release, released) = bounded::<()>(0);
     let link = Link::new(
@@ -51,7 +61,7 @@ fn guarded() -> (Link, Sender<()>) {
                     if name == "forbidden" {
                         // Until it is released.
                         let _ = released.recv();
-                        return Err(NO.into());
+                        return Err(DENIED.into());
                     }
                     Ok(())
                 })
@@ -61,41 +71,29 @@ fn guarded() -> (Link, Sender<()>) {
     (link, release)
 }
 
-/// A refusal can be matched on.
 #[test]
-fn a_refused_open_says_why() {
+fn a_refused_open_returns_the_reason() {
     in_time(|| {
         let (link, release) = guarded();
         drop(release);
-        let outcome = link.near.open_stream("nobody");
-        let Err(Error::Refused { name, refusal }) = outcome else {
-            panic!("not refused: {outcome:?}");
-        };
-        assert_eq!((&*name, refusal), ("nobody", Refusal::HandlerNotFound));
-        let outcome = link.near.open_stream("forbidden");
-        let Err(Error::Refused { refusal, .. }) = outcome else {
-            panic!("not refused: {outcome:?}");
-        };
-        assert_eq!(refusal, Refusal::Other(NO.into()));
+        let refusal = refusal_of(&link.near, "missing");
+        assert_eq!(refusal, Refusal::HandlerNotFound);
+        let refusal = refusal_of(&link.near, "forbidden");
+        assert_eq!(refusal, Refusal::Other(DENIED.into()));
     });
 }
 
-/// The side that accepted the connection is refused in the same way.
 #[test]
-fn either_side_refuses() {
+fn either_side_may_refuse_a_stream() {
     in_time(|| {
         let (link, _release) = guarded();
-        let outcome = link.far.open_stream("nobody");
-        let Err(Error::Refused { refusal, .. }) = outcome else {
-            panic!("not refused: {outcome:?}");
-        };
+        let refusal = refusal_of(&link.far, "missing");
         assert_eq!(refusal, Refusal::HandlerNotFound);
     });
 }
 
-/// What is written before the answer has come is not lost.
 #[test]
-fn data_may_follow_an_open_at_once() {
+fn data_may_be_written_before_the_answer_arrives() {
     in_time(|| {
         let (link, _release) = guarded();
         for _ in 0..100 {
@@ -107,12 +105,12 @@ fn data_may_follow_an_open_at_once() {
     });
 }
 
-/// Every way to read meets the refusal, and meets it again.
+/// Every way to read returns the refusal, and later calls return it again.
 #[test]
-fn a_refusal_shows_on_the_first_read() {
+fn the_first_read_returns_the_refusal() {
     in_time(|| {
         let (link, _release) = guarded();
-        let open = || link.near.open_stream_nowait("nobody").unwrap();
+        let open = || link.near.open_stream_nowait("missing").unwrap();
         assert_not_found(open().read(&mut [0; 8]));
         assert_not_found(open().next_message());
         assert_not_found(open().reader().read_to_end(&mut Vec::new()));
@@ -125,11 +123,10 @@ fn a_refusal_shows_on_the_first_read() {
     });
 }
 
-/// A stream that is only written to meets the refusal with a write, not some
-/// consequence of it.
+/// The error is the refusal itself, not one of its consequences.
 #[test]
-fn a_refusal_shows_on_the_first_write_that_meets_it() {
-    fn write_on(mut stream: &Stream, bytes: &[u8]) -> io::Result<()> {
+fn a_write_after_the_refusal_returns_it() {
+    fn write_until_error(mut stream: &Stream, bytes: &[u8]) -> io::Result<()> {
         loop {
             stream.write_all(bytes)?;
         }
@@ -137,14 +134,13 @@ fn a_refusal_shows_on_the_first_write_that_meets_it() {
     in_time(|| {
         let (link, _release) = guarded();
         for len in [1, 1000, 100_000] {
-            let stream = link.near.open_stream_nowait("nobody").unwrap();
-            assert_not_found(write_on(&stream, &vec![0; len]));
+            let stream = link.near.open_stream_nowait("missing").unwrap();
+            assert_not_found(write_until_error(&stream, &vec![0; len]));
         }
     });
 }
 
-/// A write that waits for room, which a refused stream never gets, is woken by
-/// the refusal.
+/// A refused stream gets no more credit.
 #[test]
 fn a_refusal_wakes_a_write_that_is_blocked_on_the_window() {
     in_time(|| {
@@ -162,61 +158,60 @@ fn a_refusal_wakes_a_write_that_is_blocked_on_the_window() {
         stream.set_write_timeout(None).unwrap();
         stream.resume();
         let writer = thread::spawn(move || stream.write_all(&[0; 10_000_000]));
-        // A round trip later the writer waits.
+        // After a round trip the writer waits.
         link.near.open_stream("echo").unwrap();
         drop(release);
         let error = writer.join().unwrap().expect_err("the stream is refused");
-        assert_eq!(*refusal_in(&error), Refusal::Other(NO.into()));
+        assert_eq!(*refusal_in(&error), Refusal::Other(DENIED.into()));
     });
 }
 
-/// The same with a peer that grants no more of the window once it has refused,
-/// as hashicorp/yamux does not: there the refusal is all that can wake it.
+/// Like hashicorp/yamux, the peer sends no credit once it has refused the stream, so that
+/// only the refusal can wake the write.
 #[test]
-fn a_refusal_wakes_a_blocked_write_whose_peer_grants_no_more() {
+fn a_refusal_wakes_a_blocked_write_whose_peer_grants_no_more_credit() {
     const WINDOW: usize = 262_144;
-    /// Where there is less room, a whole chunk may not fit.
+    /// With less room than this, a whole chunk may not fit.
     const CHUNK: usize = 4 + 1024;
 
-    fn refuse_when_full(mut client: &TcpStream) -> io::Result<()> {
-        hand::confirm_session(client)?;
+    fn refuse_when_full(client: &mut Peer) -> io::Result<()> {
+        client.confirm_session()?;
         let mut received = 0;
         while received <= WINDOW - CHUNK {
-            let frame = Frame::read(client)?.expect("more of the stream");
+            let frame = client.try_receive()?.expect("more of the stream");
             received += frame.body.len();
         }
         let text = b"wirenet: stream handler not found";
         let answer = [
             Frame::flags(3, ACK),
-            Frame::data(3, hand::layer_2(hand::ERROR, "nobody", text)),
+            Frame::data(3, layer_2(ERROR, "missing", text)),
             Frame::flags(3, FIN),
         ];
-        client.write_all(&answer.map(|frame| frame.encode()).concat())
+        client.try_send(answer)
     }
 
-    // Sooner than the keepalive finds that the server has stopped.
+    // Before a keep-alive ping times out, as the server does not answer it.
     within(Duration::from_secs(10), || {
-        let server = Played::listen(refuse_when_full);
+        let server = ScriptedServer::listen(refuse_when_full);
         let client = Wire::join(server.addr.to_string()).build().unwrap();
         client.start().unwrap();
         let session = client.wait_session(PATIENCE).unwrap();
-        let mut stream = session.open_stream_nowait("nobody").unwrap();
-        // For ever, or as long as the test takes.
+        let mut stream = session.open_stream_nowait("missing").unwrap();
+        // Without the refusal, this would wait until the test times out.
         assert_not_found(stream.write_all(&[0; 2 * WINDOW]));
-        // The server hangs up, so that the client need not wait for it.
+        // The server closes the connection, so that the client need not wait for it.
         drop(server.accepted.recv().unwrap());
     });
 }
 
-/// Whether a refusal says that there are too many handlers.
-fn says_busy(text: &str) -> bool {
+/// Returns whether a refusal says that there are too many handlers.
+fn is_busy(text: &str) -> bool {
     text.contains("wirenet: ") && text.contains("handlers are busy")
 }
 
-/// Past the limit of handlers an open is refused, with an error that says so;
-/// it does not wait for a handler that may wait for it.
+/// It does not wait for a handler, which may in turn wait for the new stream.
 #[test]
-fn past_the_limit_of_handlers_an_open_is_refused() {
+fn an_open_beyond_the_handler_limit_is_refused() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let (on_error, told) = errors();
@@ -236,33 +231,33 @@ fn past_the_limit_of_handlers_an_open_is_refused() {
         let running: Vec<_> = (0..2)
             .map(|_| link.near.open_stream("busy").unwrap())
             .collect();
-        let outcome = link.near.open_stream("busy");
-        let Err(Error::Refused { refusal, .. }) = outcome else {
-            panic!("not refused: {outcome:?}");
-        };
-        assert!(says_busy(&refusal.to_string()), "{refusal}");
+        let refusal = refusal_of(&link.near, "busy");
+        assert!(is_busy(&refusal.to_string()), "{refusal}");
         let (operation, cause) = told.recv().unwrap();
         assert!(
             matches!(operation, Operation::OpenStream(_)),
             "{operation:?}"
         );
-        assert!(says_busy(&cause), "{cause}");
+        assert!(is_busy(&cause), "{cause}");
         drop(release);
         for stream in &running {
-            assert_eq!(message(stream).unwrap(), b"done", "untouched by it");
+            assert_eq!(
+                message(stream).unwrap(),
+                b"done",
+                "the other streams are not affected"
+            );
         }
     });
 }
 
-/// The same without waiting: the refusal meets what was sent along.
 #[test]
-fn past_the_limit_of_handlers_data_that_follows_at_once_is_refused() {
+fn data_sent_without_waiting_beyond_the_handler_limit_is_refused() {
     in_time(|| {
         let (_release, released) = bounded::<()>(0);
         let link = Link::new(
             |server| {
                 server.handler_limit(1).stream("busy", move |_| {
-                    // Until the test is over.
+                    // Until the test has ended.
                     let _ = released.recv();
                     Ok(())
                 })
@@ -275,6 +270,6 @@ fn past_the_limit_of_handlers_data_that_follows_at_once_is_refused() {
             Ok(()) => message(&stream).expect_err("it is refused"),
             Err(error) => error,
         };
-        assert!(says_busy(&refusal_in(&error).to_string()), "{error}");
+        assert!(is_busy(&refusal_in(&error).to_string()), "{error}");
     });
 }

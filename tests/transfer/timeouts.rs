@@ -1,9 +1,9 @@
-//! Read and write timeouts, on named streams and on the raw ones below.
+//! Read and write timeouts, on named streams and on raw ones.
 
 use crate::support::{
     in_time,
-    link::{Link, errors, message, told_of_handler},
     pattern::Pattern,
+    wires::{Link, errors, message, told_of_handler},
 };
 use crossbeam_channel::bounded;
 use std::{
@@ -21,13 +21,12 @@ const TIMEOUT: Duration = Duration::from_millis(50);
 
 fn assert_times_out<T: std::fmt::Debug>(call: impl FnOnce() -> io::Result<T>) {
     let begin = Instant::now();
-    let error = call().expect_err("nothing can happen");
+    let error = call().expect_err("the call cannot succeed");
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-    assert!(begin.elapsed() >= TIMEOUT, "not before its time");
+    assert!(begin.elapsed() >= TIMEOUT, "the call returned too early");
 }
 
-/// Writes until the other side's window is full, and gives how many bytes
-/// were taken.
+/// Writes until the peer's window is full, and returns the number of bytes written.
 fn fill(mut stream: impl Write, bytes: &[u8]) -> usize {
     let mut written = 0;
     loop {
@@ -41,10 +40,8 @@ fn fill(mut stream: impl Write, bytes: &[u8]) -> usize {
     }
 }
 
-/// A read of which nothing comes ends with `TimedOut`, and the stream is as
-/// good as before.
 #[test]
-fn a_read_times_out() {
+fn a_read_times_out_and_the_stream_remains_usable() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::serving("late", move |stream| {
@@ -66,10 +63,9 @@ fn a_read_times_out() {
     });
 }
 
-/// A write for which the other side makes no room ends with `TimedOut`, and
-/// the stream is as good as before: what was taken arrives, once.
+/// The bytes that were written arrive once.
 #[test]
-fn a_write_times_out() {
+fn a_write_times_out_and_the_stream_remains_usable() {
     in_time(|| {
         let (release, released) = bounded::<()>(0);
         let link = Link::serving("late", move |stream| {
@@ -82,7 +78,7 @@ fn a_write_times_out() {
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         let bytes = Pattern::new(8).to_vec(1 << 20);
         let written = fill(&stream, &bytes);
-        // Each time that it goes on, until then not.
+        // After `resume` a write waits again; before it, a write fails immediately.
         for _ in 0..2 {
             let error = stream.write(&bytes[written..]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -98,8 +94,8 @@ fn a_write_times_out() {
     });
 }
 
-/// What comes on a stream: how many whole messages, and how it ends.
-fn whole_messages(stream: &Stream) -> (usize, io::Result<()>) {
+/// Reads a stream to its end. Returns the number of complete messages, and how it ended.
+fn complete_messages(stream: &Stream) -> (usize, io::Result<()>) {
     let mut count = 0;
     loop {
         match stream.next_message() {
@@ -113,7 +109,7 @@ fn whole_messages(stream: &Stream) -> (usize, io::Result<()>) {
     }
 }
 
-/// How a message is ended whose last write has timed out.
+/// How the message is ended after its last write has timed out.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Finish,
@@ -123,8 +119,8 @@ enum Ending {
     Drop,
 }
 
-/// Bytes of it are missing. However it is ended, the stream is reset, and the
-/// caller gets an error; be it that some of it was sent, or nothing.
+/// Bytes of the message are missing. However it is ended, the stream is reset, and the
+/// caller gets an error, whether a part of the message was sent or nothing.
 #[test]
 fn a_message_whose_last_write_timed_out_is_never_complete() {
     use Ending::*;
@@ -134,25 +130,25 @@ fn a_message_whose_last_write_timed_out_is_never_complete() {
         let (sender, read) = bounded(1);
         let link = Link::serving("late", move |stream| {
             released.recv().unwrap();
-            sender.send(whole_messages(stream)).unwrap();
+            sender.send(complete_messages(stream)).unwrap();
             Ok(())
         });
         let bytes = Pattern::new(8).to_vec(1 << 20);
-        // What one message can have before the window is full.
+        // The length of a message that fills the window.
         let mut room = None;
         for ending in [Drop, Finish, WriteMessage, Close, Writer] {
             for finished in 0..2 {
                 let stream = link.near.open_stream("late").unwrap();
                 stream.set_write_timeout(Some(TIMEOUT)).unwrap();
                 if finished == 1 {
-                    // With its end, which takes four bytes, it fills the window.
-                    let whole = room.expect("it was measured") - 4;
-                    stream.write_message(&bytes[..whole]).unwrap();
+                    // With its end mark, which takes four bytes, it fills the window.
+                    let len = room.expect("it was measured") - 4;
+                    stream.write_message(&bytes[..len]).unwrap();
                 }
                 let mut release = |written: usize| {
                     assert_eq!(written == 0, finished == 1, "{written}");
                     room.get_or_insert(written);
-                    // From here on all could be sent.
+                    // From here on everything could be sent.
                     stream.set_write_timeout(None).unwrap();
                     release.send(()).unwrap();
                 };
@@ -177,7 +173,7 @@ fn a_message_whose_last_write_timed_out_is_never_complete() {
                 }
                 drop(stream);
                 let (count, end) = read.recv().unwrap();
-                // A reset may overtake what was finished before.
+                // A reset may overtake a message that was finished before.
                 assert!(count <= finished, "{ending:?}: {count} of {finished}");
                 let error = end.expect_err("the stream is reset");
                 assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
@@ -186,8 +182,7 @@ fn a_message_whose_last_write_timed_out_is_never_complete() {
     });
 }
 
-/// A handler that does not look at what became of its writes does not make it
-/// whole either, and the error handler is told.
+/// The error is also reported to the error handler.
 #[test]
 fn a_handler_that_ignores_a_write_that_timed_out_resets_the_stream() {
     in_time(|| {
@@ -202,7 +197,10 @@ fn a_handler_that_ignores_a_write_that_timed_out_resets_the_stream() {
         };
         let link = Link::new(|s| s.stream("late", serve).on_error(on_error), |c| c);
         let stream = link.near.open_stream("late").unwrap();
-        let error = has_failed.recv().unwrap().expect_err("nobody reads");
+        let error = has_failed
+            .recv()
+            .unwrap()
+            .expect_err("the caller does not read");
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
         let error = message(&stream).expect_err("some of it is missing");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
@@ -212,7 +210,6 @@ fn a_handler_that_ignores_a_write_that_timed_out_resets_the_stream() {
     });
 }
 
-/// The same of the streams of a bare connection.
 #[test]
 fn raw_streams_time_out() {
     in_time(|| {
@@ -234,9 +231,9 @@ fn raw_streams_time_out() {
     });
 }
 
-/// Zero is no timeout; `None` is for ever.
+/// `None` is the timeout that waits forever.
 #[test]
-fn a_timeout_of_zero_is_refused() {
+fn a_timeout_of_zero_is_an_error() {
     in_time(|| {
         let link = Link::serving("test", |_| Ok(()));
         let stream = link.near.open_stream("test").unwrap();

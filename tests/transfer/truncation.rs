@@ -1,12 +1,12 @@
-//! Truncated is never taken for complete: whatever goes wrong in the middle of
-//! a message, its reader gets an error. Only `finish`, `close` and a handler's
-//! Ok say that a message is complete.
+//! A truncated message is never considered complete: whatever goes wrong in the middle of
+//! a message, its reader gets an error. Only `finish`, `close` and a handler's `Ok` make a
+//! message complete.
 
 use crate::support::{
+    fault_proxy::{Cut, Direction, FaultProxy, How, Profile},
     in_time,
-    link::{Link, errors, means_broken, message, told_of_handler},
     pattern::Pattern,
-    relay::{Cut, Direction, How, Profile, Relay},
+    wires::{Link, errors, means_broken, message, told_of_handler},
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::{
@@ -29,45 +29,38 @@ fn begin(mut stream: &Stream, len: usize) -> io::Result<()> {
     stream.write_all(&Pattern::new(3).to_vec(len))
 }
 
-/// A handler that leaves a message with `?` resets the stream, and the error
-/// handler is told why.
+/// Checks that a stream is reset if its handler ends with `fail` in the middle of a message,
+/// and that `cause` is reported to the error handler.
+fn assert_handler_failure_resets(fail: fn() -> io::Result<()>, cause: &str) {
+    for len in LENGTHS {
+        let (on_error, told) = errors();
+        let serve = move |stream: &mut Stream| {
+            begin(stream, len)?;
+            fail()
+        };
+        let link = Link::new(|s| s.stream("half", serve).on_error(on_error), |c| c);
+        assert_reset(message(&link.near.open_stream("half").unwrap()));
+        let (name, reported) = told_of_handler(&told);
+        assert_eq!((&*name, &*reported), ("half", cause));
+    }
+}
+
 #[test]
 fn a_handler_that_fails_in_a_message_resets_the_stream() {
     in_time(|| {
-        for len in LENGTHS {
-            let (on_error, told) = errors();
-            let serve = move |stream: &mut Stream| {
-                begin(stream, len)?;
-                Err(io::Error::other("the disk is gone"))
-            };
-            let link = Link::new(|s| s.stream("half", serve).on_error(on_error), |c| c);
-            assert_reset(message(&link.near.open_stream("half").unwrap()));
-            let (name, cause) = told_of_handler(&told);
-            assert_eq!((&*name, &*cause), ("half", "the disk is gone"));
-        }
+        assert_handler_failure_resets(
+            || Err(io::Error::other("the disk is gone")),
+            "the disk is gone",
+        );
     });
 }
 
-/// So does one that panics.
 #[test]
 fn a_handler_that_panics_in_a_message_resets_the_stream() {
-    in_time(|| {
-        for len in LENGTHS {
-            let (on_error, told) = errors();
-            let serve = move |stream: &mut Stream| {
-                begin(stream, len)?;
-                panic!("on purpose")
-            };
-            let link = Link::new(|s| s.stream("half", serve).on_error(on_error), |c| c);
-            assert_reset(message(&link.near.open_stream("half").unwrap()));
-            let (name, cause) = told_of_handler(&told);
-            assert_eq!((&*name, &*cause), ("half", "panicked: on purpose"));
-        }
-    });
+    in_time(|| assert_handler_failure_resets(|| panic!("on purpose"), "panicked: on purpose"));
 }
 
-/// A handler that fails between two messages resets the stream too: the other
-/// side may wait for more of them.
+/// The peer may be waiting for another message.
 #[test]
 fn a_handler_that_fails_between_messages_resets_the_stream() {
     in_time(|| {
@@ -76,7 +69,8 @@ fn a_handler_that_fails_between_messages_resets_the_stream() {
             Err(io::Error::other("no second one"))
         });
         let stream = link.near.open_stream("one").unwrap();
-        // A reset may overtake what was finished before, but cannot cut it.
+        // A reset may overtake a message that was finished before, but cannot
+        // truncate it.
         match message(&stream) {
             Ok(bytes) => {
                 assert_eq!(bytes, b"whole");
@@ -87,7 +81,7 @@ fn a_handler_that_fails_between_messages_resets_the_stream() {
     });
 }
 
-/// A server that hands on what reading a message gives.
+/// Returns a link to a handler, and the receiver of the messages that it reads.
 fn reading_link() -> (Link, Receiver<io::Result<Vec<u8>>>) {
     let (sender, read) = bounded(1);
     let link = Link::serving("take", move |stream| {
@@ -97,8 +91,6 @@ fn reading_link() -> (Link, Receiver<io::Result<Vec<u8>>>) {
     (link, read)
 }
 
-/// A stream that is dropped in the middle of a message, because something
-/// failed in between, is reset.
 #[test]
 fn a_stream_dropped_in_a_message_by_an_error_is_reset() {
     fn send_half(session: &Session, len: usize) -> io::Result<()> {
@@ -116,7 +108,6 @@ fn a_stream_dropped_in_a_message_by_an_error_is_reset() {
     });
 }
 
-/// So is one that a panic drops.
 #[test]
 fn a_stream_dropped_in_a_message_by_a_panic_is_reset() {
     in_time(|| {
@@ -131,9 +122,8 @@ fn a_stream_dropped_in_a_message_by_a_panic_is_reset() {
     });
 }
 
-/// It is the last handle that counts.
 #[test]
-fn a_stream_is_reset_with_its_last_handle() {
+fn a_stream_is_not_reset_before_its_last_handle_is_dropped() {
     in_time(|| {
         let (link, read) = reading_link();
         let stream = link.near.open_stream("take").unwrap();
@@ -145,8 +135,7 @@ fn a_stream_is_reset_with_its_last_handle() {
     });
 }
 
-/// A writer that is dropped before it has finished its message resets the
-/// stream, whether it has written some of it or not.
+/// Whether it has written some bytes or not.
 #[test]
 fn a_writer_dropped_unfinished_resets_the_stream() {
     in_time(|| {
@@ -162,10 +151,8 @@ fn a_writer_dropped_unfinished_resets_the_stream() {
     });
 }
 
-/// A session that is closed in the middle of a message, by its writer, ends it
-/// with an error.
 #[test]
-fn a_session_closed_in_a_message_is_an_error_for_its_reader() {
+fn aborting_a_session_during_a_message_is_an_error_for_the_reader() {
     in_time(|| {
         for len in LENGTHS {
             let (link, read) = reading_link();
@@ -178,7 +165,6 @@ fn a_session_closed_in_a_message_is_an_error_for_its_reader() {
     });
 }
 
-/// `close` is one of the three that say "complete".
 #[test]
 fn closing_a_stream_completes_its_message() {
     in_time(|| {
@@ -193,7 +179,6 @@ fn closing_a_stream_completes_its_message() {
     });
 }
 
-/// A handler's Ok is another.
 #[test]
 fn a_handlers_ok_completes_its_message() {
     in_time(|| {
@@ -206,12 +191,10 @@ fn a_handlers_ok_completes_its_message() {
     });
 }
 
-/// Wherever a connection breaks: what is read as a message is the whole
-/// message.
 #[test]
-fn a_connection_cut_at_any_byte_never_yields_a_part() {
+fn a_message_over_a_connection_cut_at_any_byte_is_complete_or_an_error() {
     const PIECES: [&[u8]; 3] = [b"one, ", b"two and ", b"three"];
-    /// More than the server sends in all.
+    /// More bytes than the server sends in total.
     const ENOUGH: u64 = 400;
 
     fn receive(server: SocketAddr, limit: u64) -> Result<Vec<u8>, io::Error> {
@@ -224,10 +207,10 @@ fn a_connection_cut_at_any_byte_never_yields_a_part() {
             cut: Some(cut),
             ..Profile::default()
         };
-        let link = Relay::to(server, profile)?;
+        let link = FaultProxy::to(server, profile)?;
         let client = Wire::join(link.addr.to_string()).retry_max(0).build()?;
         client.start()?;
-        // It may be over already.
+        // The session may have ended already.
         let session = client.sessions().pop().ok_or(ErrorKind::NotConnected)?;
         message(&session.open_stream("pieces")?)
     }
@@ -246,7 +229,7 @@ fn a_connection_cut_at_any_byte_never_yields_a_part() {
                 complete += 1;
             }
         }
-        // Both outcomes were seen.
+        // Both outcomes have occurred.
         assert!((1..ENOUGH - 100).contains(&complete), "{complete}");
     });
 }

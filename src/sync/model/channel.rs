@@ -1,4 +1,4 @@
-//! crossbeam's channels, as far as it is used.
+//! The part of crossbeam's channels that the library uses.
 
 use super::{Condvar, Mutex};
 use std::{collections::VecDeque, sync::Arc};
@@ -12,21 +12,21 @@ pub(crate) struct Receiver<T>(Arc<Channel<T>>);
 #[derive(Debug)]
 struct Channel<T> {
     capacity: usize,
-    state: Mutex<State<T>>,
+    state: Mutex<ChannelState<T>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct ChannelState<T> {
     messages: VecDeque<T>,
-    /// No sender is left, or no receiver.
+    /// The sender or the receiver was dropped.
     disconnected: bool,
 }
 
 pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let channel = Arc::new(Channel {
         capacity,
-        state: Mutex::new(State {
+        state: Mutex::new(ChannelState {
             messages: VecDeque::new(),
             disconnected: false,
         }),
@@ -39,7 +39,8 @@ pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     bounded(usize::MAX)
 }
 
-/// A channel into which nothing comes, and that does not end.
+/// Returns the receiver of a channel that never receives anything and never
+/// disconnects.
 pub(crate) fn never<T>() -> Receiver<T> {
     let (sender, receiver) = bounded(0);
     std::mem::forget(sender);
@@ -47,7 +48,7 @@ pub(crate) fn never<T>() -> Receiver<T> {
 }
 
 impl<T> Sender<T> {
-    /// Gives back what has no room, or nobody to receive it.
+    /// Returns the message if the channel is full or disconnected.
     pub(crate) fn try_send(&self, message: T) -> Result<(), T> {
         let mut state = self.0.state.lock();
         if state.disconnected || state.messages.len() >= self.0.capacity {
@@ -97,7 +98,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // What was sent may be its sender's only hold on something.
+        // Messages may own channels whose disconnection others wait for.
         let messages = std::mem::take(&mut self.0.state.lock().messages);
         drop(messages);
         self.0.disconnect();

@@ -1,4 +1,4 @@
-//! Runs a model in many orders.
+//! Runs a model in many schedules.
 
 use super::clock;
 use shuttle::{
@@ -7,33 +7,35 @@ use shuttle::{
 };
 use std::{env, sync::Arc, time::Instant};
 
-/// Orders that each of the two ways of choosing them tries, unless the
-/// environment says otherwise.
+/// How many schedules each of the two schedulers tries by default.
 const SCHEDULES: usize = 1_000;
+
+/// The environment variable that overrides [`SCHEDULES`].
 const SCHEDULES_FROM: &str = "WIRENET_MODEL_SCHEDULES";
 
-/// Of a model's threads that run side by side, how many changes of who goes
-/// first a mistake may need.
+/// How many changes of priority PCT makes in a run: it finds bugs that need up
+/// to this many ordering constraints.
 const DEPTH: usize = 3;
 
-/// Enough for each thread of a model: they run the library's code unoptimised.
+/// The stack of each thread of a model, in bytes. It suffices for the library's
+/// code without optimization.
 const STACK: usize = 256 * 1024;
 
-/// Moments after which a run counts as one that does not end.
+/// How many steps a run may take before it counts as endless.
 const STEPS: usize = 100_000;
 
-/// What the clock does in a model.
+/// How the clock of a model behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Time {
-    /// It stands still: a wait whose deadline lies ahead must be ended by
-    /// somebody, or the model fails.
+    /// The clock stands still: another thread must end each wait whose deadline
+    /// is in the future, or the model fails.
     Stands,
-    /// It runs: such a wait may end by its deadline at any moment.
+    /// The clock runs: such a wait may time out at any moment.
     Passes,
 }
 
-/// Runs `model` in many orders, chosen at random and by priorities (PCT). It
-/// fails if an assertion does, or if a thread waits that nobody wakes any more.
+/// Runs `model` in many schedules, chosen at random and by priorities (PCT).
+/// Fails if an assertion fails, or if a thread waits forever.
 pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
     let began = Instant::now();
     let schedules = env::var(SCHEDULES_FROM).map_or(SCHEDULES, |count| {
@@ -49,7 +51,7 @@ pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
     report(tried, "", began);
 }
 
-/// Runs a small `model` in all orders there are. Time stands in it.
+/// Runs a small `model` in every possible schedule, with [`Time::Stands`].
 pub(crate) fn check_all(model: impl Fn() + Send + Sync + 'static) {
     let began = Instant::now();
     let scheduler = DfsScheduler::new(None, false);
@@ -57,7 +59,7 @@ pub(crate) fn check_all(model: impl Fn() + Send + Sync + 'static) {
         clock::reset(Time::Stands);
         model();
     });
-    report(tried, ", all there are", began);
+    report(tried, ", all of them", began);
 }
 
 fn config() -> Config {

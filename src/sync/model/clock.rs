@@ -1,5 +1,4 @@
-//! The time of a model. It stands still, or moves on when a timed wait ends by
-//! its deadline.
+//! The clock of a model. It stands still, or advances when a wait times out.
 
 use super::Time;
 use shuttle::rand::{Rng, thread_rng};
@@ -9,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One timed wait in so many ends when it is looked at.
+/// A wait that is checked times out with a chance of one in this many.
 const RUNS_OUT: u32 = 4;
 
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 std::thread_local! {
-    // All threads of a model are one of the system's.
+    // All threads of a model run on one thread of the system.
     static TIME: Cell<Time> = const { Cell::new(Time::Stands) };
     static ELAPSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
@@ -24,7 +23,7 @@ pub(crate) fn now() -> Instant {
     *BEGINNING + ELAPSED.get()
 }
 
-/// A run begins.
+/// Starts a run of a model.
 pub(super) fn reset(time: Time) {
     TIME.set(time);
     ELAPSED.set(Duration::ZERO);
@@ -34,12 +33,12 @@ pub(super) fn passes() -> bool {
     TIME.get() == Time::Passes
 }
 
-/// Whether a timed wait ends now.
+/// Decides at random whether a wait times out now.
 pub(super) fn runs_out() -> bool {
     thread_rng().gen_ratio(1, RUNS_OUT)
 }
 
-/// It is at least `deadline` now.
+/// Advances the clock to `deadline`, unless it is past it.
 pub(super) fn advance(deadline: Instant) {
     let elapsed = deadline.saturating_duration_since(*BEGINNING);
     ELAPSED.set(ELAPSED.get().max(elapsed));

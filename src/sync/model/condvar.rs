@@ -1,5 +1,5 @@
-//! parking_lot's condition variable: wakes in the order in which threads came
-//! to wait, and never without being told to. Shuttle's own has no timeouts.
+//! parking_lot's condition variable: it wakes threads in the order in which they
+//! began to wait, and never spuriously. Shuttle's own has no timeouts.
 
 use super::{MutexGuard, clock};
 use shuttle::{
@@ -15,10 +15,10 @@ use std::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Condvar {
-    /// Not a lock of the model's: no other thread runs while it is held.
+    /// Not a lock of the model: no other thread runs while it is held.
     waiters: Mutex<VecDeque<Arc<Waiter>>>,
-    /// Waits and notifications so far. Counting is a moment at which another
-    /// thread may run.
+    /// Counts waits and notifications. Each access lets shuttle switch to another
+    /// thread.
     uses: AtomicUsize,
 }
 
@@ -45,7 +45,7 @@ impl Condvar {
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let waiter = self.enqueue();
         guard.unlocked(|| {
-            // Fails only when the run is torn down.
+            // Fails only while shuttle tears the run down.
             let _ = waiter.wake.acquire_blocking(1);
         });
     }
@@ -58,9 +58,9 @@ impl Condvar {
         self.wait_until(guard, clock::now() + timeout)
     }
 
-    /// Where time passes, any timed wait may end at any moment, whatever its
-    /// deadline: the clock is then at least there. Else only one whose deadline
-    /// has come.
+    /// With [`Time::Passes`](super::Time::Passes), a wait may time out at any
+    /// moment, which advances the clock to its deadline. Otherwise a wait times
+    /// out only if its deadline has passed.
     pub(crate) fn wait_until<T>(
         &self,
         guard: &mut MutexGuard<'_, T>,

@@ -1,8 +1,7 @@
-//! What models run with: shuttle's primitives, behind the interfaces of those
-//! that they stand in for.
+//! The primitives of models: shuttle's, with the interfaces of the real ones.
 //!
-//! Shuttle takes every atomic operation as sequentially consistent: what too
-//! weak an ordering would allow, it does not find.
+//! Shuttle treats every atomic operation as sequentially consistent, so models do
+//! not find orderings that are too weak.
 
 mod channel;
 mod check;

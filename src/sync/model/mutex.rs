@@ -1,4 +1,4 @@
-//! parking_lot's mutex: a lock whose holder panicked is not poisoned.
+//! parking_lot's mutex: a panic does not poison it.
 
 use shuttle::sync::{self, PoisonError, TryLockError};
 use std::ops::{Deref, DerefMut};
@@ -11,7 +11,7 @@ pub(crate) struct Mutex<T> {
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// `None` only inside of [`unlocked`](Self::unlocked).
+    /// `None` only inside [`unlocked`](Self::unlocked).
     inner: Option<sync::MutexGuard<'a, T>>,
 }
 

@@ -1,11 +1,11 @@
-//! std's `OnceLock`, as far as it does not wait.
+//! The methods of std's `OnceLock` that do not block.
 
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
-    /// Counting is a moment at which another thread may run.
+    /// Counts calls. Each access lets shuttle switch to another thread.
     uses: AtomicUsize,
 }
 

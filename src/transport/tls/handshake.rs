@@ -1,4 +1,4 @@
-//! The handshake, which one thread does under a deadline.
+//! The TLS handshake, done by one thread under a deadline.
 
 use super::{TlsStream, records::take_records};
 use crate::{
@@ -15,26 +15,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most unread bytes that are thrown away behind a failed handshake.
+/// How many unread bytes to discard after a failed handshake, at most.
 const DISCARD: usize = 64 * 1024;
 
 impl TlsStream {
-    /// Does the handshake of the side that dialled. `host` is the dialled
-    /// address without its port, a name or an IP address, IPv6 without
-    /// brackets.
+    /// Does the handshake of the dialling side. `host` is the dialled address
+    /// without its port: a name or an IP address, IPv6 without brackets.
     ///
-    /// Blocks until the handshake is done, or until `deadline`, however the
-    /// peer goes about it. Sets `TCP_NODELAY`, and takes both timeouts off the
-    /// socket.
+    /// Blocks until the handshake is complete, or until `deadline`, whatever the
+    /// peer does. Sets `TCP_NODELAY`, and clears both timeouts of the socket.
     ///
-    /// With TLS 1.3 this succeeds before the server has looked at the client's
-    /// certificate: its refusal is the first read's error.
+    /// With TLS 1.3, this succeeds before the server has checked the client's
+    /// certificate. If the server refuses it, the first read returns that error.
     ///
     /// # Errors
     ///
-    /// When the host is no name that could be checked, one side does not
-    /// accept the other, the connection breaks, or the deadline passes. The
-    /// peer is told why, if it takes that without waiting.
+    /// When `host` is not a name that can be checked, when one side does not
+    /// accept the other, when the connection fails, or when the deadline passes.
+    /// The peer gets an alert with the reason, if the socket accepts it without
+    /// waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{net::{TcpListener, TcpStream}, thread, time::{Duration, Instant}};
+    /// use wirenet::{TlsClient, TlsServer, load_certificates, transport::TlsStream, yamux::Connection};
+    ///
+    /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
+    /// # let certs = folder.path();
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let addr = listener.local_addr()?;
+    /// let deadline = Instant::now() + Duration::from_secs(10);
+    ///
+    /// let certificates = load_certificates("server", certs)?;
+    /// let fingerprint = certificates.fingerprint();
+    /// let config = TlsServer::new(certificates)?;
+    /// let server = thread::spawn(move || -> std::io::Result<Connection> {
+    ///     let tls = TlsStream::server(listener.accept()?.0, &config, deadline)?;
+    ///     Ok(Connection::server(tls, Default::default())?)
+    /// });
+    ///
+    /// let config = TlsClient::pinned(fingerprint);
+    /// let tls = TlsStream::client(TcpStream::connect(addr)?, &config, "localhost", deadline)?;
+    /// let client = Connection::client(tls, Default::default())?;
+    /// # client.close();
+    /// # server.join().unwrap()?.close();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "connect")]
     pub fn client(
         stream: TcpStream,
         config: &TlsClient,
@@ -50,12 +78,13 @@ impl TlsStream {
         Self::shake_hands(stream, connection.into(), deadline)
     }
 
-    /// Does the handshake of the side that accepted; as [`client`](Self::client)
-    /// otherwise.
+    /// Does the handshake of the accepting side; otherwise as
+    /// [`client`](Self::client).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As with [`client`](Self::client).
+    #[doc(alias = "accept")]
     pub fn server(
         stream: TcpStream,
         config: &TlsServer,
@@ -78,14 +107,14 @@ impl TlsStream {
         this.prepare().map_err(TlsError::from_handshake_io)?;
         let outcome = this.until_done(deadline);
         if outcome.is_err() {
-            this.part();
+            this.send_alert();
         }
         outcome?;
         this.socket
             .set_read_timeout(None)
             .and_then(|()| this.socket.set_write_timeout(None))
             .map_err(TlsError::from_handshake_io)?;
-        // A write of any size is to be encrypted in one go.
+        // Writes of any size are encrypted in one call.
         this.connection.set_buffer_limit(None);
         Ok(this)
     }
@@ -118,20 +147,20 @@ impl TlsStream {
         }
     }
 
-    /// Sends the alert that says why the handshake failed, as far as that goes
-    /// without waiting.
-    fn part(&mut self) {
-        // None of this matters to the caller, who has the first error.
-        let _ = self.try_part();
+    /// Sends the alert with the reason why the handshake failed, if that is
+    /// possible without waiting.
+    fn send_alert(&mut self) {
+        // The caller returns the error of the handshake, which matters more.
+        let _ = self.try_send_alert();
     }
 
-    fn try_part(&mut self) -> io::Result<()> {
+    fn try_send_alert(&mut self) -> io::Result<()> {
         self.socket.set_nonblocking(true)?;
         let mut alert = Vec::new();
         take_records(&mut self.connection, &mut alert)?;
         tcp::send(&self.socket, &[IoSlice::new(&alert)], Wait::Block)?;
         self.socket.shutdown(Shutdown::Write)?;
-        // Closing with unread data resets the connection, and with some
+        // Closing a socket with unread data resets the connection, and on some
         // systems the alert is lost.
         let mut discarded = 0;
         while discarded < DISCARD {
@@ -144,7 +173,7 @@ impl TlsStream {
     }
 }
 
-/// A socket on which no call lasts beyond a deadline.
+/// A socket whose calls end by a deadline.
 struct Timed<'a> {
     socket: &'a Socket,
     deadline: Instant,
@@ -156,12 +185,11 @@ impl Timed<'_> {
         if left.is_zero() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // Less would be cut to nothing, which stands for ever.
-        Ok(left.max(Duration::from_millis(1)))
+        Ok(tcp::nonzero(left))
     }
 }
 
-/// For calls that look at the deadline each time.
+/// Repeats a call while signals interrupt it. The call checks the deadline.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -1,17 +1,18 @@
-//! TLS over TCP, on two threads.
+//! TLS over TCP, used by two threads.
 //!
-//! rustls has one object for both directions; one thread reads here while
-//! another writes. Two locks, in this order:
+//! rustls has one object for both directions, but one thread reads here while
+//! another writes. There are two locks, taken in this order:
 //!
-//! - *W*, [`Shared::outgoing`]: ciphertext that is yet to be written. Its
-//!   holder encrypts and sends, so that what is encrypted first goes first. The
-//!   writing half holds it over its system calls. The reading half only tries
-//!   it, for what rustls wants to tell the peer (alerts): so it never waits for
-//!   a peer that takes nothing.
-//! - *C*, inside of [`records::Sender`] and [`records::Receiver`]: the rustls
-//!   connection, for work in memory alone.
+//! - *W*, [`TlsShared::outgoing`]: ciphertext that is not yet written. Its holder
+//!   encrypts and sends, so that records are sent in the order in which they were
+//!   encrypted. The writing half holds it during its system calls. The reading
+//!   half only tries it, to send the alerts of rustls, so that it never waits for
+//!   a peer that does not read.
+//! - *C*, inside [`records::Encryptor`] and [`records::Decryptor`]: the rustls
+//!   connection, held only for work in memory.
 //!
-//! Whoever holds W while something falls due sees to it on letting go.
+//! If something must be sent while another thread holds W, that thread sends it
+//! after it has released W.
 
 mod handshake;
 mod outgoing;
@@ -19,7 +20,7 @@ mod reader;
 mod records;
 mod writer;
 
-use self::{outgoing::Outgoing, reader::TlsReader, writer::TlsWriter};
+use self::{outgoing::OutgoingRecords, reader::TlsReader, writer::TlsWriter};
 use super::{Closer, Halves, Transport};
 use crate::sync::{
     Mutex,
@@ -29,7 +30,9 @@ use rustls::Connection;
 use socket2::{SockAddr, Socket};
 use std::{fmt, io, net::Shutdown, sync::Arc};
 
-/// A TCP connection with TLS on it, after its handshake.
+/// A TLS connection over TCP, after its handshake.
+///
+/// Made by [`TlsStream::client`] or [`TlsStream::server`].
 pub struct TlsStream {
     socket: Socket,
     connection: Connection,
@@ -45,20 +48,20 @@ impl fmt::Debug for TlsStream {
 
 impl Transport for TlsStream {
     fn split(self) -> io::Result<Halves> {
-        // As with TCP, there may be none any more.
+        // As with TCP, the socket may no longer have addresses.
         let addr = |addr: io::Result<SockAddr>| addr.ok().and_then(|addr| addr.as_socket());
         let local_addr = addr(self.socket.local_addr());
         let peer_addr = addr(self.socket.peer_addr());
-        let (sender, receiver) = records::split(self.connection);
-        let shared = Arc::new(Shared {
+        let (encryptor, decryptor) = records::split(self.connection);
+        let shared = Arc::new(TlsShared {
             socket: self.socket,
-            outgoing: Mutex::new(Outgoing::new(sender)),
+            outgoing: Mutex::new(OutgoingRecords::new(encryptor)),
             due: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             failure: Mutex::default(),
         });
         Ok(Halves {
-            reader: Box::new(TlsReader::new(Arc::clone(&shared), receiver)),
+            reader: Box::new(TlsReader::new(Arc::clone(&shared), decryptor)),
             writer: Box::new(TlsWriter::new(Arc::clone(&shared))),
             closer: Arc::new(TlsCloser(shared)),
             local_addr,
@@ -67,35 +70,36 @@ impl Transport for TlsStream {
     }
 }
 
-/// What the two halves share.
-struct Shared {
+/// The state that the two halves share.
+struct TlsShared {
     socket: Socket,
     /// The lock W.
-    outgoing: Mutex<Outgoing>,
-    /// Receiving has made something due that is not yet sent.
+    outgoing: Mutex<OutgoingRecords>,
+    /// rustls has records for the peer that are not yet sent.
     due: AtomicBool,
-    /// This side has cut the connection.
+    /// [`Closer::shutdown`] was called.
     cut: AtomicBool,
-    /// Why the connection failed, where sending what was due met that: the
-    /// kernel reports it once, and later calls fail with less.
+    /// Why the connection failed, if sending what was due returned that error: the
+    /// kernel reports it once, and later calls return less specific errors.
     failure: Mutex<Option<io::Error>>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for TlsShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("TlsShared")
             .field("socket", &self.socket)
             .finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    /// Has what is due sent, by whoever holds W if it is held. Every holder
-    /// calls this when it has let go.
+impl TlsShared {
+    /// Sends what is due, or leaves that to the holder of W. Every holder calls
+    /// this after it has released W.
     fn send_due(&self) {
         loop {
-            // Either this sees the flag, or whoever set it after finds W free:
-            // the flag is set before this fence's like, and W tried after it.
+            // Either this thread sees the flag, or the thread that sets it later
+            // finds W free: that thread sets the flag before this fence, and tries
+            // W after it.
             fence(Ordering::SeqCst);
             if !self.due.load(Ordering::SeqCst) {
                 return;
@@ -107,7 +111,7 @@ impl Shared {
             let sent = outgoing.send_due(&self.socket);
             drop(outgoing);
             match sent {
-                // What does not fit is kept, and sent with the next write.
+                // What the socket did not accept is sent with the next write.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // The next read or write returns it.
                 Err(error) => drop(self.failure.lock().get_or_insert(error)),
@@ -116,10 +120,10 @@ impl Shared {
         }
     }
 
-    /// Why the connection failed, for a call that failed with `error`.
+    /// Returns why the connection failed, for a call that failed with `error`.
     fn cause(&self, error: io::Error) -> io::Error {
-        // A peer that has ended the connection takes nothing more: the end
-        // itself says more.
+        // A broken pipe only tells that the connection has ended: `error` is more
+        // specific.
         let failure = self.failure.lock().take();
         let first = failure.filter(|first| first.kind() != io::ErrorKind::BrokenPipe);
         first.unwrap_or(error)
@@ -127,12 +131,12 @@ impl Shared {
 }
 
 #[derive(Debug)]
-struct TlsCloser(Arc<Shared>);
+struct TlsCloser(Arc<TlsShared>);
 
 impl Closer for TlsCloser {
     fn shutdown(&self) {
         self.0.cut.store(true, Ordering::SeqCst);
-        // Fails when the connection is gone already, which is what was asked.
+        // Fails only if the connection has already ended.
         let _ = self.0.socket.shutdown(Shutdown::Both);
     }
 }

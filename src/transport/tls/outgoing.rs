@@ -1,6 +1,6 @@
-//! What goes to the peer: encrypted, and kept in order until it is sent.
+//! OutgoingRecords records: encrypted, and buffered in order until they are sent.
 
-use super::records::Sender;
+use super::records::Encryptor;
 use crate::transport::{Wait, tcp};
 use socket2::Socket;
 use std::{
@@ -8,41 +8,41 @@ use std::{
     net::Shutdown,
 };
 
-/// The most plaintext that a record carries.
+/// The plaintext that a record carries at most, in bytes.
 const RECORD: usize = 16 * 1024;
 
-/// The most slices, and plaintext, that are encrypted in one go: a full frame
-/// and what comes along with it, in whole records.
+/// The slices, and the bytes of plaintext, that are encrypted in one call at most:
+/// a full frame and the small frames around it, in whole records.
 const SLICES: usize = 16;
 const BATCH: usize = 5 * RECORD;
 
-/// What a buffer for outgoing ciphertext may keep allocated while it is idle.
+/// The capacity that the buffer keeps while it is idle, in bytes.
 const IDLE_OUTPUT: usize = 1024;
 
-/// What the lock W is held for.
-pub(super) struct Outgoing {
-    sender: Sender,
+/// The state that the lock W protects.
+pub(super) struct OutgoingRecords {
+    encryptor: Encryptor,
     /// Ciphertext in the order in which it was encrypted.
     kept: Vec<u8>,
-    /// Bytes of `kept` that are written. Invariant: fewer than it holds, or
+    /// How many bytes of `kept` are written. Invariant: less than `kept.len()`, or
     /// both are 0.
     sent: usize,
     phase: Phase,
 }
 
-/// How far this side's direction has come.
+/// The state of the outgoing direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Nothing follows but what is kept, with a close_notify at its end.
+    /// Only `kept` is still to be sent; it ends with a close_notify.
     Closing,
     Finished,
 }
 
-impl Outgoing {
-    pub(super) fn new(sender: Sender) -> Self {
+impl OutgoingRecords {
+    pub(super) fn new(encryptor: Encryptor) -> Self {
         Self {
-            sender,
+            encryptor,
             kept: Vec::new(),
             sent: 0,
             phase: Phase::Open,
@@ -60,8 +60,8 @@ impl Outgoing {
         }
         self.send(socket, wait)?;
         let (batch, count) = batch(slices);
-        let taken = self.sender.encrypt(&batch[..count], &mut self.kept)?;
-        // Taken is taken: the waiting, if any, is for the next call.
+        let taken = self.encryptor.encrypt(&batch[..count], &mut self.kept)?;
+        // These bytes count as accepted. If the socket is full, the next call waits.
         match self.send(socket, Wait::Never) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(taken),
@@ -70,7 +70,7 @@ impl Outgoing {
 
     pub(super) fn finish(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         if self.phase == Phase::Open {
-            self.sender.close(&mut self.kept)?;
+            self.encryptor.close(&mut self.kept)?;
             self.phase = Phase::Closing;
         }
         self.send(socket, wait)?;
@@ -82,15 +82,15 @@ impl Outgoing {
     }
 
     pub(super) fn send_due(&mut self, socket: &Socket) -> io::Result<()> {
-        self.sender.take_due(&mut self.kept)?;
+        self.encryptor.take_due(&mut self.kept)?;
         self.send(socket, Wait::Never)
     }
 
-    /// Sends what is kept.
+    /// Sends `kept`.
     fn send(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         while self.sent < self.kept.len() {
             let rest = [IoSlice::new(&self.kept[self.sent..])];
-            match tcp::send_uncut(socket, &rest, wait)? {
+            match tcp::send_again(socket, &rest, wait)? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => self.sent += count,
             }
@@ -100,7 +100,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends what is kept, when nothing follows for now: gives memory back.
+    /// Sends `kept` when no more data follows for now, and frees its memory.
     pub(super) fn flush(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         self.send(socket, wait)?;
         if self.kept.capacity() > IDLE_OUTPUT {
@@ -110,8 +110,8 @@ impl Outgoing {
     }
 }
 
-/// The front of the slices, as much as is encrypted in one go, and how many
-/// slices that is.
+/// Returns the front of the slices, as much as is encrypted in one call, and how
+/// many slices that is.
 fn batch<'a>(slices: &'a [IoSlice<'_>]) -> ([IoSlice<'a>; SLICES], usize) {
     let mut batch = [IoSlice::new(&[]); SLICES];
     let (mut count, mut room) = (0, BATCH);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_the_front_of_what_there_is_up_to_its_limit() {
+    fn a_batch_is_the_front_of_the_slices_up_to_its_limits() {
         assert!(batched(&[]).is_empty());
         assert_eq!(batched(&[12, 0, 30]), [12, 0, 30]);
         assert_eq!(batched(&[BATCH, 1]), [BATCH]);

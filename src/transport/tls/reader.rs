@@ -1,8 +1,8 @@
-//! The reading half.
+//! The reading half of a TLS connection.
 
 use super::{
-    Shared,
-    records::{Decrypted, Receiver},
+    TlsShared,
+    records::{Decrypted, Decryptor},
 };
 use crate::transport::{ReadHalf, tcp};
 use socket2::Socket;
@@ -13,14 +13,14 @@ use std::{
     time::Duration,
 };
 
-/// The buffer for ciphertext of a connection on which little happens, and of
-/// one on which much does.
+/// The size of the buffer for ciphertext, of an idle and of a busy connection, in
+/// bytes.
 const IDLE_INPUT: usize = 1024;
 const BUSY_INPUT: usize = 64 * 1024;
 
 pub(super) struct TlsReader {
-    shared: Arc<Shared>,
-    receiver: Receiver,
+    shared: Arc<TlsShared>,
+    decryptor: Decryptor,
     input: Input,
 }
 
@@ -41,31 +41,32 @@ impl ReadHalf for TlsReader {
             return Ok(count);
         }
         self.receive()?;
-        // Less than a record came: the caller knows how long it still has, so
-        // that a peer that trickles does not hold it up.
+        // Less than a record was received. The caller checks its deadline, so that
+        // a peer that sends byte by byte cannot block it.
         let count = self.take_decrypted(buf)?;
         count.ok_or_else(|| io::ErrorKind::Interrupted.into())
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(tcp::not_for_ever);
+        let timeout = timeout.map(tcp::nonzero);
         self.shared.socket.set_read_timeout(timeout)
     }
 }
 
 impl TlsReader {
-    pub(super) fn new(shared: Arc<Shared>, receiver: Receiver) -> Self {
+    pub(super) fn new(shared: Arc<TlsShared>, decryptor: Decryptor) -> Self {
         Self {
             shared,
-            receiver,
+            decryptor,
             input: Input::new(IDLE_INPUT),
         }
     }
 
-    /// What the ciphertext at hand comes to: bytes, 0 at the end, or nothing.
+    /// Decrypts buffered ciphertext. Returns the number of bytes, which is 0 at the
+    /// end, or `None` if more ciphertext is needed.
     fn take_decrypted(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let outcome = self.decrypt(buf);
-        if std::mem::take(&mut self.receiver.has_due) {
+        if std::mem::take(&mut self.decryptor.has_due) {
             self.shared.due.store(true, Ordering::SeqCst);
             self.shared.send_due();
         }
@@ -76,18 +77,18 @@ impl TlsReader {
         })
     }
 
-    /// Decrypts as much as the ciphertext at hand has and `buf` holds.
+    /// Decrypts buffered ciphertext until it is used up or `buf` is full.
     fn decrypt(&mut self, buf: &mut [u8]) -> io::Result<Decrypted> {
         let mut filled = 0;
         while filled < buf.len() {
             let mut rest = self.input.data();
             let before = rest.len();
-            let outcome = self.receiver.decrypt(&mut rest, &mut buf[filled..]);
+            let outcome = self.decryptor.decrypt(&mut rest, &mut buf[filled..]);
             let used = before - rest.len();
             self.input.consume(used);
             match outcome {
                 Ok(Decrypted::Plain(count)) => filled += count,
-                // An end, or a failure, will still be there.
+                // The next call returns the end or the error again.
                 _ if filled > 0 => break,
                 outcome => return outcome,
             }
@@ -98,9 +99,9 @@ impl TlsReader {
     /// Waits for ciphertext.
     fn receive(&mut self) -> io::Result<()> {
         let outcome = self.input.fill(&self.shared.socket);
-        match outcome.map_err(tcp::read_error) {
+        match outcome.map_err(tcp::interrupted_as_timeout) {
             Ok(count) if count > 0 => Ok(()),
-            // Not a truncation: the peer may have had more to say.
+            // This side ended the connection: that is no truncation by the peer.
             _ if self.shared.cut.load(Ordering::SeqCst) => {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
@@ -118,7 +119,7 @@ impl TlsReader {
     }
 }
 
-/// Ciphertext as it came.
+/// Received ciphertext.
 struct Input {
     buf: Box<[u8]>,
     start: usize,
@@ -143,15 +144,14 @@ impl Input {
         self.start += count;
     }
 
-    /// Gives memory back; called when nothing is in it.
+    /// Frees memory. The buffer must be empty.
     fn trim(&mut self) {
         if self.buf.len() > IDLE_INPUT {
             *self = Self::new(IDLE_INPUT);
         }
     }
 
-    /// Reads once, when all that was read before is used up; with more room,
-    /// if that had filled all there was.
+    /// Reads once. The buffer must be empty; it grows if the last read filled it.
     fn fill(&mut self, mut socket: &Socket) -> io::Result<usize> {
         debug_assert!(self.data().is_empty());
         if self.end == self.buf.len() && self.end < BUSY_INPUT {

@@ -1,4 +1,4 @@
-//! What encrypts and what decrypts, for two threads.
+//! Encryption and decryption of records, on two threads.
 
 use crate::sync::Mutex;
 use rustls::Connection;
@@ -7,24 +7,24 @@ use std::{
     sync::Arc,
 };
 
-/// Takes a connection apart into what encrypts and what decrypts; here both
+/// Splits a connection into a part that encrypts and a part that decrypts. They
 /// share it under a lock.
-pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
+pub(super) fn split(connection: Connection) -> (Encryptor, Decryptor) {
     let connection = Arc::new(Mutex::new(connection));
-    let receiver = Receiver {
+    let receiver = Decryptor {
         connection: Arc::clone(&connection),
         failure: None,
         has_due: false,
     };
-    (Sender(connection), receiver)
+    (Encryptor(connection), receiver)
 }
 
-/// What encrypts.
-pub(super) struct Sender(Arc<Mutex<Connection>>);
+/// Encrypts.
+pub(super) struct Encryptor(Arc<Mutex<Connection>>);
 
-impl Sender {
-    /// Encrypts what the slices hold, appends the records to `out`, and says
-    /// how much plaintext that was. What was due goes first.
+impl Encryptor {
+    /// Encrypts the slices, appends the records to `out`, and returns how many
+    /// bytes of plaintext that was. Records that were due go first.
     pub(super) fn encrypt(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -36,15 +36,15 @@ impl Sender {
         Ok(taken)
     }
 
-    /// Appends a close_notify, after which nothing may be encrypted (rustls
-    /// would do it).
+    /// Appends a close_notify. Nothing may be encrypted afterwards, although rustls
+    /// would allow it.
     pub(super) fn close(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut connection = self.0.lock();
         connection.send_close_notify();
         take_records(&mut connection, out)
     }
 
-    /// Appends what receiving has made due.
+    /// Appends the records that receiving has made due.
     pub(super) fn take_due(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         take_records(&mut self.0.lock(), out)
     }
@@ -57,33 +57,33 @@ pub(super) fn take_records(connection: &mut Connection, out: &mut Vec<u8>) -> io
     Ok(())
 }
 
-/// What decrypts.
-pub(super) struct Receiver {
+/// Decrypts.
+pub(super) struct Decryptor {
     connection: Arc<Mutex<Connection>>,
-    /// What ended it, once what came before has been read.
+    /// Why decryption failed; returned once the plaintext before it has been read.
     failure: Option<rustls::Error>,
-    /// There is something for the peer.
+    /// rustls has records for the peer.
     pub(super) has_due: bool,
 }
 
-/// What ciphertext came to.
+/// The outcome of decryption.
 pub(super) enum Decrypted {
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Plain(usize),
-    /// Nothing: all the ciphertext is used up.
+    /// No plaintext: all ciphertext is used up.
     Nothing,
     /// The peer's close_notify.
     End,
 }
 
-impl Receiver {
-    /// Decrypts into `buf`, which is not empty, and takes what that uses off
-    /// the front of `input`.
+impl Decryptor {
+    /// Decrypts into `buf`, which must not be empty, and removes the used ciphertext
+    /// from the front of `input`.
     pub(super) fn decrypt(&mut self, input: &mut &[u8], buf: &mut [u8]) -> io::Result<Decrypted> {
         let mut connection = self.connection.lock();
         loop {
-            // First, because rustls takes no more while it holds plaintext,
-            // and the handshake may have left some.
+            // This comes first because rustls accepts no ciphertext while it holds
+            // plaintext, and the handshake may have left some.
             match connection.reader().read(buf) {
                 Ok(0) => return Ok(Decrypted::End),
                 Ok(count) => return Ok(Decrypted::Plain(count)),
@@ -93,7 +93,7 @@ impl Receiver {
             if let Some(failure) = &self.failure {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone()));
             }
-            // rustls would take an empty slice for the end of the connection.
+            // rustls treats an empty slice as the end of the connection.
             if input.is_empty() {
                 return Ok(Decrypted::Nothing);
             }

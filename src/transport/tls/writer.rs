@@ -1,6 +1,6 @@
-//! The writing half.
+//! The writing half of a TLS connection.
 
-use super::{Shared, outgoing::Outgoing};
+use super::{TlsShared, outgoing::OutgoingRecords};
 use crate::transport::{Wait, WriteHalf, tcp};
 use socket2::Socket;
 use std::{
@@ -10,16 +10,16 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(super) struct TlsWriter(Arc<Shared>);
+pub(super) struct TlsWriter(Arc<TlsShared>);
 
 impl TlsWriter {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<TlsShared>) -> Self {
         Self(shared)
     }
 
     fn with_outgoing<T>(
         &self,
-        work: impl FnOnce(&mut Outgoing, &Socket) -> io::Result<T>,
+        work: impl FnOnce(&mut OutgoingRecords, &Socket) -> io::Result<T>,
     ) -> io::Result<T> {
         let outcome = work(&mut self.0.outgoing.lock(), &self.0.socket);
         self.0.send_due();
@@ -44,7 +44,7 @@ impl WriteHalf for TlsWriter {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(tcp::not_for_ever);
+        let timeout = timeout.map(tcp::nonzero);
         self.0.socket.set_write_timeout(timeout)
     }
 }

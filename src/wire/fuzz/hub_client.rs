@@ -17,7 +17,7 @@ use crate::{
     },
     yamux::{
         Connection, Error, INITIAL_WINDOW, Reader, Role,
-        fuzz::{AT_ONCE, Peer, Turn, watch},
+        fuzz::{AT_ONCE, Peer, ReadOutcome, watch},
     },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -162,7 +162,7 @@ impl HubClient {
             return false;
         };
         match reader.turn(Duration::ZERO) {
-            Ok(turn) => turn == Turn::More,
+            Ok(turn) => turn == ReadOutcome::More,
             Err(error) => {
                 self.end = Some(error);
                 // As the thread of the session does.

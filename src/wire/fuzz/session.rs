@@ -18,7 +18,7 @@ use crate::{
             session::Agreed,
             stream::Stream,
         },
-        state::{opening::Pending, wire_state::WireState},
+        state::{opening::Pending, registry::Names, wire_state::WireState},
     },
     yamux::{
         Role,
@@ -27,14 +27,13 @@ use crate::{
 };
 use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
-use prost::Message;
 use std::{
     collections::VecDeque,
     io,
     sync::{Arc, LazyLock},
 };
 
-static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(false, find_handler));
+static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Names::Shared, find_handler));
 
 const SYN: u16 = 1;
 const ACK: u16 = 2;
@@ -134,7 +133,7 @@ fn response(peer: &Peer) -> Option<OpenSessionResponse> {
         .expect("a frame of the protocol")
         .expect("a whole one");
     assert_eq!(frame.kind, FrameKind::ConfirmSession);
-    Some(OpenSessionResponse::decode(&*frame.payload).expect("a response"))
+    Some(OpenSessionResponse::decode(&frame.payload).expect("a response"))
 }
 
 fn dial(halves: Halves, opens: bool) {

@@ -11,7 +11,7 @@ use crate::{
         },
         state::{
             error_context::ErrorContext, handlers::Handlers, lookup::Find, opening::Pending,
-            options::Options, wire_state::WireState,
+            options::Options, registry::Names, wire_state::WireState,
         },
     },
     yamux::{
@@ -45,7 +45,7 @@ pub(super) const NAMES: [&str; 8] = [
 ];
 
 /// Returns a wire with handlers that echo, send, receive and fail.
-pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
+pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
     let options = Options {
         validator: Some(Box::new(|_, _, token| match token == REFUSED {
             true => Err("a token that is refused".into()),
@@ -85,7 +85,7 @@ pub(super) fn wire(is_hub: bool, find: Find) -> Arc<WireState> {
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     insert("fail", |_| Err(io::ErrorKind::Other.into()));
-    WireState::new(options, handlers, is_hub, find)
+    WireState::new(options, handlers, names, find)
 }
 
 /// Begins a handshake. A server keeps the sockets of its handshakes; this one is unused.
@@ -173,13 +173,12 @@ impl Prompted {
 
 /// Returns the id in the client's request.
 fn asked_id(peer: &Peer) -> Vec<u8> {
-    use prost::Message;
     let mut came = peer.streams.get(&1).map_or(&[][..], |seen| &seen.came);
     let frame = crate::wire::session::frame::FrameDecoder::default().next(&mut came);
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    let request = crate::wire::session::hello::OpenSessionRequest::decode(&*frame.payload);
+    let request = crate::wire::session::hello::OpenSessionRequest::decode(&frame.payload);
     request.expect("a request").sid
 }
 

@@ -15,7 +15,7 @@ use crate::{
         state::{
             handlers::Handlers,
             options::Options,
-            registry::{Conflict, NameOwner},
+            registry::{Conflict, NameOwner, Names},
             wire_state::WireState,
         },
     },
@@ -30,7 +30,12 @@ fn hub() -> Arc<WireState> {
         keep_alive: false,
         ..Options::default()
     };
-    WireState::new(options, Handlers::default(), true, inbound::find_owner)
+    WireState::new(
+        options,
+        Handlers::default(),
+        Names::Owned,
+        inbound::find_owner,
+    )
 }
 
 /// The established owner of the name.

@@ -6,8 +6,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-fn pool(limit: usize) -> Arc<Pool> {
-    Pool::new(limit, None, "model".into())
+fn pool(limit: usize) -> Arc<HandlerPool> {
+    HandlerPool::new(limit, None, "model".into())
 }
 
 /// A counter that can be waited for.

@@ -9,7 +9,7 @@ use crate::{
         Session, Stream,
         models::pending,
         run::{close::close_wire, handshake::Handshake, inbound, serving::Established},
-        state::{handlers::Handlers, options::Options, wire_state::WireState},
+        state::{handlers::Handlers, options::Options, registry::Names, wire_state::WireState},
     },
     yamux::Role,
 };
@@ -33,7 +33,7 @@ fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
         on_error: Some(Box::new(|_| ())),
         ..Options::default()
     };
-    WireState::new(options, handlers, false, inbound::find_handler)
+    WireState::new(options, handlers, Names::Shared, inbound::find_handler)
 }
 
 /// Opens a session and serves it, on a thread of the wire.

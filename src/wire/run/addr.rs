@@ -1,4 +1,4 @@
-//! Addresses as people write them: `host:port`, `:port`, IPv6 in brackets.
+//! Addresses as given to the builder: `host:port`, `:port`, IPv6 in brackets.
 
 use crate::error::Error;
 use std::{
@@ -6,19 +6,21 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
-/// An address that was not looked up yet.
+/// An address whose name has not been looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addr {
     given: String,
-    /// `None` where only a port was given.
+    /// `None` if only a port was given.
     host: Option<String>,
     port: u16,
 }
 
 impl Addr {
+    /// Parses an address.
+    ///
     /// # Errors
     ///
-    /// [`Error::Option`] under the name of `option`.
+    /// [`Error::Option`] for the option `option`.
     pub(crate) fn parse(option: &'static str, given: String) -> Result<Self, Error> {
         match parse(&given) {
             Ok((host, port)) => {
@@ -27,13 +29,12 @@ impl Addr {
             }
             Err(problem) => Err(Error::Option {
                 option,
-                reason: format!("{given:?} is no address: {problem}"),
+                reason: format!("invalid address {given:?}: {problem}"),
             }),
         }
     }
 
-    /// The host to dial, without brackets: the own machine, where none was
-    /// given.
+    /// Returns the host to dial, without brackets: `localhost` if none was given.
     pub(crate) fn host(&self) -> &str {
         self.host.as_deref().unwrap_or("localhost")
     }
@@ -42,13 +43,13 @@ impl Addr {
         self.host.is_some()
     }
 
-    /// Every address to dial. Looks the name up, which may block for long.
+    /// Returns every address to dial. Looks the name up, which may block for long.
     pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         Ok((self.host(), self.port).to_socket_addrs()?.collect())
     }
 
-    /// The addresses to try to listen at, until one works: where no host was
-    /// given, all interfaces, by both versions of IP if there are both.
+    /// Returns the addresses to listen at; the first that works is used. Without a host
+    /// that is all interfaces, with both versions of IP if the system has both.
     pub(crate) fn listen_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         if self.host.is_some() {
             return self.resolve();
@@ -59,7 +60,7 @@ impl Addr {
     }
 }
 
-/// What fails where looking a name up gave nothing to try.
+/// The error for a name that resolves to nothing.
 pub(crate) fn no_address() -> io::Error {
     io::Error::other("the name resolves to no address")
 }
@@ -71,13 +72,13 @@ impl fmt::Display for Addr {
 }
 
 fn parse(given: &str) -> Result<(Option<&str>, u16), &'static str> {
-    let (host, port) = given.rsplit_once(':').ok_or("it has no port")?;
+    let (host, port) = given.rsplit_once(':').ok_or("the port is missing")?;
     let port = port
         .parse()
-        .map_err(|_| "its port is no number up to 65535")?;
+        .map_err(|_| "the port must be a number up to 65535")?;
     let host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').ok_or("its bracket is not closed")?,
-        None if host.contains(':') => return Err("an IPv6 address goes in brackets"),
+        Some(rest) => rest.strip_suffix(']').ok_or("the bracket is not closed")?,
+        None if host.contains(':') => return Err("an IPv6 address must be in brackets"),
         None => host,
     };
     Ok(((!host.is_empty()).then_some(host), port))
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn host_and_port_are_told_apart_in_every_form() {
+    fn every_form_is_split_into_host_and_port() {
         assert_eq!(parts("hub.example:8989"), Some((Some("hub.example"), 8989)));
         assert_eq!(parts("10.0.0.1:0"), Some((Some("10.0.0.1"), 0)));
         assert_eq!(parts("[::1]:80"), Some((Some("::1"), 80)));
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_the_reason() {
+    fn an_invalid_address_is_refused_with_the_reason() {
         for (given, problem) in [
             ("hub.example", "port"),
             ("hub.example:", "port"),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_means_every_interface_or_the_own_machine() {
+    fn a_port_alone_listens_on_every_interface_and_dials_localhost() {
         let addr = Addr::parse("mount", ":8989".into()).unwrap();
         let listen = addr.listen_addrs().unwrap();
         assert_eq!(listen[0].to_string(), "[::]:8989");

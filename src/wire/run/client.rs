@@ -1,5 +1,5 @@
-//! The dialling side: connects, opens its session, reads it on the thread that
-//! asked for it, and begins again when it has ended.
+//! A client: it connects, opens a session, reads that on the current thread, and starts
+//! over when the session has ended.
 
 use crate::{
     error::{Error, Operation},
@@ -11,34 +11,74 @@ use crate::{
             serving::Established,
         },
         session::session::Session,
-        state::{error_context::ErrorContext, handshakes::NoHandshake, wire_state::WireState},
+        state::{
+            error_context::ErrorContext, handshakes::NoHandshake, retry::History,
+            wire_state::WireState,
+        },
     },
     yamux::{self, Role},
 };
-use std::{net::TcpStream, sync::Arc, time::Instant};
+use std::{net::TcpStream, sync::Arc, time::Duration};
 
+/// Runs a wire that [`Wire::join`](crate::Wire::join) has set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     addr: Addr,
 }
 
-/// How a try, or the session that it led to, ended.
-struct Ended {
-    operation: Operation,
-    /// The session, and since when it stood.
-    session: Option<(Session, Instant)>,
-    context: ErrorContext,
-    error: Option<Error>,
+/// How an attempt to connect ended.
+enum Attempt {
+    /// No session was established.
+    Failed(Box<Failure>),
+    /// A session was established, and has ended.
+    Served(Served),
 }
 
-impl Ended {
+/// A session that has ended.
+struct Served {
+    session: Session,
+    lifetime: Duration,
+    /// `None` if it ended gracefully.
+    failure: Option<Box<Failure>>,
+}
+
+impl Attempt {
     fn failed(operation: Operation, context: ErrorContext, error: Error) -> Self {
-        Self {
+        Self::Failed(Box::new(Failure {
             operation,
-            session: None,
             context,
-            error: Some(error),
+            error,
+        }))
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Failed(_) => None,
+            Self::Served(served) => Some(&served.session),
         }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Served(served) => served.failure.as_deref(),
+        }
+    }
+
+    fn into_failure(self) -> Option<Box<Failure>> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Served(served) => served.failure,
+        }
+    }
+
+    /// Returns why the client has to try again.
+    fn cause(&self) -> Error {
+        if let Some(failure) = self.failure() {
+            return failure.error.clone();
+        }
+        let ended = self.session().and_then(Session::end_reason);
+        ended.unwrap_or(yamux::Error::ClosedByPeer).into()
     }
 }
 
@@ -48,31 +88,37 @@ impl Client {
     }
 
     /// Connects, opens a session and serves it until it ends.
-    fn try_once(&self, wire: &Arc<WireState>, up: &mut dyn FnMut(Option<&Session>)) -> Ended {
+    fn attempt(&self, wire: &Arc<WireState>, up: &mut dyn FnMut(Option<&Session>)) -> Attempt {
         let dialled = dial(wire, &self.addr).map_err(|cause| Error::Dial {
             addr: self.addr.to_string(),
             cause: Arc::new(cause),
         });
         let stream = match dialled {
             Ok(stream) => stream,
-            Err(error) => return Ended::failed(Operation::Dial, ErrorContext::default(), error),
+            Err(error) => return Attempt::failed(Operation::Dial, ErrorContext::default(), error),
         };
         let mut context = ErrorContext::connection(&stream);
         context.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream, &context) {
             Ok(established) => established,
-            Err(error) => return Ended::failed(Operation::Handshake, context, error),
+            Err(error) => return Attempt::failed(Operation::Handshake, context, error),
         };
         let (session, since) = (established.session.clone(), sync::now());
         wire.forget_nudge();
         up(Some(&session));
         let (_, served) = wire.serve(established);
-        Ended {
-            operation: Operation::Session,
-            context: ErrorContext::from(&session),
-            session: Some((session, since)),
-            error: served.err(),
-        }
+        let failure = served.err().map(|error| {
+            Box::new(Failure {
+                operation: Operation::Session,
+                context: ErrorContext::from(&session),
+                error,
+            })
+        });
+        Attempt::Served(Served {
+            session,
+            lifetime: sync::now().saturating_duration_since(since),
+            failure,
+        })
     }
 
     pub(crate) fn open_session(
@@ -82,18 +128,36 @@ impl Client {
         context: &ErrorContext,
     ) -> Result<Established, Error> {
         let deadline = deadline(wire.options.handshake_timeout);
-        // One client has one handshake: there is a place for it.
+        // A client runs one handshake at a time, so the limit is never reached.
         let pending = wire.begin_handshake(&stream, context);
         let pending = pending.map_err(|cause| match cause {
-            NoHandshake::Io(cause) => connect::broken(cause),
+            NoHandshake::Io(cause) => connect::io_error(cause),
             _ => Error::Closed,
         })?;
         wire.set_local_addr(context.local_addr);
         let halves = connect::dialled(stream, &self.addr, &wire.options, deadline)?;
         let handshake = Handshake::new(wire, halves, Role::Client, deadline);
-        let mut handshake = handshake.map_err(connect::broken)?;
-        let agreed = handshake.ask().map_err(connect::cause)?;
+        let mut handshake = handshake.map_err(connect::io_error)?;
+        let agreed = handshake.ask().map_err(connect::tls_error)?;
         wire.establish(handshake, agreed, &pending)
+    }
+
+    /// Returns how long to wait before the next attempt, or `None` to give up.
+    fn wait_before_retry(
+        wire: &WireState,
+        failures: u32,
+        history: History,
+        ended: &Attempt,
+    ) -> Option<Duration> {
+        let wait = wire
+            .options
+            .retrying
+            .wait(failures, history, &ended.cause());
+        wait.unwrap_or_else(|panicked| {
+            let operation = Operation::Hook("retry_policy");
+            wire.report(operation, ended.session(), panicked.cause);
+            panicked.wait
+        })
     }
 }
 
@@ -107,71 +171,48 @@ impl Run for Client {
         wire: &Arc<WireState>,
         up: &mut dyn FnMut(Option<&Session>),
     ) -> Result<(), Box<Failure>> {
-        let retrying = &wire.options.retrying;
-        let (mut failures, mut stood) = (0u32, false);
+        let (mut failures, mut history) = (0u32, History::NoSession);
         loop {
-            let ended = self.try_once(wire, up);
-            stood |= ended.session.is_some();
-            if wire.is_closed() {
-                return outcome_of_close(wire, ended, stood);
+            let ended = self.attempt(wire, up);
+            if let Attempt::Served(served) = &ended {
+                history = History::HadSession;
+                if served.lifetime >= wire.options.retrying.min_lifetime() {
+                    failures = 0;
+                }
             }
-            let lived = ended
-                .session
-                .as_ref()
-                .map(|(_, since)| sync::now().saturating_duration_since(*since));
-            if lived.is_some_and(|lived| lived >= retrying.lived()) {
-                failures = 0;
+            if wire.is_closed() {
+                if let Attempt::Served(served) = ended
+                    && let Some(failure) = served.failure
+                {
+                    // A close ends a session gracefully, so this one was lost before,
+                    // and the close does not report it. A failed attempt needs no
+                    // report: the close interrupted it.
+                    failure.report(wire);
+                }
+                return closed(history);
             }
             failures = failures.saturating_add(1);
-            let in_order = ended
-                .session
-                .as_ref()
-                .and_then(|(session, _)| session.end_reason());
-            let in_order = in_order.unwrap_or(yamux::Error::ClosedByPeer).into();
-            let cause = ended.error.as_ref().unwrap_or(&in_order);
-            let wait = retrying.wait(failures, stood, cause);
-            let wait = wait.unwrap_or_else(|broken| {
-                let session = ended.session.as_ref().map(|(session, _)| session);
-                let operation = Operation::Hook("retry_policy");
-                wire.report(operation, session, broken.cause);
-                broken.wait
-            });
-            let failure = ended.error.map(|error| {
-                Box::new(Failure {
-                    operation: ended.operation,
-                    context: ended.context,
-                    error,
-                })
-            });
+            let wait = Self::wait_before_retry(wire, failures, history, &ended);
+            let failure = ended.into_failure();
             let Some(wait) = wait else {
                 return failure.map_or(Ok(()), Err);
             };
             if let Some(failure) = failure {
                 failure.report(wire);
             }
-            guard::log(|| log::debug!("trying {} again in {wait:?}", self.addr));
+            guard::log(|| log::debug!("connecting to {} again in {wait:?}", self.addr));
             wire.pause(wait);
             if wire.is_closed() {
-                return closed(stood);
+                return closed(history);
             }
         }
     }
 }
 
-/// What a close interrupts fails somehow, but for a session, which it ends in order: one
-/// that has failed was lost meanwhile, and the close does not tell of that.
-fn outcome_of_close(wire: &WireState, ended: Ended, stood: bool) -> Result<(), Box<Failure>> {
-    if ended.session.is_some()
-        && let Some(error) = ended.error
-    {
-        wire.report(ended.operation, ended.context, error);
-    }
-    closed(stood)
-}
-
-fn closed(stood: bool) -> Result<(), Box<Failure>> {
-    match stood {
-        true => Ok(()),
-        false => Err(Error::Closed.into()),
+/// The result of a run that a close ended.
+fn closed(history: History) -> Result<(), Box<Failure>> {
+    match history {
+        History::HadSession => Ok(()),
+        History::NoSession => Err(Error::Closed.into()),
     }
 }

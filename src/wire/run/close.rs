@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{any::Any, sync::Arc, time::Duration};
 
-/// How long the threads have to end after everything was cut.
+/// How long to wait for the threads to end after everything was cut.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Closes a wire with all its sessions, and waits for its threads.
@@ -23,7 +23,8 @@ pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
     for session in &sessions {
         session.connection().go_away();
     }
-    // On a hub, a stream that is being opened opens a stream of another session.
+    // On a hub, the opening of a stream opens another one on the owner's session, so no
+    // session is closed until these openings are answered.
     wire.threads.wait_openings(deadline);
     let cut = close_sessions(&wire.threads, &sessions, deadline);
     let running = wire.threads.join(deadline.max(sync::now()) + GRACE);

@@ -1,4 +1,4 @@
-//! A connection's transport: TCP, or TLS on it where that is asked for.
+//! A connection's transport: TCP, or TLS over TCP if the options say so.
 
 use crate::{
     error::Error,
@@ -10,10 +10,11 @@ use crate::{
 use crate::{
     tls::{TlsClient, TlsConfig, TlsError, TlsServer},
     transport::TlsStream,
+    yamux::Role,
 };
 use std::{io, net::TcpStream, time::Instant};
 
-/// The accepting side's.
+/// Makes the transport of an accepted connection. Runs the TLS handshake, if any.
 #[cfg(feature = "tls")]
 pub(crate) fn accepted(
     stream: TcpStream,
@@ -26,14 +27,14 @@ pub(crate) fn accepted(
     }
 }
 
-/// By itself, because a TLS handshake takes much more stack than the rest.
+/// Not inlined, because a TLS handshake takes much more stack than the rest.
 #[cfg(feature = "tls")]
 #[inline(never)]
 fn accepted_tls(stream: TcpStream, config: &TlsServer, deadline: Instant) -> Result<Halves, Error> {
     split(TlsStream::server(stream, config, deadline)?)
 }
 
-/// The dialling side's.
+/// Makes the transport of a dialled connection. Runs the TLS handshake, if any.
 #[cfg(feature = "tls")]
 pub(crate) fn dialled(
     stream: TcpStream,
@@ -58,12 +59,16 @@ fn dialled_tls(
     split(TlsStream::client(stream, config, addr.host(), deadline)?)
 }
 
-/// Whether what was given is for this side.
+/// Checks that the TLS configuration is for this kind of wire.
 #[cfg(feature = "tls")]
-pub(crate) fn check(options: &Options, is_client: bool) -> Result<(), Error> {
+pub(crate) fn check(options: &Options, role: Role) -> Result<(), Error> {
     let reason = match &options.tls {
-        Some(TlsConfig::Server(_)) if is_client => "a client needs a TlsClient",
-        Some(TlsConfig::Client(_)) if !is_client => "a server needs a TlsServer",
+        Some(TlsConfig::Server(_)) if role == Role::Client => {
+            "a client needs a TlsClient, but a TlsServer was given"
+        }
+        Some(TlsConfig::Client(_)) if role == Role::Server => {
+            "a server needs a TlsServer, but a TlsClient was given"
+        }
         _ => return Ok(()),
     };
     Err(Error::Option {
@@ -88,17 +93,17 @@ pub(crate) fn dialled(
 }
 
 fn split(transport: impl Transport) -> Result<Halves, Error> {
-    transport.split().map_err(broken)
+    transport.split().map_err(io_error)
 }
 
-/// The connection failed while its session was being opened.
-pub(crate) fn broken(error: io::Error) -> Error {
+/// The error for a connection that failed while its session was being opened.
+pub(crate) fn io_error(error: io::Error) -> Error {
     yamux::Error::from_read(error).into()
 }
 
-/// With TLS 1.3 a client learns only from its first read that the server does
-/// not take its certificate: that is TLS's failure, and not the session's.
-pub(crate) fn cause(error: Error) -> Error {
+/// Turns an error of a handshake into the TLS error that caused it, if any. With TLS 1.3
+/// a client learns only from its first read that the server rejects its certificate.
+pub(crate) fn tls_error(error: Error) -> Error {
     #[cfg(feature = "tls")]
     if let Error::Connection(yamux::Error::Io(io)) = &error
         && let Some(failure) = TlsError::from_io(io)

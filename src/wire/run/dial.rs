@@ -1,4 +1,4 @@
-//! Connecting to a server by name.
+//! Connecting a TCP socket to a server's address.
 
 use crate::{
     spawn::spawn,
@@ -20,28 +20,28 @@ use std::{
     time::Duration,
 };
 
-/// A dial under way. It runs on a thread of its own, because looking a name up
-/// cannot be interrupted, but can be left to itself.
+/// A dial under way. It runs on a thread of its own: a name lookup cannot be
+/// interrupted, but its thread can be left behind.
 struct Dial {
     wire: Arc<WireState>,
     addr: Addr,
-    state: Mutex<State>,
+    state: Mutex<DialState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    /// Nobody waits for it any more.
-    abandoned: bool,
-    /// The name was looked up.
-    resolved: bool,
+struct DialState {
+    /// The caller no longer waits for the outcome.
+    is_abandoned: bool,
+    /// The name has been looked up.
+    is_resolved: bool,
     /// The socket that is being connected.
     socket: Weak<Socket>,
     outcome: Option<io::Result<TcpStream>>,
 }
 
-/// Looks the name up anew and tries every address that it resolves to. A close
-/// of the wire interrupts it at once.
+/// Looks the name up and tries every address that it resolves to, until one can be
+/// connected. A close of the wire interrupts this at once.
 pub(crate) fn dial(wire: &Arc<WireState>, addr: &Addr) -> io::Result<TcpStream> {
     let dial = Arc::new(Dial {
         wire: Arc::clone(wire),
@@ -73,16 +73,18 @@ impl Dial {
         let deadline = deadline(timeout);
         let mut state = self.state.lock();
         loop {
-            if state.abandoned {
+            if state.is_abandoned {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             if let Some(outcome) = state.outcome.take() {
                 return outcome;
             }
-            if state.resolved {
-                // Each address has a timeout of its own.
+            if state.is_resolved {
+                // From here on each address has its own timeout.
                 self.changed.wait(&mut state);
-            } else if self.changed.wait_until(&mut state, deadline).timed_out() && !state.resolved {
+            } else if self.changed.wait_until(&mut state, deadline).timed_out()
+                && !state.is_resolved
+            {
                 let text = format!("the name was not resolved within {timeout:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
@@ -91,7 +93,7 @@ impl Dial {
 
     fn run(&self) -> io::Result<TcpStream> {
         let addrs = self.addr.resolve()?;
-        self.state.lock().resolved = true;
+        self.state.lock().is_resolved = true;
         self.changed.notify_all();
         let mut last = None;
         for addr in addrs {
@@ -109,38 +111,38 @@ impl Dial {
         socket::set_buffers(&SockRef::from(&socket), options)?;
         let socket = Arc::new(socket);
         let mut state = self.state.lock();
-        if state.abandoned {
+        if state.is_abandoned {
             return Err(io::ErrorKind::Interrupted.into());
         }
         state.socket = Arc::downgrade(&socket);
         drop(state);
-        // socket2 waits for whole milliseconds, rounded down.
+        // socket2 rounds the timeout down to whole milliseconds.
         let timeout = options
             .dial_timeout
             .saturating_add(Duration::from_millis(1));
         socket.connect_timeout(&addr.into(), timeout)?;
-        // Before it is connected, these would count for connecting too.
+        // Set earlier, these options would apply to connecting too.
         socket::watch(&SockRef::from(&*socket), options)?;
         let mut state = self.state.lock();
         state.socket = Weak::new();
-        if state.abandoned {
+        if state.is_abandoned {
             return Err(io::ErrorKind::Interrupted.into());
         }
         drop(state);
-        // Where an abandoning thread holds it just now, it is of no use.
+        // If another thread holds the socket, it is about to shut it down.
         let socket = Arc::into_inner(socket).ok_or(io::ErrorKind::Interrupted)?;
         Ok(socket.into())
     }
 
-    /// Ends what still runs, as far as it can be.
+    /// Ends the dial as far as possible: a connect is interrupted, a lookup runs on.
     fn abandon(&self) {
         let mut state = self.state.lock();
-        state.abandoned = true;
+        state.is_abandoned = true;
         let socket = state.socket.upgrade();
         drop(state);
         self.changed.notify_all();
         if let Some(socket) = socket {
-            // Ends a connect that waits, too.
+            // This ends a blocked connect, too.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }

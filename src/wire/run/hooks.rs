@@ -1,5 +1,5 @@
-//! The two hooks of a session: each once, the first before the second, on
-//! threads of the pool.
+//! The two hooks of a session, `on_session_open` and `on_session_close`. Each runs once,
+//! on a pool thread, the second after the first has returned.
 
 use crate::{
     sync::Mutex,
@@ -13,25 +13,27 @@ use std::sync::Arc;
 const OPEN: &str = "on_session_open";
 const CLOSE: &str = "on_session_close";
 
+/// The hooks of one session.
 pub(crate) struct Hooks {
     wire: Arc<WireState>,
     session: Session,
-    /// No thread waits for a hook: whoever runs the first goes on with the
-    /// second, if that has become due meanwhile.
+    /// No thread waits for a hook to return: if the session ends while the first hook
+    /// runs, the thread that runs it runs the second one afterwards.
     progress: Mutex<Progress>,
 }
 
 enum Progress {
     /// The first hook runs, or is about to.
     Opening,
-    /// It does, and the second is due after it. The session keeps its place for
-    /// both.
+    /// The same, and the session has ended: the second hook is due afterwards. The
+    /// session counts towards the limit until both have returned.
     OpeningAndDue(Arc<SessionSlot>),
+    /// The first hook has returned, or there is none.
     Opened,
 }
 
 impl Hooks {
-    /// `None` if the wire has neither.
+    /// Returns `None` if the wire has neither hook.
     pub(crate) fn of(wire: &Arc<WireState>, session: &Session) -> Option<Arc<Self>> {
         let options = &wire.options;
         if options.on_session_open.is_none() && options.on_session_close.is_none() {
@@ -44,7 +46,7 @@ impl Hooks {
         }))
     }
 
-    /// The session stands.
+    /// Runs the first hook: the session is established.
     pub(crate) fn opened(self: &Arc<Self>) {
         let Some(hook) = self.wire.options.on_session_open.clone() else {
             return;
@@ -56,7 +58,7 @@ impl Hooks {
             let mut progress = hooks.progress.lock();
             let due = std::mem::replace(&mut *progress, Progress::Opened);
             drop(progress);
-            if let Progress::OpeningAndDue(_left) = due {
+            if let Progress::OpeningAndDue(_slot) = due {
                 hooks.run_close();
             }
         });
@@ -65,20 +67,20 @@ impl Hooks {
         }
     }
 
-    /// The session has ended, and keeps its place until the hooks have returned:
-    /// a client that comes and goes cannot have more of them run than there may
-    /// be sessions.
-    pub(crate) fn closed(self: &Arc<Self>, left: &Arc<SessionSlot>) {
+    /// Runs the second hook: the session has ended. It keeps its slot until the hooks
+    /// have returned, so that a client that reconnects again and again cannot have more
+    /// hooks running than there may be sessions.
+    pub(crate) fn closed(self: &Arc<Self>, slot: &Arc<SessionSlot>) {
         let mut progress = self.progress.lock();
         if !matches!(*progress, Progress::Opened) {
-            *progress = Progress::OpeningAndDue(Arc::clone(left));
+            *progress = Progress::OpeningAndDue(Arc::clone(slot));
             return;
         }
         drop(progress);
-        let (hooks, left) = (Arc::clone(self), Arc::clone(left));
+        let (hooks, slot) = (Arc::clone(self), Arc::clone(slot));
         self.submit(CLOSE, move || {
             hooks.run_close();
-            drop(left);
+            drop(slot);
         });
     }
 

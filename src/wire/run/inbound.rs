@@ -1,15 +1,15 @@
-//! A stream that the other side opens, from its SYN to its handler: its token
-//! is checked, its handler looked up, and the opener told.
+//! A stream that the peer opens, from its SYN to its handler: the token is checked, the
+//! handler is looked up, and the caller is answered.
 //!
-//! All of it happens on the handler's thread. Answering on the connection's
-//! reader was tried, and was slower: it keeps the reader from reading.
+//! All of this happens on the handler's thread. Answering on the connection's reader
+//! thread was tried and was slower, because the reader cannot read meanwhile.
 
 use crate::{
     error::{Error, Malformed, Operation, Refusal},
     guard::caught,
     time::deadline,
     wire::{
-        run::handshake::at_most,
+        run::handshake::truncated,
         session::{
             chunk,
             frame::{self, Frame, FrameKind},
@@ -21,47 +21,56 @@ use crate::{
         },
         state::{
             handlers::Handler,
-            lookup::{Admitted, Leg},
+            lookup::{Admitted, OwnerLeg},
             registry::NameOwner,
             wire_state::WireState,
         },
     },
     yamux::{self, segment::Segment},
 };
+use std::mem;
 
-pub(crate) struct Inbound {
+/// A stream that the peer has opened, before the caller is answered.
+pub(crate) struct InboundStream {
     raw: yamux::Stream,
     decoder: frame::FrameDecoder,
-    /// The open frame with what came after it, which is the handler's, or what
-    /// is wrong with it; `None` while it has not come whole.
-    open: Option<Result<(Frame, Segment), Error>>,
+    open: OpenFrame,
 }
 
-impl Inbound {
-    /// Takes what came along with the SYN. Does not wait.
+/// What has arrived of the frame that opens a stream.
+enum OpenFrame {
+    Incomplete,
+    /// All of it, with the bytes after it, which are for the handler.
+    Complete(Frame, Segment),
+    Malformed(Error),
+}
+
+impl InboundStream {
+    /// Takes what arrived together with the SYN. Does not wait.
     pub(crate) fn new(raw: yamux::Stream) -> Self {
         raw.acknowledge();
-        let mut arrival = Self {
+        let mut inbound = Self {
             raw,
             decoder: frame::FrameDecoder::default(),
-            open: None,
+            open: OpenFrame::Incomplete,
         };
-        if let Some(segment) = arrival.raw.try_read_segment() {
-            arrival.take(segment);
+        if let Some(segment) = inbound.raw.try_read_segment() {
+            inbound.take(segment);
         }
-        arrival
+        inbound
     }
 
+    /// Takes the next bytes of the open frame.
     fn take(&mut self, mut segment: Segment) {
         let mut input = segment.data();
         let found = self.decoder.next(&mut input);
         let used = segment.len() - input.len();
         segment.consume(used);
         self.open = match found {
-            Ok(None) => None,
-            Ok(Some(frame)) if frame.kind == FrameKind::Open => Some(Ok((frame, segment))),
-            Ok(Some(_)) => Some(Err(malformed(Malformed::UnexpectedFrame))),
-            Err(error) => Some(Err(malformed(error.into()))),
+            Ok(None) => OpenFrame::Incomplete,
+            Ok(Some(frame)) if frame.kind == FrameKind::Open => OpenFrame::Complete(frame, segment),
+            Ok(Some(_)) => OpenFrame::Malformed(malformed(Malformed::UnexpectedFrame)),
+            Err(error) => OpenFrame::Malformed(malformed(error.into())),
         };
     }
 
@@ -69,20 +78,21 @@ impl Inbound {
         &self.raw
     }
 
+    /// Returns the stream's name; empty while that is not known.
     fn name(&self) -> &str {
         match &self.open {
-            Some(Ok((open, _))) => &open.command,
-            _ => "",
+            OpenFrame::Complete(open, _) => &open.command,
+            OpenFrame::Incomplete | OpenFrame::Malformed(_) => "",
         }
     }
 
-    /// Refuses a stream for which there is no thread. Does not wait: neither
-    /// for the open frame, if that has not come yet, nor for room.
+    /// Refuses a stream for which there is no thread. Does not wait: neither for the open
+    /// frame, if it has not arrived yet, nor for room to answer.
     pub(crate) fn refuse(self, wire: &WireState, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
         let refused = answer(FrameKind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
-            // Sends the refusal along.
+            // This sends the queued refusal, too.
             self.raw.end();
         } else {
             self.raw.reset();
@@ -90,7 +100,7 @@ impl Inbound {
         report_refused(wire, session, self.name().into(), refusal);
     }
 
-    /// Serves the stream from here to its close.
+    /// Answers the caller, and serves the stream until it is closed.
     pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: UnansweredOpening) {
         let _current = threads::set_current_stream(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
@@ -103,7 +113,7 @@ impl Inbound {
         };
         let name = open.command;
         let admitted = self.admit(wire, session, &name, &open.payload);
-        if let Err(error) = self.tell_opener(wire, &name, &admitted) {
+        if let Err(error) = self.answer_caller(wire, &name, &admitted) {
             self.raw.reset();
             let operation = Operation::OpenStream(name);
             return wire.report(operation, Some(session), error);
@@ -117,24 +127,26 @@ impl Inbound {
                 run_handler(wire, session, stream, &handler);
             }
             Err(refusal) => {
-                // The stream is closed before its opener's peer hears of it.
+                // The stream is closed before the error handler is called.
                 self.raw.end();
                 report_refused(wire, session, name, refusal);
             }
         }
     }
 
-    /// The open frame, and what came after it.
+    /// Waits for the open frame. Returns it with the bytes after it.
     fn wait_open(&mut self, wire: &WireState) -> Result<(Frame, Segment), Error> {
         let timeout = wire.options.handshake_timeout;
         let deadline = deadline(timeout);
-        if self.open.is_none() {
-            // The opener may be waiting to be acknowledged.
+        if let OpenFrame::Incomplete = self.open {
+            // The caller may be waiting for the acknowledgement.
             self.raw.flush_queued();
         }
         loop {
-            if let Some(open) = self.open.take() {
-                return open;
+            match mem::replace(&mut self.open, OpenFrame::Incomplete) {
+                OpenFrame::Complete(frame, rest) => return Ok((frame, rest)),
+                OpenFrame::Malformed(error) => return Err(error),
+                OpenFrame::Incomplete => {}
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {
@@ -148,7 +160,7 @@ impl Inbound {
         }
     }
 
-    /// Finds out whether the opener may have the handler.
+    /// Checks the caller's token, and looks up what serves the stream.
     fn admit(
         &self,
         wire: &WireState,
@@ -157,7 +169,7 @@ impl Inbound {
         token: &[u8],
     ) -> Result<Admitted, Refusal> {
         let validated = if name == CONFIRM_SESSION {
-            // To a validator it would look like a session.
+            // A validator would take this name for the opening of a session.
             Err(Refusal::HandlerNotFound.to_string())
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
@@ -170,19 +182,19 @@ impl Inbound {
             })
         };
         validated
-            .map_err(|text| Refusal::from_text(&at_most(text, frame::MAX_PAYLOAD)))
+            .map_err(|text| Refusal::from_text(&truncated(text, frame::MAX_PAYLOAD)))
             .and_then(|()| (wire.find)(wire, name))
     }
 
-    /// Answers the opener.
+    /// Answers the caller.
     ///
     /// # Errors
     ///
-    /// When there was no room for the answer in time: the stream has to be reset,
-    /// because the opener would take what follows for the answer. Where nothing can
-    /// follow, because the opener has left, the answer is not missed, and what it
-    /// sent before may be complete.
-    fn tell_opener(
+    /// When there was no room for the answer in time: then the stream has to be reset,
+    /// because the caller would take what follows for the answer. If the stream has
+    /// ended, that is no error: nothing can follow, and what the caller sent before may
+    /// be complete.
+    fn answer_caller(
         &self,
         wire: &WireState,
         name: &str,
@@ -205,27 +217,27 @@ impl Inbound {
     }
 }
 
-/// A leg that the owner has accepted, with what has come along with its answer;
-/// `None` once it is joined.
-struct Accepted(Option<(yamux::Stream, Segment)>);
+/// A leg that the owner has accepted, with the bytes after its answer; `None` once it
+/// is joined.
+struct AcceptedLeg(Option<(yamux::Stream, Segment)>);
 
-impl Leg for Accepted {
-    fn join(mut self: Box<Self>, opener: (yamux::Stream, Segment)) {
+impl OwnerLeg for AcceptedLeg {
+    fn join(mut self: Box<Self>, caller: (yamux::Stream, Segment)) {
         if let Some(leg) = self.0.take() {
-            yamux::relay(opener, leg, chunk::FRAMING);
+            yamux::relay(caller, leg, chunk::FRAMING);
         }
     }
 }
 
-impl Drop for Accepted {
+impl Drop for AcceptedLeg {
     fn drop(&mut self) {
         if let Some((raw, _)) = &self.0 {
-            raw.break_off(&chunk::CUT_SHORT);
+            raw.abort(&chunk::CUT_SHORT);
         }
     }
 }
 
-/// Among the wire's own handlers.
+/// Looks a name up among the wire's own handlers.
 pub(crate) fn find_handler(wire: &WireState, name: &str) -> Result<Admitted, Refusal> {
     let handler = wire.handlers.get(name);
     handler
@@ -233,8 +245,8 @@ pub(crate) fn find_handler(wire: &WireState, name: &str) -> Result<Admitted, Ref
         .ok_or(Refusal::HandlerNotFound)
 }
 
-/// On a hub: among its own handlers first, so that no client can intercept calls to
-/// the hub, and then among the clients.
+/// Looks a name up on a hub: first among its own handlers, so that no client can
+/// intercept calls to the hub, then among the clients' names.
 pub(crate) fn find_owner(wire: &WireState, name: &str) -> Result<Admitted, Refusal> {
     find_handler(wire, name).or_else(|not_found| {
         let owner = match wire.owner_of(name) {
@@ -243,12 +255,12 @@ pub(crate) fn find_owner(wire: &WireState, name: &str) -> Result<Admitted, Refus
             NameOwner::Nobody => return Err(not_found),
         };
         let leg = open_leg(wire, &owner, name)?;
-        Ok(Admitted::Relay(Box::new(Accepted(Some(leg)))))
+        Ok(Admitted::Relay(Box::new(AcceptedLeg(Some(leg)))))
     })
 }
 
-/// Opens the stream at the session that owns the name, and waits for its
-/// answer.
+/// Opens a stream on the session that owns the name, and waits for the owner's answer.
+/// Returns the stream, with the bytes after the answer.
 fn open_leg(
     wire: &WireState,
     owner: &Session,
@@ -269,7 +281,7 @@ fn open_leg(
         Err(Error::Malformed { .. }) => {
             Err(other("wirenet: the stream's owner gave no valid answer"))
         }
-        // Its session has ended, or is about to.
+        // The session has ended, or is about to.
         Err(_) => Err(Refusal::SessionNotFound),
     }
 }

@@ -1,5 +1,15 @@
-//! What the threads of a wire do: they dial or accept, open sessions, serve the
-//! streams of each, and run hooks.
+//! What the threads of a wire do.
+//!
+//! In the order in which to read them:
+//!
+//! 1. `server` accepts connections, `client` dials with `dial`; both implement [`Run`].
+//!    `addr` and `socket` are their addresses and socket options.
+//! 2. `connect` makes a connection's transport: TCP, or TLS over it.
+//! 3. `handshake` opens a session on a connection.
+//! 4. `serving` registers the session, reads it until it ends, and passes its streams to
+//!    the pool; `inbound` answers one such stream, and runs its handler or relays it.
+//! 5. `hooks` are those of a session; `reports` calls hooks and the error handler.
+//! 6. `close` ends all of it.
 
 use super::{
     session::session::Session,
@@ -23,8 +33,9 @@ pub(crate) mod socket;
 
 /// How a server or a client runs.
 pub(crate) trait Run: Send + Sync {
-    /// The name of the thread on which it runs, if it gets one of its own.
+    /// Returns the name of the thread on which it runs, if it gets one of its own.
     fn thread_name(&self) -> &'static str;
+
     /// Runs the wire on the current thread until it ends. Calls `up` each time that it
     /// is up, with the session if it is a client.
     fn run(

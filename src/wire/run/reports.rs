@@ -19,10 +19,10 @@ impl WireState {
         context: impl Into<ErrorContext>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) {
-        self.tell(&context.into().error(operation, cause.into()));
+        self.call_error_handler(&context.into().error(operation, cause.into()));
     }
 
-    fn tell(&self, error: &OpError) {
+    fn call_error_handler(&self, error: &OpError) {
         guarded(|| match &self.options.on_error {
             Some(handler) => {
                 log::debug!("{error}");
@@ -32,9 +32,9 @@ impl WireState {
         });
     }
 
-    /// Reports an error from a pool thread. This is for errors that unauthenticated
-    /// peers can cause: the accept loop must not wait for the user's code. If no
-    /// thread can be started, the errors wait for the next report.
+    /// Passes an error to the error handler on a pool thread. This is for errors that
+    /// unauthenticated peers can cause: the accept loop must not wait for the user's
+    /// code. If no thread can be started, the errors wait for the next report.
     pub(crate) fn report_later(
         self: &Arc<Self>,
         operation: Operation,
@@ -70,7 +70,7 @@ impl WireState {
             let Some(error) = error else {
                 return;
             };
-            self.tell(&error);
+            self.call_error_handler(&error);
         }
     }
 
@@ -116,14 +116,15 @@ mod tests {
     use crate::wire::state::deferred::MAX_DEFERRED;
     use crate::wire::{
         run::inbound::find_handler,
-        state::{handlers::Handlers, options::Options},
+        state::{handlers::Handlers, options::Options, registry::Names},
     };
     use crossbeam_channel::{Receiver, unbounded};
     use std::fmt;
 
-    /// A wire whose pool cannot have a thread, and what its error handler is told.
+    /// Returns a wire whose pool cannot start a thread, and the errors that its handler
+    /// gets.
     fn without_threads() -> (Arc<WireState>, Receiver<String>) {
-        let (sender, told) = unbounded();
+        let (sender, reported) = unbounded();
         let options = Options {
             stack_size: Some(usize::MAX / 8),
             on_error: Some(Box::new(move |error| {
@@ -131,42 +132,45 @@ mod tests {
             })),
             ..Options::default()
         };
-        let wire = WireState::new(options, Handlers::default(), false, find_handler);
-        (wire, told)
+        let wire = WireState::new(options, Handlers::default(), Names::Shared, find_handler);
+        (wire, reported)
     }
 
     #[test]
-    fn errors_wait_where_no_thread_can_be_started() {
-        let (wire, told) = without_threads();
+    fn errors_wait_if_no_thread_can_be_started() {
+        let (wire, reported) = without_threads();
         for number in 0..2 * MAX_DEFERRED {
             let cause = number.to_string();
             wire.report_later(Operation::Accept, ErrorContext::default(), cause);
-            assert!(told.is_empty(), "it is not told on this thread");
-            // The next error has a thread tried again, though none may wait.
+            assert!(reported.is_empty(), "not reported on this thread");
+            // The next report tries again to start a thread.
             assert!(!wire.deferred.lock().has_thread());
         }
-        // What a thread would do.
+        // This is what a pool thread does.
         wire.report_deferred();
-        let numbers: Vec<usize> = told.try_iter().map(|text| text.parse().unwrap()).collect();
+        let numbers: Vec<usize> = reported
+            .try_iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
         assert!(numbers.into_iter().eq(0..MAX_DEFERRED));
     }
 
-    /// An error that cannot be shown.
+    /// An error whose `Display` panics.
     #[derive(Debug)]
-    struct Unspeakable;
+    struct PanicsInDisplay;
 
-    impl std::error::Error for Unspeakable {}
+    impl std::error::Error for PanicsInDisplay {}
 
-    impl fmt::Display for Unspeakable {
+    impl fmt::Display for PanicsInDisplay {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            panic!("it cannot be shown");
+            panic!("in Display");
         }
     }
 
-    /// Shows everything, to nobody.
-    struct Showing;
+    /// Formats every record, and discards it.
+    struct Formatting;
 
-    impl log::Log for Showing {
+    impl log::Log for Formatting {
         fn enabled(&self, _: &log::Metadata<'_>) -> bool {
             true
         }
@@ -179,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_panics_when_it_is_shown_does_no_harm_when_it_is_logged() {
-        log::set_logger(&Showing).unwrap();
+    fn an_error_whose_display_panics_can_be_logged() {
+        log::set_logger(&Formatting).unwrap();
         log::set_max_level(log::LevelFilter::Warn);
-        let (wire, _told) = without_threads();
+        let (wire, _reported) = without_threads();
         for _ in 0..=MAX_DEFERRED {
-            wire.report_later(Operation::Accept, ErrorContext::default(), Unspeakable);
+            wire.report_later(Operation::Accept, ErrorContext::default(), PanicsInDisplay);
         }
         log::set_max_level(log::LevelFilter::Off);
     }

@@ -1,5 +1,5 @@
-//! The accepting side: a loop that only accepts, and a thread for each
-//! connection that opens its session and then reads it.
+//! A server: a loop that only accepts, and for each connection a thread that opens the
+//! session and then reads it.
 
 use crate::{
     error::{Error, Operation},
@@ -34,9 +34,11 @@ use std::{
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that the kernel accepts ahead of the loop.
+/// The limit on connections that the kernel has accepted and the loop has not.
 const BACKLOG: i32 = 1024;
 
+/// Runs a wire that [`Wire::mount`](crate::Wire::mount) or [`Wire::hub`](crate::Wire::hub)
+/// has set up.
 #[derive(Debug)]
 pub(crate) struct Server {
     addr: Addr,
@@ -52,18 +54,19 @@ impl Server {
             addr: self.addr.to_string(),
             cause: Arc::new(cause),
         })?;
-        // `Wire::local_addr` is `None` where the system does not tell.
+        // `Wire::local_addr` returns `None` if the system does not know the address.
         wire.set_local_addr(listener.local_addr().ok());
         Ok(listener)
     }
 
-    /// Listens at the first of the addresses that lets it.
+    /// Listens at the first of the addresses that works.
     fn listen_any(&self, wire: &WireState) -> io::Result<TcpListener> {
         let mut last = None;
         for addr in self.addr.listen_addrs()? {
             match listen_at(addr, wire) {
                 Ok(listener) => return Ok(listener),
-                // The other version of IP would be half of what was asked for.
+                // Listening with the other version of IP alone would serve only half of
+                // what was asked for.
                 Err(error) if !self.addr.has_host() && error.kind() == io::ErrorKind::AddrInUse => {
                     return Err(error);
                 }
@@ -76,14 +79,14 @@ impl Server {
 
 pub(crate) fn listen_at(addr: SocketAddr, wire: &WireState) -> io::Result<TcpListener> {
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // As std does it: a server may start again while old connections linger.
+    // As in std: a server can restart while its old connections linger.
     #[cfg(not(windows))]
     listener.set_reuse_address(true)?;
     if addr.is_ipv6() && addr.ip().is_unspecified() {
-        // IPv4 too.
+        // Listen for IPv4, too.
         listener.set_only_v6(false)?;
     }
-    // TCP agrees on the scale of its windows when it connects.
+    // Accepted connections inherit these.
     socket::set_buffers(&SockRef::from(&listener), &wire.options)?;
     listener.bind(&addr.into())?;
     listener.listen(BACKLOG)?;
@@ -125,7 +128,8 @@ fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
                 let pause = !is_of_one_connection(&error);
                 wire.report_later(Operation::Accept, ErrorContext::default(), error);
                 if pause {
-                    // Out of descriptors, most likely: they come back with time.
+                    // Most likely the process is out of descriptors, until some are
+                    // closed.
                     wire.pause(ACCEPT_PAUSE);
                 }
             }
@@ -133,27 +137,27 @@ fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
     }
 }
 
-/// Whether the peer has left before it was accepted, which is no reason to keep
-/// others waiting.
+/// Returns whether the error concerns a single connection: its peer left before it was
+/// accepted. Other connections need not wait for that.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
-/// Ends a blocked accept. Where a listening socket cannot be shut down, a
-/// connection to it does the same.
+/// Wakes a thread that is blocked in accept. Shuts the listening socket down, or on
+/// systems that cannot do that, connects to it.
 fn wake(listener: &TcpListener) {
     if SockRef::from(listener).shutdown(Shutdown::Both).is_err()
-        // Where neither can be done, the close says that a thread still runs.
+        // If neither works, the close reports a thread that still runs.
         && let Ok(addr) = listener.local_addr()
     {
-        // Whether it is accepted, or ends the listener's wait with an error.
+        // The result does not matter: either way accept returns.
         let _ = TcpStream::connect(reachable(addr));
     }
 }
 
-/// The address at which what listens at `addr` is reached from here: not every system
-/// lets one connect to the unspecified address.
+/// Returns the address at which a listener at `addr` can be reached from this machine.
+/// Not every system can connect to the unspecified address.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -163,10 +167,10 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Gives a connection a thread.
+/// Starts a thread for an accepted connection.
 pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) {
     let mut context = ErrorContext::connection(&stream);
-    // The socket does not know it any more if the peer has left.
+    // The socket no longer knows it if the peer has left.
     context.peer_addr = Some(peer);
     let pending = match wire.begin_handshake(&stream, &context) {
         Ok(pending) => pending,
@@ -180,20 +184,22 @@ pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) 
     }
 }
 
+/// Opens a session on a connection, and serves it until it ends.
 fn serve(wire: &Arc<WireState>, stream: TcpStream, pending: Pending) {
     let established = open_session(wire, stream, &pending);
     drop(pending);
     if let Some(established) = established {
         let session = established.session.clone();
-        let (left, ended) = wire.serve(established);
+        let (slot, ended) = wire.serve(established);
         if let Err(error) = ended {
             wire.report(Operation::Session, &session, error);
         }
-        drop(left);
+        // The session counts towards the limit until the error handler has returned.
+        drop(slot);
     }
 }
 
-/// Opens a session; if that fails, the error handler has been told.
+/// Opens a session. Reports the error if that fails.
 fn open_session(
     wire: &Arc<WireState>,
     stream: TcpStream,
@@ -215,21 +221,21 @@ fn open_session(
             }
         }
         Err(error) => {
-            let asker = std::mem::take(&mut handshake.asker);
-            failed(pending, asker, connect::cause(error));
+            let identification = std::mem::take(&mut handshake.client_identification);
+            failed(pending, identification, connect::tls_error(error));
             handshake.dismiss();
             None
         }
     }
 }
 
-/// Tells the error handler. By itself, for the sake of the stack of a session
-/// that stands.
+/// Reports the failure of a handshake. Not inlined, so that established sessions use
+/// less stack.
 #[cold]
 #[inline(never)]
-fn failed(pending: &Pending, asker: Vec<u8>, error: Error) -> Option<Established> {
+fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Established> {
     let mut context = pending.context();
-    context.identification = asker;
+    context.identification = identification;
     let wire = pending.wire();
     if pending.was_evicted() {
         wire.report_later(Operation::Handshake, context, NoHandshake::Evicted);
@@ -239,12 +245,13 @@ fn failed(pending: &Pending, asker: Vec<u8>, error: Error) -> Option<Established
     None
 }
 
+/// Prepares a handshake: TLS, and the connection.
 fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, Error> {
     let deadline = deadline(wire.options.handshake_timeout);
-    socket::watch(&SockRef::from(&stream), &wire.options).map_err(connect::broken)?;
+    socket::watch(&SockRef::from(&stream), &wire.options).map_err(connect::io_error)?;
     let halves = connect::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
-    handshake.map_err(connect::broken)
+    handshake.map_err(connect::io_error)
 }
 
 #[cfg(test)]
@@ -252,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_listens_everywhere_is_reached_at_home() {
+    fn a_listener_at_all_interfaces_is_reached_at_localhost() {
         for (listens, reached) in [
             ("0.0.0.0:80", "127.0.0.1:80"),
             ("[::]:80", "[::1]:80"),

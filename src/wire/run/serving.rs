@@ -1,7 +1,7 @@
 //! An established session: its reader, its hooks, and the handlers of the streams
 //! that the peer opens.
 
-use super::{handshake::Handshake, hooks::Hooks, inbound::Inbound};
+use super::{handshake::Handshake, hooks::Hooks, inbound::InboundStream};
 use crate::{
     error::{Error, Operation},
     guard,
@@ -17,7 +17,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A session that is established and not served yet.
+/// A session that is established, and not served yet.
 pub(crate) struct Established {
     pub(crate) session: Session,
     pub(crate) reader: Box<Reader>,
@@ -47,7 +47,7 @@ impl WireState {
         Ok(Established { session, reader })
     }
 
-    /// Passes the streams that the peer opens to the pool.
+    /// Returns what passes the streams that the peer opens to the pool.
     fn acceptor(self: &Arc<Self>, session: &Session, weak: WeakConnection) -> Acceptor {
         let (wire, session) = (Arc::clone(self), session.clone());
         let share = self.pool.share();
@@ -55,7 +55,7 @@ impl WireState {
             let Some(raw) = weak.stream(incoming) else {
                 return false;
             };
-            let inbound = Inbound::new(raw);
+            let inbound = InboundStream::new(raw);
             match share.admit() {
                 Ok(permit) => wire.submit_inbound(&session, inbound, permit),
                 Err(full) => inbound.refuse(&wire, &session, &full.to_string()),
@@ -67,7 +67,7 @@ impl WireState {
     fn submit_inbound(
         self: &Arc<Self>,
         session: &Session,
-        inbound: Inbound,
+        inbound: InboundStream,
         permit: HandlerPermit,
     ) {
         let raw = inbound.raw().clone();

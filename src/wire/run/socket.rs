@@ -1,15 +1,16 @@
-//! The options of a TCP socket that the wire's own options ask for.
+//! Sets the options of a TCP socket according to the wire's options.
 
 use crate::wire::state::options::Options;
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, time::Duration};
 
-/// What a kernel takes, all of them.
+/// The range that every kernel accepts.
 const SHORTEST: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(32_767);
 
-/// Before the socket is connected, or on the listening one, which passes it on:
-/// TCP agrees on the scale of its windows when it connects.
+/// Sets the sizes of the kernel's buffers. This has to be done before the socket is
+/// connected, or on the listening socket, from which accepted ones inherit it: TCP
+/// negotiates the scale of its windows when it connects.
 pub(crate) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if let Some(bytes) = options.send_buffer {
         socket.set_send_buffer_size(bytes)?;
@@ -20,9 +21,9 @@ pub(crate) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result
     Ok(())
 }
 
-/// Has the kernel look whether the peer is there: below the wire's own
-/// keepalive, it also notices a peer that is gone while nobody reads.
-/// `TCP_NODELAY` is the transport's affair.
+/// Makes the kernel probe whether the peer is alive. Unlike the wire's own keepalive,
+/// it notices a dead peer even while the connection is not read. `TCP_NODELAY` is set by
+/// the transport.
 pub(crate) fn watch(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if options.keep_alive {
         let time = options.keep_alive_interval.clamp(SHORTEST, LONGEST);

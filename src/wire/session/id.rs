@@ -18,6 +18,7 @@ impl SessionId {
 
     /// Returns the id, or `None` if there are not 16 bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        // The only error is a wrong length.
         Uuid::from_slice(bytes).ok().map(Self)
     }
 

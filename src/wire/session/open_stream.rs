@@ -141,7 +141,7 @@ impl Session {
                 if !matches!(error, Error::Refused { .. }) {
                     // The peer may have accepted the stream. A graceful end would tell it
                     // that nothing was to be sent, and leave its half open.
-                    raw.break_off(&CUT_SHORT);
+                    raw.abort(&CUT_SHORT);
                 }
                 Err(error)
             }

@@ -254,7 +254,7 @@ impl Session {
     pub(crate) fn begin_call(&self, others: usize) -> Option<UnansweredCall<'_>> {
         let count = &self.inner.unanswered_calls;
         // Relaxed: no other memory depends on this count.
-        let begun = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+        let begun = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count <= others).then_some(count + 1)
         });
         begun.is_ok().then(|| UnansweredCall { count })

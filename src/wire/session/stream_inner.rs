@@ -245,7 +245,7 @@ impl StreamInner {
 
     /// Ends the stream so that the peer sees an error.
     pub(super) fn abort(&self) {
-        self.raw.break_off(&CUT_SHORT);
+        self.raw.abort(&CUT_SHORT);
     }
 }
 

@@ -1,30 +1,32 @@
-//! What the user's code is asked before something is let happen, and what comes
-//! of its answer. It runs with no lock held.
+//! Permission that the user's code gives: what it is asked, and how its answer is
+//! treated. It is called with no lock held.
 
 #[cfg(doc)]
 use crate::wire::Builder;
 use crate::{
-    error::{Denied, Panicked},
-    guard::caught,
+    error::Denied,
+    guard::{Panicked, caught},
 };
 use std::net::SocketAddr;
 
 /// A request that [`Builder::access`] decides about.
 ///
-/// Later versions add variants. A closure should refuse those that it does not know.
+/// Later versions may add variants. A closure should refuse those that it does not
+/// know.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// To have the streams of this name. On a hub, the calls of all its clients.
+    /// A client wants to offer streams of this name. On a hub it gets the calls of all
+    /// other clients to that name.
     Offer {
-        /// The client whose session is being opened.
+        /// The client, whose session is being opened.
         who: &'a Caller,
         /// The stream's name.
         name: &'a str,
     },
 }
 
-/// Who wants something.
+/// The client that makes a [`Request`].
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(crate) identification: Vec<u8>,
@@ -32,34 +34,34 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What it calls itself; empty if it does not say. That is proven as far as
-    /// the [validator](Builder::token_validator) proves it, which has accepted
-    /// its token.
+    /// Returns the client's [identification](Builder::identification); empty if it has
+    /// none. The client chooses it: it is proven only if the
+    /// [validator](Builder::token_validator), which has accepted the client's token,
+    /// checks that the token belongs to the identification.
     pub fn identification(&self) -> &[u8] {
         &self.identification
     }
 
-    /// The address of its end of the connection.
+    /// Returns the client's address, if the system knows it.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
     }
 }
 
-/// What the other side is told where the user's code panicked: the rest is
-/// nothing to strangers.
+/// What the peer is told when the user's code panics. The panic's message is not for
+/// unauthenticated peers.
 const FAILED: &str = "wirenet: the validator failed";
 
-/// The user's code did not say yes.
+/// The user's code did not permit something.
 #[derive(Debug)]
 pub(crate) enum Rejected {
     Denied(Denied),
-    /// It said nothing, which is no answer for good.
+    /// It panicked, which counts as a temporary refusal.
     Panicked(Panicked),
 }
 
 impl Rejected {
-    /// What is said to the other side; and for the error handler, that the code
-    /// has panicked.
+    /// Returns what the peer is told, and the panic, if any, for the error handler.
     pub(crate) fn split(self) -> (Denied, Option<Panicked>) {
         match self {
             Self::Denied(denied) => (denied, None),
@@ -68,7 +70,7 @@ impl Rejected {
     }
 }
 
-/// Asks the user's code.
+/// Calls the user's code, and catches its panics.
 pub(crate) fn ask(verdict: impl FnOnce() -> Result<(), Denied>) -> Result<(), Rejected> {
     match caught(verdict) {
         Ok(verdict) => verdict.map_err(Rejected::Denied),

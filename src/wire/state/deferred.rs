@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 /// The limit on waiting errors. Further ones are logged instead.
 pub(crate) const MAX_DEFERRED: usize = 256;
 
+/// A queue of errors, and whether a pool thread empties it.
 #[derive(Default)]
 pub(crate) struct Deferred {
     errors: VecDeque<OpError>,

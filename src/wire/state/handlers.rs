@@ -1,4 +1,4 @@
-//! The handlers by name, and the running of one.
+//! The handlers by name.
 
 use crate::{
     error::Error,
@@ -7,24 +7,29 @@ use crate::{
 };
 use std::{io, sync::Arc};
 
-/// What serves a named stream.
+/// Serves the streams of a name.
 pub(crate) type Handler = Arc<dyn Fn(&mut Stream) -> io::Result<()> + Send + Sync>;
 
-/// Handlers that a wire can have.
+/// The limit on handlers of a wire.
 pub(crate) const MAX_HANDLERS: usize = 1024;
 
-/// Bytes of all their names together: they go over the wire in one frame, which
-/// has to fit the first window of its stream.
+/// The limit on the bytes of all their names together: the names go over the wire in
+/// one frame, which has to fit into the first window of its stream.
 const MAX_NAMES: usize = 128 * 1024;
 
-/// In the order of their names, so that what is said of them is the same each
-/// time.
+/// The handlers of a wire.
 #[derive(Default)]
 pub(crate) struct Handlers {
+    /// Sorted by name, so that peers get the names in the same order each time.
     by_name: Mutex<Vec<(String, Handler)>>,
 }
 
 impl Handlers {
+    /// Adds a handler, or replaces the one of the same name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] if the name is invalid, or a limit is reached.
     pub(crate) fn insert(&self, name: String, handler: Handler) -> Result<(), Error> {
         let wrong = |reason| Error::Option {
             option: "stream",
@@ -32,7 +37,9 @@ impl Handlers {
         };
         check_name(&name).map_err(wrong)?;
         if name == CONFIRM_SESSION {
-            return Err(wrong(format!("the name {name:?} belongs to the protocol")));
+            return Err(wrong(format!(
+                "the name {name:?} is reserved by the protocol"
+            )));
         }
         let mut by_name = self.by_name.lock();
         let replaced = match position(&by_name, &name) {
@@ -40,21 +47,22 @@ impl Handlers {
             Err(index) => {
                 let names: usize = by_name.iter().map(|(name, _)| name.len()).sum();
                 if by_name.len() >= MAX_HANDLERS || names + name.len() > MAX_NAMES {
-                    let limit = format!(
-                        "more than {MAX_HANDLERS} handlers, or {MAX_NAMES} bytes of their names"
-                    );
-                    return Err(wrong(limit));
+                    return Err(wrong(format!(
+                        "no room for {name:?}: a wire can have {MAX_HANDLERS} handlers, whose \
+                         names have {MAX_NAMES} bytes in all"
+                    )));
                 }
                 by_name.insert(index, (name, handler));
                 None
             }
         };
         drop(by_name);
-        // The user's code may do anything when it is dropped.
+        // Not under the lock: dropping the user's closure runs the user's code.
         drop(replaced);
         Ok(())
     }
 
+    /// Returns all names, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let by_name = self.by_name.lock();
         by_name.iter().map(|(name, _)| name.clone()).collect()
@@ -67,7 +75,7 @@ impl Handlers {
     }
 }
 
-/// Where the handler of this name is, or belongs.
+/// Returns the index of the handler, or `Err` with where it belongs.
 fn position(by_name: &[(String, Handler)], name: &str) -> Result<usize, usize> {
     by_name.binary_search_by(|(other, _)| other.as_str().cmp(name))
 }

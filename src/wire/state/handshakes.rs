@@ -1,8 +1,9 @@
 //! Connections on which a session is being opened. Their number is limited, one
-//! address cannot take all places, and a close can find them all.
+//! address cannot keep all the places, and a close can find them all.
 
 use std::net::{IpAddr, Ipv6Addr, TcpStream};
 
+/// The handshakes of a wire, by number.
 pub(crate) struct Handshakes<S = TcpStream> {
     under_way: Entries<S>,
     /// Handshakes that wait for another session to leave. They have a limit of their
@@ -16,12 +17,12 @@ pub(crate) struct Handshakes<S = TcpStream> {
 
 struct Entries<S> {
     /// Oldest first.
-    all: Vec<Entry<S>>,
+    all: Vec<HandshakeEntry<S>>,
     /// The number of entries of each origin.
     held: Vec<(Origin, usize)>,
 }
 
-struct Entry<S> {
+struct HandshakeEntry<S> {
     number: u64,
     origin: Origin,
     stream: S,
@@ -66,19 +67,19 @@ impl<S> Entries<S> {
         }
     }
 
-    fn push(&mut self, place: Entry<S>) {
-        let origin = place.origin;
+    fn push(&mut self, entry: HandshakeEntry<S>) {
+        let origin = entry.origin;
         match self.held.iter_mut().find(|(other, _)| *other == origin) {
             Some((_, count)) => *count += 1,
             None => self.held.push((origin, 1)),
         }
-        self.all.push(place);
+        self.all.push(entry);
     }
 
     /// Removes the oldest entry of the origin that has most, if that origin then still
     /// has at least as many as the newcomer's. This keeps two origins from evicting
     /// each other in turn forever.
-    fn evict_for(&mut self, newcomer: Origin) -> Option<Entry<S>> {
+    fn evict_for(&mut self, newcomer: Origin) -> Option<HandshakeEntry<S>> {
         let held = |origin| {
             let mut all = self.held.iter();
             all.find(|(other, _)| *other == origin)
@@ -89,22 +90,22 @@ impl<S> Entries<S> {
             return None;
         }
         let mut oldest = self.all.iter();
-        let index = oldest.position(|place| self.held.contains(&(place.origin, most)))?;
+        let index = oldest.position(|entry| self.held.contains(&(entry.origin, most)))?;
         Some(self.remove(index))
     }
 
-    fn take(&mut self, number: u64) -> Option<Entry<S>> {
-        let index = self.all.iter().position(|place| place.number == number)?;
+    fn take(&mut self, number: u64) -> Option<HandshakeEntry<S>> {
+        let index = self.all.iter().position(|entry| entry.number == number)?;
         Some(self.remove(index))
     }
 
-    fn remove(&mut self, index: usize) -> Entry<S> {
-        let place = self.all.remove(index);
-        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == place.origin) {
+    fn remove(&mut self, index: usize) -> HandshakeEntry<S> {
+        let entry = self.all.remove(index);
+        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == entry.origin) {
             *count -= 1;
         }
         self.held.retain(|(_, count)| *count > 0);
-        place
+        entry
     }
 }
 
@@ -133,7 +134,7 @@ impl<S> Handshakes<S> {
         let evicted = self.make_room(|all| &mut all.under_way, origin)?;
         let number = self.next;
         self.next += 1;
-        self.under_way.push(Entry {
+        self.under_way.push(HandshakeEntry {
             number,
             origin,
             stream,
@@ -143,16 +144,16 @@ impl<S> Handshakes<S> {
 
     fn make_room(
         &mut self,
-        places: impl Fn(&mut Self) -> &mut Entries<S>,
+        entries: impl Fn(&mut Self) -> &mut Entries<S>,
         newcomer: Origin,
     ) -> Result<Option<S>, NoHandshake> {
         let limit = self.limit;
-        if places(self).all.len() < limit {
+        if entries(self).all.len() < limit {
             return Ok(None);
         }
         // Each evicted handshake still has a thread, which may be in the user's code.
         let evicted = match self.leaving.len() < limit {
-            true => places(self).evict_for(newcomer),
+            true => entries(self).evict_for(newcomer),
             false => None,
         };
         let evicted = evicted.ok_or(NoHandshake::TooMany(limit))?;
@@ -167,34 +168,34 @@ impl<S> Handshakes<S> {
     ///
     /// When too many wait.
     pub(crate) fn begin_wait(&mut self, number: u64) -> Result<Option<S>, NoHandshake> {
-        let Some(place) = self.under_way.take(number) else {
+        let Some(entry) = self.under_way.take(number) else {
             // It was evicted, and its thread will notice.
             return Ok(None);
         };
-        let evicted = self.make_room(|all| &mut all.waiting, place.origin);
-        let places = match &evicted {
+        let evicted = self.make_room(|all| &mut all.waiting, entry.origin);
+        let entries = match &evicted {
             Ok(_) => &mut self.waiting,
             // It stays where it was; the caller gets the error.
             Err(_) => &mut self.under_way,
         };
-        places.push(place);
+        entries.push(entry);
         evicted
     }
 
     /// Moves a handshake back from those that wait, even if that exceeds the limit: it
     /// had its place first.
     pub(crate) fn end_wait(&mut self, number: u64) {
-        if let Some(place) = self.waiting.take(number) {
-            self.under_way.push(place);
+        if let Some(entry) = self.waiting.take(number) {
+            self.under_way.push(entry);
         }
     }
 
     /// Removes a handshake whose session is established. Returns `None` if it was
     /// evicted.
     pub(crate) fn complete(&mut self, number: u64) -> Option<S> {
-        let place = self.under_way.take(number);
-        let place = place.or_else(|| self.waiting.take(number))?;
-        Some(place.stream)
+        let entry = self.under_way.take(number);
+        let entry = entry.or_else(|| self.waiting.take(number))?;
+        Some(entry.stream)
     }
 
     /// Removes a handshake, evicted or not.
@@ -211,9 +212,9 @@ impl<S> Handshakes<S> {
     /// Removes all, for a close to shut down.
     pub(crate) fn take_all(&mut self) -> Vec<S> {
         let mut all = Vec::new();
-        for places in [&mut self.under_way, &mut self.waiting] {
-            places.held.clear();
-            all.extend(places.all.drain(..).map(|place| place.stream));
+        for entries in [&mut self.under_way, &mut self.waiting] {
+            entries.held.clear();
+            all.extend(entries.all.drain(..).map(|entry| entry.stream));
         }
         all
     }
@@ -229,7 +230,7 @@ mod tests {
 
     const MANY: [u8; 4] = [192, 0, 2, 1];
 
-    /// With as many places as there are addresses, all taken by these.
+    /// Returns as many places as there are addresses, all taken by these.
     fn full(addrs: &[[u8; 4]]) -> Handshakes<usize> {
         let mut handshakes = Handshakes::new(addrs.len());
         for (index, addr) in addrs.iter().enumerate() {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn while_there_is_room_one_address_may_have_all_places() {
+    fn one_address_may_have_all_places_while_no_other_wants_one() {
         let mut handshakes = full(&[MANY; 4]);
         let refused = handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
         assert!(matches!(refused, NoHandshake::TooMany(4)));
@@ -249,18 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_takes_the_oldest_place_of_the_address_that_has_most() {
+    fn a_newcomer_evicts_the_oldest_handshake_of_the_address_that_has_most() {
         let other = [192, 0, 2, 2];
         let mut handshakes = full(&[other, MANY, MANY, MANY]);
         let (number, evicted) = handshakes.begin(origin("192.0.2.3"), 4).unwrap();
         assert_eq!(evicted, Some(1));
         assert!(handshakes.was_evicted(1));
-        assert_eq!(handshakes.complete(1), None, "its session cannot stand");
+        assert_eq!(handshakes.complete(1), None, "it was evicted");
         assert_eq!(handshakes.complete(number), Some(4));
     }
 
     #[test]
-    fn those_who_wait_have_places_of_their_own_which_are_shared_out_alike() {
+    fn waiting_handshakes_have_their_own_places_shared_by_the_same_rule() {
         let mut handshakes = full(&[MANY, MANY]);
         for number in [0, 1] {
             assert_eq!(handshakes.begin_wait(number).unwrap(), None);
@@ -269,7 +270,7 @@ mod tests {
             handshakes.begin(IpAddr::from(MANY).into(), stream).unwrap();
         }
         handshakes.begin(IpAddr::from(MANY).into(), 4).unwrap_err();
-        // One of its own that cannot wait keeps its place.
+        // A handshake that cannot wait keeps its place.
         handshakes.begin_wait(2).unwrap_err();
         assert_eq!(handshakes.complete(2), Some(2));
         let (other, _) = handshakes.begin(origin("::1"), 5).unwrap();
@@ -281,18 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_way_to_one_that_would_have_as_many() {
+    fn no_address_is_evicted_for_one_that_would_then_have_as_many() {
         let other = [192, 0, 2, 2];
         for addrs in [[MANY, MANY, other], [MANY, other, [192, 0, 2, 3]]] {
             let mut handshakes = full(&addrs);
             handshakes.begin(IpAddr::from(other).into(), 3).unwrap_err();
         }
-        // Fewer than the newcomer's would be left with.
+        // The evicted address would be left with fewer than the newcomer has.
         full(&[MANY, other]).begin(origin("::1"), 2).unwrap_err();
     }
 
     #[test]
-    fn those_that_was_evicted_and_do_not_leave_are_no_more_than_the_places() {
+    fn evicted_handshakes_that_still_run_are_no_more_than_the_limit() {
         let mut handshakes = full(&[MANY; 4]);
         handshakes.leaving.extend(100..104);
         handshakes.begin(origin("192.0.2.3"), 4).unwrap_err();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_host_counts_as_one_and_so_does_an_ipv4_host_however_it_is_written() {
+    fn an_origin_is_a_64_of_ipv6_or_an_ipv4_address_mapped_or_not() {
         assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:0:0:1"));
         assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
         assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));

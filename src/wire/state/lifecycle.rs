@@ -21,7 +21,7 @@ use std::{
 ///  idle ────────▶ running ──┬────────────────▶ closing ─────────────────────▶ closed
 ///   │ ▲              │      │                     ▲
 ///   │ └──────────────┘      │                     │
-///   │  `Running` dropped:   │                     │
+///   │  `RunGuard` dropped:  │                     │
 ///   │  a client gave up     │                     │
 ///   └───────────────────────┴─────────────────────┘
 /// ```
@@ -68,7 +68,7 @@ impl WireState {
     /// # Errors
     ///
     /// [`Error::Closed`], and [`Error::AlreadyConnected`] if it runs already.
-    pub(crate) fn begin(self: &Arc<Self>) -> Result<Running, Error> {
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<RunGuard, Error> {
         let mut data = self.data.lock();
         if data.life.is_closed() {
             return Err(Error::Closed);
@@ -76,7 +76,7 @@ impl WireState {
         if std::mem::replace(&mut data.life.is_running, true) {
             return Err(Error::AlreadyConnected);
         }
-        Ok(Running {
+        Ok(RunGuard {
             wire: Arc::clone(self),
         })
     }
@@ -178,11 +178,11 @@ impl WireState {
 }
 
 /// The wire runs while this exists. Afterwards it may run again.
-pub(crate) struct Running {
+pub(crate) struct RunGuard {
     pub(crate) wire: Arc<WireState>,
 }
 
-impl Drop for Running {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         let mut data = self.wire.data.lock();
         data.life.is_running = false;

@@ -14,7 +14,7 @@ pub(crate) type Find = fn(&WireState, &str) -> Result<Admitted, Refusal>;
 pub(crate) enum Admitted {
     Handler(Handler),
     /// On a hub: a stream of the session that owns the name.
-    Relay(Box<dyn Leg>),
+    Relay(Box<dyn OwnerLeg>),
 }
 
 /// The leg of a relay to the owner of the name, before it is joined with the caller's.
@@ -22,7 +22,7 @@ pub(crate) enum Admitted {
 /// that the call is complete.
 ///
 /// A trait, so that only a hub links how legs are joined.
-pub(crate) trait Leg {
+pub(crate) trait OwnerLeg {
     /// Relays between this leg and the caller's stream, beginning with what has been
     /// read from that.
     fn join(self: Box<Self>, caller: (yamux::Stream, Segment));

@@ -1,5 +1,18 @@
-//! What a wire holds: options, handlers, sessions, the names of a hub, and whether
-//! it is closed. Nothing here runs on a thread of its own.
+//! What a wire holds. Nothing here runs on a thread of its own, apart from the pool's
+//! threads, which run what they are given.
+//!
+//! In the order in which to read them:
+//!
+//! 1. `options`: what the builder has set; `retry` and `access` are two options with
+//!    rules of their own.
+//! 2. `wire_state`: everything that the threads of a wire share, and its lock.
+//! 3. `lifecycle`: whether the wire runs, is being closed, or is closed.
+//! 4. `handshakes`: connections on which a session is being opened; `registry`: sessions,
+//!    and on a hub the owners of names. Both are plain data under the lock; `opening`
+//!    moves a session through them.
+//! 5. `handlers`: the handlers by name; `lookup`: how a name is looked up; `pool`: the
+//!    threads that run handlers.
+//! 6. `error_context` and `deferred`: errors on their way to the error handler.
 
 pub(crate) mod access;
 pub(crate) mod deferred;

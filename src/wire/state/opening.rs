@@ -4,7 +4,7 @@
 use super::{
     error_context::ErrorContext,
     handshakes::NoHandshake,
-    registry::{Conflict, Obstacle},
+    registry::{Conflict, Names, Obstacle},
     wire_state::WireState,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl WireState {
         identification: &[u8],
         names: &[String],
     ) -> Result<(), Conflict> {
-        if self.is_hub
+        if self.names == Names::Owned
             && let Some(own) = names.iter().find(|name| self.handlers.get(name).is_some())
         {
             return Err(Conflict::Own(own.clone()));

@@ -1,4 +1,6 @@
-//! What the builder has gathered: every option, its default, and why.
+//! The options of a wire, with their defaults. [`Builder`] documents each.
+//!
+//! [`Builder`]: crate::Builder
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
@@ -19,16 +21,16 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The stack that a session's thread has at least: the handshake of TLS uses a
-/// good part of it.
-const LEAST_STACK: usize = 256 * 1024;
+/// The least stack of a session's thread. A TLS handshake uses a good part of it.
+const MIN_STACK: usize = 256 * 1024;
 
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
 type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
-/// WireState with the thread that runs it.
+/// Shared with the thread that runs it.
 pub(crate) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
 
+/// The value of every option.
 pub(crate) struct Options {
     pub(crate) identification: Vec<u8>,
     pub(crate) token: Vec<u8>,
@@ -105,69 +107,85 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Checks the options against each other.
+    /// Checks the values of all options.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`], naming the one whose value cannot be.
+    /// [`Error::Option`] for the first option with an invalid value.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let wrong = |option, reason: &str| {
-            let reason = reason.into();
-            Err(Error::Option { option, reason })
-        };
-        for bytes in [&self.identification, &self.token] {
-            if bytes.len() > frame::MAX_PAYLOAD {
-                return wrong("identification", "longer than 4,096 bytes");
-            }
-        }
-        for (option, count, reason) in [
-            (
-                "handler_limit",
-                self.handler_limit,
-                "0 handlers can serve nothing",
-            ),
-            ("max_streams", self.max_streams, "a session opens with one"),
-            ("max_sessions", self.max_sessions, "0 sessions serve nobody"),
-            (
-                "max_handshakes",
-                self.max_handshakes,
-                "0 handshakes let nobody in",
-            ),
-        ] {
-            if count == 0 {
-                return wrong(option, reason);
-            }
-        }
-        for (option, timeout) in [
-            ("dial_timeout", Some(self.dial_timeout)),
-            ("handshake_timeout", Some(self.handshake_timeout)),
-            ("keep_alive_interval", Some(self.keep_alive_interval)),
-            ("read_write_timeouts", self.read_timeout),
-            ("read_write_timeouts", Some(self.write_timeout)),
-        ] {
-            if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return wrong(option, "0 is no time");
-            }
-        }
-        if self.retrying.min.is_zero() {
-            return wrong("retry_wait", "without a wait a server is hammered");
-        }
-        if self.retrying.min > self.retrying.max {
-            return wrong("retry_wait", "the least wait is longer than the longest");
-        }
+        self.check_lengths()?;
+        self.check_counts()?;
+        self.check_times()?;
         if self.thread_name.contains('\0') {
-            return wrong("thread_name", "contains a zero byte");
+            let reason = format!("{:?} contains a NUL character", self.thread_name);
+            return Err(invalid("thread_name", reason));
         }
         Ok(())
     }
 
-    /// A thread that is called `what`, and may run the user's code: it has the
-    /// stack that the user wants, or else what the standard library gives, of
-    /// which only what is used takes memory. Our own part fits into the least.
+    fn check_lengths(&self) -> Result<(), Error> {
+        for (what, bytes) in [
+            ("identification", &self.identification),
+            ("token", &self.token),
+        ] {
+            if bytes.len() > frame::MAX_PAYLOAD {
+                let (len, max) = (bytes.len(), frame::MAX_PAYLOAD);
+                let reason = format!("the {what} has {len} bytes, and at most {max} are allowed");
+                return Err(invalid("identification", reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), Error> {
+        for (option, count) in [
+            ("handler_limit", self.handler_limit),
+            ("max_streams", self.max_streams),
+            ("max_sessions", self.max_sessions),
+            ("max_handshakes", self.max_handshakes),
+        ] {
+            if count == 0 {
+                return Err(invalid(
+                    option,
+                    "must be greater than zero, but is 0".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), Error> {
+        for (option, what, time) in [
+            ("dial_timeout", "", Some(self.dial_timeout)),
+            ("handshake_timeout", "", Some(self.handshake_timeout)),
+            ("keep_alive_interval", "", Some(self.keep_alive_interval)),
+            ("read_write_timeouts", "`read` ", self.read_timeout),
+            ("read_write_timeouts", "`write` ", Some(self.write_timeout)),
+            ("retry_wait", "`min` ", Some(self.retrying.min)),
+        ] {
+            if let Some(time) = time
+                && time.is_zero()
+            {
+                let reason = format!("{what}must be greater than zero, but is {time:?}");
+                return Err(invalid(option, reason));
+            }
+        }
+        let (min, max) = (self.retrying.min, self.retrying.max);
+        if min > max {
+            let reason =
+                format!("`min` must not exceed `max`, but is {min:?} with a `max` of {max:?}");
+            return Err(invalid("retry_wait", reason));
+        }
+        Ok(())
+    }
+
+    /// Returns a builder for a thread named after `what` that may run the user's code. Its
+    /// stack has the size that the user chose, or the standard library's default, of
+    /// which only the part in use takes memory.
     pub(crate) fn thread(&self, what: &str) -> thread::Builder {
         let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
         match self.stack_size {
-            Some(bytes) => builder.stack_size(bytes.max(LEAST_STACK)),
+            Some(bytes) => builder.stack_size(bytes.max(MIN_STACK)),
             None => builder,
         }
     }
@@ -203,7 +221,7 @@ impl Options {
         }
     }
 
-    /// Asks the validator, if there is one.
+    /// Asks the validator, if there is one, about a token.
     pub(crate) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), Rejected> {
         let Some(validator) = &self.validator else {
             return Ok(());
@@ -211,11 +229,15 @@ impl Options {
         access::ask(|| validator(name, id, token))
     }
 
-    /// Asks whether somebody may have what it wants, if there is somebody to ask.
+    /// Asks the `access` closure, if there is one, about a request.
     pub(crate) fn permit(&self, request: &Request<'_>) -> Result<(), Rejected> {
         let Some(access) = &self.access else {
             return Ok(());
         };
         access::ask(|| access(request))
     }
+}
+
+fn invalid(option: &'static str, reason: String) -> Error {
+    Error::Option { option, reason }
 }

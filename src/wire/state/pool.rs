@@ -1,11 +1,12 @@
-//! The threads that run handlers: as many as there are handlers running, up to
-//! a limit, and a few that wait a while for the next.
+//! The threads that run handlers and hooks: as many as there are jobs, and a few idle
+//! ones that wait a while for the next job.
 //!
-//! Nothing is queued behind a handler that runs: it may be waiting for what is
-//! queued. Past the limit a job is given back.
+//! A job is never queued behind a running one, since that may be waiting for it. The
+//! number of handlers is limited: each needs a permit, and a stream without one is
+//! refused.
 //!
-//! Nor does one session take all places: beside others it gets a further one
-//! while more are free than it has.
+//! One session cannot take all permits: while there are other sessions, it gets a
+//! further permit only if more are free than it holds.
 
 use crate::{
     spawn::spawn,
@@ -17,33 +18,34 @@ use crate::{
 };
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-/// How long a thread with nothing to do waits before it ends.
+/// How long an idle thread waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-pub(crate) struct Pool {
+/// The threads of one wire that run handlers and hooks.
+pub(crate) struct HandlerPool {
     limit: usize,
     stack_size: Option<usize>,
     thread_name: String,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     submitted: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job. Invariant: at least `jobs.len()`.
     idle: usize,
-    /// Places that are taken.
+    /// Permits in use.
     handlers: usize,
-    /// Sessions that take some.
+    /// The number of [`Share`]s.
     shares: usize,
-    /// No thread waits for a job any more.
+    /// Threads no longer wait for a job.
     closed: bool,
 }
 
-/// There is no place for another handler.
+/// Why there is no permit for another handler.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Full {
     #[error("all {0} handlers are busy")]
@@ -52,11 +54,11 @@ pub(crate) enum Full {
     Share(usize),
 }
 
-/// One session's part in the places.
+/// One session's part in the permits.
 #[derive(Debug)]
 pub(crate) struct Share {
-    pool: Arc<Pool>,
-    /// Changed under the pool's lock.
+    pool: Arc<HandlerPool>,
+    /// The permits that the session holds. Changed only under the pool's lock.
     handlers: Arc<AtomicUsize>,
 }
 
@@ -66,11 +68,10 @@ impl Drop for Share {
     }
 }
 
-/// A handler's place among those that the limit allows, for as long as this
-/// lives.
+/// The right to run one handler. It is returned when this is dropped.
 #[derive(Debug)]
 pub(crate) struct HandlerPermit {
-    pool: Arc<Pool>,
+    pool: Arc<HandlerPool>,
     of_session: Arc<AtomicUsize>,
 }
 
@@ -83,7 +84,11 @@ impl Drop for HandlerPermit {
 }
 
 impl Share {
-    /// A place for one more handler, within the limit.
+    /// Returns a permit for one more handler.
+    ///
+    /// # Errors
+    ///
+    /// When all permits are in use, or too few would be left for other sessions.
     pub(crate) fn admit(&self) -> Result<HandlerPermit, Full> {
         let limit = self.pool.limit;
         let mut state = self.pool.state.lock();
@@ -103,15 +108,15 @@ impl Share {
     }
 }
 
-impl std::fmt::Debug for Pool {
+impl std::fmt::Debug for HandlerPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool")
+        f.debug_struct("HandlerPool")
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }
 
-impl Pool {
+impl HandlerPool {
     pub(crate) fn new(limit: usize, stack_size: Option<usize>, thread_name: String) -> Arc<Self> {
         Arc::new(Self {
             limit,
@@ -122,7 +127,7 @@ impl Pool {
         })
     }
 
-    /// For a session that is to have handlers.
+    /// Returns a share for a new session.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         self.state.lock().shares += 1;
         Share {
@@ -131,10 +136,10 @@ impl Pool {
         }
     }
 
-    /// Beside a call that waits for an answer and has its place, how many may
-    /// wait for the same peer: fewer than a quarter of all, and fewer the fewer
-    /// places are free; `None` if not even this one may. Whatever number of
-    /// peers do not answer, an eighth is left for others.
+    /// Returns how many calls, beside one that holds its permit already, may wait for
+    /// an answer of the same peer: fewer than a quarter of the limit, and fewer the
+    /// fewer permits are free. Returns `None` if not even this one may. However many
+    /// peers do not answer, an eighth of the permits is left for other streams.
     pub(crate) fn others_that_may_wait(&self) -> Option<usize> {
         let free = self.limit - self.state.lock().handlers;
         let reserve = (self.limit / 8).max(1).min(self.limit - 1);
@@ -143,14 +148,14 @@ impl Pool {
         Some(others.min(quarter - 1))
     }
 
-    /// Places that are taken.
+    /// The number of permits in use.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn busy(&self) -> usize {
         self.state.lock().handlers
     }
 
-    /// Runs `job` on a thread that has nothing to do, or on a new one. Does not
-    /// block; a panic of the job must not leave it.
+    /// Runs `job` on an idle thread, or on a new one. Does not block. The job must not
+    /// panic.
     pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let job: Job = Box::new(job);
         let mut state = self.state.lock();
@@ -164,8 +169,7 @@ impl Pool {
         self.spawn(job)
     }
 
-    /// Lets the threads go that have nothing to do, and each of the others when
-    /// it has done its job.
+    /// Ends the idle threads, and each of the others after its job.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.submitted.notify_all();
@@ -186,7 +190,8 @@ impl Pool {
         })
     }
 
-    /// The next job; `None` when none came for a while.
+    /// Waits for the next job. Returns `None` if the thread has been idle for too long,
+    /// or the pool is closed.
     fn wait(&self) -> Option<Job> {
         let mut state = self.state.lock();
         state.idle += 1;
@@ -210,8 +215,8 @@ mod tests {
     use crossbeam_channel::{bounded, unbounded};
 
     #[test]
-    fn there_are_as_many_places_as_the_limit_says() {
-        let pool = Pool::new(2, None, "test".into());
+    fn there_are_as_many_permits_as_the_limit_says() {
+        let pool = HandlerPool::new(2, None, "test".into());
         let session = pool.share();
         let first = session.admit().unwrap();
         let _second = session.admit().unwrap();
@@ -228,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn a_session_beside_others_leaves_as_many_places_as_it_takes() {
-        let pool = Pool::new(1024, None, "test".into());
+    fn a_session_beside_others_leaves_as_many_permits_as_it_takes() {
+        let pool = HandlerPool::new(1024, None, "test".into());
         let alone = pool.share();
         assert_eq!(take_all(&alone).len(), 1024);
         let others = [pool.share(), pool.share(), pool.share()];
@@ -241,42 +246,42 @@ mod tests {
             refused.to_string(),
             "512 handlers of the session are busy, and few are left for others"
         );
-        // What it has stays its own; what it gives back is everybody's.
+        // A session keeps the permits that it holds; those it returns are for any session.
         drop(others);
         drop(taken);
         assert_eq!(take_all(&alone).len(), 1024);
     }
 
     #[test]
-    fn no_session_beside_another_takes_more_than_half_of_the_places() {
+    fn no_session_beside_another_takes_more_than_half_of_the_permits() {
         for limit in 2..300 {
-            let pool = Pool::new(limit, None, "test".into());
+            let pool = HandlerPool::new(limit, None, "test".into());
             let (session, _other) = (pool.share(), pool.share());
             assert_eq!(take_all(&session).len(), limit.div_ceil(2));
         }
     }
 
     #[test]
-    fn peers_that_do_not_answer_leave_places_however_many_they_are() {
+    fn unanswered_calls_leave_an_eighth_of_the_permits_however_many_peers_there_are() {
         for limit in 2..300 {
-            let pool = Pool::new(limit, None, "test".into());
+            let pool = HandlerPool::new(limit, None, "test".into());
             let callers = pool.share();
             let mut waiting = Vec::new();
             for peer in 0..1000 {
                 let mut of_peer = 0;
                 loop {
-                    let place = callers.admit().expect("there is a place left");
+                    let permit = callers.admit().expect("a permit is left");
                     if pool
                         .others_that_may_wait()
                         .is_none_or(|others| of_peer > others)
                     {
                         break;
                     }
-                    waiting.push(place);
+                    waiting.push(permit);
                     of_peer += 1;
                 }
-                let all_alone = if peer == 0 { (limit / 4).max(1) } else { 0 };
-                assert!(of_peer >= all_alone, "{of_peer} of {limit}");
+                let expected = if peer == 0 { (limit / 4).max(1) } else { 0 };
+                assert!(of_peer >= expected, "{of_peer} of {limit}");
                 assert!(of_peer <= (limit / 4).max(1), "{of_peer} of {limit}");
             }
             assert!(waiting.len() + (limit / 8).max(1) <= limit);
@@ -284,18 +289,18 @@ mod tests {
     }
 
     #[test]
-    fn the_only_place_there_is_may_be_waited_in() {
-        let pool = Pool::new(1, None, "test".into());
+    fn a_call_may_wait_with_the_only_permit() {
+        let pool = HandlerPool::new(1, None, "test".into());
         let session = pool.share();
-        let _place = session.admit().unwrap();
+        let _permit = session.admit().unwrap();
         assert_eq!(pool.others_that_may_wait(), Some(0));
     }
 
     #[test]
-    fn no_job_waits_for_another_to_end() {
-        let pool = Pool::new(2, None, "test".into());
+    fn a_job_never_waits_for_another_to_end() {
+        let pool = HandlerPool::new(2, None, "test".into());
         let (meet, met) = bounded(0);
-        // Each of them waits for the other.
+        // Each job waits for the other.
         pool.submit(move || meet.send(()).unwrap()).unwrap();
         let (done, finished) = bounded(1);
         pool.submit(move || done.send(met.recv()).unwrap()).unwrap();
@@ -304,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_job_is_run_once() {
-        let pool = Pool::new(8, None, "test".into());
+        let pool = HandlerPool::new(8, None, "test".into());
         let (done, finished) = unbounded();
         for number in 0..200 {
             let done = done.clone();

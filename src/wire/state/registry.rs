@@ -29,6 +29,15 @@ impl Member for Session {
     }
 }
 
+/// How many sessions may offer the same stream name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Any number. On a server or a client.
+    Shared,
+    /// One, the owner of the name. On a hub.
+    Owned,
+}
+
 /// Sessions by their ids, and names by their owners.
 pub(crate) struct Registry<S> {
     /// Sorted by id. Moving entries costs little compared with the thread that each
@@ -38,8 +47,8 @@ pub(crate) struct Registry<S> {
     /// thread, so it counts towards the limit.
     departing: usize,
     limit: usize,
-    /// Whether each stream name has one owner, as on a hub.
-    exclusive: bool,
+    names: Names,
+    /// Invariant: empty if names are shared.
     owners: BTreeMap<String, SessionId>,
 }
 
@@ -47,7 +56,7 @@ struct SessionEntry<S> {
     id: SessionId,
     /// `None` while the session is being opened.
     session: Option<S>,
-    /// The names that were reserved for it. Others may own them since.
+    /// The names that were reserved for it. Other sessions may own them by now.
     names: Vec<String>,
 }
 
@@ -96,12 +105,12 @@ fn is_same_client(session: &impl Member, identification: &[u8]) -> bool {
 }
 
 impl<S: Member> Registry<S> {
-    pub(crate) fn new(limit: usize, exclusive: bool) -> Self {
+    pub(crate) fn new(limit: usize, names: Names) -> Self {
         Self {
             entries: Vec::new(),
             departing: 0,
             limit,
-            exclusive,
+            names,
             owners: BTreeMap::new(),
         }
     }
@@ -138,7 +147,10 @@ impl<S: Member> Registry<S> {
         identification: &[u8],
         names: &[String],
     ) -> Result<Vec<S>, Conflict> {
-        let names = if self.exclusive { names } else { &[] };
+        let names = match self.names {
+            Names::Owned => names,
+            Names::Shared => &[],
+        };
         let replaced = self.replaced(identification, names)?;
         if self.entries.len() - replaced.len() + self.departing >= self.limit {
             return Err(Conflict::Full);
@@ -314,7 +326,7 @@ mod tests {
 
     /// A hub on which this session owns the name "a".
     fn hub(limit: usize, owner: &Fake) -> Registry<Fake> {
-        let mut hub = Registry::new(limit, true);
+        let mut hub = Registry::new(limit, Names::Owned);
         let replaced = hub.reserve(owner.id, owner.identification, &names(&["a"]));
         assert_eq!(replaced, Ok(Vec::new()));
         hub.enter(owner);
@@ -322,9 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_no_owner_until_it_is_reserved_and_an_opening_one_until_it_is_entered() {
+    fn a_reserved_name_belongs_to_an_opening_session_until_that_is_entered() {
         let first = fake(1, b"first");
-        let mut hub = Registry::new(2, true);
+        let mut hub = Registry::new(2, Names::Owned);
         assert_eq!(hub.owner("a"), NameOwner::Nobody);
         hub.reserve(first.id, b"first", &names(&["a"])).unwrap();
         assert_eq!(hub.owner("a"), NameOwner::Opening);
@@ -361,7 +373,7 @@ mod tests {
     #[test]
     fn a_client_that_comes_back_replaces_its_session_once_and_keeps_the_name() {
         let (old, new) = (fake(1, b"client"), fake(2, b"client"));
-        let mut hub = Registry::new(1, true);
+        let mut hub = Registry::new(1, Names::Owned);
         hub.reserve(old.id, b"client", &names(&["a", "b"])).unwrap();
         hub.enter(&old);
         let replaced = hub.reserve(new.id, b"client", &names(&["a", "b"]));
@@ -374,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_closes_or_has_closed_loses_its_names_and_is_not_cut() {
+    fn a_closing_or_closed_session_loses_its_names_and_is_not_replaced() {
         let closing = Fake {
             is_closing: true,
             ..fake(1, b"client")
@@ -392,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_count_towards_the_limit_until_they_give_up_their_place() {
+    fn sessions_count_towards_the_limit_until_they_are_given_up() {
         let (first, second) = (fake(1, b"1"), fake(2, b"2"));
         let mut hub = hub(1, &first);
         let reserve = |hub: &mut Registry<Fake>| hub.reserve(second.id, b"2", &names(&["b"]));
@@ -406,15 +418,15 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_given_once() {
+    fn an_id_is_reserved_once() {
         let first = fake(1, b"1");
         let refused = hub(9, &first).reserve(first.id, b"2", &names(&["b"]));
         assert_eq!(refused, Err(Conflict::Id));
     }
 
     #[test]
-    fn where_names_are_not_exclusive_nobody_owns_one() {
-        let mut server = Registry::new(9, false);
+    fn shared_names_have_no_owner() {
+        let mut server = Registry::new(9, Names::Shared);
         for number in [1, 2] {
             let session = fake(number, b"same");
             let replaced = server.reserve(session.id, b"same", &names(&["a"]));

@@ -1,45 +1,55 @@
-//! When a client tries again, and how long it waits before. Pure, but for the
-//! dice.
+//! When a client tries again, and how long it waits before. Pure, apart from the
+//! random numbers.
 
 use crate::{
-    error::{Error, Panicked, RefusalCode},
-    guard::caught,
+    error::{Error, RefusalCode},
+    guard::{Panicked, caught},
 };
 use std::{fmt, time::Duration};
 use uuid::Uuid;
 
-/// A try that has failed, or a session that has ended, as a
-/// [`Builder::retry_policy`](super::Builder::retry_policy) sees it.
+/// A failed attempt to connect, or a session that has ended, as a
+/// [`Builder::retry_policy`](crate::Builder::retry_policy) sees it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Retry<'a> {
-    /// How many have failed in a row, this one included: 1, 2 …
+    /// The number of failures in a row, including this one: 1, 2 …
     pub attempt: u32,
-    /// Whether a session has stood since the wire was taken up. If not, its
-    /// address may be wrong.
+    /// Whether a session has been established since [`Wire::connect`] or
+    /// [`Wire::start`] was called. If not, the address may be wrong.
+    ///
+    /// [`Wire::connect`]: crate::Wire::connect
+    /// [`Wire::start`]: crate::Wire::start
     pub stood: bool,
-    /// Why it failed, or why the session ended.
+    /// Why the attempt failed, or why the session ended.
     pub cause: &'a Error,
-    /// What happens without a policy: the wait before the next try, or `None`
-    /// for giving up.
+    /// What the client does without a policy: the wait before the next attempt, or
+    /// `None` to give up.
     pub wait: Option<Duration>,
 }
 
-/// A policy has panicked.
+/// Whether the client has had a session since it began to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum History {
+    NoSession,
+    HadSession,
+}
+
+/// The retry policy panicked.
 #[derive(Debug)]
-pub(crate) struct Broken {
-    /// What happens without one.
+pub(crate) struct PolicyPanicked {
+    /// What the client does without a policy.
     pub(crate) wait: Option<Duration>,
     pub(crate) cause: Panicked,
 }
 
 type Policy = Box<dyn Fn(&Retry<'_>) -> Option<Duration> + Send + Sync>;
 
-/// The options of trying again.
+/// The options for retrying.
 pub(crate) struct Retrying {
     pub(crate) min: Duration,
     pub(crate) max: Duration,
-    /// Tries after the first; `None` is no limit.
+    /// The number of retries in a row; `None` is no limit.
     pub(crate) limit: Option<u32>,
     pub(crate) policy: Option<Policy>,
 }
@@ -66,8 +76,8 @@ impl Default for Retrying {
 }
 
 impl Retrying {
-    /// How long to wait after the failure number `attempt` in a row; `None` to
-    /// give up.
+    /// Returns how long to wait after the failure number `attempt` in a row, or `None`
+    /// to give up.
     ///
     /// # Errors
     ///
@@ -75,28 +85,29 @@ impl Retrying {
     pub(crate) fn wait(
         &self,
         attempt: u32,
-        stood: bool,
+        history: History,
         cause: &Error,
-    ) -> Result<Option<Duration>, Broken> {
-        let may_not_offer = is_not_allowed(cause);
-        let permanent =
-            cause.is_permanent() && !(stood && (may_be_anybodys(cause) || may_not_offer));
-        let may_pass = !permanent && self.limit.is_none_or(|limit| attempt <= limit);
-        let longest = match may_not_offer {
+    ) -> Result<Option<Duration>, PolicyPanicked> {
+        let had_session = history == History::HadSession;
+        let is_not_allowed = is_name_not_allowed(cause);
+        let may_pass = had_session && (is_forgeable(cause) || is_not_allowed);
+        let gives_up = cause.is_permanent() && !may_pass;
+        let is_within_limit = self.limit.is_none_or(|limit| attempt <= limit);
+        let longest = match is_not_allowed {
             true => self.max,
             false => self.longest(attempt),
         };
-        let wait = may_pass.then(|| scaled(longest, dice()));
+        let wait = (is_within_limit && !gives_up).then(|| scaled(longest, random()));
         let Some(policy) = &self.policy else {
             return Ok(wait);
         };
         let retry = Retry {
             attempt,
-            stood,
+            stood: had_session,
             cause,
             wait,
         };
-        caught(|| policy(&retry)).map_err(|cause| Broken { wait, cause })
+        caught(|| policy(&retry)).map_err(|cause| PolicyPanicked { wait, cause })
     }
 
     /// The wait doubles with each failure, up to the limit.
@@ -107,16 +118,18 @@ impl Retrying {
         self.min.saturating_mul(factor).min(self.max)
     }
 
-    /// A session that lived for so long was no failure: counting starts over.
-    /// A server that accepts and closes is not hammered.
-    pub(crate) fn lived(&self) -> Duration {
+    /// The lifetime from which a session counts as a success, and counting of failures
+    /// starts over. A server that accepts sessions and closes them at once is retried
+    /// after longer and longer waits.
+    pub(crate) fn min_lifetime(&self) -> Duration {
         self.max
     }
 }
 
-/// Whether anybody on the way can bring it about, with a packet or a certificate
-/// of his own. Where a session has stood, the options were right.
-fn may_be_anybodys(cause: &Error) -> bool {
+/// Returns whether an attacker on the network path can cause the error, with one packet
+/// or a certificate of his own. If the client has had a session, its options are right,
+/// so such an error is not permanent.
+fn is_forgeable(cause: &Error) -> bool {
     match cause {
         #[cfg(feature = "tls")]
         Error::Tls(_) => true,
@@ -124,10 +137,10 @@ fn may_be_anybodys(cause: &Error) -> bool {
     }
 }
 
-/// Whether the other side does not let this one offer a stream name. Where a
-/// session has stood it did, and may do so again: a mistake in its rules, made
-/// good after a minute, is not to lose every client for good.
-fn is_not_allowed(cause: &Error) -> bool {
+/// Returns whether the server does not let this client offer a stream name. If the
+/// client has had a session, the server did let it, and may do so again: a mistake in
+/// its rules that is fixed after a minute must not lose every client permanently.
+fn is_name_not_allowed(cause: &Error) -> bool {
     let code = match cause {
         Error::SessionRefused { code, .. } => *code,
         _ => None,
@@ -135,14 +148,14 @@ fn is_not_allowed(cause: &Error) -> bool {
     code == Some(RefusalCode::NameNotAllowed)
 }
 
-/// A part of `longest`: clients that lost one server do not come back all at
-/// once.
-fn scaled(longest: Duration, dice: u32) -> Duration {
-    let nanos = longest.as_nanos() * u128::from(dice) / u128::from(u32::MAX);
+/// Returns a random part of `longest`, so that clients that lost the same server do not
+/// all come back at once.
+fn scaled(longest: Duration, random: u32) -> Duration {
+    let nanos = longest.as_nanos() * u128::from(random) / u128::from(u32::MAX);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-fn dice() -> u32 {
+fn random() -> u32 {
     // The last bits of a random UUID are all random.
     Uuid::new_v4().as_u128() as u32
 }
@@ -176,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_anything_from_nothing_to_the_longest() {
+    fn a_wait_is_a_random_part_of_the_longest_wait() {
         assert_eq!(scaled(8 * S, 0), Duration::ZERO);
         assert_eq!(scaled(8 * S, u32::MAX), 8 * S);
         assert_eq!(
@@ -184,7 +197,11 @@ mod tests {
             Duration::from_nanos(u64::MAX)
         );
         let waits: Vec<Duration> = (0..50)
-            .filter_map(|_| Retrying::default().wait(5, false, &Error::Closed).unwrap())
+            .filter_map(|_| {
+                Retrying::default()
+                    .wait(5, History::NoSession, &Error::Closed)
+                    .unwrap()
+            })
             .collect();
         assert_eq!(waits.len(), 50);
         assert!(waits.iter().all(|wait| *wait <= 60 * S));
@@ -193,7 +210,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn what_anybody_on_the_way_can_bring_about_is_tried_again_where_a_session_has_stood() {
+    fn an_error_that_an_attacker_can_cause_is_retried_after_a_session() {
         use crate::tls::TlsError;
         use rustls::{AlertDescription, CertificateError};
         for cause in [
@@ -202,36 +219,36 @@ mod tests {
         ] {
             let cause = Error::Tls(TlsError::Handshake(cause));
             assert!(cause.is_permanent());
-            let wait = |stood| Retrying::default().wait(1, stood, &cause).unwrap();
-            assert_eq!(wait(false), None);
-            assert!(wait(true).is_some());
+            let wait = |history| Retrying::default().wait(1, history, &cause).unwrap();
+            assert_eq!(wait(History::NoSession), None);
+            assert!(wait(History::HadSession).is_some());
         }
     }
 
     #[test]
-    fn a_name_that_may_not_be_offered_is_final_only_where_no_session_has_stood() {
+    fn a_name_that_is_not_allowed_is_final_only_without_an_earlier_session() {
         let retrying = Retrying::default();
         let cause = refused(RefusalCode::NameNotAllowed);
-        let wait = |stood| retrying.wait(1, stood, &cause).unwrap();
-        assert_eq!(wait(false), None);
-        let waits: Vec<Duration> = (0..50).filter_map(|_| wait(true)).collect();
+        let wait = |history| retrying.wait(1, history, &cause).unwrap();
+        assert_eq!(wait(History::NoSession), None);
+        let waits: Vec<Duration> = (0..50).filter_map(|_| wait(History::HadSession)).collect();
         assert_eq!(waits.len(), 50);
-        // A part of the longest wait, from the first try on.
+        // A part of the longest wait, from the first attempt on.
         assert!(waits.iter().any(|wait| *wait > 5 * S));
     }
 
     #[test]
-    fn what_will_not_pass_is_not_tried_again() {
+    fn a_permanent_error_is_not_retried() {
         let retrying = Retrying::default();
         assert!(
             retrying
-                .wait(1, false, &refused(RefusalCode::TokenRefused))
+                .wait(1, History::NoSession, &refused(RefusalCode::TokenRefused))
                 .unwrap()
                 .is_none()
         );
         assert!(
             retrying
-                .wait(1, false, &refused(RefusalCode::Malformed))
+                .wait(1, History::NoSession, &refused(RefusalCode::Malformed))
                 .unwrap()
                 .is_none()
         );
@@ -243,21 +260,24 @@ mod tests {
             RefusalCode::Unknown,
         ] {
             assert!(
-                retrying.wait(1, false, &refused(code)).unwrap().is_some(),
+                retrying
+                    .wait(1, History::NoSession, &refused(code))
+                    .unwrap()
+                    .is_some(),
                 "{code:?}"
             );
         }
     }
 
     #[test]
-    fn there_are_as_many_tries_as_the_limit_says() {
+    fn the_limit_counts_retries_in_a_row() {
         let retrying = Retrying {
             limit: Some(2),
             ..Retrying::default()
         };
         let tried = (1..=4).map(|attempt| {
             retrying
-                .wait(attempt, false, &Error::Closed)
+                .wait(attempt, History::NoSession, &Error::Closed)
                 .unwrap()
                 .is_some()
         });
@@ -265,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_has_the_last_word() {
+    fn a_policy_overrides_the_default() {
         let retrying = Retrying {
             policy: Some(Box::new(|retry| {
                 assert_eq!(retry.wait, None);
@@ -274,7 +294,7 @@ mod tests {
             ..Retrying::default()
         };
         let wait = retrying
-            .wait(7, false, &refused(RefusalCode::TokenRefused))
+            .wait(7, History::NoSession, &refused(RefusalCode::TokenRefused))
             .unwrap();
         assert_eq!(wait, Some(7 * S));
     }

@@ -7,8 +7,8 @@ use super::{
     lifecycle::Lifecycle,
     lookup::Find,
     options::Options,
-    pool::Pool,
-    registry::{NameOwner, Registry},
+    pool::HandlerPool,
+    registry::{NameOwner, Names, Registry},
 };
 use crate::{
     error::Error,
@@ -29,14 +29,14 @@ use std::{
 pub(crate) struct WireState {
     pub(crate) options: Options,
     pub(crate) handlers: Handlers,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<HandlerPool>,
     pub(crate) threads: Threads,
-    /// What the program's handles share. Its type is above this floor.
+    /// What the program's handles share. `dyn Any`, because its type is above this floor.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// The settings of each connection.
     pub(crate) connection: Arc<yamux::Config>,
     pub(crate) find: Find,
-    pub(super) is_hub: bool,
+    pub(super) names: Names,
     since: SystemTime,
     pub(crate) deferred: Mutex<Deferred>,
     pub(super) data: Mutex<WireData>,
@@ -65,15 +65,14 @@ pub(super) struct Totals {
 }
 
 impl WireState {
-    /// On a hub each stream name has one owner, to which calls are relayed.
-    pub(crate) fn new(options: Options, handlers: Handlers, is_hub: bool, find: Find) -> Arc<Self> {
-        let pool = Pool::new(
+    pub(crate) fn new(options: Options, handlers: Handlers, names: Names, find: Find) -> Arc<Self> {
+        let pool = HandlerPool::new(
             options.handler_limit,
             options.stack_size,
             format!("{}-handler", options.thread_name),
         );
         let data = WireData {
-            registry: Registry::new(options.max_sessions, is_hub),
+            registry: Registry::new(options.max_sessions, names),
             handshakes: Handshakes::new(options.max_handshakes),
             life: Lifecycle::new(),
             totals: Totals::default(),
@@ -87,7 +86,7 @@ impl WireState {
             threads: Threads::default(),
             handle: OnceLock::new(),
             find,
-            is_hub,
+            names,
             since: wall_clock(),
             deferred: Mutex::default(),
             data: Mutex::new(data),

@@ -16,11 +16,11 @@ fn for_both_sides(set: Set, check: impl Fn(&SockRef<'_>)) {
     check_session(set, set, &check);
     #[cfg(feature = "tls")]
     {
-        use crate::{TlsClient, TlsServer, load_certificates};
+        use crate::{TlsClient, TlsServer, tls::new_certificates};
 
-        let certificates = load_certificates("server", "certs").unwrap();
+        let certificates = new_certificates();
+        let dialling = TlsClient::pinned(certificates.fingerprint());
         let accepting = TlsServer::new(certificates).unwrap();
-        let dialling = TlsClient::with_ca("certs/ca.pem").unwrap();
         check_session(
             |server| set(server).tls(accepting),
             |client| set(client).tls(dialling),

@@ -1,4 +1,4 @@
-//! A connection that is fed with any bytes.
+//! A connection that receives any bytes.
 
 use super::rig::Rig;
 use crate::{
@@ -7,9 +7,8 @@ use crate::{
 };
 use std::io::{Read, Write};
 
-/// A connection of either role takes any bytes, in pieces of any size, while
-/// its user accepts what comes, reads and answers or does not; and ends when
-/// its transport does.
+/// A connection of either role survives any bytes, in pieces of any size, whether or
+/// not its user accepts streams, reads and answers. It ends with its transport.
 pub fn connection_bytes(data: &[u8]) {
     let mut script = Script::new(data);
     let flags = script.byte();
@@ -27,8 +26,8 @@ pub fn connection_bytes(data: &[u8]) {
     let mut rig = Rig::new(role, config, 1 << 20);
     let mut streams: Vec<Stream> = Vec::new();
     if flags & 32 != 0 {
-        // One of ours, for them to talk of.
-        let connection = rig.connection.as_ref().expect("it stands");
+        // A stream of this side, to which frames may refer.
+        let connection = rig.connection.as_ref().expect("it is open");
         streams.extend(connection.open().map(super::rig::never_waiting));
     }
     let mut buf = [0; 512];

@@ -1,19 +1,19 @@
-//! The decoder of frames, fed with anything.
+//! The decoder of frames, on any bytes.
 
 use crate::{
     fuzz::Script,
     yamux::frame::{Decoder, Event, Header, HeaderError},
 };
 
-/// A frame as far as it has come.
+/// A frame with as much of its body as was found.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct FoundFrame {
     header: Header,
     body: Vec<u8>,
 }
 
-/// However the bytes are cut, the decoder finds the same frames, and these are
-/// the same bytes again.
+/// The decoder finds the same frames however the bytes are split, and encoding the
+/// frames yields the same bytes.
 pub fn yamux_frame(data: &[u8]) {
     let mut script = Script::new(data);
     let size = 1 + usize::from(script.byte());
@@ -26,16 +26,16 @@ pub fn yamux_frame(data: &[u8]) {
     assert!(bytes.starts_with(&again));
     let rest = bytes.len() - again.len();
     match error {
-        // The header that is none was used up, and nothing after it.
+        // The invalid header was used up, and nothing after it.
         Some(_) => assert!(rest >= 12),
         None => assert!(rest < 12),
     }
-    for seen in &frames {
-        let len = seen.header.body_len() as usize;
-        assert!(seen.body.len() <= len);
-        assert_eq!(Header::decode(&seen.header.encode()), Ok(seen.header));
+    for found in &frames {
+        let len = found.header.body_len() as usize;
+        assert!(found.body.len() <= len);
+        assert_eq!(Header::decode(&found.header.encode()), Ok(found.header));
     }
-    let incomplete = |seen: &Seen| seen.body.len() < seen.header.body_len() as usize;
+    let incomplete = |found: &FoundFrame| found.body.len() < found.header.body_len() as usize;
     let last = frames.len().saturating_sub(1);
     assert!(!frames.iter().take(last).any(incomplete));
     if error.is_none() {
@@ -44,13 +44,13 @@ pub fn yamux_frame(data: &[u8]) {
     }
 }
 
-type Found = (Vec<Seen>, Option<HeaderError>);
+type Found = (Vec<FoundFrame>, Option<HeaderError>);
 
-/// The frames in the pieces, what is wrong with what follows them, and whether
-/// they end where a frame does.
+/// Returns the frames in the pieces, the error after them, and whether the bytes end
+/// at the end of a frame.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Found, bool) {
     let mut decoder = Decoder::default();
-    let mut frames: Vec<Seen> = Vec::new();
+    let mut frames: Vec<FoundFrame> = Vec::new();
     for mut input in pieces {
         loop {
             let before = input.len();
@@ -58,7 +58,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Found, bool) {
                 Ok(None) => break,
                 Ok(Some(Event::Header(header))) => {
                     let body = Vec::new();
-                    frames.push(Seen { header, body });
+                    frames.push(FoundFrame { header, body });
                 }
                 Ok(Some(Event::Body(body))) => {
                     assert!(!body.is_empty());
@@ -73,6 +73,6 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Found, bool) {
     ((frames, None), decoder.at_boundary())
 }
 
-fn encode(seen: &Seen) -> Vec<u8> {
-    [&seen.header.encode()[..], &seen.body].concat()
+fn encode(found: &FoundFrame) -> Vec<u8> {
+    [&found.header.encode()[..], &found.body].concat()
 }

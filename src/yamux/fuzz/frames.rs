@@ -1,5 +1,5 @@
-//! A connection that is fed with frames, each of them whole, in any order, while
-//! its user does anything.
+//! A connection that receives whole frames in any order, while its user does
+//! anything.
 
 use super::{
     peer::Peer,
@@ -21,18 +21,17 @@ use std::{
     time::Duration,
 };
 
-/// Bytes that each side sends in a run at most, about: more would only take
-/// time.
+/// About how many bytes each side sends in a run at most: more would only take time.
 const PLENTY: usize = 1 << 20;
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
-/// Lengths of what is sent.
+/// The lengths of Data frames and of writes.
 const LENGTHS: [u32; 16] = [
     0, 1, 2, 11, 12, 13, 511, 1024, 4096, 32_768, 65_535, 65_536, 70_000, 262_143, 262_144, 262_145,
 ];
 
-/// Window updates.
+/// The deltas of window updates.
 const DELTAS: [u32; 8] = [
     0,
     1,
@@ -44,7 +43,7 @@ const DELTAS: [u32; 8] = [
     u32::MAX,
 ];
 
-/// What streams carry, from wherever they are: a byte more or less shows.
+/// The data on streams. A lost or repeated byte breaks the pattern.
 static PATTERN: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..400_000u32).map(|index| (index % 251) as u8).collect());
 
@@ -53,22 +52,22 @@ fn pattern(id: u32, offset: u64, len: usize) -> &'static [u8] {
     &PATTERN[start as usize..][..len]
 }
 
-/// A connection of either role takes any frames while its user does anything.
-/// A peer that keeps to the protocol is never told that it does not, and what
-/// it sends arrives as it was sent, or not at all.
+/// A connection of either role survives any frames while its user does anything. A
+/// peer that follows the protocol never gets a protocol error, and its data arrives
+/// unchanged or not at all.
 pub fn connection_frames(data: &[u8]) {
     let mut script = Script::new(data);
     let (flags, more) = (script.byte(), script.byte());
-    let mut play = Play::new(flags, more);
-    // Seldom, as threads take time.
+    let mut run = FramesRun::new(flags, more);
+    // Rarely, because threads take time.
     if more & 15 != 15 {
-        play.run(&mut script);
-        return play.end(more);
+        run.run(&mut script);
+        return run.end(more);
     }
-    // Calls that wait, for ever if it may be, in threads of their own: all come
-    // back by the end.
-    let connection = play.rig.connection.clone().expect("it stands");
-    let stream = connection.open().expect("it stands");
+    // Calls that may wait forever, each on a thread of its own. All of them return at
+    // the end.
+    let connection = run.rig.connection.clone().expect("it is open");
+    let stream = connection.open().expect("it is open");
     thread::scope(|scope| {
         scope.spawn(|| (&stream).read_to_end(&mut Vec::new()).map(drop));
         scope.spawn(|| (0..40).try_for_each(|_| (&stream).write_all(&PATTERN[..9000])));
@@ -80,33 +79,33 @@ pub fn connection_frames(data: &[u8]) {
         if more & 32 != 0 {
             scope.spawn(|| connection.close());
         }
-        play.run(&mut script);
-        play.end(more);
+        run.run(&mut script);
+        run.end(more);
     });
 }
 
-struct Play {
+struct FramesRun {
     rig: Rig,
-    /// The peer keeps to the protocol.
+    /// The peer follows the protocol.
     polite: bool,
-    /// The peer reads when it is told to.
+    /// The peer reads only when the script tells it to.
     lazy: bool,
-    /// The reader reads when it is told to.
+    /// The reader reads only when the script tells it to.
     batches: bool,
-    /// There are other threads.
+    /// Other threads use the connection.
     crowded: bool,
     streams: Vec<Stream>,
-    /// How much was read from and written to the streams.
+    /// How many bytes were read from and written to each stream.
     read: BTreeMap<StreamId, u64>,
     written: BTreeMap<StreamId, u64>,
     next_of_peers: u32,
-    /// Bytes that each side sends, about.
+    /// About how many bytes each side sends.
     plenty: usize,
     sent: usize,
     wrote: usize,
 }
 
-impl Play {
+impl FramesRun {
     fn new(flags: u8, more: u8) -> Self {
         let role = match flags & 1 {
             0 => Role::Server,
@@ -118,10 +117,10 @@ impl Play {
             .max_window(1 << 20)
             .window_budget(512 << 10)
             .max_frame(300_000)
-            // Nothing is woken by the clock.
+            // No timeout expires during a run.
             .write_timeout(AN_HOUR)
             .keep_alive(None);
-        // Where it is small, others write on for the one who was first.
+        // With a small capacity, helper threads continue the writes.
         let capacity = match more & 15 {
             0 => 1,
             1 => 30,
@@ -153,7 +152,7 @@ impl Play {
                         self.send(header, len);
                     }
                 }
-                op => self.use_it(op, script),
+                op => self.act(op, script),
             }
             if !self.batches {
                 self.rig.turn_all();
@@ -169,7 +168,7 @@ impl Play {
 
     // -- the peer --
 
-    /// A frame, and how many bytes follow it; `None` if this peer would not send
+    /// Returns a frame and the length of its body; `None` if this peer would not send
     /// it.
     fn frame(&mut self, op: u8, script: &mut Script<'_>) -> Option<(Header, u32)> {
         let update = Header::window_update;
@@ -238,7 +237,7 @@ impl Play {
             10 => (Header::ping(Flags::ACK, u32::from(script.byte())), 0),
             11 => {
                 let code = u32::from(script.byte());
-                // Seldom: it ends the connection.
+                // Rarely an error code, which ends the connection.
                 let code = if polite || code < 250 { 0 } else { code - 249 };
                 (Header::go_away(code), 0)
             }
@@ -262,8 +261,8 @@ impl Play {
         })
     }
 
-    /// The id of one of the streams that there have been; of any, if the peer
-    /// does not care.
+    /// Returns the id of a stream that was opened; or any id, if the peer does not
+    /// follow the protocol.
     fn some_id(&mut self, script: &mut Script<'_>) -> u32 {
         let choice = script.byte();
         let ids = &self.rig.peer.streams;
@@ -292,7 +291,7 @@ impl Play {
 
     // -- the user --
 
-    fn use_it(&mut self, op: u8, script: &mut Script<'_>) {
+    fn act(&mut self, op: u8, script: &mut Script<'_>) {
         match op {
             13 => self.open(),
             14 => self.streams.extend(self.rig.accept()),
@@ -338,7 +337,7 @@ impl Play {
         let Some(connection) = &self.rig.connection else {
             return;
         };
-        // With a deadline: there may be too many that wait.
+        // With a deadline, because the limit on open streams may be reached.
         let opened = connection.open_queued(Some(crate::time::deadline(NO_TIME)));
         if let Ok(stream) = opened {
             stream.flush_queued();
@@ -368,7 +367,7 @@ impl Play {
         self.read_from(&stream, &mut buf);
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once. Returns whether there may be more.
     fn read_from(&mut self, mut stream: &Stream, buf: &mut [u8]) -> bool {
         let id = stream.id();
         let offset = self.read.entry(id).or_default();
@@ -376,8 +375,11 @@ impl Play {
             Ok(0) if buf.is_empty() => false,
             Ok(0) => {
                 if let Some(seen) = self.rig.peer.streams.get(&id.0).filter(|_| self.polite) {
-                    assert!(seen.sent_fin, "an end that nobody sent");
-                    assert_eq!(*offset, seen.sent, "truncated is taken for complete");
+                    assert!(seen.sent_fin, "an end without a FIN");
+                    assert_eq!(
+                        *offset, seen.sent,
+                        "a truncated stream is taken for complete"
+                    );
                 }
                 false
             }
@@ -397,7 +399,7 @@ impl Play {
             return;
         };
         match how {
-            // Seldom: not much can happen any more.
+            // The others are rarer: not much can happen after them.
             0..200 => connection.go_away(),
             200..230 => connection.close_when_idle(),
             230..240 => connection.start_close(),
@@ -431,10 +433,10 @@ impl Play {
         }
     }
 
-    /// The peer has got what was written, or the beginning of it.
+    /// Checks that the peer received what was written, or a prefix of it.
     fn check_what_came(&self, peer: &Peer) {
         for (id, written) in &self.written {
-            // It may never have come so far.
+            // The peer may not have received the SYN.
             let Some(seen) = peer.streams.get(&id.0).filter(|seen| seen.is_known()) else {
                 continue;
             };
@@ -446,7 +448,7 @@ impl Play {
     }
 }
 
-/// All that was ever written to a stream.
+/// Returns the first `len` bytes that are written to a stream.
 fn pattern_of(id: u32, len: usize) -> Vec<u8> {
     let first = u64::from(id) * 7;
     (0..len as u64)

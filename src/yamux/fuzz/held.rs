@@ -1,9 +1,9 @@
-//! What a connection holds, and whether its books are right.
+//! Checks of a connection's memory and counters.
 
 use crate::yamux::{
     Connection,
+    core::Core,
     frame::StreamId,
-    half::Core,
     segment::{MAX_PAYLOAD, SEGMENT},
     shared::Shared,
     window::INITIAL_WINDOW,
@@ -11,12 +11,12 @@ use crate::yamux::{
 use std::{sync::Arc, time::Duration};
 
 impl Connection {
-    /// As that of what it shares.
+    /// Checks the connection; see [`Shared::check`].
     pub(crate) fn check(&self, alone: bool) {
         self.shared().check(alone);
     }
 
-    /// Lets time pass, as far as windows see it.
+    /// Lets time pass for windows and pings.
     pub(crate) fn age(&self) {
         let shared = self.shared();
         shared.pings.age(A_WHILE);
@@ -25,7 +25,7 @@ impl Connection {
         }
     }
 
-    /// Says how many keep what is left of it.
+    /// Returns a function that counts the owners of the connection's state.
     pub(crate) fn keepers(&self) -> impl Fn() -> usize + use<> {
         let shared = Arc::downgrade(self.shared());
         move || shared.strong_count()
@@ -35,21 +35,22 @@ impl Connection {
 /// Long enough for the speed to be measured.
 const A_WHILE: Duration = Duration::from_millis(5);
 
-/// Bytes of memory that an outbox may hold: what may wait, a frame more, what a
-/// peer makes us owe it in both of its parts, and all that again because memory
-/// is taken in advance.
+/// How many bytes of memory an outbox may take: its limit, one more frame, and the
+/// answers to the peer in both of its parts; twice that, because buffers grow by
+/// doubling; and a segment.
 const OUTBOX: usize = 2 * (256 * 1024 + MAX_PAYLOAD + 2 * 64 * 1024) + SEGMENT;
 
 impl Shared {
-    /// Fails if the connection holds more than its limits allow, or, where no
-    /// other thread is about to count, has lost count of something.
+    /// Fails if the connection takes more memory than its limits allow. With `alone`,
+    /// when no other thread is about to update the counters, also fails if a counter
+    /// is wrong.
     pub(crate) fn check(&self, alone: bool) {
         let outbox = self.outbox.held();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
         let streams = self.streams();
         let grown: usize = streams.iter().map(|core| self.check_stream(core)).sum();
         let table = self.table.lock();
-        if table.end().is_some() {
+        if table.life.end().is_some() {
             assert_eq!(table.len(), 0, "streams outlive their connection");
             return;
         }
@@ -70,37 +71,37 @@ impl Shared {
         let is_inbound = |id: &&StreamId| !table.role.is_ours(**id);
         let inbound = table.streams.keys().filter(is_inbound).count();
         assert_eq!(table.inbound + table.held(), inbound);
-        let left = &table.left;
-        for (left, inbound) in [(&left.ours, false), (&left.theirs, true)] {
+        let half_open = &table.half_open;
+        for (queue, inbound) in [(&half_open.ours, false), (&half_open.peers, true)] {
             let entries = table.streams.iter();
             let entries = entries.filter(|(id, _)| is_inbound(id) == inbound);
-            let since = entries.filter_map(|(id, entry)| Some((entry.left?, *id)));
+            let since = entries.filter_map(|(id, entry)| Some((entry.half_open_since?, *id)));
             let mut since: Vec<_> = since.collect();
             since.sort_unstable();
-            assert!(left.0.iter().is_sorted_by_key(|(since, _)| *since));
-            let mut left: Vec<_> = left.0.iter().copied().collect();
-            left.sort_unstable();
-            assert_eq!(left, since);
+            assert!(queue.0.iter().is_sorted_by_key(|(since, _)| *since));
+            let mut queue: Vec<_> = queue.0.iter().copied().collect();
+            queue.sort_unstable();
+            assert_eq!(queue, since);
         }
     }
 
-    /// Taken out, as a stream is locked before the table.
+    /// Returns the streams as a copy, because a stream is locked before the table.
     fn streams(&self) -> Vec<Arc<Core>> {
         let table = self.table.lock();
         let streams = table.streams.values();
         streams.map(|entry| Arc::clone(&entry.core)).collect()
     }
 
-    /// Says by how much the stream's window has grown.
+    /// Returns by how much the stream's window has grown.
     fn check_stream(&self, core: &Core) -> usize {
         let recv = core.recv.lock();
         let (buffered, grown) = recv.window.check(self.config.max_window);
         let (len, held) = (recv.inbox.len(), recv.inbox.held());
-        if !recv.stopped {
-            // The rest is of a frame that is coming in.
+        if !recv.reads_ended {
+            // The rest belongs to a frame that is being received.
             assert!(len <= buffered as usize, "{len} of {buffered} bytes");
         }
-        // Where the first and the last segment are almost empty.
+        // The first and the last segment may be almost empty.
         assert!(held <= 2 * len + 2 * SEGMENT, "{held} bytes for {len}");
         grown
     }

@@ -1,4 +1,4 @@
-//! What the fuzzer runs of this layer.
+//! The fuzzer's targets for yamux.
 
 mod bytes;
 mod frame;
@@ -7,7 +7,7 @@ mod held;
 mod peer;
 mod rig;
 
-pub(crate) use super::reader::Turn;
+pub(crate) use super::reader::ReadOutcome;
 pub use bytes::connection_bytes;
 pub use frame::yamux_frame;
 pub use frames::connection_frames;

@@ -1,6 +1,8 @@
-//! The other side of a connection, played by hand on the in-memory transport:
-//! sends what a script says, and fails if what comes back breaks the protocol,
-//! whatever was sent.
+//! A scripted peer on the in-memory transport. It sends what a script decides, and
+//! fails if the connection violates the protocol, whatever was sent.
+//!
+//! This is another peer than that of the models: it never waits, and checks every
+//! frame against the state of its stream.
 
 use super::rig::AT_ONCE;
 use crate::{
@@ -8,8 +10,8 @@ use crate::{
     yamux::{
         INITIAL_WINDOW,
         frame::{Decoder, Event, Flags, Header, Kind},
+        role::Role,
         segment::SEGMENT,
-        table::Role,
     },
 };
 use std::{
@@ -25,37 +27,38 @@ pub(crate) struct Peer {
     reader: Box<dyn ReadHalf>,
     writer: Box<dyn WriteHalf>,
     closer: Arc<dyn Closer>,
-    /// Follows what is sent.
+    /// Decodes the bytes that are sent.
     sending: Decoder,
     decoder: Decoder,
     buf: Vec<u8>,
-    /// The stream that the body belongs to which is coming in.
+    /// The stream of the body that is being received.
     current: Option<u32>,
     pub(crate) streams: BTreeMap<u32, Seen>,
-    /// Ids of the streams that the other side has opened, in order.
+    /// The ids of the streams that the connection has opened, in order.
     pub(crate) opened: Vec<u32>,
     next_of_theirs: u32,
     asked: u64,
     answered: u64,
     pub(crate) ended: bool,
-    /// What comes may be another peer's.
+    /// Received frames may be relayed from another peer.
     pub(crate) relayed: bool,
 }
 
-/// What both sides have said of a stream.
+/// The frames that both sides have sent about a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// SYNs of both sides. Of a stream that was opened twice, or never, no more
-    /// is known.
+    /// The SYNs of both sides. Nothing else is checked for a stream that was opened
+    /// twice, or never.
     syns: u32,
-    /// What they may send; as much or more than they know of.
+    /// How much the connection may send; it may not have received all of this credit
+    /// yet.
     credit: u64,
-    /// What they have sent.
+    /// The bytes that the connection has sent.
     pub(crate) came: Vec<u8>,
     pub(crate) got_fin: bool,
     pub(crate) got_reset: bool,
     acks: u32,
-    /// What we may send.
+    /// How much this peer may send.
     pub(crate) window: u64,
     pub(crate) sent: u64,
     pub(crate) sent_fin: bool,
@@ -68,25 +71,25 @@ impl Seen {
         self.credit
     }
 
-    /// Whether an ACK is in place; from then on no more.
+    /// Returns whether an ACK may be sent, which is true only once.
     pub(crate) fn acknowledge(&mut self) -> bool {
         !std::mem::replace(&mut self.sent_ack, true)
     }
 
-    /// Whether the stream was opened, once: all that is said of it is about the
-    /// same stream then.
+    /// Returns whether the stream was opened exactly once, so that all frames are
+    /// about the same stream.
     pub(crate) fn is_known(&self) -> bool {
         self.syns == 1
     }
 
-    /// Whether a peer that keeps to the protocol may send data.
+    /// Returns whether a peer that follows the protocol may send data.
     pub(crate) fn is_sendable(&self) -> bool {
         self.is_known() && !self.sent_fin && !self.sent_reset && !self.got_reset
     }
 }
 
 impl Peer {
-    /// The other end of `halves`.
+    /// Makes the peer with this role at this end of the transport.
     pub(crate) fn new(end: memory::End, role: Role) -> Self {
         let Halves {
             reader,
@@ -120,7 +123,7 @@ impl Peer {
         peer
     }
 
-    /// Notes a frame that is being sent.
+    /// Notes a frame that is sent.
     fn note(&mut self, header: Header) {
         let has = |flag| header.flags.contains(flag);
         match header.kind {
@@ -144,13 +147,13 @@ impl Peer {
         }
     }
 
-    /// Writes as much as there is room for; how much.
+    /// Writes as much as the transport accepts, and returns how much.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match self.writer.write(&[IoSlice::new(bytes)], Wait::Never) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             outcome => outcome?,
         };
-        // They have not read it yet.
+        // The connection has not read it yet.
         let mut sent = &bytes[..count];
         while let Ok(Some(event)) = self.sending.next(&mut sent) {
             if let Event::Header(header) = event {
@@ -160,17 +163,17 @@ impl Peer {
         Ok(count)
     }
 
-    /// Ends this side's direction.
+    /// Ends the direction of this peer.
     pub(crate) fn finish(&mut self) {
         self.writer.finish(Wait::Never).expect("always");
     }
 
-    /// Ends both.
+    /// Ends both directions.
     pub(crate) fn shutdown(&mut self) {
         self.closer.shutdown();
     }
 
-    /// Reads what is there, up to about `most` bytes.
+    /// Reads what is there, up to `most` bytes.
     pub(crate) fn read(&mut self, most: usize) {
         let mut left = most;
         let mut buf = std::mem::take(&mut self.buf);
@@ -191,7 +194,7 @@ impl Peer {
         self.buf = buf;
     }
 
-    /// Reads all that comes, up to the end, which is to come at once.
+    /// Reads up to the end, which must come soon.
     pub(crate) fn read_to_the_end(&mut self) {
         self.reader.set_timeout(Some(AT_ONCE)).expect("it may wait");
         self.read(usize::MAX);
@@ -222,7 +225,7 @@ impl Peer {
                 assert_eq!(id, 0);
                 if has(Flags::ACK) {
                     self.answered += 1;
-                    assert!(self.answered <= self.asked, "a pong that nobody asked for");
+                    assert!(self.answered <= self.asked, "an answer without a ping");
                 }
             }
             Kind::GoAway => {
@@ -238,11 +241,11 @@ impl Peer {
                     self.streams.entry(id).or_default().open();
                 }
                 let refused = has(Flags::RST) && !self.streams.contains_key(&id);
-                assert!(!refused, "a reset of a stream that nobody knows");
+                assert!(!refused, "a reset of an unknown stream");
                 let Some(seen) = self.streams.get_mut(&id) else {
-                    panic!("{header:?} for a stream that nobody knows");
+                    panic!("{header:?} for an unknown stream");
                 };
-                // A relay passes on what is larger, as it came.
+                // A relay passes on frames that are larger.
                 let limit = if self.relayed {
                     u32::MAX
                 } else {
@@ -263,7 +266,7 @@ impl Seen {
         self.window = u64::from(INITIAL_WINDOW);
     }
 
-    /// What comes keeps to the protocol.
+    /// Notes a received frame, and checks that it follows the protocol.
     fn take(&mut self, header: Header) {
         let has = |flag| header.flags.contains(flag);
         if header.kind == Kind::WindowUpdate {
@@ -280,7 +283,7 @@ impl Seen {
             assert!(!self.got_fin, "{header:?} after the end");
         }
         let left = self.credit.checked_sub(sent);
-        self.credit = left.expect("no more than there is credit for");
+        self.credit = left.expect("data within the credit");
         self.got_fin |= has(Flags::FIN);
         self.got_reset |= has(Flags::RST);
     }

@@ -1,12 +1,12 @@
-//! A connection on the in-memory transport whose reader is driven by hand, with
-//! a [`Peer`] at the other end: one thread plays both, so that the same script
-//! goes the same way each time, and nothing ever waits.
+//! A connection on the in-memory transport with a scripted [`Peer`]. One thread
+//! drives the connection's reader and the peer, so that a script always runs the
+//! same way, and nothing waits.
 
 use super::peer::Peer;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::Turn,
+        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::ReadOutcome,
         shared::Shared,
     },
 };
@@ -19,10 +19,10 @@ use std::{
     time::Duration,
 };
 
-/// How long something may take that is to happen at once.
+/// The time limit for something that should happen immediately.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// As little as there is: a call with this timeout does not wait.
+/// The shortest timeout: a call with it does not wait.
 pub(super) const NO_TIME: Duration = Duration::from_nanos(1);
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Rig {
     pub(super) connection: Option<Connection>,
     pub(super) reader: Option<Box<Reader>>,
     pub(super) peer: Peer,
-    /// What the peer has opened and nobody has accepted.
+    /// The streams that the peer has opened and that are not yet accepted.
     pub(super) incoming: Arc<Mutex<VecDeque<Incoming>>>,
     /// Why the reader ended.
     pub(super) end: Option<Error>,
@@ -45,7 +45,7 @@ impl Rig {
         let (halves, transport_gone) = watch(here, None);
         let incoming = Arc::new(Mutex::new(VecDeque::new()));
         let accepting = Arc::clone(&incoming);
-        // So many wait, as where somebody accepts.
+        // As many may wait as with `Connection::accept`.
         let backlog = config.backlog;
         let acceptor = Acceptor::new(move |stream| {
             let mut waiting = accepting.lock();
@@ -76,13 +76,13 @@ impl Rig {
         &self.shared
     }
 
-    /// Has the reader read once; whether there was something.
+    /// Makes the reader read once. Returns whether there was anything to read.
     pub(super) fn turn(&mut self) -> bool {
         let Some(reader) = &mut self.reader else {
             return false;
         };
         match reader.turn(Duration::ZERO) {
-            Ok(turn) => turn == Turn::More,
+            Ok(turn) => turn == ReadOutcome::More,
             Err(error) => {
                 self.end = Some(error);
                 self.reader = None;
@@ -91,13 +91,13 @@ impl Rig {
         }
     }
 
-    /// Has it read all that is there.
+    /// Makes the reader read everything that is there.
     pub(super) fn turn_all(&mut self) {
         while self.turn() {}
     }
 
-    /// Writes bytes of the peer's, for the reader to find when it next looks,
-    /// or earlier where they do not fit.
+    /// Writes bytes as the peer. The reader handles them in its next turn, or at once
+    /// when they do not fit into the transport.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.reader.is_some() {
             match self.peer.write(bytes) {
@@ -110,7 +110,7 @@ impl Rig {
         }
     }
 
-    /// The next stream that the peer has opened.
+    /// Accepts the next stream that the peer has opened.
     pub(super) fn accept(&mut self) -> Option<Stream> {
         let connection = self.connection.as_ref()?;
         let incoming = self.incoming.lock().pop_front()?;
@@ -120,24 +120,28 @@ impl Rig {
         Some(never_waiting(stream))
     }
 
-    /// The peer leaves: the reader comes to an end by it.
+    /// The peer ends the connection, which ends the reader.
     pub(super) fn come_to_an_end(&mut self) {
         self.turn_all();
         self.peer.read(usize::MAX);
         if self.reader.is_none() {
-            // A helper may be about to say the last of it.
+            // A helper thread may still be writing the last frames.
             self.peer.read_to_the_end();
         }
         self.peer.shutdown();
         self.turn_all();
-        assert!(self.reader.is_none(), "it reads on without a transport");
+        assert!(
+            self.reader.is_none(),
+            "the reader continues without a transport"
+        );
         assert!(self.end.is_some());
         self.shared.check(true);
         assert!(self.shared.has_ended());
         self.incoming.lock().clear();
     }
 
-    /// With the transport all else ends. `streams` are all that are left.
+    /// Ends the transport, and checks that everything ends with it. `streams` are all
+    /// that are left.
     pub(super) fn finish(mut self, streams: Vec<Stream>) {
         self.come_to_an_end();
         for stream in streams {
@@ -148,37 +152,37 @@ impl Rig {
             assert_eq!(connection.stream_count(), 0);
             assert!(connection.open_queued(None).is_err());
             assert!(connection.ping().is_err());
-            // The reader has gone: there is nothing to wait for.
+            // The reader has ended, so this does not wait.
             connection.close();
         }
         let gone = self.transport_gone.recv_timeout(AT_ONCE);
         assert_eq!(
             gone,
             Err(RecvTimeoutError::Disconnected),
-            "somebody keeps the transport"
+            "the transport is leaked"
         );
         self.peer.read(usize::MAX);
     }
 
-    /// As [`finish`](Self::finish); and where no other thread has had a part in
-    /// it, nothing of the connection is left.
+    /// As [`finish`](Self::finish), for runs without other threads: also checks that
+    /// the connection's state is freed.
     pub(super) fn finish_alone(self, streams: Vec<Stream>) {
         let shared = Arc::downgrade(&self.shared);
         self.finish(streams);
-        assert_eq!(shared.strong_count(), 0, "somebody keeps the connection");
+        assert_eq!(shared.strong_count(), 0, "the connection is leaked");
     }
 }
 
-/// Calls on the stream do not wait.
+/// Sets timeouts with which calls on the stream do not wait.
 pub(super) fn never_waiting(stream: Stream) -> Stream {
     stream.set_read_timeout(Some(NO_TIME)).expect("not zero");
     stream.set_write_timeout(Some(NO_TIME)).expect("not zero");
     stream
 }
 
-/// Reading comes to an end, and writing is one.
+/// Checks that reads of the stream end, and that writes fail.
 fn assert_over(stream: &Stream) {
-    // Another thread may be about to end it.
+    // Another thread may still be ending the stream.
     stream.set_read_timeout(Some(AT_ONCE)).expect("not zero");
     stream.set_write_timeout(Some(AT_ONCE)).expect("not zero");
     let mut buf = [0; 4096];
@@ -199,8 +203,8 @@ fn assert_over(stream: &Stream) {
     assert_ne!(error.kind(), io::ErrorKind::TimedOut);
 }
 
-/// The halves of a transport, and what is disconnected when all of them are
-/// dropped. `written` is told when something was written, or ended.
+/// Returns the halves of a transport, and a receiver that is disconnected when all of
+/// them are dropped. `written` gets a message after each write and at the end.
 pub(crate) fn watch(end: memory::End, written: Option<Sender<()>>) -> (Halves, Receiver<()>) {
     let halves = end.split().expect("always");
     let (alive, gone) = bounded(0);
@@ -231,7 +235,7 @@ struct Watched<T> {
 impl<T> Watched<T> {
     fn tell(&self) {
         if let Some(written) = &self.written {
-            // Told already, and not heard yet.
+            // Fails if the last message is not received yet.
             let _ = written.try_send(());
         }
     }

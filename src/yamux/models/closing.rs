@@ -1,6 +1,6 @@
-//! Closing a connection while everything else goes on.
+//! Closing a connection while other threads use it.
 
-use super::stage::{Peer, config};
+use super::stage::{ScriptedPeer, config};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
@@ -11,32 +11,35 @@ use crate::{
 };
 use std::io::{Read, Write};
 
-/// How a connection is closed, besides by `Connection::close`.
+/// What else ends the connection, besides `Connection::close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Also {
-    /// Again, by another thread.
+    /// Another thread closes it too.
     Again,
-    /// By the peer, who vanishes.
+    /// The peer ends it abruptly.
     ByThePeer,
-    /// At once.
+    /// This side cuts it.
     Cut,
 }
 
-/// Threads open, accept, read, write and ping; all come back.
-fn everybody_comes_back(time: Time, also: Also) {
+/// Threads open, accept, read, write and ping; all their calls return.
+fn every_call_returns(time: Time, also: Also) {
     check(time, move || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config().backlog(1)).unwrap();
         let stream = connection.open().unwrap();
         stream.core().send.lock().window.take(INITIAL_WINDOW);
-        let Peer { hears, mut says } = Peer::new(theirs);
+        let ScriptedPeer {
+            receiver,
+            mut sender,
+        } = ScriptedPeer::new(theirs);
 
         let with = |work: fn(&Connection) -> Result<(), Error>| {
             let connection = connection.clone();
             thread::spawn(move || work(&connection))
         };
         let waits = [
-            // One waits to be acknowledged already.
+            // One stream already waits for its acknowledgement.
             with(|connection| connection.open().map(drop)),
             with(|connection| connection.accept().map(drop)),
             with(|connection| connection.ping().map(drop)),
@@ -52,11 +55,11 @@ fn everybody_comes_back(time: Time, also: Also) {
         });
         let peer = thread::spawn(move || {
             if also == Also::ByThePeer {
-                says.cut();
+                sender.cut();
             }
-            let heard = hears.until_the_end();
-            says.finish();
-            heard
+            let received = receiver.read_to_end();
+            sender.finish();
+            received
         });
         connection.close();
         assert!(connection.is_closed());
@@ -74,63 +77,69 @@ fn everybody_comes_back(time: Time, also: Also) {
 }
 
 #[test]
-fn a_close_wakes_everybody_and_may_be_called_twice_at_once() {
-    everybody_comes_back(Time::Stands, Also::Again);
+fn a_close_wakes_all_threads_and_may_be_called_twice_at_once() {
+    every_call_returns(Time::Stands, Also::Again);
 }
 
 #[test]
-fn a_close_and_a_peer_that_vanishes_end_all_once() {
-    everybody_comes_back(Time::Stands, Also::ByThePeer);
+fn a_close_and_a_cut_by_the_peer_end_the_connection_once() {
+    every_call_returns(Time::Stands, Also::ByThePeer);
 }
 
 #[test]
-fn a_close_and_a_cut_end_all_once() {
-    everybody_comes_back(Time::Stands, Also::Cut);
+fn a_close_and_a_cut_end_the_connection_once() {
+    every_call_returns(Time::Stands, Also::Cut);
 }
 
 #[test]
-fn a_close_returns_though_time_runs_out_for_everything() {
-    everybody_comes_back(Time::Passes, Also::Again);
+fn a_close_returns_even_if_everything_times_out() {
+    every_call_returns(Time::Passes, Also::Again);
 }
 
-/// The last handle, or the last stream, to go closes the connection: its reader
-/// ends, whoever is the last.
+/// Dropping the last handle or the last stream closes the connection, in either
+/// order.
 #[test]
 fn a_connection_closes_with_its_last_handle_or_stream() {
     check(Time::Stands, || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config()).unwrap();
         let stream = connection.open().unwrap();
-        let Peer { hears, mut says } = Peer::new(theirs);
+        let ScriptedPeer {
+            receiver,
+            mut sender,
+        } = ScriptedPeer::new(theirs);
         let streams = thread::spawn(move || drop(stream));
         let handles = thread::spawn(move || drop(connection));
-        hears.until_the_end();
-        says.finish();
+        receiver.read_to_end();
+        sender.finish();
         streams.join().unwrap();
         handles.join().unwrap();
     });
 }
 
-/// A connection that is to close when it is idle does, with the last stream,
-/// whoever ends it.
+/// After `close_when_idle`, the end of the last stream closes the connection, on
+/// whichever thread it happens.
 #[test]
-fn a_connection_that_is_to_close_does_when_its_last_stream_ends() {
+fn a_connection_that_closes_when_idle_closes_with_its_last_stream() {
     check(Time::Stands, || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config()).unwrap();
         let streams = [(); 2].map(|()| connection.open().unwrap());
-        let Peer { hears, mut says } = Peer::new(theirs);
+        let ScriptedPeer {
+            receiver,
+            mut sender,
+        } = ScriptedPeer::new(theirs);
         let ids = [0, 1].map(|at: usize| streams[at].id());
         let ending = streams.map(|stream| thread::spawn(move || drop(stream)));
         let idle = connection.clone();
         let closing = thread::spawn(move || idle.close_when_idle());
         for id in ids {
-            says.frame(Header::window_update(id, Flags::ACK, 0), b"");
+            sender.send(Header::window_update(id, Flags::ACK, 0), b"");
         }
-        // Nobody but the last stream closes it, or its acknowledgement: a handle is
-        // kept.
-        hears.until_the_end();
-        says.finish();
+        // A handle is kept: only the last stream, or its acknowledgement, closes the
+        // connection.
+        receiver.read_to_end();
+        sender.finish();
         for end in ending {
             end.join().unwrap();
         }

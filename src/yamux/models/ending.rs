@@ -1,6 +1,7 @@
-//! Streams that both sides end at once: each is gone by it, and once.
+//! Streams that both sides end at the same time: each is gone afterwards, and is
+//! counted once.
 
-use super::stage::{Frames, ROOMY, STREAM, Says, client, config, run, stage};
+use super::stage::{Frames, PeerSender, ROOMY, STREAM, client, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -10,23 +11,26 @@ use crate::{
 };
 use std::{net::Shutdown, sync::Arc};
 
-/// The peer does what `peer` says, and two threads here what `here` says, each
-/// with a handle of its own. What is counted of the stream has to be right then,
-/// while the connection stands.
-fn ending(peer: fn(&mut Says), here: [fn(&Stream); 2], resets: std::ops::RangeInclusive<u64>) {
+/// The peer runs `peer`, and two threads run `here`, each with a handle of its own.
+/// Afterwards the counters of the connection must be right, while it is still open.
+fn ending(
+    peer: fn(&mut PeerSender),
+    here: [fn(&Stream); 2],
+    resets: std::ops::RangeInclusive<u64>,
+) {
     check(Time::Stands, move || {
         let (stage, stream) = client();
         let reading = run(stage.reader);
-        let (mut says, mut hears) = (stage.peer.says, stage.peer.hears);
+        let (mut sender, mut receiver) = (stage.peer.sender, stage.peer.receiver);
         let peer = thread::spawn(move || {
-            peer(&mut says);
-            // The answer to this says that all before was seen to.
-            says.frame(Header::ping(Flags::SYN, 0), b"");
-            let mut heard = Frames::default();
-            while !heard.any(|frame| frame.kind == Kind::Ping) {
-                heard.take(&hears.some());
+            peer(&mut sender);
+            // The answer tells that the reader has handled everything before.
+            sender.send(Header::ping(Flags::SYN, 0), b"");
+            let mut received = Frames::default();
+            while !received.any(|frame| frame.kind == Kind::Ping) {
+                received.take(&receiver.read());
             }
-            (says, hears)
+            (sender, receiver)
         });
         let users = here.map(|here| {
             let stream = stream.clone();
@@ -51,17 +55,17 @@ fn ending(peer: fn(&mut Says), here: [fn(&Stream); 2], resets: std::ops::RangeIn
     });
 }
 
-fn fin(says: &mut Says) {
-    says.frame(Header::window_update(STREAM, Flags::FIN, 0), b"");
+fn fin(sender: &mut PeerSender) {
+    sender.send(Header::window_update(STREAM, Flags::FIN, 0), b"");
 }
 
-fn acknowledge_and_fin(says: &mut Says) {
-    says.frame(Header::window_update(STREAM, Flags::ACK, 0), b"");
-    fin(says);
+fn acknowledge_and_fin(sender: &mut PeerSender) {
+    sender.send(Header::window_update(STREAM, Flags::ACK, 0), b"");
+    fin(sender);
 }
 
-fn reset(says: &mut Says) {
-    says.frame(Header::window_update(STREAM, Flags::RST, 0), b"");
+fn reset(sender: &mut PeerSender) {
+    sender.send(Header::window_update(STREAM, Flags::RST, 0), b"");
 }
 
 fn shutdown(stream: &Stream) {
@@ -93,30 +97,30 @@ fn a_stream_that_one_side_resets_and_the_other_finishes_is_gone_once() {
     ending(reset, [shutdown, finish], 1..=1);
 }
 
-/// Streams that are closed here and not there count until the peer has ended
-/// its half: who opens one more waits for that, and for the peer's ACK.
+/// A stream that is closed only on this side counts until the peer has ended its
+/// half. A thread that opens one more waits for that, and for the peer's ACK.
 #[test]
-fn who_waits_to_open_a_stream_hears_that_others_have_ended() {
+fn a_thread_that_waits_to_open_a_stream_is_woken_when_others_end() {
     check(Time::Stands, || {
         let config = config().backlog(1).max_streams(1);
         let stage = stage(Role::Client, config, ROOMY);
         let reading = run(stage.reader);
-        let (mut hears, mut says) = (stage.peer.hears, stage.peer.says);
+        let (mut receiver, mut sender) = (stage.peer.receiver, stage.peer.sender);
         let peer = thread::spawn(move || {
             let mut answered = 0;
             while answered < 4 {
-                let mut heard = Frames::default();
-                heard.take(&hears.some());
-                for frame in heard.whole() {
+                let mut received = Frames::default();
+                received.take(&receiver.read());
+                for frame in received.whole() {
                     if frame.header.flags.contains(Flags::SYN) {
                         let id = frame.header.stream;
                         let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
-                        says.frame(Header::window_update(id, flags, 0), b"");
+                        sender.send(Header::window_update(id, flags, 0), b"");
                         answered += 1;
                     }
                 }
             }
-            (hears, says)
+            (receiver, sender)
         });
         let openers = [(); 2].map(|()| {
             let connection = stage.connection.clone();

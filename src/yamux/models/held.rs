@@ -1,7 +1,7 @@
-//! Streams that are held until others have ended: none is forgotten, whoever
-//! frees the place for it.
+//! Streams that wait until others have ended: none is forgotten, whichever thread
+//! makes room for it.
 
-use super::stage::{Peer, ROOMY, Says, config};
+use super::stage::{PeerSender, ROOMY, ScriptedPeer, config};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
@@ -13,37 +13,37 @@ use crate::{
 
 const IDS: [StreamId; 3] = [StreamId(1), StreamId(3), StreamId(5)];
 
-/// A connection with one place for the peer's streams.
-fn one_place() -> (Connection, Peer) {
+/// Makes a connection that accepts one stream of the peer at a time.
+fn one_at_a_time() -> (Connection, ScriptedPeer) {
     let (ours, theirs) = memory::pair(ROOMY);
     let connection = Connection::server(ours, config().max_streams(1)).unwrap();
-    (connection, Peer::new(theirs))
+    (connection, ScriptedPeer::new(theirs))
 }
 
-fn flags(says: &mut Says, id: StreamId, flags: Flags) {
-    says.frame(Header::window_update(id, flags, 0), b"");
+fn flags(sender: &mut PeerSender, id: StreamId, flags: Flags) {
+    sender.send(Header::window_update(id, flags, 0), b"");
 }
 
 /// Opens streams, and ends the peer's half of each.
-fn opens(says: &mut Says) {
+fn opens(sender: &mut PeerSender) {
     for id in IDS {
-        flags(says, id, Flags::SYN);
-        flags(says, id, Flags::FIN);
+        flags(sender, id, Flags::SYN);
+        flags(sender, id, Flags::FIN);
     }
 }
 
 #[test]
-fn each_stream_gets_the_place_of_the_one_before() {
+fn each_stream_is_accepted_when_the_one_before_ends() {
     check(Time::Stands, || {
-        let (connection, mut peer) = one_place();
+        let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
-            opens(&mut peer.says);
+            opens(&mut peer.sender);
             peer
         });
         for id in IDS {
             let stream = connection.accept().unwrap();
             assert_eq!(stream.id(), id);
-            // By this its place is free.
+            // This makes room for the next one.
             drop(stream);
         }
         connection.cut();
@@ -52,12 +52,12 @@ fn each_stream_gets_the_place_of_the_one_before() {
 }
 
 #[test]
-fn a_stream_that_the_peer_gives_up_keeps_no_place_from_others() {
+fn a_waiting_stream_that_the_peer_resets_does_not_block_others() {
     check(Time::Stands, || {
-        let (connection, mut peer) = one_place();
+        let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
-            opens(&mut peer.says);
-            flags(&mut peer.says, IDS[1], Flags::RST);
+            opens(&mut peer.sender);
+            flags(&mut peer.sender, IDS[1], Flags::RST);
             peer
         });
         while connection.accept().unwrap().id() != IDS[2] {}
@@ -67,14 +67,14 @@ fn a_stream_that_the_peer_gives_up_keeps_no_place_from_others() {
 }
 
 #[test]
-fn what_is_held_keeps_no_connection_that_is_to_close_when_idle() {
+fn waiting_streams_do_not_keep_a_connection_that_closes_when_idle() {
     check(Time::Stands, || {
-        let (connection, mut peer) = one_place();
+        let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
-            opens(&mut peer.says);
-            // It sees the end, and ends its side too.
-            let frames = peer.hears.until_the_end();
-            peer.says.finish();
+            opens(&mut peer.sender);
+            // The peer sees the end, and ends its direction too.
+            let frames = peer.receiver.read_to_end();
+            peer.sender.finish();
             frames
         });
         let accepting = {

@@ -1,8 +1,8 @@
-//! The parts of a connection that wait and wake, run in many orders by a model
-//! checker; see [`sync`](crate::sync).
+//! Models of a connection's threads, which a model checker runs in many schedules;
+//! see [`sync`](crate::sync).
 //!
-//! A model fails when one of its assertions does, or when a thread is left
-//! that waits for ever: at its end all threads have to be gone.
+//! A model fails when one of its assertions fails, or when a thread waits forever:
+//! at its end all threads must have ended.
 
 mod closing;
 mod ending;

@@ -1,4 +1,4 @@
-//! Opening: the room that the peer makes is for all who wait for some.
+//! Threads that wait to open a stream: all of them are woken when there is room.
 
 use super::stage::{ROOMY, STREAM, config, run, stage};
 use crate::{
@@ -8,16 +8,16 @@ use crate::{
         Error, Role,
         frame::{Flags, Header},
         inbox::Inbox,
-        outbox::Turn,
+        outbox::Priority,
     },
 };
 use std::{sync::Arc, time::Duration};
 
-/// So much waiting to be sent that nothing is opened.
+/// With this many queued bytes, no stream is opened.
 const FLOOD: usize = 600_000;
 
 #[test]
-fn a_stream_that_the_peer_ends_makes_room_for_all_who_wait() {
+fn a_stream_that_the_peer_ends_makes_room_for_all_waiting_threads() {
     check(Time::Stands, || {
         let config = config().max_streams(2).backlog(2);
         let stage = stage(Role::Client, config, ROOMY);
@@ -29,14 +29,14 @@ fn a_stream_that_the_peer_ends_makes_room_for_all_who_wait() {
             let connection = stage.connection.clone();
             thread::spawn(move || connection.open().unwrap())
         });
-        let mut says = stage.peer.says;
+        let mut sender = stage.peer.sender;
         let peer = thread::spawn(move || {
-            says.frame(Header::window_update(second, Flags::ACK, 0), b"");
-            says.frame(Header::window_update(first, Flags::ACK, 0), b"");
-            says.frame(Header::window_update(first, Flags::FIN, 0), b"");
-            says
+            sender.send(Header::window_update(second, Flags::ACK, 0), b"");
+            sender.send(Header::window_update(first, Flags::ACK, 0), b"");
+            sender.send(Header::window_update(first, Flags::FIN, 0), b"");
+            sender
         });
-        // Of those that are left, one is enough to wait no longer.
+        // The end of one stream makes room for both openers.
         let opened = openers.map(|opener| opener.join().unwrap());
         stage.connection.cut();
         drop((opened, peer.join().unwrap()));
@@ -44,14 +44,14 @@ fn a_stream_that_the_peer_ends_makes_room_for_all_who_wait() {
     });
 }
 
-/// Who is told of it may find that too much is to be sent, and give up.
+/// A thread that is woken may find that too much is queued, and time out.
 #[test]
-fn a_place_that_one_opener_gives_up_is_for_the_next() {
+fn room_that_one_thread_does_not_use_goes_to_the_next() {
     check(Time::Passes, || {
         let stage = stage(Role::Client, config().backlog(1), ROOMY);
         let first = stage.connection.open_queued(None).unwrap();
         let shared = Arc::clone(stage.connection.shared());
-        // Nothing is written meanwhile.
+        // This thread holds the writing role, so nothing is written.
         let writer = shared.outbox.take_role(Wait::Never).expect("its SYN waits");
         let openers = [Some(Duration::from_secs(1)), None].map(|timeout| {
             let connection = stage.connection.clone();
@@ -65,7 +65,7 @@ fn a_place_that_one_opener_gives_up_is_for_the_next() {
         assert!(
             shared
                 .outbox
-                .try_relay(data, &mut flood, Turn::Its, no_relay)
+                .try_relay(data, &mut flood, Priority::First, no_relay)
         );
         shared.acknowledge(first.core());
         let [hurried, patient] = openers;

@@ -1,8 +1,8 @@
-//! The outbox and its writing role: several senders, a transport that is full
-//! or fails, and the helper thread. Nobody waits for ever; what was queued
-//! leaves once, in the order of each stream.
+//! The outbox and its writing role: several senders, a transport that is full or
+//! fails, and the helper thread. No thread waits forever, and queued frames are sent
+//! once, in the order of each stream.
 
-use super::stage::{Frame, Stage, bytes_of, config, run, send_all, stage};
+use super::stage::{PeerFrame, Stage, bytes_of, config, run, send_all, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -13,15 +13,14 @@ use crate::{
 };
 use std::{net::Shutdown, time::Duration};
 
-/// With three senders of so many full frames each, more is to be sent than the
-/// outbox holds.
+/// Senders, and full frames of each: more than the outbox holds.
 const SENDERS: usize = 3;
 const FRAMES: u8 = 3;
 
-/// What the transport holds: less than two frames.
+/// The capacity of a transport that holds less than two frames.
 const NARROW: usize = 100_000;
 
-/// Sends `FRAMES` full frames, each of its own number.
+/// Sends [`FRAMES`] full frames, each filled with its number.
 fn send(stream: &Stream) -> Result<(), Error> {
     (0..FRAMES).try_for_each(|number| {
         let fill = |credit: usize| credit.min(MAX_PAYLOAD);
@@ -32,8 +31,9 @@ fn send(stream: &Stream) -> Result<(), Error> {
     })
 }
 
-/// The numbers of the whole frames that came for a stream, in their order.
-fn numbers(frames: &[Frame], stream: StreamId) -> Vec<u8> {
+/// Returns the numbers of a stream's frames, in the order in which they were
+/// received.
+fn numbers(frames: &[PeerFrame], stream: StreamId) -> Vec<u8> {
     let data = frames
         .iter()
         .filter(|frame| frame.header.kind == Kind::Data && frame.header.stream == stream);
@@ -53,8 +53,8 @@ fn narrow_stage() -> (Stage, Vec<Stream>) {
     (stage, streams)
 }
 
-/// Has a helper wait in the transport, with the outbox full behind it. Gives
-/// two streams on which nothing was sent.
+/// Makes a helper wait in the transport, and fills the outbox behind it. Returns two
+/// streams on which nothing was sent.
 fn full_outbox(stage: &Stage) -> [Stream; 2] {
     let open = || stage.connection.open().unwrap();
     for stream in [open(), open()] {
@@ -65,14 +65,14 @@ fn full_outbox(stage: &Stage) -> [Stream; 2] {
     [open(), open()]
 }
 
-/// `timeout` is that of each write: with one, a write does not wait in the
-/// transport, but has a helper do so.
+/// `timeout` is the write timeout of the streams. With a timeout, writes do not wait
+/// in the transport, but leave that to a helper.
 fn sending(time: Time, timeout: Option<Duration>) {
     check(time, move || {
         let (stage, streams) = narrow_stage();
         let ids: Vec<StreamId> = streams.iter().map(Stream::id).collect();
-        let hears = stage.peer.hears;
-        let peer = thread::spawn(move || hears.until_the_end());
+        let receiver = stage.peer.receiver;
+        let peer = thread::spawn(move || receiver.read_to_end());
         let senders: Vec<_> = streams
             .into_iter()
             .map(|stream| {
@@ -103,48 +103,48 @@ fn sending(time: Time, timeout: Option<Duration>) {
 }
 
 #[test]
-fn many_senders_all_come_to_their_end() {
+fn all_of_many_senders_finish() {
     sending(Time::Stands, None);
 }
 
 #[test]
-fn senders_that_do_not_wait_in_the_transport_come_to_their_end_too() {
+fn senders_that_do_not_wait_in_the_transport_finish_too() {
     sending(Time::Stands, Some(Duration::from_secs(1)));
 }
 
 #[test]
-fn a_send_that_times_out_leaves_the_others_what_is_theirs() {
+fn a_send_that_times_out_does_not_harm_others() {
     sending(Time::Passes, Some(Duration::from_secs(1)));
 }
 
 #[test]
-fn a_transport_that_takes_nothing_in_time_ends_all_waits() {
+fn a_transport_that_accepts_nothing_in_time_ends_all_waits() {
     sending(Time::Passes, None);
 }
 
 #[test]
-fn who_waits_for_room_hears_of_a_transport_that_fails() {
+fn a_failing_transport_wakes_threads_that_wait_for_room() {
     check(Time::Stands, || {
         let stage = stage(Role::Client, config(), NARROW);
         let streams = full_outbox(&stage);
         let senders = streams.map(|stream| thread::spawn(move || send_all(&stream, b"abc")));
-        stage.peer.says.cut();
+        stage.peer.sender.cut();
         for sender in senders {
             match sender.join().unwrap() {
-                // It was queued before that was known.
+                // It was queued before the transport failed.
                 Ok(()) | Err(Error::Io(_)) => {}
                 Err(error) => panic!("{error:?}"),
             }
         }
-        // Nobody has read the connection yet.
+        // No thread has read the connection yet.
         let reading = run(stage.reader);
         assert!(reading.join().unwrap().is_err());
     });
 }
 
-/// One stream has no credit, and another's frame meets a transport that fails.
+/// One stream waits for credit while the frame of another meets a failing transport.
 #[test]
-fn who_waits_for_credit_hears_of_a_transport_that_fails() {
+fn a_failing_transport_wakes_threads_that_wait_for_credit() {
     check(Time::Stands, || {
         let (stage, streams) = narrow_stage();
         let [waits, sends, ..] = &streams[..] else {
@@ -153,15 +153,15 @@ fn who_waits_for_credit_hears_of_a_transport_that_fails() {
         let (waits, sends) = (waits.clone(), sends.clone());
         waits.core().send.lock().window.take(INITIAL_WINDOW);
         let waiting = thread::spawn(move || send_all(&waits, b"no credit"));
-        stage.peer.says.cut();
-        // Queued, and then it failed, or the other way round.
+        stage.peer.sender.cut();
+        // It is queued before the transport fails, or fails.
         let _ = send_all(&sends, b"fails");
         assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
     });
 }
 
-/// Three wait for room; two of them do not use it when there is some, because
-/// of what `spoils` does to their stream.
+/// Three threads wait for room. Two of them do not use it, because of what `spoils`
+/// does to their stream.
 fn letting_in(spoils: fn(&Stream)) {
     check(Time::Stands, move || {
         let stage = stage(Role::Client, config(), NARROW);
@@ -170,8 +170,8 @@ fn letting_in(spoils: fn(&Stream)) {
             let stream = stream.clone();
             thread::spawn(move || send_all(&stream, b"abc"))
         });
-        let hears = stage.peer.hears;
-        let peer = thread::spawn(move || hears.until_the_end());
+        let receiver = stage.peer.receiver;
+        let peer = thread::spawn(move || receiver.read_to_end());
         spoils(&spoilt);
         sent.join().unwrap().unwrap();
         stage.connection.start_close();
@@ -184,12 +184,12 @@ fn letting_in(spoils: fn(&Stream)) {
 }
 
 #[test]
-fn who_is_let_in_and_leaves_lets_others_in() {
+fn a_thread_that_leaves_passes_its_room_on() {
     letting_in(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
 }
 
 #[test]
-fn who_is_let_in_and_has_no_credit_lets_others_in() {
+fn a_thread_without_credit_passes_its_room_on() {
     letting_in(|spoilt| {
         let mut send = spoilt.core().send.lock();
         let credit = send.window.credit();
@@ -197,10 +197,10 @@ fn who_is_let_in_and_has_no_credit_lets_others_in() {
     });
 }
 
-/// Some must not wait for the transport, others may: those take the writing
-/// over.
+/// Threads that may wait for the transport take the writing role over from those
+/// that may not.
 #[test]
-fn who_takes_the_writing_over_comes_back_from_it() {
+fn a_thread_that_takes_the_writing_role_over_returns() {
     check(Time::Stands, || {
         let stage = stage(Role::Client, config(), super::stage::ROOMY);
         let streams = [(); 2].map(|()| stage.connection.open().unwrap());
@@ -217,10 +217,10 @@ fn who_takes_the_writing_over_comes_back_from_it() {
         let mut kept: Vec<Stream> = Vec::new();
         kept.extend(senders.map(|sender| sender.join().unwrap()));
         kept.extend(opener.join().unwrap());
-        // All is in the transport, for nobody is left to write.
-        let mut hears = stage.peer.hears;
+        // Everything is in the transport: no thread is left to write.
+        let mut receiver = stage.peer.receiver;
         let mut frames = super::stage::Frames::default();
-        frames.take(&hears.some());
+        frames.take(&receiver.read());
         let frames = frames.whole();
         for id in ids {
             assert_eq!(bytes_of(&frames, id), b"ab");
@@ -232,9 +232,9 @@ fn who_takes_the_writing_over_comes_back_from_it() {
     });
 }
 
-/// The reader answers, senders send, and the transport is full.
+/// The reader answers while senders send and the transport is full.
 #[test]
-fn answers_leave_though_everybody_writes() {
+fn answers_are_sent_while_all_threads_write() {
     check(Time::Stands, || {
         let (stage, streams) = narrow_stage();
         let Stage {
@@ -244,14 +244,14 @@ fn answers_leave_though_everybody_writes() {
             ..
         } = stage;
         let reading = run(reader);
-        let mut says = peer.says;
+        let mut sender = peer.sender;
         let pinging = thread::spawn(move || {
             for value in [1, 2] {
-                says.frame(Header::ping(Flags::SYN, value), b"");
+                sender.send(Header::ping(Flags::SYN, value), b"");
             }
-            says.finish();
+            sender.finish();
         });
-        let hearing = thread::spawn(move || peer.hears.until_the_end());
+        let receiving = thread::spawn(move || peer.receiver.read_to_end());
         let mut senders = Vec::new();
         for stream in streams {
             senders.push(thread::spawn(move || send(&stream).map(|()| stream)));
@@ -261,24 +261,25 @@ fn answers_leave_though_everybody_writes() {
             let _ = sender.join().unwrap();
         }
         connection.start_close();
-        let frames = hearing.join().unwrap();
+        let frames = receiving.join().unwrap();
         let answers = frames
             .iter()
             .filter(|frame| frame.header.kind == Kind::Ping);
         let answers: Vec<u32> = answers.map(|frame| frame.header.length).collect();
-        // The peer has ended its side, and with it the connection.
+        // The peer has ended its direction, and with it the connection.
         assert!([1, 2].starts_with(&answers), "{answers:?}");
         let _ = reading.join().unwrap();
     });
 }
 
-/// What is queued to leave with what is sent next leaves, whoever sends that.
+/// Frames that are queued to be sent with the next frame are sent, whichever thread
+/// sends that one.
 #[test]
-fn whatever_was_queued_leaves_before_the_end() {
+fn queued_frames_are_sent_before_the_end() {
     check(Time::Stands, || {
         let stage = stage(Role::Client, config(), 64);
-        let hears = stage.peer.hears;
-        let peer = thread::spawn(move || hears.until_the_end());
+        let receiver = stage.peer.receiver;
+        let peer = thread::spawn(move || receiver.read_to_end());
         let streams = [(); 3].map(|()| stage.connection.open().unwrap());
         let ids = [1, 3, 5].map(StreamId);
         let senders = streams.map(|stream| {

@@ -1,4 +1,4 @@
-//! Both sides of a connection, over a transport in memory.
+//! Both sides of a connection, over an in-memory transport.
 
 use super::stage::config;
 use crate::{
@@ -12,12 +12,11 @@ use std::{
     time::Duration,
 };
 
-/// What is sent, in one direction and back: several times what the transport
-/// holds.
-const SAID: &[u8] = b"said and said again";
+/// The bytes that are sent and echoed: several times the capacity [`NARROW`].
+const MESSAGE: &[u8] = b"said and said again";
 const NARROW: usize = 7;
 
-/// Sends back what comes, on two streams side by side.
+/// Echoes each stream on a thread of its own.
 fn echo(connection: &Connection) {
     let mut streams = Vec::new();
     while let Ok(stream) = connection.accept() {
@@ -38,12 +37,13 @@ fn echo(connection: &Connection) {
     }
 }
 
-/// What came back, and whether it is told to be all.
-fn said(connection: &Connection) -> (Vec<u8>, bool) {
+/// Sends the message. Returns what was echoed, and whether that ended without an
+/// error.
+fn echoed(connection: &Connection) -> (Vec<u8>, bool) {
     let Ok(mut stream) = connection.open() else {
         return (Vec::new(), false);
     };
-    let sent = stream.write_all(SAID).is_ok();
+    let sent = stream.write_all(MESSAGE).is_ok();
     let _ = stream.shutdown(Shutdown::Write);
     let mut got = Vec::new();
     let complete = stream.read_to_end(&mut got).is_ok();
@@ -61,16 +61,16 @@ fn conversation(time: Time, config: fn() -> Config, capacity: usize, cut: bool) 
         });
         let talks = [(); 2].map(|()| {
             let client = client.clone();
-            thread::spawn(move || said(&client))
+            thread::spawn(move || echoed(&client))
         });
         if cut {
             client.cut();
         }
         for talk in talks {
             let (got, complete) = talk.join().unwrap();
-            assert!(SAID.starts_with(&got), "{got:?}");
+            assert!(MESSAGE.starts_with(&got), "{got:?}");
             if complete {
-                assert_eq!(got, SAID);
+                assert_eq!(got, MESSAGE);
             }
             assert!(complete || cut || time == Time::Passes);
         }
@@ -81,23 +81,23 @@ fn conversation(time: Time, config: fn() -> Config, capacity: usize, cut: bool) 
 }
 
 #[test]
-fn all_that_is_said_comes_back() {
+fn a_message_is_echoed() {
     conversation(Time::Stands, config, 1 << 20, false);
 }
 
 #[test]
-fn all_that_is_said_comes_back_over_a_narrow_transport() {
+fn a_message_is_echoed_over_a_narrow_transport() {
     conversation(Time::Stands, config, NARROW, false);
 }
 
 #[test]
-fn what_was_cut_is_never_taken_for_complete() {
+fn a_cut_message_is_never_taken_for_complete() {
     conversation(Time::Stands, config, NARROW, true);
 }
 
-/// Keepalives, write timeouts, lingering: all of them may strike at any time.
+/// Keepalives, write timeouts and lingering may happen at any time.
 #[test]
-fn what_time_ran_out_for_is_never_taken_for_complete() {
+fn a_message_that_timed_out_is_never_taken_for_complete() {
     let hurried = || config().keep_alive(Some(Duration::from_secs(1)));
     conversation(Time::Passes, hurried, NARROW, false);
 }

@@ -1,6 +1,6 @@
-//! Pings: who waits for an answer gets it, or hears of the end.
+//! Pings: a thread that waits for an answer gets it, or an error at the end.
 
-use super::stage::{Frames, Hears, ROOMY, Says, config, run, stage};
+use super::stage::{Frames, PeerReceiver, PeerSender, ROOMY, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -10,24 +10,24 @@ use crate::{
 };
 
 /// Answers pings until the connection ends.
-fn answer(mut hears: Hears, mut says: Says) {
+fn answer(mut receiver: PeerReceiver, mut sender: PeerSender) {
     loop {
-        let bytes = hears.some();
+        let bytes = receiver.read();
         if bytes.is_empty() {
-            return says.finish();
+            return sender.finish();
         }
         let mut frames = Frames::default();
         frames.take(&bytes);
         for frame in frames.whole() {
             if frame.header.kind == Kind::Ping {
-                says.frame(Header::ping(Flags::ACK, frame.header.length), b"");
+                sender.send(Header::ping(Flags::ACK, frame.header.length), b"");
             }
         }
     }
 }
 
-/// Two threads ping; `judge` gets what they got, while the connection closes
-/// if `closing`.
+/// Two threads ping, while the connection closes if `closing`; `judge` checks each
+/// outcome.
 fn pinging(
     time: Time,
     answered: bool,
@@ -37,10 +37,10 @@ fn pinging(
     check(time, move || {
         let stage = stage(Role::Client, config(), ROOMY);
         let reading = run(stage.reader);
-        let (hears, says) = (stage.peer.hears, stage.peer.says);
+        let (receiver, sender) = (stage.peer.receiver, stage.peer.sender);
         let peer = thread::spawn(move || match answered {
-            true => answer(hears, says),
-            false => drop((hears.until_the_end(), says)),
+            true => answer(receiver, sender),
+            false => drop((receiver.read_to_end(), sender)),
         });
         let pingers = [(); 2].map(|()| {
             let connection = stage.connection.clone();
@@ -66,7 +66,7 @@ fn every_ping_gets_its_answer() {
 }
 
 #[test]
-fn a_close_wakes_who_waits_for_an_answer() {
+fn a_close_wakes_a_thread_that_waits_for_an_answer() {
     pinging(Time::Stands, false, true, |answer| {
         assert!(matches!(answer, Err(Error::Closed)), "{answer:?}");
     });

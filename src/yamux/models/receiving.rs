@@ -1,6 +1,6 @@
-//! The inbox: the reader hands over, the user reads, and something ends it.
+//! The inbox: the reader appends, users read, and something ends the stream.
 
-use super::stage::{STREAM, Says, cause, client, run};
+use super::stage::{PeerSender, STREAM, cause, client, run};
 use crate::{
     sync::{Mutex, Time, check, thread},
     yamux::{
@@ -12,7 +12,7 @@ use std::{io::Read, sync::Arc, time::Duration};
 
 type Outcome = Result<(), Error>;
 
-/// Reads to the end; timeouts on the way are tried again.
+/// Reads to the end, and again after each timeout.
 fn read_all(mut stream: &Stream) -> (Vec<u8>, Outcome) {
     let (mut got, mut buf) = (Vec::new(), [0; 4]);
     loop {
@@ -27,11 +27,11 @@ fn read_all(mut stream: &Stream) -> (Vec<u8>, Outcome) {
     }
 }
 
-/// The peer sends "abc" in two frames, and then `end` happens, on the peer's
-/// thread or the connection's; two threads read.
+/// The peer sends "abc" in two frames and then runs `end`, while this side runs
+/// `here`; two threads read.
 fn reading(
     time: Time,
-    end: impl Fn(&mut Says) + Send + Sync + 'static,
+    end: impl Fn(&mut PeerSender) + Send + Sync + 'static,
     here: impl Fn(&Connection, &Stream) + Send + Sync + 'static,
     judge: impl Fn(&[u8], &[Outcome; 2]) + Send + Sync + 'static,
 ) {
@@ -44,12 +44,12 @@ fn reading(
                 .unwrap();
         }
         let reading = run(stage.reader);
-        let (mut says, end) = (stage.peer.says, Arc::clone(&end));
+        let (mut sender, end) = (stage.peer.sender, Arc::clone(&end));
         let peer = thread::spawn(move || {
-            says.data(STREAM, b"ab");
-            says.data(STREAM, b"c");
-            end(&mut says);
-            says
+            sender.data(STREAM, b"ab");
+            sender.data(STREAM, b"c");
+            end(&mut sender);
+            sender
         });
         let users = [(); 2].map(|()| {
             let stream = stream.clone();
@@ -58,8 +58,7 @@ fn reading(
         here(&stage.connection, &stream);
         let got = users.map(|user| user.join().unwrap());
         let [(one, ended), (other, also)] = got;
-        // Which of them read what is nobody's business, but each byte is read
-        // once.
+        // Either thread may read a byte, but each byte is read once.
         let mut together = [one, other].concat();
         together.sort_unstable();
         judge(&together, &[ended, also]);
@@ -71,8 +70,8 @@ fn reading(
 
 fn nothing(_: &Connection, _: &Stream) {}
 
-fn fin(says: &mut Says) {
-    says.frame(Header::window_update(STREAM, Flags::FIN, 0), b"");
+fn fin(sender: &mut PeerSender) {
+    sender.send(Header::window_update(STREAM, Flags::FIN, 0), b"");
 }
 
 fn all_and_the_end(bytes: &[u8], ended: &[Outcome; 2]) {
@@ -86,19 +85,19 @@ fn both_failed(ended: &[Outcome; 2], with: fn(&Error) -> bool) {
 }
 
 #[test]
-fn all_that_came_is_read_once_and_then_the_end() {
+fn received_bytes_are_read_once_and_then_the_end() {
     reading(Time::Stands, fin, nothing, all_and_the_end);
 }
 
 #[test]
-fn a_read_that_times_out_takes_nothing_away() {
+fn a_read_that_times_out_loses_no_bytes() {
     reading(Time::Passes, fin, nothing, all_and_the_end);
 }
 
 #[test]
-fn what_came_before_a_reset_is_read_and_then_the_reset() {
-    let reset = |says: &mut Says| {
-        says.frame(Header::window_update(STREAM, Flags::RST, 0), b"");
+fn bytes_before_a_reset_are_read_and_then_the_reset() {
+    let reset = |sender: &mut PeerSender| {
+        sender.send(Header::window_update(STREAM, Flags::RST, 0), b"");
     };
     reading(Time::Stands, reset, nothing, |bytes, ended| {
         assert_eq!(bytes, b"abc");
@@ -107,15 +106,15 @@ fn what_came_before_a_reset_is_read_and_then_the_reset() {
 }
 
 #[test]
-fn what_came_before_a_cut_is_read_and_then_an_error() {
-    reading(Time::Stands, Says::finish, nothing, |bytes, ended| {
+fn bytes_before_a_cut_are_read_and_then_an_error() {
+    reading(Time::Stands, PeerSender::finish, nothing, |bytes, ended| {
         assert_eq!(bytes, b"abc");
         both_failed(ended, |error| matches!(error, Error::EndedByPeer));
     });
 }
 
 #[test]
-fn a_close_wakes_who_reads_and_is_no_end_of_the_stream() {
+fn a_close_wakes_readers_and_is_not_taken_for_the_end_of_the_stream() {
     let close = |connection: &Connection, _: &Stream| connection.start_close();
     reading(
         Time::Stands,
@@ -129,28 +128,28 @@ fn a_close_wakes_who_reads_and_is_no_end_of_the_stream() {
 }
 
 #[test]
-fn a_shutdown_wakes_who_reads_and_is_no_end_of_the_stream() {
+fn a_shutdown_wakes_readers_and_is_not_taken_for_the_end_of_the_stream() {
     let shutdown = |_: &Connection, stream: &Stream| {
         stream.shutdown(std::net::Shutdown::Read).unwrap();
     };
     reading(Time::Stands, fin, shutdown, |bytes, ended| {
-        // Who was told of the end before, was so rightly.
+        // A thread that saw the end saw it after all bytes.
         if ended.iter().any(Result::is_ok) {
             assert_eq!(bytes, b"abc");
         }
     });
 }
 
-/// What a reader took out of the inbox is granted anew, once.
+/// Bytes that are read are granted again, once.
 #[test]
-fn what_is_read_is_granted_to_the_peer_once() {
+fn bytes_that_are_read_are_granted_once() {
     check(Time::Stands, || {
         let (stage, stream) = client();
         let reading = run(stage.reader);
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (hears, hearing) = (stage.peer.hears, Arc::clone(&heard));
-        let peer = thread::spawn(move || *hearing.lock() = hears.until_the_end());
-        let mut says = stage.peer.says;
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (receiver, receiving) = (stage.peer.receiver, Arc::clone(&received));
+        let peer = thread::spawn(move || *receiving.lock() = receiver.read_to_end());
+        let mut sender = stage.peer.sender;
         let body = vec![7; 64 * 1024];
         let user = thread::spawn(move || {
             let mut stream = stream;
@@ -162,18 +161,18 @@ fn what_is_read_is_granted_to_the_peer_once() {
             stream
         });
         for _ in 0..4 {
-            says.data(STREAM, &body);
+            sender.data(STREAM, &body);
         }
         let stream = user.join().unwrap();
         stage.connection.start_close();
         peer.join().unwrap();
-        let frames = std::mem::take(&mut *heard.lock());
+        let frames = std::mem::take(&mut *received.lock());
         let grants = frames.iter().filter(|frame| frame.header.stream == STREAM);
         let granted: u32 = grants.map(|frame| frame.header.length).sum();
-        // No round trip was measured: the window does not grow.
+        // No round trip was measured, so the window does not grow.
         assert!(granted <= 4 * 64 * 1024, "{granted}");
         assert!(granted > 4 * 64 * 1024 - INITIAL_WINDOW / 2, "{granted}");
-        says.finish();
+        sender.finish();
         reading.join().unwrap().unwrap();
         drop(stream);
     });

@@ -1,7 +1,6 @@
-//! A relay between two connections, while what it joins goes on, ends, or
-//! vanishes.
+//! A relay between two connections, whose peers finish, reset, or vanish.
 
-use super::stage::{Frame, Stage, bytes_of, config, run, stage};
+use super::stage::{PeerFrame, Stage, bytes_of, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -12,39 +11,38 @@ use crate::{
     },
 };
 
-/// The caller's stream, and the one to the owner.
+/// The caller's stream, and the stream to the owner.
 const CALL: StreamId = StreamId(1);
 const LEG: StreamId = StreamId(2);
 
-/// How one of the two peers goes on.
+/// What one of the two peers does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Does {
-    /// Says all and ends its half.
+    /// Sends everything and finishes its half.
     Finishes,
-    /// Says something, and resets the stream.
+    /// Sends something and resets the stream.
     Resets,
-    /// Says something, and vanishes.
+    /// Sends something and cuts the connection.
     Vanishes,
 }
 
-/// What each of them says, in so many frames of so many bytes.
+/// How many frames each peer sends, and of how many bytes each.
 #[derive(Clone, Copy)]
-struct Said {
+struct Traffic {
     frames: u8,
     each: usize,
 }
 
-const LITTLE: Said = Said { frames: 2, each: 3 };
+const LITTLE: Traffic = Traffic { frames: 2, each: 3 };
 
-/// More than an outbox takes from relays, over a transport that holds less
-/// than a frame.
-const MUCH: Said = Said {
+/// More than an outbox accepts from relays, for a transport that holds less than a
+/// frame.
+const MUCH: Traffic = Traffic {
     frames: 4,
     each: 64 * 1024,
 };
 
-/// One side of the hub: the connection to a peer, with the stream that is to be
-/// relayed.
+/// Makes one side of the hub: the connection to a peer, and the stream to relay.
 fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
     let mut stage = stage(Role::Server, config(), capacity);
     if !is_call {
@@ -52,7 +50,7 @@ fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
         return (stage, stream);
     }
     let syn = Header::window_update(CALL, Flags::SYN, 0);
-    stage.peer.says.frame(syn, b"");
+    stage.peer.sender.send(syn, b"");
     stage
         .reader
         .turn(std::time::Duration::from_secs(1))
@@ -62,19 +60,19 @@ fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
     (stage, stream)
 }
 
-/// Each byte is a unit.
+/// A stream may be cut after any byte.
 const ANYWHERE: Framing = Framing {
     next: |_, buffered, room| buffered.len.min(room),
     cut_short: &[],
 };
 
-/// What a peer has said, and heard to its end.
-struct Ended {
-    frames: Vec<Frame>,
+/// The frames that a peer received up to the end of its connection.
+struct ReceivedFrames {
+    frames: Vec<PeerFrame>,
     stream: StreamId,
 }
 
-impl Ended {
+impl ReceivedFrames {
     fn bytes(&self) -> Vec<u8> {
         bytes_of(&self.frames, self.stream)
     }
@@ -85,31 +83,31 @@ impl Ended {
     }
 }
 
-fn relaying(time: Time, capacity: usize, said: Said, caller: Does, owner: Does) {
+fn relaying(time: Time, capacity: usize, traffic: Traffic, caller: Does, owner: Does) {
     check(time, move || {
         let (call, call_stream) = leg(capacity, true);
         let (own, own_stream) = leg(capacity, false);
         let readers = [call.reader, own.reader].map(run);
         let peers =
             [(call.peer, CALL, caller), (own.peer, LEG, owner)].map(|(peer, stream, does)| {
-                let mut says = peer.says;
-                let hearing = thread::spawn(move || peer.hears.until_the_end());
-                let saying = thread::spawn(move || {
-                    for number in 0..said.frames {
-                        says.data(stream, &vec![number; said.each]);
+                let mut sender = peer.sender;
+                let receiving = thread::spawn(move || peer.receiver.read_to_end());
+                let sending = thread::spawn(move || {
+                    for number in 0..traffic.frames {
+                        sender.data(stream, &vec![number; traffic.each]);
                     }
                     match does {
                         Does::Finishes => {
-                            says.frame(Header::window_update(stream, Flags::FIN, 0), b"");
+                            sender.send(Header::window_update(stream, Flags::FIN, 0), b"");
                         }
                         Does::Resets => {
-                            says.frame(Header::window_update(stream, Flags::RST, 0), b"");
+                            sender.send(Header::window_update(stream, Flags::RST, 0), b"");
                         }
-                        Does::Vanishes => says.cut(),
+                        Does::Vanishes => sender.cut(),
                     }
-                    says
+                    sender
                 });
-                (hearing, saying, stream)
+                (receiving, sending, stream)
             });
         relay(
             (call_stream, Segment::default()),
@@ -117,16 +115,16 @@ fn relaying(time: Time, capacity: usize, said: Said, caller: Does, owner: Does) 
             ANYWHERE,
         );
         let connections = [call.connection, own.connection];
-        // When both streams are gone each connection closes, as it is told to:
-        // were one left over, this would wait for ever.
+        // Each connection closes once its stream is gone. If a stream remained, this
+        // would wait forever.
         for connection in &connections {
             connection.close_when_idle();
         }
-        let ended = peers.map(|(hearing, saying, stream)| {
-            let mut says = saying.join().unwrap();
-            let frames = hearing.join().unwrap();
-            says.finish();
-            Ended { frames, stream }
+        let ended = peers.map(|(receiving, sending, stream)| {
+            let mut sender = sending.join().unwrap();
+            let frames = receiving.join().unwrap();
+            sender.finish();
+            ReceivedFrames { frames, stream }
         });
         for reader in readers {
             let _ = reader.join().unwrap();
@@ -134,35 +132,35 @@ fn relaying(time: Time, capacity: usize, said: Said, caller: Does, owner: Does) 
         for connection in &connections {
             assert_eq!(connection.stream_count(), 0);
         }
-        judge(&ended, said, caller, owner);
+        judge(&ended, traffic, caller, owner);
     });
 }
 
-/// What each has heard of what the other did.
-fn judge(ended: &[Ended; 2], said: Said, caller: Does, owner: Does) {
-    let all: Vec<u8> = (0..said.frames)
-        .flat_map(|number| vec![number; said.each])
+/// Checks what each peer received of what the other did.
+fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Does) {
+    let all: Vec<u8> = (0..traffic.frames)
+        .flat_map(|number| vec![number; traffic.each])
         .collect();
-    for (hearer, itself, other) in [(&ended[0], caller, owner), (&ended[1], owner, caller)] {
-        let heard = hearer.bytes();
-        assert!(all.starts_with(&heard));
-        // Truncated is never taken for complete.
-        if hearer.has(Flags::FIN) {
-            assert!(heard == all, "an end after {} bytes", heard.len());
+    for (peer, itself, other) in [(&ended[0], caller, owner), (&ended[1], owner, caller)] {
+        let received = peer.bytes();
+        assert!(all.starts_with(&received));
+        // A truncated message is never taken for complete.
+        if peer.has(Flags::FIN) {
+            assert!(received == all, "an end after {} bytes", received.len());
             assert_eq!(other, Does::Finishes);
         }
         if (itself, other) == (Does::Finishes, Does::Finishes) {
-            assert!(hearer.has(Flags::FIN));
+            assert!(peer.has(Flags::FIN));
         }
-        // It hears of an end, unless it has ended all by itself.
+        // The peer is told that the other did not finish.
         if itself == Does::Finishes && other != Does::Finishes {
-            assert!(hearer.has(Flags::RST));
+            assert!(peer.has(Flags::RST));
         }
     }
 }
 
 #[test]
-fn both_ends_get_all_and_the_end() {
+fn both_peers_receive_everything_and_the_end() {
     relaying(
         Time::Stands,
         1 << 20,
@@ -173,18 +171,18 @@ fn both_ends_get_all_and_the_end() {
 }
 
 #[test]
-fn both_ends_get_all_though_neither_transport_has_room() {
+fn both_peers_receive_everything_over_narrow_transports() {
     relaying(Time::Stands, 50_000, MUCH, Does::Finishes, Does::Finishes);
 }
 
 #[test]
-fn an_end_hears_of_the_others_reset() {
+fn a_peer_is_told_of_the_others_reset() {
     relaying(Time::Stands, 1 << 20, LITTLE, Does::Finishes, Does::Resets);
     relaying(Time::Stands, 1 << 20, LITTLE, Does::Resets, Does::Finishes);
 }
 
 #[test]
-fn an_end_hears_that_the_other_vanished() {
+fn a_peer_is_told_that_the_other_vanished() {
     relaying(
         Time::Stands,
         1 << 20,
@@ -214,6 +212,6 @@ fn nothing_is_left_when_both_vanish() {
 }
 
 #[test]
-fn nothing_is_left_when_one_vanishes_while_the_other_takes_nothing() {
+fn nothing_is_left_when_one_vanishes_while_the_other_reads_nothing() {
     relaying(Time::Stands, 50_000, MUCH, Does::Vanishes, Does::Finishes);
 }

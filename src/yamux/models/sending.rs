@@ -1,6 +1,6 @@
-//! Writers that wait for credit, and what ends their wait.
+//! Writers that wait for credit, and the events that end their wait.
 
-use super::stage::{STREAM, Says, Stage, client, run, send_all};
+use super::stage::{PeerSender, STREAM, Stage, client, run, send_all};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
@@ -10,24 +10,24 @@ use crate::{
 };
 use std::{net::Shutdown, sync::Arc, time::Duration};
 
-/// Credit that the writers find.
+/// The credit that the writers find.
 const CREDIT: u32 = 1;
 
-/// What each of the two writers sends.
+/// How many bytes each of the two writers sends.
 const EACH: usize = 4;
 
-/// Leaves the stream so much credit.
+/// Leaves the stream this much credit.
 fn leave(stream: &Stream, credit: u32) {
     let mut send = stream.core().send.lock();
     send.window.take(INITIAL_WINDOW - credit);
 }
 
-/// Two threads write more than there is credit for, while the peer does what
-/// `peer` says and this side what `here` does; each write's outcome is judged,
-/// and how many bytes the peer has got.
+/// Two threads write more than there is credit for, while the peer runs `peer` and
+/// this side runs `here`. `judge` gets the outcome of each write, and the number of
+/// bytes that the peer received.
 fn writing(
     time: Time,
-    peer: impl Fn(&mut Says) + Send + Sync + 'static,
+    peer: impl Fn(&mut PeerSender) + Send + Sync + 'static,
     here: impl Fn(&Ours) + Send + Sync + 'static,
     judge: impl Fn(&[Result<(), Error>], usize) + Send + Sync + 'static,
 ) {
@@ -47,10 +47,10 @@ fn writing(
                 .unwrap();
         }
         let reading = run(reader);
-        let (mut says, peer) = (hand.says, Arc::clone(&peer));
-        let saying = thread::spawn(move || {
-            peer(&mut says);
-            says
+        let (mut sender, peer) = (hand.sender, Arc::clone(&peer));
+        let sending = thread::spawn(move || {
+            peer(&mut sender);
+            sender
         });
         let writers = [b'a', b'b'].map(|byte| {
             let stream = stream.clone();
@@ -60,15 +60,15 @@ fn writing(
         here(&stage);
         let outcomes = writers.map(|writer| writer.join().unwrap());
         stage.connection.start_close();
-        let mut says = saying.join().unwrap();
-        says.finish();
-        let frames = hand.hears.until_the_end();
+        let mut sender = sending.join().unwrap();
+        sender.finish();
+        let frames = hand.receiver.read_to_end();
         judge(&outcomes, super::stage::bytes_of(&frames, STREAM).len());
         let _ = reading.join().unwrap();
     });
 }
 
-/// What this side has of the connection.
+/// This side of the connection.
 struct Ours {
     connection: crate::yamux::Connection,
     stream: Stream,
@@ -76,8 +76,8 @@ struct Ours {
 
 fn nothing(_: &Ours) {}
 
-fn grant(says: &mut Says, delta: u32) {
-    says.frame(Header::window_update(STREAM, Flags::NONE, delta), b"");
+fn grant(sender: &mut PeerSender, delta: u32) {
+    sender.send(Header::window_update(STREAM, Flags::NONE, delta), b"");
 }
 
 fn all_is_sent(outcomes: &[Result<(), Error>], received: usize) {
@@ -86,34 +86,39 @@ fn all_is_sent(outcomes: &[Result<(), Error>], received: usize) {
 }
 
 #[test]
-fn a_window_update_wakes_all_who_wait_for_it() {
-    writing(Time::Stands, |says| grant(says, 7), nothing, all_is_sent);
+fn a_window_update_wakes_all_waiting_writers() {
+    writing(
+        Time::Stands,
+        |sender| grant(sender, 7),
+        nothing,
+        all_is_sent,
+    );
 }
 
 #[test]
-fn window_updates_come_to_what_they_are_together() {
-    let one_by_one = |says: &mut Says| (0..7).for_each(|_| grant(says, 1));
+fn window_updates_add_up() {
+    let one_by_one = |sender: &mut PeerSender| (0..7).for_each(|_| grant(sender, 1));
     writing(Time::Stands, one_by_one, nothing, all_is_sent);
 }
 
 #[test]
-fn a_reset_by_the_peer_wakes_who_waits_for_credit() {
-    let reset = |says: &mut Says| {
-        says.frame(Header::window_update(STREAM, Flags::RST, 0), b"");
+fn a_reset_by_the_peer_wakes_waiting_writers() {
+    let reset = |sender: &mut PeerSender| {
+        sender.send(Header::window_update(STREAM, Flags::RST, 0), b"");
     };
     writing(Time::Stands, reset, nothing, |outcomes, received| {
         let ends = outcomes
             .iter()
             .all(|outcome| matches!(outcome, Ok(()) | Err(Error::ResetByPeer)));
         assert!(ends, "{outcomes:?}");
-        // There was not enough for both.
+        // There was not enough credit for both.
         assert!(outcomes.iter().any(Result::is_err));
         assert!(received <= CREDIT as usize);
     });
 }
 
 #[test]
-fn a_reset_on_this_side_wakes_who_waits_for_credit() {
+fn a_reset_on_this_side_wakes_waiting_writers() {
     let reset = |stage: &Ours| stage.stream.reset();
     writing(
         Time::Stands,
@@ -127,7 +132,7 @@ fn a_reset_on_this_side_wakes_who_waits_for_credit() {
 }
 
 #[test]
-fn a_shutdown_wakes_who_waits_for_credit() {
+fn a_shutdown_wakes_waiting_writers() {
     let shutdown = |stage: &Ours| stage.stream.shutdown(Shutdown::Write).unwrap();
     writing(
         Time::Stands,
@@ -144,7 +149,7 @@ fn a_shutdown_wakes_who_waits_for_credit() {
 }
 
 #[test]
-fn a_close_wakes_who_waits_for_credit() {
+fn a_close_wakes_waiting_writers() {
     let close = |stage: &Ours| stage.connection.start_close();
     writing(
         Time::Stands,
@@ -158,10 +163,10 @@ fn a_close_wakes_who_waits_for_credit() {
 }
 
 #[test]
-fn a_cut_by_the_peer_wakes_who_waits_for_credit() {
+fn a_cut_by_the_peer_wakes_waiting_writers() {
     writing(
         Time::Stands,
-        |says| says.cut(),
+        |sender| sender.cut(),
         nothing,
         |outcomes, _| {
             assert!(outcomes.iter().any(Result::is_err), "{outcomes:?}");
@@ -170,8 +175,8 @@ fn a_cut_by_the_peer_wakes_who_waits_for_credit() {
 }
 
 #[test]
-fn a_write_that_times_out_has_sent_a_part_and_no_more() {
-    let late = |says: &mut Says| grant(says, 7);
+fn a_write_that_times_out_has_sent_a_part_at_most() {
+    let late = |sender: &mut PeerSender| grant(sender, 7);
     writing(Time::Passes, late, nothing, |outcomes, received| {
         for outcome in outcomes {
             let in_time = matches!(outcome, Ok(()) | Err(Error::TimedOut));
@@ -182,19 +187,19 @@ fn a_write_that_times_out_has_sent_a_part_and_no_more() {
     });
 }
 
-/// A stream that was opened without waiting and is refused: its writer waits
-/// for credit, and has to hear of what comes.
+/// The peer refuses a stream that was opened without waiting. Its writer, which
+/// waits for credit, must be woken by the refusal.
 #[test]
-fn input_that_is_awaited_wakes_who_waits_for_credit() {
+fn awaited_input_wakes_waiting_writers() {
     check(Time::Stands, || {
         let (stage, stream) = client();
         leave(&stream, 0);
         stream.await_input(true);
         let reading = run(stage.reader);
-        let mut says = stage.peer.says;
+        let mut sender = stage.peer.sender;
         let peer = thread::spawn(move || {
-            says.data(STREAM, b"refused");
-            says
+            sender.data(STREAM, b"refused");
+            sender
         });
         let sent = stream.send_frame(|credit| credit, |_, _| ());
         assert!(matches!(sent, Ok(0)), "{sent:?}");

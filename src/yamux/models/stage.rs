@@ -1,4 +1,7 @@
-//! A connection whose peer is played by the model, frame by frame.
+//! A connection whose peer the model plays, frame by frame.
+//!
+//! This is another peer than that of the fuzzer, which never waits: here the
+//! receiving and the sending half block, each on a thread of its own.
 
 use crate::{
     sync::{Mutex, thread},
@@ -14,43 +17,44 @@ use std::{
     sync::Arc,
 };
 
-/// Enough for all that most models send.
+/// A capacity that suffices for everything that most models send.
 pub(super) const ROOMY: usize = 1 << 20;
 
 pub(super) struct Stage {
     pub(super) connection: Connection,
     pub(super) reader: Box<Reader>,
-    /// Streams that the peer has opened.
+    /// The streams that the peer has opened.
     pub(super) arrived: Arc<Mutex<VecDeque<Incoming>>>,
-    pub(super) peer: Peer,
+    pub(super) peer: ScriptedPeer,
 }
 
-/// What the peer does, by hand.
-pub(super) struct Peer {
-    pub(super) hears: Hears,
-    pub(super) says: Says,
+/// The scripted peer.
+pub(super) struct ScriptedPeer {
+    pub(super) receiver: PeerReceiver,
+    pub(super) sender: PeerSender,
 }
 
-pub(super) struct Hears(Box<dyn ReadHalf>);
+pub(super) struct PeerReceiver(Box<dyn ReadHalf>);
 
-pub(super) struct Says {
+pub(super) struct PeerSender {
     half: Box<dyn WriteHalf>,
     closer: Arc<dyn Closer>,
 }
 
-/// A frame that the peer has got.
+/// A frame that the peer received.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct PeerFrame {
     pub(super) header: Header,
     pub(super) body: Vec<u8>,
 }
 
-/// A config without pings of the connection's own.
+/// Returns a config that sends no pings by itself.
 pub(super) fn config() -> Config {
     Config::default().keep_alive(None)
 }
 
-/// A connection over a transport that holds `capacity` bytes each way.
+/// Makes a connection over a transport that buffers `capacity` bytes in each
+/// direction.
 pub(super) fn stage(role: Role, config: Config, capacity: usize) -> Stage {
     let (ours, theirs) = memory::pair(capacity);
     let arrived = Arc::new(Mutex::new(VecDeque::new()));
@@ -65,26 +69,26 @@ pub(super) fn stage(role: Role, config: Config, capacity: usize) -> Stage {
         connection,
         reader,
         arrived,
-        peer: Peer::new(theirs),
+        peer: ScriptedPeer::new(theirs),
     }
 }
 
-/// A client's connection with one stream, number 1, of which the peer knows.
+/// Makes the connection of a client with one stream, whose SYN is sent.
 pub(super) fn client() -> (Stage, Stream) {
     let stage = stage(Role::Client, config(), ROOMY);
     let stream = stage.connection.open().unwrap();
     (stage, stream)
 }
 
-/// The number of [`client`]'s stream.
+/// The id of [`client`]'s stream.
 pub(super) const STREAM: StreamId = StreamId(1);
 
-/// Reads the connection until it ends.
+/// Runs the reader on a thread, until the connection ends.
 pub(super) fn run(mut reader: Box<Reader>) -> thread::JoinHandle<Result<(), Error>> {
     thread::spawn(move || reader.run())
 }
 
-impl Peer {
+impl ScriptedPeer {
     pub(super) fn new(end: memory::End) -> Self {
         let Halves {
             reader,
@@ -93,8 +97,8 @@ impl Peer {
             ..
         } = end.split().unwrap();
         Self {
-            hears: Hears(reader),
-            says: Says {
+            receiver: PeerReceiver(reader),
+            sender: PeerSender {
                 half: writer,
                 closer,
             },
@@ -102,21 +106,20 @@ impl Peer {
     }
 }
 
-impl Hears {
-    /// Bytes that have come; empty at the end, also where that is a cut.
-    pub(super) fn some(&mut self) -> Vec<u8> {
+impl PeerReceiver {
+    /// Waits for bytes. They are empty at the end of the connection, graceful or not.
+    pub(super) fn read(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 80 * 1024];
         let count = self.0.read(&mut bytes).unwrap_or(0);
         bytes.truncate(count);
         bytes
     }
 
-    /// All frames up to the end of the connection; one that was cut is not
-    /// among them.
-    pub(super) fn until_the_end(mut self) -> Vec<Frame> {
+    /// Receives all whole frames up to the end of the connection.
+    pub(super) fn read_to_end(mut self) -> Vec<PeerFrame> {
         let mut frames = Frames::default();
         loop {
-            let bytes = self.some();
+            let bytes = self.read();
             if bytes.is_empty() {
                 return frames.whole();
             }
@@ -125,9 +128,9 @@ impl Hears {
     }
 }
 
-impl Says {
-    /// Sends a frame; nobody hears it if the connection has ended.
-    pub(super) fn frame(&mut self, header: Header, body: &[u8]) {
+impl PeerSender {
+    /// Sends a frame. It is lost if the connection has ended.
+    pub(super) fn send(&mut self, header: Header, body: &[u8]) {
         let frame = [&header.encode(), body].concat();
         let mut rest = &frame[..];
         while !rest.is_empty() {
@@ -139,32 +142,32 @@ impl Says {
     }
 
     pub(super) fn data(&mut self, stream: StreamId, body: &[u8]) {
-        self.frame(Header::data(stream, body.len() as u32), body);
+        self.send(Header::data(stream, body.len() as u32), body);
     }
 
-    /// Says no more.
+    /// Ends this direction.
     pub(super) fn finish(&mut self) {
         let _ = self.half.finish(Wait::Block);
     }
 
-    /// Vanishes.
+    /// Ends the connection abruptly.
     pub(super) fn cut(&self) {
         self.closer.shutdown();
     }
 }
 
-/// Puts frames together.
+/// Assembles frames.
 #[derive(Default)]
 pub(super) struct Frames {
     decoder: Decoder,
-    frames: Vec<Frame>,
+    frames: Vec<PeerFrame>,
 }
 
 impl Frames {
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
         while let Some(event) = self.decoder.next(&mut bytes).unwrap() {
             match event {
-                Event::Header(header) => self.frames.push(Frame {
+                Event::Header(header) => self.frames.push(PeerFrame {
                     header,
                     body: Vec::new(),
                 }),
@@ -176,12 +179,13 @@ impl Frames {
         }
     }
 
-    /// Whether a frame with such a header has come.
+    /// Returns whether a frame with such a header was received.
     pub(super) fn any(&self, such: impl Fn(Header) -> bool) -> bool {
         self.frames.iter().any(|frame| such(frame.header))
     }
 
-    pub(super) fn whole(mut self) -> Vec<Frame> {
+    /// Returns the frames whose body is complete.
+    pub(super) fn whole(mut self) -> Vec<PeerFrame> {
         self.frames
             .retain(|frame| frame.body.len() == frame.header.body_len() as usize);
         self.frames
@@ -194,14 +198,14 @@ pub(super) fn send_all(stream: &Stream, bytes: &[u8]) -> Result<(), Error> {
     stream.write_all(bytes).map_err(cause)
 }
 
-/// What a stream's user is told by an error.
+/// Returns the error of this crate inside an I/O error.
 pub(super) fn cause(error: io::Error) -> Error {
     let inner = error.into_inner().expect("an error of ours");
     *inner.downcast().expect("an error of ours")
 }
 
-/// The bytes of all Data frames of a stream, in their order.
-pub(super) fn bytes_of(frames: &[Frame], stream: StreamId) -> Vec<u8> {
+/// Returns the bytes of a stream's Data frames, in their order.
+pub(super) fn bytes_of(frames: &[PeerFrame], stream: StreamId) -> Vec<u8> {
     let of_stream = frames.iter().filter(|frame| frame.header.stream == stream);
     of_stream
         .flat_map(|frame| frame.body.iter().copied())

@@ -1,5 +1,5 @@
-//! What the blocking peers have in common: raw TCP, the library, and its layer
-//! 1 alone do the same work behind two traits.
+//! What the blocking peers share: traits through which all of them do the same
+//! work, and the services of their servers.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use crate::child::{Counter, Tally};
 use crate::workload::{BLOCK, Job, MESSAGE, Service};
 
-/// A stream in both directions. Reading gives zero where the other side has
-/// ended what it sends.
+/// A two-way stream. Reads return zero once the peer has ended its direction.
 pub trait Duplex: Read + Write {
     fn finish(&mut self) -> io::Result<()>;
 
-    /// One whole message.
+    /// Sends one message.
     fn send(&mut self, message: &[u8]) -> io::Result<()>;
 
-    /// A message of exactly this length; false where the stream has ended.
+    /// Receives one message of exactly this length. Returns `false` if the stream
+    /// has ended.
     fn receive(&mut self, message: &mut [u8]) -> io::Result<bool>;
 
     fn close(self) -> io::Result<()>;
@@ -30,14 +30,14 @@ pub trait Session: Sized + Send + Sync {
     fn open(&self, service: Service) -> io::Result<Self::Stream>;
 }
 
-/// A server that listens, and counts its sessions.
+/// A listening server that counts its sessions.
 pub struct Listening {
     pub addr: SocketAddr,
     pub counter: Arc<Counter>,
 }
 
 impl Listening {
-    /// Gives each connection a thread of its own.
+    /// Serves each connection on a new thread.
     pub fn thread_each(
         job: &Job,
         serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -58,8 +58,8 @@ impl Listening {
     }
 }
 
-/// The client sees for itself when an answer does not come, and it may have
-/// gone already: only wrong bytes are worth a line.
+/// Prints an error if it is about wrong bytes. Other errors do not matter: the
+/// client notices a missing answer itself, and it may already be gone.
 pub fn report(what: &str, ended: io::Result<()>) {
     if let Err(error) = ended
         && error.kind() == io::ErrorKind::InvalidData
@@ -107,31 +107,32 @@ fn echo(stream: &mut impl Duplex, times: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Idle after its one message, until the client goes.
+/// Answers one message, then stays idle until the client ends the stream.
 fn hold(stream: &mut impl Duplex) -> io::Result<()> {
     echo(stream, 1)?;
     stream.receive(&mut [0]).map(drop)
 }
 
-/// An anonymous stream names its service with its first byte, unless the
-/// workload has said it for all.
-pub fn asked_for(stream: &mut impl Read, job: &Job) -> io::Result<Service> {
+/// Returns the service that an anonymous stream requests with its first byte, or
+/// the service that the workload implies.
+pub fn requested_service(stream: &mut impl Read, job: &Job) -> io::Result<Service> {
     if let Some(service) = job.workload.implied_service() {
         return Ok(service);
     }
     let mut byte = [0];
     stream.read_exact(&mut byte)?;
-    Service::from_byte(byte[0]).ok_or_else(|| io::Error::other("no such service"))
+    Service::from_byte(byte[0]).ok_or_else(|| io::Error::other("unknown service"))
 }
 
-pub fn ask_for(stream: &mut impl Write, job: &Job, service: Service) -> io::Result<()> {
+pub fn request_service(stream: &mut impl Write, job: &Job, service: Service) -> io::Result<()> {
     if job.workload.implied_service().is_some() {
         return Ok(());
     }
     stream.write_all(&[service.byte()])
 }
 
-/// `Duplex::receive` for a stream of bytes: its messages have a known length.
+/// Implements `Duplex::receive` for a stream of bytes, whose messages have a
+/// known length.
 pub fn receive_bytes(stream: &mut impl Read, message: &mut [u8]) -> io::Result<bool> {
     match stream.read_exact(message) {
         Ok(()) => Ok(true),

@@ -1,9 +1,10 @@
-//! What all child processes share: how they talk with the parent, what they
-//! send, and how they count. Included by the crate in `../peers` as well.
+//! What all child processes share: the protocol with the parent, the bytes they
+//! send, and how they count received bytes. The crate in `../peers` includes this
+//! file too.
 //!
-//! A child says `ready` (a server with its address), then answers each line of
-//! its standard input with one line of names and figures, and goes when that
-//! input ends: nothing outlives a parent that was killed.
+//! A child prints `ready` (followed by its address if it listens). Then it answers
+//! each line of its standard input with one line of names and figures. It exits
+//! when the input ends, so no child outlives a killed parent.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc;
@@ -13,33 +14,33 @@ use std::{process, thread};
 
 use crate::workload::BLOCK;
 
-/// Names and figures, as one line on the way to the parent.
+/// Figures with their names. A child sends them to its parent as one line.
 pub type Figures = Vec<(&'static str, f64)>;
 
-/// Tells the parent `greeting`, then lets `act` answer its commands: a word
-/// and a number each. Returns only where something failed.
-pub fn obey(
+/// Sends `greeting` to the parent, then answers its commands with `execute`. A
+/// command is a word and a number. Returns only if something failed.
+pub fn serve_commands(
     greeting: &str,
-    mut act: impl FnMut(&str, usize) -> io::Result<Figures>,
+    mut execute: impl FnMut(&str, usize) -> io::Result<Figures>,
 ) -> io::Result<()> {
     let (sender, commands) = mpsc::channel();
-    // On a thread of its own: the end is seen even while a command hangs.
+    // A separate thread notices the end of the input even while a command hangs.
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             let _ = sender.send(line);
         }
         process::exit(0)
     });
-    tell(greeting)?;
+    print_line(greeting)?;
     for line in commands {
-        let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let (command, number) = line.split_once(' ').unwrap_or((&line, "0"));
         let number = number.parse().map_err(io::Error::other)?;
-        tell(&to_line(&act(word, number)?))?;
+        print_line(&to_line(&execute(command, number)?))?;
     }
     Ok(())
 }
 
-fn tell(line: &str) -> io::Result<()> {
+fn print_line(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -53,11 +54,11 @@ fn to_line(figures: &Figures) -> String {
     line
 }
 
-pub fn unknown_command(word: &str) -> io::Error {
-    io::Error::other(format!("no such command: {word}"))
+pub fn unknown_command(command: &str) -> io::Error {
+    io::Error::other(format!("unknown command: {command}"))
 }
 
-/// The bytes of every transfer: a block that repeats.
+/// The block of bytes that every transfer repeats.
 pub fn block() -> &'static [u8] {
     static BLOCK_BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BLOCK_BYTES.get_or_init(|| (0..BLOCK).map(pattern).collect())
@@ -67,9 +68,9 @@ fn pattern(index: usize) -> u8 {
     (index.wrapping_mul(31) ^ (index >> 8).wrapping_mul(7)) as u8
 }
 
-/// Follows a transfer on its receiver's side: counts every byte, and looks at
-/// the first and the last of each buffer, so that bytes which are missing,
-/// doubled or in another's place are seen without work in the hot loop.
+/// Checks a transfer at its receiver. It counts every byte and compares the first
+/// and the last byte of each buffer, which reveals lost, duplicated and reordered
+/// bytes at little cost.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub count: u64,
@@ -87,7 +88,7 @@ impl Tally {
         if *first != expected(start) || *last != expected(self.count - 1) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("wrong bytes between {start} and {}", self.count),
+                format!("wrong bytes between offsets {start} and {}", self.count),
             ));
         }
         Ok(())
@@ -105,7 +106,7 @@ impl Write for Tally {
     }
 }
 
-/// `left` bytes of the pattern, from memory.
+/// Produces bytes of the pattern from memory.
 #[derive(Debug)]
 pub struct Source {
     left: u64,
@@ -117,7 +118,7 @@ impl Source {
         Self { left: len, at: 0 }
     }
 
-    /// The bytes that a reader with room for `room` gets next.
+    /// Returns the next bytes, at most `room` of them.
     pub fn take(&mut self, room: usize) -> &'static [u8] {
         let block = block();
         let len = room
@@ -138,15 +139,18 @@ impl Read for Source {
     }
 }
 
-/// An answer is right only when it is what was sent.
+/// Checks that an answer equals the message that was sent.
 pub fn expect_echo(sent: &[u8], received: &[u8]) -> io::Result<()> {
     if sent == received {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "not an echo"))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the answer differs from the message",
+    ))
 }
 
-/// A transfer is done when the receiver has confirmed every byte.
+/// Checks that the receiver has confirmed every byte of a transfer.
 pub fn expect_count(sent: u64, confirmed: [u8; 8]) -> io::Result<()> {
     let confirmed = u64::from_le_bytes(confirmed);
     if sent == confirmed {
@@ -154,11 +158,11 @@ pub fn expect_count(sent: u64, confirmed: [u8; 8]) -> io::Result<()> {
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("{sent} bytes sent, {confirmed} arrived"),
+        format!("{sent} bytes sent, {confirmed} received"),
     ))
 }
 
-/// The sessions that a server has seen.
+/// Counts the sessions that a server has accepted.
 #[derive(Debug, Default)]
 pub struct Counter {
     count: Mutex<usize>,
@@ -177,7 +181,7 @@ impl Counter {
     }
 }
 
-/// What a server answers, whoever it is: it waits for its sessions.
+/// Executes a command that every server understands: waiting for its sessions.
 pub fn server_command(counter: &Counter, word: &str, number: usize) -> io::Result<Figures> {
     match word {
         "await" => counter.wait_for(number),
@@ -186,7 +190,7 @@ pub fn server_command(counter: &Counter, word: &str, number: usize) -> io::Resul
     Ok(Figures::new())
 }
 
-/// Round trips, as percentiles in microseconds.
+/// Returns percentiles of round-trip times, in microseconds.
 pub fn percentiles(mut times: Vec<Duration>) -> Figures {
     times.sort_unstable();
     let at = |part: f64| {

@@ -20,26 +20,26 @@ pub fn run<S: Session>(job: &Job) -> io::Result<()> {
     if !job.workload.dials_later() {
         client.dial_up_to(1)?;
     }
-    child::obey("ready", |word, number| client.obey(word, number))
+    child::serve_commands("ready", |command, number| client.execute(command, number))
 }
 
 struct Client<S: Session> {
     job: Job,
     sizes: Sizes,
     sessions: Vec<S>,
-    /// Streams that stand idle.
+    /// Idle streams that are kept open.
     streams: Vec<S::Stream>,
 }
 
 impl<S: Session> Client<S> {
-    fn obey(&mut self, word: &str, number: usize) -> io::Result<Figures> {
-        match (word, self.job.workload) {
+    fn execute(&mut self, command: &str, number: usize) -> io::Result<Figures> {
+        match (command, self.job.workload) {
             ("run", _) => self.run(),
             ("grow", Workload::Streams) => self.hold_up_to(number),
             ("grow", _) => self.dial_up_to(number),
             ("burst", _) => self.burst(),
             ("ping", _) => self.ping(),
-            _ => Err(child::unknown_command(word)),
+            _ => Err(child::unknown_command(command)),
         }
     }
 
@@ -77,8 +77,8 @@ impl<S: Session> Client<S> {
         Ok(vec![("secs", start.elapsed().as_secs_f64())])
     }
 
-    /// Timed from the first sender's start: this thread may be the last to
-    /// wake.
+    /// Measures from the start of the first sender, because this thread may be the
+    /// last to wake.
     fn fan(&self) -> io::Result<Figures> {
         let share = self.sizes.bulk / self.sizes.fan as u64;
         let barrier = Barrier::new(self.sizes.fan);
@@ -172,7 +172,7 @@ impl<S: Session> Client<S> {
         Ok(Figures::new())
     }
 
-    /// A transfer on every session, 16 at a time.
+    /// Runs a transfer on every session, 16 at a time.
     fn burst(&self) -> io::Result<Figures> {
         for sessions in self.sessions.chunks(16) {
             thread::scope(|scope| {
@@ -239,7 +239,7 @@ fn send_until(mut stream: impl Duplex, stop: &AtomicBool) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Ends what is sent and waits until the receiver confirms the count.
+/// Ends the sending direction and waits until the receiver confirms the count.
 fn confirm(mut stream: impl Duplex, bytes: u64) -> io::Result<()> {
     stream.finish()?;
     let mut confirmed = [0; 8];

@@ -1,12 +1,12 @@
-//! The results as JSON, written by hand: a handful of shapes do not need a
-//! crate.
+//! Formats the results as JSON. The few shapes that occur do not justify a
+//! dependency.
 
 use std::fmt::Write;
 
 use crate::plan::{Against, Limit, name_of};
 use crate::results::{Results, Summary, Verdict, measured};
 
-/// What is needed to read the figures later.
+/// The conditions of a run, which are needed to interpret its figures.
 pub struct Circumstances {
     pub cores: usize,
     pub system: String,
@@ -32,15 +32,15 @@ pub fn document(results: &Results, circumstances: &Circumstances) -> String {
     ]) + "\n"
 }
 
-fn circumstances_json(about: &Circumstances) -> String {
+fn circumstances_json(circumstances: &Circumstances) -> String {
     object(&[
-        ("cores", about.cores.to_string()),
-        ("system", string(&about.system)),
-        ("processor", string(&about.processor)),
-        ("quick", about.quick.to_string()),
-        ("steady_memcpy", about.steady_memcpy.to_string()),
-        ("load", number(about.load)),
-        ("seconds", number(about.seconds)),
+        ("cores", circumstances.cores.to_string()),
+        ("system", string(&circumstances.system)),
+        ("processor", string(&circumstances.processor)),
+        ("quick", circumstances.quick.to_string()),
+        ("steady_memcpy", circumstances.steady_memcpy.to_string()),
+        ("load", number(circumstances.load)),
+        ("seconds", number(circumstances.seconds)),
     ])
 }
 
@@ -121,7 +121,7 @@ fn null() -> String {
     String::from("null")
 }
 
-/// JSON has no infinities.
+/// Formats a number. JSON has no infinities and no NaN: they become `null`.
 fn number(value: f64) -> String {
     if value.is_finite() {
         value.to_string()

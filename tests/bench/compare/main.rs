@@ -1,11 +1,11 @@
-//! `cargo bench --bench compare`: the library beside raw TCP and two
-//! asynchronous crates that speak the same protocol; its hub beside a proxy, and
-//! its TLS beside rustls alone.
+//! Compares the library with raw TCP and with two asynchronous crates that speak
+//! the same protocol, its hub with a TCP proxy, and its TLS with plain rustls.
+//! Run it with `cargo bench --bench compare`.
 //!
-//! Server and client are processes of their own. Every peer does a workload
-//! once in each round, one after another, so that what the machine does in
-//! the meantime falls on all of them; what counts are the ratios within a
-//! round. Needs Linux: memory and processor time are read from /proc.
+//! Server and client are separate processes. In each round, every peer runs every
+//! workload once, one peer after another, so that other load on the machine
+//! affects all peers alike. The ratios within a round are what counts. Requires
+//! Linux, because memory and CPU time are read from /proc.
 
 #![forbid(unsafe_code)]
 
@@ -13,17 +13,17 @@ mod blocking;
 mod child;
 mod client;
 mod json;
-mod layer1;
+mod layer_1_peer;
 mod measure;
-mod ours;
 mod plan;
 mod plot;
 mod process;
 mod proxy;
-mod raw;
 mod report;
 mod results;
-mod tls;
+mod rustls_peer;
+mod tcp_peer;
+mod wirenet_peer;
 mod workload;
 
 use std::error::Error;
@@ -38,28 +38,29 @@ use json::Circumstances;
 use plan::name_of;
 use process::Programs;
 use results::Results;
+use wirenet_peer::{NamedSession, NotWaiting, Waiting};
 use workload::{Job, Peer, Role, Workload};
 
-/// From this load on, what else runs decides where the scheduler puts the
-/// processes, and a comparison says little.
+/// Above this load average, other programs determine where the scheduler places
+/// the processes, and a comparison means little.
 const BUSY: f64 = 1.5;
 
-/// Measures the library beside its peers.
+/// Compares the library with its peers.
 #[derive(Parser)]
 struct Cli {
-    /// How often every peer does everything [default: 5, with --quick 1]
+    /// How many times every peer runs every workload [default: 5, with --quick 1]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only these workloads, with commas between them
+    /// Run only these workloads, separated by commas
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Workload>,
-    /// Small sizes, to see that all of it runs: not for comparing
+    /// Use small sizes to check that everything runs; the figures are not comparable
     #[arg(long)]
     quick: bool,
-    /// Layer 1 alone as one more peer of every workload but opens
+    /// Add layer 1 alone as a peer of every workload except the opens
     #[arg(long)]
     layer_1: bool,
-    /// Keep glibc from copying with `rep movsb`, whose speed varies
+    /// Stop glibc from copying with `rep movsb`, whose speed varies
     #[arg(long)]
     steady_memcpy: bool,
     /// Passed by cargo bench
@@ -79,76 +80,77 @@ enum Hidden {
 fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     match &cli.hidden {
-        Some(Hidden::Child(job)) => Ok(be_child(job)?),
-        // `cargo test --all-targets` starts benches too, without `--bench`.
+        Some(Hidden::Child(job)) => Ok(run_child(job)?),
+        // `cargo test --all-targets` also runs benches, but without `--bench`.
         None if !cli.bench => {
-            println!("nothing measured: use cargo bench --bench compare");
+            println!("nothing measured: run cargo bench --bench compare");
             Ok(())
         }
         None => compare(&cli),
     }
 }
 
-fn be_child(job: &Job) -> io::Result<()> {
+fn run_child(job: &Job) -> io::Result<()> {
     match job.role {
         Role::Server if job.peer == Peer::Wirenet && plan::is_relayed(job.workload) => {
-            let _owner = ours::own(job)?;
-            child::obey("ready", |word, _| Err(child::unknown_command(word)))
+            let _owner = wirenet_peer::join_as_owner(job)?;
+            child::serve_commands("ready", |command, _| Err(child::unknown_command(command)))
         }
-        Role::Server => be_server(job),
-        Role::Middle => be_middle(job),
-        Role::Client => be_client(job),
+        Role::Server => run_server(job),
+        Role::Middle => run_middle(job),
+        Role::Client => run_client(job),
     }
 }
 
-fn be_server(job: &Job) -> io::Result<()> {
+fn run_server(job: &Job) -> io::Result<()> {
     let named;
     let anonymous;
     let listening = match job.peer {
         Peer::Raw | Peer::Proxy => {
-            anonymous = raw::listen(job)?;
+            anonymous = tcp_peer::listen(job)?;
             &anonymous
         }
         Peer::WirenetYamux => {
-            anonymous = layer1::listen(job)?;
+            anonymous = layer_1_peer::listen(job)?;
             &anonymous
         }
         Peer::Rustls => {
-            anonymous = tls::listen(job)?;
+            anonymous = rustls_peer::listen(job)?;
             &anonymous
         }
         _ => {
-            named = ours::listen(job)?;
+            named = wirenet_peer::listen(job)?;
             &named.listening
         }
     };
-    child::obey(&format!("ready {}", listening.addr), |word, number| {
-        child::server_command(&listening.counter, word, number)
+    let greeting = format!("ready {}", listening.addr);
+    child::serve_commands(&greeting, |command, number| {
+        child::server_command(&listening.counter, command, number)
     })
 }
 
-fn be_middle(job: &Job) -> io::Result<()> {
+fn run_middle(job: &Job) -> io::Result<()> {
     let hub;
     let addr = match job.peer {
         Peer::Proxy | Peer::WirenetProxy => proxy::listen(job.addr)?,
         _ => {
-            hub = ours::relay(job)?;
+            hub = wirenet_peer::listen_as_hub(job)?;
             hub.addr
         }
     };
-    child::obey(&format!("ready {addr}"), |word, _| {
-        Err(child::unknown_command(word))
+    child::serve_commands(&format!("ready {addr}"), |command, _| {
+        Err(child::unknown_command(command))
     })
 }
 
-fn be_client(job: &Job) -> io::Result<()> {
+fn run_client(job: &Job) -> io::Result<()> {
     let opens = matches!(job.workload, Workload::Opens | Workload::Opens32);
     match job.peer {
-        Peer::Raw | Peer::Proxy => client::run::<raw::RawSession>(job),
-        Peer::Rustls => client::run::<tls::TlsSession>(job),
-        Peer::WirenetYamux => client::run::<layer1::YamuxSession>(job),
-        Peer::Wirenet if opens => client::run::<ours::NamedSession<ours::NotWaiting>>(job),
-        _ => client::run::<ours::NamedSession<ours::Waiting>>(job),
+        Peer::Raw | Peer::Proxy => client::run::<tcp_peer::TcpSession>(job),
+        Peer::Rustls => client::run::<rustls_peer::TlsSession>(job),
+        Peer::WirenetYamux => client::run::<layer_1_peer::YamuxSession>(job),
+        Peer::Wirenet if opens => client::run::<NamedSession<NotWaiting>>(job),
+        _ => client::run::<NamedSession<Waiting>>(job),
     }
 }
 
@@ -163,7 +165,7 @@ fn compare(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let workloads = workloads(cli, &mut results);
     let load = load_average();
     if load > BUSY {
-        let note = format!("the machine was busy before it began: load average {load}");
+        let note = format!("the machine was busy before the start: load average {load}");
         eprintln!("{note}");
         results.note(note);
     }
@@ -178,7 +180,7 @@ fn compare(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let seconds = start.elapsed().as_secs_f64();
     println!("\n{}", report::tables(&results));
     if cli.quick {
-        println!("--quick: these figures are too small to compare.");
+        println!("--quick: these runs are too short to compare.");
     }
     println!("{rounds} rounds in {seconds:.0} s");
     write_files(&target, &results, &circumstances(cli, load, seconds))
@@ -196,7 +198,7 @@ fn workloads(cli: &Cli, results: &mut Results) -> Vec<Workload> {
         if !can {
             let name = name_of(workload);
             let note =
-                format!("NOT MEASURED: {name}, which needs taskset (util-linux) and 2 cores");
+                format!("NOT MEASURED: {name}, which requires taskset (util-linux) and 2 cores");
             eprintln!("{note}");
             results.note(note);
         }
@@ -205,7 +207,7 @@ fn workloads(cli: &Cli, results: &mut Results) -> Vec<Workload> {
     workloads
 }
 
-/// Every peer once, each round beginning with another.
+/// Runs a workload once with every peer. Each round starts with a different peer.
 fn run_all(
     cli: &Cli,
     programs: &Programs,
@@ -230,18 +232,22 @@ fn run_all(
             Ok(figures) => results.add(workload, peer, &figures),
             Err(failure) => {
                 eprint!(" FAILED");
-                let who = report::peer_name(peer);
-                results.note(format!("FAILED: {}, {who}: {failure}", name_of(&workload)));
+                let peer = report::peer_name(peer);
+                results.note(format!("FAILED: {}, {peer}: {failure}", name_of(&workload)));
             }
         }
     }
     eprintln!();
 }
 
-/// Where cargo put this program: target/release/deps/compare-….
+/// Returns cargo's target directory. This program is
+/// target/release/deps/compare-….
 fn target_directory() -> Result<PathBuf, Box<dyn Error>> {
     let this = env::current_exe()?;
-    let target = this.ancestors().nth(3).ok_or("not in a target directory")?;
+    let target = this
+        .ancestors()
+        .nth(3)
+        .ok_or("this program is not in a target directory")?;
     Ok(target.to_owned())
 }
 
@@ -257,12 +263,13 @@ fn build_peers(target: &Path) -> Result<PathBuf, Box<dyn Error>> {
         .arg(&directory)
         .status()?;
     if !status.success() {
-        return Err("the peers do not build".into());
+        return Err("building tests/bench/peers failed".into());
     }
     Ok(directory.join("release/peer"))
 }
 
-/// Of the last minute; building what is to run is part of it.
+/// Returns the load average of the last minute, which includes the build of this
+/// program.
 fn load_average() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let minute = load.split(' ').next().unwrap_or_default();
@@ -292,12 +299,12 @@ fn circumstances(cli: &Cli, load: f64, seconds: f64) -> Circumstances {
 fn write_files(
     target: &Path,
     results: &Results,
-    about: &Circumstances,
+    circumstances: &Circumstances,
 ) -> Result<(), Box<dyn Error>> {
     let directory = target.join("compare");
     fs::create_dir_all(&directory)?;
     let files = [
-        ("results.json", json::document(results, about)),
+        ("results.json", json::document(results, circumstances)),
         ("results.svg", plot::svg(results)),
     ];
     for (name, content) in files {

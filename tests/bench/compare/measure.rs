@@ -1,4 +1,4 @@
-//! One run: a peer does a workload once, with processes of its own.
+//! One run: a peer runs a workload once, in new processes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,11 +8,12 @@ use crate::workload::{GIB, Job, Sizes, Workload};
 
 pub type Figures = Vec<(&'static str, f64)>;
 
-/// How long memory is left alone before it is looked at.
+/// How long to wait before memory is measured.
 const SETTLE: Duration = Duration::from_millis(500);
 const REST_AFTER_BURST: Duration = Duration::from_secs(3);
 
-/// Fewer than the 128 connections that std lets wait for `accept`.
+/// How many sessions or streams are opened per command. This is below the 128
+/// connections that a std listener queues for `accept`.
 const STEP: usize = 100;
 
 pub struct Run<'a> {
@@ -45,7 +46,7 @@ pub fn run(programs: &Programs, job: &Job, notes: &mut Vec<String>) -> Result<Fi
 impl Run<'_> {
     fn transfer(&mut self) -> Result<Figures, Failure> {
         let before = self.group.cpu()?;
-        let secs = self.group.client.ask("run")?.get("secs")?;
+        let secs = self.group.client.execute("run")?.get("secs")?;
         let cpu = self.group.cpu()? - before;
         let bytes = self.sizes.bulk as f64;
         Ok(vec![
@@ -55,7 +56,7 @@ impl Run<'_> {
     }
 
     fn latency(&mut self) -> Result<Figures, Failure> {
-        let answer = self.group.client.ask("run")?;
+        let answer = self.group.client.execute("run")?;
         Ok(vec![
             ("p50", answer.get("p50")?),
             ("p99", answer.get("p99")?),
@@ -63,7 +64,7 @@ impl Run<'_> {
     }
 
     fn beside(&mut self) -> Result<Figures, Failure> {
-        let answer = self.group.client.ask("run")?;
+        let answer = self.group.client.execute("run")?;
         let rate = answer.get("bytes")? / answer.get("secs")? / 1e6;
         Ok(vec![
             ("p50", answer.get("p50")?),
@@ -73,18 +74,18 @@ impl Run<'_> {
     }
 
     fn opens(&mut self) -> Result<Figures, Failure> {
-        let answer = self.group.client.ask("run")?;
+        let answer = self.group.client.execute("run")?;
         Ok(vec![("rate", answer.get("count")? / answer.get("secs")?)])
     }
 
     fn idle(&mut self) -> Result<Figures, Failure> {
         let [count, _] = self.sizes.levels;
-        let start = Look::at(&self.group.server)?;
+        let start = Snapshot::of(&self.group.server)?;
         let secs = self.grow(0, count)?;
-        let idle = Look::at(&self.group.server)?;
-        self.group.client.ask("burst")?;
+        let idle = Snapshot::of(&self.group.server)?;
+        self.group.client.execute("burst")?;
         thread::sleep(REST_AFTER_BURST);
-        let after = Look::at(&self.group.server)?;
+        let after = Snapshot::of(&self.group.server)?;
         let each = |value: f64| value / count as f64;
         Ok(vec![
             ("kb", each(idle.kb - start.kb)),
@@ -96,7 +97,7 @@ impl Run<'_> {
 
     fn growth(&mut self) -> Result<Figures, Failure> {
         let [few, many] = self.sizes.levels;
-        let start = Look::at(&self.group.server)?;
+        let start = Snapshot::of(&self.group.server)?;
         let at_few = self.level(&start, 0, few)?;
         let many = self.as_many_as_fit(few, many)?;
         let at_many = self.level(&start, few, many)?;
@@ -113,27 +114,28 @@ impl Run<'_> {
         ])
     }
 
-    /// Grows to a level and looks at what each one costs there.
-    fn level(&mut self, start: &Look, from: usize, to: usize) -> Result<Level, Failure> {
+    /// Grows to a level, and measures the cost per session or stream there.
+    fn level(&mut self, start: &Snapshot, from: usize, to: usize) -> Result<Level, Failure> {
         let secs = self.grow(from, to)?;
-        let look = Look::at(&self.group.server)?;
+        let grown = Snapshot::of(&self.group.server)?;
         Ok(Level {
-            kb: (look.kb - start.kb) / to as f64,
+            kb: (grown.kb - start.kb) / to as f64,
             us: secs * 1e6 / (to - from) as f64,
-            p50: self.group.client.ask("ping")?.get("p50")?,
+            p50: self.group.client.execute("ping")?.get("p50")?,
         })
     }
 
-    /// Gives the seconds it took. In steps, so that a client that is done with
-    /// `connect` does not run into the server's backlog.
+    /// Opens sessions or streams until there are `to`. Returns the seconds that
+    /// took. Proceeds in steps, because a client that connects faster than the
+    /// server accepts would overrun the server's backlog.
     fn grow(&mut self, from: usize, to: usize) -> Result<f64, Failure> {
         let start = Instant::now();
         let mut count = from;
         while count < to {
             count = to.min(count + STEP);
-            self.group.client.ask(&format!("grow {count}"))?;
+            self.group.client.execute(&format!("grow {count}"))?;
             if self.job.workload != Workload::Streams {
-                self.group.server.ask(&format!("await {count}"))?;
+                self.group.server.execute(&format!("await {count}"))?;
             }
         }
         let secs = start.elapsed().as_secs_f64();
@@ -141,12 +143,12 @@ impl Run<'_> {
         Ok(secs)
     }
 
-    /// `many`, or as many as the limit on open files allows when each needs
-    /// what each of `few` did.
+    /// Returns `many`, or the number that the limit on open files allows, if that is
+    /// lower. Assumes that each session needs as many files as each of the `few`.
     fn as_many_as_fit(&mut self, few: usize, many: usize) -> Result<usize, Failure> {
         let mut fit = many;
         for process in [&self.group.client, &self.group.server] {
-            // Rounded down: a process has a few files of its own.
+            // Round down: a process also has a few other files open.
             let each = process.open_files()? / few;
             if let Some(room) = (process.file_limit()? - 64).checked_div(each) {
                 fit = fit.min(room);
@@ -154,7 +156,7 @@ impl Run<'_> {
         }
         if fit < many {
             let note = format!(
-                "{:?}, {:?}: {fit} instead of {many}, for the limit on open files",
+                "{:?}, {:?}: {fit} instead of {many}, because of the limit on open files",
                 self.job.workload, self.job.peer
             );
             if !self.notes.contains(&note) {
@@ -165,20 +167,21 @@ impl Run<'_> {
     }
 }
 
+/// The cost per session or stream at a level.
 struct Level {
     kb: f64,
     us: f64,
     p50: f64,
 }
 
-/// What a server holds at one moment.
-struct Look {
+/// A server's memory and threads at one moment.
+struct Snapshot {
     kb: f64,
     threads: f64,
 }
 
-impl Look {
-    fn at(server: &Process) -> Result<Self, Failure> {
+impl Snapshot {
+    fn of(server: &Process) -> Result<Self, Failure> {
         Ok(Self {
             kb: server.resident_kb()?,
             threads: server.threads()?,

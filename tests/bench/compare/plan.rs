@@ -1,14 +1,14 @@
-//! Which peers do which workload, which figures come out, and the bars that
-//! the library is held to.
+//! Which peers run which workload, which metrics a workload has, and the bars
+//! that the library must meet.
 
 use clap::ValueEnum;
 
 use crate::workload::{Peer, Role, Workload};
 
-/// The asynchronous crates, which the library is to be ahead of.
+/// The asynchronous crates that the library must outperform.
 pub const CRATES: [Peer; 2] = [Peer::Yamux, Peer::TokioYamux];
 
-/// Room in the measure for what "flat" leaves to chance.
+/// The highest growth ratio that counts as flat. It allows for noise.
 const FLAT: f64 = 1.2;
 
 pub fn name_of(value: &impl ValueEnum) -> String {
@@ -33,7 +33,7 @@ pub fn peers(workload: Workload, layer_1: bool) -> Vec<Peer> {
     peers
 }
 
-/// Whether a process is between the client and the server.
+/// Returns whether there is a process between the client and the server.
 pub fn is_relayed(workload: Workload) -> bool {
     matches!(
         workload,
@@ -49,31 +49,31 @@ pub fn describe(workload: Workload) -> &'static str {
         Workload::Bulk64k => "one stream, 64 KiB writes",
         Workload::BulkCopy => "one stream, io::copy on both sides",
         Workload::Fan => "64 streams at once, 64 KiB writes",
-        Workload::Ping => "64 bytes there and back",
-        Workload::PingOneCore => "64 bytes there and back, both processes on one core",
-        Workload::PingTwoCores => "64 bytes there and back, each process on a core of its own",
-        Workload::Beside => "64 bytes there and back beside a busy stream",
+        Workload::Ping => "round trip of 64 bytes",
+        Workload::PingOneCore => "round trip of 64 bytes, both processes on one core",
+        Workload::PingTwoCores => "round trip of 64 bytes, each process on its own core",
+        Workload::Beside => "round trip of 64 bytes, next to a busy stream",
         Workload::Opens => "open, 64 bytes each way, close: one after another",
         Workload::Opens32 => "open, 64 bytes each way, close: 32 at once",
-        Workload::Idle => "idle sessions in the server, then a burst of 1 MiB each",
-        Workload::Sessions => "1,000 and 10,000 idle sessions, in the server, on one core",
-        Workload::Streams => "1,000 and 10,000 idle streams, in the server, on one core",
+        Workload::Idle => "the server with idle sessions, then a burst of 1 MiB each",
+        Workload::Sessions => "the server with 1,000 and 10,000 idle sessions, on one core",
+        Workload::Streams => "the server with 1,000 and 10,000 idle streams, on one core",
         Workload::RelayBulk => "through a hub or a proxy: one stream, 64 KiB writes",
-        Workload::RelayPing => "through a hub or a proxy: 64 bytes there and back",
+        Workload::RelayPing => "through a hub or a proxy: round trip of 64 bytes",
         Workload::RelayPingOneCore => {
-            "through a hub or a proxy: 64 bytes there and back, all processes on one core"
+            "through a hub or a proxy: round trip of 64 bytes, all processes on one core"
         }
         Workload::RelayPingTwoCores => {
-            "through a hub or a proxy, which has a core of its own: 64 bytes there and back"
+            "through a hub or a proxy on its own core: round trip of 64 bytes"
         }
         Workload::TlsBulk => "TLS: one stream, 64 KiB writes",
-        Workload::TlsIdle => "TLS: idle sessions in the server, then a burst of 1 MiB each",
+        Workload::TlsIdle => "TLS: the server with idle sessions, then a burst of 1 MiB each",
     }
 }
 
-/// The core that a process is held to. Left to itself, the scheduler puts
-/// server and client now on one core and now on two, which makes a round trip
-/// three times as long: what is to be steady is pinned.
+/// Returns the core that a process is pinned to, if any. Without pinning, the
+/// scheduler sometimes runs server and client on one core and sometimes on two,
+/// and on two a round trip takes three times as long.
 pub fn core(workload: Workload, role: Role) -> Option<&'static str> {
     match (workload, role) {
         (Workload::PingTwoCores, Role::Server) => Some("1"),
@@ -141,14 +141,14 @@ pub fn metrics(workload: Workload) -> Vec<Metric> {
     }
 }
 
-/// What a figure of the library's is divided by.
+/// What the library's figure is divided by before it is compared with a bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
-    /// One peer of the same round.
+    /// A peer's figure in the same round.
     Peer(Peer),
-    /// The better one of the crates in the same round.
+    /// The better figure of the two crates in the same round.
     BetterCrate,
-    /// Nothing: the figure itself is held against the bar.
+    /// Nothing: the figure itself is compared.
     Nothing,
 }
 

@@ -1,5 +1,6 @@
-//! The results as an SVG: a panel for each figure, a bar for each peer with a
-//! whisker from its least to its greatest. Colours follow the reader's scheme.
+//! Draws the results as an SVG: one panel per metric, and in it one bar per peer
+//! with a whisker from its lowest to its highest figure. The colours follow the
+//! reader's colour scheme.
 
 use std::fmt::Write;
 
@@ -38,7 +39,7 @@ const STYLE: &str = "
   }
 ";
 
-/// A metric with a row for each peer that has it.
+/// A metric with one row for each peer that has figures for it.
 struct Panel {
     workload: Workload,
     metric: Metric,
@@ -66,7 +67,7 @@ pub fn svg(results: &Results) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {top}\" \
          width=\"{width}\" height=\"{top}\" role=\"img\">\n\
-         <title>wirenet beside raw TCP, two yamux crates and rustls</title>\n\
+         <title>wirenet compared with raw TCP, two yamux crates and rustls</title>\n\
          <style>{STYLE}</style>\n\
          <rect class=\"page\" width=\"{width}\" height=\"{top}\"/>\n{body}</svg>\n"
     )
@@ -80,7 +81,7 @@ fn panels(results: &Results) -> Vec<Panel> {
                 let summary = results.summary(workload, metric.key, *peer)?;
                 Some((*peer, summary))
             });
-            // Ratios of what has panels already.
+            // The two figures of the ratio have their own panels.
             if metric.key.ends_with("_growth") {
                 continue;
             }
@@ -96,13 +97,13 @@ fn panels(results: &Results) -> Vec<Panel> {
 
 fn draw(body: &mut String, panel: &Panel, left: f64, top: f64) {
     let better = match panel.metric.better {
-        Better::Higher => "more is better",
-        Better::Lower => "less is better",
+        Better::Higher => "higher is better",
+        Better::Lower => "lower is better",
     };
     let title = format!("{}: {}", name_of(&panel.workload), panel.metric.unit);
-    let about = format!("{}; {better}", plan::describe(panel.workload));
+    let subtitle = format!("{}; {better}", plan::describe(panel.workload));
     text(body, "title", left, top + 12.0, &title);
-    text(body, "soft", left, top + 28.0, &about);
+    text(body, "soft", left, top + 28.0, &subtitle);
 
     let most = panel.rows.iter().map(|(_, summary)| summary.max);
     let most = most.fold(f64::MIN_POSITIVE, f64::max);

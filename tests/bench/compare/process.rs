@@ -1,5 +1,5 @@
-//! The processes that are compared: started, told what to do, and looked at
-//! from outside, all of them in the same way.
+//! The child processes: how they are started, commanded and observed. All peers
+//! are treated alike.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,25 +11,25 @@ use std::time::Duration;
 use crate::plan::{self, name_of};
 use crate::workload::{Job, Peer, Role};
 
-/// One command takes a few seconds; past this, something hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit for one command. Commands take a few seconds unless they hang.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub type Failure = String;
 
-/// Where the programs are and how they are run.
+/// The paths of the programs, and how to run them.
 pub struct Programs {
     pub this: PathBuf,
     pub peer: PathBuf,
-    /// glibc's `rep movsb` runs at two speeds, by the alignment that chance
-    /// gives; without it, copies are steady.
+    /// Disables `rep movsb` in glibc's memcpy. Its speed depends on alignment,
+    /// which varies between runs.
     pub steady_memcpy: bool,
 }
 
 impl Programs {
     fn command(&self, job: &Job) -> Command {
-        // Ten thousand connections need as many files as the machine allows.
+        // Ten thousand connections need more open files than the default limit.
         let mut command = Command::new("sh");
         command.args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#, "sh"]);
         if let Some(core) = plan::core(job.workload, job.role) {
@@ -60,10 +60,10 @@ pub fn can_pin_to(core: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// A server, its client, and what is between them if anything is. Dropping it
-/// ends all.
+/// A server, its client, and the hub or proxy between them, if there is one.
+/// Dropping the group ends them all.
 pub struct Group {
-    // The client first: its connections end before their server does.
+    // Fields are dropped in order: the client ends before its server.
     pub client: Process,
     middle: Option<Process>,
     pub server: Process,
@@ -76,12 +76,14 @@ impl Group {
             job.role = role;
             let (process, addr) = Process::start(programs.command(&job))?;
             if !addr.is_empty() {
-                job.addr = addr.parse().map_err(|_| format!("no address: {addr}"))?;
+                job.addr = addr
+                    .parse()
+                    .map_err(|_| format!("not an address: {addr}"))?;
             }
             Ok::<_, Failure>(process)
         };
         let (server, middle) = match peer {
-            // A server dials its hub, a proxy its server.
+            // A server dials its hub, but a proxy dials its server.
             Peer::Wirenet if relayed => {
                 let hub = start(Role::Middle)?;
                 (start(Role::Server)?, Some(hub))
@@ -96,7 +98,7 @@ impl Group {
         })
     }
 
-    /// Processor time of all, in seconds.
+    /// Returns the total CPU time of all processes, in seconds.
     pub fn cpu(&self) -> Result<f64, Failure> {
         let ends = self.client.cpu()? + self.server.cpu()?;
         self.middle
@@ -112,7 +114,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Gives the process and what it said after `ready`.
+    /// Starts a process. Returns it with the text that it printed after `ready`.
     fn start(mut command: Command) -> Result<(Self, String), Failure> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -131,27 +133,29 @@ impl Process {
             input,
             lines,
         };
-        let greeting = process.hear()?;
+        let greeting = process.read_line()?;
         match greeting.strip_prefix("ready") {
             Some(rest) => Ok((process, rest.trim().to_owned())),
-            None => Err(format!("no greeting: {greeting}")),
+            None => Err(format!("expected \"ready\", got: {greeting}")),
         }
     }
 
-    fn hear(&self) -> Result<String, Failure> {
+    fn read_line(&self) -> Result<String, Failure> {
         self.lines
-            .recv_timeout(PATIENCE)
+            .recv_timeout(COMMAND_TIMEOUT)
             .map_err(|error| match error {
-                RecvTimeoutError::Timeout => format!("stalled for {} s", PATIENCE.as_secs()),
-                RecvTimeoutError::Disconnected => String::from("ended early"),
+                RecvTimeoutError::Timeout => {
+                    format!("no answer in {} s", COMMAND_TIMEOUT.as_secs())
+                }
+                RecvTimeoutError::Disconnected => String::from("the process ended early"),
             })
     }
 
-    /// Has a command carried out and gives the figures it answers with.
-    pub fn ask(&mut self, command: &str) -> Result<Answer, Failure> {
-        let input = self.input.as_mut().expect("taken only by drop");
+    /// Sends a command and returns the figures of its answer.
+    pub fn execute(&mut self, command: &str) -> Result<Answer, Failure> {
+        let input = self.input.as_mut().expect("only drop takes it");
         writeln!(input, "{command}").map_err(|error| error.to_string())?;
-        let line = self.hear()?;
+        let line = self.read_line()?;
         let words: Vec<&str> = line.split(' ').skip(1).collect();
         let figures = words.chunks_exact(2).filter_map(|pair| {
             let value = pair[1].parse().ok()?;
@@ -167,8 +171,8 @@ impl Process {
 
     fn cpu(&self) -> Result<f64, Failure> {
         let stat = self.proc_file("stat")?;
-        // The name in brackets may hold anything; user and system time are
-        // the 14th and 15th field, the 12th and 13th after it.
+        // The second field, the name in parentheses, may contain anything. User
+        // and system time are the 12th and 13th field after it.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         let times: Vec<f64> = fields
             .split_whitespace()
@@ -178,7 +182,7 @@ impl Process {
             .collect();
         match times[..] {
             [user, system] => Ok((user + system) / TICKS_PER_SECOND),
-            _ => Err(String::from("no times in /proc/*/stat")),
+            _ => Err(String::from("no CPU times in /proc/*/stat")),
         }
     }
 
@@ -202,7 +206,7 @@ impl Process {
 
     pub fn file_limit(&self) -> Result<usize, Failure> {
         let limit = number_after(&self.proc_file("limits")?, "Max open files");
-        // "unlimited" is no number, and no limit.
+        // "unlimited" is not a number.
         Ok(limit.map_or(usize::MAX, |limit| limit as usize))
     }
 }
@@ -217,7 +221,7 @@ fn number_after(text: &str, field: &str) -> Result<f64, Failure> {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Its output ends with the process.
+        // The process's output ends when it exits.
         let end = self.lines.recv_timeout(Duration::from_secs(5));
         if end != Err(RecvTimeoutError::Disconnected) {
             let _ = self.child.kill();

@@ -1,5 +1,5 @@
-//! A TCP proxy as std makes it easy: two threads for each connection, and
-//! `io::copy` each way.
+//! A TCP proxy in its simplest form: two threads per connection, with `io::copy`
+//! in each direction.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,30 +7,30 @@ use std::thread;
 
 use crate::blocking::report;
 
-/// Passes on every connection to the server at `to`, until the process ends.
+/// Forwards every connection to the server at `to`, until the process ends.
 pub fn listen(to: SocketAddr) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((to.ip(), 0))?;
     let addr = listener.local_addr()?;
     thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            thread::spawn(move || report("proxy", pass_on(&near, to)));
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || report("proxy", forward(&client, to)));
         }
     });
     Ok(addr)
 }
 
-fn pass_on(near: &TcpStream, to: SocketAddr) -> io::Result<()> {
-    let far = TcpStream::connect(to)?;
-    near.set_nodelay(true)?;
-    far.set_nodelay(true)?;
+fn forward(client: &TcpStream, to: SocketAddr) -> io::Result<()> {
+    let server = TcpStream::connect(to)?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     thread::scope(|scope| {
-        let back = scope.spawn(|| copy(&far, near));
-        let there = copy(near, &far);
-        there.and(back.join().expect("copying does not panic"))
+        let to_client = scope.spawn(|| copy(&server, client));
+        let to_server = copy(client, &server);
+        to_server.and(to_client.join().expect("copying does not panic"))
     })
 }
 
-/// One direction, with its end.
+/// Copies one direction and its end.
 fn copy(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     io::copy(&mut from, &mut to)?;
     to.shutdown(Shutdown::Write)

@@ -19,7 +19,7 @@ pub fn tables(results: &Results) -> String {
     text
 }
 
-/// A row for each metric, a column for each peer.
+/// Formats a table with one row per metric and one column per peer.
 fn table(results: &Results, workload: Workload, peers: &[Peer]) -> String {
     let mut rows = vec![vec![name_of(&workload)]];
     rows[0].extend(peers.iter().map(|peer| peer_name(*peer).to_owned()));
@@ -48,7 +48,7 @@ fn bars(verdicts: &[Verdict]) -> String {
             },
         ]);
     }
-    let head = "Bars: medians of the ratio within each round";
+    let head = "Bars: medians of the ratios within each round";
     format!("{head}\n{}", aligned(&rows))
 }
 
@@ -99,7 +99,8 @@ fn with_range(summary: Summary) -> String {
     format!("{median} [{min} .. {max}]")
 }
 
-/// Three digits that count, and commas between thousands.
+/// Formats a number with about three significant digits and commas between
+/// thousands.
 pub fn number(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
@@ -124,7 +125,7 @@ fn grouped(value: f64) -> String {
     }
 }
 
-/// The first column to the left, the others to the right.
+/// Aligns the first column to the left and the others to the right.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

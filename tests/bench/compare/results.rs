@@ -1,12 +1,12 @@
-//! Every figure of every round, and what is drawn from them: medians, ranges,
-//! ratios within a round, and whether the bars are met.
+//! Every figure of every round, and what follows from them: medians, ranges,
+//! ratios within a round, and whether the library meets its bars.
 
 use std::collections::BTreeMap;
 
 use crate::plan::{self, Against, Bar, Better, CRATES, Metric};
 use crate::workload::{Peer, Workload};
 
-/// Figures by workload, metric and peer; a run that failed leaves a gap.
+/// The figures by workload, metric and peer. A failed run leaves a gap.
 #[derive(Default)]
 pub struct Results {
     rounds: usize,
@@ -14,7 +14,7 @@ pub struct Results {
     pub notes: Vec<String>,
 }
 
-/// The middle of some figures, and how far they lie apart.
+/// The median and the range of some figures.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
     pub median: f64,
@@ -44,7 +44,7 @@ impl Summary {
 
 pub struct Verdict {
     pub bar: Bar,
-    /// None where a peer of the comparison gave no figure.
+    /// `None` if a peer of the comparison has no figure.
     pub reached: Option<Summary>,
 }
 
@@ -64,7 +64,7 @@ impl Results {
         self.rounds
     }
 
-    /// Adds the figures of one run of the round that was begun last.
+    /// Adds the figures of one run in the current round.
     pub fn add(&mut self, workload: Workload, peer: Peer, figures: &[(&'static str, f64)]) {
         for (key, value) in figures {
             let values = self.figures.entry((workload, key, peer)).or_default();
@@ -89,7 +89,7 @@ impl Results {
         Summary::of(values.iter().copied().flatten())
     }
 
-    /// The workloads that were run, with the peers that have figures.
+    /// Returns the workloads that were run, with the peers that have figures.
     pub fn workloads(&self) -> BTreeMap<Workload, Vec<Peer>> {
         let mut found = BTreeMap::<_, Vec<Peer>>::new();
         for (workload, _, peer) in self.figures.keys() {
@@ -102,7 +102,7 @@ impl Results {
         found
     }
 
-    /// The bars of the workloads that were run.
+    /// Returns the verdicts on the bars of all workloads that were run.
     pub fn verdicts(&self) -> Vec<Verdict> {
         let run = self.workloads();
         let bars = plan::bars().into_iter();
@@ -114,7 +114,8 @@ impl Results {
             .collect()
     }
 
-    /// The figure of each round against the other of the same round.
+    /// Compares the figure of each round with the other peer's figure of the same
+    /// round.
     fn reached(&self, bar: &Bar) -> Option<Summary> {
         let ours = self.values(bar.workload, bar.key, bar.peer);
         Summary::of(ours.iter().enumerate().filter_map(|(round, value)| {
@@ -147,7 +148,7 @@ impl Results {
     }
 }
 
-/// The metrics of a workload that any of its peers has figures for.
+/// Returns the metrics of a workload for which any of its peers has figures.
 pub fn measured(results: &Results, workload: Workload, peers: &[Peer]) -> Vec<Metric> {
     let mut metrics = plan::metrics(workload);
     metrics.retain(|metric| {

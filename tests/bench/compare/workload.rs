@@ -1,7 +1,7 @@
-//! What is measured, between whom, and how much of it.
+//! The workloads, the peers, and the sizes.
 //!
 //! The crate in `../peers` includes this file by its path, so that every peer
-//! does the same work: nothing here may name the library or an async runtime.
+//! does the same work. So nothing here may name the library or an async runtime.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,49 +19,50 @@ pub enum Workload {
     Bulk64k,
     /// One stream, `io::copy` on both sides.
     BulkCopy,
-    /// As many bytes over 64 streams at once.
+    /// The same number of bytes over 64 streams at once.
     Fan,
-    /// 64 bytes there and back.
+    /// A round trip of 64 bytes.
     Ping,
     /// The same with both processes on one core.
     PingOneCore,
-    /// The same with a core for each process.
+    /// The same with each process on its own core.
     PingTwoCores,
-    /// Ping-pong while another stream of the connection is busy.
+    /// Round trips while another stream of the connection is busy.
     Beside,
-    /// Open, 64 bytes each way, close; one after another.
+    /// Open, 64 bytes each way, close: one stream after another.
     Opens,
-    /// The same, 32 at once.
+    /// The same, 32 streams at once.
     #[value(name = "opens-32")]
     Opens32,
     /// 1,000 idle sessions, before and after a burst.
     Idle,
-    /// Idle sessions at two sizes.
+    /// Idle sessions, in two numbers.
     Sessions,
-    /// Idle streams of one connection at two sizes.
+    /// Idle streams of one connection, in two numbers.
     Streams,
-    /// `bulk-64k` through a hub, or a proxy.
+    /// `bulk-64k` through a hub or a proxy.
     RelayBulk,
-    /// `ping` through a hub, or a proxy.
+    /// `ping` through a hub or a proxy.
     RelayPing,
     /// The same with all three processes on one core.
     RelayPingOneCore,
-    /// The same with the hub or proxy on a core of its own.
+    /// The same with the hub or proxy on its own core.
     RelayPingTwoCores,
     /// `bulk-64k` over TLS.
     TlsBulk,
-    /// `idle` over TLS, and without.
+    /// `idle` with and without TLS.
     TlsIdle,
 }
 
 impl Workload {
-    /// The service of a stream that does not say which one it wants. Only
-    /// opens are so many and so short that a byte more would be work added.
+    /// Returns the service of the workload's streams, if the streams do not request
+    /// one. In the workloads that open many short streams, the byte that requests
+    /// a service would be a noticeable part of the work.
     pub fn implied_service(self) -> Option<Service> {
         matches!(self, Self::Opens | Self::Opens32).then_some(Service::Once)
     }
 
-    /// Whether the client has no session until it is told to grow.
+    /// Returns whether the client opens no session until it gets the command `grow`.
     pub fn dials_later(self) -> bool {
         matches!(self, Self::Idle | Self::TlsIdle | Self::Sessions)
     }
@@ -69,40 +70,40 @@ impl Workload {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Peer {
-    /// std's TCP, a connection for each stream.
+    /// TCP with std, one connection per stream.
     Raw,
-    /// Streams opened without waiting for the answer.
+    /// The library, opening streams without waiting for the answer.
     Wirenet,
-    /// Streams opened that wait for the answer.
+    /// The library, waiting for the answer to each open.
     WirenetWait,
     /// Layer 1 alone: `wirenet::yamux`.
     WirenetYamux,
     Yamux,
     TokioYamux,
-    /// std's TCP through a proxy of threads and `io::copy`.
+    /// TCP through a proxy of threads and `io::copy`.
     Proxy,
-    /// Streams whose connection goes through that proxy: what a hub's hop costs
-    /// is told by this one.
+    /// The library, with its connection going through that proxy. Compared with
+    /// this peer, a hub shows its own cost without that of the extra hop.
     WirenetProxy,
-    /// Streams over TLS.
+    /// The library over TLS.
     WirenetTls,
-    /// `rustls::StreamOwned`, a connection for each stream.
+    /// `rustls::StreamOwned`, one connection per stream.
     Rustls,
 }
 
-/// What a server does with a stream. Named streams ask for it by its name,
-/// anonymous ones with their first byte.
+/// What a server does with a stream. Named streams request a service by its name,
+/// anonymous ones by their first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Reads 64 KiB at a time to the end, then answers with the count.
+    /// Reads 64 KiB at a time to the end, then answers with the number of bytes.
     Sink,
     /// The same with `io::copy`.
     Copy,
     /// Sends each message back.
     Echo,
-    /// Sends one message back and closes.
+    /// Sends one message back and closes the stream.
     Once,
-    /// Sends one message back and stays.
+    /// Sends one message back and keeps the stream open.
     Hold,
 }
 
@@ -128,7 +129,7 @@ impl Service {
     }
 }
 
-/// How much of everything.
+/// The sizes of the workloads.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub bulk: u64,
@@ -169,8 +170,8 @@ impl Sizes {
         if quick { Self::QUICK } else { Self::FULL }
     }
 
-    /// Pings among idle streams or sessions are there to show growth, which
-    /// fewer of them show as well.
+    /// Returns the number of pings in a workload. Among idle sessions or streams,
+    /// fewer pings are enough to show whether latency grows.
     pub fn pings(&self, workload: Workload) -> usize {
         match workload {
             Workload::Sessions | Workload::Streams => self.pings / 4,
@@ -187,7 +188,7 @@ pub enum Role {
     Client,
 }
 
-/// What a child process is told to be.
+/// The part that a child process plays in a run.
 #[derive(Clone, Debug, Args)]
 pub struct Job {
     #[arg(value_enum)]
@@ -196,8 +197,8 @@ pub struct Job {
     pub peer: Peer,
     #[arg(long, value_enum)]
     pub workload: Workload,
-    /// Where the server listens, or the middle: clients need it. So does a
-    /// server behind a hub; a proxy is given its server's.
+    /// The address to listen on or to connect to. A proxy gets the address of its
+    /// server.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub addr: SocketAddr,
     #[arg(long)]
@@ -209,7 +210,8 @@ impl Job {
         Sizes::new(self.quick)
     }
 
-    /// Room for the streams of the largest level, and for those beside them.
+    /// Returns the stream limit for a workload that needs more than the default:
+    /// enough for the idle streams and a few others.
     pub fn stream_limit(&self) -> Option<usize> {
         let [_, high] = self.sizes().levels;
         (self.workload == Workload::Streams).then_some(high + 64)

@@ -1,13 +1,13 @@
-//! What the processes in the network namespaces do, by role. They tell their parent
-//! how it went.
+//! The processes in the network namespaces, by role. They send their results to
+//! their parent, in lines.
 
 use crate::support::{
     PATIENCE,
-    link::{message, started},
-    path::NAME,
+    call_path::NAME,
     pattern::Pattern,
     process::{self, tell},
-    secure,
+    tls,
+    wires::{message, started},
 };
 use crossbeam_channel::unbounded;
 use std::{
@@ -17,25 +17,25 @@ use std::{
 };
 use wirenet::{Builder, Session, Stream, Wire};
 
-/// Messages of a sender, and streams of a fetcher.
+/// The number of a sender's messages, and of a fetcher's streams.
 pub const MESSAGES: usize = 16;
 
-/// Bytes of a message. The link takes 2 or 4 seconds for all messages.
+/// The length of a message. The link takes 2 or 4 seconds for all messages.
 const LEN: usize = 4_000;
 
-/// Less than the link takes for the messages.
+/// Less than the link takes for all messages.
 const SOON: Duration = Duration::from_millis(500);
 
-/// Enough for a session to open, but not for an answer behind a full queue.
+/// Long enough for a session to open, but not for an answer behind a full queue.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// The link takes longer than that for so many bytes.
-const IN_HANDSHAKE: usize = 96 * 1024;
+/// The link takes longer than [`HANDSHAKE`] for this many bytes.
+const MORE_THAN_HANDSHAKE: usize = 96 * 1024;
 
-/// Where a server listens.
+/// The address at which a server listens.
 pub const ANY: &str = "0.0.0.0:0";
 
-/// Runs as one of the processes, and does nothing when it is run as a test.
+/// The entry point of the processes. Run as a test, it does nothing.
 #[test]
 fn other_process() -> io::Result<()> {
     let Some(role) = process::role() else {
@@ -45,22 +45,22 @@ fn other_process() -> io::Result<()> {
     let [addr, tls, role] = words[..] else {
         unreachable!("{role}")
     };
-    // It must not outlive its parent.
+    // This process must not outlive its parent.
     thread::spawn(|| {
-        // Whether that ends with an error or not.
+        // Whether the wait fails or not.
         let _ = process::wait_for_parent();
         std::process::exit(1);
     });
     let tls = tls == "true";
     let wire = match (addr, role) {
-        (ANY, "hub" | "watchful hub" | "hasty hub") => secure::server(Wire::hub(ANY), tls),
-        (ANY, _) => secure::server(Wire::mount(ANY), tls),
-        _ => secure::client(Wire::join(addr), tls).retry_max(0),
+        (ANY, "hub" | "watchful hub" | "hasty hub") => tls::server(Wire::hub(ANY), tls),
+        (ANY, _) => tls::server(Wire::mount(ANY), tls),
+        _ => tls::client(Wire::join(addr), tls).retry_max(0),
     };
     let (ended, end) = unbounded();
     let wire = set_up(wire.session_close_timeout(PATIENCE), role)
         .on_error(|error| {
-            tell(format!("told of {}: {}", error.operation, error.cause)).expect("a parent");
+            tell(format!("reported {}: {}", error.operation, error.cause)).expect("a parent");
         })
         .on_session_close(move |_| ended.send(()).expect("it is waited for"));
     let wire = started(wire);
@@ -69,7 +69,7 @@ fn other_process() -> io::Result<()> {
     match role {
         "sender" | "hasty sender" => send(&session()?)?,
         "fetcher" => fetch(&session()?)?,
-        // Until it is killed.
+        // Until the process is killed.
         "hub" => loop {
             thread::park();
         },
@@ -79,8 +79,8 @@ fn other_process() -> io::Result<()> {
     match (addr, role) {
         (_, "sender" | "hasty sender") => {}
         (ANY, _) => end.recv_timeout(PATIENCE).expect("the session ends"),
-        // It has then told of its session's end.
-        _ => wire.wait().expect("nobody has closed it"),
+        // By then the session's end has been reported.
+        _ => wire.wait().expect("this process has not closed it"),
     }
     tell(format!("closed: {:?}", wire.close()))
 }
@@ -92,14 +92,15 @@ fn set_up(wire: Builder, role: &str) -> Builder {
             .send_buffer(256 * 1024)
     };
     let narrow = |wire: Builder| {
-        // With a large buffer the kernel would take all that is sent.
+        // With a large buffer the kernel would take everything that is sent.
         wire.send_buffer(16 * 1024)
     };
     match role {
         "hasty sender" => narrow(wire).session_close_timeout(SOON),
         "receiver" => wire.stream(NAME, receive),
         "watchful receiver" => watchful(wire, 1).stream(NAME, receive),
-        // They have unacknowledged data, so that the kernel gives up before a ping does.
+        // They have unacknowledged data, so that the kernel gives up before a ping
+        // does.
         "uploader" | "watchful hub" => watchful(wire, 10),
         "hasty hub" => narrow(wire).handshake_timeout(HANDSHAKE),
         "filler" => narrow(wire)
@@ -117,7 +118,8 @@ fn content() -> Vec<u8> {
 fn send(session: &Session) -> io::Result<()> {
     for _ in 0..MESSAGES {
         let stream = session.open_stream_nowait(NAME)?;
-        // With a timeout, a write leaves to others what the kernel does not take.
+        // With a timeout, a write leaves to other threads what the kernel does not
+        // take.
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_message(&content())?;
         stream.close()?;
@@ -125,7 +127,7 @@ fn send(session: &Session) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends what the link takes 2 seconds for, and waits for an answer that never comes.
+/// Sends for 2 seconds, and then waits for an answer that never arrives.
 fn upload(session: &Session) -> io::Result<usize> {
     let mut stream = session.open_stream(NAME)?;
     stream.write_all(&content().repeat(MESSAGES))?;
@@ -135,22 +137,22 @@ fn upload(session: &Session) -> io::Result<usize> {
 fn receive(stream: &mut Stream) -> io::Result<()> {
     let mut bytes = vec![0];
     let read = stream.read_exact(&mut bytes).and_then(|()| {
-        tell("begun")?;
+        tell("started")?;
         stream.read_to_end(&mut bytes)
     });
     tell(verdict(read.map(|_| bytes), &content()))
 }
 
-/// What is to be said of a message that was read.
+/// Returns the line about a message that was read.
 fn verdict(read: io::Result<Vec<u8>>, sent: &[u8]) -> String {
     match read {
-        Ok(bytes) if bytes == sent => "whole".to_owned(),
-        Ok(bytes) => format!("WRONG: {} bytes, complete", bytes.len()),
-        Err(error) => format!("broken: {error}"),
+        Ok(bytes) if bytes == sent => "complete".to_owned(),
+        Ok(bytes) => format!("WRONG: {} bytes, reported as complete", bytes.len()),
+        Err(error) => format!("failed: {error}"),
     }
 }
 
-/// Sends without end, once it has been told to begin.
+/// Sends forever, after the caller's message.
 fn fill(stream: &mut Stream) -> io::Result<()> {
     message(stream)?;
     loop {
@@ -158,41 +160,41 @@ fn fill(stream: &mut Stream) -> io::Result<()> {
     }
 }
 
-/// Its first chunk looks like an answer that accepts.
+/// The pieces of a message whose first chunk looks like an answer that accepts.
 const ANSWER: [&[u8]; 2] = [&[0; 8], b"and nineteen others"];
 
 fn answer(mut stream: &Stream) -> io::Result<()> {
     ANSWER.iter().try_for_each(|piece| stream.write_all(piece))
 }
 
-/// Opens streams beside downloads that fill the link.
+/// Opens streams and reads them, beside downloads that fill the link.
 fn fetch(session: &Session) -> io::Result<()> {
     let downloads = (0..12).map(|_| session.open_stream("download"));
     let downloads = downloads.collect::<Result<Vec<_>, _>>()?;
     for download in &downloads {
         download.write_message(b"now")?;
     }
-    let (came, coming) = unbounded();
+    let (sender, counts) = unbounded();
     let await_bytes = |count| {
         let mut received = 0;
         while received < count {
-            received += coming.recv_timeout(PATIENCE).expect("downloads");
+            received += counts.recv_timeout(PATIENCE).expect("downloads");
         }
     };
     thread::scope(|scope| {
         for mut download in downloads {
-            let came = came.clone();
+            let sender = sender.clone();
             scope.spawn(move || {
                 let mut buf = [0; 4096];
                 while let Ok(count @ 1..) = download.read(&mut buf) {
-                    came.send(count).expect("they are counted");
+                    sender.send(count).expect("await_bytes counts them");
                 }
             });
         }
         await_bytes(1);
         let open = |_| session.open_stream_nowait(NAME);
         let streams = (0..MESSAGES).map(open).collect::<Result<Vec<_>, _>>()?;
-        await_bytes(IN_HANDSHAKE);
+        await_bytes(MORE_THAN_HANDSHAKE);
         tell("opened")?;
         for stream in streams {
             tell(verdict(message(&stream), &ANSWER.concat()))?;

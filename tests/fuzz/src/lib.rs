@@ -1,4 +1,4 @@
-//! Runs a target of the library's with so much memory and no more.
+//! Runs one of the library's fuzz targets under a memory limit.
 
 use cap::Cap;
 use std::{
@@ -10,8 +10,8 @@ use std::{
     },
 };
 
-/// A program that fuzzes the target of this name, which may take so many MiB of
-/// memory.
+/// Defines a program that fuzzes the target `$name` with a limit of `$mebibytes`
+/// MiB of memory.
 #[macro_export]
 macro_rules! target {
     ($name:ident, $mebibytes:literal) => {
@@ -21,26 +21,31 @@ macro_rules! target {
     };
 }
 
-/// Counts all memory of the library, and gives no more than is allowed: beyond
-/// that the process aborts, which is a finding.
+/// Counts the allocated memory and enforces the limit. An allocation beyond the
+/// limit aborts the process, which the fuzzer reports.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What was held before the first run.
+/// The number of bytes that were allocated before the first run.
 static BEFORE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 static HOOK: Once = Once::new();
 
-/// What may be left for later when a run is over: the library keeps up to 64
-/// buffers, and threads of a pool.
+/// How many bytes may stay allocated after a run: the library keeps up to 64
+/// buffers and the threads of a pool for later use.
 const KEPT: usize = 8 << 20;
 
-/// Runs `target`. It may take `most` bytes of memory at once, and keep none.
-pub fn run(target: fn(&[u8]), data: &[u8], most: usize) {
+/// Runs `target`, which may allocate up to `max_bytes` at once and must free all of
+/// it.
+///
+/// # Panics
+///
+/// If more than [`KEPT`] bytes stay allocated after the run.
+pub fn run(target: fn(&[u8]), data: &[u8], max_bytes: usize) {
     HOOK.call_once(|| {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // To tell of it takes memory too.
+            // Printing the panic message allocates memory too.
             let _ = MEMORY.set_limit(usize::MAX);
             hook(info);
         }));
@@ -48,10 +53,13 @@ pub fn run(target: fn(&[u8]), data: &[u8], most: usize) {
     let now = MEMORY.allocated();
     let before = BEFORE.fetch_min(now, Ordering::Relaxed).min(now);
     MEMORY
-        .set_limit(before + KEPT + most)
-        .expect("room for the run");
+        .set_limit(before + KEPT + max_bytes)
+        .expect("less is allocated than the limit");
     target(data);
-    MEMORY.set_limit(usize::MAX).expect("no limit");
+    MEMORY.set_limit(usize::MAX).expect("there is no limit");
     let kept = MEMORY.allocated().saturating_sub(before);
-    assert!(kept <= KEPT, "{kept} bytes were kept after a run");
+    assert!(
+        kept <= KEPT,
+        "{kept} bytes are still allocated after a run; the limit is {KEPT}"
+    );
 }

@@ -1,22 +1,22 @@
 use super::{go_joins, go_serves};
+use crate::go_programs::with_go_programs;
 use crate::program::{NONE, join, serve};
-use crate::stage::on_stage;
 
 #[test]
-fn our_server_lets_in_go_clients_with_the_right_token() {
-    on_stage("auth: we serve", |stage| {
+fn our_server_accepts_go_clients_with_the_right_token() {
+    with_go_programs("auth: we serve", |programs| {
         let (ours, addr) = serve("auth", "server", NONE);
         for node in ["aws", "macbook"] {
-            let mut go = go_joins(stage, "auth", node, &addr, &[]);
+            let mut go = go_joins(programs, "auth", node, &addr, &[]);
             assert_eq!(go.note(), "connected");
             let verdict = ours.line(&format!("node=\"{node}.svc\" "));
             assert_eq!(verdict, "stream=\"confirmSession\" accepted");
             assert_eq!(ours.line(node), " some payload");
-            go.stops_well();
+            go.stop();
         }
-        let mut go = go_joins(stage, "auth", "digitalocean", &addr, &[]);
+        let mut go = go_joins(programs, "auth", "digitalocean", &addr, &[]);
         assert_eq!(go.note(), "refused: invalid token");
-        go.ends_well();
+        go.expect_success();
         let verdict = ours.line("node=\"digitalocean.svc\" ");
         assert_eq!(verdict, "stream=\"confirmSession\" refused");
         let ours = ours.terminate();
@@ -25,9 +25,9 @@ fn our_server_lets_in_go_clients_with_the_right_token() {
 }
 
 #[test]
-fn the_go_server_lets_in_our_clients_with_the_right_token() {
-    on_stage("auth: they serve", |stage| {
-        let (mut go, addr) = go_serves(stage, "auth", &[]);
+fn the_go_server_accepts_our_clients_with_the_right_token() {
+    with_go_programs("auth: they serve", |programs| {
+        let (mut go, addr) = go_serves(programs, "auth", &[]);
         for node in ["aws", "macbook"] {
             let ours = join("auth", node, &addr, NONE);
             ours.line("connected");
@@ -38,6 +38,6 @@ fn the_go_server_lets_in_our_clients_with_the_right_token() {
         let ours = join("auth", "digitalocean", &addr, NONE).end();
         ours.assert_failure("error: session refused: invalid token");
         assert_eq!(go.note(), "digitalocean.svc confirmSession refused");
-        go.stops_well();
+        go.stop();
     });
 }

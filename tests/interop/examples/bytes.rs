@@ -1,16 +1,16 @@
 use super::{go_joins, go_serves};
+use crate::go_programs::with_go_programs;
 use crate::program::{join, serve};
-use crate::stage::on_stage;
 
 #[test]
-fn go_sessions_all_get_the_same_mebibyte() {
-    on_stage("bytes: we serve", |stage| {
+fn go_sessions_all_receive_the_same_mebibyte() {
+    with_go_programs("bytes: we serve", |programs| {
         let (ours, addr) = serve("bytes", "server", [""; 0]);
         let args = ["-sessions", "8", "-rounds", "2"];
-        let mut go = go_joins(stage, "bytes", "client", &addr, &args);
+        let mut go = go_joins(programs, "bytes", "client", &addr, &args);
         let mut notes = go.notes(16);
-        go.ends_well();
-        // With the digest of what came.
+        go.expect_success();
+        // Each note contains the digest of the received bytes.
         assert!(notes[0].starts_with("1048576 bytes "), "{notes:?}");
         notes.dedup();
         assert_eq!(notes.len(), 1, "{notes:?}");
@@ -19,9 +19,9 @@ fn go_sessions_all_get_the_same_mebibyte() {
 }
 
 #[test]
-fn our_sessions_get_a_mebibyte_each_round_from_the_go_server() {
-    on_stage("bytes: they serve", |stage| {
-        let (go, addr) = go_serves(stage, "bytes", &[]);
+fn our_sessions_receive_a_mebibyte_per_round_from_the_go_server() {
+    with_go_programs("bytes: they serve", |programs| {
+        let (go, addr) = go_serves(programs, "bytes", &[]);
         let args = ["--sessions", "8", "--rounds", "2"];
         let ours = join("bytes", "client", &addr, args).end();
         ours.assert_success();
@@ -30,6 +30,6 @@ fn our_sessions_get_a_mebibyte_each_round_from_the_go_server() {
             .iter()
             .filter(|line| line.ends_with(" read 1048576 bytes"));
         assert_eq!(read.count(), 16, "{ours:?}");
-        go.stops_well();
+        go.stop();
     });
 }

@@ -1,14 +1,14 @@
 use super::{go_joins, go_serves};
 use crate::data::{QUOTED, assert_quote};
+use crate::go_programs::with_go_programs;
 use crate::program::{NONE, join, serve};
-use crate::stage::on_stage;
 
 #[test]
-fn our_server_prints_what_go_clients_quote() {
-    on_stage("exchange: we serve", |stage| {
+fn our_server_prints_the_quotes_of_go_clients() {
+    with_go_programs("exchange: we serve", |programs| {
         let (ours, addr) = serve("exchange", "server", NONE);
         let clients = QUOTED
-            .map(|(role, _)| go_joins(stage, "exchange", role, &addr, &["-interval", "10ms"]));
+            .map(|(role, _)| go_joins(programs, "exchange", role, &addr, &["-interval", "10ms"]));
         for (role, symbol) in QUOTED {
             for _ in 0..3 {
                 assert_quote(&ours.line(&format!("{role}:quotes ")), symbol);
@@ -16,15 +16,15 @@ fn our_server_prints_what_go_clients_quote() {
         }
         ours.terminate();
         for client in clients {
-            client.ends_well();
+            client.expect_success();
         }
     });
 }
 
 #[test]
-fn the_go_server_prints_what_our_clients_quote() {
-    on_stage("exchange: they serve", |stage| {
-        let (mut go, addr) = go_serves(stage, "exchange", &[]);
+fn the_go_server_prints_the_quotes_of_our_clients() {
+    with_go_programs("exchange: they serve", |programs| {
+        let (mut go, addr) = go_serves(programs, "exchange", &[]);
         let pace = ["--interval-ms", "10"];
         let clients = QUOTED.map(|(role, _)| join("exchange", role, &addr, pace));
         let mut counts = [0; 3];
@@ -35,7 +35,7 @@ fn the_go_server_prints_what_our_clients_quote() {
                 .iter()
                 .position(|(role, _)| name == format!("{role}:quotes"));
             let source = source.expect(&note);
-            // As Go quotes text.
+            // Undo Go's quoting.
             let quote = message.replace("\\\"", "\"");
             let quote = quote.strip_prefix('"').expect(&note);
             let quote = quote.strip_suffix("\\n\"").expect(&note);
@@ -45,6 +45,6 @@ fn the_go_server_prints_what_our_clients_quote() {
         for client in clients {
             client.terminate().assert_success();
         }
-        go.stops_well();
+        go.stop();
     });
 }

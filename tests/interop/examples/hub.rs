@@ -1,17 +1,17 @@
-//! Our hub between a node in Go and one of ours.
+//! Our hub between a Go node and one of ours.
 
 use super::go_joins;
 use crate::data::parts;
+use crate::go_programs::with_go_programs;
 use crate::program::{NONE, join, serve};
-use crate::stage::on_stage;
 
 #[test]
-fn a_go_node_speaks_to_ours() {
-    on_stage("hub: node A in Go", |stage| {
+fn a_go_node_calls_our_node() {
+    with_go_programs("hub: node A in Go", |programs| {
         let (hub, addr) = serve("hub", "hub", NONE);
         let ours = join("hub", "node_b", &addr, NONE);
         ours.line("connected");
-        let mut go = go_joins(stage, "hub", "node_a", &addr, &["-interval", "5ms"]);
+        let mut go = go_joins(programs, "hub", "node_a", &addr, &["-interval", "5ms"]);
         assert_eq!(go.note(), "nodeA:hello \"GGGGG\"");
         assert_eq!(go.note(), "FIN");
 
@@ -19,17 +19,17 @@ fn a_go_node_speaks_to_ours() {
         let mut heard = ours.lines_to("FIN");
         heard.pop();
         assert_eq!(heard, parts().concat().lines().collect::<Vec<_>>());
-        go.stops_well();
+        go.stop();
         ours.terminate();
         hub.terminate();
     });
 }
 
 #[test]
-fn our_node_speaks_to_one_in_go() {
-    on_stage("hub: node B in Go", |stage| {
+fn our_node_calls_a_go_node() {
+    with_go_programs("hub: node B in Go", |programs| {
         let (hub, addr) = serve("hub", "hub", NONE);
-        let mut go = go_joins(stage, "hub", "node_b", &addr, &[]);
+        let mut go = go_joins(programs, "hub", "node_b", &addr, &[]);
         assert_eq!(go.note(), "connected");
         let ours = join("hub", "node_a", &addr, ["--interval-ms", "5"]);
         for part in parts() {
@@ -40,7 +40,7 @@ fn our_node_speaks_to_one_in_go() {
         said.pop();
         assert_eq!(said, ["GGGGG"]);
         ours.terminate().assert_success();
-        go.stops_well();
+        go.stop();
         hub.terminate();
     });
 }

@@ -1,17 +1,17 @@
 use super::{go_joins, go_serves};
+use crate::go_programs::with_go_programs;
 use crate::program::{Program, example, join};
-use crate::stage::on_stage;
 
-/// The Go client answers without reading what it is asked.
+/// The Go client answers without reading the command.
 #[test]
 fn our_server_prints_the_answers_of_go_clients() {
-    on_stage("keyboard: we serve", |stage| {
+    with_go_programs("keyboard: we serve", |programs| {
         let mut command = example("keyboard");
         command.args(["server", "--addr", "127.0.0.1:0"]);
         let mut ours = Program::start_with_input(&mut command);
         let addr = ours.address();
         let clients = ["one", "two"].map(|id| {
-            let mut go = go_joins(stage, "keyboard", "client", &addr, &["-id", id]);
+            let mut go = go_joins(programs, "keyboard", "client", &addr, &["-id", id]);
             assert_eq!(go.note(), "connected");
             ours.line(&format!("joined: {id:?}"));
             go
@@ -23,16 +23,16 @@ fn our_server_prints_the_answers_of_go_clients() {
             assert_eq!(answers, ["one", "two"]);
         }
         for go in clients {
-            go.stops_well();
+            go.stop();
         }
         ours.terminate();
     });
 }
 
 #[test]
-fn our_client_runs_what_is_typed_at_the_go_server() {
-    on_stage("keyboard: they serve", |stage| {
-        let (mut go, addr) = go_serves(stage, "keyboard", &[]);
+fn our_client_runs_the_commands_of_the_go_server() {
+    with_go_programs("keyboard: they serve", |programs| {
+        let (mut go, addr) = go_serves(programs, "keyboard", &[]);
         let args = ["--id", "box-1", "--token", "mine"];
         let ours = join("keyboard", "client", &addr, args);
         assert_eq!(go.note(), "joined: box-1 mine");
@@ -42,6 +42,6 @@ fn our_client_runs_what_is_typed_at_the_go_server() {
         assert_eq!(go.note(), r#"box-1 """#);
         ours.line("running \"exit 7\"");
         ours.terminate().assert_success();
-        go.stops_well();
+        go.stop();
     });
 }

@@ -1,9 +1,9 @@
-//! Each example against its Go program, both ways round. `go/src/interop/
-//! examplepeer` is that program; what goes over the wire is the same for both.
+//! Each example against its Go counterpart, in both directions. The Go programs
+//! are in `go/src/interop/examplepeer` and send the same data.
 //!
-//! An example here is a process, as in the tests of the examples. Where a Go
-//! program ends first it says nothing before, and perhaps with a reset of the
-//! connection: what ours then complains of is its good right.
+//! The examples run as processes, as in the tests of the examples. If a Go program
+//! ends first, it closes the connection without notice, and maybe with a reset.
+//! The complaints of our example about that are allowed.
 
 mod auth;
 mod bytes;
@@ -16,22 +16,27 @@ mod shell;
 mod tls;
 mod transfer_files;
 
-use crate::peer::GoPeer;
-use crate::stage::Stage;
+use crate::go_peer::GoPeer;
+use crate::go_programs::GoPrograms;
 
-/// Starts the Go program's role that listens; gives its address too.
-fn go_serves(stage: &Stage, example: &str, args: &[&str]) -> (GoPeer, String) {
-    go_serves_at(stage, example, "127.0.0.1:0", args)
+/// Starts the role of the Go program that listens. Returns its address too.
+fn go_serves(programs: &GoPrograms, example: &str, args: &[&str]) -> (GoPeer, String) {
+    go_serves_at(programs, example, "127.0.0.1:0", args)
 }
 
-fn go_serves_at(stage: &Stage, example: &str, addr: &str, args: &[&str]) -> (GoPeer, String) {
-    let mut go = go_joins(stage, example, "server", addr, args);
-    let addr = go.ready().to_string();
+fn go_serves_at(
+    programs: &GoPrograms,
+    example: &str,
+    addr: &str,
+    args: &[&str],
+) -> (GoPeer, String) {
+    let mut go = go_joins(programs, example, "server", addr, args);
+    let addr = go.listen_address().to_string();
     (go, addr)
 }
 
-/// Starts one of its roles that connect.
-fn go_joins(stage: &Stage, example: &str, role: &str, addr: &str, args: &[&str]) -> GoPeer {
+/// Starts a role of the Go program that connects.
+fn go_joins(programs: &GoPrograms, example: &str, role: &str, addr: &str, args: &[&str]) -> GoPeer {
     let args = [&[example, role, "-addr", addr], args].concat();
-    stage.start("examplepeer", &args)
+    programs.start("examplepeer", &args)
 }

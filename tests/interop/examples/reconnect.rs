@@ -1,8 +1,8 @@
 use super::{go_joins, go_serves_at};
+use crate::go_programs::with_go_programs;
 use crate::program::{Program, example, join};
-use crate::stage::on_stage;
 
-/// Too slow to come to the second greeting.
+/// Too slow to send a second greeting during the test.
 const SLOW: &str = "100000";
 const QUICK: &str = "5";
 
@@ -10,7 +10,8 @@ fn greeting(index: usize) -> String {
     format!("{index}. Hello from server!")
 }
 
-/// The server, at an address that nobody else gets a port of.
+/// Starts our server, at an IP address that no other test uses. So no other program
+/// takes the port while the server restarts.
 fn serve_at(addr: &str, pace: &str) -> (Program, String) {
     let mut command = example("reconnect");
     command.args(["server", "--interval-ms", pace, "--addr", addr]);
@@ -20,10 +21,10 @@ fn serve_at(addr: &str, pace: &str) -> (Program, String) {
 }
 
 #[test]
-fn the_go_client_resumes_after_our_server_was_restarted() {
-    on_stage("reconnect: we serve", |stage| {
+fn the_go_client_resumes_after_our_server_restarts() {
+    with_go_programs("reconnect: we serve", |programs| {
         let (first, addr) = serve_at("127.41.1.1:0", SLOW);
-        let mut go = go_joins(stage, "reconnect", "client", &addr, &["-wait", "20ms"]);
+        let mut go = go_joins(programs, "reconnect", "client", &addr, &["-wait", "20ms"]);
         assert_eq!(go.notes(2), ["connected", &greeting(0)]);
         first.signal("KILL");
         first.end();
@@ -32,24 +33,24 @@ fn the_go_client_resumes_after_our_server_was_restarted() {
         assert_eq!(go.note(), "connected");
         assert_eq!(go.notes(20), (1..=20).map(greeting).collect::<Vec<_>>());
         assert_eq!(go.note(), "data complete!");
-        go.ends_well();
+        go.expect_success();
         second.terminate().assert_success();
     });
 }
 
 #[test]
-fn our_client_resumes_after_the_go_server_was_restarted() {
-    on_stage("reconnect: they serve", |stage| {
+fn our_client_resumes_after_the_go_server_restarts() {
+    with_go_programs("reconnect: they serve", |programs| {
         let go_serves_at = |addr: &str, pace: &str| {
             let pace = format!("{pace}ms");
-            go_serves_at(stage, "reconnect", addr, &["-interval", &pace])
+            go_serves_at(programs, "reconnect", addr, &["-interval", &pace])
         };
         let (mut first, addr) = go_serves_at("127.41.1.2:0", SLOW);
         let waits = ["--wait-ms", "20", "--max-wait-ms", "200"];
         let ours = join("reconnect", "client", &addr, waits);
         ours.line(&greeting(0));
         assert_eq!(first.note(), "from 0");
-        first.stops_well();
+        first.stop();
 
         let (mut second, _) = go_serves_at(&addr, QUICK);
         let ours = ours.end();
@@ -59,6 +60,6 @@ fn our_client_resumes_after_the_go_server_was_restarted() {
         lines.retain(|line| line.contains("Hello"));
         assert_eq!(lines, (1..=20).map(greeting).collect::<Vec<_>>());
         assert_eq!(second.note(), "from 1");
-        second.stops_well();
+        second.stop();
     });
 }

@@ -1,8 +1,8 @@
 use std::env;
 
 use super::{go_joins, go_serves};
+use crate::go_programs::with_go_programs;
 use crate::program::{NONE, join, serve};
-use crate::stage::on_stage;
 
 const COMMAND: &str = "echo one; echo two";
 
@@ -11,17 +11,17 @@ const HOSTS: [(&str, &str, &str); 2] = [
     ("host_b", "hostB:envPath", "ifconfig"),
 ];
 
-/// As both sides' hosts have it: all are started by this process.
+/// Returns the PATH of this process, which all hosts inherit.
 fn path() -> String {
     env::var("PATH").expect("a PATH")
 }
 
 #[test]
 fn our_server_calls_go_hosts() {
-    on_stage("shell: we serve", |stage| {
+    with_go_programs("shell: we serve", |programs| {
         let (ours, addr) = serve("shell", "server", NONE);
         for (host, env_path, command) in HOSTS {
-            let mut go = go_joins(stage, "shell", host, &addr, &["-command", COMMAND]);
+            let mut go = go_joins(programs, "shell", host, &addr, &["-command", COMMAND]);
             assert_eq!(go.note(), "connected");
             for (name, output) in [(env_path, path().as_str()), (command, "one\ntwo")] {
                 ours.line(&format!("calling {name:?}"));
@@ -33,33 +33,33 @@ fn our_server_calls_go_hosts() {
                 assert_eq!(go.note(), "the server says amount");
             }
             // The server has closed the session.
-            go.ends_well();
+            go.expect_success();
         }
         ours.terminate().assert_success();
     });
 }
 
-/// More than a chunk, and more than the window: in chunks of any size.
+/// The output is larger than the window, and arrives in chunks of any size.
 #[test]
-fn long_output_of_a_go_host_arrives() {
-    on_stage("shell: we serve", |stage| {
+fn long_output_of_a_go_host_arrives_complete() {
+    with_go_programs("shell: we serve", |programs| {
         let (ours, addr) = serve("shell", "server", NONE);
         let line = "seq 100000";
-        let go = go_joins(stage, "shell", "host_b", &addr, &["-command", line]);
+        let go = go_joins(programs, "shell", "host_b", &addr, &["-command", line]);
         ours.line("calling \"ifconfig\"");
         let mut lines = ours.lines_to("end of ");
         lines.pop();
         let numbers: Vec<_> = (1..=100_000).map(|number| number.to_string()).collect();
         assert!(lines == numbers, "{} lines", lines.len());
-        go.ends_well();
+        go.expect_success();
         ours.terminate().assert_success();
     });
 }
 
 #[test]
 fn the_go_server_calls_our_hosts() {
-    on_stage("shell: they serve", |stage| {
-        let (mut go, addr) = go_serves(stage, "shell", &[]);
+    with_go_programs("shell: they serve", |programs| {
+        let (mut go, addr) = go_serves(programs, "shell", &[]);
         for (host, env_path, command) in HOSTS {
             let ours = join("shell", host, &addr, ["--command", COMMAND]);
             let mut notes = go.notes(2);
@@ -75,6 +75,6 @@ fn the_go_server_calls_our_hosts() {
             }
             ours.terminate().assert_success();
         }
-        go.stops_well();
+        go.stop();
     });
 }

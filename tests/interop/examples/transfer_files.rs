@@ -4,9 +4,9 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{go_joins, go_serves};
+use crate::go_programs::with_go_programs;
 use crate::pattern::pattern;
 use crate::program::{join, names, serve};
-use crate::stage::on_stage;
 
 const FILES: [(&str, usize); 6] = [
     (".hidden", 1),
@@ -17,7 +17,7 @@ const FILES: [(&str, usize); 6] = [
     ("one chunk", 1_024),
 ];
 
-/// A folder with the files, and one for them.
+/// Creates a folder that contains the files, and an empty one.
 fn folders() -> [TempDir; 2] {
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     for (name, len) in FILES {
@@ -40,17 +40,17 @@ fn assert_files(folder: &Path) {
 
 #[test]
 fn our_files_arrive_at_the_go_client() {
-    on_stage("transfer_files: we serve", |stage| {
+    with_go_programs("transfer_files: we serve", |programs| {
         let [from, to] = folders();
         let (ours, addr) = serve("transfer_files", "server", ["--dir", path(&from)]);
         let go = go_joins(
-            stage,
+            programs,
             "transfer_files",
             "client",
             &addr,
             &["-dir", path(&to)],
         );
-        go.ends_well();
+        go.expect_success();
         assert_files(to.path());
         ours.terminate().assert_success();
     });
@@ -58,12 +58,12 @@ fn our_files_arrive_at_the_go_client() {
 
 #[test]
 fn files_from_the_go_server_arrive() {
-    on_stage("transfer_files: they serve", |stage| {
+    with_go_programs("transfer_files: they serve", |programs| {
         let [from, to] = folders();
-        let (go, addr) = go_serves(stage, "transfer_files", &["-dir", path(&from)]);
+        let (go, addr) = go_serves(programs, "transfer_files", &["-dir", path(&from)]);
         let ours = join("transfer_files", "client", &addr, ["--dir", path(&to)]);
         ours.end().assert_success();
         assert_files(to.path());
-        go.stops_well();
+        go.stop();
     });
 }

@@ -1,18 +1,17 @@
-//! Layer 1 against hashicorp/yamux: `go/src/interop/yamuxpeer`. Each test plays
-//! one story with each of the sides dialling.
+//! Layer 1 against hashicorp/yamux: `go/src/interop/yamuxpeer`. Each test runs its
+//! scenario twice: once we dial, once they do.
 
-mod data;
+mod echoes;
 mod endings;
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
 use wirenet::yamux::{Config, Connection, Stream};
 
-use crate::pattern::{assert_pattern, pattern};
-use crate::peer::GoPeer;
-use crate::stage::{Stage, on_stage};
+use crate::go_peer::GoPeer;
+use crate::go_programs::{GoPrograms, with_go_programs};
 
 #[derive(Clone, Copy, Debug)]
 enum Dials {
@@ -20,48 +19,54 @@ enum Dials {
     They,
 }
 
-/// What the Go side does in the story.
+/// The part of the Go program in a scenario.
 #[derive(Clone, Copy, Debug)]
-enum They {
-    Open,
-    Answer,
+enum GoSide {
+    Opens,
+    Answers,
 }
 
-fn play(story: &'static str, they: They, ours: fn(&Connection)) {
-    play_expecting(&[], story, they, ours);
+fn run_scenario(scenario: &'static str, go_side: GoSide, ours: fn(&Connection)) {
+    run_scenario_expecting(&[], scenario, go_side, ours);
 }
 
-fn play_expecting(
+/// Runs a scenario in which the Go program may complain.
+fn run_scenario_expecting(
     complaints: &'static [&'static str],
-    story: &'static str,
-    they: They,
+    scenario: &'static str,
+    go_side: GoSide,
     ours: fn(&Connection),
 ) {
     for dials in [Dials::We, Dials::They] {
-        on_stage(
-            &format!("{story}, they {they:?}, {dials:?} dial"),
-            move |stage| {
-                let (peer, connection) = connect(stage, story, they, dials);
+        with_go_programs(
+            &format!("{scenario}, Go {go_side:?}, {dials:?} dial"),
+            move |programs| {
+                let (peer, connection) = connect(programs, scenario, go_side, dials);
                 ours(&connection);
-                peer.ends_well_but_for(complaints);
+                peer.expect_success_despite(complaints);
             },
         );
     }
 }
 
-fn connect(stage: &Stage, story: &str, they: They, dials: Dials) -> (GoPeer, Connection) {
-    let part = match they {
-        They::Open => "open",
-        They::Answer => "answer",
+fn connect(
+    programs: &GoPrograms,
+    scenario: &str,
+    go_side: GoSide,
+    dials: Dials,
+) -> (GoPeer, Connection) {
+    let part = match go_side {
+        GoSide::Opens => "open",
+        GoSide::Answers => "answer",
     };
-    let arguments = ["-part", part, "-scenario", story];
+    let arguments = ["-part", part, "-scenario", scenario];
     let (peer, connection) = match dials {
         Dials::We => {
-            let mut peer = stage.start(
+            let mut peer = programs.start(
                 "yamuxpeer",
                 &[&arguments[..], &["-side", "listen"]].concat(),
             );
-            let socket = TcpStream::connect(peer.ready()).expect("dial loopback");
+            let socket = TcpStream::connect(peer.listen_address()).expect("dial loopback");
             (peer, Connection::client(socket, Config::default()))
         }
         Dials::They => {
@@ -71,24 +76,12 @@ fn connect(stage: &Stage, story: &str, they: They, dials: Dials) -> (GoPeer, Con
                 .expect("the address listened on")
                 .to_string();
             let dial = ["-side", "dial", "-addr", &address];
-            let peer = stage.start("yamuxpeer", &[&arguments[..], &dial].concat());
+            let peer = programs.start("yamuxpeer", &[&arguments[..], &dial].concat());
             let (socket, _) = listener.accept().expect("accept on loopback");
             (peer, Connection::server(socket, Config::default()))
         }
     };
     (peer, connection.expect("a yamux connection over TCP"))
-}
-
-/// Writes a pattern, half-closes, and expects it back and then the end.
-fn echo(stream: Stream, seed: u64, size: usize) {
-    let data = pattern(seed, size);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            (&stream).write_all(&data).expect("a write");
-            stream.shutdown(Shutdown::Write).expect("a half-close");
-        });
-        expect_rest(&stream, seed, size);
-    });
 }
 
 fn echo_until_closed(connection: &Connection) {
@@ -101,30 +94,24 @@ fn echo_until_closed(connection: &Connection) {
     });
 }
 
-fn say(mut stream: &Stream, byte: u8) {
+fn send_byte(mut stream: &Stream, byte: u8) {
     stream.write_all(&[byte]).expect("a write");
 }
 
-fn hear(mut stream: &Stream, byte: u8) {
+fn expect_byte(mut stream: &Stream, byte: u8) {
     let mut got = [0];
     stream.read_exact(&mut got).expect("a read");
     assert_eq!(char::from(got[0]), char::from(byte));
 }
 
-fn expect_rest(mut stream: &Stream, seed: u64, size: usize) {
-    let mut got = Vec::with_capacity(size);
-    stream.read_to_end(&mut got).expect("a read");
-    assert_pattern(&got, seed, size);
-}
-
-fn open_saying(connection: &Connection, byte: u8) -> Stream {
+fn open_and_send(connection: &Connection, byte: u8) -> Stream {
     let stream = connection.open().expect("an open");
-    say(&stream, byte);
+    send_byte(&stream, byte);
     stream
 }
 
-fn accept_hearing(connection: &Connection, byte: u8) -> Stream {
+fn accept_and_expect(connection: &Connection, byte: u8) -> Stream {
     let stream = connection.accept().expect("a stream");
-    hear(&stream, byte);
+    expect_byte(&stream, byte);
     stream
 }

@@ -1,4 +1,5 @@
-//! Our handlers: those of the Go peer, so that each side can play each part.
+//! Our handlers. They are the counterparts of the Go peer's, so that either peer
+//! can open the streams of the other.
 
 use std::io::{self, Read};
 use std::sync::mpsc::Sender;
@@ -6,7 +7,7 @@ use std::sync::mpsc::Sender;
 use sha2::{Digest, Sha256};
 use wirenet::{Builder, Stream};
 
-/// What a stream brought, and how it ended.
+/// The bytes that a handler received, and how its stream ended.
 pub struct Collected {
     pub bytes: Vec<u8>,
     pub end: Result<(), io::ErrorKind>,
@@ -15,8 +16,8 @@ pub struct Collected {
 /// The names under which [`ours`] registers handlers.
 pub const OUR_NAMES: [&str; 5] = ["alpha", "collect", "echo", "forbidden", "sink"];
 
-/// Registers the handlers, and a validator that wants the token `secret` and
-/// lets nobody open `forbidden`.
+/// Registers the handlers, and a validator that requires the token `secret` and
+/// refuses the stream `forbidden`.
 pub fn ours(builder: Builder, collect: Sender<Collected>) -> Builder {
     builder
         .stream("alpha", |stream: &mut Stream| {
@@ -61,7 +62,7 @@ fn each_message(
     Ok(())
 }
 
-/// SHA-256 as hexadecimal text.
+/// Returns the SHA-256 checksum of `bytes` as hexadecimal text.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()

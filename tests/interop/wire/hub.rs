@@ -1,7 +1,6 @@
-//! Our hub between Go peers and ours: a Go program calls through it, and is
-//! called through it, with its audit reading along on each connection.
+//! Our hub between Go peers and ours: a Go program calls through the hub and is
+//! called through it. The Go program audits the frames on each connection.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
@@ -10,87 +9,64 @@ use std::time::Duration;
 use wirenet::{Builder, Error, Refusal, RefusalCode, Session, Stream, Wire};
 
 use super::handlers::{Collected, digest, ours};
-use super::{PATIENCE, read_message, send_by_copy};
+use super::{
+    SIZES, TIMEOUT, addr_of, echo, expect_session, expect_truncated, join, open, read_message,
+    session_of, start_joining, started,
+};
+use crate::go_programs::with_go_programs;
 use crate::pattern::{assert_pattern, pattern};
-use crate::peer::GoPeer;
-use crate::stage::{Stage, on_stage};
 
-const SIZES: [usize; 7] = [0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20];
-
-/// A hub that knows the Go peers' token, and shows it.
+/// Starts a hub that accepts the Go peers' token, and sends it.
 fn hub() -> (Wire, SocketAddr) {
     hub_with(Wire::hub("127.0.0.1:0"))
 }
 
 fn hub_with(builder: Builder) -> (Wire, SocketAddr) {
-    let hub = builder
-        .identification("hub", "secret")
-        .token_validator(|_, _, token| match token {
-            b"secret" => Ok(()),
-            _ => Err("bad token".into()),
-        })
-        .build()
-        .expect("a hub");
-    hub.start().expect("a hub that listens");
-    let addr = hub.local_addr().expect("the address listened on");
+    let hub = builder.token_validator(|_, _, token| match token {
+        b"secret" => Ok(()),
+        _ => Err("bad token".into()),
+    });
+    let hub = started(hub, "hub");
+    let addr = addr_of(&hub);
     (hub, addr)
 }
 
-fn join(stage: &Stage, addr: SocketAddr, script: &str) -> GoPeer {
-    let addr = addr.to_string();
-    stage.start(
-        "wirepeer",
-        &["-role", "join", "-addr", &addr, "-script", script],
-    )
-}
+/// The options of a Go peer that serves its handlers and opens nothing.
+const SERVE: &[&str] = &["-script", "serve"];
 
-fn join_as(stage: &Stage, addr: SocketAddr, id: &str) -> GoPeer {
-    let addr = addr.to_string();
-    let arguments = ["-role", "join", "-addr", &addr, "-script", "serve"];
-    stage.start("wirepeer", &[&arguments[..], &["-id", id]].concat())
-}
-
-fn join_without_names(stage: &Stage, addr: SocketAddr, script: &str) -> GoPeer {
-    let addr = addr.to_string();
-    let arguments = ["-role", "join", "-addr", &addr, "-script", script];
-    stage.start("wirepeer", &[&arguments[..], &["-names", "none"]].concat())
-}
-
-/// A Go peer calls our owner through the hub, as its script says.
+/// Runs a script of a Go peer that calls our owner through the hub.
 fn they_call(script: &'static str, then: fn(mpsc::Receiver<Collected>)) {
-    on_stage(&format!("{script}, through a hub"), move |stage| {
+    with_go_programs(&format!("{script}, through a hub"), move |programs| {
         let (hub, addr) = hub();
         let (collect, collected) = mpsc::channel();
-        let owner = ours(Wire::join(addr.to_string()), collect).identification("owner", "secret");
-        let owner = owner.build().expect("an owner");
-        owner.start().expect("a session with the hub");
-        // One that offers names which ours has too would be refused.
-        let mut peer = join_without_names(stage, addr, script);
-        assert!(peer.note().starts_with("session "));
+        let _owner = started(ours(Wire::join(addr.to_string()), collect), "owner");
+        // The peer offers no names: the hub would refuse those that our owner has.
+        let options = ["-script", script, "-names", "none"];
+        let mut peer = join(programs, addr, &options);
         assert_eq!(peer.note(), "done");
         then(collected);
         hub.close().expect("a close");
-        peer.ends_well();
+        peer.expect_success();
     });
 }
 
 #[test]
-fn their_messages_of_every_size_come_back_to_their_write_to() {
+fn their_write_to_gets_back_messages_of_every_size() {
     they_call("echo", drop);
 }
 
 #[test]
-fn their_messages_of_every_size_come_back_to_their_reader_whole() {
+fn their_reader_gets_back_messages_of_every_size() {
     they_call("echo.reader", drop);
 }
 
 #[test]
-fn large_chunks_of_their_writer_arrive_whole() {
+fn large_chunks_of_their_writer_arrive_intact() {
     they_call("writer", drop);
 }
 
 #[test]
-fn sixty_four_of_their_calls_at_once_do_not_mix() {
+fn sixty_four_concurrent_calls_of_theirs_do_not_mix() {
     they_call("many", drop);
 }
 
@@ -100,97 +76,84 @@ fn our_owner_answers_their_call() {
 }
 
 #[test]
-fn their_data_may_follow_the_open_at_once() {
+fn their_data_may_directly_follow_the_open() {
     they_call("eager", drop);
 }
 
 #[test]
-fn their_call_of_an_unknown_name_is_refused_in_go_wirenets_words() {
+fn their_call_of_an_unknown_name_is_refused_with_go_wirenets_text() {
     they_call("unknown", drop);
 }
 
 #[test]
-fn our_owners_refusal_reaches_them_in_its_words() {
+fn our_owners_refusal_text_reaches_them() {
     they_call("forbidden", drop);
 }
 
 #[test]
-fn their_end_without_an_end_mark_is_truncation_at_our_owner() {
+fn a_missing_end_mark_is_truncation_for_our_owner() {
     they_call("bare", |collected| {
-        let collected = collected
-            .recv_timeout(PATIENCE)
-            .expect("a handler that ran");
-        assert_eq!(collected.bytes, b"no end mark");
-        assert_eq!(collected.end, Err(io::ErrorKind::UnexpectedEof));
+        assert_eq!(expect_truncated(&collected), b"no end mark");
     });
 }
 
 #[test]
-fn their_end_in_a_chunk_is_truncation_at_our_owner() {
-    they_call("cut", |collected| {
-        let collected = collected
-            .recv_timeout(PATIENCE)
-            .expect("a handler that ran");
-        assert_eq!(collected.end, Err(io::ErrorKind::UnexpectedEof));
-    });
+fn a_cut_chunk_is_truncation_for_our_owner() {
+    they_call("cut", |collected| drop(expect_truncated(&collected)));
 }
 
-/// What the Go side itself sends, and its reads can take; a hub passes frames on
-/// as they come.
+/// A complaint about frames that Go peers send themselves, and that their reads can
+/// handle. A hub relays frames unchanged.
 const APART: &str = "a chunk's length in one Data frame, its bytes in the next";
 
 #[test]
 fn a_go_program_calls_another_through_our_hub() {
-    on_stage("Go to Go", |stage| {
+    with_go_programs("Go to Go", |programs| {
         let (hub, addr) = hub();
-        let mut owner = join(stage, addr, "serve");
-        assert!(owner.note().starts_with("session "));
-        // Small messages: where a window runs out, hashicorp/yamux cuts a chunk
-        // itself, and go-wirenet's Reader at the other end does not stand that,
-        // with or without a hub in between.
+        let owner = join(programs, addr, SERVE);
+        // Small messages only: if a window runs out, hashicorp/yamux itself cuts a
+        // chunk in two, and go-wirenet's Reader cannot handle that, with or without
+        // a hub.
         for script in ["many", "call", "eager", "unknown"] {
-            let mut caller = join_without_names(stage, addr, script);
-            assert!(caller.note().starts_with("session "), "{script}");
+            let mut caller = join(programs, addr, &["-script", script, "-names", "none"]);
             assert_eq!(caller.note(), "done", "{script}");
-            // It has been served, so its session stands.
+            // The hub has served the caller, so the caller's session is listed.
             let is_caller = |session: &Session| session.stream_names().is_empty();
             for session in hub.sessions().iter().filter(|session| is_caller(session)) {
                 session.close().expect("a close");
             }
-            caller.ends_well_but_for(&[APART]);
+            caller.expect_success_despite(&[APART]);
         }
         hub.close().expect("a close");
-        owner.ends_well_but_for(&[APART]);
+        owner.expect_success_despite(&[APART]);
     });
 }
 
-/// We call a Go owner through the hub.
-fn we_call(label: &str, play: fn(&Session)) {
-    on_stage(label, move |stage| {
+fn join_as_caller(addr: SocketAddr) -> (Wire, Session) {
+    let caller = started(Wire::join(addr.to_string()), "caller");
+    let session = session_of(&caller);
+    (caller, session)
+}
+
+/// Calls a Go owner through the hub.
+fn we_call(label: &str, test: fn(&Session)) {
+    with_go_programs(label, move |programs| {
         let (hub, addr) = hub();
-        let mut owner = join(stage, addr, "serve");
-        assert!(owner.note().starts_with("session "));
-        let caller = Wire::join(addr.to_string()).identification("caller", "secret");
-        let caller = caller.build().expect("a caller");
-        caller.start().expect("a session with the hub");
-        play(&caller.wait_session(PATIENCE).expect("a session"));
+        let owner = join(programs, addr, SERVE);
+        let (caller, session) = join_as_caller(addr);
+        test(&session);
         caller.close().expect("a close");
         hub.close().expect("a close");
-        owner.ends_well();
+        owner.expect_success();
     });
-}
-
-fn open(session: &Session, name: &str) -> Stream {
-    session.open_stream(name).expect("a stream of the Go owner")
 }
 
 #[test]
-fn a_go_owner_returns_our_messages_of_every_size() {
+fn a_go_owner_echoes_our_messages_of_every_size() {
     we_call("echo of a Go owner", |session| {
         let stream = open(session, "echo");
         for size in SIZES {
-            send_by_copy(&stream, &pattern(size as u64, size));
-            assert_pattern(&read_message(&stream), size as u64, size);
+            echo(&stream, size as u64, size);
         }
         stream.close().expect("a close");
     });
@@ -212,14 +175,13 @@ fn a_go_owner_reads_our_chunks_whole() {
 }
 
 #[test]
-fn sixty_four_calls_of_a_go_owner_at_once_do_not_mix() {
+fn sixty_four_concurrent_calls_of_a_go_owner_do_not_mix() {
     we_call("64 calls of a Go owner", |session| {
         thread::scope(|scope| {
             for i in 0..64 {
                 scope.spawn(move || {
                     let (stream, size) = (open(session, "echo"), 3_000 * i as usize + 1);
-                    send_by_copy(&stream, &pattern(i, size));
-                    assert_pattern(&read_message(&stream), i, size);
+                    echo(&stream, i, size);
                     stream.close().expect("a close");
                 });
             }
@@ -228,7 +190,7 @@ fn sixty_four_calls_of_a_go_owner_at_once_do_not_mix() {
 }
 
 #[test]
-fn large_chunks_of_a_go_owner_arrive_whole() {
+fn large_chunks_of_a_go_owner_arrive_intact() {
     we_call("a Go owner's writer", |session| {
         let stream = open(session, "source.writer");
         for (size, write) in [(300_000, 100_000), (3 << 20, 1 << 20)] {
@@ -241,11 +203,10 @@ fn large_chunks_of_a_go_owner_arrive_whole() {
 }
 
 #[test]
-fn a_go_owners_name_is_refused_to_another_and_free_when_it_has_gone() {
-    on_stage("a Go owner's names", |stage| {
+fn a_go_owners_name_is_refused_to_others_until_it_leaves() {
+    with_go_programs("a Go owner's names", |programs| {
         let (hub, addr) = hub();
-        let mut owner = join(stage, addr, "serve");
-        assert!(owner.note().starts_with("session "));
+        let owner = join(programs, addr, SERVE);
         // `duplicate connect`: the same names under another identification.
         let other = || {
             Wire::join(addr.to_string())
@@ -263,9 +224,9 @@ fn a_go_owners_name_is_refused_to_another_and_free_when_it_has_gone() {
             outcome => panic!("a name with two owners: {outcome:?}"),
         }
         assert_eq!(hub.sessions().len(), 1);
-        let session = hub.wait_session(PATIENCE).expect("its session");
+        let session = hub.wait_session(TIMEOUT).expect("its session");
         session.close().expect("a close");
-        owner.ends_well();
+        owner.expect_success();
         let other = other();
         other.start().expect("the name is free");
         other.close().expect("a close");
@@ -274,19 +235,14 @@ fn a_go_owners_name_is_refused_to_another_and_free_when_it_has_gone() {
 }
 
 #[test]
-fn a_go_client_that_comes_back_takes_its_names_over() {
-    on_stage("a Go client comes back", |stage| {
+fn a_reconnecting_go_client_takes_over_its_names() {
+    with_go_programs("a Go client reconnects", |programs| {
         let (hub, addr) = hub();
-        let mut old = join(stage, addr, "serve");
-        assert!(old.note().starts_with("session "));
-        // The Go side may know of it a little earlier.
-        let before = hub.wait_session(PATIENCE).expect("its session").id();
-        let mut new = join(stage, addr, "serve");
-        assert!(new.note().starts_with("session "));
-        let caller = Wire::join(addr.to_string()).identification("caller", "secret");
-        let caller = caller.build().expect("a caller");
-        caller.start().expect("a session with the hub");
-        let session = caller.wait_session(PATIENCE).expect("a session");
+        let old = join(programs, addr, SERVE);
+        // The Go peer may have the session slightly earlier than the hub.
+        let before = hub.wait_session(TIMEOUT).expect("its session").id();
+        let new = join(programs, addr, SERVE);
+        let (caller, session) = join_as_caller(addr);
         let stream = open(&session, "alpha");
         assert_eq!(read_message(&stream), b"hello from alpha");
         drop(stream);
@@ -303,42 +259,39 @@ fn a_go_client_that_comes_back_takes_its_names_over() {
         ));
         caller.close().expect("a close");
         hub.close().expect("a close");
-        new.ends_well();
-        // The old one's connection was cut.
+        new.expect_success();
+        // The hub cut the connection of the old client.
         drop(old);
     });
 }
 
-/// Any refusal would be the last word for a Go client.
+/// A Go client never retries after a refusal.
 #[test]
 fn a_go_client_waits_for_a_name_until_its_owner_leaves() {
-    on_stage("two Go clients want a name", |stage| {
+    with_go_programs("two Go clients want a name", |programs| {
         let (hub, addr) = hub();
-        let mut owner = join_as(stage, addr, "first");
-        assert!(owner.note().starts_with("session "));
-        let first = hub.wait_session(PATIENCE).expect("its session");
-        let mut other = join_as(stage, addr, "second");
+        let owner = join(programs, addr, &["-id", "first"]);
+        let first = hub.wait_session(TIMEOUT).expect("its session");
+        let mut other = start_joining(programs, addr, &["-id", "second"]);
         first.close().expect("a close");
-        owner.ends_well();
-        assert!(other.note().starts_with("session "));
+        owner.expect_success();
+        expect_session(&mut other);
         hub.close().expect("a close");
-        other.ends_well();
+        other.expect_success();
     });
 }
 
 #[test]
-fn a_frozen_go_client_without_identification_gives_way_to_its_successor() {
-    on_stage("a frozen Go client", |stage| {
+fn a_frozen_go_client_without_identification_is_replaced_by_its_successor() {
+    with_go_programs("a frozen Go client", |programs| {
         let builder = Wire::hub("127.0.0.1:0").handshake_timeout(Duration::from_secs(3));
         let (hub, addr) = hub_with(builder);
-        let mut frozen = join_as(stage, addr, "");
-        assert!(frozen.note().starts_with("session "));
-        stage.freeze_last();
-        let mut successor = join_as(stage, addr, "");
-        assert!(successor.note().starts_with("session "));
+        let frozen = join(programs, addr, &["-id", ""]);
+        programs.freeze_last();
+        let successor = join(programs, addr, &["-id", ""]);
         hub.close().expect("a close");
-        // It may still be answering a ping.
-        successor.ends_well_but_for(&["failed to send ping reply"]);
+        // It may still be answering a ping when the session ends.
+        successor.expect_success_despite(&["failed to send ping reply"]);
         drop(frozen);
     });
 }

@@ -1,19 +1,19 @@
-//! Many sessions in which nothing happens, on one server process: what they
-//! take, how long it takes to connect and to close them all, and what an honest
-//! client's round trips are meanwhile.
+//! Many idle sessions on one server process: their resources, the time to connect and
+//! to close them all, and the round trips of another client meanwhile.
 
-mod beyond;
 mod processes;
+mod too_many;
 
 use crate::{
+    answer, ask,
     counts::Counts,
     figures,
     probe::Probe,
-    set_or,
     support::{
         process::{self, Other},
         within,
     },
+    variable_or,
 };
 use crossbeam_channel::never;
 use parking_lot::Mutex;
@@ -23,26 +23,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Sessions of a client process.
-const EACH: usize = 2_500;
+/// Sessions of one client process.
+const PER_PROCESS: usize = 2_500;
 
-/// One test at a time: with both ends on one machine, each session takes two of
-/// the 32,768 threads that Linux lets all processes together have by default.
+/// Lets one test run at a time. With both ends on one machine, each session takes two
+/// of the 32,768 threads that Linux allows all processes together by default.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Long enough for ten thousand TLS handshakes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn sessions() -> usize {
-    set_or("WIRENET_IDLE_SESSIONS", 200)
+    variable_or("WIRENET_IDLE_SESSIONS", 200)
 }
 
-/// A short one where few sessions are idle for a short while.
+/// Returns a short interval if there are few sessions, which are idle only briefly.
 fn keep_alive() -> Duration {
     Duration::from_secs(if sessions() < 1_000 { 1 } else { 15 })
 }
 
-/// The other processes of these tests.
+/// The entry point of these tests' other processes.
 #[test]
 fn other_process() -> io::Result<()> {
     let Some(role) = process::role() else {
@@ -50,8 +50,10 @@ fn other_process() -> io::Result<()> {
     };
     let words: Vec<_> = role.split(' ').collect();
     match words[..] {
-        ["beyond"] => beyond::server(),
-        ["strangers", addr, count] => beyond::strangers(addr, count.parse().expect("a number")),
+        ["unlimited", "server"] => too_many::server(),
+        ["scripted", addr, count] => {
+            too_many::scripted_clients(addr, count.parse().expect("a number"))
+        }
         ["server", transport] => server(&Transport::parse(transport)),
         ["clients", transport, addr, count] => {
             let count = count.parse().expect("a number");
@@ -77,17 +79,17 @@ fn idle_sessions_over_tls_cost_a_thread_and_little_memory_each() {
     });
 }
 
-/// What a session may take of the server's memory, in kB: most of it is stack, of
+/// Returns the limit of the server's memory per session, in kB. Most of it is stack, of
 /// which a build without optimisation uses more.
-fn limit(optimised: u64, not: u64) -> u64 {
+fn limit(optimised: u64, unoptimised: u64) -> u64 {
     if cfg!(debug_assertions) {
-        not
+        unoptimised
     } else {
         optimised
     }
 }
 
-/// Twice: what the second round takes beyond the first is not given back.
+/// Runs two rounds. Memory that the second takes in addition to the first has leaked.
 fn hold_idle_sessions(transport: &Transport, limit: u64) {
     let _alone = ALONE.lock();
     let sessions = sessions();
@@ -96,50 +98,50 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
     let addr = server.told();
     let probe = Probe::start(client(transport, &addr));
     rest(keep_alive());
-    println!("  round trips before: {}", probe.look());
+    println!("  round trips before: {}", probe.take());
     let alone = figures_of(&mut server, 1);
 
     let mut rounds = Vec::new();
     for round in 1..=2 {
         let mut clients: Vec<_> = (0..sessions)
-            .step_by(EACH)
+            .step_by(PER_PROCESS)
             .map(|first| {
-                let count = EACH.min(sessions - first);
+                let count = PER_PROCESS.min(sessions - first);
                 start(&format!("clients {transport} {addr} {count}"))
             })
             .collect();
         let before = kernel();
-        probe.look();
+        probe.take();
         let took = tell_all(&mut clients, "connect");
         println!("  round {round}: connected in {took:.1?}");
-        println!("    round trips meanwhile: {}", probe.look());
-        let stand = figures_of(&mut server, sessions + 1);
-        println!("    the server: {stand}");
+        println!("    round trips meanwhile: {}", probe.take());
+        let open = figures_of(&mut server, sessions + 1);
+        println!("    the server: {open}");
         println!("    its memory maps: {}", figures::maps(server.id()));
         println!("    kernel, both sides: {}", grown(&before, &kernel()));
-        // Each side looks after each connection in this time.
+        // In this time each side pings each connection.
         let cpu = figures::of(server.id())["cpu"];
         rest(2 * keep_alive());
-        println!("    round trips while all stand: {}", probe.look());
+        println!("    round trips while all are open: {}", probe.take());
         let cpu = figures::of(server.id())["cpu"] - cpu;
         println!("    the server's cpu meanwhile: {cpu} ms");
 
-        let each = (stand["resident"] - alone["resident"]) as f64 / sessions as f64;
-        println!("    {each:.1} kB a session");
-        assert!(each < limit as f64, "{each:.1} kB a session");
-        assert_eq!(stand["threads"] - alone["threads"], sessions as u64);
-        assert_eq!(stand["descriptors"] - alone["descriptors"], sessions as u64);
+        let each = (open["resident"] - alone["resident"]) as f64 / sessions as f64;
+        println!("    {each:.1} kB per session");
+        assert!(each < limit as f64, "{each:.1} kB per session");
+        assert_eq!(open["threads"] - alone["threads"], sessions as u64);
+        assert_eq!(open["descriptors"] - alone["descriptors"], sessions as u64);
 
-        let began = Instant::now();
+        let start = Instant::now();
         if round == 1 {
             tell_all(&mut clients, "close");
             let gone = figures_of(&mut server, 1);
-            println!("  clients closed in {:.1?}: {gone}", began.elapsed());
-            println!("    round trips meanwhile: {}", probe.look());
+            println!("  clients closed in {:.1?}: {gone}", start.elapsed());
+            println!("    round trips meanwhile: {}", probe.take());
             assert_eq!(gone["threads"], alone["threads"]);
             assert_eq!(gone["descriptors"], alone["descriptors"]);
         }
-        rounds.push((stand, clients));
+        rounds.push((open, clients));
     }
     let (first, second) = (&rounds[0].0, &rounds[1].0);
     for name in ["heap", "resident"] {
@@ -147,9 +149,9 @@ fn hold_idle_sessions(transport: &Transport, limit: u64) {
         assert!(good, "{name}: {first}, and then {second}");
     }
 
-    // Of its own accord the server closes the second round.
+    // The server closes the sessions of the second round.
     probe.end();
-    let took = ask(&mut server, "close");
+    let took = ask(&mut server, "close", PATIENCE);
     println!("  the server closed in {took}");
 }
 
@@ -157,41 +159,31 @@ fn start(role: &str) -> Other {
     crate::start("idle::other_process", role)
 }
 
-/// Has all do something at once, and gives how long it takes.
+/// Has all clients run a command at once. Returns the time that this takes.
 fn tell_all(clients: &mut [Other], command: &str) -> Duration {
-    let began = Instant::now();
+    let start = Instant::now();
     for client in clients.iter_mut() {
         client.say(command).unwrap();
     }
     for client in clients {
-        assert_eq!(hear(client), "done");
+        assert_eq!(answer(client, PATIENCE), "done");
     }
-    began.elapsed()
+    start.elapsed()
 }
 
-fn ask(other: &mut Other, command: &str) -> String {
-    other.say(command).unwrap();
-    hear(other)
-}
-
-fn hear(other: &Other) -> String {
-    let told = other.may_tell_within(PATIENCE);
-    told.expect("it has not ended")
-}
-
-/// The server's, when so many sessions stand.
+/// Waits until the server has this many sessions, and returns its figures.
 fn figures_of(server: &mut Other, sessions: usize) -> Counts {
-    Counts::parse(&ask(server, &format!("await {sessions}")))
+    Counts::parse(&ask(server, &format!("await {sessions}"), PATIENCE))
 }
 
 fn rest(time: Duration) {
-    // Nobody sends: this is how long it takes.
+    // Nothing is ever sent: this sleeps.
     let _ = never::<()>().recv_timeout(time);
 }
 
-/// What the kernel keeps for all processes, in kB.
+/// Returns the kernel's memory for all processes, in kB.
 fn kernel() -> Counts {
-    let text = std::fs::read_to_string("/proc/meminfo").expect("Linux tells");
+    let text = std::fs::read_to_string("/proc/meminfo").expect("this is Linux");
     let fields = ["KernelStack", "PageTables", "Slab"];
     let mut counts = Counts::default();
     for line in text.lines() {

@@ -1,9 +1,9 @@
-//! The server with the idle sessions, and processes of clients.
+//! The server with the idle sessions, and the client processes.
 
 use super::{PATIENCE, keep_alive};
 use crate::{
     figures,
-    support::{link::message, process, threads},
+    support::{process, threads, wires::message},
 };
 use std::{
     fmt, io, thread,
@@ -18,19 +18,19 @@ use wirenet::{Builder, Stream, Wire};
 #[cfg(feature = "tls")]
 use wirenet::{TlsClient, TlsServer, load_certificates};
 
-/// Clients of a process that connect, or close, at the same time. The server
-/// takes 64 handshakes at once.
+/// Clients of one process that connect, or close, at the same time. The server allows
+/// 64 handshakes at once.
 const AT_ONCE: usize = 8;
 
 pub enum Transport {
     Tcp,
-    /// With the server's certificate in this directory.
+    /// TLS, with the server's certificate in this directory.
     #[cfg(feature = "tls")]
     Tls(PathBuf),
 }
 
 impl Transport {
-    /// Makes a certificate.
+    /// TLS, with a new certificate.
     #[cfg(feature = "tls")]
     pub fn tls(dir: &Path) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
@@ -53,7 +53,7 @@ impl Transport {
             #[cfg(feature = "tls")]
             dir => Self::Tls(dir.into()),
             #[cfg(not(feature = "tls"))]
-            other => panic!("no such transport: {other}"),
+            other => panic!("unknown transport: {other}"),
         }
     }
 
@@ -92,12 +92,12 @@ impl fmt::Display for Transport {
 
 pub fn server(transport: &Transport) -> io::Result<()> {
     let server = transport.serve(Wire::mount("127.0.0.1:0"));
-    obey(server.keep_alive_interval(keep_alive()))
+    run_server(server.keep_alive_interval(keep_alive()))
 }
 
-/// Runs a server that answers `look` and `await sessions` with its figures, and
-/// `close` with how long that takes.
-pub fn obey(server: Builder) -> io::Result<()> {
+/// Runs a server that answers the commands `look` and `await N` (sessions) with its
+/// figures, and `close` with the time that it takes.
+pub fn run_server(server: Builder) -> io::Result<()> {
     let server = server.stream("echo", echo).build()?;
     server.start()?;
     process::tell(server.local_addr().expect("it listens"))?;
@@ -109,23 +109,24 @@ pub fn obey(server: Builder) -> io::Result<()> {
             }
             None if command == "look" => process::tell(figures::own())?,
             None => {
-                let began = Instant::now();
-                // What does not end in time is told.
+                let start = Instant::now();
+                // The answer lists the streams that did not end in time.
                 let closed = server.close();
                 let outcome = closed.map_or_else(|error| format!(", {error}"), |()| String::new());
-                process::tell(format!("{:.1?}{outcome}", began.elapsed()))?;
+                process::tell(format!("{:.1?}{outcome}", start.elapsed()))?;
             }
         }
     }
     Ok(())
 }
 
-/// The client knows first that its session stands.
+/// Waits until the server has this many sessions. A client sees its session earlier
+/// than the server does.
 fn await_sessions(server: &Wire, count: usize) {
     let deadline = Instant::now() + PATIENCE;
-    let stand =
+    let are_open =
         || threads::named("wirenet-session").len() == count && server.sessions().len() == count;
-    while !stand() {
+    while !are_open() {
         assert!(Instant::now() < deadline, "{}", server.sessions().len());
         thread::yield_now();
     }
@@ -147,7 +148,7 @@ pub fn client(transport: &Transport, addr: &str) -> Builder {
         .retry_max(0)
 }
 
-/// So many clients, which connect and close when they are told to.
+/// Runs `count` clients, which connect and close on command.
 pub fn clients(transport: &Transport, addr: &str, count: usize) -> io::Result<()> {
     let wires: Vec<_> = (0..count)
         .map(|_| client(transport, addr).build())

@@ -1,4 +1,5 @@
-//! What a client of the soak offers, and what its callers do.
+//! The streams that a client of the soak test offers, and the calls that its callers
+//! make.
 
 use super::{
     clients::{Client, Crowd},
@@ -12,39 +13,40 @@ use std::{
 };
 use wirenet::{Builder, Error, Refusal, Session, Stream};
 
-/// What a client's validator says of one of its streams.
+/// The text with which a client's validator refuses one of its streams.
 const CLOSED: &str = "closed today";
 
-/// A name that nobody offers.
-const NOBODY: &str = "nobody";
+/// A name that no client offers.
+const MISSING: &str = "missing";
 
 pub const LARGEST: u64 = 64 << 20;
 
-/// What a caller does on a stream of another.
+/// What a caller does on a stream of another client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// Sends to it.
+pub enum Action {
+    /// Sends.
     Push,
-    /// Has it send.
+    /// Receives.
     Pull,
-    /// Both at once.
+    /// Sends and receives at once.
     Echo,
-    /// Sends before it knows that the stream is accepted.
+    /// Sends before the stream is accepted.
     Hasty,
-    /// Asks for what is refused, by the hub or by the other client.
+    /// Opens a name that the hub refuses.
     Unknown,
+    /// Opens a stream that the other client refuses.
     Closed,
     /// Sends a part, and resets the stream.
     Reset,
-    /// The same, without a word: the stream is dropped.
+    /// Sends a part, and drops the stream.
     Drop,
-    /// Has it send, and fail in the middle.
+    /// Receives from a sender that fails in the middle.
     PullFailing,
-    /// Opens a stream and leaves.
+    /// Opens a stream, and drops it.
     Leave,
 }
 
-impl Deed {
+impl Action {
     pub fn choose(random: &mut Random) -> Self {
         match random.below(100) {
             0..35 => Self::Push,
@@ -62,7 +64,7 @@ impl Deed {
 }
 
 impl Plan {
-    /// Small ones are frequent, large ones rare.
+    /// Chooses a plan. Small messages are frequent, large ones rare.
     pub fn choose(random: &mut Random) -> Self {
         let upto = match random.below(200) {
             0..20 => 1,
@@ -121,7 +123,7 @@ fn give(stream: &Stream, crowd: &Crowd) -> Result<(), Trouble> {
     transfer::send(stream, &plan, &crowd.pattern)
 }
 
-/// Sends back what comes, message by message.
+/// Sends back each message.
 fn echo(stream: &mut Stream) -> io::Result<()> {
     let mut buf = vec![0; PIECE];
     while stream.next_message()? {
@@ -136,48 +138,48 @@ fn echo(stream: &mut Stream) -> io::Result<()> {
     Ok(())
 }
 
-/// Does it once; `Ok` if it went as the deed has it.
+/// Performs one action. Returns `Ok` if its outcome is the expected one.
 pub fn call(
     client: &Client,
     session: &Session,
     other: &str,
-    deed: Deed,
+    action: Action,
     plan: &Plan,
 ) -> Result<(), Trouble> {
     let crowd = &*client.crowd;
     let open = |what: &str| session.open_stream(&format!("{other}:{what}"));
-    match deed {
-        Deed::Push => push(&open("take")?, plan, crowd),
-        Deed::Hasty => {
+    match action {
+        Action::Push => push(&open("take")?, plan, crowd),
+        Action::Hasty => {
             let stream = session.open_stream_nowait(&format!("{other}:take"))?;
             push(&stream, plan, crowd)
         }
-        Deed::Pull => {
+        Action::Pull => {
             let stream = open("give")?;
             stream.write_message(&plan.encode())?;
             transfer::receive(&stream, plan, &crowd.gate)?;
             crowd.delivered(plan);
             Ok(stream.close()?)
         }
-        Deed::Echo => there_and_back(&open("echo")?, plan, crowd),
-        Deed::Unknown => refused(session.open_stream(NOBODY), &Refusal::HandlerNotFound),
-        Deed::Closed => refused(open("closed"), &Refusal::Other(CLOSED.into())),
-        Deed::Reset | Deed::Drop => {
+        Action::Echo => there_and_back(&open("echo")?, plan, crowd),
+        Action::Unknown => refused(session.open_stream(MISSING), &Refusal::HandlerNotFound),
+        Action::Closed => refused(open("closed"), &Refusal::Other(CLOSED.into())),
+        Action::Reset | Action::Drop => {
             let stream = open("take")?;
             stream.write_message(&plan.encode())?;
-            // There is an end to be missed.
+            // Without this byte, the end would come right after a complete part.
             let part = Plan {
                 fails: true,
                 ..*plan
             };
             let sent = transfer::send(&stream, &part, &crowd.pattern);
             (&stream).write_all(&[0])?;
-            if deed == Deed::Reset {
+            if action == Action::Reset {
                 stream.reset();
             }
             as_planned(sent)
         }
-        Deed::PullFailing => {
+        Action::PullFailing => {
             let stream = open("give")?;
             let part = Plan {
                 fails: true,
@@ -185,22 +187,22 @@ pub fn call(
             };
             stream.write_message(&part.encode())?;
             match transfer::receive(&stream, &part, &crowd.gate) {
-                Ok(_) => Err(Trouble::wrong("a part was complete")),
+                Ok(_) => Err(Trouble::wrong("a part was reported as complete")),
                 Err(Trouble::Failed(_)) => Ok(()),
                 Err(wrong) => Err(wrong),
             }
         }
-        Deed::Leave => open("take").map(drop).map_err(Trouble::from),
+        Action::Leave => open("take").map(drop).map_err(Trouble::from),
     }
 }
 
 fn push(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Trouble> {
     stream.write_message(&plan.encode())?;
     transfer::send(stream, plan, &crowd.pattern)?;
-    let answer = crate::support::link::message(stream)?;
-    // Its receiver has compared it with what was sent.
+    let answer = crate::support::wires::message(stream)?;
+    // The receiver has compared the message with its checksum.
     if answer.len() != 16 || !stream.was_finished() {
-        return Err(Trouble::wrong(format!("{answer:?} is the answer")));
+        return Err(Trouble::wrong(format!("wrong answer: {answer:?}")));
     }
     Ok(stream.close()?)
 }
@@ -210,10 +212,10 @@ fn there_and_back(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Tro
         let sending = scope.spawn(|| transfer::send(stream, plan, &crowd.pattern));
         let received = transfer::receive(stream, plan, &crowd.gate);
         if received.is_err() {
-            // Nobody takes the rest.
+            // The rest is not read.
             stream.reset();
         }
-        let sent = sending.join().expect("it does not panic");
+        let sent = sending.join().expect("no panic");
         received.and(sent)
     })?;
     crowd.delivered(plan);
@@ -224,7 +226,7 @@ fn refused(opened: Result<Stream, Error>, expected: &Refusal) -> Result<(), Trou
     match opened {
         Err(Error::Refused { refusal, .. }) if refusal == *expected => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(_) => Err(Trouble::wrong("it was accepted")),
+        Ok(_) => Err(Trouble::wrong("a stream that must be refused was accepted")),
     }
 }
 

@@ -1,8 +1,9 @@
-//! A process of clients: each offers streams, and has threads that call others.
+//! A process with several clients: each offers streams, and has threads that call other
+//! clients.
 
 use super::{
     CLIENTS, PATIENCE, Settings, TOKEN,
-    calls::{self, Deed, LARGEST},
+    calls::{self, Action, LARGEST},
     cutter::Cutter,
     gate::Gate,
     transfer::{Plan, Reading, Trouble},
@@ -15,22 +16,22 @@ use parking_lot::Mutex;
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use wirenet::{Session, Wire};
 
-/// Threads of a client that call others.
+/// Threads of a client that call other clients.
 const CALLERS: usize = 2;
 
-/// One call in so many of a client that loses its connections ends its session
-/// by itself.
-const ENDS: usize = 100;
+/// A client with an unreliable connection ends its session itself in one of this many
+/// calls.
+const SESSION_ENDS: usize = 100;
 
-/// How many of the errors are told that should not be.
-const TOLD: usize = 20;
+/// The maximum of unexpected errors that are listed.
+const MAX_LISTED: usize = 20;
 
-/// What all clients of the process share.
+/// The state that all clients of the process share.
 pub struct Crowd {
     pub gate: Gate,
     pub pattern: Pattern,
     tally: Arc<Tally>,
-    /// What must not be.
+    /// Errors that must not occur.
     wrong: Mutex<Vec<String>>,
 }
 
@@ -41,7 +42,8 @@ pub struct Client {
     cutter: Option<Cutter>,
 }
 
-/// Every other client has a connection that breaks again and again.
+/// Returns whether the client's connection is reliable. That of every other client
+/// breaks again and again.
 fn is_steady(number: usize) -> bool {
     number.is_multiple_of(2)
 }
@@ -62,7 +64,7 @@ impl Crowd {
         }
     }
 
-    /// What a handler ends with.
+    /// Records a handler's outcome, and returns its result.
     pub fn serve(&self, outcome: Result<(), Trouble>) -> io::Result<()> {
         outcome.map_err(|trouble| {
             let (Trouble::Failed(text) | Trouble::Wrong(text)) = &trouble;
@@ -76,15 +78,15 @@ impl Crowd {
         match trouble {
             Trouble::Wrong(text) => {
                 self.tally.add("wrong", 1);
-                self.must_not_be(format!("{place}: {text}"));
+                self.list_wrong(format!("{place}: {text}"));
             }
             Trouble::Failed(_) => self.tally.add(&format!("failed:{place}"), 1),
         }
     }
 
-    fn must_not_be(&self, text: String) {
+    fn list_wrong(&self, text: String) {
         let mut wrong = self.wrong.lock();
-        if wrong.len() < TOLD {
+        if wrong.len() < MAX_LISTED {
             wrong.push(text);
         }
     }
@@ -126,40 +128,40 @@ impl Client {
         while let Some(_inside) = self.crowd.gate.enter() {
             let other = random.below(CLIENTS - 1);
             let other = other + usize::from(other >= self.number);
-            let mut deed = Deed::choose(&mut random);
+            let mut action = Action::choose(&mut random);
             let mut plan = Plan::choose(&mut random);
             if std::mem::take(&mut first) && self.number < 2 {
-                // So that a short soak has some.
-                (deed, plan.size) = (Deed::Push, LARGEST);
+                // So that even a short test has some of the largest messages.
+                (action, plan.size) = (Action::Push, LARGEST);
             }
             let Ok(session) = self.wire.wait_session(Duration::from_secs(1)) else {
-                self.crowd.tally.add("away", 1);
+                self.crowd.tally.add("disconnected", 1);
                 continue;
             };
-            if !is_steady(self.number) && random.below(ENDS) == 0 {
+            if !is_steady(self.number) && random.below(SESSION_ENDS) == 0 {
                 self.end_session(&session, &mut random);
                 continue;
             }
-            let outcome = calls::call(self, &session, &name_of(other), deed, &plan);
-            self.judge(other, deed, &plan, outcome);
+            let outcome = calls::call(self, &session, &name_of(other), action, &plan);
+            self.judge(other, action, &plan, outcome);
             self.crowd
                 .gate
                 .linger(Duration::from_millis(random.below(2 * pace + 1) as u64));
         }
     }
 
-    fn judge(&self, other: usize, deed: Deed, plan: &Plan, outcome: Result<(), Trouble>) {
+    fn judge(&self, other: usize, action: Action, plan: &Plan, outcome: Result<(), Trouble>) {
         let crowd = &self.crowd;
         match outcome {
-            Ok(()) => crowd.tally.add(&format!("done:{deed:?}"), 1),
+            Ok(()) => crowd.tally.add(&format!("done:{action:?}"), 1),
             Err(trouble) => {
                 crowd.note(&trouble, "caller");
                 if is_steady(self.number) && is_steady(other) {
-                    // No connection has broken on its way.
+                    // No connection on its way has broken.
                     crowd.tally.add("unexplained", 1);
                     let from = self.number;
-                    let text = format!("{from} to {other}: {deed:?} of {plan:?}: {trouble:?}");
-                    crowd.must_not_be(text);
+                    let text = format!("{from} to {other}: {action:?} of {plan:?}: {trouble:?}");
+                    crowd.list_wrong(text);
                 }
             }
         }
@@ -171,7 +173,7 @@ impl Client {
             session.abort();
         } else {
             self.crowd.tally.add("ended:close", 1);
-            // Streams that do not end in time are cut.
+            // It fails if streams are cut.
             let _ = session.close();
         }
     }
@@ -183,7 +185,7 @@ impl Client {
     }
 }
 
-/// The process: its role is `hub address, first client, how many`.
+/// Runs the process with the clients of these numbers.
 pub fn run(hub: SocketAddr, numbers: std::ops::Range<usize>, settings: Settings) -> io::Result<()> {
     let crowd = Arc::new(Crowd {
         gate: Gate::default(),
@@ -228,16 +230,16 @@ pub fn run(hub: SocketAddr, numbers: std::ops::Range<usize>, settings: Settings)
     })
 }
 
-/// Has all callers come to an end, and all clients have a session.
+/// Waits until all callers are idle and all clients have a session.
 fn pause(clients: &[Client], crowd: &Crowd) -> String {
     clients.iter().for_each(|client| client.set_calm(true));
     match crowd.gate.clear(PATIENCE) {
         0 => {}
-        busy => return format!("{busy} calls do not end"),
+        busy => return format!("{busy} calls have not ended"),
     }
     for client in clients {
         if client.wire.wait_session(PATIENCE).is_err() {
-            return format!("client {} does not come back", client.number);
+            return format!("client {} has not reconnected", client.number);
         }
     }
     "paused".into()

@@ -1,6 +1,6 @@
-//! A relay whose connections break, each after as many bytes as chance says. It
-//! models no time, and so carries as much as two threads can: the load is not to
-//! wait for it.
+//! A relay whose connections break, each after a random number of bytes. It adds no
+//! delay and has no rate: it carries as much as two threads can, so as not to slow down
+//! the load.
 
 use crate::{counts::Tally, support::random::Random};
 use parking_lot::{Condvar, Mutex};
@@ -16,11 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A connection carries up to 2 to the power of this many bytes.
-const LONGEST: usize = 28;
+/// A connection carries at most 2 to the power of this many bytes.
+const MAX_POWER: usize = 28;
 
-/// And at least 2 to the power of this: some break in their handshake.
-const SHORTEST: usize = 7;
+/// A connection carries at least 2 to the power of this many bytes: some break in their
+/// handshake.
+const MIN_POWER: usize = 7;
 
 pub struct Cutter {
     pub addr: SocketAddr,
@@ -30,9 +31,9 @@ pub struct Cutter {
 struct Shared {
     target: SocketAddr,
     tally: Arc<Tally>,
-    /// How long nothing passes where a connection falls silent, at most.
+    /// The maximum duration of a silence.
     silence: Duration,
-    /// Nothing is to break.
+    /// While this is set, connections do not break.
     calm: Mutex<bool>,
     changed: Condvar,
 }
@@ -42,17 +43,18 @@ struct Shared {
 enum End {
     Fin,
     Reset,
-    /// Nothing passes any more, and nobody is told; then it is reset.
+    /// Nothing passes any more, without notice to either end. After this time it is
+    /// reset.
     Silence(Duration),
 }
 
 struct Link {
     near: TcpStream,
     far: TcpStream,
-    /// Bytes that may pass yet, both ways together.
+    /// Bytes that may still pass, in both directions together.
     left: Mutex<u64>,
     end: End,
-    /// It is being reset: no FIN is to come first.
+    /// The connection is being reset, and must not send a FIN first.
     is_reset: AtomicBool,
     shared: Arc<Shared>,
 }
@@ -84,7 +86,7 @@ impl Cutter {
         Ok(Self { addr, shared })
     }
 
-    /// From now on nothing breaks, or may again. What is silent is reset.
+    /// Sets whether connections are kept from breaking. Silent ones are reset.
     pub fn set_calm(&self, calm: bool) {
         *self.shared.calm.lock() = calm;
         self.shared.changed.notify_all();
@@ -99,10 +101,10 @@ fn carry(shared: &Arc<Shared>, near: TcpStream, random: &mut Random) -> io::Resu
     let end = match random.below(17) {
         0..8 => End::Fin,
         8..16 => End::Reset,
-        // Seldom, and mostly for a short while: callers wait.
+        // Rarely, and mostly for a short time: callers have to wait.
         _ => End::Silence(shared.silence / (1 << random.below(10))),
     };
-    let power = SHORTEST + random.below(LONGEST - SHORTEST);
+    let power = MIN_POWER + random.below(MAX_POWER - MIN_POWER);
     let link = Arc::new(Link {
         near,
         far,
@@ -129,7 +131,7 @@ impl Link {
                 return self.cut();
             }
             if passed < count {
-                // It is silent.
+                // The connection is silent.
                 return;
             }
         }
@@ -138,7 +140,7 @@ impl Link {
         }
     }
 
-    /// How many of `count` bytes pass, and whether the connection is to break
+    /// Returns how many of `count` bytes pass, and whether the connection breaks
     /// after them.
     fn take(&self, count: usize) -> (usize, bool) {
         if *self.shared.calm.lock() {
@@ -177,7 +179,8 @@ impl Link {
         }
     }
 
-    /// Has both ends reset when the last thread lets go of them, and wakes that.
+    /// Marks both ends to be reset when the last thread drops them, and wakes the
+    /// threads.
     fn reset(&self) {
         self.is_reset.store(true, Ordering::Release);
         for end in [&self.near, &self.far] {

@@ -1,4 +1,4 @@
-//! Lets callers work, and has them all stop for a while.
+//! A gate that lets callers work, and makes all of them pause.
 
 use parking_lot::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ pub struct Gate {
 #[derive(Default)]
 struct State {
     open: bool,
-    over: bool,
+    ended: bool,
     inside: usize,
 }
 
-/// A caller that is at work.
+/// A caller that is working. Dropping this ends its work.
 pub struct Inside<'a>(&'a Gate);
 
 impl Drop for Inside<'_> {
@@ -27,19 +27,19 @@ impl Drop for Inside<'_> {
 }
 
 impl Gate {
-    /// Waits until the gate is open; `None` when all is over.
+    /// Waits until the gate is open. Returns `None` after [`end`](Self::end).
     pub fn enter(&self) -> Option<Inside<'_>> {
         let mut state = self.state.lock();
         self.changed
-            .wait_while(&mut state, |state| !state.open && !state.over);
-        if state.over {
+            .wait_while(&mut state, |state| !state.open && !state.ended);
+        if state.ended {
             return None;
         }
         state.inside += 1;
         Some(Inside(self))
     }
 
-    /// Waits for so long, or until the gate closes.
+    /// Sleeps, but no longer than the gate is open.
     pub fn linger(&self, time: Duration) {
         let deadline = Instant::now() + time;
         let mut state = self.state.lock();
@@ -51,8 +51,8 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Closes the gate, and waits until nobody is inside; says how many are
-    /// when the limit has passed.
+    /// Closes the gate, and waits until no caller is inside. Returns the number of
+    /// callers that are still inside after `limit`.
     pub fn clear(&self, limit: Duration) -> usize {
         let deadline = Instant::now() + limit;
         let mut state = self.state.lock();
@@ -62,10 +62,10 @@ impl Gate {
         state.inside
     }
 
-    /// Nobody enters any more.
+    /// Closes the gate permanently.
     pub fn end(&self) {
         let mut state = self.state.lock();
-        state.over = true;
+        state.ended = true;
         state.open = false;
         self.changed.notify_all();
     }

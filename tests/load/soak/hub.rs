@@ -18,7 +18,7 @@ pub fn run(settings: Settings) -> io::Result<()> {
     let hub = Wire::hub("127.0.0.1:0")
         .token_validator(|_, _, token| match token == TOKEN.as_bytes() {
             true => Ok(()),
-            false => Err("not one of us".into()),
+            false => Err("wrong token".into()),
         })
         .on_error(|_| ());
     let hub = settings.timeouts(hub).build()?;
@@ -34,8 +34,8 @@ pub fn run(settings: Settings) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until so many sessions are there, and nothing goes on in them; what
-/// the process takes then.
+/// Waits until the hub has this many sessions, and all are idle. Returns the figures of
+/// the process.
 fn rest(hub: &Wire, sessions: usize) -> Counts {
     let deadline = Instant::now() + PATIENCE;
     let is_at_rest =
@@ -46,7 +46,7 @@ fn rest(hub: &Wire, sessions: usize) -> Counts {
     let mut figures = match sessions {
         0 => {
             threads::await_none("wirenet-handler");
-            figures::held()
+            figures::trimmed()
         }
         _ => figures::at_rest(),
     };

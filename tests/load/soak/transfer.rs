@@ -1,8 +1,8 @@
-//! What goes over a stream: a head that says what is to come, a body, and the
-//! body's length and checksum as its sender summed it up, a message each.
+//! The three messages of a transfer: a header that describes it, a body, and the body's
+//! length and checksum as the sender has computed them.
 
 use super::gate::Gate;
-use crate::support::{checksum::Checksum, link::message, pattern::PIECE, pattern::Pattern};
+use crate::support::{checksum::Checksum, pattern::PIECE, pattern::Pattern, wires::message};
 use std::{
     fmt,
     io::{self, Read, Write},
@@ -10,12 +10,12 @@ use std::{
 };
 use wirenet::Stream;
 
-/// Why a transfer is not complete.
+/// Why a transfer has failed.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It is, as far as the library says, and it is not what was sent.
+    /// The library reports it as complete, but it is not what was sent.
     Wrong(String),
-    /// The library says that it is not.
+    /// The library reports an error.
     Failed(String),
 }
 
@@ -41,20 +41,20 @@ impl From<wirenet::Error> for Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     AtOnce,
-    /// In small pieces, with rests between them.
+    /// In small pieces, with pauses between them.
     Slowly,
-    /// Only when the windows are long full.
+    /// Long after the windows are full.
     Late,
 }
 
-/// What a head says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub size: u64,
-    /// Where in the pattern the body begins.
+    /// The body's position in the pattern.
     pub start: u64,
     pub reading: Reading,
-    /// Its sender gives up in the middle.
+    /// The sender fails in the middle.
     pub fails: bool,
 }
 
@@ -68,21 +68,24 @@ impl Plan {
         bytes
     }
 
-    /// Reads the head.
+    /// Reads the header.
     pub fn read(stream: &Stream) -> Result<Self, Trouble> {
-        let head = message(stream)?;
-        if !stream.was_finished() && head.is_empty() {
-            // Its caller has left without a word.
-            return Err(Trouble::Failed("no head".into()));
+        let header = message(stream)?;
+        if !stream.was_finished() && header.is_empty() {
+            // The caller has dropped the stream.
+            return Err(Trouble::Failed("no header".into()));
         }
-        let Ok(head) = <[u8; 18]>::try_from(&head[..]) else {
-            return Err(Trouble::wrong(format!("a head of {} bytes", head.len())));
+        let Ok(header) = <[u8; 18]>::try_from(&header[..]) else {
+            return Err(Trouble::wrong(format!(
+                "a header of {} bytes",
+                header.len()
+            )));
         };
         let [size, start] = [0, 8].map(|at| {
-            let bytes = head[at..at + 8].try_into();
+            let bytes = header[at..at + 8].try_into();
             u64::from_le_bytes(bytes.expect("8 of 18"))
         });
-        let reading = match head[16] {
+        let reading = match header[16] {
             0 => Reading::AtOnce,
             1 => Reading::Slowly,
             _ => Reading::Late,
@@ -91,20 +94,17 @@ impl Plan {
             size,
             start,
             reading,
-            fails: head[17] != 0,
+            fails: header[17] != 0,
         })
     }
 }
 
-/// Sends the body, and its sum. One that is to fail stops in the middle.
+/// Sends the body and its checksum. If the plan says so, fails in the middle.
 pub fn send(mut stream: &Stream, plan: &Plan, pattern: &Pattern) -> Result<(), Trouble> {
     let mut sum = Checksum::new();
-    let whole = if plan.fails { plan.size / 2 } else { plan.size };
-    for position in (0..whole).step_by(PIECE) {
-        let piece = pattern.at(
-            plan.start + position,
-            PIECE.min((whole - position) as usize),
-        );
+    let len = if plan.fails { plan.size / 2 } else { plan.size };
+    for position in (0..len).step_by(PIECE) {
+        let piece = pattern.at(plan.start + position, PIECE.min((len - position) as usize));
         sum.write_all(piece)?;
         stream.write_all(piece)?;
     }
@@ -112,11 +112,11 @@ pub fn send(mut stream: &Stream, plan: &Plan, pattern: &Pattern) -> Result<(), T
         return Err(Trouble::Failed("as planned".into()));
     }
     stream.finish()?;
-    stream.write_message(&summary(whole, sum.value()))?;
+    stream.write_message(&summary(len, sum.value()))?;
     Ok(())
 }
 
-/// Receives the body, and compares it with its sum; gives that.
+/// Receives the body, and compares it with its length and checksum. Returns these.
 pub fn receive(mut stream: &Stream, plan: &Plan, gate: &Gate) -> Result<[u8; 16], Trouble> {
     let piece = match plan.reading {
         Reading::AtOnce => PIECE,
@@ -140,13 +140,15 @@ pub fn receive(mut stream: &Stream, plan: &Plan, gate: &Gate) -> Result<[u8; 16]
         }
     }
     if count != plan.size || !stream.was_finished() {
-        return Err(Trouble::wrong(format!("complete with {count} of {plan:?}")));
+        return Err(Trouble::wrong(format!(
+            "reported as complete with {count} bytes of {plan:?}"
+        )));
     }
     let received = summary(count, sum.value());
     let sent = message(stream)?;
     if sent != received {
         return Err(Trouble::wrong(format!(
-            "{received:?} of {plan:?}, and {sent:?} was sent"
+            "received {received:?} of {plan:?}, but {sent:?} was sent"
         )));
     }
     Ok(received)

@@ -1,8 +1,8 @@
-//! The two ends of the session.
+//! The server and the client of the session.
 
 use crate::{
     figures,
-    support::{PATIENCE, link::message, process},
+    support::{PATIENCE, process, wires::message},
     waiters,
 };
 use std::{
@@ -13,21 +13,21 @@ use std::{
 };
 use wirenet::{Session, Stream, Wire};
 
-/// More than any of these tests opens at once.
+/// More streams than any of these tests opens at once.
 const LIMIT: usize = 20_000;
 
-/// The client pings first.
+/// The server's keep-alive interval. The client's is shorter, so that it pings first.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 const CLIENTS_KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 
-/// Bytes of a message that is large.
+/// The length of a large message.
 const LARGE: usize = 1 << 20;
 
 /// Threads that open streams.
 const OPENERS: usize = 32;
 
-/// More threads than either process has while streams come and go. Where more
-/// are held at once, as many were held before.
+/// More threads than either process has while streams open and close. Tests that hold
+/// more at once have held as many in their warm-up.
 const THREADS: usize = 4 * OPENERS;
 
 pub fn server() -> io::Result<()> {
@@ -52,8 +52,9 @@ pub fn server() -> io::Result<()> {
     Ok(())
 }
 
-/// Does what it is told: `use`s so many streams and closes each, `hold`s so many
-/// at once, or has large messages go there and back, on 32 at once.
+/// Runs a client with three commands: `use N` opens N streams and closes each, `hold N`
+/// opens N at once, and `bulk N` sends a large message on each of N streams and reads it
+/// back, on 32 at once.
 pub fn client(addr: &str) -> io::Result<()> {
     waiters::grow_table(THREADS);
     let client = Wire::join(addr)
@@ -77,7 +78,7 @@ pub fn client(addr: &str) -> io::Result<()> {
                     stream.write_message(&vec![7; LARGE]).unwrap();
                     assert_eq!(message(&stream).unwrap().len(), LARGE);
                 });
-                process::tell("sent there and back")?;
+                process::tell("echoed")?;
             }
             _ => {
                 let held = open(&session, count, |stream| stream);
@@ -88,7 +89,7 @@ pub fn client(addr: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens so many streams, and has a message go there and back on each.
+/// Opens `count` streams, and has a message echoed on each.
 fn open<T: Send>(session: &Session, count: usize, then: impl Fn(Stream) -> T + Sync) -> Vec<T> {
     let opened = AtomicUsize::new(0);
     let work = || {

@@ -1,7 +1,8 @@
-//! A client as it runs on a small box: serves a file to whoever opens `backup`,
-//! and comes back by itself until it is killed.
+//! A client for small devices: sends a file on each stream `backup` that its
+//! server opens, and reconnects until it is killed.
 //!
-//! `wirenet-embedded HOST:PORT FILE [CA]`: with a CA's file over TLS.
+//! Usage: `wirenet-embedded HOST:PORT FILE [CA]`. Uses TLS if the CA's file is
+//! given.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (addr, file, ca) = match &args[..] {
         [addr, file] => (addr, file.clone(), None),
         [addr, file, ca] => (addr, file.clone(), Some(ca)),
-        _ => return Err("wanted: HOST:PORT FILE [CA]".into()),
+        _ => return Err("usage: wirenet-embedded HOST:PORT FILE [CA]".into()),
     };
     let builder = Wire::join(addr)
         .identification("box-1", "secret")
@@ -43,5 +44,5 @@ fn with_tls(builder: Builder, ca: &str) -> Result<Builder, Box<dyn Error>> {
 
 #[cfg(not(feature = "tls"))]
 fn with_tls(_: Builder, _: &str) -> Result<Builder, Box<dyn Error>> {
-    Err("built without TLS".into())
+    Err("built without TLS: omit the CA, or enable the feature `tls`".into())
 }

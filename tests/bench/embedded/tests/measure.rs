@@ -1,8 +1,9 @@
-//! Builds the client without TLS and with it, and prints how large it is, how
-//! much memory it takes in a session, and how many crates the library has it
-//! build. Fails where more is used than was promised.
+//! Builds the client without and with TLS, and prints the program's size, its
+//! memory use in a session, and the number of crates that the library depends
+//! on. Fails if size or memory exceeds its limit.
 //!
-//! `cargo test --manifest-path tests/bench/embedded/Cargo.toml`; needs Linux.
+//! Run it with `cargo test --manifest-path tests/bench/embedded/Cargo.toml`.
+//! Requires Linux.
 
 #![forbid(unsafe_code)]
 
@@ -17,40 +18,42 @@ use wirenet::{Session, TlsServer, Wire, load_certificates};
 
 const KIB: u64 = 1024;
 
-/// What one build may take, in bytes.
+/// A way to build the client, with its limits in bytes.
 struct Build {
     name: &'static str,
     tls: bool,
-    size: u64,
-    /// In a session that is idle.
-    resident: u64,
+    max_size: u64,
+    /// The limit in an idle session.
+    max_resident: u64,
 }
 
 const BUILDS: [Build; 2] = [
     Build {
         name: "without TLS",
         tls: false,
-        size: 520 * KIB,
-        resident: 3_000_000,
+        max_size: 520 * KIB,
+        max_resident: 3_000_000,
     },
     Build {
         name: "with TLS",
         tls: true,
-        size: 1536 * KIB,
-        // Aimed at is 3 MB, which it is just above: nearly all of it is the
-        // program itself and the system's libraries, which others share.
-        resident: 3_300_000,
+        max_size: 1536 * KIB,
+        // The goal is 3 MB. The client is just above that; nearly all of it is
+        // the program itself and the system's libraries, which processes share.
+        max_resident: 3_300_000,
     },
 ];
 
-/// What is sent once between the two looks at the client's memory.
+/// The size of the file that the client sends between the two measurements of
+/// its memory.
 const FILE: usize = 8 << 20;
+/// How long to wait before each measurement.
 const SETTLE: Duration = Duration::from_secs(1);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<ExitCode> {
-    let mut good = true;
+    let mut within_limits = true;
     for build in &BUILDS {
         let program = build.program()?;
         let size = fs::metadata(&program)?.len();
@@ -58,15 +61,15 @@ fn main() -> Outcome<ExitCode> {
         let [idle, after] = &memory;
         println!("{}:", build.name);
         println!("  size:     {} KiB, stripped", size / KIB);
-        println!("  resident: {idle} in a session that is idle");
-        println!("            {after} after a file of {} MiB", FILE >> 20);
+        println!("  resident: {idle} in an idle session");
+        println!("            {after} after sending {} MiB", FILE >> 20);
         println!("  crates:   {}", build.crates()?);
-        good &= size < build.size && idle.resident < build.resident;
+        within_limits &= size < build.max_size && idle.resident < build.max_resident;
     }
-    if good {
+    if within_limits {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("more than was promised");
+    eprintln!("the client exceeds a limit on its size or memory");
     Ok(ExitCode::FAILURE)
 }
 
@@ -83,13 +86,13 @@ impl Build {
             build.args(["--features", "tls"]);
         }
         if !build.status()?.success() {
-            return Err("the client does not build".into());
+            return Err("building the client failed".into());
         }
         Ok(target.join("release/wirenet-embedded"))
     }
 
-    /// The client's memory, idle in a session: at first, and after it has sent
-    /// a file.
+    /// Returns the client's memory use in an idle session: before and after it
+    /// has sent a file.
     fn memory(&self, program: &Path) -> Outcome<[Memory; 2]> {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("file");
         let content: Vec<u8> = (0..FILE).map(|index| (index % 251) as u8).collect();
@@ -102,7 +105,7 @@ impl Build {
         }
         let server = builder.build()?;
         server.start()?;
-        let addr = server.local_addr().ok_or("listens nowhere")?;
+        let addr = server.local_addr().ok_or("the server does not listen")?;
 
         let mut command = Command::new(program);
         command.arg(addr.to_string()).arg(&path);
@@ -114,13 +117,13 @@ impl Build {
         thread::sleep(SETTLE);
         let idle = client.memory()?;
         if receive(&session)? != content {
-            return Err("the file arrived otherwise than it was sent".into());
+            return Err("the received file differs from the one that was sent".into());
         }
         thread::sleep(SETTLE);
         Ok([idle, client.memory()?])
     }
 
-    /// How many crates the library has its user build, without itself.
+    /// Describes how many crates the library depends on.
     fn crates(&self) -> Outcome<String> {
         let all = self.tree("normal")?;
         let linked = self.tree("normal,no-proc-macro")?;
@@ -129,6 +132,7 @@ impl Build {
         ))
     }
 
+    /// Counts the crates in the library's dependency tree, without the library.
     fn tree(&self, edges: &str) -> Outcome<usize> {
         let mut tree = cargo("tree", &root());
         tree.args(["--locked", "--no-default-features"]);
@@ -142,7 +146,7 @@ impl Build {
         }
         let text = String::from_utf8(output.stdout)?;
         let names = text.lines().filter_map(|line| {
-            // "name v1.2.3 (*)": a version is a crate of its own.
+            // "name v1.2.3 (*)": two versions count as two crates.
             let mut words = line.split(' ');
             Some((words.next()?, words.next()?))
         });
@@ -155,9 +159,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
-fn cargo(word: &str, package: &Path) -> Command {
+fn cargo(subcommand: &str, package: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.arg(word).arg("--manifest-path");
+    command.arg(subcommand).arg("--manifest-path");
     command.arg(package.join("Cargo.toml"));
     command
 }
@@ -169,7 +173,7 @@ fn receive(session: &Session) -> Outcome<Vec<u8>> {
     Ok(content)
 }
 
-/// Ends with this.
+/// The running client. Dropping this kills it.
 struct Client(Child);
 
 impl Drop for Client {
@@ -186,7 +190,7 @@ impl Client {
             let line = status.lines().find_map(|line| line.strip_prefix(field));
             let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
             kib.map(|kib: u64| kib * KIB)
-                .ok_or_else(|| format!("no {field} in /proc"))
+                .ok_or_else(|| format!("no {field} in /proc/*/status"))
         };
         Ok(Memory {
             resident: bytes("VmRSS:")?,
@@ -195,16 +199,16 @@ impl Client {
     }
 }
 
-/// In bytes.
+/// Memory use in bytes.
 struct Memory {
     resident: u64,
-    /// Not from files, which all programs that use them share.
+    /// The part that is not mapped from files, which processes share.
     own: u64,
 }
 
 impl std::fmt::Display for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [resident, own] = [self.resident, self.own].map(|bytes| bytes / KIB);
-        write!(f, "{resident} KiB ({own} KiB its own)")
+        write!(f, "{resident} KiB ({own} KiB of it private)")
     }
 }

@@ -1,4 +1,4 @@
-//! The client's side of every workload.
+//! The client's side of every workload, for the asynchronous peers.
 
 use std::io;
 use std::pin::Pin;
@@ -23,11 +23,11 @@ pub fn run<M: Mux>(runtime: &Runtime, job: &Job) -> io::Result<()> {
         client = command(runtime, client, |client| Box::pin(client.dial_up_to(1)))?.0;
     }
     let mut client = Some(client);
-    child::obey("ready", |word, number| {
-        let word = word.to_owned();
+    child::serve_commands("ready", |name, number| {
+        let name = name.to_owned();
         let idle = client.take().expect("put back after each command");
         let (idle, figures) = command(runtime, idle, move |client| {
-            Box::pin(async move { client.obey(&word, number).await })
+            Box::pin(async move { client.execute(&name, number).await })
         })?;
         client = Some(idle);
         Ok(figures)
@@ -52,7 +52,7 @@ struct Client<M: Mux> {
     job: Job,
     sizes: Sizes,
     sessions: Vec<Arc<M>>,
-    /// Streams that stand idle.
+    /// Idle streams that are kept open.
     streams: Vec<M::Stream>,
 }
 
@@ -66,14 +66,14 @@ impl<M: Mux> Client<M> {
         }
     }
 
-    async fn obey(&mut self, word: &str, number: usize) -> io::Result<Figures> {
-        match (word, self.job.workload) {
+    async fn execute(&mut self, command: &str, number: usize) -> io::Result<Figures> {
+        match (command, self.job.workload) {
             ("run", _) => self.run().await,
             ("grow", Workload::Streams) => self.hold_up_to(number).await,
             ("grow", _) => self.dial_up_to(number).await,
             ("burst", _) => self.burst().await,
             ("ping", _) => self.ping().await,
-            _ => Err(child::unknown_command(word)),
+            _ => Err(child::unknown_command(command)),
         }
     }
 
@@ -99,7 +99,7 @@ impl<M: Mux> Client<M> {
         }
     }
 
-    /// A stream that stands on both sides: its first byte is on its way.
+    /// Opens a stream. Sends its first byte, so that the server sees the stream.
     async fn open(&self, service: Service) -> io::Result<M::Stream> {
         open(&*self.sessions[0], service).await
     }
@@ -111,7 +111,8 @@ impl<M: Mux> Client<M> {
         Ok(vec![("secs", start.elapsed().as_secs_f64())])
     }
 
-    /// Timed from the first sender's start: this task may be the last to wake.
+    /// Measures from the start of the first sender, because this task may be the
+    /// last to wake.
     async fn fan(&self) -> io::Result<Figures> {
         let share = self.sizes.bulk / self.sizes.fan as u64;
         let barrier = Arc::new(Barrier::new(self.sizes.fan));
@@ -201,7 +202,7 @@ impl<M: Mux> Client<M> {
         Ok(Figures::new())
     }
 
-    /// A transfer on every session, 16 at a time.
+    /// Runs a transfer on every session, 16 at a time.
     async fn burst(&self) -> io::Result<Figures> {
         for sessions in self.sessions.chunks(16) {
             let mut tasks = JoinSet::new();

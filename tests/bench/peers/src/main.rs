@@ -1,7 +1,7 @@
-//! Server or client of one of the asynchronous crates, for `compare`.
+//! The server or the client of one of the asynchronous crates, for `compare`.
 //!
-//! Settings are what a careful user would have: release build, a runtime with
-//! a thread for each core, TCP_NODELAY, and each crate's own defaults.
+//! The settings are those of a careful user: a release build, a runtime with
+//! one thread per core, TCP_NODELAY, and each crate's own defaults.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,9 @@ fn main() -> io::Result<()> {
     match job.peer {
         Peer::Yamux => run::<Yamux>(&job),
         Peer::TokioYamux => run::<TokioYamux>(&job),
-        other => Err(io::Error::other(format!("{other:?} is not here"))),
+        other => Err(io::Error::other(format!(
+            "this program does not implement the peer {other:?}"
+        ))),
     }
 }
 
@@ -44,7 +46,7 @@ fn run<M: Mux>(job: &Job) -> io::Result<()> {
     let runtime = Runtime::new()?;
     match job.role {
         Role::Server => serve::<M>(&runtime, job),
-        Role::Middle => Err(io::Error::other("no hub is here")),
+        Role::Middle => Err(io::Error::other("this program has no hub or proxy")),
         Role::Client => client::run::<M>(&runtime, job),
     }
 }
@@ -53,13 +55,14 @@ fn serve<M: Mux>(runtime: &Runtime, job: &Job) -> io::Result<()> {
     let counter = Arc::new(Counter::default());
     let listening = mux::listen::<M>(job.clone(), Arc::clone(&counter));
     let addr = runtime.block_on(listening)?;
-    child::obey(&format!("ready {addr}"), |word, number| {
-        child::server_command(&counter, word, number)
+    child::serve_commands(&format!("ready {addr}"), |command, number| {
+        child::server_command(&counter, command, number)
     })
 }
 
-/// Runs `work` on a worker thread, beside the tasks it talks with: the thread
-/// that waits for it would add a hand-over to every round trip.
+/// Runs `work` on a worker thread, next to the tasks that it exchanges data with.
+/// On the thread that calls `block_on`, every round trip would include a switch
+/// between threads.
 fn on_worker<T: Send + 'static>(
     runtime: &Runtime,
     work: impl Future<Output = io::Result<T>> + Send + 'static,

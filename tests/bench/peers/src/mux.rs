@@ -1,4 +1,4 @@
-//! The two crates behind one face: dial, open, and a task that drives each
+//! A common interface to the two crates: dial, open, and a task that drives each
 //! connection.
 
 use std::future::{Future, poll_fn};
@@ -17,17 +17,17 @@ use crate::child::Counter;
 use crate::service;
 use crate::workload::{Job, Service};
 
-/// The multiplexed connection of one of the crates, on the client's side.
+/// The client's side of a multiplexed connection of one of the crates.
 pub trait Mux: Sized + Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static;
 
-    /// A task that writes needs another that reads beside it, or it stalls.
-    const READ_BESIDE_WRITE: bool;
+    /// Whether a task that writes stalls unless another task reads meanwhile.
+    const READ_WHILE_WRITING: bool;
 
     fn over(socket: TcpStream, job: &Job) -> Self;
     fn open(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// The server's side: every stream goes to `service::serve`.
+    /// Runs the server's side: passes every stream to `service::serve`.
     fn serve(socket: TcpStream, job: &Job, implied: Option<Service>);
 }
 
@@ -51,16 +51,17 @@ pub async fn listen<M: Mux>(job: Job, counter: Arc<Counter>) -> io::Result<Socke
     Ok(addr)
 }
 
-fn gone() -> io::Error {
+fn connection_gone() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }
 
-/// `tokio-yamux`: its session is a stream of streams, opened over a control.
+/// `tokio-yamux`. Its session is a stream of inbound streams, and its control
+/// opens outbound ones.
 pub struct TokioYamux(tokio_yamux::Control);
 
 impl Mux for TokioYamux {
     type Stream = tokio_yamux::StreamHandle;
-    const READ_BESIDE_WRITE: bool = true;
+    const READ_WHILE_WRITING: bool = true;
 
     fn over(socket: TcpStream, _: &Job) -> Self {
         let config = tokio_yamux::Config::default();
@@ -89,24 +90,25 @@ impl Mux for TokioYamux {
 type Opened = oneshot::Sender<yamux::Stream>;
 type YamuxConnection = yamux::Connection<Compat<TcpStream>>;
 
-/// `yamux`, driven as libp2p drives it: one task polls for both directions.
+/// `yamux`, driven the way libp2p drives it: one task polls for inbound and
+/// outbound streams.
 pub struct Yamux(mpsc::Sender<Opened>);
 
 impl Mux for Yamux {
     type Stream = Compat<yamux::Stream>;
-    const READ_BESIDE_WRITE: bool = false;
+    const READ_WHILE_WRITING: bool = false;
 
     fn over(socket: TcpStream, job: &Job) -> Self {
         let connection = connection(socket, job, yamux::Mode::Client);
-        let (orders, receiver) = mpsc::channel(32);
+        let (requests, receiver) = mpsc::channel(32);
         tokio::spawn(drive(connection, receiver, drop));
-        Self(orders)
+        Self(requests)
     }
 
     async fn open(&self) -> io::Result<Self::Stream> {
         let (opened, stream) = oneshot::channel();
-        self.0.send(opened).await.map_err(|_| gone())?;
-        Ok(stream.await.map_err(|_| gone())?.compat())
+        self.0.send(opened).await.map_err(|_| connection_gone())?;
+        Ok(stream.await.map_err(|_| connection_gone())?.compat())
     }
 
     fn serve(socket: TcpStream, job: &Job, implied: Option<Service>) {
@@ -122,28 +124,28 @@ impl Mux for Yamux {
 fn connection(socket: TcpStream, job: &Job, mode: yamux::Mode) -> YamuxConnection {
     let mut config = yamux::Config::default();
     if let Some(limit) = job.stream_limit() {
-        // The default allows 512 streams and a window for each of them.
+        // By default, the crate allows 512 streams and one window for each.
         config.set_max_connection_receive_window(None);
         config.set_max_num_streams(limit);
     }
     yamux::Connection::new(socket.compat(), config, mode)
 }
 
-/// Drives a connection until it ends, handing out the streams asked for.
+/// Drives a connection until it ends, and opens the requested streams.
 async fn drive(
     mut connection: YamuxConnection,
-    mut orders: mpsc::Receiver<Opened>,
+    mut requests: mpsc::Receiver<Opened>,
     inbound: impl Fn(yamux::Stream),
 ) {
-    let mut order = None;
-    poll_fn(|cx| poll_drive(cx, &mut connection, &mut orders, &mut order, &inbound)).await;
+    let mut request = None;
+    poll_fn(|cx| poll_drive(cx, &mut connection, &mut requests, &mut request, &inbound)).await;
 }
 
 fn poll_drive(
     cx: &mut Context<'_>,
     connection: &mut YamuxConnection,
-    orders: &mut mpsc::Receiver<Opened>,
-    order: &mut Option<Opened>,
+    requests: &mut mpsc::Receiver<Opened>,
+    request: &mut Option<Opened>,
     inbound: &impl Fn(yamux::Stream),
 ) -> Poll<()> {
     loop {
@@ -155,17 +157,17 @@ fn poll_drive(
             Poll::Ready(_) => return Poll::Ready(()),
             Poll::Pending => {}
         }
-        if order.is_none() {
-            match orders.poll_recv(cx) {
-                Poll::Ready(Some(opened)) => *order = Some(opened),
-                // Nobody is left to open, but streams may still be in use.
+        if request.is_none() {
+            match requests.poll_recv(cx) {
+                Poll::Ready(Some(opened)) => *request = Some(opened),
+                // The client is dropped, but its streams may still be in use.
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
         match connection.poll_new_outbound(cx) {
             Poll::Ready(Ok(stream)) => {
-                if let Some(opened) = order.take() {
-                    // An order that was given up drops its stream.
+                if let Some(opened) = request.take() {
+                    // If the request was cancelled, this drops the stream.
                     let _ = opened.send(stream);
                 }
             }

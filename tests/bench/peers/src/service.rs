@@ -1,4 +1,4 @@
-//! What the servers do with a stream.
+//! The services that the servers run on their streams.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub async fn serve<S>(mut stream: S, implied: Option<Service>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(service) = asked_for(&mut stream, implied).await else {
+    let Ok(service) = requested_service(&mut stream, implied).await else {
         return;
     };
     let ended = match service {
@@ -23,8 +23,8 @@ where
         Service::Once => echo(&mut stream, 1).await,
         Service::Hold => hold(&mut stream).await,
     };
-    // The client sees for itself when an answer does not come; and it may have
-    // gone already.
+    // Report only wrong bytes: the client notices a missing answer itself, and it
+    // may already be gone.
     if let Err(error) = ended
         && error.kind() == io::ErrorKind::InvalidData
     {
@@ -33,7 +33,7 @@ where
     let _ = stream.shutdown().await;
 }
 
-async fn asked_for<S>(stream: &mut S, implied: Option<Service>) -> io::Result<Service>
+async fn requested_service<S>(stream: &mut S, implied: Option<Service>) -> io::Result<Service>
 where
     S: AsyncRead + Unpin,
 {
@@ -41,7 +41,7 @@ where
         return Ok(service);
     }
     let byte = stream.read_u8().await?;
-    Service::from_byte(byte).ok_or_else(|| io::Error::other("no such service"))
+    Service::from_byte(byte).ok_or_else(|| io::Error::other("unknown service"))
 }
 
 async fn sink<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
@@ -86,7 +86,7 @@ where
 
 async fn hold<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     echo(stream, 1).await?;
-    // Ends with the stream: idle until then.
+    // Idle until the stream ends.
     stream.read_u8().await.map_or(Ok(()), |_| Ok(()))
 }
 

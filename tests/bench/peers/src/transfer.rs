@@ -1,4 +1,4 @@
-//! The sender's side of a transfer.
+//! The sending side of a transfer.
 
 use std::io;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use crate::workload::{BLOCK, Service};
 
 /// What to send.
 pub enum Load {
-    /// So many bytes, 64 KiB a write.
+    /// This many bytes, in 64 KiB writes.
     Blocks(u64),
-    /// So many bytes with `io::copy`.
+    /// This many bytes, with `io::copy`.
     Copy(u64),
-    /// 64 KiB a write until told to stop.
+    /// 64 KiB writes until the flag is set.
     Until(Arc<AtomicBool>),
 }
 
@@ -55,9 +55,10 @@ impl Load {
     }
 }
 
-/// Writes, ends its side and waits until the receiver confirms the count.
+/// Writes the load, ends the sending direction, and waits until the receiver
+/// confirms the count.
 pub async fn transfer<M: Mux>(mut stream: M::Stream, load: Load) -> io::Result<u64> {
-    let (bytes, confirmed) = if M::READ_BESIDE_WRITE {
+    let (bytes, confirmed) = if M::READ_WHILE_WRITING {
         let (reader, mut writer) = tokio::io::split(stream);
         let answer = tokio::spawn(confirmation(reader));
         let bytes = load.write_to(&mut writer).await?;

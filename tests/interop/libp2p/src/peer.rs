@@ -1,5 +1,5 @@
-//! libp2p's side. Its `Connection` does everything inside a poll function that
-//! somebody has to call all the time; here a task does, and takes orders.
+//! A libp2p peer. libp2p's `Connection` makes progress only while it is polled: a
+//! task polls it, and takes requests to open streams and to close.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,43 +13,43 @@ use yamux::{Config, Connection, ConnectionError, Mode, Stream};
 
 use crate::pattern::{assert_pattern, pattern};
 
-enum Order {
+enum Request {
     Open(oneshot::Sender<Result<Stream, ConnectionError>>),
     Close,
 }
 
 /// A connection of libp2p's yamux.
 pub struct Peer {
-    orders: mpsc::UnboundedSender<Order>,
+    requests: mpsc::UnboundedSender<Request>,
     inbound: mpsc::UnboundedReceiver<Stream>,
     driver: tokio::task::JoinHandle<Result<(), ConnectionError>>,
 }
 
 impl Peer {
-    /// Takes the role that goes with who dialled.
+    /// Creates a peer on a connected socket.
     pub fn new(socket: TcpStream, mode: Mode) -> Peer {
-        let (orders, orders_in) = mpsc::unbounded_channel();
-        let (inbound_out, inbound) = mpsc::unbounded_channel();
+        let (requests, request_receiver) = mpsc::unbounded_channel();
+        let (inbound_sender, inbound) = mpsc::unbounded_channel();
         let driver = Driver {
             connection: Connection::new(socket.compat(), Config::default(), mode),
-            orders: orders_in,
+            requests: request_receiver,
             opening: None,
             closing: false,
-            inbound: inbound_out,
+            inbound: inbound_sender,
         };
         let driver = tokio::spawn(driver.run());
         Peer {
-            orders,
+            requests,
             inbound,
             driver,
         }
     }
 
-    /// Opens a stream. Its SYN leaves with the first write, an empty one too.
+    /// Opens a stream. libp2p sends the SYN with the first write, even an empty one.
     pub async fn open(&self) -> Stream {
         let (answer, opened) = oneshot::channel();
-        self.orders
-            .send(Order::Open(answer))
+        self.requests
+            .send(Request::Open(answer))
             .expect("the driver is gone");
         opened
             .await
@@ -57,35 +57,39 @@ impl Peer {
             .expect("libp2p opens")
     }
 
-    /// The next stream that wirenet opens, or none once the connection ended.
+    /// Returns the next stream that wirenet opens, or `None` once the connection has
+    /// ended.
     pub async fn accept(&mut self) -> Option<Stream> {
         self.inbound.recv().await
     }
 
-    /// Closes the connection, as far as libp2p does.
+    /// Closes the connection the way libp2p does.
     pub async fn close(self) -> Result<(), ConnectionError> {
-        self.orders.send(Order::Close).expect("the driver is gone");
+        self.requests
+            .send(Request::Close)
+            .expect("the driver is gone");
         self.driver.await.expect("the driver panicked")
     }
 
-    /// Sends back what comes on every stream, until wirenet closes.
+    /// Echoes the data of every stream until wirenet closes the connection.
     pub async fn echo_until_closed(mut self) {
         while let Some(stream) = self.accept().await {
             tokio::spawn(async move { send_back(stream).await.expect("an echo") });
         }
-        self.closed().await;
+        self.expect_close().await;
     }
 
-    /// Waits for wirenet to close the connection in good order.
-    pub async fn closed(self) {
+    /// Waits until wirenet closes the connection, and asserts that libp2p regards
+    /// that as graceful.
+    pub async fn expect_close(self) {
         let end = self.driver.await.expect("the driver panicked");
-        end.expect("a close that libp2p takes for one");
+        end.expect("a graceful close");
     }
 }
 
 struct Driver {
     connection: Connection<Compat<TcpStream>>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    requests: mpsc::UnboundedReceiver<Request>,
     opening: Option<oneshot::Sender<Result<Stream, ConnectionError>>>,
     closing: bool,
     inbound: mpsc::UnboundedSender<Stream>,
@@ -101,11 +105,11 @@ impl Driver {
             if self.closing {
                 return self.connection.poll_close(cx);
             }
-            if self.poll_orders(cx) || self.poll_opening(cx) {
+            if self.poll_requests(cx) || self.poll_opening(cx) {
                 continue;
             }
             match self.connection.poll_next_inbound(cx) {
-                // Where the test wants no more streams, this one is dropped.
+                // If the test accepts no more streams, this drops the stream.
                 Poll::Ready(Some(Ok(stream))) => _ = self.inbound.send(stream),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -114,20 +118,20 @@ impl Driver {
         }
     }
 
-    /// Takes one order; whether there was one.
-    fn poll_orders(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Takes one request. Returns whether there was one.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
         if self.opening.is_some() {
             return false;
         }
-        match self.orders.poll_recv(cx) {
-            Poll::Ready(Some(Order::Open(answer))) => self.opening = Some(answer),
-            Poll::Ready(Some(Order::Close)) => self.closing = true,
+        match self.requests.poll_recv(cx) {
+            Poll::Ready(Some(Request::Open(answer))) => self.opening = Some(answer),
+            Poll::Ready(Some(Request::Close)) => self.closing = true,
             Poll::Ready(None) | Poll::Pending => return false,
         }
         true
     }
 
-    /// Goes on with an open; whether it is done.
+    /// Continues to open the requested stream. Returns whether that is done.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(answer) = self.opening.take() else {
             return false;
@@ -143,20 +147,20 @@ impl Driver {
     }
 }
 
-/// Copies a stream into itself and closes it.
+/// Sends a stream's data back, and closes the stream.
 pub async fn send_back(stream: Stream) -> io::Result<()> {
     let (read, mut write) = stream.split();
     futures::io::copy(read, &mut write).await?;
     write.close().await
 }
 
-/// Writes a pattern, closes its half while it still reads, and expects the
-/// pattern back and then the end.
+/// Writes a pattern, and half-closes the stream while it still reads. Expects the
+/// same pattern back, and then the end.
 pub async fn echo(stream: Stream, seed: u64, size: usize) {
     let (mut read, mut write) = stream.split();
     let data = pattern(seed, size);
     let send = async {
-        // An empty write is what makes libp2p send the SYN of an empty stream.
+        // An empty write makes libp2p send the SYN, even if there is no data.
         let opened = write.write(&[]).await.expect("the open");
         assert_eq!(opened, 0);
         write.write_all(&data).await.expect("a write");
@@ -171,9 +175,10 @@ pub async fn echo(stream: Stream, seed: u64, size: usize) {
     assert_pattern(&got, seed, size);
 }
 
-/// Reads back what it writes before it closes: libp2p counts a stream that it
-/// has closed for writing no longer among those that wait to be acknowledged.
-pub async fn ask(mut stream: Stream, seed: u64, size: usize) {
+/// Writes a pattern, reads it back, and only then closes the stream. Otherwise
+/// libp2p would no longer count the stream as unacknowledged: it stops counting
+/// streams that it has closed for writing.
+pub async fn echo_before_close(mut stream: Stream, seed: u64, size: usize) {
     stream
         .write_all(&pattern(seed, size))
         .await

@@ -1,33 +1,18 @@
-//! What goes over comes back, whoever dials and whoever opens.
+//! Data that the peer echoes, with each peer dialling and each peer opening.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::thread;
 
 use futures::future::join_all;
-use wirenet::yamux::{Connection, Stream};
-use wirenet_interop_libp2p::pattern::{assert_pattern, pattern};
+use wirenet::yamux::Connection;
+use wirenet_interop_libp2p::both_roles::in_both_roles;
+use wirenet_interop_libp2p::echo::{echo, echo_concurrently};
 use wirenet_interop_libp2p::peer::{self, Peer};
-use wirenet_interop_libp2p::play::in_both_roles;
 
 const SIZES: [usize; 4] = [0, 1, 262_144, 8 << 20];
 
-/// Writes a pattern, half-closes, and expects it back and then the end.
-fn echo(stream: Stream, seed: u64, size: usize) {
-    let data = pattern(seed, size);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            (&stream).write_all(&data).expect("a write");
-            stream.shutdown(Shutdown::Write).expect("a half-close");
-        });
-        let mut got = Vec::with_capacity(size);
-        (&stream).read_to_end(&mut got).expect("a read");
-        assert_pattern(&got, seed, size);
-    });
-}
-
-/// libp2p does not wait for our answers when it closes, so an echo's end may
-/// meet the connection's: what came back is checked on its side.
+/// Echoes the data of every stream. Ignores errors: libp2p closes the connection
+/// without waiting for the end of our echoes, and checks the echoed data itself.
 fn echo_until_closed(connection: Connection) {
     thread::scope(|scope| {
         while let Ok(stream) = connection.accept() {
@@ -37,7 +22,7 @@ fn echo_until_closed(connection: Connection) {
 }
 
 #[test]
-fn every_size_comes_back_when_we_open() {
+fn every_size_is_echoed_when_we_open() {
     in_both_roles(Peer::echo_until_closed, |connection| {
         for size in SIZES {
             echo(connection.open().expect("an open"), size as u64, size);
@@ -47,7 +32,7 @@ fn every_size_comes_back_when_we_open() {
 }
 
 #[test]
-fn every_size_comes_back_when_they_open() {
+fn every_size_is_echoed_when_they_open() {
     let theirs = async |peer: Peer| {
         for size in SIZES {
             peer::echo(peer.open().await, size as u64, size).await;
@@ -58,26 +43,15 @@ fn every_size_comes_back_when_they_open() {
 }
 
 #[test]
-fn sixty_four_streams_at_once_do_not_mix_when_we_open() {
+fn sixty_four_concurrent_streams_do_not_mix_when_we_open() {
     in_both_roles(Peer::echo_until_closed, |connection| {
-        thread::scope(|scope| {
-            for i in 0..64 {
-                let connection = &connection;
-                scope.spawn(move || {
-                    echo(
-                        connection.open().expect("an open"),
-                        i,
-                        5_000 * i as usize + 1,
-                    )
-                });
-            }
-        });
+        echo_concurrently(&connection, 64, |i| 5_000 * i + 1);
         connection.close();
     });
 }
 
 #[test]
-fn sixty_four_streams_at_once_do_not_mix_when_they_open() {
+fn sixty_four_concurrent_streams_do_not_mix_when_they_open() {
     let theirs = async |peer: Peer| {
         let one = async |i| peer::echo(peer.open().await, i, 5_000 * i as usize + 1).await;
         join_all((0..64).map(one)).await;
@@ -86,9 +60,9 @@ fn sixty_four_streams_at_once_do_not_mix_when_they_open() {
     in_both_roles(theirs, echo_until_closed);
 }
 
-/// More than the 256 that may be open and unacknowledged.
+/// There are more opens than the 256 streams that may be unacknowledged.
 #[test]
-fn three_hundred_opens_one_after_another_succeed_when_we_open() {
+fn three_hundred_sequential_opens_succeed_when_we_open() {
     in_both_roles(Peer::echo_until_closed, |connection| {
         for i in 0..300 {
             echo(connection.open().expect("an open"), i, 64);
@@ -98,7 +72,7 @@ fn three_hundred_opens_one_after_another_succeed_when_we_open() {
 }
 
 #[test]
-fn three_hundred_opens_one_after_another_succeed_when_they_open() {
+fn three_hundred_sequential_opens_succeed_when_they_open() {
     let theirs = async |peer: Peer| {
         for i in 0..300 {
             peer::echo(peer.open().await, i, 64).await;
@@ -109,22 +83,17 @@ fn three_hundred_opens_one_after_another_succeed_when_they_open() {
 }
 
 #[test]
-fn three_hundred_streams_at_once_wait_for_each_other_when_we_open() {
+fn three_hundred_concurrent_streams_wait_for_each_other_when_we_open() {
     in_both_roles(Peer::echo_until_closed, |connection| {
-        thread::scope(|scope| {
-            for i in 0..300 {
-                let connection = &connection;
-                scope.spawn(move || echo(connection.open().expect("an open"), i, 10));
-            }
-        });
+        echo_concurrently(&connection, 300, |_| 10);
         connection.close();
     });
 }
 
 #[test]
-fn three_hundred_streams_at_once_wait_for_each_other_when_they_open() {
+fn three_hundred_concurrent_streams_wait_for_each_other_when_they_open() {
     let theirs = async |peer: Peer| {
-        let one = async |i| peer::ask(peer.open().await, i, 10).await;
+        let one = async |i| peer::echo_before_close(peer.open().await, i, 10).await;
         join_all((0..300).map(one)).await;
         peer.close().await.expect("a close");
     };

@@ -5,78 +5,79 @@ use std::net::Shutdown;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use wirenet::yamux::{Connection, Stream};
+use wirenet_interop_libp2p::both_roles::in_both_roles;
 use wirenet_interop_libp2p::pattern::{assert_pattern, pattern};
 use wirenet_interop_libp2p::peer::Peer;
-use wirenet_interop_libp2p::play::in_both_roles;
 
-/// More than a window, so that half-closed streams have to grant credit too.
+/// More than a window, so that half-closed streams must grant credit too.
 const LARGE: usize = 1 << 20;
 
-async fn say(stream: &mut yamux::Stream, byte: u8) {
+async fn send_byte(stream: &mut yamux::Stream, byte: u8) {
     stream.write_all(&[byte]).await.expect("a write");
 }
 
-async fn hear(stream: &mut yamux::Stream, byte: u8) {
+async fn expect_byte(stream: &mut yamux::Stream, byte: u8) {
     let mut got = [0];
     stream.read_exact(&mut got).await.expect("a read");
     assert_eq!(got, [byte]);
 }
 
-fn we_say(mut stream: &Stream, byte: u8) {
+fn we_send(mut stream: &Stream, byte: u8) {
     stream.write_all(&[byte]).expect("a write");
 }
 
-fn we_hear(mut stream: &Stream, byte: u8) {
+fn we_expect(mut stream: &Stream, byte: u8) {
     let mut got = [0];
     stream.read_exact(&mut got).expect("a read");
     assert_eq!(got, [byte]);
 }
 
-/// A byte each way: both sides know the stream.
+/// Opens a stream and exchanges a byte in each direction, so that both peers know the
+/// stream.
 async fn open_known(peer: &Peer) -> yamux::Stream {
     let mut stream = peer.open().await;
-    say(&mut stream, b'x').await;
-    hear(&mut stream, b'y').await;
+    send_byte(&mut stream, b'x').await;
+    expect_byte(&mut stream, b'y').await;
     stream
 }
 
 async fn accept_known(peer: &mut Peer) -> yamux::Stream {
     let mut stream = peer.accept().await.expect("a stream");
-    hear(&mut stream, b'x').await;
-    say(&mut stream, b'y').await;
+    expect_byte(&mut stream, b'x').await;
+    send_byte(&mut stream, b'y').await;
     stream
 }
 
 fn we_open_known(connection: &Connection) -> Stream {
     let stream = connection.open().expect("an open");
-    we_say(&stream, b'x');
-    we_hear(&stream, b'y');
+    we_send(&stream, b'x');
+    we_expect(&stream, b'y');
     stream
 }
 
 fn we_accept_known(connection: &Connection) -> Stream {
     let stream = connection.accept().expect("a stream");
-    we_hear(&stream, b'x');
-    we_say(&stream, b'y');
+    we_expect(&stream, b'x');
+    we_send(&stream, b'y');
     stream
 }
 
 #[test]
-fn after_our_half_close_they_still_write() {
+fn they_can_write_after_our_half_close() {
     let theirs = async |mut peer: Peer| {
         let mut stream = accept_known(&mut peer).await;
         let mut got = Vec::new();
         stream
             .read_to_end(&mut got)
             .await
-            .expect("what came before the half-close");
+            .expect("the data before the half-close");
         assert_pattern(&got, 1, LARGE);
         stream
             .write_all(&pattern(2, LARGE))
             .await
             .expect("a write to a half-closed stream");
         stream.close().await.expect("the other half's close");
-        peer.closed().await;
+        peer.expect_close().await;
     };
     in_both_roles(theirs, |connection| {
         let mut stream = we_open_known(&connection);
@@ -85,14 +86,14 @@ fn after_our_half_close_they_still_write() {
         let mut got = Vec::new();
         stream
             .read_to_end(&mut got)
-            .expect("what came after the half-close");
+            .expect("the data after the half-close");
         assert_pattern(&got, 2, LARGE);
         connection.close();
     });
 }
 
 #[test]
-fn after_their_half_close_we_still_write() {
+fn we_can_write_after_their_half_close() {
     let theirs = async |mut peer: Peer| {
         let mut stream = accept_known(&mut peer).await;
         stream.write_all(&pattern(1, LARGE)).await.expect("a write");
@@ -101,7 +102,7 @@ fn after_their_half_close_we_still_write() {
         stream
             .read_to_end(&mut got)
             .await
-            .expect("what came after the half-close");
+            .expect("the data after the half-close");
         assert_pattern(&got, 2, LARGE);
         peer.close().await.expect("a close");
     };
@@ -110,7 +111,7 @@ fn after_their_half_close_we_still_write() {
         let mut got = Vec::new();
         stream
             .read_to_end(&mut got)
-            .expect("what came before the half-close");
+            .expect("the data before the half-close");
         assert_pattern(&got, 1, LARGE);
         stream
             .write_all(&pattern(2, LARGE))
@@ -118,16 +119,16 @@ fn after_their_half_close_we_still_write() {
         stream
             .shutdown(Shutdown::Write)
             .expect("the other half's close");
-        // Only what they say now means that they have read it all.
+        // libp2p closes the connection only when it has read everything.
         assert!(connection.accept().is_err(), "libp2p closes the connection");
     });
 }
 
 #[test]
-fn our_reset_ends_their_stream_and_nothing_else() {
+fn our_reset_ends_only_its_stream() {
     let theirs = async |mut peer: Peer| {
         let mut stream = accept_known(&mut peer).await;
-        // libp2p's reader sees no more than an end; its state tells.
+        // libp2p's reader sees only an end. Its state reveals the reset.
         let end = stream
             .read(&mut [0])
             .await
@@ -139,7 +140,7 @@ fn our_reset_ends_their_stream_and_nothing_else() {
             .await
             .expect_err("a write on a reset stream");
         drop(accept_known(&mut peer).await);
-        peer.closed().await;
+        peer.expect_close().await;
     };
     in_both_roles(theirs, |connection| {
         we_open_known(&connection).reset();
@@ -149,13 +150,13 @@ fn our_reset_ends_their_stream_and_nothing_else() {
 }
 
 #[test]
-fn their_reset_ends_our_stream_and_nothing_else() {
+fn their_reset_ends_only_its_stream() {
     let theirs = async |mut peer: Peer| {
-        // libp2p resets a stream that is dropped before it is closed.
+        // libp2p resets streams that are dropped before they are closed.
         drop(accept_known(&mut peer).await);
         drop(open_known(&peer).await);
         open_known(&peer).await.close().await.expect("a close");
-        peer.closed().await;
+        peer.expect_close().await;
     };
     in_both_roles(theirs, |connection| {
         assert_reset(we_open_known(&connection));
@@ -176,12 +177,12 @@ fn assert_reset(mut stream: Stream) {
 }
 
 #[test]
-fn our_close_ends_their_connection_in_good_order() {
+fn our_close_ends_their_connection_gracefully() {
     let theirs = async |mut peer: Peer| {
         let stream = accept_known(&mut peer).await;
         assert!(peer.accept().await.is_none(), "no stream after the close");
         drop(stream);
-        peer.closed().await;
+        peer.expect_close().await;
     };
     in_both_roles(theirs, |connection| {
         let mut stream = we_open_known(&connection);

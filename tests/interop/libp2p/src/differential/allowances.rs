@@ -1,25 +1,26 @@
-//! In what the two may differ, which sentence decides, and who is right.
+//! The allowed differences between the two implementations: for each, the sentence of
+//! a specification that decides, and who is right.
 //!
-//! "Spec" is hashicorp's specification of yamux, "protocol" what wirenet's
-//! peers rely on beside it.
+//! "Spec" is hashicorp's specification of yamux. "Protocol" is what wirenet's peers
+//! rely on in addition.
 
 use crate::frames::{ACK, DATA, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
 use super::application::End;
-use super::duel::{Moment, View};
+use super::comparison::{Round, StreamState};
 use super::reaction::{Difference, Part};
-use super::script::{Manner, Script};
+use super::script::{Behaviour, Script};
 
-/// What becomes of the script.
+/// Whether the script continues after a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Both are in the same state all the same.
-    GoOn,
-    /// They are not: there is nothing to compare any more.
+    /// Both implementations are still in the same state.
+    Continue,
+    /// The two are in different states, so there is nothing more to compare.
     Stop,
 }
 
-/// Who does what the sentence says.
+/// Which implementation does what the quoted sentence requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     Wirenet,
@@ -29,162 +30,164 @@ pub enum Right {
 
 pub struct Allowance {
     pub name: &'static str,
-    pub says: &'static str,
+    pub quote: &'static str,
     pub right: Right,
     pub then: Then,
-    pub explains: fn(&Moment, &Difference) -> bool,
+    pub explains: fn(&Round, &Difference) -> bool,
 }
 
-/// The first that explains a difference counts.
+/// All allowances. The first one that explains a difference counts.
 pub const ALLOWANCES: &[Allowance] = &[
     Allowance {
         name: "libp2p acknowledges a stream with its first own frame, or never",
-        says: "Spec: \"The receiver must then reply with either a data or window update frame \
+        quote: "Spec: \"The receiver must then reply with either a data or window update frame \
                with the StreamID along with the ACK flag to accept the stream or with the RST flag\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |_, difference| {
             matches!(difference, Difference::Stream(_, Part::Ack(true, false)))
         },
     },
     Allowance {
         name: "libp2p's reader sees the same end after a reset as after a FIN",
-        says: "Spec: \"Clients should be prepared to handle this by checking for an error that \
+        quote: "Spec: \"Clients should be prepared to handle this by checking for an error that \
                indicates a RST was received\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
+        then: Then::Continue,
         explains: |_, difference| {
             matches!(
                 difference,
-                Difference::Stream(_, Part::End(Some(_), Some(End::Untold)))
+                Difference::Stream(_, Part::End(Some(_), Some(End::Unknown)))
             )
         },
     },
     Allowance {
-        name: "libp2p goes on after its own go away for a protocol error",
-        says: "Protocol: \"Data beyond the window that was granted is a protocol error: Go Away 1, \
+        name: "libp2p continues after its own go away for a protocol error",
+        quote: "Protocol: \"Data beyond the window that was granted is a protocol error: Go Away 1, \
                then close\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let told = moment.ours.away == Some(1) && moment.theirs.away == Some(1);
-            told && *difference == Difference::Ended(true, false)
+        explains: |round, difference| {
+            let both_sent_away = round.ours.away == Some(1) && round.theirs.away == Some(1);
+            both_sent_away && *difference == Difference::Ended(true, false)
         },
     },
     Allowance {
-        name: "libp2p ends without a go away at a header that is none, or announces too much",
-        says: "Spec: \"When a session is being terminated, the Go Away message should be sent\"",
+        name: "libp2p ends without a go away after a header that is invalid or announces too much",
+        quote: "Spec: \"When a session is being terminated, the Go Away message should be sent\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let too_much = moment.came(|frame, _| frame.kind == DATA && frame.length > 1 << 20);
-            let ended = moment.theirs.ended && moment.theirs.away.is_none();
-            let told = *difference == Difference::Away(Some(1), None);
-            // wirenet skips what is for a stream that is gone, up to 16 MiB.
+        explains: |round, difference| {
+            let too_much = round.received(|frame, _| frame.kind == DATA && frame.length > 1 << 20);
+            let ended = round.theirs.ended && round.theirs.away.is_none();
+            let only_wirenet_sent_away = *difference == Difference::Away(Some(1), None);
+            // wirenet skips up to 16 MiB for a stream that is gone.
             let skipped = too_much && *difference == Difference::Ended(false, true);
-            ended && (moment.garbage || too_much) && (told || skipped || moment.frames.len() > 1)
+            ended
+                && (round.garbage || too_much)
+                && (only_wirenet_sent_away || skipped || round.frames.len() > 1)
         },
     },
     Allowance {
-        name: "libp2p ends the connection, and every stream, at a go away in good order",
-        says: "Spec: \"0x0 Normal termination\"; streams that are open go on with hashicorp/yamux",
+        name: "libp2p ends the connection, and every stream, after a go away with code 0",
+        quote: "Spec: \"0x0 Normal termination\"; with hashicorp/yamux, open streams continue",
         right: Right::Both,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came =
-                moment.came(|frame, _| (frame.kind, frame.stream, frame.length) == (GO_AWAY, 0, 0));
-            // What came at once with it, libp2p has not looked at.
+        explains: |round, difference| {
+            let received = round
+                .received(|frame, _| (frame.kind, frame.stream, frame.length) == (GO_AWAY, 0, 0));
+            // libp2p ignores the frames that arrived in one piece with the go away.
             let alone = *difference == Difference::Ended(false, true);
-            came && moment.theirs.ended && (alone || moment.frames.len() > 1)
+            received && round.theirs.ended && (alone || round.frames.len() > 1)
         },
     },
     Allowance {
-        name: "libp2p takes pings and go aways on any stream",
-        says: "Spec: \"Both Ping and Go Away messages should always use the 0 StreamID\"",
+        name: "libp2p accepts pings and go aways on any stream",
+        quote: "Spec: \"Both Ping and Go Away messages should always use the 0 StreamID\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came =
-                moment.came(|frame, _| matches!(frame.kind, PING | GO_AWAY) && frame.stream != 0);
-            came && only_wirenet_objects(moment, difference)
+        explains: |round, difference| {
+            let received = round
+                .received(|frame, _| matches!(frame.kind, PING | GO_AWAY) && frame.stream != 0);
+            received && only_wirenet_objects(round, difference)
         },
     },
     Allowance {
         name: "libp2p skips data and window updates on stream 0, and as a client lets it be opened",
-        says: "Spec: \"the 0 ID is reserved to represent the session\"",
+        quote: "Spec: \"the 0 ID is reserved to represent the session\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment.came(|frame, _| is_for_stream(frame) && frame.stream == 0);
-            came && only_wirenet_objects(moment, difference)
+        explains: |round, difference| {
+            let received = round.received(|frame, _| is_for_stream(frame) && frame.stream == 0);
+            received && only_wirenet_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p takes data after a FIN, and delivers it behind the end",
-        says: "Spec: \"This does a half-close indicating the sender will send no further data\"",
+        name: "libp2p accepts data after a FIN, and delivers it after the end",
+        quote: "Spec: \"This does a half-close indicating the sender will send no further data\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment.came(|frame, view| {
+        explains: |round, difference| {
+            let received = round.received(|frame, view| {
                 frame.kind == DATA && frame.length > 0 && view.peer_fin && view.is_open()
             });
-            came && only_wirenet_objects(moment, difference)
+            received && only_wirenet_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p takes a SYN with RST for a RST alone, on any stream",
-        says: "Protocol: \"A second SYN for a stream that is open is a protocol error\"",
+        name: "libp2p treats a SYN with RST as a RST alone, on any stream",
+        quote: "Protocol: \"A second SYN for a stream that is open is a protocol error\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment.came(|frame, view| {
-                let wrong = view.is_open() || !moment.is_peers(frame.stream);
+        explains: |round, difference| {
+            let received = round.received(|frame, view| {
+                let wrong = view.is_open() || !round.is_peers(frame.stream);
                 opens(frame) && frame.has(RST) && wrong
             });
-            came && only_wirenet_objects(moment, difference)
+            received && only_wirenet_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p never shows a stream that came with SYN and RST at once",
-        says: "Spec: \"SYN - Signals the start of a new stream\", \"RST - Reset a stream immediately\"",
+        name: "libp2p never hands out a stream that arrived with SYN and RST at once",
+        quote: "Spec: \"SYN - Signals the start of a new stream\", \"RST - Reset a stream immediately\"",
         right: Right::Both,
-        then: Then::GoOn,
-        explains: |moment, difference| {
+        then: Then::Continue,
+        explains: |round, difference| {
             let Difference::Stream(id, part) = difference else {
                 return false;
             };
-            let at_once = moment.frames.iter().filter(|(frame, view)| {
+            let at_once = round.frames.iter().filter(|(frame, view)| {
                 opens(frame) && frame.has(RST) && frame.stream == *id && !view.is_open()
             });
-            let came = at_once.count() as u32;
+            let received = at_once.count() as u32;
             let shown = match part {
-                Part::Accepted(ours, theirs) => *ours > *theirs && ours - theirs <= came,
+                Part::Accepted(ours, theirs) => *ours > *theirs && ours - theirs <= received,
                 Part::End(ours, theirs) => (*ours, *theirs) == (Some(End::Broken), None),
                 Part::Rst(ours, theirs) => *ours && !theirs,
                 _ => false,
             };
-            came > 0 && shown
+            received > 0 && shown
         },
     },
     Allowance {
-        name: "libp2p takes an id that was used for a new stream only once the application has \
-               dropped the old one",
-        says: "Spec: \"an initial data or window update frame is sent with a new StreamID\"",
+        name: "libp2p accepts a used id for a new stream only once the application has dropped \
+               the old one",
+        quote: "Spec: \"an initial data or window update frame is sent with a new StreamID\"",
         right: Right::Both,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment.came(|frame, view| opens(frame) && is_gone(view));
-            came && is_held(moment) && only_libp2p_objects(moment, difference)
+        explains: |round, difference| {
+            let received = round.received(|frame, view| opens(frame) && is_gone(view));
+            received && is_held(round) && only_libp2p_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p delivers data that comes after a reset, until the application drops the stream",
-        says: "Spec: \"RST - Reset a stream immediately\"",
+        name: "libp2p delivers data that arrives after a reset until the application drops the stream",
+        quote: "Spec: \"RST - Reset a stream immediately\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
+        explains: |round, difference| {
             let late = |id: Option<u32>| {
-                moment.came(|frame, view| {
+                round.received(|frame, view| {
                     let its = id.is_none_or(|id| id == frame.stream);
                     frame.kind == DATA && its && is_gone(view)
                 })
@@ -193,42 +196,42 @@ pub const ALLOWANCES: &[Allowance] = &[
                 Difference::Stream(id, Part::Delivered(ours, theirs)) => {
                     ours < theirs && late(Some(*id))
                 }
-                // A body that came with the reset was skipped: there is a gap.
+                // A body that arrived with the reset was skipped, so there is a gap.
                 Difference::Breaches(ours, _) => ours.is_empty() && late(None),
                 _ => false,
             }
         },
     },
     Allowance {
-        name: "libp2p minds the window of a stream that is gone until the application drops it",
-        says: "Protocol: \"A frame for a stream that is gone (reset, or both halves closed) is not \
+        name: "libp2p enforces the window of a stream that is gone until the application drops it",
+        quote: "Protocol: \"A frame for a stream that is gone (reset, or both halves closed) is not \
                an error: its body is skipped\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment
-                .came(|frame, view| is_for_stream(frame) && frame.length > 0 && is_gone(view));
-            came && is_held(moment) && only_libp2p_objects(moment, difference)
+        explains: |round, difference| {
+            let received = round
+                .received(|frame, view| is_for_stream(frame) && frame.length > 0 && is_gone(view));
+            received && is_held(round) && only_libp2p_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p ends the connection at a pong that it did not ask for",
-        says: "Spec: \"Ping - Contains an opaque value, echoed back\"",
+        name: "libp2p ends the connection after an unsolicited pong",
+        quote: "Spec: \"Ping - Contains an opaque value, echoed back\"",
         right: Right::Both,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let came = moment.came(|frame, _| frame.kind == PING && frame.has(ACK));
-            came && only_libp2p_objects(moment, difference)
+        explains: |round, difference| {
+            let received = round.received(|frame, _| frame.kind == PING && frame.has(ACK));
+            received && only_libp2p_objects(round, difference)
         },
     },
     Allowance {
-        name: "libp2p takes a ping for a question unless it says ACK",
-        says: "Spec: \"SYN … Also sent with a ping to indicate outbound\"",
+        name: "libp2p treats a ping as a request unless it has ACK set",
+        quote: "Spec: \"SYN … Also sent with a ping to indicate outbound\"",
         right: Right::Wirenet,
-        then: Then::GoOn,
-        explains: |moment, difference| {
+        then: Then::Continue,
+        explains: |round, difference| {
             let asked = |is: fn(u16) -> bool| -> Vec<u32> {
-                let pings = moment.frames.iter().map(|(frame, _)| frame);
+                let pings = round.frames.iter().map(|(frame, _)| frame);
                 let pings = pings.filter(|frame| frame.kind == PING && is(frame.flags));
                 pings.map(|frame| frame.length).collect()
             };
@@ -238,39 +241,41 @@ pub const ALLOWANCES: &[Allowance] = &[
         },
     },
     Allowance {
-        name: "libp2p ends the connection at a stream too many, its own too",
-        says: "Spec: \"or with the RST flag to reject the stream\"",
+        name: "libp2p ends the connection when a stream exceeds the limit, even one of its own",
+        quote: "Spec: \"or with the RST flag to reject the stream\"",
         right: Right::Wirenet,
         then: Then::Stop,
-        explains: |moment, difference| {
-            let limited = moment.max_streams < Script::MANY;
-            let came = moment.came(|frame, _| opens(frame));
-            let refused = came && moment.theirs.away.is_some();
-            let tried = moment.opens && *difference == Difference::Ended(false, true);
+        explains: |round, difference| {
+            let limited = round.max_streams < Script::MANY;
+            let received = round.received(|frame, _| opens(frame));
+            let refused = received && round.theirs.away.is_some();
+            let tried = round.opens && *difference == Difference::Ended(false, true);
             limited && (refused || tried)
         },
     },
 ];
 
-/// What came at once with a frame to which one side alone objects, that side has
-/// not looked at, and the other has.
-fn only_wirenet_objects(moment: &Moment, difference: &Difference) -> bool {
+/// Returns whether only wirenet regards a frame as a protocol error. wirenet then
+/// ignores the frames that arrived in one piece with it, but libp2p does not.
+fn only_wirenet_objects(round: &Round, difference: &Difference) -> bool {
     let alone = *difference == Difference::Away(Some(1), None);
-    moment.ours.away == Some(1) && (alone || moment.frames.len() > 1)
+    round.ours.away == Some(1) && (alone || round.frames.len() > 1)
 }
 
-fn only_libp2p_objects(moment: &Moment, difference: &Difference) -> bool {
+/// The same with the roles exchanged.
+fn only_libp2p_objects(round: &Round, difference: &Difference) -> bool {
     let alone = matches!(difference, Difference::Away(None, Some(_)));
-    moment.theirs.away.is_some() && (alone || moment.frames.len() > 1)
+    round.theirs.away.is_some() && (alone || round.frames.len() > 1)
 }
 
-/// Whether the application may have a stream that is gone.
-fn is_held(moment: &Moment) -> bool {
-    // What comes at once with the end is before the application.
-    moment.manner == Manner::Ignore || moment.frames.len() > 1
+/// Returns whether the application may still hold a stream that is gone.
+fn is_held(round: &Round) -> bool {
+    // Frames that arrive in one piece with the end are processed before the
+    // application runs.
+    round.behaviour == Behaviour::Ignore || round.frames.len() > 1
 }
 
-fn is_gone(view: View) -> bool {
+fn is_gone(view: StreamState) -> bool {
     view.known && !view.is_open()
 }
 

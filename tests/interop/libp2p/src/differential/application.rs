@@ -1,55 +1,55 @@
-//! The application behind either implementation. It never waits: it does what
-//! there is to do, and says what it has seen.
+//! The application on top of either implementation. It never waits: it does what it
+//! can do at once, and records what it observes.
 
-use super::script::{Manner, bytes};
+use super::script::{Behaviour, bytes};
 
 /// How a stream ended for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The peer has said all.
-    Clean,
-    /// It was reset, or the connection ended under it.
+    /// The peer ended its direction gracefully.
+    Graceful,
+    /// The stream was reset, or the connection ended.
     Broken,
-    /// The implementation does not tell which.
-    Untold,
+    /// The implementation does not reveal which.
+    Unknown,
 }
 
-/// What a read found.
-pub enum Got {
+/// The result of a read.
+pub enum ReadResult {
     Bytes(usize),
     Nothing,
     End(End),
 }
 
-/// What a write did.
-pub enum Put {
+/// The result of a write.
+pub enum WriteResult {
     Bytes(usize),
     Nothing,
     Broken,
 }
 
-/// A stream of one of the implementations, as something that never waits.
-pub trait Duct {
-    fn read(&mut self, buf: &mut [u8]) -> Got;
-    fn write(&mut self, bytes: &[u8]) -> Put;
-    /// Ends our half; whether that is done.
+/// A stream of one of the implementations, with operations that never wait.
+pub trait WaitFreeStream {
+    fn read(&mut self, buf: &mut [u8]) -> ReadResult;
+    fn write(&mut self, bytes: &[u8]) -> WriteResult;
+    /// Ends the stream's sending half. Returns whether that is done.
     fn finish(&mut self) -> bool;
     fn reset(self);
 }
 
-/// What the application has seen of a stream.
+/// What the application has observed of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     Accepted,
-    /// The next so many of the stream's bytes.
+    /// This many bytes, which were the next ones of the stream.
     Bytes(u64),
-    /// Other bytes.
+    /// Bytes that were not the next ones of the stream.
     Garbled,
     End(End),
 }
 
 pub struct Application<D> {
-    manner: Manner,
+    behaviour: Behaviour,
     tasks: Vec<Task<D>>,
     seen: Vec<(u32, Seen)>,
     buf: Vec<u8>,
@@ -57,34 +57,34 @@ pub struct Application<D> {
 
 struct Task<D> {
     id: u32,
-    duct: D,
+    stream: D,
     read: u64,
-    /// To be sent back.
+    /// Bytes to be echoed.
     pending: Vec<u8>,
     end: Option<End>,
     finish: bool,
     finished: bool,
 }
 
-impl<D: Duct> Application<D> {
-    pub fn new(manner: Manner) -> Self {
+impl<D: WaitFreeStream> Application<D> {
+    pub fn new(behaviour: Behaviour) -> Self {
         Self {
-            manner,
+            behaviour,
             tasks: Vec::new(),
             seen: Vec::new(),
             buf: vec![0; 64 * 1024],
         }
     }
 
-    pub fn accept(&mut self, id: u32, duct: D) {
+    pub fn accept(&mut self, id: u32, stream: D) {
         self.seen.push((id, Seen::Accepted));
-        self.add(id, duct);
+        self.add(id, stream);
     }
 
-    pub fn add(&mut self, id: u32, duct: D) {
+    pub fn add(&mut self, id: u32, stream: D) {
         self.tasks.push(Task {
             id,
-            duct,
+            stream,
             read: 0,
             pending: Vec::new(),
             end: None,
@@ -102,15 +102,15 @@ impl<D: Duct> Application<D> {
 
     pub fn reset(&mut self, id: u32) {
         if let Some(index) = self.tasks.iter().rposition(|task| task.id == id) {
-            self.tasks.remove(index).duct.reset();
+            self.tasks.remove(index).stream.reset();
         }
     }
 
-    /// Does what can be done; whether there was anything.
-    pub fn turn(&mut self) -> bool {
+    /// Does everything that is possible at once. Returns whether there was anything.
+    pub fn progress(&mut self) -> bool {
         let mut moved = false;
         for task in &mut self.tasks {
-            moved |= task.turn(self.manner, &mut self.buf, &mut self.seen);
+            moved |= task.progress(self.behaviour, &mut self.buf, &mut self.seen);
         }
         self.tasks.retain(|task| !task.is_over());
         moved
@@ -121,54 +121,59 @@ impl<D: Duct> Application<D> {
     }
 }
 
-impl<D: Duct> Task<D> {
-    fn turn(&mut self, manner: Manner, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
+impl<D: WaitFreeStream> Task<D> {
+    fn progress(
+        &mut self,
+        behaviour: Behaviour,
+        buf: &mut [u8],
+        seen: &mut Vec<(u32, Seen)>,
+    ) -> bool {
         let mut moved = false;
-        if manner != Manner::Ignore {
+        if behaviour != Behaviour::Ignore {
             loop {
                 moved |= self.write();
-                if !self.pending.is_empty() || !self.read(manner, buf, seen) {
+                if !self.pending.is_empty() || !self.read(behaviour, buf, seen) {
                     break;
                 }
                 moved = true;
             }
-            self.finish |= self.end == Some(End::Clean) || self.end == Some(End::Untold);
+            self.finish |= self.end == Some(End::Graceful) || self.end == Some(End::Unknown);
         }
         if self.finish && !self.finished && self.pending.is_empty() {
-            self.finished = self.duct.finish();
+            self.finished = self.stream.finish();
             moved |= self.finished;
         }
         moved
     }
 
-    /// Writes what there is; whether any of it left.
+    /// Writes the pending bytes. Returns whether any of them were written.
     fn write(&mut self) -> bool {
         let mut moved = false;
         while !self.pending.is_empty() {
-            match self.duct.write(&self.pending) {
-                Put::Bytes(count) => _ = self.pending.drain(..count),
-                Put::Nothing => break,
-                Put::Broken => self.pending.clear(),
+            match self.stream.write(&self.pending) {
+                WriteResult::Bytes(count) => _ = self.pending.drain(..count),
+                WriteResult::Nothing => break,
+                WriteResult::Broken => self.pending.clear(),
             }
             moved = true;
         }
         moved
     }
 
-    fn read(&mut self, manner: Manner, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
+    fn read(&mut self, behaviour: Behaviour, buf: &mut [u8], seen: &mut Vec<(u32, Seen)>) -> bool {
         if self.end.is_some() {
             return false;
         }
-        let what = match self.duct.read(buf) {
-            Got::Nothing => return false,
-            Got::End(end) => {
+        let what = match self.stream.read(buf) {
+            ReadResult::Nothing => return false,
+            ReadResult::End(end) => {
                 self.end = Some(end);
                 Seen::End(end)
             }
-            Got::Bytes(count) => {
+            ReadResult::Bytes(count) => {
                 let right = buf[..count] == *bytes(self.id, self.read, count);
                 self.read += count as u64;
-                if manner == Manner::Echo && !self.finish {
+                if behaviour == Behaviour::Echo && !self.finish {
                     self.pending.extend_from_slice(&buf[..count]);
                 }
                 if right {

@@ -1,12 +1,12 @@
-//! The peer's books about one implementation: what it has said on each stream,
-//! what it granted, and whether it kept to the protocol itself.
+//! The peer's record of one implementation: what it has sent and granted on each
+//! stream, and whether it has broken the protocol itself.
 
 use std::collections::BTreeMap;
 
 use crate::frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE};
 
 use super::application::Seen;
-use super::reaction::{Heard, Reaction};
+use super::reaction::{Reaction, StreamReaction};
 use super::script::{WINDOW, bytes};
 
 #[derive(Default)]
@@ -14,17 +14,17 @@ pub struct Ledger {
     streams: BTreeMap<u32, Account>,
 }
 
-/// One stream's account.
+/// The record of one stream.
 #[derive(Clone, Copy, Debug)]
 struct Account {
-    /// What the peer may still send.
+    /// The number of bytes that the peer may still send.
     credit: u64,
-    /// What it may.
+    /// The number of bytes that the peer has allowed the implementation to send.
     granted: u64,
     sent: u64,
     ack: bool,
     fin: bool,
-    /// Each SYN may be answered with one.
+    /// How many resets the implementation may still send: one for each SYN.
     resets_left: u32,
 }
 
@@ -46,18 +46,19 @@ impl Ledger {
         self.streams.get(&id).copied().unwrap_or_default().credit
     }
 
-    /// A stream begins, which may have an id that was used.
+    /// Records the start of a stream. Its id may have been used before.
     pub fn begin(&mut self, id: u32) {
         self.streams.insert(id, Account::default());
     }
 
-    /// The peer has sent a SYN, before it could know what became of the last.
-    pub fn insist(&mut self, id: u32) {
+    /// Records a SYN that the peer sent before it could know the outcome of its
+    /// previous SYN on this stream.
+    pub fn begin_again(&mut self, id: u32) {
         self.streams.entry(id).or_default().resets_left += 1;
     }
 
-    /// The peer has sent a frame that is not a SYN.
-    pub fn book(&mut self, frame: &Frame) {
+    /// Records a frame that the peer has sent.
+    pub fn record(&mut self, frame: &Frame) {
         let account = self.streams.entry(frame.stream).or_default();
         match frame.kind {
             DATA => account.credit = account.credit.saturating_sub(frame.length.into()),
@@ -66,7 +67,8 @@ impl Ledger {
         }
     }
 
-    /// What it was that an implementation has done.
+    /// Returns the reaction of the implementation: the frames that it sent, and what
+    /// its application has observed.
     pub fn reaction(&mut self, mut frames: &[u8], seen: Vec<(u32, Seen)>, ended: bool) -> Reaction {
         let mut reaction = Reaction {
             ended,
@@ -83,8 +85,8 @@ impl Ledger {
         for (id, what) in seen {
             note(&mut reaction, id, what);
         }
-        for (id, heard) in &mut reaction.streams {
-            heard.ack = self.streams.get(id).is_some_and(|account| account.ack);
+        for (id, stream_reaction) in &mut reaction.streams {
+            stream_reaction.ack = self.streams.get(id).is_some_and(|account| account.ack);
         }
         reaction
     }
@@ -95,17 +97,20 @@ impl Ledger {
             self.begin(id);
         }
         let account = self.streams.entry(id).or_default();
-        let heard = reaction.streams.entry(id).or_default();
+        let stream_reaction = reaction.streams.entry(id).or_default();
         if let Some(breach) = account.breach(frame) {
-            reaction.breaches.push(format!("{breach}: {}", told(frame)));
+            reaction
+                .breaches
+                .push(format!("{breach}: {}", describe(frame)));
         }
         account.take(frame);
-        heard.hear(frame);
+        stream_reaction.record(frame);
     }
 }
 
 impl Account {
-    /// What must not be, whatever the peer does.
+    /// Returns the rule that the frame breaks, if any. These rules hold whatever the
+    /// peer does.
     fn breach(&self, frame: &Frame) -> Option<&'static str> {
         let data = frame.kind == DATA && frame.length > 0;
         if self.resets_left == 0 {
@@ -137,8 +142,8 @@ impl Account {
     }
 }
 
-impl Heard {
-    fn hear(&mut self, frame: &Frame) {
+impl StreamReaction {
+    fn record(&mut self, frame: &Frame) {
         self.syn |= frame.has(SYN);
         self.fin |= frame.has(FIN);
         self.rst |= frame.has(RST);
@@ -149,20 +154,20 @@ impl Heard {
 }
 
 fn note(reaction: &mut Reaction, id: u32, what: Seen) {
-    let heard = reaction.streams.entry(id).or_default();
+    let stream_reaction = reaction.streams.entry(id).or_default();
     match what {
-        Seen::Accepted => heard.accepted += 1,
-        Seen::Bytes(count) => heard.delivered += count,
-        Seen::End(end) => heard.end = Some(end),
+        Seen::Accepted => stream_reaction.accepted += 1,
+        Seen::Bytes(count) => stream_reaction.delivered += count,
+        Seen::End(end) => stream_reaction.end = Some(end),
         Seen::Garbled => {
-            let breach = format!("bytes of stream {id} that the peer did not send");
+            let breach = format!("wrong bytes delivered on stream {id}");
             reaction.breaches.push(breach);
         }
     }
 }
 
-/// A frame without its body.
-pub fn told(frame: &Frame) -> String {
+/// Describes a frame without its body.
+pub fn describe(frame: &Frame) -> String {
     let kinds = ["Data", "Window Update", "Ping", "Go Away"];
     let flags = [(SYN, "SYN"), (ACK, "ACK"), (FIN, "FIN"), (RST, "RST")];
     let set = flags.iter().filter(|(flag, _)| frame.has(*flag));

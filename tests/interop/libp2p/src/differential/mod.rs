@@ -1,19 +1,18 @@
-//! The same script of frames for wirenet's yamux and libp2p's: a peer that is
-//! no library plays it to both at once, a step at a time, and compares what
-//! each does about it. What they may differ in is written down in
-//! [`allowances`]; any other difference is an error.
+//! Differential tests of wirenet's yamux and libp2p's. A scripted peer sends the same
+//! frames to both implementations, step by step, and compares their reactions. Any
+//! difference that is not listed in [`allowances`] is an error.
 //!
-//! Nothing here depends on time. libp2p's side is polled until it has nothing
-//! left to do, ours until its reader waits for bytes; the application behind
-//! runs between the steps, on the thread of the test.
+//! Nothing here depends on time. A step is over when libp2p's implementation has
+//! nothing left to poll, and when our reader waits for more bytes. The application
+//! on top of each implementation runs between the steps, on the thread of the test.
 
+pub mod all_scripts;
 pub mod allowances;
 pub mod application;
-pub mod duel;
-pub mod exhaustive;
-pub mod generate;
+pub mod comparison;
 pub mod ledger;
-pub mod ours;
+pub mod libp2p_side;
+pub mod random_scripts;
 pub mod reaction;
 pub mod script;
-pub mod theirs;
+pub mod wirenet_side;

@@ -1,44 +1,44 @@
-//! What an implementation did about a step, as far as both must agree: window
-//! updates, their sizes, the frames that data is cut into and the pings that
-//! measure something are their own affair.
+//! The reaction of an implementation to a step. It contains only what both must
+//! agree on. It does not contain window updates, the sizes of Data frames, or pings
+//! that measure the round-trip time.
 
 use std::collections::BTreeMap;
 
 use super::application::End;
 
-/// What came of a step.
+/// What an implementation and its application did in a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reaction {
-    /// The pings that it answered.
+    /// The values of the pings that it answered.
     pub pongs: Vec<u32>,
-    /// The code of the first go away.
+    /// The code of the first go away that it sent.
     pub away: Option<u32>,
-    /// It has cut the connection.
+    /// Whether it has closed the connection.
     pub ended: bool,
-    pub streams: BTreeMap<u32, Heard>,
-    /// What it must never do, whatever the peer does.
+    pub streams: BTreeMap<u32, StreamReaction>,
+    /// The rules that it broke and that hold whatever the peer does.
     pub breaches: Vec<String>,
 }
 
-/// What was heard of a stream, by the peer and by the application.
+/// What the peer and the application have received on a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct StreamReaction {
     pub syn: bool,
-    /// Since the stream began.
+    /// Whether it has acknowledged the stream since the stream began.
     pub ack: bool,
     pub fin: bool,
     pub rst: bool,
-    /// Bytes of Data that it sent.
+    /// The number of bytes that it sent in Data frames.
     pub sent: u64,
-    /// The application got the stream so often.
+    /// How many times the application accepted a stream with this id.
     pub accepted: u32,
-    /// Bytes that the application got.
+    /// The number of bytes that the application received.
     pub delivered: u64,
-    /// The end that it saw.
+    /// The end that the application observed.
     pub end: Option<End>,
 }
 
-/// One thing in which the two parted: wirenet's first, then libp2p's.
+/// A difference between two reactions: wirenet's value first, then libp2p's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     Pongs(Vec<u32>, Vec<u32>),
@@ -61,7 +61,7 @@ pub enum Part {
 }
 
 impl Reaction {
-    /// All in which this one, ours, is not like the other.
+    /// Returns the differences between this reaction, which is ours, and theirs.
     pub fn differences(&self, theirs: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.pongs != theirs.pongs {
@@ -81,18 +81,18 @@ impl Reaction {
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            let parts = self.heard(*id).parts(&theirs.heard(*id));
+            let parts = self.stream(*id).parts(&theirs.stream(*id));
             found.extend(parts.into_iter().map(|part| Difference::Stream(*id, part)));
         }
         found
     }
 
-    pub fn heard(&self, id: u32) -> Heard {
+    pub fn stream(&self, id: u32) -> StreamReaction {
         self.streams.get(&id).copied().unwrap_or_default()
     }
 }
 
-impl Heard {
+impl StreamReaction {
     fn parts(&self, theirs: &Self) -> Vec<Part> {
         let parts = [
             (self.syn != theirs.syn, Part::Syn(self.syn, theirs.syn)),

@@ -1,39 +1,39 @@
-//! What the peer does, as data.
+//! The scripts: what the peer and the application do, as data.
 
 use std::sync::LazyLock;
 
 use crate::frames::{DATA, Frame, SYN};
 
-/// What a stream may carry before anything is granted.
+/// The initial window of a stream, in bytes.
 pub const WINDOW: u32 = 262_144;
 
-/// The part that both implementations have; the peer has the other.
+/// The role of both implementations. The peer has the other role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Client,
     Server,
 }
 
-/// What the application behind does with every stream.
+/// What the application does with every stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Sends back what comes, reads no further while that cannot leave, and
-    /// ends its half at the end of the other.
+pub enum Behaviour {
+    /// Echoes the data, and reads no further while it cannot write. Ends its half
+    /// when the peer has ended the other.
     Echo,
-    /// Reads all, and ends its half at the end of the other.
+    /// Reads everything. Ends its half when the peer has ended the other.
     Read,
-    /// Accepts, and neither reads nor writes.
+    /// Accepts the stream, and neither reads nor writes.
     Ignore,
 }
 
-/// The stream that a frame is for.
+/// The stream that a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Stream 0.
     Session,
-    /// One of those that the peer may open.
+    /// A stream that the peer may open, by its index.
     Peers(u32),
-    /// One of those that the implementation may open.
+    /// A stream that the implementation may open, by its index.
     Own(u32),
 }
 
@@ -41,11 +41,11 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     Is(u32),
-    /// All that may still be sent on the stream.
+    /// The remaining credit of the stream.
     Credit,
-    /// One byte more than that.
+    /// One byte more than the remaining credit.
     BeyondCredit,
-    /// So much, but no body follows.
+    /// This length, although no body follows.
     Announced(u32),
 }
 
@@ -57,50 +57,50 @@ pub enum Act {
         target: Target,
         length: Length,
     },
-    /// A header of that version and type.
+    /// The peer sends a header with this version and type.
     Header { version: u8, kind: u8 },
     /// The application opens its next stream.
     Open,
-    /// It ends its half of a stream.
+    /// The application ends its half of a stream.
     Finish(Target),
-    /// It ends both.
+    /// The application resets a stream.
     Reset(Target),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     pub act: Act,
-    /// It arrives in one piece with what the next step sends.
+    /// Whether the step's bytes arrive in one piece with those of the next step.
     pub held: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     pub role: Role,
-    pub manner: Manner,
-    /// Streams that may be open at once.
+    pub behaviour: Behaviour,
+    /// The limit on concurrently open streams.
     pub max_streams: usize,
     pub steps: Vec<Step>,
 }
 
 impl Script {
-    /// Few scripts reach this many streams.
+    /// A limit that few scripts reach.
     pub const MANY: usize = 64;
 
-    pub fn new(role: Role, manner: Manner, acts: &[Act]) -> Self {
+    pub fn new(role: Role, behaviour: Behaviour, acts: &[Act]) -> Self {
         let step = |act: &Act| Step {
             act: *act,
             held: false,
         };
         Self {
             role,
-            manner,
+            behaviour,
             max_streams: Self::MANY,
             steps: acts.iter().map(step).collect(),
         }
     }
 
-    /// The same with all from one step on in as few pieces as may be.
+    /// Makes the bytes from one step on arrive in as few pieces as possible.
     #[must_use]
     pub fn held_from(mut self, first: usize) -> Self {
         for step in &mut self.steps[first..] {
@@ -134,10 +134,10 @@ impl Act {
         }
     }
 
-    /// Whether it may arrive in one piece with the next.
+    /// Returns whether this act's bytes may arrive in one piece with the next act's.
     pub fn may_lead(self, next: Self) -> bool {
         let by_peer = |act| matches!(act, Self::Frame { .. } | Self::Header { .. });
-        // What follows an announcement is the body.
+        // The bytes after an announced length would be taken for the body.
         let whole = !matches!(
             self,
             Self::Frame {
@@ -154,7 +154,7 @@ impl Act {
     }
 }
 
-/// How often the bytes of a stream repeat.
+/// The length after which the bytes of a stream repeat.
 const PERIOD: usize = 251;
 
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -162,14 +162,14 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..count).map(|index| (index % PERIOD) as u8).collect()
 });
 
-/// The bytes of stream `id`, from `offset` on: other ones for each stream, so
-/// that none come out at another's end unnoticed.
+/// Returns the bytes of stream `id` from `offset` on. They differ between streams, so
+/// that bytes that arrive on the wrong stream are detected.
 pub fn bytes(id: u32, offset: u64, len: usize) -> &'static [u8] {
     let start = (u64::from(id) * 31 + offset) as usize % PERIOD;
     &BYTES[start..start + len]
 }
 
-/// A frame whose body, if it has one, is of the stream's bytes.
+/// Returns a frame. If it has a body, that consists of the stream's bytes.
 pub fn frame(kind: u8, flags: u16, id: u32, length: u32, offset: u64) -> Frame {
     let body = if kind == DATA {
         bytes(id, offset, length as usize).to_vec()

@@ -8,23 +8,24 @@ const (
 	largestChunk  = 1024
 )
 
-// content checks what one direction of a stream carries: one wirenet frame,
-// then chunks. What has to lie whole in one Data frame:
+// content checks the bytes in one direction of a stream: one wirenet frame,
+// then chunks. These must not be split between two Data frames:
 //
-//	the header of the wirenet frame      read with one read
-//	a chunk, its length and its bytes    Reader puts pieces over one another
+//	the header of the wirenet frame      go-wirenet reads it with one read
+//	a chunk, its length and its bytes    go-wirenet's Reader would write the
+//	                                     pieces over one another
 type content struct {
 	report  func(what string)
 	step    step
-	want    int // bytes of the current step that are still to come
+	want    int // remaining bytes of the current step
 	head    []byte
-	frame   int // bytes of the current Data frame that are still to come
+	frame   int // remaining bytes of the current Data frame
 	size    int // bytes of the current chunk
 	message bool
-	// broken is set by the first violation after which what follows says nothing.
+	// broken is set by a violation after which the rest cannot be checked.
 	broken bool
-	// said are the others, which are told once.
-	said map[string]bool
+	// remarked contains the other violations, which are reported once.
+	remarked map[string]bool
 }
 
 type step int
@@ -37,7 +38,7 @@ const (
 )
 
 func newContent(report func(what string)) *content {
-	return &content{report: report, step: wireHeader, want: wireHeaderLen, said: map[string]bool{}}
+	return &content{report: report, step: wireHeader, want: wireHeaderLen, remarked: map[string]bool{}}
 }
 
 func (c *content) complain(what string) {
@@ -47,28 +48,28 @@ func (c *content) complain(what string) {
 	c.broken = true
 }
 
-// remark complains of what Go peers do too, and what follows can be checked after.
+// remark reports a violation that Go peers commit too. The rest can still be checked.
 func (c *content) remark(what string) {
-	if !c.broken && !c.said[what] {
+	if !c.broken && !c.remarked[what] {
 		c.report(what)
 	}
-	c.said[what] = true
+	c.remarked[what] = true
 }
 
 func (c *content) startOfFrame(length int) {
 	c.frame = length
-	c.whole()
+	c.checkFits()
 }
 
-// whole complains if the step that begins here does not fit into what is left
-// of the Data frame.
-func (c *content) whole() {
+// checkFits complains if the step that begins here does not fit into the rest of
+// the Data frame.
+func (c *content) checkFits() {
 	if c.frame > 0 && c.want > c.frame {
 		switch c.step {
 		case wireHeader:
-			c.complain("the header of a wirenet frame is cut by a Data frame's end")
+			c.complain("the header of a wirenet frame is cut by the end of a Data frame")
 		case chunkLength, chunkBytes:
-			c.complain("a chunk is cut by a Data frame's end")
+			c.complain("a chunk is cut by the end of a Data frame")
 		}
 	}
 }
@@ -101,7 +102,7 @@ func (c *content) next() {
 		c.step, c.want = chunkLength, lengthLen
 	}
 	c.head = c.head[:0]
-	c.whole()
+	c.checkFits()
 }
 
 func (c *content) chunk(length int) {
@@ -119,12 +120,12 @@ func (c *content) chunk(length int) {
 	c.step, c.want, c.size = chunkBytes, length, length
 }
 
-// endOfFrame is also told whether the stream ends with this frame.
+// endOfFrame checks the end of a Data frame. fin is whether the stream ends with it.
 func (c *content) endOfFrame(fin bool) {
 	if c.step == chunkBytes && c.want != c.size || c.step == chunkLength && c.want != lengthLen {
 		c.complain("a Data frame ends inside a chunk")
 	}
 	if fin && c.message {
-		c.complain("FIN without an end mark behind the last chunk")
+		c.complain("FIN without an end mark after the last chunk")
 	}
 }

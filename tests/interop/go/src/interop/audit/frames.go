@@ -1,6 +1,6 @@
-// Package audit reads along on a connection and checks every frame that the
-// other side sends, where a peer's own reads would only sometimes notice: a
-// chunk in two frames, say, looks whole when both frames have come already.
+// Package audit checks every frame that arrives on a connection. A peer's own
+// reads would notice some violations only occasionally: for example, a chunk in
+// two frames looks whole if both frames have already arrived.
 package audit
 
 import (
@@ -31,7 +31,7 @@ const (
 
 const headerLen = 12
 
-// Layers says how far up the frames' contents are checked.
+// Layers determines which layers are checked.
 type Layers int
 
 const (
@@ -45,11 +45,11 @@ const (
 type Conn struct {
 	net.Conn
 	layers Layers
-	say    func(kind, format string, args ...interface{})
-	// peerParity is the lowest bit of the ids that the other side may open.
+	report func(kind, format string, args ...interface{})
+	// peerParity is the lowest bit of the stream ids that the peer may open.
 	peerParity uint32
 	header     []byte
-	left       int // bytes of the current Data body that are still to come
+	left       int // remaining bytes of the current Data body
 	current    *stream
 	streams    map[uint32]*stream
 
@@ -57,35 +57,36 @@ type Conn struct {
 	ends     map[uint32]chan struct{}
 }
 
-// stream is what the other side has said so far on one stream.
+// stream is what the peer has sent so far on one stream.
 type stream struct {
 	id                 uint32
 	syn, ack, fin, rst bool
 	content            *content
 }
 
-// New wraps a connection. The side is ours: the other one has the other ids.
+// New wraps a connection. side is ours, "dial" or "listen", and determines which
+// stream ids the peer may open.
 func New(conn net.Conn, side string, layers Layers) *Conn {
 	parity := uint32(1)
 	if side == "dial" {
 		parity = 0
 	}
 	return &Conn{
-		Conn: conn, layers: layers, say: peer.Say, peerParity: parity,
+		Conn: conn, layers: layers, report: peer.Report, peerParity: parity,
 		streams: map[uint32]*stream{}, ends: map[uint32]chan struct{}{},
 	}
 }
 
-// AwaitEnd waits until the other side has ended its half of a stream. A stream
-// of hashicorp/yamux that was closed on this side cannot tell: it gives EOF to
-// its reader, whatever the other side does.
+// AwaitEnd waits until the peer has ended its half of a stream. The stream itself
+// cannot tell: once hashicorp/yamux has closed a stream, its reader gets EOF,
+// whatever the peer does.
 func (c *Conn) AwaitEnd(session *yamux.Session, id uint32) error {
 	select {
 	case <-c.ended(id):
 		return nil
 	case <-session.CloseChan():
 	}
-	// Both may have come at once.
+	// Both may have happened.
 	select {
 	case <-c.ended(id):
 		return nil
@@ -103,8 +104,8 @@ func (c *Conn) ended(id uint32) chan struct{} {
 	return c.ends[id]
 }
 
-// Read reads from the connection and checks what came. yamux reads from one
-// goroutine only, so what the checks remember needs no lock.
+// Read reads from the connection and checks the bytes. yamux reads from one
+// goroutine only, so the state of the checks needs no lock.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.feed(p[:n])
@@ -153,11 +154,11 @@ func (c *Conn) frame(h []byte) {
 	length := binary.BigEndian.Uint32(h[8:])
 	name := fmt.Sprintf("frame type %d flags %d stream %d length %d", kind, flags, id, length)
 	if h[0] != 0 || kind > typeGoAway || flags > 15 {
-		c.say("violation", "%s: version %d, or a type or flag that is none", name, h[0])
+		c.report("violation", "%s: version %d, or an invalid type or flag", name, h[0])
 	}
 	if kind == typePing || kind == typeGoAway {
 		if id != 0 {
-			c.say("violation", "%s: stream id of a frame of the connection", name)
+			c.report("violation", "%s: a ping or go away must have stream id 0", name)
 		}
 		return
 	}
@@ -180,17 +181,17 @@ func (c *Conn) stream(id uint32) *stream {
 	if s == nil {
 		s = &stream{id: id}
 		if c.layers == Wire {
-			s.content = newContent(func(what string) { c.say("violation", "stream %d: %s", id, what) })
+			s.content = newContent(func(what string) { c.report("violation", "stream %d: %s", id, what) })
 		}
 		c.streams[id] = s
 	}
 	return s
 }
 
-// check holds a frame against those before it on its stream: hashicorp/yamux
-// ends the session for a second FIN, and logs a second ACK as an error.
+// check compares a frame with the earlier ones on its stream. hashicorp/yamux ends
+// the session after a second FIN, and logs a second ACK as an error.
 func (c *Conn) check(s *stream, name string, kind, flags int) {
-	complain := func(what string) { c.say("violation", "%s: %s", name, what) }
+	complain := func(what string) { c.report("violation", "%s: %s", name, what) }
 	theirs := s.id&1 == c.peerParity
 	if s.rst {
 		complain("after a reset")
@@ -215,6 +216,6 @@ func (c *Conn) check(s *stream, name string, kind, flags int) {
 	s.fin = s.fin || flags&(flagFIN|flagRST) != 0
 	s.rst = flags&flagRST != 0
 	if s.rst {
-		c.say("reset", "%s", name)
+		c.report("reset", "%s", name)
 	}
 }

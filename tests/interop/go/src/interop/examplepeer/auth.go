@@ -12,21 +12,21 @@ const (
 	wrongToken = "badtoken"
 )
 
-// checkTokens accepts the right token, and reads what its clients offer.
+// checkTokens accepts the right token, and reads the streams of its clients.
 func checkTokens(p *program) error {
 	return p.serve(wire.Party{Validator: checkToken}, readAll)
 }
 
 func checkToken(name string, id, token []byte) error {
 	if string(token) != rightToken {
-		peer.Say("note", "%s %s refused", id, name)
+		peer.Report("note", "%s %s refused", id, name)
 		return errors.New("invalid token")
 	}
-	peer.Say("note", "%s %s accepted", id, name)
+	peer.Report("note", "%s %s accepted", id, name)
 	return nil
 }
 
-// readAll notes every message of every stream that a session offers.
+// readAll reports every message of every stream that a session offers.
 func readAll(session *wire.Session) error {
 	for _, name := range session.Names {
 		if err := session.With(name, noteMessages(name)); err != nil {
@@ -39,14 +39,14 @@ func readAll(session *wire.Session) error {
 func noteMessages(name string) func(*wire.Stream) error {
 	return func(s *wire.Stream) error {
 		return wire.EachMessage(s.Message, func(message []byte) error {
-			peer.Say("note", "%s %q", name, message)
+			peer.Report("note", "%s %q", name, message)
 			return nil
 		})
 	}
 }
 
-// showToken is a client; one that is refused says so.
-func showToken(node, token string) role {
+// sendToken returns a client, which reports if it is refused.
+func sendToken(node, token string) role {
 	return func(p *program) error {
 		err := p.stay(wire.Party{
 			ID: node + ".svc", Token: token,
@@ -56,7 +56,7 @@ func showToken(node, token string) role {
 		})
 		var refused wire.Refusal
 		if errors.As(err, &refused) {
-			peer.Say("note", "%v", refused)
+			peer.Report("note", "%v", refused)
 			return nil
 		}
 		return err

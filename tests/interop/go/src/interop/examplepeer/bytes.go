@@ -11,7 +11,7 @@ import (
 
 const bytesPace = 500 * time.Millisecond
 
-// serveBytes hands out a mebibyte of random bytes.
+// serveBytes sends a mebibyte of random bytes.
 func serveBytes(p *program) error {
 	payload := make([]byte, 1<<20)
 	if _, err := rand.Read(payload); err != nil {
@@ -22,7 +22,7 @@ func serveBytes(p *program) error {
 	}}, nil)
 }
 
-// readBytes reads them, in many sessions at once.
+// readBytes reads the bytes in many concurrent sessions.
 func readBytes(p *program) error {
 	return peer.All(p.sessions, func(int) error {
 		session, err := p.join(wire.Party{})
@@ -45,7 +45,7 @@ func noteDigest(s *wire.Stream) error {
 	digest := sha256.New()
 	n, err := s.WriteTo(digest)
 	if err == nil {
-		peer.Say("note", "%d bytes %x", n, digest.Sum(nil))
+		peer.Report("note", "%d bytes %x", n, digest.Sum(nil))
 	}
 	return err
 }

@@ -7,7 +7,7 @@ import (
 	"interop/wire"
 )
 
-// join opens a session. Its handlers serve in the background.
+// join opens a session, and serves its handlers in the background.
 func (p *program) join(party wire.Party) (*wire.Session, error) {
 	conn, err := net.Dial("tcp", p.addr)
 	if err != nil {
@@ -23,23 +23,23 @@ func (p *program) join(party wire.Party) (*wire.Session, error) {
 
 func serve(session *wire.Session) {
 	if err := session.Serve(); err != nil {
-		peer.Say("violation", "%v", err)
+		peer.Report("violation", "%v", err)
 	}
 }
 
-// stay opens a session, and lets its handlers serve until the test says
-// "stop", or the other side has closed it.
+// stay opens a session, and serves its handlers until the test sends "stop" or the
+// peer closes the session.
 func (p *program) stay(party wire.Party) error {
 	session, err := p.join(party)
 	if err != nil {
 		return err
 	}
-	peer.Say("note", "connected")
+	peer.Report("note", "connected")
 	p.untilOver(session)
 	return nil
 }
 
-// untilOver waits for "stop", or for the other side's close.
+// untilOver waits until the test sends "stop" or the peer closes the session.
 func (p *program) untilOver(session *wire.Session) {
 	select {
 	case <-p.lines:
@@ -48,7 +48,7 @@ func (p *program) untilOver(session *wire.Session) {
 	_ = session.Close()
 }
 
-// once opens a stream, does something with it, and closes the session.
+// once opens a stream, calls use with it, and closes the session.
 func once(session *wire.Session, name string, use func(*wire.Stream) error) error {
 	if err := session.With(name, use); err != nil {
 		return err

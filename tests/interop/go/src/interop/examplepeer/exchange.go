@@ -16,8 +16,7 @@ type quotation struct {
 	Timestamp int64
 }
 
-// readQuotes notes the quotes of all its clients, until it is stopped or they
-// end.
+// readQuotes reports the quotes of all its clients, until it is stopped or they end.
 func readQuotes(p *program) error {
 	return p.serve(wire.Party{}, func(session *wire.Session) error {
 		return peer.All(len(session.Names), func(i int) error {
@@ -30,14 +29,14 @@ func readQuotes(p *program) error {
 	})
 }
 
-// quote is a client that sends quotes for as long as they are read.
+// quote returns a client that sends quotes for as long as they are read.
 func quote(name, symbol string) role {
 	return func(p *program) error {
 		return p.stay(wire.Party{Handlers: map[string]wire.Handler{
 			name: func(s *wire.Stream) error {
 				for {
 					time.Sleep(p.interval)
-					// Its end is the write that fails.
+					// A failed write means that the server has closed the stream.
 					if sendJSON(s, quotation{symbol, rand.Intn(1000), time.Now().Unix()}) != nil {
 						return nil
 					}

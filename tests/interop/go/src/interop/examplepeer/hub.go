@@ -13,7 +13,7 @@ const (
 	hubLines = 10
 )
 
-// nodeA speaks to node B through the hub, and notes what node B says.
+// nodeA calls node B through the hub, and reports node B's messages.
 func nodeA(p *program) error {
 	session, err := p.join(wire.Party{ID: "nodeA", Handlers: map[string]wire.Handler{
 		"nodeA:hello": noteMessages("nodeA:hello"),
@@ -21,16 +21,16 @@ func nodeA(p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := session.With("nodeB:hello", p.sayParts); err != nil {
+	if err := session.With("nodeB:hello", p.sendParts); err != nil {
 		return err
 	}
-	peer.Say("note", "FIN")
+	peer.Report("note", "FIN")
 	p.untilOver(session)
 	return nil
 }
 
-// sayParts sends three messages, a line at a time.
-func (p *program) sayParts(s *wire.Stream) error {
+// sendParts sends three messages, one line at a time.
+func (p *program) sendParts(s *wire.Stream) error {
 	for part := 0; part < hubParts; part++ {
 		w := s.Writer()
 		for line := 0; line < hubLines; line++ {
@@ -47,7 +47,7 @@ func (p *program) sayParts(s *wire.Stream) error {
 	return nil
 }
 
-// nodeB calls node A back while it is spoken to.
+// nodeB calls node A back while node A calls it.
 func nodeB(p *program) error {
 	return p.stay(wire.Party{ID: "nodeB", Handlers: map[string]wire.Handler{
 		"nodeB:hello": func(s *wire.Stream) error {
@@ -60,7 +60,7 @@ func nodeB(p *program) error {
 			if err := noteMessages("nodeB:hello")(s); err != nil {
 				return err
 			}
-			peer.Say("note", "FIN")
+			peer.Report("note", "FIN")
 			return nil
 		},
 	}})

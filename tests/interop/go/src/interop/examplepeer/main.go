@@ -1,10 +1,10 @@
-// examplepeer plays the Go program of each pair of examples: with the names,
-// streams and data of those in examples/, and the manners of go-wirenet.
+// examplepeer is the Go program of each pair of examples. It uses the same names,
+// streams and data as the examples in examples/, and behaves like go-wirenet.
 //
 //	examplepeer EXAMPLE ROLE -addr HOST:PORT [options]
 //
-// It runs until it is done, until the other side ends its session, or until the
-// test says "stop" on a line of its standard input.
+// It runs until it is done, until the peer ends its session, or until it reads the
+// line "stop" on its standard input.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"interop/peer"
 )
 
-// program is a role at work, with the options that it may need.
+// program is a running role with its options.
 type program struct {
 	addr, certs, dir, id, token, command string
 	sessions, rounds                     int
@@ -31,11 +31,11 @@ var examples = map[string]map[string]role{
 	"bytes":          {"server": serveBytes, "client": readBytes},
 	"auth": {
 		"server":       checkTokens,
-		"aws":          showToken("aws", rightToken),
-		"digitalocean": showToken("digitalocean", wrongToken),
-		"macbook":      showToken("macbook", rightToken),
+		"aws":          sendToken("aws", rightToken),
+		"digitalocean": sendToken("digitalocean", wrongToken),
+		"macbook":      sendToken("macbook", rightToken),
 	},
-	"tls":       {"server": tellNews, "client": readNews},
+	"tls":       {"server": sendInfo, "client": readInfo},
 	"reconnect": {"server": sayHello, "client": readHello},
 	"hub":       {"node_a": nodeA, "node_b": nodeB},
 	"shell":     {"server": callHosts, "host_a": hostA, "host_b": hostB},
@@ -51,31 +51,31 @@ var examples = map[string]map[string]role{
 func main() {
 	peer.RunWithInput(func(lines <-chan string) error {
 		if len(os.Args) < 3 {
-			return fmt.Errorf("no example and role")
+			return fmt.Errorf("usage: examplepeer EXAMPLE ROLE -addr HOST:PORT [options]")
 		}
-		play := examples[os.Args[1]][os.Args[2]]
-		if play == nil {
-			return fmt.Errorf("no example and role %q", os.Args[1:3])
+		run := examples[os.Args[1]][os.Args[2]]
+		if run == nil {
+			return fmt.Errorf("there is no example and role %q", os.Args[1:3])
 		}
 		p := options(os.Args[3:])
 		p.lines = lines
-		return play(p)
+		return run(p)
 	})
 }
 
 func options(arguments []string) *program {
 	var p program
 	flags := flag.NewFlagSet("examplepeer", flag.ExitOnError)
-	flags.StringVar(&p.addr, "addr", "127.0.0.1:0", "where")
-	flags.StringVar(&p.certs, "certs", "certs", "folder of the certificates")
-	flags.StringVar(&p.dir, "dir", ".", "folder of the files")
+	flags.StringVar(&p.addr, "addr", "127.0.0.1:0", "address to listen on or to dial")
+	flags.StringVar(&p.certs, "certs", "certs", "folder with the certificates")
+	flags.StringVar(&p.dir, "dir", ".", "folder with the files")
 	flags.StringVar(&p.id, "id", "client", "identification")
-	flags.StringVar(&p.token, "token", "token", "token that this side shows")
-	flags.StringVar(&p.command, "command", "ip addr", "what a host runs")
-	flags.IntVar(&p.sessions, "sessions", 100, "sessions at once")
-	flags.IntVar(&p.rounds, "rounds", 1, "how often each session reads")
-	flags.DurationVar(&p.interval, "interval", time.Second, "between two messages, or two lines")
-	flags.DurationVar(&p.wait, "wait", time.Second, "before the first try to connect again")
+	flags.StringVar(&p.token, "token", "token", "token to send")
+	flags.StringVar(&p.command, "command", "ip addr", "command that a host runs")
+	flags.IntVar(&p.sessions, "sessions", 100, "number of concurrent sessions")
+	flags.IntVar(&p.rounds, "rounds", 1, "how many times each session reads")
+	flags.DurationVar(&p.interval, "interval", time.Second, "time between two messages or lines")
+	flags.DurationVar(&p.wait, "wait", time.Second, "time before the first reconnection attempt")
 	_ = flags.Parse(arguments)
 	return &p
 }

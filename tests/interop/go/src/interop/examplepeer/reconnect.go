@@ -14,11 +14,11 @@ import (
 const (
 	lastHello = 20
 	maxTries  = 1000
-	longest   = 10 // times the first wait
+	maxFactor = 10 // the longest wait is this many times the first
 )
 
-// sayHello reads an index, and greets from there on. It returns without an end
-// mark.
+// sayHello reads an index, and sends the greetings from there on. It returns without
+// an end mark.
 func sayHello(p *program) error {
 	return p.serve(wire.Party{Handlers: map[string]wire.Handler{
 		"sayHello": func(s *wire.Stream) error {
@@ -26,10 +26,10 @@ func sayHello(p *program) error {
 			if err := binary.Read(s.Reader(), binary.LittleEndian, &index); err != nil {
 				return err
 			}
-			peer.Say("note", "from %d", index)
+			peer.Report("note", "from %d", index)
 			for ; index <= lastHello; index++ {
 				if _, err := fmt.Fprintf(s.Writer(), "%d. Hello from server! ", index); err != nil {
-					return nil // the client is gone, and will come back
+					return nil // the client is gone, and will reconnect
 				}
 				time.Sleep(p.interval)
 			}
@@ -38,7 +38,7 @@ func sayHello(p *program) error {
 	}}, nil)
 }
 
-// readHello connects again and again, and resumes where it was.
+// readHello reconnects until it has all greetings, and resumes where it stopped.
 func readHello(p *program) error {
 	var index uint32
 	wait := p.wait
@@ -46,23 +46,23 @@ func readHello(p *program) error {
 		session, err := p.join(wire.Party{})
 		if err == nil {
 			wait = p.wait
-			peer.Say("note", "connected")
+			peer.Report("note", "connected")
 			err = resume(session, &index)
 			_ = session.Close()
 		}
 		if err == nil {
-			peer.Say("note", "data complete!")
+			peer.Report("note", "data complete!")
 			return nil
 		}
 		time.Sleep(wait)
-		if wait *= 2; wait > longest*p.wait {
-			wait = longest * p.wait
+		if wait *= 2; wait > maxFactor*p.wait {
+			wait = maxFactor * p.wait
 		}
 	}
 	return fmt.Errorf("not complete after %d tries", maxTries)
 }
 
-// resume notes the greetings from an index on, which it counts up.
+// resume reports the greetings from an index on, and increments the index.
 func resume(session *wire.Session, index *uint32) error {
 	s, err := session.Open("sayHello")
 	if err != nil {
@@ -80,7 +80,7 @@ func resume(session *wire.Session, index *uint32) error {
 		if err != nil {
 			return err
 		}
-		peer.Say("note", "%s", strings.TrimSpace(greeting))
+		peer.Report("note", "%s", strings.TrimSpace(greeting))
 	}
 	return s.Finish()
 }

@@ -8,12 +8,12 @@ import (
 	"interop/wire"
 )
 
-// server takes sessions until it is stopped.
+// server accepts sessions until it is stopped.
 type server struct {
 	party wire.Party
-	// opened is what it does with a new session, beside serving its handlers.
+	// opened is called for each new session, in addition to serving its handlers.
 	opened func(*wire.Session) error
-	// tasks are all that runs for its sessions.
+	// tasks are the running goroutines of all sessions.
 	tasks sync.WaitGroup
 
 	lock     sync.Mutex
@@ -25,7 +25,7 @@ func newServer(party wire.Party, opened func(*wire.Session) error) *server {
 	return &server{party: party, opened: opened, sessions: map[*wire.Session]bool{}}
 }
 
-// serve mounts, until the test says "stop".
+// serve accepts sessions until the test sends "stop".
 func (p *program) serve(party wire.Party, opened func(*wire.Session) error) error {
 	listener, err := net.Listen("tcp", p.addr)
 	if err != nil {
@@ -34,9 +34,9 @@ func (p *program) serve(party wire.Party, opened func(*wire.Session) error) erro
 	return newServer(party, opened).run(listener, p.lines, func(string) {})
 }
 
-// run serves until there is the line "stop"; typed gets the others.
+// run serves until it reads the line "stop", and passes other lines to typed.
 func (s *server) run(listener net.Listener, lines <-chan string, typed func(string)) error {
-	peer.Say("ready", "%s", listener.Addr())
+	peer.Report("ready", "%s", listener.Addr())
 	s.tasks.Add(1)
 	go s.accept(listener)
 	for line := range lines {
@@ -63,12 +63,12 @@ func (s *server) accept(listener net.Listener) {
 	}
 }
 
-// take serves a connection until either side closes it.
+// take serves a connection until either peer closes it.
 func (s *server) take(conn net.Conn) {
 	defer s.tasks.Done()
 	session, err := s.party.Mount(conn)
 	if err != nil {
-		peer.Say("violation", "a session did not open: %v", err)
+		peer.Report("violation", "a session did not open: %v", err)
 		return
 	}
 	defer session.Close()
@@ -84,7 +84,7 @@ func (s *server) take(conn net.Conn) {
 		go s.open(session)
 	}
 	if err := session.Serve(); err != nil {
-		peer.Say("violation", "%v", err)
+		peer.Report("violation", "%v", err)
 	}
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -95,7 +95,7 @@ func (s *server) open(session *wire.Session) {
 	defer s.tasks.Done()
 	err := s.opened(session)
 	if err != nil && !s.isStopping() {
-		peer.Say("violation", "what a new session is for: %v", err)
+		peer.Report("violation", "handling a new session: %v", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"interop/wire"
 )
 
-// callHosts calls everything that a new session offers.
+// callHosts opens every stream that a new session offers.
 func callHosts(p *program) error {
 	return p.serve(wire.Party{Handlers: map[string]wire.Handler{
 		"amount": func(s *wire.Stream) error { return sendJSON(s, "amount") },
@@ -51,11 +51,11 @@ func noteAmount(s *wire.Stream) error {
 	if err := json.NewDecoder(s.Reader()).Decode(&amount); err != nil {
 		return err
 	}
-	peer.Say("note", "the server says %s", amount)
+	peer.Report("note", "the server says %s", amount)
 	return nil
 }
 
-// sendOutput runs the command. What it prints is a message without an end mark.
+// sendOutput runs the command, and sends its output as a message without an end mark.
 func (p *program) sendOutput(s *wire.Stream) error {
 	command := exec.Command("sh", "-c", p.command)
 	command.Stdout = s.Writer()

@@ -12,8 +12,8 @@ import (
 	"interop/wire"
 )
 
-// tellNews serves messages until the other side closes the stream.
-func tellNews(p *program) error {
+// sendInfo sends messages until the peer closes the stream.
+func sendInfo(p *program) error {
 	certificate, err := p.certificate("server")
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func tellNews(p *program) error {
 	}
 	party := wire.Party{Handlers: map[string]wire.Handler{
 		"info": func(s *wire.Stream) error {
-			// Its end is the write that fails.
+			// A failed write means that the peer has closed the stream.
 			for s.Send([]byte("HELLO FROM SERVER!")) == nil {
 				time.Sleep(p.interval)
 			}
@@ -37,8 +37,8 @@ func tellNews(p *program) error {
 	return newServer(party, nil).run(listener, p.lines, func(string) {})
 }
 
-// readNews notes three of the messages, and closes the stream.
-func readNews(p *program) error {
+// readInfo reports three of the messages, and closes the stream.
+func readInfo(p *program) error {
 	authority, err := os.ReadFile(filepath.Join(p.certs, "ca.pem"))
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func readNews(p *program) error {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(authority) {
-		return fmt.Errorf("no certificate of an authority in %q", p.certs)
+		return fmt.Errorf("ca.pem in %q contains no certificate", p.certs)
 	}
 	conn, err := tls.Dial("tcp", p.addr, &tls.Config{
 		MinVersion:   tls.VersionTLS13,
@@ -70,7 +70,7 @@ func readNews(p *program) error {
 			if err != nil {
 				return err
 			}
-			peer.Say("note", "%s", message)
+			peer.Report("note", "%s", message)
 		}
 		return nil
 	})

@@ -9,7 +9,7 @@ import (
 	"interop/wire"
 )
 
-// sendFiles serves a folder: for each file its name, then its content.
+// sendFiles sends the files of a folder: for each its name, then its content.
 func sendFiles(p *program) error {
 	return p.serve(wire.Party{Handlers: map[string]wire.Handler{
 		"stats": func(s *wire.Stream) error {
@@ -69,6 +69,6 @@ func receiveFile(s *wire.Stream, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	peer.Say("note", "%q: %d bytes", name, n)
+	peer.Report("note", "%q: %d bytes", name, n)
 	return nil
 }

@@ -1,19 +1,19 @@
-// Package peer is what both Go programs share: how they talk to the test that
-// started them, and how they reach the other side.
+// Package peer contains what all Go programs share: the protocol with the test that
+// started them, and the connection to the peer.
 //
-// A program speaks to the test in lines on its standard output. The first word
-// says what the line is:
+// A program reports to the test in lines on its standard output. The first word is
+// the kind of the line:
 //
-//	ready ADDR       it listens there
-//	note TEXT        something the test asked to know
+//	ready ADDR       the program listens on this address
+//	note TEXT        an event that the test waits for
 //	log TEXT         a line that hashicorp/yamux logged
-//	violation TEXT   the other side broke the protocol
-//	reset TEXT       the other side reset a stream
-//	result TEXT      the last line: "ok", or "fail: " and why
+//	violation TEXT   the peer broke the protocol
+//	reset TEXT       the peer reset a stream
+//	result TEXT      the last line: "ok", or "fail: " and the reason
 //
-// The test decides what of it is to be expected. Standard input carries what
-// the test asks of a running program; its end means that the test is gone, and
-// the program goes too.
+// The test decides which lines it expects. It sends commands to a running program
+// on standard input. The program ends when its standard input ends, because then
+// the test has ended.
 package peer
 
 import (
@@ -31,20 +31,20 @@ import (
 
 var output sync.Mutex
 
-// Say writes one line to the test.
-func Say(kind, format string, args ...interface{}) {
+// Report writes one line to the test.
+func Report(kind, format string, args ...interface{}) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
 	output.Lock()
 	defer output.Unlock()
 	fmt.Println(kind, text)
 }
 
-// Run does the program's work, says how it ended, and exits.
+// Run does the program's work, reports the result, and exits.
 func Run(work func() error) {
 	RunWithInput(func(<-chan string) error { return work() })
 }
 
-// RunWithInput is Run for work that takes the lines of standard input.
+// RunWithInput is Run for work that reads the lines of standard input.
 func RunWithInput(work func(lines <-chan string) error) {
 	lines := make(chan string, 16)
 	go func() {
@@ -56,16 +56,17 @@ func RunWithInput(work func(lines <-chan string) error) {
 	if err := work(lines); err != nil {
 		Fail("%v", err)
 	}
-	Say("result", "ok")
+	Report("result", "ok")
 }
 
-// Fail says why the program ends here, wherever that is found out.
+// Fail reports a failure and exits. Any part of the program may call it.
 func Fail(format string, args ...interface{}) {
-	Say("result", "fail: "+format, args...)
+	Report("result", "fail: "+format, args...)
 	os.Exit(1)
 }
 
-// Connect reaches the other side: "listen" takes one connection, "dial" makes one.
+// Connect connects to the peer. The side "listen" accepts one connection, "dial"
+// makes one.
 func Connect(side, addr string) (net.Conn, error) {
 	switch side {
 	case "dial":
@@ -76,13 +77,13 @@ func Connect(side, addr string) (net.Conn, error) {
 			return nil, err
 		}
 		defer listener.Close()
-		Say("ready", "%s", listener.Addr())
+		Report("ready", "%s", listener.Addr())
 		return listener.Accept()
 	}
-	return nil, fmt.Errorf("a side is dial or listen, not %q", side)
+	return nil, fmt.Errorf("the side must be dial or listen, not %q", side)
 }
 
-// Session puts yamux over a connection, in the role that goes with the side.
+// Session starts yamux on a connection: the dialling side is the client.
 func Session(conn net.Conn, side string, backlog int) (*yamux.Session, error) {
 	config := yamux.DefaultConfig()
 	config.AcceptBacklog = backlog
@@ -94,23 +95,23 @@ func Session(conn net.Conn, side string, backlog int) (*yamux.Session, error) {
 	return yamux.Server(conn, config)
 }
 
-// logLines hands every line that yamux logs to the test.
+// logLines returns a writer that reports every line that yamux logs.
 func logLines() io.Writer {
 	return writerFunc(func(line []byte) (int, error) {
 		text := strings.TrimSpace(string(line))
-		// Without the date and the time in front of the level.
+		// Remove the date and time before the level.
 		if at := strings.IndexByte(text, '['); at > 0 {
 			text = text[at:]
 		}
-		Say("log", "%s", text)
+		Report("log", "%s", text)
 		return len(line), nil
 	})
 }
 
-// UnlessOver is the error of a write after which the other side may close the
-// session. hashicorp/yamux then sometimes calls the write a failure although
-// everything went out. The session's own end is looked at elsewhere.
-func UnlessOver(err error) error {
+// IgnoreShutdown filters the error of a write after which the peer may close the
+// session. hashicorp/yamux then sometimes reports a failure although everything was
+// sent. Other code checks the end of the session.
+func IgnoreShutdown(err error) error {
 	if err == yamux.ErrSessionShutdown {
 		return nil
 	}
@@ -121,8 +122,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// Pattern is size bytes that both sides can compute from the seed. No two
-// places of it look alike, so bytes that come twice or in another order show.
+// Pattern returns size bytes that both peers can compute from the seed. No part of
+// them repeats, so duplicated or reordered bytes are detected.
 func Pattern(seed uint64, size int) []byte {
 	out := make([]byte, size+8)
 	state := seed
@@ -140,10 +141,11 @@ func Pattern(seed uint64, size int) []byte {
 	return out[:size]
 }
 
-// Same compares what came with what was sent, and says where they part.
+// Same compares received bytes with the expected ones, and reports the first
+// difference.
 func Same(got, want []byte) error {
 	if len(got) != len(want) {
-		return fmt.Errorf("%d bytes came instead of %d", len(got), len(want))
+		return fmt.Errorf("%d bytes received instead of %d", len(got), len(want))
 	}
 	for i := range got {
 		if got[i] != want[i] {
@@ -153,7 +155,7 @@ func Same(got, want []byte) error {
 	return nil
 }
 
-// All runs work for 0 to n-1 at once and gives the first error.
+// All runs work concurrently for 0 to n-1, and returns the first error.
 func All(n int, work func(i int) error) error {
 	results := make(chan error, n)
 	for i := 0; i < n; i++ {

@@ -7,20 +7,21 @@ import (
 	"io"
 )
 
-// Layer 3 with the manners of go-wirenet: what it relies on is checked here,
-// where it would panic or mix bytes up.
+// bufferSize is the size of go-wirenet's buffer for chunks. Layer 3 behaves like
+// go-wirenet, but checks what go-wirenet takes for granted: where go-wirenet would
+// panic or corrupt data, it reports an error.
 const bufferSize = 1024
 
 // Stream is a named stream after its handshake.
 type Stream struct {
 	io.ReadWriteCloser
-	// Session is the session that it is a stream of.
+	// Session is the stream's session.
 	Session *Session
-	// awaitEnd waits until the other side has ended its half.
+	// awaitEnd waits until the peer has ended its half.
 	awaitEnd func() error
 }
 
-// Finish closes the stream and waits for the other side to do so.
+// Finish closes the stream and waits until the peer has closed it too.
 func (s *Stream) Finish() error {
 	if err := s.Close(); err != nil {
 		return err
@@ -28,8 +29,8 @@ func (s *Stream) Finish() error {
 	return s.awaitEnd()
 }
 
-// ReadFrom sends one message: chunks of up to 1,024 bytes, each with a write
-// for its length and one for its bytes, and an end mark.
+// ReadFrom sends one message: chunks of up to 1,024 bytes, each with one write for
+// its length and one for its bytes, and an end mark.
 func (s *Stream) ReadFrom(r io.Reader) (total int64, err error) {
 	buf := make([]byte, bufferSize)
 	for {
@@ -61,7 +62,7 @@ func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 			panic(fmt.Sprintf("a chunk of %d bytes for a buffer of %d", length, bufferSize))
 		}
 		if _, err := io.ReadFull(s, buf[:length]); err != nil {
-			return total, fmt.Errorf("a chunk's bytes: %v", err)
+			return total, fmt.Errorf("reading a chunk's bytes: %v", err)
 		}
 		n, err := w.Write(buf[:length])
 		total += int64(n)
@@ -71,8 +72,8 @@ func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// readLength reads a chunk's length with one read. io.EOF is the end of the
-// stream.
+// readLength reads a chunk's length with one read. It returns io.EOF at the end of
+// the stream.
 func (s *Stream) readLength() (int, error) {
 	var head [4]byte
 	n, err := s.Read(head[:])
@@ -80,12 +81,12 @@ func (s *Stream) readLength() (int, error) {
 		return 0, err
 	}
 	if n != len(head) {
-		return 0, fmt.Errorf("one read gave %d of the 4 bytes of a chunk's length", n)
+		return 0, fmt.Errorf("one read returned %d of the 4 bytes of a chunk's length", n)
 	}
 	return int(binary.LittleEndian.Uint32(head[:])), nil
 }
 
-// WriteLength sends the length of a chunk that follows; 0 ends the message.
+// WriteLength sends the length of the next chunk. 0 ends the message.
 func (s *Stream) WriteLength(n int) error {
 	var head [4]byte
 	binary.LittleEndian.PutUint32(head[:], uint32(n))
@@ -102,8 +103,8 @@ func (s *Stream) WriteChunk(p []byte) error {
 	return err
 }
 
-// Message receives one message through WriteTo. io.EOF is the end of the stream
-// instead of one.
+// Message receives one message through WriteTo. It returns io.EOF if the stream ends
+// instead.
 func (s *Stream) Message() ([]byte, error) {
 	var message bytes.Buffer
 	n, err := s.WriteTo(&message)
@@ -113,18 +114,19 @@ func (s *Stream) Message() ([]byte, error) {
 	return message.Bytes(), err
 }
 
-// MessageByReader receives one message through Reader.
+// MessageByReader receives one message through Reader. It returns io.EOF if the
+// stream ends instead.
 func (s *Stream) MessageByReader() ([]byte, error) {
 	var message bytes.Buffer
 	r := s.Reader()
 	_, err := message.ReadFrom(r)
 	if err == nil && !r.ended {
-		err = io.EOF // of the stream: io.EOF of the message leaves r ended
+		err = io.EOF // the stream ended: the end of a message sets r.ended
 	}
 	return message.Bytes(), err
 }
 
-// EachMessage hands on what read receives, until the stream ends.
+// EachMessage passes every message that read returns to then, until the stream ends.
 func EachMessage(read func() ([]byte, error), then func([]byte) error) error {
 	for {
 		message, err := read()
@@ -146,11 +148,11 @@ func (s *Stream) Send(message []byte) error {
 	return err
 }
 
-// Reader reads one message.
+// Reader returns a reader for one message.
 func (s *Stream) Reader() *Reader { return &Reader{stream: s} }
 
-// Reader reads one message. Each chunk has to be there whole when the first
-// of its bytes is: go-wirenet's Reader would put the pieces over one another.
+// Reader reads one message. It requires that one read returns each chunk whole:
+// go-wirenet's Reader would write the pieces over one another.
 type Reader struct {
 	stream       *Stream
 	chunk        []byte
@@ -187,19 +189,19 @@ func (r *Reader) fill() error {
 	chunk := make([]byte, length)
 	n, err := r.stream.Read(chunk)
 	if err != nil {
-		return fmt.Errorf("a chunk's bytes: %v", err)
+		return fmt.Errorf("reading a chunk's bytes: %v", err)
 	}
 	if n != length {
-		return fmt.Errorf("one read gave %d of the %d bytes of a chunk: it came in pieces", n, length)
+		return fmt.Errorf("one read returned %d of the %d bytes of a chunk: it arrived in pieces", n, length)
 	}
 	r.chunk = chunk
 	return nil
 }
 
-// Writer begins a message.
+// Writer returns a writer for one message.
 func (s *Stream) Writer() Writer { return Writer{s} }
 
-// Writer sends each write as one chunk, whatever its size.
+// Writer sends each write as one chunk of any size.
 type Writer struct{ stream *Stream }
 
 func (w Writer) Write(p []byte) (int, error) { return len(p), w.stream.WriteChunk(p) }

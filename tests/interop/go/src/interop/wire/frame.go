@@ -1,6 +1,6 @@
-// Package wire speaks layers 2 and 3 over hashicorp/yamux the way go-wirenet
-// does, and fails with a clear word where go-wirenet would panic, hang or mix
-// up bytes.
+// Package wire implements layers 2 and 3 on top of hashicorp/yamux. It behaves like
+// go-wirenet, but reports an error where go-wirenet would panic, hang or corrupt
+// data.
 package wire
 
 import (
@@ -24,7 +24,7 @@ const (
 	confirmSession = "confirmSession"
 )
 
-// NotFound is how go-wirenet refuses a stream of a name that has no handler.
+// NotFound is the text with which go-wirenet refuses a stream without a handler.
 const NotFound = "wirenet: stream handler not found"
 
 type frame struct {
@@ -47,8 +47,8 @@ func (f frame) writeTo(w io.Writer) error {
 	return err
 }
 
-// readFrame reads the header with one read, as go-wirenet does, and takes
-// nothing that lies behind the frame.
+// readFrame reads a frame, and no byte after it. It reads the header with one read,
+// as go-wirenet does.
 func readFrame(r io.Reader) (frame, error) {
 	var header [12]byte
 	n, err := r.Read(header[:])
@@ -56,7 +56,7 @@ func readFrame(r io.Reader) (frame, error) {
 		return frame{}, err
 	}
 	if n != len(header) {
-		return frame{}, fmt.Errorf("one read gave %d of the 12 bytes of a frame's header", n)
+		return frame{}, fmt.Errorf("one read returned %d of the 12 bytes of a frame's header", n)
 	}
 	command := binary.LittleEndian.Uint32(header[4:])
 	payload := binary.LittleEndian.Uint32(header[8:])
@@ -65,16 +65,16 @@ func readFrame(r io.Reader) (frame, error) {
 	}
 	body := make([]byte, command+payload)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return frame{}, fmt.Errorf("a frame's body: %v", err)
+		return frame{}, fmt.Errorf("reading a frame's body: %v", err)
 	}
 	kind := binary.LittleEndian.Uint32(header[:])
 	return frame{kind: kind, command: string(body[:command]), payload: body[command:]}, nil
 }
 
-// Refusal is what an error frame becomes, or a session that was not confirmed.
+// Refusal is the error for a refused stream or session.
 type Refusal struct {
 	Text string
-	// Code is not go-wirenet's: it is read only to be told to the test.
+	// Code is unknown to go-wirenet. It is read only to report it to the test.
 	Code uint64
 }
 
@@ -84,7 +84,7 @@ func (r Refusal) Error() string { return "refused: " + r.Text }
 func expectAccept(r io.Reader, name string) error {
 	answer, err := readFrame(r)
 	if err != nil {
-		return fmt.Errorf("the answer to an open of %q: %v", name, err)
+		return fmt.Errorf("reading the answer to an open of %q: %v", name, err)
 	}
 	if answer.command != name {
 		return fmt.Errorf("the answer to an open of %q names %q", name, answer.command)

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// The two protobuf messages of the session handshake, by hand. Fields that
-// are not known are skipped; fields that nobody knows are sent along.
+// A hand-written codec for the two protobuf messages of the session handshake. It
+// skips unknown fields, and also sends some that the peer does not know.
 
 type hello struct {
 	sid, token, identification []byte
@@ -92,7 +92,7 @@ func varint(out []byte, v uint64) []byte {
 
 var errMalformed = errors.New("a malformed protobuf message")
 
-// fields calls each with every field: a number in value, or bytes in body.
+// fields calls each for every field, with its number and its value or its body.
 func fields(p []byte, each func(number, value uint64, body []byte)) error {
 	take := func() (uint64, bool) {
 		v, n := binary.Uvarint(p)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/yamux"
 
@@ -15,41 +16,42 @@ import (
 	"interop/peer"
 )
 
-// backlog is how many streams may wait to be accepted here.
+// backlog is the number of streams that may wait to be accepted.
 const backlog = 256
 
-// Party is what one side brings into its sessions.
+// Party is the configuration of one end of a session.
 type Party struct {
 	ID, Token string
-	// Validator answers for a stream's name, identification and token. Without
-	// one everything is accepted.
+	// Validator checks a stream's name, identification and token. If it is nil,
+	// everything is accepted.
 	Validator func(name string, id, token []byte) error
 	Handlers  map[string]Handler
 }
 
-// Handler answers a stream that the other side opened.
+// Handler answers a stream that the peer opened.
 type Handler func(*Stream) error
 
-// Session is a session that stands.
+// Session is an open session.
 type Session struct {
-	// Names are those of the other side's handlers.
+	// Names are the names of the peer's handlers.
 	Names []string
-	// Identification and Token are what the other side showed, where it joined.
+	// Identification and Token are those of the peer, if it joined.
 	Identification, Token []byte
-	// Refused is why this side's validator refused the session.
+	// Refused is the error with which our validator refused the session.
 	Refused error
 
-	party Party
-	yamux *yamux.Session
-	audit *audit.Conn
+	party    Party
+	yamux    *yamux.Session
+	audit    *audit.Conn
+	handlers sync.WaitGroup
 }
 
-// Mount answers the opening of a session, as the side that accepted.
+// Mount answers the opening of a session, on an accepted connection.
 func (p Party) Mount(conn net.Conn) (*Session, error) {
 	return p.over(conn, "listen", (*Session).mount)
 }
 
-// Join opens a session, as the side that dialled.
+// Join opens a session, on a dialled connection.
 func (p Party) Join(conn net.Conn) (*Session, error) {
 	return p.over(conn, "dial", (*Session).join)
 }
@@ -100,7 +102,7 @@ func (s *Session) join() error {
 		identification: []byte(s.party.ID), streams: s.party.names(),
 	}
 	err = (frame{frameHello, openSession, request.encode()}).writeTo(conn)
-	if err := peer.UnlessOver(err); err != nil {
+	if err := peer.IgnoreShutdown(err); err != nil {
 		return err
 	}
 	answer, err := confirmation(conn, sid)
@@ -117,14 +119,14 @@ func (s *Session) join() error {
 func confirmation(conn io.Reader, sid []byte) (confirm, error) {
 	answer, err := readFrame(conn)
 	if err != nil {
-		return confirm{}, fmt.Errorf("the answer to open session: %v", err)
+		return confirm{}, fmt.Errorf("reading the answer to openSession: %v", err)
 	}
 	if answer.kind != frameConfirm || answer.command != confirmSession {
-		return confirm{}, fmt.Errorf("open session answered with %#x %q", answer.kind, answer.command)
+		return confirm{}, fmt.Errorf("openSession was answered with %#x %q", answer.kind, answer.command)
 	}
 	message, err := decodeConfirm(answer.payload)
 	if err == nil && string(message.sid) != string(sid) {
-		err = errors.New("the session is confirmed under another id")
+		err = errors.New("the session was confirmed with another id")
 	}
 	return message, err
 }
@@ -137,17 +139,17 @@ func (s *Session) mount() error {
 	defer conn.Close()
 	request, err := readFrame(conn)
 	if err != nil {
-		return fmt.Errorf("open session: %v", err)
+		return fmt.Errorf("reading openSession: %v", err)
 	}
 	if request.kind != frameHello || request.command != openSession {
-		return fmt.Errorf("a session opened with %#x %q", request.kind, request.command)
+		return fmt.Errorf("a session was opened with %#x %q", request.kind, request.command)
 	}
 	them, err := decodeHello(request.payload)
 	if err != nil {
 		return err
 	}
 	if len(them.sid) != 16 {
-		return fmt.Errorf("a session id of %d bytes", len(them.sid))
+		return fmt.Errorf("the session id has %d bytes, not 16", len(them.sid))
 	}
 	s.Identification, s.Token, s.Names = them.identification, them.token, them.streams
 	answer := confirm{sid: them.sid, streams: s.party.names()}
@@ -155,10 +157,10 @@ func (s *Session) mount() error {
 	if s.Refused != nil {
 		answer.err = s.Refused.Error()
 	}
-	return peer.UnlessOver((frame{frameConfirm, confirmSession, answer.encode()}).writeTo(conn))
+	return peer.IgnoreShutdown((frame{frameConfirm, confirmSession, answer.encode()}).writeTo(conn))
 }
 
-// Serve answers opens until either side closes the connection.
+// Serve answers opens until either peer closes the connection.
 func (s *Session) Serve() error {
 	for {
 		conn, err := s.yamux.AcceptStream()
@@ -166,26 +168,31 @@ func (s *Session) Serve() error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("the connection did not end with a close: %v", err)
+			return fmt.Errorf("the connection did not end gracefully: %v", err)
 		}
+		s.handlers.Add(1)
 		go s.handle(conn)
 	}
 }
 
-// Close closes the connection, as go-wirenet does: with nothing before it.
+// AwaitHandlers waits until all handlers have returned. Call it after Serve.
+func (s *Session) AwaitHandlers() { s.handlers.Wait() }
+
+// Close closes the connection without notice, as go-wirenet does.
 func (s *Session) Close() error { return s.yamux.Close() }
 
-// IsClosed says whether either side has closed the connection.
+// IsClosed returns whether either peer has closed the connection.
 func (s *Session) IsClosed() bool { return s.yamux.IsClosed() }
 
-// Over is closed when either side has closed the connection.
+// Over returns a channel that is closed when either peer closes the connection.
 func (s *Session) Over() <-chan struct{} { return s.yamux.CloseChan() }
 
 func (s *Session) handle(conn *yamux.Stream) {
+	defer s.handlers.Done()
 	defer conn.Close()
 	request, err := readFrame(conn)
 	if err != nil || request.kind != frameOpen {
-		peer.Say("violation", "a stream opened with %#x: %v", request.kind, err)
+		peer.Report("violation", "a stream was opened with %#x: %v", request.kind, err)
 		return
 	}
 	name := request.command
@@ -198,19 +205,20 @@ func (s *Session) handle(conn *yamux.Stream) {
 		_ = (frame{frameError, name, []byte(refused.Error())}).writeTo(conn)
 		return
 	}
-	if err := (frame{frameAccept, name, nil}).writeTo(conn); err != nil {
-		peer.Say("violation", "stream %q: %v", name, err)
+	err = (frame{frameAccept, name, nil}).writeTo(conn)
+	if err := peer.IgnoreShutdown(err); err != nil {
+		peer.Report("violation", "stream %q: %v", name, err)
 		return
 	}
-	if err := peer.UnlessOver(run(s.stream(conn))); err != nil {
-		peer.Say("violation", "handler of %q: %v", name, err)
+	if err := peer.IgnoreShutdown(run(s.stream(conn))); err != nil {
+		peer.Report("violation", "handler of %q: %v", name, err)
 	}
 }
 
-// Open opens a named stream and waits for the answer.
+// Open opens a named stream, and waits for the answer.
 func (s *Session) Open(name string) (*Stream, error) { return s.open(name, nil) }
 
-// OpenWith sends a message along with the open, in the same write.
+// OpenWith sends a message together with the open, in one write.
 func (s *Session) OpenWith(name string, message []byte) (*Stream, error) {
 	var chunks strings.Builder
 	collected := &Stream{ReadWriteCloser: writeOnly{&chunks}}
@@ -236,8 +244,8 @@ func (s *Session) open(name string, behind []byte) (*Stream, error) {
 	return s.stream(conn), nil
 }
 
-// With opens a stream, does something with it, and sees it closed by both
-// sides.
+// With opens a stream, calls use with it, closes it, and waits until the peer has
+// closed it too.
 func (s *Session) With(name string, use func(*Stream) error) error {
 	stream, err := s.Open(name)
 	if err != nil {
@@ -254,7 +262,7 @@ func (s *Session) stream(conn *yamux.Stream) *Stream {
 	return &Stream{conn, s, awaitEnd}
 }
 
-// writeOnly makes a stream of what is only written to.
+// writeOnly makes a stream from a writer.
 type writeOnly struct{ io.Writer }
 
 func (writeOnly) Read([]byte) (int, error) { return 0, io.EOF }

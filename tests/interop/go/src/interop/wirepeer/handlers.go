@@ -10,7 +10,7 @@ import (
 )
 
 var handlers = map[string]wire.Handler{
-	// alpha says one message, as in the recorded session `call`.
+	// alpha sends one message, as in the recorded session `call`.
 	"alpha": func(s *wire.Stream) error {
 		return s.Send([]byte("hello from alpha"))
 	},
@@ -32,10 +32,11 @@ var handlers = map[string]wire.Handler{
 	"sink.writeto": func(s *wire.Stream) error {
 		return wire.EachMessage(s.Message, func(message []byte) error { return sendDigest(s, message) })
 	},
-	// The sources answer "SIZE" or "SIZE WRITE" with a pattern of that size.
+	// The sources answer "SIZE" or "SIZE WRITE" with a pattern of that size. WRITE is
+	// the size of the writes.
 	"source": func(s *wire.Stream) error {
 		return wire.EachMessage(s.Message, func(message []byte) error {
-			size, _, err := order(message)
+			size, _, err := parseOrder(message)
 			if err != nil {
 				return err
 			}
@@ -44,7 +45,7 @@ var handlers = map[string]wire.Handler{
 	},
 	"source.writer": func(s *wire.Stream) error {
 		return wire.EachMessage(s.Message, func(message []byte) error {
-			size, write, err := order(message)
+			size, write, err := parseOrder(message)
 			if err != nil {
 				return err
 			}
@@ -57,8 +58,8 @@ func echo(s *wire.Stream) error {
 	return wire.EachMessage(s.Message, s.Send)
 }
 
-// order reads "SIZE" or "SIZE WRITE".
-func order(message []byte) (size, write int, err error) {
+// parseOrder parses "SIZE" or "SIZE WRITE".
+func parseOrder(message []byte) (size, write int, err error) {
 	n, err := fmt.Sscan(string(message), &size, &write)
 	if n == 1 {
 		err = nil
@@ -75,10 +76,11 @@ func digest(message []byte) []byte {
 	return []byte(hex.EncodeToString(sum[:]))
 }
 
-func sendByWriter(s *wire.Stream, data []byte, write int) error {
+// sendByWriter sends a message in writes of the given sizes, which it repeats in turn.
+func sendByWriter(s *wire.Stream, data []byte, writes ...int) error {
 	w := s.Writer()
-	for len(data) > 0 {
-		n := write
+	for i := 0; len(data) > 0; i++ {
+		n := writes[i%len(writes)]
 		if n > len(data) {
 			n = len(data)
 		}

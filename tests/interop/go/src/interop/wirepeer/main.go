@@ -1,5 +1,5 @@
-// wirepeer is a peer with go-wirenet's manners, for the tests of layers 2 and 3.
-// Its handlers and its scripts go to the edges of what go-wirenet can do.
+// wirepeer is the peer for the tests of layers 2 and 3. It behaves like go-wirenet.
+// Its handlers and scripts cover the edge cases of what go-wirenet can do.
 package main
 
 import (
@@ -20,13 +20,13 @@ type options struct {
 func main() {
 	var o options
 	role := flag.String("role", "mount", "mount (listen) or join (dial)")
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:0", "where")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:0", "address to listen on or to dial")
 	flag.StringVar(&o.id, "id", "go-peer", "identification")
-	flag.StringVar(&o.token, "token", "secret", "token that this side shows")
-	flag.StringVar(&o.accept, "accept", "secret", "token that this side's validator wants")
-	flag.StringVar(&o.script, "script", "serve", "what this side opens")
-	flag.StringVar(&o.names, "names", "all", "which handlers this side has: all, original or none")
-	flag.StringVar(&o.refusal, "refusal", "", "the session is to be refused with this text")
+	flag.StringVar(&o.token, "token", "secret", "token to send")
+	flag.StringVar(&o.accept, "accept", "secret", "token to require of the peer")
+	flag.StringVar(&o.script, "script", "serve", "script to run, which opens streams")
+	flag.StringVar(&o.names, "names", "all", "handlers to offer: all, original or none")
+	flag.StringVar(&o.refusal, "refusal", "", "expect that the session is refused with this text")
 	flag.Parse()
 	peer.Run(func() error { return run(*role, o) })
 }
@@ -34,7 +34,7 @@ func main() {
 func run(role string, o options) error {
 	script := scripts[o.script]
 	if script == nil {
-		return fmt.Errorf("no script %q", o.script)
+		return fmt.Errorf("there is no script %q", o.script)
 	}
 	side := map[string]string{"mount": "listen", "join": "dial"}[role]
 	conn, err := peer.Connect(side, o.addr)
@@ -53,22 +53,22 @@ func run(role string, o options) error {
 	}
 	defer session.Close()
 	greet(role, session)
-	return play(session, script)
+	return runScript(session, script)
 }
 
 func greet(role string, s *wire.Session) {
 	names := strings.Join(s.Names, ",")
 	switch role {
 	case "mount":
-		peer.Say("note", "session id=%s token=%s streams=%s", s.Identification, s.Token, names)
+		peer.Report("note", "session id=%s token=%s streams=%s", s.Identification, s.Token, names)
 	default:
-		peer.Say("note", "session streams=%s", names)
+		peer.Report("note", "session streams=%s", names)
 	}
 }
 
-// play runs the script while this side's handlers serve. The other side ends
-// the session, after the note; only the script "hang up" does it here.
-func play(s *wire.Session, script func(*wire.Session) error) error {
+// runScript runs the script while our handlers serve. After the note "done", the
+// peer ends the session. Only the script "hang-up" ends it itself.
+func runScript(s *wire.Session, script func(*wire.Session) error) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	if err := script(s); err != nil {
@@ -77,11 +77,15 @@ func play(s *wire.Session, script func(*wire.Session) error) error {
 	if s.IsClosed() {
 		return nil
 	}
-	peer.Say("note", "done")
-	return <-served
+	peer.Report("note", "done")
+	err := <-served
+	// A handler may still have to report how its stream ended.
+	s.AwaitHandlers()
+	return err
 }
 
-// validator refuses other tokens than one, and the stream "forbidden" to all.
+// validator returns a validator that accepts one token, and that always refuses the
+// stream "forbidden".
 func validator(accept string) func(string, []byte, []byte) error {
 	return func(name string, id, token []byte) error {
 		if string(token) != accept {
@@ -97,8 +101,8 @@ func validator(accept string) func(string, []byte, []byte) error {
 func expectRefused(err error, text string) error {
 	var refused wire.Refusal
 	if !errors.As(err, &refused) || refused.Text != text {
-		return fmt.Errorf("the session was to be refused with %q, but: %v", text, err)
+		return fmt.Errorf("expected a refusal of the session with %q, got: %v", text, err)
 	}
-	peer.Say("note", "code %d", refused.Code)
+	peer.Report("note", "code %d", refused.Code)
 	return nil
 }

@@ -12,13 +12,13 @@ import (
 
 var sizes = []int{0, 1, 1_023, 1_024, 1_025, 262_144, 8 << 20}
 
-// scripts are what this side opens at the other once the session stands. The
-// other side has handlers with the names and manners of those here, and
-// `collect`: it notes what it reads, and the kind of end that it meets.
+// scripts open streams of the peer once the session is open. The peer has handlers
+// with the same names and behaviour as ours, and the handler `collect`, which records
+// the bytes of a stream and how it ended.
 var scripts = map[string]func(*wire.Session) error{
 	// serve opens nothing.
 	"serve": func(n *wire.Session) error { return nil },
-	// hang-up ends the session as soon as it stands.
+	// hang-up ends the session as soon as it is open.
 	"hang-up": func(n *wire.Session) error { return n.Close() },
 	"echo": func(n *wire.Session) error {
 		return n.With("echo", func(s *wire.Stream) error { return echoSizes(s, s.Message) })
@@ -56,8 +56,8 @@ var scripts = map[string]func(*wire.Session) error{
 	"bulk-down": bulkDown,
 }
 
-// crowd opens 1,000 streams at once, on each of which a message comes back. None
-// of them ends before 512 are open: no more are served at once.
+// crowd opens 1,000 streams concurrently, and sends a message on each that comes back.
+// No stream ends before 512 are open, which is the most that are served concurrently.
 func crowd(n *wire.Session) error {
 	const streams, served = 1_000, 512
 	var open atomic.Int32
@@ -86,7 +86,7 @@ func expectRefusal(n *wire.Session, name, text string) error {
 	if refused.Text != text {
 		return fmt.Errorf("an open of %q was refused with %q, not %q", name, refused.Text, text)
 	}
-	// Refusing a stream leaves the session as it was.
+	// After a refusal, the session still works.
 	return n.With("echo", func(s *wire.Stream) error { return echoMessage(s, []byte("on"), s.MessageByReader) })
 }
 
@@ -112,7 +112,7 @@ func echoMessage(s *wire.Stream, message []byte, read func() ([]byte, error)) er
 	return peer.Same(got, message)
 }
 
-// sendLargeChunks sends messages whose chunks are as large as the writes.
+// sendLargeChunks sends messages with one chunk per write.
 func sendLargeChunks(s *wire.Stream) error {
 	for _, write := range []int{1, 100_000, 262_144, 1 << 20} {
 		message := peer.Pattern(uint64(write), 3*write+1)
@@ -126,7 +126,7 @@ func sendLargeChunks(s *wire.Stream) error {
 	return nil
 }
 
-// eager sends a message together with the open, before any answer.
+// eager sends a message together with the open, before the answer.
 func eager(n *wire.Session) error {
 	message := peer.Pattern(11, 5_000)
 	s, err := n.OpenWith("echo", message)

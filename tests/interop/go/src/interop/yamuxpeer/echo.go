@@ -9,8 +9,8 @@ import (
 	"interop/peer"
 )
 
-// answerEchoes sends back what comes on every stream, until the connection is
-// closed in good order.
+// answerEchoes echoes the data of every stream until the connection is closed
+// gracefully.
 func answerEchoes(session *link) error {
 	for {
 		stream, err := session.AcceptStream()
@@ -18,7 +18,7 @@ func answerEchoes(session *link) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("the connection did not end with a close: %v", err)
+			return fmt.Errorf("the connection did not end gracefully: %v", err)
 		}
 		go sendBack(stream)
 	}
@@ -26,8 +26,8 @@ func answerEchoes(session *link) error {
 
 func sendBack(stream *yamux.Stream) {
 	_, err := io.Copy(stream, stream)
-	if err := peer.UnlessOver(err); err != nil {
-		peer.Say("violation", "echo of stream %d: %v", stream.StreamID(), err)
+	if err := peer.IgnoreShutdown(err); err != nil {
+		peer.Report("violation", "echo of stream %d: %v", stream.StreamID(), err)
 	}
 	_ = stream.Close()
 }
@@ -56,8 +56,8 @@ func openSerial(session *link) error {
 	return nil
 }
 
-// openBurst has 300 streams open before it writes on any of them. yamux waits
-// by itself where the other side has not acknowledged 256 of them.
+// openBurst opens 300 streams before it writes on any of them. When 256 of them
+// are unacknowledged, yamux itself waits.
 func openBurst(session *link) error {
 	streams := make([]*yamux.Stream, 300)
 	for i := range streams {
@@ -83,9 +83,9 @@ func echoOnce(session *link, seed uint64, size int) error {
 	return echo(session, stream, seed, size)
 }
 
-// echo reads as much as it writes and closes only then: a yamux.Stream that
-// was closed for writing gives EOF to its reader too. It is done when the other
-// side has closed as well.
+// echo writes data, reads the same amount, and only then closes the stream: once a
+// yamux.Stream is closed for writing, its reader gets EOF too. It returns when the
+// peer has closed the stream as well.
 func echo(session *link, stream *yamux.Stream, seed uint64, size int) error {
 	data := peer.Pattern(seed, size)
 	written := make(chan error, 1)

@@ -22,7 +22,7 @@ func openPing(session *link) error {
 	if err := threePings(session); err != nil {
 		return err
 	}
-	// Its answer means that the other side has had its own pings answered.
+	// The peer echoes this only after its own pings have been answered.
 	return echoOnce(session, 1, 64)
 }
 
@@ -33,13 +33,10 @@ func answerPing(session *link) error {
 	return answerEchoes(session)
 }
 
-// openGoAway holds a stream while the other side says go away.
+// openGoAway keeps a stream open while the peer sends go away.
 func openGoAway(session *link) error {
-	stream, err := openSaying(session, 'g')
+	stream, err := openAnswered(session, 'g', 'a')
 	if err != nil {
-		return err
-	}
-	if err := expectByte(stream, 'a'); err != nil {
 		return err
 	}
 	if _, err := session.OpenStream(); err != yamux.ErrRemoteGoAway {
@@ -49,7 +46,7 @@ func openGoAway(session *link) error {
 }
 
 func answerGoAway(session *link) error {
-	stream, err := acceptSaying(session, 'g')
+	stream, err := acceptByte(session, 'g')
 	if err != nil {
 		return err
 	}
@@ -63,41 +60,33 @@ func answerGoAway(session *link) error {
 	return answerEchoes(session)
 }
 
-// The four below end a connection that still has a stream open, on which a
-// byte went each way.
+// The next four functions end a connection that still has an open stream.
+
 func openAndClose(session *link) error {
-	stream, err := openSaying(session, 'x')
-	if err != nil {
-		return err
-	}
-	if err := expectByte(stream, 'y'); err != nil {
+	if _, err := openAnswered(session, 'x', 'y'); err != nil {
 		return err
 	}
 	return session.Close()
 }
 
 func answerUntilClosed(session *link) error {
-	stream, err := acceptSaying(session, 'x')
-	if err != nil {
-		return err
-	}
-	_, err = stream.Write([]byte{'y'})
-	if err := peer.UnlessOver(err); err != nil {
+	_, err := acceptAndAnswer(session, 'x', 'y')
+	if err := peer.IgnoreShutdown(err); err != nil {
 		return err
 	}
 	return untilClosed(session)
 }
 
 func openUntilClosed(session *link) error {
-	_, err := openSaying(session, 'x')
-	if err := peer.UnlessOver(err); err != nil {
+	_, err := openByte(session, 'x')
+	if err := peer.IgnoreShutdown(err); err != nil {
 		return err
 	}
 	return untilClosed(session)
 }
 
 func answerAndClose(session *link) error {
-	if _, err := acceptSaying(session, 'x'); err != nil {
+	if _, err := acceptByte(session, 'x'); err != nil {
 		return err
 	}
 	return session.Close()
@@ -105,7 +94,7 @@ func answerAndClose(session *link) error {
 
 func untilClosed(session *link) error {
 	if _, err := session.AcceptStream(); err != io.EOF {
-		return fmt.Errorf("a close ends the connection in good order, but: %v", err)
+		return fmt.Errorf("the connection did not end gracefully: %v", err)
 	}
 	return nil
 }

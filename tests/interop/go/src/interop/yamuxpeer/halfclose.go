@@ -9,16 +9,16 @@ import (
 	"interop/peer"
 )
 
-// A stream of hashicorp/yamux that was closed for writing can still be read,
-// but only what has already come: with an empty buffer it says EOF at once. So
-// a second stream, `control`, says when everything is there.
+// Once hashicorp/yamux has closed a stream for writing, the stream yields only the
+// data that has already arrived, and then EOF. So a second stream, `control`,
+// announces that all data has arrived.
 const (
 	requestSize = 100_000
-	answerSize  = 200_000 // less than a window: nobody reads while it comes
+	answerSize  = 200_000 // less than a window: it is not read while it arrives
 )
 
 func openHalfClose(session *link) error {
-	control, err := openSaying(session, 'c')
+	control, err := openByte(session, 'c')
 	if err != nil {
 		return err
 	}
@@ -38,15 +38,15 @@ func openHalfClose(session *link) error {
 	return writeAfterTheirs(session, control)
 }
 
-// writeAfterTheirs is the other way round: the side that accepted closes its
-// half first, and goes on reading.
+// writeAfterTheirs tests the reverse: the peer half-closes the stream first, and
+// continues to read.
 func writeAfterTheirs(session *link, control *yamux.Stream) error {
-	stream, err := openSaying(session, 'x')
+	stream, err := openByte(session, 'x')
 	if err != nil {
 		return err
 	}
 	if err := expectRest(stream, 0, 0); err != nil {
-		return fmt.Errorf("the other side's half-close: %v", err)
+		return fmt.Errorf("the peer's half-close: %v", err)
 	}
 	if err := sendAndClose(stream, 3, answerSize); err != nil {
 		return err
@@ -58,7 +58,7 @@ func writeAfterTheirs(session *link, control *yamux.Stream) error {
 }
 
 func answerHalfClose(session *link) error {
-	control, err := acceptSaying(session, 'c')
+	control, err := acceptByte(session, 'c')
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func answerHalfClose(session *link) error {
 }
 
 func readAfterOurs(session *link, control *yamux.Stream) error {
-	stream, err := acceptSaying(session, 'x')
+	stream, err := acceptByte(session, 'x')
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,14 @@ func readAfterOurs(session *link, control *yamux.Stream) error {
 		return err
 	}
 	if err := expectRest(stream, 3, answerSize); err != nil {
-		return fmt.Errorf("what came after our half-close: %v", err)
+		return fmt.Errorf("the data after our half-close: %v", err)
 	}
 	_, err = control.Write([]byte{'o'})
-	return peer.UnlessOver(err)
+	return peer.IgnoreShutdown(err)
 }
 
-func openSaying(session *link, what byte) (*yamux.Stream, error) {
+// openByte opens a stream and sends a byte on it.
+func openByte(session *link, what byte) (*yamux.Stream, error) {
 	stream, err := session.OpenStream()
 	if err != nil {
 		return nil, err
@@ -108,12 +109,32 @@ func openSaying(session *link, what byte) (*yamux.Stream, error) {
 	return stream, err
 }
 
-func acceptSaying(session *link, what byte) (*yamux.Stream, error) {
+// openAnswered opens a stream, sends a byte on it, and expects an answer.
+func openAnswered(session *link, what, answer byte) (*yamux.Stream, error) {
+	stream, err := openByte(session, what)
+	if err != nil {
+		return nil, err
+	}
+	return stream, expectByte(stream, answer)
+}
+
+// acceptByte accepts a stream and expects a byte on it.
+func acceptByte(session *link, want byte) (*yamux.Stream, error) {
 	stream, err := session.AcceptStream()
 	if err != nil {
 		return nil, err
 	}
-	return stream, expectByte(stream, what)
+	return stream, expectByte(stream, want)
+}
+
+// acceptAndAnswer accepts a stream, expects a byte on it, and answers with another.
+func acceptAndAnswer(session *link, want, answer byte) (*yamux.Stream, error) {
+	stream, err := acceptByte(session, want)
+	if err != nil {
+		return nil, err
+	}
+	_, err = stream.Write([]byte{answer})
+	return stream, err
 }
 
 func sendAndClose(stream *yamux.Stream, seed uint64, size int) error {
@@ -129,7 +150,7 @@ func expectByte(stream *yamux.Stream, want byte) error {
 		return fmt.Errorf("waiting for %q: %v", want, err)
 	}
 	if got[0] != want {
-		return fmt.Errorf("%q came instead of %q", got[0], want)
+		return fmt.Errorf("received %q instead of %q", got[0], want)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// yamuxpeer is hashicorp/yamux, and nothing above it, as the other side of a
-// test of layer 1. The test says who dials, who opens the streams, and what
-// happens on them.
+// yamuxpeer is the peer for the tests of layer 1. It runs plain hashicorp/yamux. The
+// test determines which peer dials, which one opens the streams, and what happens
+// on them.
 package main
 
 import (
@@ -13,14 +13,14 @@ import (
 	"interop/peer"
 )
 
-// link is a session and what reads along below it.
+// link is a session and the audit of its connection.
 type link struct {
 	*yamux.Session
 	audit *audit.Conn
 }
 
-// scenario is one story with two parts. Who opens ends the connection, unless
-// the story is about the end.
+// scenario is a sequence of events with two parts. The part that opens the streams
+// ends the connection, unless the scenario is about the end.
 type scenario struct {
 	open, answer func(*link) error
 	// backlog is how many streams may wait to be accepted here.
@@ -37,34 +37,34 @@ var scenarios = map[string]scenario{
 	"go-away":      {open: openGoAway, answer: answerGoAway},
 	"close-opener": {open: openAndClose, answer: answerUntilClosed},
 	"close-other":  {open: openUntilClosed, answer: answerAndClose},
-	// hashicorp/yamux resets a stream only when nobody accepts it in time.
+	// hashicorp/yamux resets a stream only if it is not accepted in time.
 	"reset":   {open: openAndBeReset, answer: answerAndBeReset},
 	"backlog": {answer: answerWithShortBacklog, backlog: 1},
 }
 
 func main() {
 	side := flag.String("side", "listen", "listen or dial")
-	addr := flag.String("addr", "127.0.0.1:0", "where")
+	addr := flag.String("addr", "127.0.0.1:0", "address to listen on or to dial")
 	part := flag.String("part", "answer", "open or answer")
-	name := flag.String("scenario", "echo", "what happens")
+	name := flag.String("scenario", "echo", "the scenario to run")
 	flag.Parse()
 	peer.Run(func() error { return run(*side, *addr, *part, *name) })
 }
 
 func run(side, addr, part, name string) error {
-	story, known := scenarios[name]
-	play := story.answer
+	chosen, known := scenarios[name]
+	act := chosen.answer
 	if part == "open" {
-		play = story.open
+		act = chosen.open
 	}
-	if !known || play == nil {
-		return fmt.Errorf("no part %s in a scenario %s", part, name)
+	if !known || act == nil {
+		return fmt.Errorf("there is no part %q in a scenario %q", part, name)
 	}
 	conn, err := peer.Connect(side, addr)
 	if err != nil {
 		return err
 	}
-	backlog := story.backlog
+	backlog := chosen.backlog
 	if backlog == 0 {
 		backlog = 256
 	}
@@ -74,5 +74,5 @@ func run(side, addr, part, name string) error {
 		return err
 	}
 	defer session.Close()
-	return play(&link{session, audited})
+	return act(&link{session, audited})
 }

@@ -6,15 +6,12 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// openAndBeReset opens a stream that the other side resets once a byte went
-// each way; the connection lives on. It says that it has read what came before
-// the reset, because a reset throws away what was not.
+// openAndBeReset opens a stream that the peer resets once a byte was sent in each
+// direction. The connection stays open. It confirms that it has read the data
+// before the reset, because a reset discards unread data.
 func openAndBeReset(session *link) error {
-	stream, err := openSaying(session, 'x')
+	stream, err := openAnswered(session, 'x', 'y')
 	if err != nil {
-		return err
-	}
-	if err := expectByte(stream, 'y'); err != nil {
 		return err
 	}
 	if _, err := stream.Write([]byte{'r'}); err != nil {
@@ -27,11 +24,8 @@ func openAndBeReset(session *link) error {
 }
 
 func answerAndBeReset(session *link) error {
-	stream, err := acceptSaying(session, 'x')
+	stream, err := acceptAndAnswer(session, 'x', 'y')
 	if err != nil {
-		return err
-	}
-	if _, err := stream.Write([]byte{'y'}); err != nil {
 		return err
 	}
 	if err := expectReset(stream); err != nil {
@@ -51,14 +45,11 @@ func expectReset(stream *yamux.Stream) error {
 	return nil
 }
 
-// answerWithShortBacklog leaves a first stream waiting, so that yamux resets
-// the second, and then serves the first.
+// answerWithShortBacklog keeps a first stream waiting, so that yamux resets the
+// second. Then it serves the first.
 func answerWithShortBacklog(session *link) error {
-	control, err := acceptSaying(session, 'c')
+	control, err := acceptAndAnswer(session, 'c', 'r')
 	if err != nil {
-		return err
-	}
-	if _, err := control.Write([]byte{'r'}); err != nil {
 		return err
 	}
 	if err := expectByte(control, 's'); err != nil {

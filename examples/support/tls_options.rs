@@ -1,0 +1,67 @@
+//! The command line options for TLS.
+
+use std::{io, path::PathBuf};
+use wirenet::{Builder, TlsClient, TlsServer, load_certificates};
+
+/// Formats a fingerprint as 64 hexadecimal digits.
+pub fn to_hex(fingerprint: [u8; 32]) -> String {
+    fingerprint.map(|byte| format!("{byte:02x}")).concat()
+}
+
+/// Parses a fingerprint. For use by clap.
+pub fn from_hex(text: &str) -> Result<[u8; 32], String> {
+    let wrong = || "a fingerprint must be 64 hexadecimal digits".to_string();
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 32];
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digits = str::from_utf8(digits).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(bytes)
+}
+
+// These are not doc comments because clap would show them as the program's help.
+
+// A server's certificate, if it uses TLS.
+#[derive(clap::Args)]
+pub struct ServerTls {
+    /// Use TLS with `server.pem` and `server.key` from this folder, and print
+    /// the fingerprint for the clients' --pin
+    #[arg(long, value_name = "DIR")]
+    pub certs: Option<PathBuf>,
+}
+
+// The server that a client trusts, if it uses TLS.
+#[derive(clap::Args)]
+pub struct ClientTls {
+    /// Use TLS, and trust servers whose certificate this authority issued
+    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
+    pub ca: Option<PathBuf>,
+    /// Use TLS, and trust only the certificate with this SHA-256 fingerprint
+    #[arg(long, value_name = "HEX", value_parser = from_hex)]
+    pub pin: Option<[u8; 32]>,
+}
+
+impl ServerTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        let Some(dir) = &self.certs else {
+            return Ok(wire);
+        };
+        let certificates = load_certificates("server", dir).map_err(io::Error::other)?;
+        println!("fingerprint {}", to_hex(certificates.fingerprint()));
+        let config = TlsServer::new(certificates).map_err(io::Error::other)?;
+        Ok(wire.tls(config))
+    }
+}
+
+impl ClientTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        Ok(match (self.pin, &self.ca) {
+            (Some(fingerprint), _) => wire.tls(TlsClient::pinned(fingerprint)),
+            (None, Some(ca)) => wire.tls(TlsClient::with_ca(ca).map_err(io::Error::other)?),
+            (None, None) => wire,
+        })
+    }
+}

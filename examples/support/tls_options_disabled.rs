@@ -1,0 +1,23 @@
+//! Replaces `tls_options.rs` when the library is built without TLS: there are
+//! no TLS options.
+
+use std::io;
+use wirenet::Builder;
+
+#[derive(clap::Args)]
+pub struct ServerTls {}
+
+#[derive(clap::Args)]
+pub struct ClientTls {}
+
+impl ServerTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        Ok(wire)
+    }
+}
+
+impl ClientTls {
+    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+        Ok(wire)
+    }
+}

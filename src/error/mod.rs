@@ -1,0 +1,238 @@
+//! What can go wrong, as the user of the library sees it.
+
+mod printable;
+mod refusal;
+mod report;
+mod shutdown;
+
+pub use refusal::{Denied, Refusal, RefusalCode};
+pub use report::{OpError, Operation};
+pub use shutdown::{CutSession, ShutdownError};
+
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
+use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
+use printable::Printable;
+use std::{io, sync::Arc, time::Duration};
+
+/// Why a call of this library failed.
+///
+/// Converts into [`io::Error`]. There the error stays reachable with
+/// [`io::Error::get_ref`] and `downcast_ref`.
+///
+/// # Examples
+///
+/// ```
+/// use wirenet::{Error, Wire};
+///
+/// // Nothing listens at port 1.
+/// let client = Wire::join("127.0.0.1:1").retry_max(0).build()?;
+/// match client.connect() {
+///     Err(Error::Dial { addr, cause }) => println!("{addr}: {cause}"),
+///     Err(error) if error.is_permanent() => println!("will not pass: {error}"),
+///     outcome => outcome?,
+/// }
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option of the builder has an invalid value.
+    #[error("option {option}: {reason}")]
+    Option {
+        /// The builder's method.
+        option: &'static str,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// The system refused to listen at an address.
+    #[error("cannot listen at {addr}: {cause}")]
+    Listen {
+        /// The address as it was given.
+        addr: String,
+        /// The system's error.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// The peer could not be reached.
+    #[error("cannot connect to {addr}: {cause}")]
+    Dial {
+        /// The address as it was given.
+        addr: String,
+        /// The error of the last address that was tried.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] Arc<io::Error>),
+    /// The connection failed, or the stream on it.
+    #[error(transparent)]
+    Connection(#[from] yamux::Error),
+    /// TLS failed: its handshake or its configuration.
+    #[cfg(feature = "tls")]
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The accepting side refused the session.
+    #[error("session refused: {}", Printable(.text))]
+    SessionRefused {
+        /// The reason as a number, if the peer sent one.
+        code: Option<RefusalCode>,
+        /// The reason in the peer's words.
+        text: String,
+    },
+    /// The peer refused the stream.
+    #[error("stream {name:?} refused: {refusal}")]
+    Refused {
+        /// The stream's name.
+        name: String,
+        /// The reason.
+        refusal: Refusal,
+    },
+    /// The peer sent something that the protocol does not allow there.
+    #[error("malformed {what}: {cause}")]
+    Malformed {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong with it.
+        cause: Malformed,
+    },
+    /// Something did not happen in time.
+    #[error("no {what} within {timeout:?}")]
+    TimedOut {
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        timeout: Duration,
+    },
+    /// The wire is already running. It can be connected or started once.
+    #[error("the wire is already connected")]
+    AlreadyConnected,
+    /// The wire was closed on this side.
+    #[error("the wire is closed")]
+    Closed,
+    /// The wire was closed on this side, and not everything ended gracefully.
+    #[error("closed: {0}")]
+    Shutdown(#[from] ShutdownError),
+}
+
+/// What is wrong with something that the peer sent.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// The bytes are not a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The protocol expects a frame of another type here.
+    #[error("unexpected type of frame")]
+    UnexpectedFrame,
+    /// The payload of the frame is not a valid message.
+    #[error("payload: {0}")]
+    Payload(#[from] PayloadError),
+    /// The stream ended inside a frame.
+    #[error("the stream ended inside a frame")]
+    EndedEarly,
+    /// The session id is not 16 bytes long, is not the one that was sent, or
+    /// belongs to another session.
+    #[error("wrong session id")]
+    SessionId,
+    /// The stream name is reserved for the protocol.
+    #[error("the stream name \"confirmSession\" is reserved")]
+    ReservedName,
+    /// The length of a name, token, identification or list is outside its
+    /// limits.
+    #[error("invalid length of {what}: {len}")]
+    TooLong {
+        /// Which.
+        what: &'static str,
+        /// Its length in bytes; of a list, its number of entries.
+        len: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn malformed(what: &'static str, cause: impl Into<Malformed>) -> Self {
+        let cause = cause.into();
+        Self::Malformed { what, cause }
+    }
+
+    /// Returns whether trying again cannot help, as far as one can tell: the
+    /// token, a stream name or the request itself was refused, or a certificate
+    /// or an option is wrong.
+    ///
+    /// Anything that may change with time is not permanent: a server that is
+    /// down, a validator that cannot decide now, a name that another session
+    /// still owns. A server written with go-wirenet sends no code, and refuses
+    /// sessions only for their tokens; its refusals count as permanent.
+    #[doc(alias = "retryable")]
+    #[doc(alias = "is_transient")]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Option { .. } => true,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.is_permanent(),
+            Self::SessionRefused { code, .. } => matches!(
+                code,
+                None | Some(
+                    RefusalCode::TokenRefused
+                        | RefusalCode::Malformed
+                        | RefusalCode::NameNotAllowed
+                )
+            ),
+            _ => false,
+        }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Option { .. } => io::ErrorKind::InvalidInput,
+            Self::Listen { cause, .. } | Self::Dial { cause, .. } | Self::Thread(cause) => {
+                cause.kind()
+            }
+            Self::Connection(error) => io::Error::from(error.clone()).kind(),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => io::ErrorKind::InvalidData,
+            Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
+            Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
+            Self::Malformed { .. } => io::ErrorKind::InvalidData,
+            Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
+            Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
+            Self::Closed => io::ErrorKind::ConnectionAborted,
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Connection(error) => error.into(),
+            error => Self::new(error.kind(), error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_peer_stays_on_one_line() {
+        let said = "no\nsession of \"root\" opened\u{1b}[2J\u{2028}\u{202e}";
+        let shown = "no\\nsession of \"root\" opened\\u{1b}[2J\\u{2028}\\u{202e}";
+        let refusal = Refusal::from_text(said);
+        assert_eq!(refusal.text(), said, "as it is sent");
+        let name = "a".into();
+        let error = Error::Refused { name, refusal };
+        assert_eq!(error.to_string(), format!("stream \"a\" refused: {shown}"));
+        let (code, text) = (None, said.into());
+        let error = Error::SessionRefused { code, text };
+        assert_eq!(error.to_string(), format!("session refused: {shown}"));
+    }
+}

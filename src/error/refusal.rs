@@ -1,0 +1,168 @@
+//! Refusals of streams and sessions, as both sides see them.
+
+use super::printable::Printable;
+use std::fmt;
+
+/// Why the peer refused a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The peer has no handler of that name.
+    HandlerNotFound,
+    /// The peer is a hub, and the session that offered the name is gone.
+    SessionNotFound,
+    /// The session is closed on the peer's side.
+    SessionClosed,
+    /// Any other reason, in the peer's words: a validator's, or a limit.
+    Other(String),
+}
+
+const HANDLER_NOT_FOUND: &str = "wirenet: stream handler not found";
+const SESSION_NOT_FOUND: &str = "wirenet: session not found";
+const SESSION_CLOSED: &str = "wirenet: session closed";
+
+impl Refusal {
+    pub(crate) fn from_text(text: &str) -> Self {
+        match text {
+            HANDLER_NOT_FOUND => Self::HandlerNotFound,
+            SESSION_NOT_FOUND => Self::SessionNotFound,
+            SESSION_CLOSED => Self::SessionClosed,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// Returns the text that stands for this refusal on the wire.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::HandlerNotFound => HANDLER_NOT_FOUND,
+            Self::SessionNotFound => SESSION_NOT_FOUND,
+            Self::SessionClosed => SESSION_CLOSED,
+            Self::Other(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(self.text()).fmt(f)
+    }
+}
+
+/// Why a session was refused, as a number. Peers written with go-wirenet send
+/// none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The validator did not accept the token.
+    TokenRefused = 1,
+    /// Another session owns a stream name that this session offers.
+    NameTaken = 2,
+    /// The limit on sessions is reached.
+    TooManySessions = 3,
+    /// The accepting side is closing.
+    Closing = 4,
+    /// The request is malformed.
+    Malformed = 5,
+    /// The session may not offer one of its stream names; see
+    /// [`Builder::access`](crate::Builder::access).
+    NameNotAllowed = 6,
+    /// The refusal is temporary: a validator returned [`Denied::for_now`], or
+    /// panicked.
+    TryLater = 8,
+    /// A number that this version does not know.
+    Unknown = 0,
+}
+
+impl RefusalCode {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            // From peers that send no code.
+            0 => return None,
+            1 => Self::TokenRefused,
+            2 => Self::NameTaken,
+            3 => Self::TooManySessions,
+            4 => Self::Closing,
+            5 => Self::Malformed,
+            6 => Self::NameNotAllowed,
+            8 => Self::TryLater,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+/// Why a [validator](crate::Builder::token_validator), or
+/// [`access`](crate::Builder::access), denies something: permanently or
+/// temporarily.
+///
+/// The text is sent to the peer. A client whose session is denied permanently
+/// gives up; one whose session is denied temporarily tries again. For streams
+/// there is no difference: the opener gets the text, and decides whether to try
+/// again.
+///
+/// # Examples
+///
+/// ```
+/// use wirenet::{Denied, Wire};
+/// # fn look_up(_: &[u8]) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
+///
+/// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
+///     // While the database is unreachable, clients try again.
+///     let known = look_up(id).map_err(|_| Denied::for_now("try again later"))?;
+///     match known {
+///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
+///         // Permanently.
+///         _ => Err("bad token".into()),
+///     }
+/// });
+/// # let _ = server;
+/// ```
+#[doc(alias = "unauthorized")]
+#[doc(alias = "forbidden")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Printable(.text))]
+pub struct Denied {
+    text: String,
+    for_now: bool,
+}
+
+impl Denied {
+    /// Denies permanently: trying again will not help.
+    pub fn new(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), false);
+        Self { text, for_now }
+    }
+
+    /// Denies temporarily: trying again may help.
+    pub fn for_now(text: impl Into<String>) -> Self {
+        let (text, for_now) = (text.into(), true);
+        Self { text, for_now }
+    }
+
+    /// Returns the text that is sent to the peer.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns whether trying again may help.
+    pub fn is_for_now(&self) -> bool {
+        self.for_now
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// Denies permanently, as [`Denied::new`].
+impl From<&str> for Denied {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+/// Denies permanently, as [`Denied::new`].
+impl From<String> for Denied {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}

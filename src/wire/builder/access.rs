@@ -1,0 +1,174 @@
+//! Who a wire is, which peers it accepts, and what they may do.
+
+use super::Builder;
+#[cfg(doc)]
+use crate::{RefusalCode, wire::Wire};
+use crate::{error::Denied, wire::state::access::Request};
+
+/// # Identity and access
+impl Builder {
+    /// Sets the identification and the token that this wire shows to its peers.
+    ///
+    /// The identification says which client this is; a hub recognizes a client that
+    /// comes back by it. The token proves that to the peer's
+    /// [validator](Self::token_validator). A client sends both when it opens a session,
+    /// and each wire sends its token with every stream that it opens. Both may be any
+    /// bytes, up to 4,096 each. Default: both empty.
+    ///
+    /// Without [TLS](Self#tls), everyone on the network path can read the token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").build()?;
+    /// server.start()?;
+    /// let addr = server.local_addr().expect("the server listens");
+    ///
+    /// let client = Wire::join(addr.to_string())
+    ///     .identification("box-1", "secret")
+    ///     .build()?;
+    /// client.start()?;
+    ///
+    /// let session = server.wait_session(Duration::from_secs(5))?;
+    /// assert_eq!(session.identification(), b"box-1");
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("auth", "authentication", "credentials", "login", "token"))]
+    pub fn identification(mut self, id: impl Into<Vec<u8>>, token: impl Into<Vec<u8>>) -> Self {
+        self.options.identification = id.into();
+        self.options.token = token.into();
+        self
+    }
+
+    /// Sets a closure that checks the tokens of peers.
+    ///
+    /// It is called for every session that a client opens, with the stream name
+    /// `confirmSession`, and for every stream that the peer opens. It gets the stream's
+    /// name, the client's identification and the token. The text of its error is the
+    /// refusal that the peer gets. Default: every peer is accepted.
+    ///
+    /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`],
+    /// unless the validator returns [`Denied::for_now`], for example because its
+    /// database cannot be reached: then the client retries, with
+    /// [`RefusalCode::TryLater`].
+    ///
+    /// Compare tokens with [`same_token`](crate::same_token): the time that it takes
+    /// does not reveal where two tokens differ.
+    ///
+    /// The validator runs on the session's thread or on a handler's. If it panics, the
+    /// session or stream is refused for now, and the panic is reported to the [error
+    /// handler](Self::on_error). While it runs for a session, that counts towards
+    /// [`max_handshakes`](Self::max_handshakes). If it takes longer than the [handshake
+    /// timeout](Self::handshake_timeout), the session is not opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Error, RefusalCode, Wire, same_token};
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .token_validator(|_stream, id, token| match id {
+    ///         b"box-1" if same_token(token, "secret") => Ok(()),
+    ///         _ => Err("wrong token".into()),
+    ///     })
+    ///     .build()?;
+    /// server.start()?;
+    /// let addr = server.local_addr().expect("the server listens");
+    ///
+    /// let client = |token: &str| {
+    ///     Wire::join(addr.to_string())
+    ///         .identification("box-1", token)
+    ///         .build()
+    /// };
+    /// client("secret")?.start()?;
+    ///
+    /// let Err(Error::SessionRefused { code, text }) = client("guess")?.start() else {
+    ///     panic!("the session was not refused");
+    /// };
+    /// assert_eq!(code, Some(RefusalCode::TokenRefused));
+    /// assert_eq!(text, "wrong token");
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("auth", "authenticate", "authentication", "login", "password"))]
+    pub fn token_validator(
+        mut self,
+        validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Sets a closure that decides whether a client's [`Request`] is granted, on a
+    /// server or a hub.
+    ///
+    /// At present it is called for each stream name that a client offers when it opens
+    /// its session: after the [validator](Self::token_validator) has accepted the token,
+    /// and before the client gets any of the names. Default: every request of an
+    /// accepted client is granted.
+    ///
+    /// An error refuses the whole session, with [`RefusalCode::NameNotAllowed`]. For a
+    /// client that has not had a session since it was started, this is permanent. Any
+    /// other client retries after its longest wait, so that a mistake in this closure
+    /// does not lose clients permanently. [`Denied::for_now`] refuses for now, with
+    /// [`RefusalCode::TryLater`], and so does a panic, which is reported to the [error
+    /// handler](Self::on_error).
+    ///
+    /// A hub whose clients do not trust each other needs this option. Without it, a name
+    /// whose owner is away goes to any client that offers it.
+    ///
+    /// The closure runs on the session's thread; the same limits apply as to the
+    /// validator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Error, RefusalCode, Request, Wire, same_token};
+    ///
+    /// // The validator ties identifications to tokens. A client may offer the names that
+    /// // begin with its identification.
+    /// let hub = Wire::hub("127.0.0.1:0")
+    ///     .token_validator(|_stream, id, token| match id {
+    ///         b"box-1" if same_token(token, "secret 1") => Ok(()),
+    ///         b"box-2" if same_token(token, "secret 2") => Ok(()),
+    ///         _ => Err("wrong token".into()),
+    ///     })
+    ///     .access(|request| match request {
+    ///         Request::Offer { who, name } => {
+    ///             let is_own = name
+    ///                 .split_once(':')
+    ///                 .is_some_and(|(owner, _)| owner.as_bytes() == who.identification());
+    ///             is_own.then_some(()).ok_or("not yours".into())
+    ///         }
+    ///         _ => Err("unknown request".into()),
+    ///     })
+    ///     .build()?;
+    /// hub.start()?;
+    /// let addr = hub.local_addr().expect("the hub listens");
+    ///
+    /// let client = |name: &str| {
+    ///     Wire::join(addr.to_string())
+    ///         .identification("box-1", "secret 1")
+    ///         .stream(name, |stream| stream.write_message(b"hello"))
+    ///         .build()
+    /// };
+    /// client("box-1:greeting")?.start()?;
+    ///
+    /// let error = client("box-2:greeting")?.start().unwrap_err();
+    /// assert!(matches!(
+    ///     error,
+    ///     Error::SessionRefused { code: Some(RefusalCode::NameNotAllowed), .. }
+    /// ));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("acl", "authorization", "authorize", "permission"))]
+    pub fn access(
+        mut self,
+        access: impl Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.access = Some(Box::new(access));
+        self
+    }
+}

@@ -1,0 +1,247 @@
+//! How a server decides about a request for a session: it checks the request's form, the
+//! token, each offered name, and then whether id and names are free.
+//!
+//! The larger functions are not inlined: a session's thread keeps as much stack as its
+//! handshake needed.
+
+use super::{Handshake, malformed, truncated};
+use crate::{
+    error::{Denied, Error, Malformed, Operation, RefusalCode},
+    sync,
+    wire::{
+        session::{
+            frame,
+            hello::{CONFIRM_SESSION, Features, OpenSessionRequest},
+            id::SessionId,
+            session::Agreed,
+        },
+        state::{
+            access::{Caller, Rejected, Request},
+            opening::{Pending, RoomWait},
+            registry::Conflict,
+        },
+    },
+    yamux::{self, ReadOutcome},
+};
+use std::time::Duration;
+
+/// Why a request is refused, and what its client is told.
+pub(super) enum Refused {
+    /// Retrying does not help.
+    Permanently(Error),
+    /// Retrying may help. A client that would give up after any answer gets none.
+    ForNow(Error),
+    /// The client no longer waits for an answer.
+    Silently(Error),
+}
+
+impl Refused {
+    /// A refusal by the user's code. `code` is for a permanent one.
+    fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
+        match denied.is_for_now() {
+            true => Self::ForNow(refused(RefusalCode::TryLater, text)),
+            false => Self::Permanently(refused(code, text)),
+        }
+    }
+
+    /// The connection failed.
+    fn disconnected(error: yamux::Error) -> Self {
+        Self::Silently(error.into())
+    }
+}
+
+impl Handshake<'_> {
+    #[inline(never)]
+    pub(super) fn judge(
+        &mut self,
+        request: OpenSessionRequest,
+        pending: &Pending,
+    ) -> Result<Agreed, Refused> {
+        let id = check(&request).map_err(Refused::Permanently)?;
+        self.check_token(&request, pending)?;
+        if self.wire.options.access.is_some() {
+            self.check_names(&request, pending)?;
+        }
+        self.check_still_wanted(pending)?;
+        let identification = &request.identification;
+        let names = &request.local_stream_names;
+        if let Err(conflict) = self.wire.reserve(id, identification, names) {
+            self.resolve(conflict, id, &request, pending)?;
+        }
+        Ok(Agreed {
+            id,
+            identification: request.identification,
+            stream_names: request.local_stream_names,
+            features: Features::from_bits(request.features),
+        })
+    }
+
+    /// Asks the validator about the client's token.
+    #[inline(never)]
+    fn check_token(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), Refused> {
+        let options = &self.wire.options;
+        let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
+        validated.map_err(|rejected| {
+            let denied = self.denied(pending, "token_validator", rejected);
+            Refused::denied(RefusalCode::TokenRefused, &denied, denied.text().into())
+        })
+    }
+
+    /// Asks the `access` closure about each name that the client offers.
+    fn check_names(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), Refused> {
+        let options = &self.wire.options;
+        let who = Caller {
+            identification: request.identification.clone(),
+            addr: pending.context().peer_addr,
+        };
+        for name in &request.local_stream_names {
+            self.check_still_wanted(pending)?;
+            let permitted = options.permit(&Request::Offer { who: &who, name });
+            permitted.map_err(|rejected| {
+                let denied = self.denied(pending, "access", rejected);
+                let text = denied.text();
+                let text = format!("wirenet: the stream name {name:?} may not be offered: {text}");
+                Refused::denied(RefusalCode::NameNotAllowed, &denied, text)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the session may still be opened: the user's code may have run for any
+    /// length of time.
+    fn check_still_wanted(&self, pending: &Pending) -> Result<(), Refused> {
+        if self.wire.is_closed() {
+            let text = "wirenet: closing".into();
+            return Err(Refused::ForNow(refused(RefusalCode::Closing, text)));
+        }
+        // The client may have come back in the meantime. Its new session must not lose
+        // its names to this one, which will not be established.
+        if sync::now() >= self.deadline {
+            return Err(Refused::Silently(self.timed_out()));
+        }
+        if pending.was_evicted() {
+            return Err(Refused::Silently(Error::Closed));
+        }
+        Ok(())
+    }
+
+    /// Reserves the id and the names once the conflict is gone. A client that retries is
+    /// refused at once; one that would give up permanently may wait.
+    #[cold]
+    #[inline(never)]
+    fn resolve(
+        &mut self,
+        mut conflict: Conflict,
+        id: SessionId,
+        request: &OpenSessionRequest,
+        pending: &Pending,
+    ) -> Result<(), Refused> {
+        let (wire, identification) = (self.wire, &request.identification);
+        loop {
+            if !conflict.may_pass() {
+                return Err(Refused::Permanently(conflicting(conflict)));
+            }
+            if Features::from_bits(request.features).knows_codes() {
+                if !wire.check_owner(&conflict, identification) {
+                    return Err(Refused::ForNow(conflicting(conflict)));
+                }
+            } else if wire.wait_for_room(&RoomWait {
+                conflict: &conflict,
+                identification,
+                pending,
+                deadline: self.deadline,
+            }) {
+                // The client may have left while it waited, and must then not take the
+                // names of others.
+                while sync::now() < self.deadline
+                    && self
+                        .reader
+                        .turn(Duration::ZERO)
+                        .map_err(Refused::disconnected)?
+                        == ReadOutcome::More
+                {}
+            } else {
+                if sync::now() < self.deadline {
+                    self.check_still_wanted(pending)?;
+                }
+                return Err(Refused::ForNow(conflicting(conflict)));
+            }
+            self.check_still_wanted(pending)?;
+            match wire.reserve(id, identification, &request.local_stream_names) {
+                Ok(()) => return Ok(()),
+                Err(other) => conflict = other,
+            }
+        }
+    }
+
+    /// Returns the refusal of the user's code. If the code panicked, reports that.
+    #[cold]
+    #[inline(never)]
+    fn denied(&self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
+        let (denied, panicked) = rejected.split();
+        if let Some(cause) = panicked {
+            let mut context = pending.context();
+            context.identification = self.client_identification.clone();
+            let operation = Operation::Hook(hook);
+            pending.wire().report_later(operation, context, cause);
+        }
+        denied
+    }
+}
+
+/// Checks the form of a request. Returns the id of the session.
+#[inline(never)]
+fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
+    let id = SessionId::from_bytes(&request.sid);
+    let id = id.ok_or_else(|| malformed(Malformed::SessionId))?;
+    for (what, bytes) in [
+        ("a token", &request.token),
+        ("an identification", &request.identification),
+    ] {
+        if bytes.len() > frame::MAX_PAYLOAD {
+            let len = bytes.len();
+            return Err(malformed(Malformed::TooLong { what, len }));
+        }
+    }
+    let names = &request.local_stream_names;
+    if names.iter().any(|name| name == CONFIRM_SESSION) {
+        return Err(malformed(Malformed::ReservedName));
+    }
+    if let Some(name) = names.iter().find(|name| frame::check_name(name).is_err()) {
+        let len = name.len();
+        let what = "a stream's name";
+        return Err(malformed(Malformed::TooLong { what, len }));
+    }
+    Ok(id)
+}
+
+/// The error for a refused session, with the text that the client gets. That must not
+/// be empty: an empty one would mean that the session is accepted.
+fn refused(code: RefusalCode, text: String) -> Error {
+    let text = match text.is_empty() {
+        true => "wirenet: session refused".into(),
+        false => truncated(text, frame::MAX_PAYLOAD),
+    };
+    let code = Some(code);
+    Error::SessionRefused { code, text }
+}
+
+/// The error for a session that conflicts with another one.
+fn conflicting(conflict: Conflict) -> Error {
+    let (code, text) = match conflict {
+        Conflict::Id => return malformed(Malformed::SessionId),
+        Conflict::Name(name) => (
+            RefusalCode::NameTaken,
+            format!("wirenet: the stream name {name:?} belongs to another session"),
+        ),
+        Conflict::Own(name) => (
+            RefusalCode::NameTaken,
+            format!("wirenet: the stream name {name:?} is the hub's own"),
+        ),
+        Conflict::Full => (
+            RefusalCode::TooManySessions,
+            "wirenet: too many sessions".into(),
+        ),
+    };
+    refused(code, text)
+}

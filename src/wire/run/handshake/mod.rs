@@ -1,0 +1,190 @@
+//! How a session is opened: the client sends a request on the connection's first
+//! stream, the server answers it, and both close that stream.
+//!
+//! - `ask`: the client's part.
+//! - `answer`: the server's part.
+//! - `judge`: how the server decides about a request.
+//!
+//! The thread that runs the handshake drives the connection's reader itself, and
+//! becomes the reader thread of the session. No other thread reads the connection.
+
+mod answer;
+mod ask;
+mod judge;
+
+use crate::{
+    error::{Error, Malformed},
+    protobuf::PayloadError,
+    sync::{self, Mutex},
+    transport::Halves,
+    wire::{
+        session::frame::{self, Frame, FrameKind},
+        state::wire_state::WireState,
+    },
+    yamux::{self, Acceptor, Connection, Incoming, Reader, Role},
+};
+use std::{collections::VecDeque, io, sync::Arc, time::Instant};
+
+/// The streams that a server may have opened before its client has read that the
+/// session is established: as many as may be unacknowledged.
+const EARLY_STREAMS: usize = 256;
+
+/// A connection on which a session is being opened.
+pub(crate) struct Handshake<'a> {
+    wire: &'a WireState,
+    pub(crate) connection: Connection,
+    pub(crate) reader: Box<Reader>,
+    early: Arc<Mutex<EarlyStreams>>,
+    deadline: Instant,
+    /// On a server, the identification in the client's request, once it has been read.
+    pub(crate) client_identification: Vec<u8>,
+}
+
+/// Streams that the peer opens before the session is established. A client opens one,
+/// for its request. A server may open others as soon as it has accepted the session,
+/// and they can arrive together with its answer.
+struct EarlyStreams {
+    waiting: VecDeque<Incoming>,
+    /// How many more are admitted.
+    left: usize,
+    /// Gets the streams that arrive after the session is established.
+    next: Option<Acceptor>,
+}
+
+impl EarlyStreams {
+    fn admit(&mut self, stream: Incoming) -> bool {
+        let Some(left) = self.left.checked_sub(1) else {
+            return false;
+        };
+        self.left = left;
+        self.waiting.push_back(stream);
+        true
+    }
+}
+
+/// Keeps a stream until the session is established. Returns whether it was admitted.
+fn admit(early: &Mutex<EarlyStreams>, stream: Incoming) -> bool {
+    let mut early = early.lock();
+    match early.next.clone() {
+        None => early.admit(stream),
+        // The session was established while this call was on its way here.
+        Some(next) => {
+            drop(early);
+            next.offer(stream)
+        }
+    }
+}
+
+impl<'a> Handshake<'a> {
+    pub(crate) fn new(
+        wire: &'a WireState,
+        halves: Halves,
+        role: Role,
+        deadline: Instant,
+    ) -> io::Result<Self> {
+        let early = Arc::new(Mutex::new(EarlyStreams {
+            waiting: VecDeque::new(),
+            left: match role {
+                Role::Server => 1,
+                Role::Client => EARLY_STREAMS,
+            },
+            next: None,
+        }));
+        let admitting = Arc::clone(&early);
+        let acceptor = Acceptor::new(move |stream| admit(&admitting, stream));
+        let config = Arc::clone(&wire.connection);
+        let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
+        if role == Role::Server {
+            reader.limit_preauth();
+        }
+        Ok(Self {
+            wire,
+            connection,
+            reader,
+            early,
+            deadline,
+            client_identification: Vec::new(),
+        })
+    }
+
+    /// Takes the next stream that the peer has opened.
+    fn next_early(&self) -> Option<Incoming> {
+        self.early.lock().waiting.pop_front()
+    }
+
+    /// Takes the streams that the peer has opened so far. From here on `next` gets its
+    /// streams: the session is established.
+    pub(crate) fn forward_early(&self, next: &Acceptor) -> VecDeque<Incoming> {
+        let mut early = self.early.lock();
+        early.next = Some(next.clone());
+        std::mem::take(&mut early.waiting)
+    }
+
+    /// Sends a frame. Waits for room until the deadline.
+    fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
+        let sent = stream.send_all_by(&frame.encode(), self.deadline);
+        sent.map_err(|error| match error {
+            yamux::Error::TimedOut => self.timed_out(),
+            error => error.into(),
+        })
+    }
+
+    /// Receives a frame. Waits for it until the deadline.
+    fn read_frame(&mut self, stream: &yamux::Stream) -> Result<Frame, Error> {
+        let mut decoder = frame::FrameDecoder::default();
+        loop {
+            while let Some(segment) = stream.try_read_segment() {
+                let found = decoder.next(&mut segment.data()).map_err(malformed)?;
+                if let Some(frame) = found {
+                    return Ok(frame);
+                }
+            }
+            if stream.has_ended() {
+                return Err(malformed(Malformed::EndedEarly));
+            }
+            self.turn()?;
+        }
+    }
+
+    /// Reads from the connection once. Waits until the deadline.
+    fn turn(&mut self) -> Result<(), Error> {
+        let left = self.deadline.saturating_duration_since(sync::now());
+        if left.is_zero() {
+            return Err(self.timed_out());
+        }
+        // Whether the read timed out is not needed: the next turn looks at the clock.
+        self.reader.turn(left).map(drop).map_err(Error::from)
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::TimedOut {
+            what: "session handshake",
+            timeout: self.wire.options.handshake_timeout,
+        }
+    }
+}
+
+fn parse<M>(
+    frame: &Frame,
+    kind: FrameKind,
+    decode: fn(&[u8]) -> Result<M, PayloadError>,
+) -> Result<M, Error> {
+    if frame.kind != kind {
+        return Err(malformed(Malformed::UnexpectedFrame));
+    }
+    decode(&frame.payload).map_err(malformed)
+}
+
+fn malformed(cause: impl Into<Malformed>) -> Error {
+    Error::malformed("session handshake", cause)
+}
+
+/// Truncates a text that goes over the wire to `limit` bytes, between two characters.
+pub(crate) fn truncated(mut text: String, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}

@@ -1,0 +1,322 @@
+//! The state of one stream, which its handles, the reader and a relay share: two
+//! halves, each under a lock of its own.
+
+use super::{
+    error::Violation,
+    frame::StreamId,
+    inbox::Inbox,
+    relayed::{End, Relay},
+    segment::Segment,
+    state::{OnData, RecvState, ResetBy, SendState},
+    window::{RecvWindow, SendWindow, Tuning},
+};
+use crate::sync::{
+    self, Condvar, Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU8, Ordering},
+};
+use std::sync::Arc;
+
+/// States of [`Core::input`].
+const NOT_AWAITED: u8 = 0;
+const AWAITED: u8 = 1;
+const ARRIVED: u8 = 2;
+
+/// Bits of [`Core::done`].
+const RECV_DONE: u8 = 1;
+const SEND_DONE: u8 = 2;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) id: StreamId,
+    pub(super) recv: Mutex<RecvHalf>,
+    pub(super) readable: Condvar,
+    pub(super) send: Mutex<SendHalf>,
+    pub(super) writable: Condvar,
+    /// Which halves are done. Each side sets its bit and sees the other's in one
+    /// step, so that exactly one of them finds the stream gone.
+    done: AtomicU8,
+    /// Whether a writer that waits for credit is to be woken by what the peer sends,
+    /// which may be a refusal.
+    input: AtomicU8,
+    /// This side opened it, and the peer has not acknowledged it.
+    unacknowledged: AtomicBool,
+    /// It is in use here.
+    live: AtomicBool,
+    /// The relay that it is an end of.
+    relayed: OnceLock<(Arc<dyn Relay>, End)>,
+}
+
+#[derive(Debug)]
+pub(super) struct RecvHalf {
+    pub(super) state: RecvState,
+    /// Reading was ended on this side. What had come is gone, so no read may report
+    /// the end of the stream any more.
+    pub(super) reads_ended: bool,
+    pub(super) inbox: Inbox,
+    pub(super) window: RecvWindow,
+    /// How many more bytes are discarded before the stream is reset, as its peer does
+    /// not notice that they are not wanted.
+    discard_left: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct SendHalf {
+    pub(super) state: SendState,
+    pub(super) window: SendWindow,
+}
+
+/// What to do after data was delivered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Done,
+    /// Send this window update.
+    Update(u32),
+    /// Reset the stream: the peer goes on sending what is not wanted.
+    Unwanted,
+}
+
+/// A stream that the peer has opened and that is not accepted yet.
+#[derive(Debug)]
+pub(crate) struct Incoming(pub(super) Arc<Core>);
+
+impl Core {
+    pub(super) fn new(id: StreamId, inbound: bool) -> Self {
+        Self {
+            id,
+            recv: Mutex::new(RecvHalf {
+                state: RecvState::Open,
+                reads_ended: false,
+                inbox: Inbox::default(),
+                window: RecvWindow::new(),
+                discard_left: 0,
+            }),
+            readable: Condvar::new(),
+            send: Mutex::new(SendHalf {
+                state: SendState::Open,
+                window: SendWindow::new(),
+            }),
+            writable: Condvar::new(),
+            done: AtomicU8::new(0),
+            input: AtomicU8::new(NOT_AWAITED),
+            unacknowledged: AtomicBool::new(!inbound),
+            live: AtomicBool::new(true),
+            relayed: OnceLock::new(),
+        }
+    }
+
+    /// Notes the peer's ACK, or what makes one superfluous. Returns whether it was
+    /// awaited.
+    pub(super) fn mark_acknowledged(&self) -> bool {
+        self.unacknowledged.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.unacknowledged.load(Ordering::Acquire)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Gives the stream to a relay, with what had been read of it already.
+    pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
+        let mut recv = self.recv.lock();
+        // No more than a segment's length.
+        let count = rest.len() as u32;
+        recv.inbox.put_back(rest);
+        recv.window.begin_relay(count);
+        // A stream is joined once: the relay takes the handle.
+        let _ = self.relayed.set((relay, end));
+    }
+
+    /// The relay that the stream is an end of.
+    pub(super) fn relay(&self) -> Option<&Arc<dyn Relay>> {
+        self.relayed.get().map(|(relay, _)| relay)
+    }
+
+    /// Notes that nobody here uses the stream any more. Returns whether that is new.
+    pub(super) fn mark_unused(&self) -> bool {
+        self.live.swap(false, Ordering::AcqRel)
+    }
+
+    /// Sets whether waiting writers are woken by the peer's next bytes or FIN.
+    pub(super) fn await_input(&self, awaited: bool) {
+        let state = if awaited { AWAITED } else { NOT_AWAITED };
+        self.input.store(state, Ordering::Release);
+    }
+
+    /// Returns whether such bytes have come. If so, the next ones are awaited.
+    pub(super) fn take_input(&self) -> bool {
+        self.input
+            .compare_exchange(ARRIVED, AWAITED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    pub(super) fn input_has_arrived(&self) -> bool {
+        self.input.load(Ordering::Acquire) == ARRIVED
+    }
+
+    fn input_arrives(&self) {
+        let told =
+            self.input
+                .compare_exchange(AWAITED, ARRIVED, Ordering::AcqRel, Ordering::Relaxed);
+        if told.is_ok() {
+            // A writer that has just checked is waiting by the time this lock is taken.
+            drop(self.send.lock());
+            self.writable.notify_all();
+        }
+    }
+
+    /// Returns whether both halves are done, and so the stream is no longer in the
+    /// table.
+    pub(super) fn is_gone(&self) -> bool {
+        self.done.load(Ordering::Acquire) == RECV_DONE | SEND_DONE
+    }
+
+    /// Returns whether the peer has nothing more to send.
+    pub(super) fn has_received_all(&self) -> bool {
+        self.done.load(Ordering::Acquire) & RECV_DONE != 0
+    }
+
+    fn mark_done(&self, bits: u8) -> bool {
+        let before = self.done.fetch_or(bits, Ordering::AcqRel);
+        let both = RECV_DONE | SEND_DONE;
+        before != both && before | bits == both
+    }
+
+    /// Notes that our sending half is done. Returns whether the stream is gone now.
+    #[must_use]
+    pub(super) fn send_done(&self) -> bool {
+        self.mark_done(SEND_DONE)
+    }
+
+    /// A Data frame of `len` bytes has begun.
+    pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
+        if len == 0 {
+            return Ok(());
+        }
+        let mut recv = self.recv.lock();
+        match recv.state.on_data() {
+            OnData::Violation => Err(Violation::AfterFin(self.id)),
+            OnData::Skip => Ok(()),
+            OnData::Deliver | OnData::Discard => recv
+                .window
+                .receive(len, sync::now)
+                .map_err(|_| Violation::BeyondWindow(self.id)),
+        }
+    }
+
+    /// Receives `len` bytes of a Data frame that [`on_data`](Self::on_data) let in.
+    /// `push` puts them into the inbox, unless they are discarded.
+    pub(super) fn deliver<'a>(
+        &self,
+        len: usize,
+        push: impl FnOnce(&mut Inbox),
+        tuning: impl FnOnce() -> Tuning<'a>,
+    ) -> Delivery {
+        let mut recv = self.recv.lock();
+        match recv.state.on_data() {
+            OnData::Deliver => {
+                push(&mut recv.inbox);
+                drop(recv);
+                self.readable.notify_all();
+                self.input_arrives();
+                Delivery::Done
+            }
+            // A frame's length is a u32.
+            OnData::Discard => recv.discard(len as u32, tuning),
+            OnData::Skip | OnData::Violation => Delivery::Done,
+        }
+    }
+
+    /// The peer's window update.
+    pub(super) fn on_window_update(&self, delta: u32) -> Result<(), Violation> {
+        if delta == 0 {
+            return Ok(());
+        }
+        let granted = self.send.lock().window.grant(delta);
+        self.writable.notify_all();
+        granted.map_err(|_| Violation::WindowOverflow(self.id))
+    }
+
+    /// The peer's FIN. Returns whether the stream is gone now.
+    #[must_use]
+    pub(super) fn on_fin(&self) -> bool {
+        let mut recv = self.recv.lock();
+        recv.state.on_fin();
+        drop(recv);
+        self.readable.notify_all();
+        self.input_arrives();
+        self.mark_done(RECV_DONE)
+    }
+
+    /// Nothing more can be sent on the connection.
+    pub(super) fn fail_sending(&self) {
+        self.send.lock().state.reset(ResetBy::Connection);
+        self.writable.notify_all();
+    }
+
+    /// Resets both halves, and wakes the threads that wait for them. Returns whether
+    /// the stream is gone by this. What the peer sent before stays readable, unless
+    /// this side reset the stream.
+    #[must_use]
+    pub(super) fn mark_reset(&self, by: ResetBy) -> bool {
+        let mut recv = self.recv.lock();
+        recv.state.reset(by);
+        if by == ResetBy::Us {
+            recv.inbox.clear();
+        }
+        drop(recv);
+        self.send.lock().state.reset(by);
+        self.readable.notify_all();
+        self.writable.notify_all();
+        self.mark_done(RECV_DONE | SEND_DONE)
+    }
+}
+
+impl RecvHalf {
+    /// Returns whether a read has to wait.
+    pub(super) fn waits(&self) -> bool {
+        self.inbox.is_empty() && !self.reads_ended && self.state == RecvState::Open
+    }
+
+    /// Notes that bytes were read. Returns the window update that is due, if the peer
+    /// may still send.
+    pub(super) fn consumed<'a>(
+        &mut self,
+        count: usize,
+        tuning: impl FnOnce() -> Tuning<'a>,
+    ) -> Option<u32> {
+        if self.state.is_done() {
+            return None;
+        }
+        // The inbox holds no more than the window, which is a u32.
+        self.window.consume(count as u32, tuning)
+    }
+
+    /// Ends reading: discards what is buffered, and what is on its way. Returns the
+    /// window update that is due.
+    pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
+        self.reads_ended = true;
+        let count = self.inbox.clear();
+        if self.state != RecvState::Open {
+            return None;
+        }
+        self.state.stop();
+        self.discard_left = self.window.size();
+        self.consumed(count, tuning)
+    }
+
+    fn discard<'a>(&mut self, count: u32, tuning: impl FnOnce() -> Tuning<'a>) -> Delivery {
+        match self.discard_left.checked_sub(count) {
+            None => Delivery::Unwanted,
+            Some(left) => {
+                self.discard_left = left;
+                self.window
+                    .consume(count, tuning)
+                    .map_or(Delivery::Done, Delivery::Update)
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The writing role: taking it, using it, handing it on.
+
+use super::{Outbox, OutboxPhase, OutboxState};
+use crate::{
+    transport::Wait,
+    yamux::{
+        relayed::{End, Relay},
+        writer::Writer,
+    },
+};
+use std::{io, sync::Arc};
+
+/// Bytes after which the holder of the role wants to be relieved of it.
+const LONG_SHIFT: usize = 1024 * 1024;
+
+/// One thread's time with the writing role.
+#[derive(Debug)]
+pub(in crate::yamux) struct Shift {
+    writer: Box<Writer>,
+    wait: Wait,
+    /// The thread was started to write. Any other has something else to do, and is
+    /// not kept by relays that refill the outbox.
+    is_helper: bool,
+    /// Bytes that were taken out of the queue, to be written in this shift.
+    served: usize,
+}
+
+/// How far a shift has got.
+#[derive(Debug)]
+pub(in crate::yamux) enum Drained {
+    /// Everything is written, or another thread goes on.
+    Done,
+    /// Another thread has to go on: the transport takes no more without waiting, or
+    /// the shift is over.
+    Unfinished(Box<Writer>),
+    /// Relays wait for room, and there may be some: the caller serves them, and
+    /// goes on.
+    Room(Shift),
+}
+
+impl Shift {
+    pub(in crate::yamux) fn new(writer: Box<Writer>, wait: Wait) -> Self {
+        let served = writer.pending();
+        Self {
+            writer,
+            wait,
+            is_helper: false,
+            served,
+        }
+    }
+
+    /// That of a thread that was started to write, and may wait.
+    pub(in crate::yamux) fn of_helper(writer: Box<Writer>) -> Self {
+        Self {
+            is_helper: true,
+            ..Self::new(writer, Wait::Block)
+        }
+    }
+
+    /// Returns whether the relays that wait are left to a helper.
+    fn leaves_relays(&self, state: &OutboxState) -> bool {
+        // A thread that may block could wait for long on behalf of others.
+        let enough = match self.wait {
+            Wait::Block => 0,
+            Wait::Never => LONG_SHIFT,
+        };
+        state.relays_wait() && !self.is_helper && self.served >= enough && state.waiting == 0
+    }
+}
+
+impl OutboxState {
+    pub(super) fn relays_wait(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// Everything that was taken out is written: only the holder of the role takes
+    /// more.
+    fn note_written(&mut self) {
+        self.written = self.queue.taken();
+        self.loads_written = self.loads;
+    }
+}
+
+impl Outbox {
+    /// Takes the role if frames are queued and no thread is writing. A caller that
+    /// may block also takes it from a holder that wants to be relieved.
+    pub(in crate::yamux) fn take_role(&self, wait: Wait) -> Option<Box<Writer>> {
+        let mut state = self.state.lock();
+        while wait == Wait::Block
+            && state.relief
+            && state.writer.is_none()
+            && state.phase != OutboxPhase::Ended
+        {
+            self.wait(&mut state, None);
+        }
+        if state.queue.is_empty() && state.phase != OutboxPhase::Finishing {
+            self.pass_on_locked(&state);
+            return None;
+        }
+        self.take_locked(&mut state)
+    }
+
+    /// Takes the role if it is free, and all queued frames with it.
+    pub(super) fn take_locked(&self, state: &mut OutboxState) -> Option<Box<Writer>> {
+        let mut writer = state.writer.take()?;
+        self.load(state, &mut writer);
+        Some(writer)
+    }
+
+    /// Takes all queued frames out, which makes room.
+    fn load(&self, state: &mut OutboxState, writer: &mut Writer) {
+        writer.load(&mut state.queue);
+        state.loads += 1;
+        self.pass_on_locked(state);
+    }
+
+    /// Writes what the writer has taken out, and whatever is queued meanwhile, until
+    /// there is nothing more, another thread takes over, or relays are to be served.
+    ///
+    /// # Errors
+    ///
+    /// The transport's; if the shift may block, `WouldBlock` means that the write
+    /// timeout has passed.
+    pub(in crate::yamux) fn drain(&self, mut shift: Shift) -> io::Result<Drained> {
+        loop {
+            if !shift.writer.write(shift.wait)? {
+                return Ok(Drained::Unfinished(shift.writer));
+            }
+            let mut state = self.state.lock();
+            state.note_written();
+            if state.phase == OutboxPhase::Ended {
+                return Ok(Drained::Done);
+            }
+            if shift.leaves_relays(&state) {
+                return Ok(Drained::Unfinished(shift.writer));
+            }
+            if state.queue.is_empty() {
+                if state.relays_wait() {
+                    return Ok(Drained::Room(shift));
+                }
+                if state.phase == OutboxPhase::Open || shift.writer.is_finished() {
+                    self.rest(&mut state, shift.writer);
+                    return Ok(Drained::Done);
+                }
+                // Noted first, as the peer may answer the end at once.
+                state.finish_begun = true;
+                drop(state);
+                if !shift.writer.finish(shift.wait)? {
+                    return Ok(Drained::Unfinished(shift.writer));
+                }
+                continue;
+            }
+            if state.waiting > 0 {
+                self.hand_on(&mut state, shift.writer);
+                return Ok(Drained::Done);
+            }
+            state.relief = shift.served >= LONG_SHIFT || shift.wait == Wait::Never;
+            self.load(&mut state, &mut shift.writer);
+            shift.served += shift.writer.pending();
+            if state.relays_wait() {
+                return Ok(Drained::Room(shift));
+            }
+        }
+    }
+
+    /// Everything is written: the role is free.
+    fn rest(&self, state: &mut OutboxState, mut writer: Box<Writer>) {
+        state.relief = false;
+        writer.give_back();
+        state.queue.give_back();
+        self.give_back(state, writer);
+        self.pass_on_locked(state);
+    }
+
+    /// Gives the role to one of the threads that wait.
+    fn hand_on(&self, state: &mut OutboxState, writer: Box<Writer>) {
+        state.relief = false;
+        self.give_back(state, writer);
+        self.changed.notify_one();
+    }
+
+    fn give_back(&self, state: &mut OutboxState, writer: Box<Writer>) {
+        state.writer = Some(writer);
+        self.settled.notify_all();
+    }
+
+    /// The relay to serve next, if there is room for a frame of its. Only for the
+    /// holder of the role.
+    pub(in crate::yamux) fn next_relay(&self) -> Option<(Arc<dyn Relay>, End)> {
+        let mut state = self.state.lock();
+        // Without room for both frames and grants, a relay would only be parked
+        // again.
+        if state.queue.is_full_for_relays() || !state.queue.has_room_for_grants() {
+            return None;
+        }
+        state.parked.pop_front()
+    }
+}

@@ -1,0 +1,234 @@
+//! The life of a connection: what has ended, and which side is leaving. Pure.
+//!
+//! ```text
+//!   phase                 streams              outbox       transport
+//!
+//!   Open                  can be opened        Open         open
+//!    │ │ a write fails
+//!    │ ▼
+//!    │ WriteFailed         cannot send; what    Ended        open: the reader reads
+//!    │ │                   came can be read                  what came before
+//!    │ │ close()
+//!    ├─┴──▶ Ended          have ended           Finishing    open: the reader waits
+//!    │        │                                 (or Ended)   for the peer's end, up to
+//!    │ end()  │ end()                                        the write timeout
+//!    └────────┴──▶ Ended   have ended           Ended        cut
+//! ```
+//!
+//! `end()` is called for the peer's end, a violation, a failure, and when the time
+//! after a `close()` is up. While the connection is Open or WriteFailed, each side may
+//! announce that it is leaving:
+//!
+//! ```text
+//!   this side   Staying ─go_away()─▶ GoingAway ─close_when_idle()─▶ WhenIdle ─idle─▶ close()
+//!   the peer    Staying ─go-away───▶ GoingAway ─second go-away────▶ Closed
+//! ```
+//!
+//! What this side sends when it closes (a go-away, and to some peers a ping and a
+//! second go-away) is in `shared/ending.rs`, how long it waits then in
+//! `shared/lingering.rs`.
+//!
+//! Some of a connection's end is kept elsewhere:
+//!
+//! - `Outbox` has a phase of its own, under its own lock, which every frame takes.
+//! - `Shared::closed_at` is read before each read of the transport, without a lock.
+//! - `Shared::closer` is `None` once the transport is cut: a system call, which comes
+//!   after the streams have ended.
+//! - `Shared::peer_took_all` does not change what may be done; it only goes into
+//!   `unacknowledged`.
+//! - `ReaderState::done` and the end of `Pings` are waited for, with condition variables
+//!   of their own locks.
+
+use super::error::Error;
+
+/// A connection's life. The table has it, under its lock.
+#[derive(Debug, Default)]
+pub(super) struct Lifecycle {
+    phase: Phase,
+    ours: OurNotice,
+    peers: PeerNotice,
+}
+
+/// How far the connection has ended.
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Open,
+    /// Nothing more can be sent, for this reason.
+    WriteFailed(Error),
+    /// The streams have ended, for this reason.
+    Ended(Error),
+}
+
+/// What this side has announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
+enum OurNotice {
+    #[default]
+    Staying,
+    /// It has sent a go-away: there are no new streams.
+    GoingAway,
+    /// It also closes the connection when no stream is in use.
+    WhenIdle,
+}
+
+/// What the peer has announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PeerNotice {
+    #[default]
+    Staying,
+    /// It has sent a go-away: there are no new streams.
+    GoingAway,
+    /// It has sent a second one: it has closed, and no longer uses its streams.
+    Closed,
+}
+
+impl Lifecycle {
+    /// Why nothing can be sent, if so.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        match &self.phase {
+            Phase::Open => None,
+            Phase::WriteFailed(error) | Phase::Ended(error) => Some(error),
+        }
+    }
+
+    /// Why the connection has ended, if so.
+    pub(super) fn end(&self) -> Option<&Error> {
+        match &self.phase {
+            Phase::Open | Phase::WriteFailed(_) => None,
+            Phase::Ended(error) => Some(error),
+        }
+    }
+
+    /// Notes that nothing more can be sent. The first reason stays.
+    pub(super) fn fail_writing(&mut self, error: Error) {
+        if matches!(self.phase, Phase::Open) {
+            self.phase = Phase::WriteFailed(error);
+        }
+    }
+
+    /// Ends the connection. Returns whether it had not ended before.
+    pub(super) fn end_with(&mut self, error: Error) -> bool {
+        let reason = match std::mem::take(&mut self.phase) {
+            Phase::Open => error,
+            // The connection had ended before that write, and the reader has
+            // found out how, unless it gave up waiting for that.
+            Phase::WriteFailed(first)
+                if first.is_broken_pipe() && !matches!(error, Error::Closed) =>
+            {
+                error
+            }
+            // What failed first is the cause; a peer's end that is read after
+            // that is a consequence.
+            Phase::WriteFailed(first) => first,
+            Phase::Ended(first) => {
+                self.phase = Phase::Ended(first);
+                return false;
+            }
+        };
+        self.phase = Phase::Ended(reason);
+        true
+    }
+
+    /// Notes that this side announces that it goes away. Returns whether it had
+    /// not done so before.
+    pub(super) fn go_away(&mut self) -> bool {
+        let first = self.ours == OurNotice::Staying;
+        if first {
+            self.ours = OurNotice::GoingAway;
+        }
+        first
+    }
+
+    /// Notes that this side closes the connection when no stream is in use.
+    pub(super) fn close_when_idle(&mut self) {
+        self.ours = OurNotice::WhenIdle;
+    }
+
+    pub(super) fn closes_when_idle(&self) -> bool {
+        self.ours == OurNotice::WhenIdle
+    }
+
+    /// The peer's go-away.
+    pub(super) fn on_go_away(&mut self) {
+        self.peers = match self.peers {
+            PeerNotice::Staying => PeerNotice::GoingAway,
+            PeerNotice::GoingAway | PeerNotice::Closed => PeerNotice::Closed,
+        };
+    }
+
+    pub(super) fn peer_is_going_away(&self) -> bool {
+        self.peers != PeerNotice::Staying
+    }
+
+    pub(super) fn peer_has_closed(&self) -> bool {
+        self.peers == PeerNotice::Closed
+    }
+
+    /// Whether either side has announced that it wants no new streams.
+    pub(super) fn is_going_away(&self) -> bool {
+        self.ours != OurNotice::Staying || self.peer_is_going_away()
+    }
+
+    /// Whether a stream that the peer opens now is refused.
+    pub(super) fn refuses_streams(&self) -> bool {
+        self.ours != OurNotice::Staying || self.end().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io, sync::Arc};
+
+    fn io_error(kind: io::ErrorKind) -> Error {
+        Error::Io(Arc::new(kind.into()))
+    }
+
+    /// The reason that is kept when a write fails and the connection then ends.
+    fn reason(write: io::ErrorKind, end: Error) -> Error {
+        let mut life = Lifecycle::default();
+        life.fail_writing(io_error(write));
+        assert!(life.end().is_none() && life.failure().is_some());
+        assert!(life.end_with(end));
+        life.end().unwrap().clone()
+    }
+
+    #[test]
+    fn the_first_failure_is_the_reason_for_the_end() {
+        let reset = io::ErrorKind::ConnectionReset;
+        let kept = reason(reset, Error::EndedByPeer);
+        assert!(matches!(kept, Error::Io(error) if error.kind() == reset));
+        let mut life = Lifecycle::default();
+        assert!(life.end_with(Error::KeepAlive));
+        assert!(!life.end_with(Error::Closed));
+        life.fail_writing(Error::WriteTimeout);
+        assert!(matches!(life.failure(), Some(Error::KeepAlive)));
+    }
+
+    #[test]
+    fn after_a_broken_pipe_the_reader_knows_the_reason() {
+        let pipe = io::ErrorKind::BrokenPipe;
+        assert!(matches!(
+            reason(pipe, Error::ClosedByPeer),
+            Error::ClosedByPeer
+        ));
+        let kept = reason(pipe, Error::Closed);
+        assert!(matches!(kept, Error::Io(error) if error.kind() == pipe));
+    }
+
+    #[test]
+    fn each_side_announces_once_that_it_goes_away_and_once_that_it_closes() {
+        let mut life = Lifecycle::default();
+        assert!(!life.is_going_away() && !life.refuses_streams());
+        life.on_go_away();
+        assert!(life.peer_is_going_away() && !life.peer_has_closed());
+        assert!(!life.refuses_streams());
+        life.on_go_away();
+        assert!(life.peer_has_closed());
+        assert!(life.go_away());
+        assert!(!life.go_away() && !life.closes_when_idle());
+        life.close_when_idle();
+        assert!(!life.go_away() && life.closes_when_idle());
+        assert!(life.refuses_streams());
+    }
+}

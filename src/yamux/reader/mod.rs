@@ -1,0 +1,311 @@
+//! Reads a connection: finds the frames, delivers their bodies, and answers those
+//! that want an answer. Waits for nothing but the transport's bytes, so that two
+//! peers that both wait to write cannot stop each other.
+//!
+//! The reader is an object with a method that does one read. The caller decides
+//! which thread drives it: one of its own, or one that has something else to do
+//! first.
+
+pub(super) mod dispatch;
+pub(super) mod frames;
+pub(super) mod idle;
+
+use super::{
+    acceptor::Acceptor,
+    core::Core,
+    error::Error,
+    frame::{Decoder, HEADER_LEN},
+    relayed::Relay,
+    segment::{PoolUser, SEGMENT, Segment},
+    shared::Shared,
+};
+use crate::{sync, transport::ReadHalf};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The buffer of a connection on which little happens. It grows to [`SEGMENT`] when
+/// a read fills it, and shrinks back when nothing has come for a while.
+const IDLE_BUFFER: usize = 512;
+
+/// Frames that a peer may send before it is authenticated. It needs three, or some
+/// more if its request is cut into small ones, and a ping or two while it waits.
+const PREAUTH_FRAMES: u32 = 1024;
+
+/// What a read has yielded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// Bytes; there may be more.
+    More,
+    /// Nothing before the timeout, which a signal may have cut short.
+    Idle,
+}
+
+/// Reads a connection; dropping it ends the connection.
+pub(crate) struct Reader {
+    half: Box<dyn ReadHalf>,
+    shared: Arc<Shared>,
+    /// How many more frames the peer may send, while it is not authenticated.
+    preauth_frames: Option<u32>,
+    decoder: Decoder,
+    /// Empty between reads.
+    buf: Segment,
+    /// Much has come, and the process may keep large buffers for more.
+    unsettled: bool,
+    _pool: PoolUser,
+    /// The stream whose body is being received; `None` skips the body.
+    body: Option<Body>,
+    /// Streams opened by what was read last. They are handed over when all of that
+    /// is dispatched, so that what came along with their SYN can be read.
+    fresh: Vec<Arc<Core>>,
+    /// Streams are held, or were when last checked.
+    streams_wait: bool,
+    /// Relays of streams for which something was read last.
+    relays: Vec<Arc<dyn Relay>>,
+    /// What was read last wants an answer.
+    answer_due: bool,
+    /// The transport's present timeout.
+    timeout: Option<Duration>,
+    /// When something was last received.
+    heard: Instant,
+    /// Nothing was received since the reader was last idle.
+    quiet: bool,
+    /// When the keepalive ping was sent that is under way.
+    pinged: Option<Instant>,
+}
+
+/// The body of a Data frame that is being received.
+struct Body {
+    core: Arc<Core>,
+    fin: bool,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("half", &self.half)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(super) fn new(half: Box<dyn ReadHalf>, shared: Arc<Shared>) -> Self {
+        Self {
+            half,
+            shared,
+            preauth_frames: None,
+            decoder: Decoder::default(),
+            buf: Segment::with_room(IDLE_BUFFER),
+            unsettled: false,
+            _pool: PoolUser::new(),
+            body: None,
+            fresh: Vec::new(),
+            streams_wait: false,
+            relays: Vec::new(),
+            answer_due: false,
+            timeout: None,
+            heard: sync::now(),
+            quiet: false,
+            pinged: None,
+        }
+    }
+
+    /// Gives the streams that the peer opens from now on to `acceptor`.
+    pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
+        self.shared.set_acceptor(acceptor);
+        self.preauth_frames = None;
+    }
+
+    /// Until another acceptor is set, lets the peer open one stream, and send few
+    /// frames.
+    pub(crate) fn limit_preauth(&mut self) {
+        self.preauth_frames = Some(PREAUTH_FRAMES);
+    }
+
+    /// Reads until the connection ends.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended, unless it was closed by one of the sides.
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
+        self.shared.reader_runs_here();
+        self.heard = sync::now();
+        loop {
+            if self.shared.lingered_enough() {
+                return unless_closed(self.fail(Error::Closed));
+            }
+            let tick = self.tick();
+            match self.turn(tick) {
+                Ok(ReadOutcome::More) => {
+                    self.heard = sync::now();
+                    self.quiet = false;
+                    self.pinged = None;
+                }
+                Ok(ReadOutcome::Idle) => {
+                    if let Err(error) = self.on_idle() {
+                        return unless_closed(error);
+                    }
+                }
+                Err(error) => return unless_closed(error),
+            }
+        }
+    }
+
+    /// Does one read, for at most `timeout`, and dispatches what it yields.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection has ended; [`Error::Closed`] or [`Error::ClosedByPeer`] if
+    /// it did so gracefully.
+    pub(crate) fn turn(&mut self, timeout: Duration) -> Result<ReadOutcome, Error> {
+        if self.timeout != Some(timeout) {
+            self.half
+                .set_timeout(Some(timeout))
+                .map_err(|error| self.fail(Error::from_read(error)))?;
+            self.timeout = Some(timeout);
+        }
+        let half = &mut self.half;
+        // In the middle of a large body, its end and the next header: so each of the
+        // bodies that follow is received in one piece.
+        let left = self.decoder.body_left() as usize;
+        let limit = if left >= SEGMENT / 2 {
+            left + HEADER_LEN
+        } else {
+            SEGMENT
+        };
+        match self.buf.fill(limit, |buf| half.read(buf)) {
+            Ok(0) => Err(self.at_end()),
+            Ok(_) => {
+                self.shared.pings.hear();
+                self.dispatch().map(|()| ReadOutcome::More)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Ok(ReadOutcome::More),
+                io::ErrorKind::WouldBlock => {
+                    if self.streams_wait {
+                        let hands_over = self.shared.begin_handing_over();
+                        self.streams_wait = self.shared.end_handing_over(hands_over);
+                    }
+                    Ok(ReadOutcome::Idle)
+                }
+                // TLS: it ended without a close_notify.
+                io::ErrorKind::UnexpectedEof => Err(self.end_found(Error::EndedByPeer)),
+                _ => Err(self.fail(Error::from_read(error))),
+            },
+        }
+    }
+
+    /// The peer has ended its direction.
+    fn at_end(&self) -> Error {
+        if self.decoder.at_boundary() {
+            self.shared.peer_ends();
+            self.shared.write_last();
+        }
+        let all_finished = self.shared.table.lock().peer_has_finished();
+        self.end_found(if all_finished && self.decoder.at_boundary() {
+            Error::ClosedByPeer
+        } else {
+            Error::EndedByPeer
+        })
+    }
+
+    /// Ends the connection after its end was read. That may be the consequence of a
+    /// failure, which the kernel reports only once: to a write or to a read.
+    fn end_found(&self, error: Error) -> Error {
+        self.shared.settle_writer();
+        self.fail(error)
+    }
+
+    /// Ends the connection. Returns the reason, which may be an earlier one.
+    fn fail(&self, error: Error) -> Error {
+        self.shared.end(error);
+        self.shared.end_error()
+    }
+}
+
+/// A connection that one side closed has ended without an error.
+fn unless_closed(error: Error) -> Result<(), Error> {
+    match error.is_orderly() {
+        true => Ok(()),
+        false => Err(error),
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.end(Error::Closed);
+        self.shared.drop_acceptor();
+        // Left by a read that was not dispatched to its end.
+        self.pump_relays();
+        self.shared.reader_is_done();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::{Halves, Transport, Wait, WriteHalf, memory},
+        yamux::{Config, Connection, Role, StreamId, frame::Header},
+    };
+    use std::io::IoSlice;
+
+    fn client(halves: Halves, config: Config) -> (Connection, Box<Reader>) {
+        let acceptor = Acceptor::new(|_| true);
+        Connection::driven(halves, Role::Client, Arc::new(config), acceptor).unwrap()
+    }
+
+    /// Fails each write.
+    #[derive(Debug)]
+    struct Unreachable;
+
+    impl WriteHalf for Unreachable {
+        fn write(&mut self, _: &[IoSlice<'_>], _: Wait) -> io::Result<usize> {
+            Err(io::ErrorKind::HostUnreachable.into())
+        }
+
+        fn finish(&mut self, _: Wait) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_even_if_the_peer_is_silent_from_then_on() {
+        let (ours, _theirs) = memory::pair(1024);
+        let mut halves = ours.split().unwrap();
+        halves.writer = Box::new(Unreachable);
+        let config = Config::default().write_timeout(Duration::from_millis(1));
+        let (connection, mut reader) = client(halves, config);
+        let stream = connection.open().unwrap();
+        let ended = reader.run();
+        let unreachable = |error: &io::Error| error.kind() == io::ErrorKind::HostUnreachable;
+        assert!(
+            matches!(&ended, Err(Error::Io(error)) if unreachable(error)),
+            "{ended:?}"
+        );
+        drop(stream);
+    }
+
+    #[test]
+    fn a_closed_connection_ends_gracefully_whatever_the_peer_sends_then() {
+        for last in [Header::go_away(1), Header::data(StreamId::SESSION, 1)] {
+            let (ours, theirs) = memory::pair(1024);
+            let halves = ours.split().unwrap();
+            let (connection, mut reader) = client(halves, Config::default());
+            let mut peer = theirs.split().unwrap();
+            connection.start_close();
+            let last = last.encode();
+            peer.writer
+                .write(&[IoSlice::new(&last)], Wait::Block)
+                .unwrap();
+            let ended = reader.run();
+            assert!(ended.is_ok(), "{ended:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What streams, outboxes and connections know of a relay. How one works is in
+//! `relay`, which a program without a hub does not link.
+//!
+//! A relay that is served queues frames on two connections. It does not write
+//! them, because writing gives other relays room, which would lead from one
+//! connection to the next on one stack. It adds the connections to a [`Flushes`]
+//! instead, and the caller flushes them one after the other.
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+/// One of the two ends of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    A,
+    B,
+}
+
+impl End {
+    pub(super) const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// Two streams of two connections, joined.
+pub(super) trait Relay: fmt::Debug + Send + Sync {
+    /// Passes on whatever it can. Called when something may have been received,
+    /// granted or ended at either end.
+    fn pump(self: Arc<Self>, due: &mut Flushes);
+
+    /// Uses the room in the outbox of the leg at `to` for one frame, and then
+    /// queues up again behind other relays. The caller holds that outbox's
+    /// writing role, and writes what is queued.
+    fn on_room(self: Arc<Self>, to: End, due: &mut Flushes);
+
+    /// Notes that a reader is going to pump the relay at the end of its read.
+    /// Returns whether no reader was.
+    fn touch(&self) -> bool;
+}
+
+/// A connection, as a relay needs it.
+pub(super) trait Flush {
+    /// Writes what is queued, without waiting and unless another thread is
+    /// writing. Connections on which relays queue something meanwhile are added
+    /// to `due`.
+    fn flush_into(self: Arc<Self>, due: &mut Flushes);
+}
+
+/// Connections to flush, in order.
+#[derive(Default)]
+pub(super) struct Flushes(VecDeque<Arc<dyn Flush>>);
+
+impl Flushes {
+    pub(super) fn push(&mut self, connection: Arc<dyn Flush>) {
+        self.0.push_back(connection);
+    }
+
+    /// Flushes all of them, and those that are added by that.
+    pub(super) fn run(&mut self) {
+        while let Some(connection) = self.0.pop_front() {
+            connection.flush_into(self);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How a connection ends. Its whole life is drawn in [`phase`](crate::yamux::phase).
+
+use super::Shared;
+use crate::{
+    sync::{self, atomic::Ordering},
+    transport::Wait,
+    yamux::{
+        core::Core,
+        error::{Error, Violation},
+        frame::{Flags, Header},
+        outbox::Lane,
+        relayed::Flushes,
+        state::ResetBy,
+    },
+};
+use std::{sync::Arc, time::Instant};
+
+impl Shared {
+    /// Why the connection has ended.
+    pub(in crate::yamux) fn end_error(&self) -> Error {
+        let table = self.table.lock();
+        table.life.failure().cloned().unwrap_or(Error::Closed)
+    }
+
+    pub(in crate::yamux) fn has_ended(&self) -> bool {
+        self.table.lock().life.end().is_some()
+    }
+
+    /// Ends the connection at once, for the given reason if it is the first.
+    pub(in crate::yamux) fn end(&self, error: Error) {
+        let mut due = Flushes::default();
+        self.end_streams(error, &mut due);
+        due.run();
+        self.cut_transport();
+    }
+
+    /// The same, in a shift at writing: the caller flushes the connections at the
+    /// other ends of relays.
+    pub(super) fn end_into(&self, error: Error, due: &mut Flushes) {
+        self.end_streams(error, due);
+        self.cut_transport();
+    }
+
+    /// Tells the peer that it broke the protocol, and ends the connection.
+    pub(in crate::yamux) fn end_for(self: &Arc<Self>, violation: Violation) {
+        let mut due = Flushes::default();
+        if self.end_streams(violation.into(), &mut due) {
+            due.run();
+            // As far as this goes without waiting: the peer may not read.
+            let _ = self.outbox.try_push(Lane::Control, Header::go_away(1));
+            if let Some(writer) = self.outbox.take_role(Wait::Never) {
+                // The connection has ended for the violation, whatever this yields.
+                let _ = self.write_now(writer);
+            }
+        }
+        self.cut_transport();
+    }
+
+    /// Notes why the connection ended, and wakes all waiting threads but the
+    /// outbox's. Returns whether it had not ended before.
+    fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
+        let Some(streams) = self.table.lock().end_with(error) else {
+            return false;
+        };
+        for core in &streams {
+            // The table has let go of all of them.
+            let _ = core.mark_reset(ResetBy::Connection);
+        }
+        self.freed.notify_all();
+        self.drop_acceptor();
+        self.pings.end();
+        pump_relays(&streams, due);
+        true
+    }
+
+    fn cut_transport(&self) {
+        self.outbox.end();
+        let closer = self.closer.lock().take();
+        if let Some(closer) = closer {
+            closer.shutdown();
+        }
+    }
+
+    /// Returns whether the transport is cut, or was closed by both sides.
+    pub(in crate::yamux) fn is_over(&self) -> bool {
+        self.closer.lock().is_none()
+    }
+
+    /// Notes that nothing more can be sent. A peer that took nothing for the whole
+    /// write timeout is dead. One that is gone may have sent everything before that:
+    /// the reader goes on to the end of it, and ends the connection there.
+    pub(super) fn write_failed(&self, error: Error, due: &mut Flushes) {
+        if matches!(error, Error::WriteTimeout) {
+            return self.end_into(error, due);
+        }
+        let streams = self.table.lock().fail_writing(error);
+        for core in &streams {
+            core.fail_sending();
+        }
+        self.freed.notify_all();
+        self.outbox.end();
+        // It is set already if this side has closed the connection.
+        let _ = self.closed_at.set(sync::now());
+        pump_relays(&streams, due);
+    }
+
+    /// Ends the streams. What was queued before is still sent, then a go-away, then
+    /// our end of the connection. The reader waits for the peer's.
+    pub(in crate::yamux) fn close(self: &Arc<Self>) {
+        let mut due = Flushes::default();
+        self.close_into(&mut due);
+        due.run();
+    }
+
+    /// The same, where the caller flushes the connections, this one included.
+    pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
+        if self.end_streams(Error::Closed, due) {
+            let now = sync::now();
+            // It is set already if nothing more could be sent.
+            let _ = self.closed_at.set(now);
+            let first = self.table.lock().life.go_away();
+            let go_away = first.then(|| Header::go_away(0));
+            let last = self.last_frames(now);
+            self.outbox
+                .finish(go_away.into_iter().chain(last.into_iter().flatten()));
+            due.push(Arc::clone(self) as _);
+        }
+    }
+
+    /// Behind all data, for peers that know what it means: a ping, and a second
+    /// go-away. A single go-away does not tell a close from a connection that broke
+    /// while its streams were finishing. The peer may have closed too before it
+    /// answers the ping, so its own second go-away also says that it has got
+    /// everything.
+    fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {
+        if !self.sends_go_away.load(Ordering::Acquire) {
+            return [None, None];
+        }
+        [self.last_ping(now), Some(Header::go_away(0))]
+    }
+
+    /// A ping behind all data: the answer says that the peer has got that.
+    fn last_ping(&self, now: Instant) -> Option<Header> {
+        let value = self.pings.begin(now, self.outbox.sent(), false)?;
+        Some(Header::ping(Flags::SYN, value))
+    }
+
+    /// Lets no new streams in, and closes when the open ones have ended.
+    pub(in crate::yamux) fn close_when_idle(self: &Arc<Self>) {
+        self.go_away();
+        let mut table = self.table.lock();
+        table.life.close_when_idle();
+        let idle = table.is_idle();
+        drop(table);
+        if idle {
+            self.close();
+        }
+    }
+
+    /// Tells the peer, once, that no new streams are wanted.
+    pub(in crate::yamux) fn go_away(self: &Arc<Self>) {
+        let first = self.table.lock().life.go_away();
+        if first {
+            self.freed.notify_all();
+            self.refuse_held();
+            self.push_control(Header::go_away(0));
+            self.flush(Wait::Never);
+        }
+    }
+}
+
+/// Passes the end of these streams on to the other ends of their relays.
+fn pump_relays(streams: &[Arc<Core>], due: &mut Flushes) {
+    for relay in streams.iter().filter_map(|core| core.relay()) {
+        Arc::clone(relay).pump(due);
+    }
+}

@@ -1,0 +1,113 @@
+//! How long a connection lasts after its end: what is still written, and what a
+//! close and the reader wait for.
+
+use super::Shared;
+use crate::{
+    sync::{self, atomic::Ordering, thread},
+    yamux::{error::Error, relayed::Flushes},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long answers may take to be written to a peer that has closed the
+/// connection, and may not wait for them.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// By when the peer is to have closed the connection too, once this side has.
+    pub(in crate::yamux) fn linger_deadline(&self) -> Option<Instant> {
+        let closed_at = self.closed_at.get();
+        closed_at.map(|closed_at| *closed_at + self.config.write_timeout)
+    }
+
+    /// Returns whether the peer has had its time to close the connection too.
+    pub(in crate::yamux) fn lingered_enough(&self) -> bool {
+        let deadline = self.linger_deadline();
+        deadline.is_some_and(|deadline| sync::now() >= deadline)
+    }
+
+    /// Notes that the peer has ended its direction of the connection, between two
+    /// frames.
+    pub(in crate::yamux) fn peer_ends(&self) {
+        // A peer that sends no go-away may have left without reading everything,
+        // unless this is its answer to the end of our direction.
+        let gracefully = match self.sends_go_away.load(Ordering::Acquire) {
+            true => self.table.lock().life.peer_has_closed(),
+            false => self.outbox.has_begun_to_finish(),
+        };
+        self.peer_took_all.store(gracefully, Ordering::Release);
+    }
+
+    /// Writes what was queued when nothing more comes from the peer: the answer that
+    /// its close waits for, and, if this side has closed too, what it had finished
+    /// sending.
+    pub(in crate::yamux) fn write_last(self: &Arc<Self>) {
+        #[cfg(any(test, fuzzing))]
+        if self.config.in_lockstep {
+            return;
+        }
+        let is_awaited = self.sends_go_away.load(Ordering::Acquire);
+        let patience = match is_awaited {
+            true => self.config.write_timeout,
+            false => self.config.write_timeout.min(LAST_ANSWERS),
+        };
+        let deadline = self.linger_deadline();
+        let deadline = deadline.unwrap_or_else(|| sync::now() + patience);
+        // A peer that has closed no longer uses any stream, and wants no data.
+        let mark = is_awaited.then(|| self.outbox.control_mark());
+        let mut due = Flushes::default();
+        while let Some(writer) = self.outbox.wait_written(mark, deadline) {
+            match self.write_now(writer) {
+                Ok(None) => {}
+                // What this side had finished is worth waiting for, and so is an
+                // answer without which the peer's close fails.
+                Ok(Some(writer)) if is_awaited || self.closed_at.get().is_some() => {
+                    self.spawn_helper(writer, &mut due);
+                }
+                // A peer that has closed and takes nothing wants no answer.
+                Ok(Some(_)) => self.outbox.end(),
+                Err(error) => self.write_failed(Error::from_write(error), &mut due),
+            }
+            due.run();
+        }
+    }
+
+    /// Waits for a write that is under way, and cuts the transport for that: nothing
+    /// more can be received, and the error of the write is to be known.
+    pub(in crate::yamux) fn settle_writer(&self) {
+        if !self.outbox.is_being_written() {
+            // Not cut: the peer is to find the connection closed only when it is
+            // closed here.
+            return;
+        }
+        let closer = self.closer.lock().clone();
+        if let Some(closer) = closer {
+            closer.shutdown();
+        }
+        // It is cut: nothing waits in it for long.
+        self.outbox
+            .wait_writer(sync::now() + self.config.write_timeout);
+    }
+
+    pub(in crate::yamux) fn reader_runs_here(&self) {
+        self.reader.lock().thread = Some(thread::current().id());
+    }
+
+    pub(in crate::yamux) fn reader_is_done(&self) {
+        self.reader.lock().done = true;
+        self.reader_changed.notify_all();
+    }
+
+    /// Waits until the reader is done; returns at once on the reader's own thread.
+    pub(in crate::yamux) fn wait_reader(&self, deadline: Instant) {
+        let mut reader = self.reader.lock();
+        while !reader.done && reader.thread != Some(thread::current().id()) {
+            let waited = self.reader_changed.wait_until(&mut reader, deadline);
+            if waited.timed_out() {
+                return;
+            }
+        }
+    }
+}

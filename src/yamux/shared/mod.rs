@@ -1,0 +1,123 @@
+//! What the reader, the streams and the handles of one connection share.
+//!
+//! One file for each job: [`sending`] and [`pinging`], the [`streams`] and those
+//! that are [`held`], how the connection [ends](ending) and how long it
+//! [lingers](lingering) then.
+
+mod ending;
+pub(super) mod held;
+mod lingering;
+mod pinging;
+pub(super) mod sending;
+pub(super) mod streams;
+
+use super::{
+    acceptor::{Acceptor, HandingOver},
+    config::Config,
+    core::Incoming,
+    outbox::Outbox,
+    ping::Pings,
+    role::Role,
+    table::Table,
+    window::Budget,
+};
+use crate::{
+    sync::{self, Condvar, Mutex, OnceLock, Receiver, atomic::AtomicBool, thread::ThreadId},
+    transport::Closer,
+};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Shared by all connections of a wire.
+    pub(super) config: Arc<Config>,
+    pub(super) table: Mutex<Table>,
+    /// One more stream may be opened, or none can be any more.
+    pub(super) freed: Condvar,
+    pub(super) outbox: Outbox,
+    pub(super) pings: Pings,
+    pub(super) local_addr: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
+    pub(super) budget: Budget,
+    pub(super) kept: Mutex<Kept>,
+    /// `None` when the transport is cut, which closes its descriptor.
+    closer: Mutex<Option<Arc<dyn Closer>>>,
+    /// When this side closed the connection, or could send no more. From then on
+    /// the reader waits for the peer's end no longer than the write timeout.
+    closed_at: OnceLock<Instant>,
+    /// The peer does not take a reset for an error.
+    pub(super) avoids_resets: AtomicBool,
+    /// The peer sends a go-away when it goes away, and another when it closes.
+    pub(super) sends_go_away: AtomicBool,
+    /// The peer has closed the connection gracefully, so it has got everything that
+    /// the transport took.
+    peer_took_all: AtomicBool,
+    since: Instant,
+    reader: Mutex<ReaderState>,
+    reader_changed: Condvar,
+    /// It may keep the connection alive, so it is dropped at the connection's end.
+    pub(super) acceptor: Mutex<Option<Acceptor>>,
+    pub(super) handing_over: HandingOver,
+}
+
+/// What waits on a hub for this peer, of streams that are gone at the other end of
+/// their relay: no other connection accounts for it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// How many streams.
+    streams: usize,
+    /// Bytes of them that the budget accounts for.
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct ReaderState {
+    thread: Option<ThreadId>,
+    done: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        role: Role,
+        config: Arc<Config>,
+        outbox: Outbox,
+        closer: Arc<dyn Closer>,
+        addrs: [Option<SocketAddr>; 2],
+    ) -> Self {
+        let [local_addr, peer_addr] = addrs;
+        Self {
+            table: Mutex::new(Table::new(role)),
+            freed: Condvar::new(),
+            outbox,
+            pings: Pings::default(),
+            local_addr,
+            peer_addr,
+            budget: Budget::new(config.window_budget),
+            kept: Mutex::default(),
+            closer: Mutex::new(Some(closer)),
+            closed_at: OnceLock::new(),
+            avoids_resets: AtomicBool::new(false),
+            sends_go_away: AtomicBool::new(false),
+            peer_took_all: AtomicBool::new(false),
+            since: sync::now(),
+            reader: Mutex::default(),
+            reader_changed: Condvar::new(),
+            acceptor: Mutex::default(),
+            handing_over: HandingOver::default(),
+            config,
+        }
+    }
+}
+
+/// Keeps the connection open. The reader holds none.
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+    /// Disconnected when the connection has ended.
+    pub(super) incoming: Receiver<Incoming>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}

@@ -1,0 +1,96 @@
+//! Pings: the round trip, what the peer has acknowledged, and whether it is alive.
+
+use super::Shared;
+use crate::{
+    sync::{self, atomic::Ordering},
+    transport::Wait,
+    yamux::{
+        error::Error,
+        frame::{Flags, Header},
+        outbox::Lane,
+        ping::Life,
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The least time between two pings that measure the round trip while data comes
+/// in.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes per second of the slowest link for which a peer that is asked for a sign
+/// of life is given the time to get the question.
+const SLOWEST_LINK: u64 = 8 * 1024;
+
+impl Shared {
+    /// The ping that is due, if one is.
+    pub(super) fn due_ping(&self) -> Option<Header> {
+        let now = sync::now();
+        if self.pings.sent_within(PING_INTERVAL, now) {
+            return None;
+        }
+        self.ping(now, false)
+    }
+
+    /// Begins a ping, to be queued ahead of data.
+    pub(in crate::yamux) fn ping(&self, now: Instant, awaited: bool) -> Option<Header> {
+        let behind = self.outbox.taken();
+        let value = self.pings.begin(now, behind, awaited)?;
+        Some(Header::ping(Flags::SYN, value))
+    }
+
+    /// Queues a ping now and then while data is sent. From the answers a close
+    /// knows how much the peer has got.
+    pub(super) fn ask_for_acknowledgement(&self) {
+        let now = sync::now();
+        let last = self.pings.last_sent().unwrap_or(self.since);
+        if now.saturating_duration_since(last) < PING_INTERVAL {
+            return;
+        }
+        if let Some(ping) = self.ping(now, false) {
+            self.outbox.push(Lane::Control, ping);
+        }
+    }
+
+    /// The most bytes of data that the peer may not have got.
+    pub(in crate::yamux) fn unacknowledged(&self) -> u64 {
+        let taken = match self.peer_took_all.load(Ordering::Acquire) {
+            true => self.outbox.written(),
+            false => 0,
+        };
+        let acknowledged = self.pings.acknowledged();
+        self.outbox.sent().saturating_sub(acknowledged.max(taken))
+    }
+
+    /// Asks the peer for a sign of life, unless it was asked before and has not been
+    /// heard since. Does not wait. A peer that gives none within `patience` is taken
+    /// for dead, which ends the connection; otherwise returns when to check again.
+    ///
+    /// The question reaches the peer behind what is on its way to it, which may fill
+    /// a slow link for a long time. So the peer has more time for that, up to the
+    /// write timeout, as for a keepalive.
+    pub(in crate::yamux) fn look_for_life(self: &Arc<Self>, patience: Duration) -> Option<Instant> {
+        let under_way = self.unacknowledged();
+        let passes = Duration::from_millis(under_way.saturating_mul(1000) / SLOWEST_LINK);
+        let longest = self.config.write_timeout.max(patience);
+        let trips = 2 * self.pings.latest().unwrap_or_default();
+        let patience = patience.saturating_add(passes + trips).min(longest);
+        let (taken, waits) = self.outbox.progress();
+        match self.pings.look(sync::now(), patience, taken, waits) {
+            Life::Asked(ping, due) => {
+                if let Some(value) = ping {
+                    self.push_control(Header::ping(Flags::SYN, value));
+                    self.flush(Wait::Never);
+                }
+                Some(due)
+            }
+            Life::Awaited(due) => Some(due),
+            Life::Silent => {
+                self.end(Error::KeepAlive);
+                None
+            }
+        }
+    }
+}

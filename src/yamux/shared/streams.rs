@@ -1,0 +1,209 @@
+//! What happens to a connection's streams.
+
+use super::Shared;
+use crate::{
+    sync::{self, atomic::Ordering},
+    transport::Wait,
+    yamux::{
+        core::Core,
+        frame::{Flags, Header},
+        outbox::Lane,
+        state::{ResetBy, SendState},
+        table::Gone,
+        window::{INITIAL_WINDOW, Tuning},
+    },
+};
+use std::sync::Arc;
+
+/// What became of an attempt to abort a stream without a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::yamux) enum CutShort {
+    /// The end is queued, and the stream is gone.
+    Gone,
+    /// The end is queued.
+    Sent,
+    /// Our half had ended before.
+    Ended,
+    /// It takes a reset: either the peer takes that for an error, or its window is
+    /// used up.
+    Impossible,
+}
+
+impl Shared {
+    /// Resets a stream of the table and tells the peer.
+    pub(in crate::yamux) fn reset(self: &Arc<Self>, core: &Core) {
+        if core.mark_reset(ResetBy::Us) {
+            self.forget(core, Gone::Reset);
+            // A writer of this stream may be waiting for room.
+            self.outbox.wake_all();
+            // The reset of a peer's stream is owed for its SYN: the next one is let
+            // in only after a look at how many wait. The peer cannot be blamed for
+            // any number of ours; while too much is queued, none is opened.
+            let lane = match self.table.lock().is_ours(core.id) {
+                true => Lane::Data,
+                false => Lane::Answer,
+            };
+            let reset = Header::window_update(core.id, Flags::RST, 0);
+            self.outbox.push(lane, reset);
+            self.flush(Wait::Never);
+        }
+    }
+
+    /// Ends a stream so that the peer takes what it got for truncated: by a reset,
+    /// or else by `cut_short`, data that promises more, and a FIN.
+    pub(in crate::yamux) fn abort(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
+        let cut = self.queue_cut_short(core, cut_short);
+        if cut == CutShort::Impossible {
+            return self.reset(core);
+        }
+        if cut == CutShort::Gone {
+            self.forget(core, Gone::Reset);
+        }
+        // A writer of this stream may be waiting for room.
+        self.outbox.wake_all();
+        let update = core.recv.lock().stop(|| self.tuning());
+        core.readable.notify_all();
+        if let Some(delta) = update {
+            self.update_window(core.id, delta);
+        }
+        self.flush(Wait::Never);
+        self.retire(core);
+    }
+
+    /// Queues the end of a stream that is aborted without a reset.
+    pub(in crate::yamux) fn queue_cut_short(&self, core: &Core, cut_short: &[u8]) -> CutShort {
+        if !self.avoids_resets.load(Ordering::Acquire) {
+            return CutShort::Impossible;
+        }
+        let mut send = core.send.lock();
+        if send.state != SendState::Open {
+            return CutShort::Ended;
+        }
+        // A few bytes.
+        let len = cut_short.len() as u32;
+        if send.window.credit() < len {
+            return CutShort::Impossible;
+        }
+        send.window.take(len);
+        send.state.reset(ResetBy::Us);
+        if len > 0 {
+            // In a frame before the FIN: a peer may look at a frame's flags first.
+            let data = Header::data(core.id, len);
+            self.outbox.push_data(data, cut_short);
+        }
+        let fin = Header::window_update(core.id, Flags::FIN, 0);
+        self.outbox.push(Lane::Data, fin);
+        drop(send);
+        core.writable.notify_all();
+        if core.send_done() {
+            return CutShort::Gone;
+        }
+        self.table.lock().count_reset();
+        CutShort::Sent
+    }
+
+    /// What the growth of a receive window depends on, now.
+    pub(in crate::yamux) fn tuning(&self) -> Tuning<'_> {
+        Tuning {
+            now: sync::now(),
+            round_trip: self.pings.smallest(),
+            max: self.config.max_window,
+            budget: &self.budget,
+        }
+    }
+
+    /// Takes a stream that is gone out of the table.
+    pub(in crate::yamux) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
+        if self.mark_gone(core, gone) {
+            self.close();
+        }
+    }
+
+    /// The same, without closing the connection. Returns whether it is to close now.
+    #[must_use]
+    pub(in crate::yamux) fn mark_gone(self: &Arc<Self>, core: &Core, gone: Gone) -> bool {
+        let mut table = self.table.lock();
+        let removed = table.remove(core.id, &self.config);
+        if gone == Gone::Reset && removed.is_some_and(|removed| !removed.was_held) {
+            table.count_reset();
+        }
+        let removed = removed.unwrap_or_default();
+        if removed.was_held || removed.promoted {
+            // Before another thread can acknowledge the stream: its peer may have
+            // the next one ready.
+            self.release_window();
+        }
+        let idle = core.mark_unused() && table.mark_unused(core.id, sync::now);
+        drop(table);
+        if removed.frees_slot {
+            self.freed.notify_all();
+        }
+        if removed.promoted {
+            self.hand_over_elsewhere();
+        }
+        let idle = self.mark_acknowledged(core) || idle;
+        self.budget.release(core.recv.lock().window.take_grown());
+        idle
+    }
+
+    /// Accounts for `len` bytes of a stream that is gone at the other end of its
+    /// relay, and that wait for this peer: as if the peer had sent them itself, with
+    /// a window's worth for each of [`Config::max_streams`] streams, and the rest
+    /// from the budget. Returns what [`unkeep`](Self::unkeep) is to be called with,
+    /// or `None` if there is too much.
+    ///
+    /// [`Config::max_streams`]: crate::yamux::Config::max_streams
+    pub(in crate::yamux) fn keep(&self, len: usize) -> Option<usize> {
+        let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
+        let mut kept = self.kept.lock();
+        if kept.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
+            return None;
+        }
+        kept.streams += 1;
+        kept.bytes += beyond;
+        Some(beyond)
+    }
+
+    pub(in crate::yamux) fn unkeep(&self, beyond: usize) {
+        let mut kept = self.kept.lock();
+        kept.streams -= 1;
+        kept.bytes -= beyond;
+        self.budget.release(beyond);
+    }
+
+    /// Notes that nobody here uses the stream any more. A connection that is to
+    /// close when idle closes with the last one.
+    pub(in crate::yamux) fn retire(self: &Arc<Self>, core: &Core) {
+        if self.mark_unused(core) {
+            self.close();
+        }
+    }
+
+    /// The same, without closing the connection. Returns whether it is to close now.
+    #[must_use]
+    pub(in crate::yamux) fn mark_unused(&self, core: &Core) -> bool {
+        // Under the lock, so that the connection's end counts it or does not.
+        let mut table = self.table.lock();
+        core.mark_unused() && table.mark_unused(core.id, sync::now)
+    }
+
+    /// Notes that the peer has acknowledged a stream.
+    pub(in crate::yamux) fn acknowledge(self: &Arc<Self>, core: &Core) {
+        if self.mark_acknowledged(core) {
+            self.close();
+        }
+    }
+
+    /// The same, without closing the connection. Returns whether it is to close now.
+    fn mark_acknowledged(&self, core: &Core) -> bool {
+        if !core.mark_acknowledged() {
+            return false;
+        }
+        let mut table = self.table.lock();
+        table.unacknowledged -= 1;
+        let idle = table.is_idle();
+        drop(table);
+        self.freed.notify_one();
+        idle
+    }
+}

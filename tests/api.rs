@@ -1,0 +1,16 @@
+//! What the documentation promises of wires, sessions and streams.
+
+mod support;
+
+#[path = "api/closing.rs"]
+mod closing;
+#[path = "api/limits.rs"]
+mod limits;
+#[path = "api/opening.rs"]
+mod opening;
+#[path = "api/sessions.rs"]
+mod sessions;
+#[path = "api/streams.rs"]
+mod streams;
+#[path = "api/truncation.rs"]
+mod truncation;

@@ -1,0 +1,163 @@
+//! Promises that all examples with several roles keep: help, arguments, addresses.
+
+use crate::program::{NONE, join, refusing, run, serve};
+
+struct Example {
+    name: &'static str,
+    port: u16,
+    server: &'static str,
+    clients: &'static [&'static str],
+    /// Arguments that a client requires, or without which it would retry for long.
+    args: &'static [&'static str],
+}
+
+const EXAMPLES: &[Example] = &[
+    Example {
+        name: "auth",
+        port: 8989,
+        server: "server",
+        clients: &["aws", "digitalocean", "macbook"],
+        args: &[],
+    },
+    Example {
+        name: "reconnect",
+        port: 9876,
+        server: "server",
+        clients: &["client"],
+        args: &["--tries", "1", "--wait-ms", "1"],
+    },
+    Example {
+        name: "shell",
+        port: 9099,
+        server: "server",
+        clients: &["host_a", "host_b"],
+        args: &[],
+    },
+    Example {
+        name: "exchange",
+        port: 9888,
+        server: "server",
+        clients: &["binance", "google", "okcoin"],
+        args: &[],
+    },
+    Example {
+        name: "keyboard",
+        port: 8976,
+        server: "server",
+        clients: &["client"],
+        args: &[],
+    },
+    Example {
+        name: "hub",
+        port: 8765,
+        server: "hub",
+        clients: &["node_a", "node_b"],
+        args: &[],
+    },
+    #[cfg(feature = "tls")]
+    Example {
+        name: "tls",
+        port: 9076,
+        server: "server",
+        clients: &["client"],
+        args: &[],
+    },
+    Example {
+        name: "tunnel",
+        port: 7722,
+        server: "hub",
+        clients: &["expose"],
+        args: &["--name", "x", "--to", "127.0.0.1:22"],
+    },
+    Example {
+        name: "tunnel",
+        port: 7722,
+        server: "hub",
+        clients: &["forward"],
+        args: &["--name", "x", "--listen", "127.0.0.1:0"],
+    },
+];
+
+#[test]
+fn help_lists_all_roles_and_options() {
+    for Example {
+        name,
+        port,
+        server,
+        clients,
+        ..
+    } in EXAMPLES
+    {
+        let help = run(name, ["--help"]);
+        help.assert_success();
+        let help = help.stdout.join("\n");
+        let addr = format!("[default: 127.0.0.1:{port}]");
+        assert!(
+            help.contains("--addr <HOST:PORT>") && help.contains(&addr),
+            "{help}"
+        );
+        for role in clients.iter().chain([server]) {
+            assert!(help.contains(&format!("\n  {role} ")), "{role}: {help}");
+            run(name, [role, "--help"]).assert_success();
+        }
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    for Example {
+        name,
+        server,
+        clients,
+        args,
+        ..
+    } in EXAMPLES
+    {
+        run(name, NONE).assert_failure(&format!("Usage: {name}"));
+        run(name, ["nonsense"]).assert_failure("nonsense");
+        for role in clients.iter().chain([server]) {
+            run(name, [role, "--colour"]).assert_failure("--colour");
+        }
+        run(name, [server, "--addr", "nowhere"]).assert_failure("nowhere");
+        for role in *clients {
+            let client = join(name, role, "nowhere", *args).end();
+            client.assert_failure("error: option join: \"nowhere\"");
+        }
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_reported() {
+    let (_socket, addr) = refusing();
+    let reason = format!("error: cannot connect to {addr}");
+    for Example {
+        name,
+        clients,
+        args,
+        ..
+    } in EXAMPLES
+    {
+        for role in *clients {
+            join(name, role, &addr, *args).end().assert_failure(&reason);
+        }
+    }
+}
+
+#[test]
+fn an_address_in_use_is_reported() {
+    let (_socket, addr) = refusing();
+    let reason = format!("error: cannot listen at {addr}");
+    for Example { name, server, .. } in EXAMPLES {
+        run(name, [server, "--addr", &addr]).assert_failure(&reason);
+    }
+}
+
+#[test]
+fn a_server_without_clients_stops_on_a_signal() {
+    for Example { name, server, .. } in EXAMPLES {
+        // The keyboard's server ends by itself, as its input ends at once.
+        if *name != "keyboard" {
+            serve(name, server, NONE).0.terminate();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The system resources of a program: descriptors and threads.
+
+use crate::program::{DEADLINE, Program};
+use std::{fs, thread, time::Instant};
+
+/// The name of handler threads. An idle one ends after ten seconds.
+const HANDLER: &str = "wirenet-handler";
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resources {
+    descriptors: usize,
+    /// Without handler threads.
+    threads: usize,
+}
+
+/// Returns the resources of a program, and its number of handler threads.
+pub fn resources(program: &Program) -> (Resources, usize) {
+    let proc = format!("/proc/{}", program.id());
+    let descriptors = fs::read_dir(format!("{proc}/fd")).expect("it runs").count();
+    let tasks = fs::read_dir(format!("{proc}/task")).expect("it runs");
+    // A thread that ends meanwhile has no name any more.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let (handlers, others): (Vec<_>, Vec<_>) = names.partition(|name| name.trim() == HANDLER);
+    let threads = others.len();
+    let resources = Resources {
+        descriptors,
+        threads,
+    };
+    (resources, handlers.len())
+}
+
+/// Waits until a program has the expected resources again, and at most `handlers`
+/// handler threads. It has to poll, as nothing outside the process reports the end
+/// of a thread.
+pub fn await_resources(program: &Program, expected: &Resources, handlers: usize) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (now, handlers_now) = resources(program);
+        if now == *expected && handlers_now <= handlers {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{now:?} and {handlers_now} handlers, not {expected:?} and {handlers}"
+        );
+        thread::yield_now();
+    }
+}
+
+/// Returns the resources of an idle program. Something may still be about to end,
+/// so this samples many times and returns the minimum.
+pub fn settled(program: &Program) -> Resources {
+    let mut least = resources(program).0;
+    for _ in 0..200 {
+        let now = resources(program).0;
+        least.descriptors = least.descriptors.min(now.descriptors);
+        least.threads = least.threads.min(now.threads);
+        thread::yield_now();
+    }
+    least
+}
