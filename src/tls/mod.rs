@@ -73,6 +73,13 @@ impl From<Arc<ClientConfig>> for TlsConfig {
     }
 }
 
+/// Makes a certificate for this machine, with its key: the package holds no keys.
+#[cfg(test)]
+pub(crate) fn new_certificates() -> Certificates {
+    let folder = include!("example_certificates.rs");
+    load_certificates("server", folder.path()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,11 +92,4 @@ mod tests {
         check::<TlsServer>();
         check::<TlsClient>();
     }
-}
-
-/// Makes a certificate for this machine, with its key: the package holds no keys.
-#[cfg(test)]
-pub(crate) fn new_certificates() -> Certificates {
-    let folder = include!("example_certificates.rs");
-    load_certificates("server", folder.path()).unwrap()
 }

@@ -7,7 +7,7 @@ use super::{
     error::Error,
     frame::{Flags, Header},
     outbox::{Lane, Outbox},
-    reader::Reader,
+    reader::ConnectionReader,
     role::Role,
     shared::{Handle, Shared},
     stats::Stats,
@@ -92,7 +92,7 @@ impl Connection {
         role: Role,
         config: Arc<Config>,
         acceptor: Acceptor,
-    ) -> io::Result<(Self, Box<Reader>)> {
+    ) -> io::Result<(Self, Box<ConnectionReader>)> {
         let (shared, reader) = assemble(halves, role, config, acceptor)?;
         Ok((Self::new(shared, never()), reader))
     }
@@ -410,7 +410,7 @@ fn assemble(
     role: Role,
     config: Arc<Config>,
     acceptor: Acceptor,
-) -> io::Result<(Arc<Shared>, Box<Reader>)> {
+) -> io::Result<(Arc<Shared>, Box<ConnectionReader>)> {
     halves.writer.set_timeout(Some(config.write_timeout))?;
     let shared = Arc::new(Shared::new(
         role,
@@ -420,7 +420,7 @@ fn assemble(
         [halves.local_addr, halves.peer_addr],
     ));
     shared.set_acceptor(acceptor);
-    let reader = Reader::new(halves.reader, Arc::clone(&shared));
+    let reader = ConnectionReader::new(halves.reader, Arc::clone(&shared));
     Ok((shared, Box::new(reader)))
 }
 

@@ -5,7 +5,7 @@ use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
-    relayed::{End, Relay},
+    relayed::{Relay, RelayEnd},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
     window::{RecvWindow, SendWindow, Tuning},
@@ -43,7 +43,7 @@ pub(super) struct Core {
     /// It is in use here.
     live: AtomicBool,
     /// The relay that it is an end of.
-    relayed: OnceLock<(Arc<dyn Relay>, End)>,
+    relayed: OnceLock<(Arc<dyn Relay>, RelayEnd)>,
 }
 
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Gives the stream to a relay, with what had been read of it already.
-    pub(super) fn join(&self, relay: Arc<dyn Relay>, end: End, rest: Segment) {
+    pub(super) fn join(&self, relay: Arc<dyn Relay>, end: RelayEnd, rest: Segment) {
         let mut recv = self.recv.lock();
         // No more than a segment's length.
         let count = rest.len() as u32;

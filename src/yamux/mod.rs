@@ -31,7 +31,7 @@
 
 /// # The life of a frame
 ///
-/// - **Received.** [`Reader::turn`] reads bytes from the transport. The
+/// - **Received.** [`ConnectionReader::turn`] reads bytes from the transport. The
 ///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
 ///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
 ///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
@@ -140,7 +140,7 @@ pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
-pub(crate) use reader::{ReadOutcome, Reader};
+pub(crate) use reader::{ConnectionReader, ReadOutcome};
 pub(crate) use relay::{Buffered, Framing, relay};
 pub(crate) use role::Role;
 pub use stats::Stats;

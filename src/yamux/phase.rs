@@ -43,7 +43,7 @@ use super::error::Error;
 
 /// A connection's life. The table has it, under its lock.
 #[derive(Debug, Default)]
-pub(super) struct Lifecycle {
+pub(super) struct ConnectionLife {
     phase: Phase,
     ours: OurNotice,
     peers: PeerNotice,
@@ -82,7 +82,7 @@ enum PeerNotice {
     Closed,
 }
 
-impl Lifecycle {
+impl ConnectionLife {
     /// Why nothing can be sent, if so.
     pub(super) fn failure(&self) -> Option<&Error> {
         match &self.phase {
@@ -186,7 +186,7 @@ mod tests {
 
     /// The reason that is kept when a write fails and the connection then ends.
     fn reason(write: io::ErrorKind, end: Error) -> Error {
-        let mut life = Lifecycle::default();
+        let mut life = ConnectionLife::default();
         life.fail_writing(io_error(write));
         assert!(life.end().is_none() && life.failure().is_some());
         assert!(life.end_with(end));
@@ -198,7 +198,7 @@ mod tests {
         let reset = io::ErrorKind::ConnectionReset;
         let kept = reason(reset, Error::EndedByPeer);
         assert!(matches!(kept, Error::Io(error) if error.kind() == reset));
-        let mut life = Lifecycle::default();
+        let mut life = ConnectionLife::default();
         assert!(life.end_with(Error::KeepAlive));
         assert!(!life.end_with(Error::Closed));
         life.fail_writing(Error::WriteTimeout);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn each_side_announces_once_that_it_goes_away_and_once_that_it_closes() {
-        let mut life = Lifecycle::default();
+        let mut life = ConnectionLife::default();
         assert!(!life.is_going_away() && !life.refuses_streams());
         life.on_go_away();
         assert!(life.peer_is_going_away() && !life.peer_has_closed());

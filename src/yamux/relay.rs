@@ -15,7 +15,7 @@ use super::{
     core::{Core, RecvHalf},
     frame::{Flags, Header},
     outbox::{Lane, Priority},
-    relayed::{End, Flushes, Relay},
+    relayed::{Flushes, Relay, RelayEnd},
     segment::Segment,
     shared::{Shared, streams::CutShort},
     state::{RecvState, ResetBy, SendState},
@@ -108,7 +108,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
         framing,
         touched: AtomicBool::new(false),
     });
-    let ends = [(End::A, a), (End::B, b)];
+    let ends = [(RelayEnd::A, a), (RelayEnd::B, b)];
     // Readers that come meanwhile wait for this lock, for work in memory.
     let mut legs = pair.legs.lock();
     let mut streams = Vec::new();
@@ -142,13 +142,13 @@ impl Relay for Pair {
         let Some(legs) = &mut *guard else {
             return;
         };
-        for from in End::BOTH {
+        for from in RelayEnd::BOTH {
             self.forward(legs, from, &mut due);
         }
-        for from in End::BOTH {
+        for from in RelayEnd::BOTH {
             self.pass_on_end(legs, from, &mut due);
         }
-        for from in End::BOTH {
+        for from in RelayEnd::BOTH {
             self.grant(legs, from);
             self.keep(legs, from, &mut due);
         }
@@ -160,7 +160,7 @@ impl Relay for Pair {
         due.settle();
     }
 
-    fn on_room(self: Arc<Self>, to: End, flushes: &mut Flushes) {
+    fn on_room(self: Arc<Self>, to: RelayEnd, flushes: &mut Flushes) {
         let mut due = Due::new(flushes);
         let mut guard = self.legs.lock();
         let Some(legs) = &mut *guard else {
@@ -174,12 +174,12 @@ impl Relay for Pair {
         }
         // What was sent makes room in its sender's window, and may have kept a grant
         // of this leg's waiting.
-        for from in End::BOTH {
+        for from in RelayEnd::BOTH {
             if self.grant(legs, from) && from != to {
                 due.flush(&legs[from as usize].shared);
             }
         }
-        for from in End::BOTH {
+        for from in RelayEnd::BOTH {
             self.keep(legs, from, &mut due);
         }
         due.end_if_over(&mut guard);
@@ -194,7 +194,7 @@ impl Relay for Pair {
 
 impl Pair {
     /// Passes on whole units, and then the end, as far as there are credit and room.
-    fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: End, due: &mut Due<'_>) {
+    fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let to = from.other();
         while !legs[to as usize].parked && self.forward_next(legs, from, Priority::Last, due) {}
     }
@@ -203,7 +203,7 @@ impl Pair {
     fn forward_next(
         self: &Arc<Self>,
         legs: &mut [Leg; 2],
-        from: End,
+        from: RelayEnd,
         priority: Priority,
         due: &mut Due<'_>,
     ) -> bool {
@@ -244,7 +244,7 @@ impl Pair {
     }
 
     /// Passes on an end other than that of the data.
-    fn pass_on_end(&self, legs: &[Leg; 2], from: End, due: &mut Due<'_>) {
+    fn pass_on_end(&self, legs: &[Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let lost = matches!(near.core.send.lock().state, SendState::Reset(_));
         let state = near.core.recv.lock().state;
@@ -260,7 +260,7 @@ impl Pair {
     /// Charges the bytes of a stream that is gone, and so no longer in its own
     /// connection's table, to the far connection. If that has too many already, the
     /// far stream is aborted.
-    fn keep(&self, legs: &mut [Leg; 2], from: End, due: &mut Due<'_>) {
+    fn keep(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
             return;
@@ -280,7 +280,7 @@ impl Pair {
 
     /// Grants the sender at one end what the receiver at the other has granted.
     /// Returns whether there was something to grant.
-    fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: End) -> bool {
+    fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd) -> bool {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let send = far.core.send.lock();
         let credit = (send.state == SendState::Open).then(|| send.window.credit());

@@ -10,12 +10,12 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 /// One of the two ends of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum RelayEnd {
     A,
     B,
 }
 
-impl End {
+impl RelayEnd {
     pub(super) const BOTH: [Self; 2] = [Self::A, Self::B];
 
     pub(super) fn other(self) -> Self {
@@ -35,7 +35,7 @@ pub(super) trait Relay: fmt::Debug + Send + Sync {
     /// Uses the room in the outbox of the leg at `to` for one frame, and then
     /// queues up again behind other relays. The caller holds that outbox's
     /// writing role, and writes what is queued.
-    fn on_room(self: Arc<Self>, to: End, due: &mut Flushes);
+    fn on_room(self: Arc<Self>, to: RelayEnd, due: &mut Flushes);
 
     /// Notes that a reader is going to pump the relay at the end of its read.
     /// Returns whether no reader was.

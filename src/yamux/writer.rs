@@ -17,7 +17,7 @@ const SLICES: usize = 8;
 /// The thread that holds it has the writing role. It takes everything out of the
 /// queue, and writes that in as few system calls as possible.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct OutboxWriter {
     half: Box<dyn WriteHalf>,
     control: Vec<u8>,
     /// Bytes of `control` that are written.
@@ -27,7 +27,7 @@ pub(super) struct Writer {
     finished: bool,
 }
 
-impl Writer {
+impl OutboxWriter {
     pub(super) fn new(half: Box<dyn WriteHalf>) -> Self {
         Self {
             half,

@@ -27,12 +27,12 @@ pub(super) struct OutgoingRecords {
     /// How many bytes of `kept` are written. Invariant: less than `kept.len()`, or
     /// both are 0.
     sent: usize,
-    phase: Phase,
+    phase: OutgoingPhase,
 }
 
 /// The state of the outgoing direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum OutgoingPhase {
     Open,
     /// Only `kept` is still to be sent; it ends with a close_notify.
     Closing,
@@ -45,7 +45,7 @@ impl OutgoingRecords {
             encryptor,
             kept: Vec::new(),
             sent: 0,
-            phase: Phase::Open,
+            phase: OutgoingPhase::Open,
         }
     }
 
@@ -55,7 +55,7 @@ impl OutgoingRecords {
         slices: &[IoSlice<'_>],
         wait: Wait,
     ) -> io::Result<usize> {
-        if self.phase != Phase::Open {
+        if self.phase != OutgoingPhase::Open {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.send(socket, wait)?;
@@ -69,14 +69,14 @@ impl OutgoingRecords {
     }
 
     pub(super) fn finish(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
-        if self.phase == Phase::Open {
+        if self.phase == OutgoingPhase::Open {
             self.encryptor.close(&mut self.kept)?;
-            self.phase = Phase::Closing;
+            self.phase = OutgoingPhase::Closing;
         }
         self.send(socket, wait)?;
-        if self.phase == Phase::Closing {
+        if self.phase == OutgoingPhase::Closing {
             socket.shutdown(Shutdown::Write)?;
-            self.phase = Phase::Finished;
+            self.phase = OutgoingPhase::Finished;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
         state::wire_state::WireState,
     },
     yamux::{
-        Connection, Error, INITIAL_WINDOW, Reader, Role,
+        Connection, ConnectionReader, Error, INITIAL_WINDOW, Role,
         fuzz::{AT_ONCE, Peer, ReadOutcome, watch},
     },
 };
@@ -48,7 +48,7 @@ pub(super) struct HubClient {
     /// It has announced that it treats a reset as an error.
     takes_resets: bool,
     pub(super) peer: Peer,
-    reader: Option<Box<Reader>>,
+    reader: Option<Box<ConnectionReader>>,
     end: Option<Error>,
     session: Session,
     next: u32,

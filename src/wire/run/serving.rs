@@ -13,14 +13,14 @@ use crate::{
             wire_state::WireState,
         },
     },
-    yamux::{Acceptor, Reader, WeakConnection},
+    yamux::{Acceptor, ConnectionReader, WeakConnection},
 };
 use std::sync::Arc;
 
 /// A session that is established, and not served yet.
 pub(crate) struct Established {
     pub(crate) session: Session,
-    pub(crate) reader: Box<Reader>,
+    pub(crate) reader: Box<ConnectionReader>,
 }
 
 impl WireState {

@@ -6,8 +6,8 @@ use super::peer::Peer;
 use crate::{
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, reader::ReadOutcome,
-        shared::Shared,
+        Acceptor, Config, Connection, ConnectionReader, Error, Incoming, Role, Stream,
+        reader::ReadOutcome, shared::Shared,
     },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -28,7 +28,7 @@ pub(super) const NO_TIME: Duration = Duration::from_nanos(1);
 #[derive(Debug)]
 pub(super) struct Rig {
     pub(super) connection: Option<Connection>,
-    pub(super) reader: Option<Box<Reader>>,
+    pub(super) reader: Option<Box<ConnectionReader>>,
     pub(super) peer: Peer,
     /// The streams that the peer has opened and that are not yet accepted.
     pub(super) incoming: Arc<Mutex<VecDeque<Incoming>>>,

@@ -7,7 +7,7 @@ use crate::{
     sync::{Mutex, thread},
     transport::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, memory},
     yamux::{
-        Acceptor, Config, Connection, Error, Incoming, Reader, Role, Stream, StreamId,
+        Acceptor, Config, Connection, ConnectionReader, Error, Incoming, Role, Stream, StreamId,
         frame::{Decoder, Event, Header},
     },
 };
@@ -22,7 +22,7 @@ pub(super) const ROOMY: usize = 1 << 20;
 
 pub(super) struct Stage {
     pub(super) connection: Connection,
-    pub(super) reader: Box<Reader>,
+    pub(super) reader: Box<ConnectionReader>,
     /// The streams that the peer has opened.
     pub(super) arrived: Arc<Mutex<VecDeque<Incoming>>>,
     pub(super) peer: ScriptedPeer,
@@ -84,7 +84,7 @@ pub(super) fn client() -> (Stage, Stream) {
 pub(super) const STREAM: StreamId = StreamId(1);
 
 /// Runs the reader on a thread, until the connection ends.
-pub(super) fn run(mut reader: Box<Reader>) -> thread::JoinHandle<Result<(), Error>> {
+pub(super) fn run(mut reader: Box<ConnectionReader>) -> thread::JoinHandle<Result<(), Error>> {
     thread::spawn(move || reader.run())
 }
 

@@ -1,6 +1,6 @@
 //! The frames of a connection that are queued to be written, and who writes them.
 //!
-//! There is no writer thread. The [`Writer`] is an object, and the thread that
+//! There is no writer thread. The [`OutboxWriter`] is an object, and the thread that
 //! holds it has the *writing role*: it writes everything in the [`Queue`]. While
 //! no thread writes, the outbox holds it. A thread that cannot have it leaves its
 //! frames in the queue, and the holder writes them along with its own.
@@ -22,9 +22,9 @@ use super::{
     frame::Header,
     inbox::Inbox,
     queue::Queue,
-    relayed::{End, Relay},
+    relayed::{Relay, RelayEnd},
     segment::Segment,
-    writer::Writer,
+    writer::OutboxWriter,
 };
 use crate::{
     sync::{Condvar, Mutex},
@@ -45,10 +45,10 @@ pub(super) struct Outbox {
 struct OutboxState {
     queue: Queue,
     /// `None` while a thread holds it.
-    writer: Option<Box<Writer>>,
+    writer: Option<Box<OutboxWriter>>,
     /// Relays that wait for room, in the order in which they get it, each with the
     /// end whose stream its frames are for.
-    parked: VecDeque<(Arc<dyn Relay>, End)>,
+    parked: VecDeque<(Arc<dyn Relay>, RelayEnd)>,
     /// Threads that wait on `changed`.
     waiting: usize,
     /// The holder has had the role long enough.
@@ -107,7 +107,7 @@ pub(super) enum Pushed {
     Relieve,
     /// No thread was writing: the caller has the role, with the frame taken out of
     /// the queue, and must write it.
-    Role(Box<Writer>),
+    Role(Box<OutboxWriter>),
 }
 
 impl Outbox {
@@ -115,7 +115,7 @@ impl Outbox {
         Self {
             state: Mutex::new(OutboxState {
                 queue: Queue::new(),
-                writer: Some(Box::new(Writer::new(half))),
+                writer: Some(Box::new(OutboxWriter::new(half))),
                 parked: VecDeque::new(),
                 waiting: 0,
                 relief: false,
@@ -182,7 +182,7 @@ impl Outbox {
         header: Header,
         inbox: &mut Inbox,
         priority: Priority,
-        relay: impl FnOnce() -> (Arc<dyn Relay>, End),
+        relay: impl FnOnce() -> (Arc<dyn Relay>, RelayEnd),
     ) -> bool {
         let mut state = self.state.lock();
         if !state.is_open() {
@@ -201,7 +201,7 @@ impl Outbox {
     /// Has a relay wait for room behind all others. It is served at once if there
     /// is room and no other waits, so this is for relays that are being served, or
     /// where there is no room.
-    pub(super) fn park(&self, relay: Arc<dyn Relay>, end: End) {
+    pub(super) fn park(&self, relay: Arc<dyn Relay>, end: RelayEnd) {
         self.state.lock().parked.push_back((relay, end));
     }
 

@@ -1,7 +1,7 @@
 //! Waiting for the outbox: for room, for everything to be written, for the writer.
 
 use super::{Outbox, OutboxPhase, OutboxState};
-use crate::{sync::MutexGuard, yamux::writer::Writer};
+use crate::{sync::MutexGuard, yamux::writer::OutboxWriter};
 use std::time::Instant;
 
 /// The outbox has ended, or the deadline has passed.
@@ -17,7 +17,7 @@ pub(in crate::yamux) enum Admission {
     /// It may try again; another thread may be faster.
     Retry,
     /// It has the writing role, which was free, and must use it.
-    Role(Box<Writer>),
+    Role(Box<OutboxWriter>),
 }
 
 impl Outbox {
@@ -72,7 +72,7 @@ impl Outbox {
         &self,
         mark: Option<u64>,
         deadline: Instant,
-    ) -> Option<Box<Writer>> {
+    ) -> Option<Box<OutboxWriter>> {
         let mut state = self.state.lock();
         loop {
             let is_enough = match (state.phase, mark) {

@@ -4,8 +4,8 @@ use super::{Outbox, OutboxPhase, OutboxState};
 use crate::{
     transport::Wait,
     yamux::{
-        relayed::{End, Relay},
-        writer::Writer,
+        relayed::{Relay, RelayEnd},
+        writer::OutboxWriter,
     },
 };
 use std::{io, sync::Arc};
@@ -16,7 +16,7 @@ const LONG_SHIFT: usize = 1024 * 1024;
 /// One thread's time with the writing role.
 #[derive(Debug)]
 pub(in crate::yamux) struct Shift {
-    writer: Box<Writer>,
+    writer: Box<OutboxWriter>,
     wait: Wait,
     /// The thread was started to write. Any other has something else to do, and is
     /// not kept by relays that refill the outbox.
@@ -32,14 +32,14 @@ pub(in crate::yamux) enum Drained {
     Done,
     /// Another thread has to go on: the transport takes no more without waiting, or
     /// the shift is over.
-    Unfinished(Box<Writer>),
+    Unfinished(Box<OutboxWriter>),
     /// Relays wait for room, and there may be some: the caller serves them, and
     /// goes on.
     Room(Shift),
 }
 
 impl Shift {
-    pub(in crate::yamux) fn new(writer: Box<Writer>, wait: Wait) -> Self {
+    pub(in crate::yamux) fn new(writer: Box<OutboxWriter>, wait: Wait) -> Self {
         let served = writer.pending();
         Self {
             writer,
@@ -50,7 +50,7 @@ impl Shift {
     }
 
     /// That of a thread that was started to write, and may wait.
-    pub(in crate::yamux) fn of_helper(writer: Box<Writer>) -> Self {
+    pub(in crate::yamux) fn of_helper(writer: Box<OutboxWriter>) -> Self {
         Self {
             is_helper: true,
             ..Self::new(writer, Wait::Block)
@@ -84,7 +84,7 @@ impl OutboxState {
 impl Outbox {
     /// Takes the role if frames are queued and no thread is writing. A caller that
     /// may block also takes it from a holder that wants to be relieved.
-    pub(in crate::yamux) fn take_role(&self, wait: Wait) -> Option<Box<Writer>> {
+    pub(in crate::yamux) fn take_role(&self, wait: Wait) -> Option<Box<OutboxWriter>> {
         let mut state = self.state.lock();
         while wait == Wait::Block
             && state.relief
@@ -101,14 +101,14 @@ impl Outbox {
     }
 
     /// Takes the role if it is free, and all queued frames with it.
-    pub(super) fn take_locked(&self, state: &mut OutboxState) -> Option<Box<Writer>> {
+    pub(super) fn take_locked(&self, state: &mut OutboxState) -> Option<Box<OutboxWriter>> {
         let mut writer = state.writer.take()?;
         self.load(state, &mut writer);
         Some(writer)
     }
 
     /// Takes all queued frames out, which makes room.
-    fn load(&self, state: &mut OutboxState, writer: &mut Writer) {
+    fn load(&self, state: &mut OutboxState, writer: &mut OutboxWriter) {
         writer.load(&mut state.queue);
         state.loads += 1;
         self.pass_on_locked(state);
@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// Everything is written: the role is free.
-    fn rest(&self, state: &mut OutboxState, mut writer: Box<Writer>) {
+    fn rest(&self, state: &mut OutboxState, mut writer: Box<OutboxWriter>) {
         state.relief = false;
         writer.give_back();
         state.queue.give_back();
@@ -173,20 +173,20 @@ impl Outbox {
     }
 
     /// Gives the role to one of the threads that wait.
-    fn hand_on(&self, state: &mut OutboxState, writer: Box<Writer>) {
+    fn hand_on(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
         state.relief = false;
         self.give_back(state, writer);
         self.changed.notify_one();
     }
 
-    fn give_back(&self, state: &mut OutboxState, writer: Box<Writer>) {
+    fn give_back(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
         state.writer = Some(writer);
         self.settled.notify_all();
     }
 
     /// The relay to serve next, if there is room for a frame of its. Only for the
     /// holder of the role.
-    pub(in crate::yamux) fn next_relay(&self) -> Option<(Arc<dyn Relay>, End)> {
+    pub(in crate::yamux) fn next_relay(&self) -> Option<(Arc<dyn Relay>, RelayEnd)> {
         let mut state = self.state.lock();
         // Without room for both frames and grants, a relay would only be parked
         // again.

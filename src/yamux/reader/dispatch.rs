@@ -1,6 +1,6 @@
 //! From bytes to headers and bodies, and from bodies to their streams' inboxes.
 
-use super::Reader;
+use super::ConnectionReader;
 use crate::{
     transport::Wait,
     yamux::{
@@ -18,7 +18,7 @@ use std::{mem, sync::Arc};
 /// Room for this many streams, or relays, is kept between reads.
 const KEPT: usize = 32;
 
-impl Reader {
+impl ConnectionReader {
     /// Dispatches what was read.
     pub(super) fn dispatch(&mut self) -> Result<(), Error> {
         let filled = self.buf.room() == 0;

@@ -1,6 +1,6 @@
 //! What each kind of frame does.
 
-use super::{Body, Reader};
+use super::{Body, ConnectionReader};
 use crate::{
     guard, sync,
     yamux::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-impl Reader {
+impl ConnectionReader {
     pub(super) fn on_header(&mut self, header: Header) -> Result<(), Error> {
         if let Some(left) = &mut self.preauth_frames {
             *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;

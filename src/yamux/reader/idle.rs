@@ -1,7 +1,7 @@
 //! What the reader does while nothing comes: ticks, keepalive, and giving memory
 //! back.
 
-use super::{IDLE_BUFFER, Reader};
+use super::{ConnectionReader, IDLE_BUFFER};
 use crate::{
     sync,
     transport::Wait,
@@ -20,7 +20,7 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 /// the connection was closed meanwhile.
 const IDLE_TICK: Duration = Duration::from_secs(15);
 
-impl Reader {
+impl ConnectionReader {
     /// How long the next read may take before there is something else to do.
     pub(super) fn tick(&self) -> Duration {
         let tick = self.own_tick();

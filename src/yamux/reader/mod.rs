@@ -44,7 +44,7 @@ pub(crate) enum ReadOutcome {
 }
 
 /// Reads a connection; dropping it ends the connection.
-pub(crate) struct Reader {
+pub(crate) struct ConnectionReader {
     half: Box<dyn ReadHalf>,
     shared: Arc<Shared>,
     /// How many more frames the peer may send, while it is not authenticated.
@@ -82,15 +82,15 @@ struct Body {
     fin: bool,
 }
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for ConnectionReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
+        f.debug_struct("ConnectionReader")
             .field("half", &self.half)
             .finish_non_exhaustive()
     }
 }
 
-impl Reader {
+impl ConnectionReader {
     pub(super) fn new(half: Box<dyn ReadHalf>, shared: Arc<Shared>) -> Self {
         Self {
             half,
@@ -233,7 +233,7 @@ fn unless_closed(error: Error) -> Result<(), Error> {
     }
 }
 
-impl Drop for Reader {
+impl Drop for ConnectionReader {
     fn drop(&mut self) {
         self.shared.end(Error::Closed);
         self.shared.drop_acceptor();
@@ -252,7 +252,7 @@ mod tests {
     };
     use std::io::IoSlice;
 
-    fn client(halves: Halves, config: Config) -> (Connection, Box<Reader>) {
+    fn client(halves: Halves, config: Config) -> (Connection, Box<ConnectionReader>) {
         let acceptor = Acceptor::new(|_| true);
         Connection::driven(halves, Role::Client, Arc::new(config), acceptor).unwrap()
     }

@@ -14,7 +14,7 @@ use crate::{
             writing::{Drained, Shift},
         },
         relayed::{Flush, Flushes},
-        writer::Writer,
+        writer::OutboxWriter,
     },
 };
 use std::{io, sync::Arc, time::Instant};
@@ -28,7 +28,7 @@ impl Shared {
     }
 
     /// Writes with the role, which the caller has taken.
-    pub(in crate::yamux) fn drain(self: &Arc<Self>, writer: Box<Writer>, wait: Wait) {
+    pub(in crate::yamux) fn drain(self: &Arc<Self>, writer: Box<OutboxWriter>, wait: Wait) {
         self.ask_for_acknowledgement();
         self.work(Shift::new(writer, wait));
     }
@@ -44,7 +44,10 @@ impl Shared {
 
     /// Writes what it can without waiting. Returns the writer if another thread has
     /// to go on.
-    pub(super) fn write_now(&self, writer: Box<Writer>) -> io::Result<Option<Box<Writer>>> {
+    pub(super) fn write_now(
+        &self,
+        writer: Box<OutboxWriter>,
+    ) -> io::Result<Option<Box<OutboxWriter>>> {
         let shift = Shift::new(writer, Wait::Never);
         self.write(shift, &mut Flushes::default(), Flushes::run)
     }
@@ -57,7 +60,7 @@ impl Shared {
         mut shift: Shift,
         due: &mut Flushes,
         flush_others: fn(&mut Flushes),
-    ) -> io::Result<Option<Box<Writer>>> {
+    ) -> io::Result<Option<Box<OutboxWriter>>> {
         loop {
             shift = match self.outbox.drain(shift)? {
                 Drained::Done => return Ok(None),
@@ -72,7 +75,11 @@ impl Shared {
     }
 
     /// Deals with how a shift has ended.
-    fn conclude(self: &Arc<Self>, outcome: io::Result<Option<Box<Writer>>>, due: &mut Flushes) {
+    fn conclude(
+        self: &Arc<Self>,
+        outcome: io::Result<Option<Box<OutboxWriter>>>,
+        due: &mut Flushes,
+    ) {
         match outcome {
             Ok(None) => {}
             Ok(Some(writer)) => self.spawn_helper(writer, due),
@@ -82,7 +89,7 @@ impl Shared {
 
     /// Leaves the writing to a thread that lives while the transport is full, or
     /// while relays refill the outbox.
-    pub(super) fn spawn_helper(self: &Arc<Self>, writer: Box<Writer>, due: &mut Flushes) {
+    pub(super) fn spawn_helper(self: &Arc<Self>, writer: Box<OutboxWriter>, due: &mut Flushes) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
             .name(format!("{}-writer", self.config.thread_name))

@@ -8,7 +8,7 @@ use super::{
     error::Error,
     frame::StreamId,
     half_open::{HalfOpen, HalfOpenQueue},
-    phase::Lifecycle,
+    phase::ConnectionLife,
     role::Role,
     stats::Stats,
 };
@@ -43,7 +43,7 @@ pub(super) struct Table {
     pub(super) stats: Stats,
     /// Streams that this side opened and the peer has not acknowledged.
     pub(super) unacknowledged: usize,
-    pub(super) life: Lifecycle,
+    pub(super) life: ConnectionLife,
 }
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Table {
             live: 0,
             stats: Stats::default(),
             unacknowledged: 0,
-            life: Lifecycle::default(),
+            life: ConnectionLife::default(),
         }
     }
 

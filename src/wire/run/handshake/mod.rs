@@ -21,7 +21,7 @@ use crate::{
         session::frame::{self, Frame, FrameKind},
         state::wire_state::WireState,
     },
-    yamux::{self, Acceptor, Connection, Incoming, Reader, Role},
+    yamux::{self, Acceptor, Connection, ConnectionReader, Incoming, Role},
 };
 use std::{collections::VecDeque, io, sync::Arc, time::Instant};
 
@@ -33,7 +33,7 @@ const EARLY_STREAMS: usize = 256;
 pub(crate) struct Handshake<'a> {
     wire: &'a WireState,
     pub(crate) connection: Connection,
-    pub(crate) reader: Box<Reader>,
+    pub(crate) reader: Box<ConnectionReader>,
     early: Arc<Mutex<EarlyStreams>>,
     deadline: Instant,
     /// On a server, the identification in the client's request, once it has been read.
