@@ -155,6 +155,50 @@ fn user_code_has_the_given_stack_size() {
     in_time(|| test.join().unwrap());
 }
 
+/// A stream that was held is offered on a thread of its own when the handler of another
+/// stream makes room for it. Without a permit for a handler it is refused there, and
+/// the error handler is called.
+fn refuse_a_held_stream<const BYTES: usize>(set: fn(Builder) -> Builder) {
+    let (report, reports) = unbounded();
+    let (release, released) = unbounded::<()>();
+    let server = set(mounting())
+        .max_streams(1)
+        .handler_limit(1)
+        .on_error(move |error| {
+            deep::<BYTES>();
+            let _ = report.send(error.to_string());
+        })
+        .stream("blocks", move |stream| {
+            io::copy(stream, &mut io::sink())?;
+            let end = stream.next_message()?;
+            assert!(!end, "the peer has closed the stream");
+            // The held stream gets this one's place, but there is no other handler.
+            stream.close()?;
+            let _ = released.recv();
+            Ok(())
+        });
+    let server = started(server);
+    let client = started(joining(&server));
+    let session = client.wait_session(PATIENCE).unwrap();
+    let blocking = session.open_stream("blocks").unwrap();
+    let held = session.open_stream_nowait("blocks").unwrap();
+    blocking.write_message(b"end").unwrap();
+    blocking.close().unwrap();
+    let report = reports.recv_timeout(PATIENCE).unwrap();
+    assert!(report.contains("handlers"), "{report}");
+    held.next_message().unwrap_err();
+    drop(release);
+    drop((held, session));
+    client.close().unwrap();
+    server.close().unwrap();
+}
+
+#[test]
+fn the_error_handler_has_its_stack_size_where_a_held_stream_is_refused() {
+    in_time(|| refuse_a_held_stream::<DEFAULT>(|builder| builder));
+    in_time(|| refuse_a_held_stream::<LARGE>(large));
+}
+
 /// Handlers may have a small stack; the library's own code needs more, and has it.
 #[test]
 fn a_small_stack_is_enough_for_a_session() {

@@ -162,8 +162,9 @@ impl Config {
         self
     }
 
-    /// Sets the stack size of the reader thread in bytes. Default: 256 KiB, of which
-    /// a few KiB are used.
+    /// Sets the stack size in bytes of the connection's threads: the reader, and those
+    /// that are started for a while to write what the transport does not take at once,
+    /// or to pass streams on. Default: 256 KiB, of which a few KiB are used.
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;

@@ -24,6 +24,9 @@ use std::{sync::Arc, time::Duration};
 /// The least stack of a session's thread. A TLS handshake uses a good part of it.
 const MIN_STACK: usize = 256 * 1024;
 
+/// The stack that the standard library gives a thread.
+const STD_STACK: usize = 2 * 1024 * 1024;
+
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
 type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
 /// Shared with the thread that runs it.
@@ -192,7 +195,13 @@ impl Options {
 
     /// The settings of each connection.
     pub(crate) fn connection(&self) -> yamux::Config {
+        // A refused stream is reported on whichever thread of the connection offers it,
+        // which runs the user's error handler.
+        let stack_size = self
+            .stack_size
+            .map_or(STD_STACK, |bytes| bytes.max(MIN_STACK));
         let mut config = yamux::Config::default()
+            .stack_size(stack_size)
             .keep_alive(self.keep_alive.then_some(self.keep_alive_interval))
             .write_timeout(self.write_timeout)
             .max_streams(self.max_streams)
