@@ -9,7 +9,7 @@ use crate::{
         error::{Error, Violation},
         frame::{Flags, Header},
         outbox::Lane,
-        relayed::Flushes,
+        relay::Flushes,
         state::ResetBy,
     },
 };
@@ -141,7 +141,7 @@ impl Shared {
 
     /// A ping behind all data: the answer says that the peer has got that.
     fn last_ping(&self, now: Instant) -> Option<Header> {
-        let value = self.pings.begin(now, self.outbox.sent(), false)?;
+        let value = self.pings.begin(now, self.outbox.queued_total(), false)?;
         Some(Header::ping(Flags::SYN, value))
     }
 

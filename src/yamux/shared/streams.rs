@@ -149,25 +149,25 @@ impl Shared {
     /// Accounts for `len` bytes of a stream that is gone at the other end of its
     /// relay, and that wait for this peer: as if the peer had sent them itself, with
     /// a window's worth for each of [`Config::max_streams`] streams, and the rest
-    /// from the budget. Returns what [`unkeep`](Self::unkeep) is to be called with,
+    /// from the budget. Returns what [`release_orphaned`](Self::release_orphaned) is to be called with,
     /// or `None` if there is too much.
     ///
     /// [`Config::max_streams`]: crate::yamux::Config::max_streams
-    pub(in crate::yamux) fn keep(&self, len: usize) -> Option<usize> {
+    pub(in crate::yamux) fn charge_orphaned(&self, len: usize) -> Option<usize> {
         let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
-        let mut kept = self.kept.lock();
-        if kept.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
+        let mut orphaned = self.orphaned.lock();
+        if orphaned.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
             return None;
         }
-        kept.streams += 1;
-        kept.bytes += beyond;
+        orphaned.streams += 1;
+        orphaned.bytes += beyond;
         Some(beyond)
     }
 
-    pub(in crate::yamux) fn unkeep(&self, beyond: usize) {
-        let mut kept = self.kept.lock();
-        kept.streams -= 1;
-        kept.bytes -= beyond;
+    pub(in crate::yamux) fn release_orphaned(&self, beyond: usize) {
+        let mut orphaned = self.orphaned.lock();
+        orphaned.streams -= 1;
+        orphaned.bytes -= beyond;
         self.budget.release(beyond);
     }
 

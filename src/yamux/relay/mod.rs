@@ -6,6 +6,8 @@
 //! connection to the next on one stack. It adds the connections to a [`Flushes`]
 //! instead, and the caller flushes them one after the other.
 
+pub(super) mod pair;
+
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 /// One of the two ends of a relay.

@@ -11,21 +11,21 @@
 //! A relay's lock is taken before all locks of its streams and connections. It is
 //! held only for work in memory.
 
-use super::{
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+use crate::yamux::{
     core::{Core, RecvHalf},
     frame::{Flags, Header},
     outbox::{Lane, Priority},
-    relayed::{Flushes, Relay, RelayEnd},
+    relay::{Flushes, Relay, RelayEnd},
     segment::Segment,
     shared::{Shared, streams::CutShort},
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
     table::Gone,
     window::INITIAL_WINDOW,
-};
-use crate::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
 };
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Framing {
 }
 
 #[derive(Debug)]
-struct Pair {
+struct RelayPair {
     /// `None` when everything has been passed on.
     legs: Mutex<Option<[Leg; 2]>>,
     framing: Framing,
@@ -84,7 +84,7 @@ struct Leg {
     left: u32,
     /// The other leg's stream is gone, and this leg's connection accounts for what
     /// is buffered of it.
-    kept: Option<usize>,
+    orphaned: Option<usize>,
 }
 
 /// What is left to do when a relay's lock is released: connections may close by it.
@@ -102,8 +102,8 @@ struct Due<'a> {
 
 /// Joins two streams, each with what had been read of it already. From now on both
 /// belong to the relay; handles that are left do nothing to them.
-pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
-    let pair = Arc::new(Pair {
+pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
+    let pair = Arc::new(RelayPair {
         legs: Mutex::new(None),
         framing,
         touched: AtomicBool::new(false),
@@ -119,7 +119,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
             core: Arc::clone(stream.core()),
             parked: false,
             left: 0,
-            kept: None,
+            orphaned: None,
         };
         streams.push(stream);
         leg
@@ -132,7 +132,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
     due.run();
 }
 
-impl Relay for Pair {
+impl Relay for RelayPair {
     fn pump(self: Arc<Self>, flushes: &mut Flushes) {
         // Read before anything else: sees everything that another thread has left
         // to this call.
@@ -150,7 +150,7 @@ impl Relay for Pair {
         }
         for from in RelayEnd::BOTH {
             self.grant(legs, from);
-            self.keep(legs, from, &mut due);
+            self.charge_orphaned(legs, from, &mut due);
         }
         for leg in legs.iter() {
             due.flush(&leg.shared);
@@ -180,7 +180,7 @@ impl Relay for Pair {
             }
         }
         for from in RelayEnd::BOTH {
-            self.keep(legs, from, &mut due);
+            self.charge_orphaned(legs, from, &mut due);
         }
         due.end_if_over(&mut guard);
         drop(guard);
@@ -192,7 +192,7 @@ impl Relay for Pair {
     }
 }
 
-impl Pair {
+impl RelayPair {
     /// Passes on whole units, and then the end, as far as there are credit and room.
     fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let to = from.other();
@@ -260,21 +260,21 @@ impl Pair {
     /// Charges the bytes of a stream that is gone, and so no longer in its own
     /// connection's table, to the far connection. If that has too many already, the
     /// far stream is aborted.
-    fn keep(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
+    fn charge_orphaned(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
-        if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
+        if far.orphaned.is_some() || !near.core.is_gone() || !far.is_sending() {
             return;
         }
         let len = near.core.recv.lock().inbox.len();
         if len == 0 {
             return;
         }
-        match far.shared.keep(len) {
+        match far.shared.charge_orphaned(len) {
             None => {
                 far.abort(self.framing, due);
                 due.flush(&far.shared);
             }
-            kept => legs[from.other() as usize].kept = kept,
+            orphaned => legs[from.other() as usize].orphaned = orphaned,
         }
     }
 
@@ -391,8 +391,8 @@ impl<'a> Due<'a> {
     fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         for leg in legs.take_if(over).into_iter().flatten() {
-            if let Some(kept) = leg.kept {
-                leg.shared.unkeep(kept);
+            if let Some(orphaned) = leg.orphaned {
+                leg.shared.release_orphaned(orphaned);
             }
             self.unused.push((leg.shared, leg.core));
         }
@@ -450,7 +450,7 @@ mod tests {
         }
         for pair in connections.windows(2) {
             let [a, b] = [0, 1].map(|at| (pair[at].open().unwrap(), Segment::default()));
-            relay(a, b, NONE);
+            join_relay(a, b, NONE);
         }
         for peer in &peers {
             peer.shutdown();
