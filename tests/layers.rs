@@ -16,12 +16,12 @@ use std::{
 /// The longest match decides. A file may use its own floor and those below.
 const FLOORS: &[&[&str]] = &[
     &[
-        "guard.rs",
         "protobuf.rs",
         "spawn.rs",
         "sync/",
         "time.rs",
         "token.rs",
+        "user_code.rs",
     ],
     &["tls/"],
     &["transport/"],

@@ -1,5 +1,6 @@
-//! Named streams between two programs: layers 2 and 3 of the protocol, on top of
-//! [`yamux`](crate::yamux), which is layer 1.
+//! Named streams between two programs: layer 2 of the protocol, the frames that open
+//! sessions and streams, and layer 3, messages in chunks. Layer 1 is
+//! [`yamux`](crate::yamux).
 //!
 //! # Floors
 //!
@@ -15,26 +16,33 @@
 //!
 //! # The life of a stream
 //!
-//! 1. **A session.** [`run::client`] dials, or [`run::server`] accepts. The thread runs
-//!    the [`Handshake`](run::handshake::Handshake) while it drives the connection's
-//!    reader itself, registers the session
-//!    ([`establish`](state::wire_state::WireState::establish)), and then
-//!    [serves](state::wire_state::WireState::serve) it: it is the reader of the yamux
-//!    connection until the session ends.
-//! 2. **A call.** [`Session::open_stream`] opens a yamux stream, queues an *open* frame
-//!    ([`session::frame`]) behind its SYN, and waits for the answer.
-//! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of
-//!    the session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or refuses
-//!    it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads the open frame, asks
-//!    the validator, looks the name up ([`state::admitted`]), and answers.
-//! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`])
-//!    and then bytes of the yamux stream; its reads take segments from the stream's inbox,
-//!    from which [`session::receiving`] takes answers, chunks, and the ends of messages.
-//! 5. **A relay.** On a hub the look-up finds the session that owns the name, opens a
-//!    stream there, and joins the two: [`join_relay`](crate::yamux::join_relay) then passes the
-//!    bytes from reader to outbox, and no thread of the hub waits.
+//! 1. **A session.** [`run::client`] dials, or [`run::server`] accepts and starts the
+//!    session's thread. That thread runs the [`Handshake`](run::handshake::Handshake), in
+//!    which it drives the connection's reader itself, and then [`run::serving`]: it
+//!    registers the session and reads the yamux connection until the session ends.
+//! 2. **A call.** [`Session::open_stream`] opens a yamux stream, sends an *open* frame
+//!    ([`session::frame`]) along with its SYN, and waits for the answer.
+//! 3. **The peer.** Its reader passes the stream to the session's acceptor
+//!    ([`run::serving`]), which gets a permit of the
+//!    [`HandlerPool`](state::pool::HandlerPool), or refuses the stream. On a pool thread,
+//!    [`run::inbound`] then reads the open frame, asks the validator, looks the name up, and
+//!    answers.
+//! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`]) and
+//!    then bytes of the yamux stream; its reads take segments from the stream's inbox, in
+//!    which [`session::receiving`] finds the chunks and the ends of messages.
+//! 5. **A relay.** On a hub, a name may belong to the session of another client. The pool
+//!    thread opens a stream there, waits for the owner's answer, answers the caller, and
+//!    joins the two ([`join_relay`](crate::yamux)). From then on the readers of both
+//!    connections pass the bytes on, and no thread of the hub waits.
 //! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
 //!    new streams, a deadline for those that are open, then a cut.
+//!
+//! # A new message of the session handshake
+//!
+//! Its frame begins in [`session::frame`], its content and the bit by which a side says that
+//! it understands it in [`session::handshake_messages`]. [`run::handshake`] has the client's
+//! part in `ask`, the server's in `answer`, the decision in `judge`; what both sides agree on
+//! is [`Agreed`](session::session::Agreed). `tests/golden.rs` has the bytes.
 //!
 //! # Glossary
 //!
@@ -48,21 +56,30 @@
 //! - **chunk**: a piece of a message, as it is sent: four bytes of length, then up to
 //!   1,024 bytes.
 //! - **segment**: a block of received bytes, as the reader filled it.
-//! - **caller**, **owner**: the side that opens a stream; on a hub, the session that
-//!   offers the stream's name.
-//! - **handler**, **hook**, **validator**: the program's code: it serves a stream, hears
-//!   of an event, or decides about a session or a stream.
+//! - **caller**: the side that opens a stream.
+//! - **owner**: on a hub, the session that offers a stream's name.
+//! - **handler**: code of the program that serves streams of one name.
+//! - **hook**: code of the program that is called when something happens.
+//! - **validator**: code of the program that accepts or refuses sessions and streams.
+//! - **place**, **permit**: one of a limited number: of sessions or handshakes; of handlers
+//!   that run at once.
 //! - **refusal**: an answer that denies a session or a stream, with a reason.
 //! - **abort**: end a stream so that the peer gets an error.
 //!
 //! # Lock order
 //!
-//! The receiving or the sending side of a stream, then what
-//! [`yamux`](crate::yamux) locks. The [data](state::wire_state::WireData) of a wire, its
-//! handlers, its pool, and its deferred errors are locked only while no other lock is
-//! held. A thread that reads or writes a stream holds the lock of that side while it
-//! waits; no other lock is held over a system call, and none while the library calls the
-//! program's code.
+//! A thread takes locks only in this order:
+//!
+//! 1. The sending side of a stream, then its receiving side, which a sender only tries. A
+//!    side is locked while a thread reads or writes and as long as a [`Reader`] or [`Writer`]
+//!    exists: over waits, system calls, and whatever the program does meanwhile.
+//! 2. The [data](state::wire_state::WireData) of a wire. Under it, sessions are asked
+//!    whether they have ended.
+//! 3. What [`yamux`](crate::yamux) locks.
+//!
+//! All other locks (handlers, pool, deferred errors, tracked threads, the progress of hooks,
+//! streams that come early, a dial) are the last that a thread takes. Locks from 2 on are
+//! never held over a system call, or while the library calls the program's code.
 
 mod builder;
 mod handle;

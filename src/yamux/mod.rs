@@ -31,38 +31,56 @@
 
 /// # The life of a frame
 ///
-/// - **Received.** [`ConnectionReader::turn`] reads bytes from the transport. The
-///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
-///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
-///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
-///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). What a program has read is
-///   granted to the sender again ([`update_window`](shared::Shared::update_window)).
-/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit from the
-///   window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)). If no
-///   thread is writing, the caller gets the writing role and
-///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). What the
-///   transport does not take at once is left to a helper thread.
-/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table),
-///   and queues a SYN.
-/// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
-///   [table](table::inbound), and the stream passed to the [`Acceptor`] at once, or later
-///   if it is [held](shared::held).
-/// - **Relayed.** After each read the reader [pumps](relay::Relay::pump) the relays whose
-///   streams have received something: [`relay`](mod@relay::pair) moves bytes from the inbox of
-///   one leg into the outbox of the other leg's connection, which is then
-///   [flushed](relay::Flushes). A relay without room is parked; a thread that makes room
-///   as it writes serves it ([`next_relay`](outbox::Outbox::next_relay)).
+/// - **Received**, on the reader's thread. [`ConnectionReader::turn`] reads from the
+///   transport. [`reader::dispatch`] takes the [headers](frame::Decoder) out of what was
+///   read, and [`reader::frames`] handles each by its kind. The body of a Data frame goes
+///   to its stream's [`Core`](core::Core), which appends it to the inbox and wakes the
+///   thread that waits in
+///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). As the program
+///   reads, its thread gives the peer that much credit back
+///   ([`update_window`](shared::Shared::update_window)).
+/// - **Sent**, on the thread of a program that writes.
+///   [`send_frame`](stream::shared_stream::SharedStream::send_frame) waits for credit and
+///   for room in the outbox, and queues the frame
+///   ([`Outbox::try_send`](outbox::Outbox::try_send)). If no thread is writing, it gets the
+///   writing role and [writes](shared::Shared::drain) for one
+///   [`Shift`](outbox::writing::Shift); otherwise the thread that is writing takes the
+///   frame along. A thread that must not block leaves to a helper thread what the transport
+///   does not take at once.
+/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table) and
+///   queues a SYN.
+/// - **Opened by the peer.** [`reader::frames`] asks the [table](table::inbound) whether the
+///   stream is accepted, refused or [held](shared::held). When all that was read has been
+///   dispatched, the reader passes the stream to the [`Acceptor`].
+/// - **Relayed**, on the reader's thread. After each read it
+///   [pumps](relay::Relay::pump) the relays whose streams have received something:
+///   [`relay::pair`] moves bytes from the inbox of one leg to the outbox of the other leg's
+///   connection, which is then [flushed](relay::Flushes). A relay without room is parked; a
+///   thread that makes room by writing serves it
+///   ([`next_relay`](outbox::Outbox::next_relay)).
 /// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
 ///   streams.
 ///
-/// A new type of frame begins in [`frame::Kind`], is handled in [`reader::frames`], and is
-/// queued with [`Outbox::push`](outbox::Outbox::push).
+/// # A new type of frame
+///
+/// 1. [`frame::Kind`], with its number, the length of its body, and a constructor of its
+///    [`Header`](frame::Header).
+/// 2. [`reader::frames`] handles it, for the connection or for a stream. A body always goes
+///    to a stream's inbox; anything else needs new code in [`reader::dispatch`].
+/// 3. It is queued with [`Outbox::push`](outbox::Outbox::push); with
+///    [`Outbox::try_push`](outbox::Outbox::try_push) if a frame of the peer causes it, since
+///    the number of unread answers is limited; with
+///    [`Outbox::try_send`](outbox::Outbox::try_send) if it has a body.
+/// 4. A peer that does not know the type ends the connection, so it may be sent only to
+///    peers that have announced it in the session handshake.
+/// 5. `yamux/fuzz` and `tests/interop/libp2p` know all frames.
 ///
 /// # Glossary
 ///
 /// - **connection**: one transport and its streams. [`Connection`] and [`Stream`] are
 ///   handles.
-/// - **core**: the state of one stream, which both its halves and the reader share.
+/// - **core**: the state of one stream: its two halves. The stream's handles, the reader
+///   and a relay share it.
 /// - **half**: the receiving or the sending half of a core.
 /// - **segment**: a block of received bytes, or of bytes to be sent.
 /// - **inbox**: the bytes of a stream that were received and not yet read.
@@ -71,20 +89,24 @@
 /// - **relay**: two streams of two connections, joined in a hub.
 /// - **leg**: one of the two streams of a relay, with its connection.
 /// - **grant**: credit that is sent in a window update.
-/// - **place**: one of the `max_streams` that the peer may have open. A stream of the peer
-///   that has none yet is **held**.
+/// - **place**: one of the `max_streams` that the peer may have open and that are served.
+///   A stream of the peer that has no place yet is **held**.
 /// - **half open**: no longer used on this side, and not yet ended by the peer.
 ///
 /// # Lock order
 ///
-/// A thread takes locks only in this order, and only one of each line at a time:
+/// A thread takes locks only in this order, and never two of one line:
 ///
-/// 1. a relay
-/// 2. one half of a stream
-/// 3. the table
-/// 4. the outbox, the pings, or any other lock
+/// 1. a relay: the legs of a [`RelayPair`](relay::pair)
+/// 2. a half: `recv` or `send` of a [`Core`](core::Core)
+/// 3. the [table](table::Table)
+/// 4. the [outbox](outbox::Outbox), the [pings](ping::Pings), and the other locks of
+///    [`Shared`](shared::Shared)
+/// 5. the pool of [segments](segment)
 ///
-/// No lock is held over a system call, or a call of the program's code.
+/// No lock is held over a system call, or a call of the program's code. (A TLS transport has
+/// locks of its own, one of which is held while it writes; see
+/// [`transport`](crate::transport).)
 ///
 /// # Small programs and small stacks
 ///

@@ -8,9 +8,9 @@
 //! 2. `wire_state`: everything that the threads of a wire share, and its lock.
 //! 3. `lifecycle`: whether the wire runs, is being closed, or is closed.
 //! 4. `handshakes`: connections on which a session is being opened; `registry`: sessions,
-//!    and on a hub the owners of names. Both are plain data under the lock; `opening`
-//!    moves a session through them.
-//! 5. `handlers`: the handlers by name; `lookup`: how a name is looked up; `pool`: the
+//!    and on a hub the owners of names. Both are data under the lock of
+//!    `wire_state`; `session_opening` moves a session through them.
+//! 5. `handlers`: the handlers by name; `admitted`: what a name is looked up as; `pool`: the
 //!    threads that run handlers.
 //! 6. `error_context` and `deferred`: errors on their way to the error handler.
 

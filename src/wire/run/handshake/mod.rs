@@ -129,7 +129,8 @@ impl<'a> Handshake<'a> {
         })
     }
 
-    /// Receives a frame. Waits for it until the deadline.
+    /// Receives a frame. Waits for it until the deadline. Each side sends one frame on this
+    /// stream: whatever follows it is discarded.
     fn read_frame(&mut self, stream: &yamux::Stream) -> Result<Frame, Error> {
         let mut decoder = frame::FrameDecoder::default();
         loop {
