@@ -35,28 +35,29 @@
 ///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
 ///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
 ///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
-///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). What a program has read is
-///   granted to the sender again ([`update_window`](shared::Shared::update_window)).
-/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit from the
-///   window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)). If no
-///   thread is writing, the caller gets the writing role and
-///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). What the
-///   transport does not take at once is left to a helper thread.
+///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). Bytes that a
+///   program has read are granted to the sender again
+///   ([`update_window`](shared::Shared::update_window)).
+/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit
+///   from the window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)).
+///   If no thread is writing, the caller gets the writing role and
+///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). Bytes that
+///   the transport does not accept immediately are left to a helper thread.
 /// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table),
 ///   and queues a SYN.
 /// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
-///   [table](table::inbound), and the stream passed to the [`Acceptor`] at once, or later
-///   if it is [held](shared::held).
+///   [table](table::inbound), and the stream is passed to the [`Acceptor`] immediately,
+///   or later if it is [held](shared::held).
 /// - **Relayed.** After each read the reader [pumps](relayed::Relay::pump) the relays whose
 ///   streams have received something: [`relay`](mod@relay) moves bytes from the inbox of
 ///   one leg into the outbox of the other leg's connection, which is then
-///   [flushed](relayed::Flushes). A relay without room is parked; a thread that makes room
-///   as it writes serves it ([`next_relay`](outbox::Outbox::next_relay)).
+///   [flushed](relayed::Flushes). A relay without room is parked, and served by the thread
+///   whose writing makes room ([`next_relay`](outbox::Outbox::next_relay)).
 /// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
 ///   streams.
 ///
-/// A new type of frame begins in [`frame::Kind`], is handled in [`reader::frames`], and is
-/// queued with [`Outbox::push`](outbox::Outbox::push).
+/// To add a type of frame, begin with [`frame::Kind`], handle the frame in
+/// [`reader::frames`], and queue it with [`Outbox::push`](outbox::Outbox::push).
 ///
 /// # Glossary
 ///
@@ -84,22 +85,21 @@
 /// 3. the table
 /// 4. the outbox, the pings, or any other lock
 ///
-/// No lock is held over a system call, or a call of the program's code.
+/// No lock is held during a system call or a call of the program's code.
 ///
 /// # Small programs and small stacks
 ///
-/// On small machines the size of the program and of its threads' stacks counts, so some
-/// things are less direct than they could be:
+/// On small machines, the size of the program and of its threads' stacks matters, so
+/// some code is less direct than it could be:
 ///
-/// - What only one kind of program needs is reached through a function pointer or a trait
-///   object, so that others do not link it: relays and how legs are joined (only hubs),
-///   accepting (only servers and hubs), loading keys (only programs that show
+/// - Code that only one kind of program needs is called through a function pointer or a
+///   trait object, so that other programs do not link it: relaying and joining legs (only
+///   hubs), accepting (only servers and hubs), loading keys (only programs that show
 ///   certificates).
-/// - What would be compiled for each type or closure is compiled once, for a boxed one:
-///   starting a thread, jobs, acceptors.
-/// - What needs much stack for a moment is a function of its own that is never inlined,
-///   and what lives long on a reader's thread is boxed. Where that decides, a comment says
-///   so.
+/// - Code that would be compiled for each type or closure takes a boxed one instead, so
+///   that it is compiled once: starting a thread, jobs, acceptors.
+/// - Code that briefly needs much stack is a separate function that is never inlined, and
+///   values that live long on a reader's thread are boxed. A comment marks these places.
 #[cfg(doc)]
 mod map {}
 
