@@ -3,15 +3,15 @@
 //!
 //! # Floors
 //!
-//! Each floor uses its own files and the floors below it; `tests/layers.rs` checks
-//! that.
+//! Each floor uses only its own files and the floors below it; `tests/layers.rs`
+//! checks this.
 //!
 //! | floor | what it is | files to read first |
 //! |---|---|---|
 //! | `wire` | what a program holds | [`handle`], [`builder`] |
 //! | [`run`] | what the threads of a wire do | [`run::client`], [`run::server`], [`run::serving`], [`run::inbound`] |
 //! | [`state`] | what a wire holds; no threads of its own | [`state::wire_state`], [`state::lifecycle`], [`state::registry`] |
-//! | [`session`] | what a session is, and what it speaks | [`session::session`], [`session::stream`], [`session::receiving`], [`session::chunk`] |
+//! | [`session`] | what a session is, and its protocol | [`session::session`], [`session::stream`], [`session::receiving`], [`session::chunk`] |
 //!
 //! # The life of a stream
 //!
@@ -23,10 +23,11 @@
 //!    connection until the session ends.
 //! 2. **A call.** [`Session::open_stream`] opens a yamux stream, queues an *open* frame
 //!    ([`session::frame`]) behind its SYN, and waits for the answer.
-//! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of
-//!    the session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or refuses
-//!    it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads the open frame, asks
-//!    the validator, looks the name up ([`state::lookup`]), and answers.
+//! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of the
+//!    session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or
+//!    refuses it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads
+//!    the open frame, asks the validator, looks up the name ([`state::lookup`]), and
+//!    answers.
 //! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`])
 //!    and then bytes of the yamux stream; its reads take segments from the stream's inbox,
 //!    from which [`session::receiving`] takes answers, chunks, and the ends of messages.
@@ -50,19 +51,19 @@
 //! - **segment**: a block of received bytes, as the reader filled it.
 //! - **caller**, **owner**: the side that opens a stream; on a hub, the session that
 //!   offers the stream's name.
-//! - **handler**, **hook**, **validator**: the program's code: it serves a stream, hears
-//!   of an event, or decides about a session or a stream.
+//! - **handler**, **hook**, **validator**: code of the program that serves a stream, is
+//!   called on an event, or decides about a session or a stream.
 //! - **refusal**: an answer that denies a session or a stream, with a reason.
 //! - **abort**: end a stream so that the peer gets an error.
 //!
 //! # Lock order
 //!
-//! The receiving or the sending side of a stream, then what
-//! [`yamux`](crate::yamux) locks. The [data](state::wire_state::WireData) of a wire, its
+//! The receiving or the sending side of a stream is locked first, then the locks of
+//! [`yamux`](crate::yamux). The [data](state::wire_state::WireData) of a wire, its
 //! handlers, its pool, and its deferred errors are locked only while no other lock is
 //! held. A thread that reads or writes a stream holds the lock of that side while it
-//! waits; no other lock is held over a system call, and none while the library calls the
-//! program's code.
+//! waits. No other lock is held during a system call, and none while the library calls
+//! the program's code.
 
 mod builder;
 mod handle;
