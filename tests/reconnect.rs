@@ -636,7 +636,7 @@ fn a_server_that_accepts_and_closes_is_not_flooded() {
         let client = Wire::join(server.addr.to_string());
         // If each session reset the count, no wait would be longer than this.
         let client = started(client.retry_wait(Duration::from_millis(1), NEVER));
-        // Waits of 2^n ms: so many attempts take seconds.
+        // Waits of 2^n ms: this many attempts take seconds.
         let begin = Instant::now();
         let mut count = 0;
         while begin.elapsed() < 4 * SHORT {

@@ -111,8 +111,8 @@ impl Connection {
     /// # Errors
     ///
     /// Fails when the connection has ended or is going away. A connection goes away
-    /// by itself with the last of the 2,147,483,648 streams that each side may open,
-    /// and closes when the open streams have ended.
+    /// by itself with the last of the about 2,147,483,647 streams that each side may
+    /// open, and closes when the open streams have ended.
     pub fn open(&self) -> Result<Stream, Error> {
         let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);

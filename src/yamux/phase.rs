@@ -78,7 +78,7 @@ enum PeerNotice {
     Staying,
     /// It has sent a go-away: there are no new streams.
     GoingAway,
-    /// It has sent a second one: it has closed, and no longer uses its streams.
+    /// It has sent a second go-away: it has closed, and no longer uses its streams.
     Closed,
 }
 

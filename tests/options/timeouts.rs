@@ -118,7 +118,7 @@ fn assert_write_timeout(error: &io::Error) {
     );
 }
 
-/// Opens so many streams that their windows together exceed the kernel's buffers.
+/// Opens enough streams for their windows together to exceed the kernel's buffers.
 fn open_many(session: &Session) -> Vec<Stream> {
     let open = |_| session.open_stream_nowait("any").unwrap();
     (0..32).map(open).collect()

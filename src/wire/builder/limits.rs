@@ -17,7 +17,7 @@ impl Builder {
     ///
     /// A session that has ended counts until its hooks have returned, and until the
     /// error handler has returned if the session ended with an error, because each of
-    /// these calls takes a thread. A client that reconnects again and again therefore
+    /// these calls takes a thread. A client that reconnects repeatedly therefore
     /// cannot have more of them running than there may be sessions. A hook must not
     /// wait for a new session if the only room for one is that of its own session.
     ///
@@ -76,7 +76,7 @@ impl Builder {
     /// 128 MiB. Lower this limit on machines with little memory.
     ///
     /// Up to 256 more wait until others have ended, oldest first, and are not acknowledged
-    /// until then. A peer that uses this library or Go opens at most 256 unacknowledged
+    /// until then. A Go peer, or one that uses this library, opens at most 256 unacknowledged
     /// streams and then waits, so it does not fail, however many streams it wants to open.
     /// A waiting stream takes its window from the [`window_budget`](Self::window_budget);
     /// if the budget has no room, the stream is reset.

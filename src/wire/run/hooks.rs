@@ -69,7 +69,7 @@ impl Hooks {
     }
 
     /// Runs the second hook, when the session has ended. The session keeps its slot
-    /// until the hooks have returned, so that a client that reconnects again and again
+    /// until the hooks have returned, so that a client that reconnects repeatedly
     /// cannot have more hooks running than there may be sessions.
     pub(crate) fn closed(self: &Arc<Self>, slot: &Arc<SessionSlot>) {
         let mut progress = self.progress.lock();

@@ -154,7 +154,7 @@ fn a_failing_transport_wakes_threads_that_wait_for_credit() {
         waits.core().send.lock().window.take(INITIAL_WINDOW);
         let waiting = thread::spawn(move || send_all(&waits, b"no credit"));
         stage.peer.sender.cut();
-        // It is queued before the transport fails, or fails.
+        // The write is queued before the transport fails, or fails.
         let _ = send_all(&sends, b"fails");
         assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
     });

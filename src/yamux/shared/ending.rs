@@ -102,7 +102,7 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
-        // It is set already if this side has closed the connection.
+        // `closed_at` is already set if this side has closed the connection.
         let _ = self.closed_at.set(sync::now());
         pump_relays(&streams, due);
     }
@@ -121,7 +121,7 @@ impl Shared {
     pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
         if self.end_streams(Error::Closed, due) {
             let now = sync::now();
-            // It is set already if nothing more could be sent.
+            // `closed_at` is already set if nothing more could be sent.
             let _ = self.closed_at.set(now);
             let first = self.table.lock().life.go_away();
             let go_away = first.then(|| Header::go_away(0));

@@ -59,10 +59,10 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum OpenSlot {
     Free,
-    /// It may when this half-open stream is reset, which the peer has had time to
+    /// It may after this half-open stream is reset, which the peer has had time to
     /// end.
     Evict(Arc<Core>),
-    /// It may at this time at the latest.
+    /// It must wait, until this time at the latest.
     At(Instant),
 }
 
