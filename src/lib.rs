@@ -81,7 +81,6 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod guard;
 mod protobuf;
 mod spawn;
 mod sync;
@@ -90,17 +89,18 @@ mod time;
 pub mod tls;
 mod token;
 pub mod transport;
+mod user_code;
 mod wire;
 pub mod yamux;
 
 pub use error::{
     CutSession, Denied, Error, Malformed, OpError, Operation, Refusal, RefusalCode, ShutdownError,
 };
-pub use guard::Panicked;
 pub use protobuf::PayloadError;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
+pub use user_code::Panicked;
 pub use wire::{
     Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
     Writer,

@@ -3,7 +3,7 @@
 //!
 //! Hand-written, because two messages of five fields do not justify a code
 //! generator: prost took a third of the time needed to build a client for a small
-//! box. The tests of `hello` check that both accept the same input.
+//! box. The tests of `handshake_messages` check that both accept the same input.
 
 /// The deepest nesting of groups that is skipped, as in prost.
 const MAX_DEPTH: u32 = 100;

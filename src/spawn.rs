@@ -79,7 +79,7 @@ impl Drop for ThreadPermit {
 /// Limits the number of threads from now on. Servers call this. A program that
 /// only dials runs a few threads, and does not link this code.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn bound() {
+pub(crate) fn limit_threads() {
     // Some sandboxes hide this file. In that case, the system's default is assumed.
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let maps = limit.and_then(|limit| limit.trim().parse().ok());
@@ -88,7 +88,7 @@ pub(crate) fn bound() {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn bound() {}
+pub(crate) fn limit_threads() {}
 
 /// Returns how many threads to run with this many memory maps. A sixteenth of the
 /// maps is left for the rest of the program.

@@ -2,7 +2,7 @@
 
 use super::{
     builder::Builder,
-    run::{Run, close::close_wire},
+    run::{Runner, close::close_wire},
     session::{id::SessionId, session::Session, stats::Stats, stream::Stream},
     state::{error_context::ErrorContext, wire_state::WireState},
 };
@@ -69,7 +69,7 @@ pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
 /// keep only the [`WireState`] alive.
 struct WireInner {
     state: Arc<WireState>,
-    run: Arc<dyn Run>,
+    run: Arc<dyn Runner>,
     on_connect: Option<ConnectHook>,
 }
 
@@ -121,7 +121,7 @@ impl Drop for WireInner {
 /// Closes a wire whose last handle was dropped.
 fn close_dropped(state: &WireState) {
     // An earlier close has returned the error to its caller.
-    let was_closed = state.is_closed();
+    let was_closed = state.is_closing();
     if let Err(error) = close_wire(state)
         && !was_closed
     {
@@ -263,7 +263,7 @@ impl Wire {
 
     pub(super) fn new(
         state: Arc<WireState>,
-        run: Arc<dyn Run>,
+        run: Arc<dyn Runner>,
         on_connect: Option<ConnectHook>,
     ) -> Self {
         let inner = Arc::new(WireInner {

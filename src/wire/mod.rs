@@ -26,13 +26,13 @@
 //! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of the
 //!    session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or
 //!    refuses it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads
-//!    the open frame, asks the validator, looks up the name ([`state::lookup`]), and
+//!    the open frame, asks the validator, looks up the name ([`state::admitted`]), and
 //!    answers.
 //! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`])
 //!    and then bytes of the yamux stream; its reads take segments from the stream's inbox,
 //!    from which [`session::receiving`] takes answers, chunks, and the ends of messages.
 //! 5. **A relay.** On a hub the look-up finds the session that owns the name, opens a
-//!    stream there, and joins the two: [`yamux::relay`](crate::yamux) then passes the
+//!    stream there, and joins the two: [`join_relay`](crate::yamux::join_relay) then passes the
 //!    bytes from reader to outbox, and no thread of the hub waits.
 //! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
 //!    new streams, a deadline for those that are open, then a cut.

@@ -328,7 +328,7 @@ impl Connection {
     /// Counts what was sent so far as acknowledged.
     pub(crate) fn assume_delivered(&self) {
         let shared = &self.handle.shared;
-        shared.pings.acknowledge(shared.outbox.sent());
+        shared.pings.acknowledge(shared.outbox.queued_total());
     }
 
     /// Notes that the peer sends a go-away when it goes away, and another when it
@@ -355,7 +355,7 @@ impl Connection {
         let shared = &self.handle.shared;
         let stats = shared.table.lock().stats;
         Stats {
-            bytes_sent: shared.outbox.sent(),
+            bytes_sent: shared.outbox.queued_total(),
             ..stats
         }
     }

@@ -5,7 +5,7 @@ use super::{
     error::Violation,
     frame::StreamId,
     inbox::Inbox,
-    relayed::{Relay, RelayEnd},
+    relay::{Relay, RelayEnd},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
     window::{RecvWindow, SendWindow, Tuning},

@@ -18,7 +18,7 @@ pub(super) struct HalfOpenQueue(pub(super) VecDeque<(Instant, StreamId)>);
 
 impl HalfOpenQueue {
     /// The capacity that an empty queue keeps.
-    const KEPT: usize = 64;
+    const IDLE_CAPACITY: usize = 64;
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -39,6 +39,6 @@ impl HalfOpenQueue {
         if let Some(index) = index {
             self.0.remove(first + index);
         }
-        self.0.give_back(Self::KEPT);
+        self.0.give_back(Self::IDLE_CAPACITY);
     }
 }

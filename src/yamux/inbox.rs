@@ -21,7 +21,7 @@ impl Inbox {
 
     /// Returns how many bytes of memory the inbox takes.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.segments.iter().map(Segment::capacity).sum()
     }
 
@@ -132,7 +132,7 @@ mod tests {
         for _ in 0..262_144 {
             inbox.push(&[1]);
         }
-        let held = inbox.held();
+        let held = inbox.memory();
         assert!(held <= 2 * 262_144 + SEGMENT, "{held}");
     }
 

@@ -48,10 +48,10 @@
 /// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
 ///   [table](table::inbound), and the stream is passed to the [`Acceptor`] immediately,
 ///   or later if it is [held](shared::held).
-/// - **Relayed.** After each read the reader [pumps](relayed::Relay::pump) the relays whose
-///   streams have received something: [`relay`](mod@relay) moves bytes from the inbox of
+/// - **Relayed.** After each read the reader [pumps](relay::Relay::pump) the relays whose
+///   streams have received something: [`relay`](mod@relay::pair) moves bytes from the inbox of
 ///   one leg into the outbox of the other leg's connection, which is then
-///   [flushed](relayed::Flushes). A relay without room is parked, and served by the thread
+///   [flushed](relay::Flushes). A relay without room is parked, and served by the thread
 ///   whose writing makes room ([`next_relay`](outbox::Outbox::next_relay)).
 /// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
 ///   streams.
@@ -122,7 +122,7 @@ mod ping;
 mod queue;
 mod reader;
 mod relay;
-mod relayed;
+
 mod role;
 pub(crate) mod segment;
 mod shared;
@@ -141,7 +141,7 @@ pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
-pub(crate) use relay::{Buffered, Framing, relay};
+pub(crate) use relay::pair::{Buffered, Framing, join_relay};
 pub(crate) use role::Role;
 pub use stats::Stats;
 pub use stream::Stream;

@@ -44,7 +44,7 @@ struct Asked {
 
 /// Whether the peer has given a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum PeerSign {
     /// The caller must send this ping now, if there is one. The peer has until this
     /// time to answer.
     Asked(Option<u32>, Instant),
@@ -96,7 +96,13 @@ impl Pings {
     /// Returns whether the peer is alive. Within `patience` after it was asked, the
     /// peer must send something, or accept more of the queued data. `taken` is how
     /// much data it has accepted so far, and `waits` whether more is queued.
-    pub(super) fn look(&self, now: Instant, patience: Duration, taken: u64, waits: bool) -> Life {
+    pub(super) fn look(
+        &self,
+        now: Instant,
+        patience: Duration,
+        taken: u64,
+        waits: bool,
+    ) -> PeerSign {
         let heard = self.heard.load(Ordering::Relaxed);
         let mut state = self.state.lock();
         if let Some(asked) = state.asked
@@ -105,15 +111,15 @@ impl Pings {
         {
             let due = asked.at + patience;
             return match now >= due {
-                true => Life::Silent,
-                false => Life::Awaited(due),
+                true => PeerSign::Silent,
+                false => PeerSign::Awaited(due),
             };
         }
         let at = now;
         state.asked = Some(Asked { at, heard, taken });
         drop(state);
         // If no ping can be sent, enough other pings wait for their answers.
-        Life::Asked(self.begin(now, taken, false), now + patience)
+        PeerSign::Asked(self.begin(now, taken, false), now + patience)
     }
 
     /// Handles the answer to a ping. Unknown values are ignored.
@@ -204,13 +210,13 @@ mod tests {
     fn a_peer_that_sends_nothing_in_time_is_silent() {
         let (pings, now) = (Pings::default(), sync::now());
         let look = |at| pings.look(at, 3 * S, 0, false);
-        assert_eq!(look(now), Life::Asked(Some(0), now + 3 * S));
-        assert_eq!(look(now + S), Life::Awaited(now + 3 * S));
-        assert_eq!(look(now + 3 * S), Life::Silent);
+        assert_eq!(look(now), PeerSign::Asked(Some(0), now + 3 * S));
+        assert_eq!(look(now + S), PeerSign::Awaited(now + 3 * S));
+        assert_eq!(look(now + 3 * S), PeerSign::Silent);
         // It sends something late, and then nothing more.
         pings.hear();
-        assert_eq!(look(now + 3 * S), Life::Asked(Some(1), now + 6 * S));
-        assert_eq!(look(now + 6 * S), Life::Silent);
+        assert_eq!(look(now + 3 * S), PeerSign::Asked(Some(1), now + 6 * S));
+        assert_eq!(look(now + 6 * S), PeerSign::Silent);
     }
 
     #[test]
@@ -218,17 +224,17 @@ mod tests {
         let (pings, now) = (Pings::default(), sync::now());
         pings.look(now, S, 10, true);
         // Data that the system accepted is no sign of life if none is left queued.
-        assert_eq!(pings.look(now + S, S, 20, false), Life::Silent);
-        assert_eq!(pings.look(now + S, S, 10, true), Life::Silent);
+        assert_eq!(pings.look(now + S, S, 20, false), PeerSign::Silent);
+        assert_eq!(pings.look(now + S, S, 10, true), PeerSign::Silent);
         let more = pings.look(now + S, S, 20, true);
-        assert_eq!(more, Life::Asked(Some(1), now + 2 * S));
+        assert_eq!(more, PeerSign::Asked(Some(1), now + 2 * S));
     }
 
     #[test]
     fn a_peer_is_watched_even_when_no_more_pings_can_be_sent() {
         let (pings, now) = (Pings::default(), sync::now());
         while pings.begin(now, 0, false).is_some() {}
-        assert_eq!(pings.look(now, S, 0, false), Life::Asked(None, now + S));
-        assert_eq!(pings.look(now + S, S, 0, false), Life::Silent);
+        assert_eq!(pings.look(now, S, 0, false), PeerSign::Asked(None, now + S));
+        assert_eq!(pings.look(now + S, S, 0, false), PeerSign::Silent);
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Queue {
 
 /// The capacities that an empty queue keeps for control frames, in bytes, and for
 /// segments. Larger capacities are freed.
-pub(super) const KEPT_CONTROL: usize = 1024;
-pub(super) const KEPT_SEGMENTS: usize = 16;
+pub(super) const IDLE_CONTROL: usize = 1024;
+pub(super) const IDLE_SEGMENTS: usize = 16;
 
 /// Makes a queue with room for one segment, which usually suffices; a `VecDeque`
 /// would otherwise start with room for four.
@@ -83,7 +83,7 @@ impl Queue {
 
     /// Returns how many bytes of memory the queue takes.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         let data = self.data.iter().map(Segment::capacity);
         self.control.capacity() + data.sum::<usize>()
     }
@@ -113,7 +113,7 @@ impl Queue {
     }
 
     /// Returns the bytes of the bodies of all Data frames that were ever queued.
-    pub(super) fn sent(&self) -> u64 {
+    pub(super) fn queued_total(&self) -> u64 {
         self.sent
     }
 
@@ -200,8 +200,8 @@ impl Queue {
     /// Frees capacity that an empty queue does not need.
     pub(super) fn give_back(&mut self) {
         debug_assert!(self.is_empty());
-        self.control.give_back(KEPT_CONTROL);
-        self.data.give_back(KEPT_SEGMENTS);
+        self.control.give_back(IDLE_CONTROL);
+        self.data.give_back(IDLE_SEGMENTS);
     }
 
     /// Discards all queued frames, and frees their memory.

@@ -2,7 +2,7 @@
 
 use super::{
     capacity::GiveBack,
-    queue::{self, KEPT_CONTROL, KEPT_SEGMENTS, Queue},
+    queue::{self, IDLE_CONTROL, IDLE_SEGMENTS, Queue},
     segment::Segment,
 };
 use crate::transport::{Wait, WriteHalf};
@@ -51,8 +51,8 @@ impl OutboxWriter {
         debug_assert_eq!(self.pending(), 0);
         self.control_sent = 0;
         self.control.clear();
-        self.control.give_back(KEPT_CONTROL);
-        self.data.give_back(KEPT_SEGMENTS);
+        self.control.give_back(IDLE_CONTROL);
+        self.data.give_back(IDLE_SEGMENTS);
     }
 
     /// Returns how many bytes were taken over and are not yet written.

@@ -23,15 +23,15 @@ use crate::{
     wire::{
         handle::{ConnectHook, Wire},
         run::{
-            Run,
+            Runner,
             addr::Addr,
             client::Client,
             inbound::{find_handler, find_owner},
             server::Server,
         },
         state::{
+            admitted::Find,
             handlers::{Handler, Handlers},
-            lookup::Find,
             options::Options,
             registry::Names,
             wire_state::WireState,
@@ -182,7 +182,7 @@ struct WireKind {
     role: Role,
     names: Names,
     find: Find,
-    run: fn(Addr) -> Arc<dyn Run>,
+    run: fn(Addr) -> Arc<dyn Runner>,
 }
 
 const SERVER: WireKind = WireKind {

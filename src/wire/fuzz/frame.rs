@@ -5,7 +5,7 @@ use crate::{
     protobuf::PayloadError,
     wire::session::{
         frame::{Frame, FrameDecoder, FrameError, FrameKind, HEADER_LEN, MAX_COMMAND, MAX_PAYLOAD},
-        hello::{OpenSessionRequest, OpenSessionResponse},
+        handshake_messages::{OpenSessionRequest, OpenSessionResponse},
     },
 };
 
@@ -86,9 +86,9 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option
         }
         assert!(input.is_empty());
         assert!(
-            decoder.held() <= 2 * received + 64,
+            decoder.memory() <= 2 * received + 64,
             "{} of {received}",
-            decoder.held()
+            decoder.memory()
         );
     }
     (frames, None)

@@ -10,7 +10,7 @@ use crate::{
         session::{
             chunk::{self, CUT_SHORT, END},
             frame::{FrameDecoder, FrameKind},
-            hello::{Features, OpenSessionRequest},
+            handshake_messages::{Features, OpenSessionRequest},
             session::Session,
         },
         state::wire_state::WireState,

@@ -14,11 +14,11 @@ use crate::{
         run::{handshake::Handshake, inbound::find_handler},
         session::{
             frame::{FrameDecoder, FrameKind},
-            hello::{OpenSessionRequest, OpenSessionResponse},
+            handshake_messages::{OpenSessionRequest, OpenSessionResponse},
             session::Agreed,
             stream::Stream,
         },
-        state::{opening::Pending, registry::Names, wire_state::WireState},
+        state::{registry::Names, session_opening::Pending, wire_state::WireState},
     },
     yamux::{
         Role,

@@ -10,8 +10,8 @@ use crate::{
             stream::Stream,
         },
         state::{
-            error_context::ErrorContext, handlers::Handlers, lookup::Find, opening::Pending,
-            options::Options, registry::Names, wire_state::WireState,
+            admitted::Find, error_context::ErrorContext, handlers::Handlers, options::Options,
+            registry::Names, session_opening::Pending, wire_state::WireState,
         },
     },
     yamux::{
@@ -121,7 +121,7 @@ pub(super) struct Prompted {
 pub(super) enum Part {
     Bytes(Vec<u8>),
     /// An answer to the client's request. If its id is empty, that of the request is used.
-    Confirm(Box<crate::wire::session::hello::OpenSessionResponse>),
+    Confirm(Box<crate::wire::session::handshake_messages::OpenSessionResponse>),
 }
 
 impl Part {
@@ -178,7 +178,8 @@ fn asked_id(peer: &Peer) -> Vec<u8> {
     let frame = frame
         .expect("a frame of the protocol")
         .expect("a whole one");
-    let request = crate::wire::session::hello::OpenSessionRequest::decode(&frame.payload);
+    let request =
+        crate::wire::session::handshake_messages::OpenSessionRequest::decode(&frame.payload);
     request.expect("a request").sid
 }
 

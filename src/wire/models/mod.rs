@@ -2,7 +2,8 @@
 //! them with many interleavings of their threads; see [`sync`](crate::sync).
 
 use crate::wire::state::{
-    error_context::ErrorContext, handshakes::NoHandshake, opening::Pending, wire_state::WireState,
+    error_context::ErrorContext, handshakes::NoHandshake, session_opening::Pending,
+    wire_state::WireState,
 };
 use std::{
     net::{TcpListener, TcpStream},

@@ -8,7 +8,7 @@ use crate::{
     wire::{
         run::{inbound, serving::Established},
         session::{
-            hello::Features,
+            handshake_messages::Features,
             id::SessionId,
             session::{Agreed, Session},
         },

@@ -3,11 +3,12 @@
 
 use crate::{
     error::{Error, Operation},
-    guard, sync,
+    sync,
     time::deadline,
+    user_code,
     wire::{
         run::{
-            Failure, Run, addr::Addr, connect, dial::dial, handshake::Handshake,
+            Failure, Runner, addr::Addr, connect, dial::dial, handshake::Handshake,
             serving::Established,
         },
         session::session::Session,
@@ -161,7 +162,7 @@ impl Client {
     }
 }
 
-impl Run for Client {
+impl Runner for Client {
     fn thread_name(&self) -> &'static str {
         "session"
     }
@@ -180,7 +181,7 @@ impl Run for Client {
                     failures = 0;
                 }
             }
-            if wire.is_closed() {
+            if wire.is_closing() {
                 if let Attempt::Served(served) = ended
                     && let Some(failure) = served.failure
                 {
@@ -200,9 +201,9 @@ impl Run for Client {
             if let Some(failure) = failure {
                 failure.report(wire);
             }
-            guard::log(|| log::debug!("connecting to {} again in {wait:?}", self.addr));
+            user_code::log(|| log::debug!("connecting to {} again in {wait:?}", self.addr));
             wire.pause(wait);
-            if wire.is_closed() {
+            if wire.is_closing() {
                 return closed(history);
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     wire::{
         session::{
             closing::{close_sessions, shutdown_result},
-            session::Host,
+            session::OwningWire,
         },
         state::wire_state::WireState,
     },
@@ -34,7 +34,7 @@ pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
     outcome
 }
 
-impl Host for WireState {
+impl OwningWire for WireState {
     fn close(&self) -> Result<(), ShutdownError> {
         close_wire(self)
     }

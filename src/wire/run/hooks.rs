@@ -5,7 +5,7 @@ use crate::{
     sync::Mutex,
     wire::{
         session::session::Session,
-        state::{opening::SessionSlot, options::SessionHook, wire_state::WireState},
+        state::{options::SessionHook, session_opening::SessionSlot, wire_state::WireState},
     },
 };
 use std::sync::Arc;

@@ -6,22 +6,22 @@
 
 use crate::{
     error::{Error, Malformed, Operation, Refusal},
-    guard::caught,
     time::deadline,
+    user_code::caught,
     wire::{
         run::handshake::truncated,
         session::{
             chunk,
             frame::{self, Frame, FrameKind},
-            hello::CONFIRM_SESSION,
+            handshake_messages::CONFIRM_SESSION,
             receiving::IncomingMessages,
             session::Session,
             stream::Stream,
-            threads::{self, UnansweredOpening},
+            wire_threads::{self, UnansweredOpening},
         },
         state::{
+            admitted::{Admitted, OwnerLeg},
             handlers::Handler,
-            lookup::{Admitted, OwnerLeg},
             registry::NameOwner,
             wire_state::WireState,
         },
@@ -102,7 +102,7 @@ impl InboundStream {
 
     /// Answers the caller, and serves the stream until it is closed.
     pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: UnansweredOpening) {
-        let _current = threads::set_current_stream(&self.raw);
+        let _current = wire_threads::set_current_stream(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
             Err(error) => {
@@ -225,7 +225,7 @@ struct AcceptedLeg(Option<(yamux::Stream, Segment)>);
 impl OwnerLeg for AcceptedLeg {
     fn join(mut self: Box<Self>, caller: (yamux::Stream, Segment)) {
         if let Some(leg) = self.0.take() {
-            yamux::relay(caller, leg, chunk::FRAMING);
+            yamux::join_relay(caller, leg, chunk::FRAMING);
         }
     }
 }

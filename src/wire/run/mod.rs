@@ -2,7 +2,7 @@
 //!
 //! The files, in reading order:
 //!
-//! 1. `server` accepts connections, `client` dials with `dial`; both implement [`Run`].
+//! 1. `server` accepts connections, `client` dials with `dial`; both implement [`Runner`].
 //!    `addr` and `socket` are their addresses and socket options.
 //! 2. `connect` makes a connection's transport: TCP, or TLS over it.
 //! 3. `handshake` opens a session on a connection.
@@ -33,7 +33,7 @@ pub(crate) mod serving;
 pub(crate) mod socket;
 
 /// How a server or a client runs.
-pub(crate) trait Run: Send + Sync {
+pub(crate) trait Runner: Send + Sync {
     /// Returns the name of the thread on which the wire runs, if it gets its own.
     fn thread_name(&self) -> &'static str;
 

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{OpError, Operation},
-    guard::{self, caught},
+    user_code::{self, caught},
     wire::{
         session::session::Session,
         state::{error_context::ErrorContext, wire_state::WireState},
@@ -56,7 +56,7 @@ impl WireState {
         let job = self.threads.track(move || wire.report_deferred());
         if let Err(error) = self.pool.submit(job) {
             self.deferred.lock().release_thread();
-            guard::log(|| {
+            user_code::log(|| {
                 log::warn!(
                     "errors wait because no thread could be started to report them: {error}"
                 );
@@ -106,7 +106,7 @@ impl WireState {
 /// the `Display` of an error that is logged.
 fn guarded(tell: impl FnOnce()) {
     if caught(tell).is_err() {
-        guard::log(|| log::warn!("the error handler, or the `Display` of an error, panicked"));
+        user_code::log(|| log::warn!("the error handler, or the `Display` of an error, panicked"));
     }
 }
 

@@ -3,12 +3,12 @@
 
 use crate::{
     error::{Error, Operation},
-    guard,
     spawn::{self, spawn},
     time::deadline,
+    user_code,
     wire::{
         run::{
-            Failure, Run,
+            Failure, Runner,
             addr::{Addr, no_address},
             connect,
             handshake::Handshake,
@@ -17,7 +17,7 @@ use crate::{
         },
         session::session::Session,
         state::{
-            error_context::ErrorContext, handshakes::NoHandshake, opening::Pending,
+            error_context::ErrorContext, handshakes::NoHandshake, session_opening::Pending,
             wire_state::WireState,
         },
     },
@@ -93,7 +93,7 @@ pub(crate) fn listen_at(addr: SocketAddr, wire: &WireState) -> io::Result<TcpLis
     Ok(listener.into())
 }
 
-impl Run for Server {
+impl Runner for Server {
     fn thread_name(&self) -> &'static str {
         "accept"
     }
@@ -103,10 +103,10 @@ impl Run for Server {
         wire: &Arc<WireState>,
         up: &mut dyn FnMut(Option<&Session>),
     ) -> Result<(), Box<Failure>> {
-        spawn::bound();
+        spawn::limit_threads();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
-            guard::log(|| log::info!("listening at {addr}"));
+            user_code::log(|| log::info!("listening at {addr}"));
         }
         let to_wake = Arc::clone(&listener);
         wire.set_interrupt(move || wake(&to_wake));
@@ -117,9 +117,9 @@ impl Run for Server {
 }
 
 fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
-    while !wire.is_closed() {
+    while !wire.is_closing() {
         let accepted = listener.accept();
-        if wire.is_closed() {
+        if wire.is_closing() {
             break;
         }
         match accepted {

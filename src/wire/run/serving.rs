@@ -4,12 +4,12 @@
 use super::{handshake::Handshake, hooks::Hooks, inbound::InboundStream};
 use crate::{
     error::{Error, Operation},
-    guard,
+    user_code,
     wire::{
         session::session::{Agreed, Session},
         state::{
-            opening::{Pending, SessionSlot},
             pool::HandlerPermit,
+            session_opening::{Pending, SessionSlot},
             wire_state::WireState,
         },
     },
@@ -99,7 +99,7 @@ impl WireState {
             mut reader,
         } = established;
         let (id, peer) = (session.id(), session.peer_addr());
-        guard::log(|| log::debug!("session {id} with {peer:?} established"));
+        user_code::log(|| log::debug!("session {id} with {peer:?} established"));
         let hooks = Hooks::of(self, &session);
         if let Some(hooks) = &hooks {
             hooks.opened();
@@ -109,7 +109,7 @@ impl WireState {
         // find the session gone.
         let slot = Arc::new(self.leave(&session));
         drop(reader);
-        guard::log(|| log::debug!("session {id} ended: {ended:?}"));
+        user_code::log(|| log::debug!("session {id} ended: {ended:?}"));
         if let Some(hooks) = &hooks {
             hooks.closed(&slot);
         }

@@ -1,7 +1,7 @@
 //! How sessions close: they accept no new streams, open streams may end until a deadline,
 //! and the rest is cut.
 
-use super::{session::Session, threads::Threads};
+use super::{session::Session, wire_threads::Threads};
 use crate::{
     error::{CutSession, ShutdownError},
     time::deadline,

@@ -180,7 +180,7 @@ impl FrameDecoder {
 
     /// Returns the bytes of memory that the decoder holds.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity()
     }
 

@@ -4,9 +4,9 @@
 //! Each file uses only files above it in this list, which is also the order to read them:
 //!
 //! 1. [`id`], [`stats`]: public types of a session, apart from the session itself.
-//! 2. [`frame`], [`hello`]: the frames that open sessions and streams. Pure.
+//! 2. [`frame`], [`handshake_messages`]: the frames that open sessions and streams. Pure.
 //! 3. [`chunk`]: how messages are cut into chunks, and how a relay forwards them. Pure.
-//! 4. [`threads`]: the threads of a wire, and which of them a close waits for.
+//! 4. [`wire_threads`]: the threads of a wire, and which of them a close waits for.
 //! 5. [`receiving`], [`sending`]: the two directions of a named stream. Pure.
 //! 6. [`session`]: the session, apart from opening streams and closing.
 //! 7. [`closing`]: the end of one session, or of all sessions of a wire.
@@ -18,7 +18,7 @@
 pub(crate) mod chunk;
 pub(crate) mod closing;
 pub(crate) mod frame;
-pub(crate) mod hello;
+pub(crate) mod handshake_messages;
 pub(crate) mod id;
 mod open_stream;
 pub(crate) mod receiving;
@@ -30,4 +30,4 @@ pub(crate) mod stream;
 mod stream_inner;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
-pub(crate) mod threads;
+pub(crate) mod wire_threads;

@@ -4,7 +4,9 @@
 
 #[cfg(doc)]
 use super::stream::Stream;
-use super::{frame::Frame, hello::Features, id::SessionId, stats::Stats, threads::Threads};
+use super::{
+    frame::Frame, handshake_messages::Features, id::SessionId, stats::Stats, wire_threads::Threads,
+};
 #[cfg(doc)]
 use crate::wire::Wire;
 use crate::{
@@ -60,7 +62,7 @@ pub struct Session {
 struct SessionInner {
     id: SessionId,
     connection: Connection,
-    host: Weak<dyn Host>,
+    host: Weak<dyn OwningWire>,
     threads: Threads,
     settings: SessionSettings,
     identification: Vec<u8>,
@@ -71,7 +73,7 @@ struct SessionInner {
 }
 
 /// The wire that a session belongs to.
-pub(crate) trait Host: Send + Sync {
+pub(crate) trait OwningWire: Send + Sync {
     /// Closes the wire; see [`Wire::close`].
     fn close(&self) -> Result<(), ShutdownError>;
     /// Returns what the program's handles of the wire share, if the program still has any.
@@ -111,7 +113,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(
-        host: Weak<dyn Host>,
+        host: Weak<dyn OwningWire>,
         threads: Threads,
         settings: SessionSettings,
         connection: Connection,

@@ -5,7 +5,7 @@
 use crate::wire::Builder;
 use crate::{
     error::Denied,
-    guard::{Panicked, caught},
+    user_code::{Panicked, caught},
 };
 use std::net::SocketAddr;
 

@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     sync::Mutex,
-    wire::session::{frame::check_name, hello::CONFIRM_SESSION, stream::Stream},
+    wire::session::{frame::check_name, handshake_messages::CONFIRM_SESSION, stream::Stream},
 };
 use std::{io, sync::Arc};
 

@@ -19,7 +19,7 @@ struct Entries<S> {
     /// Oldest first.
     all: Vec<HandshakeEntry<S>>,
     /// The number of entries of each origin.
-    held: Vec<(Origin, usize)>,
+    per_origin: Vec<(Origin, usize)>,
 }
 
 struct HandshakeEntry<S> {
@@ -63,15 +63,19 @@ impl<S> Entries<S> {
     fn new() -> Self {
         Self {
             all: Vec::new(),
-            held: Vec::new(),
+            per_origin: Vec::new(),
         }
     }
 
     fn push(&mut self, entry: HandshakeEntry<S>) {
         let origin = entry.origin;
-        match self.held.iter_mut().find(|(other, _)| *other == origin) {
+        match self
+            .per_origin
+            .iter_mut()
+            .find(|(other, _)| *other == origin)
+        {
             Some((_, count)) => *count += 1,
-            None => self.held.push((origin, 1)),
+            None => self.per_origin.push((origin, 1)),
         }
         self.all.push(entry);
     }
@@ -81,16 +85,16 @@ impl<S> Entries<S> {
     /// evicting each other in turn forever.
     fn evict_for(&mut self, newcomer: Origin) -> Option<HandshakeEntry<S>> {
         let held = |origin| {
-            let mut all = self.held.iter();
+            let mut all = self.per_origin.iter();
             all.find(|(other, _)| *other == origin)
                 .map_or(0, |(_, count)| *count)
         };
-        let most = self.held.iter().map(|(_, count)| *count).max()?;
+        let most = self.per_origin.iter().map(|(_, count)| *count).max()?;
         if most < held(newcomer) + 2 {
             return None;
         }
         let mut oldest = self.all.iter();
-        let index = oldest.position(|entry| self.held.contains(&(entry.origin, most)))?;
+        let index = oldest.position(|entry| self.per_origin.contains(&(entry.origin, most)))?;
         Some(self.remove(index))
     }
 
@@ -101,10 +105,14 @@ impl<S> Entries<S> {
 
     fn remove(&mut self, index: usize) -> HandshakeEntry<S> {
         let entry = self.all.remove(index);
-        if let Some((_, count)) = self.held.iter_mut().find(|(held, _)| *held == entry.origin) {
+        if let Some((_, count)) = self
+            .per_origin
+            .iter_mut()
+            .find(|(held, _)| *held == entry.origin)
+        {
             *count -= 1;
         }
-        self.held.retain(|(_, count)| *count > 0);
+        self.per_origin.retain(|(_, count)| *count > 0);
         entry
     }
 }
@@ -214,7 +222,7 @@ impl<S> Handshakes<S> {
     pub(crate) fn take_all(&mut self) -> Vec<S> {
         let mut all = Vec::new();
         for entries in [&mut self.under_way, &mut self.waiting] {
-            entries.held.clear();
+            entries.per_origin.clear();
             all.extend(entries.all.drain(..).map(|entry| entry.stream));
         }
         all

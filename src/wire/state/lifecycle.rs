@@ -58,7 +58,7 @@ impl Lifecycle {
     }
 
     /// Returns whether a close has begun.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.close_deadline.is_some()
     }
 }
@@ -72,7 +72,7 @@ impl WireState {
     /// it already runs.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<RunGuard, Error> {
         let mut data = self.data.lock();
-        if data.life.is_closed() {
+        if data.life.is_closing() {
             return Err(Error::Closed);
         }
         if std::mem::replace(&mut data.life.is_running, true) {
@@ -84,8 +84,8 @@ impl WireState {
     }
 
     /// Returns whether a close has begun.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.data.lock().life.is_closed()
+    pub(crate) fn is_closing(&self) -> bool {
+        self.data.lock().life.is_closing()
     }
 
     /// Waits for the calls of close that are in progress, and returns their combined
@@ -103,7 +103,7 @@ impl WireState {
     pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
         let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();
-        while data.life.is_running && !(excluded.is_own() && data.life.is_closed()) {
+        while data.life.is_running && !(excluded.is_own() && data.life.is_closing()) {
             self.changed.wait(&mut data);
         }
         self.wait_closers(data)
@@ -150,7 +150,7 @@ impl WireState {
     /// immediately if the wire is already closed.
     pub(crate) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
         let mut data = self.data.lock();
-        if data.life.is_closed() {
+        if data.life.is_closing() {
             drop(data);
             interrupt();
         } else {
@@ -162,7 +162,7 @@ impl WireState {
     pub(crate) fn pause(&self, time: Duration) {
         let deadline = deadline(time);
         let mut data = self.data.lock();
-        while !data.life.is_closed() && !std::mem::take(&mut data.life.is_nudged) {
+        while !data.life.is_closing() && !std::mem::take(&mut data.life.is_nudged) {
             if self.changed.wait_until(&mut data, deadline).timed_out() {
                 return;
             }

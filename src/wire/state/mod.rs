@@ -15,15 +15,15 @@
 //! 6. `error_context` and `deferred`: errors on their way to the error handler.
 
 pub(crate) mod access;
+pub(crate) mod admitted;
 pub(crate) mod deferred;
 pub(crate) mod error_context;
 pub(crate) mod handlers;
 pub(crate) mod handshakes;
 pub(crate) mod lifecycle;
-pub(crate) mod lookup;
-pub(crate) mod opening;
 pub(crate) mod options;
 pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod retry;
+pub(crate) mod session_opening;
 pub(crate) mod wire_state;

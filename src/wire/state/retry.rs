@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, RefusalCode},
-    guard::{Panicked, caught},
+    user_code::{Panicked, caught},
 };
 use std::{fmt, time::Duration};
 use uuid::Uuid;

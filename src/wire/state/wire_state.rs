@@ -1,11 +1,11 @@
 //! The state that the threads of one wire share.
 
 use super::{
+    admitted::Find,
     deferred::Deferred,
     handlers::Handlers,
     handshakes::Handshakes,
     lifecycle::Lifecycle,
-    lookup::Find,
     options::Options,
     pool::HandlerPool,
     registry::{NameOwner, Names, Registry},
@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     sync::{Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
-    wire::session::{id::SessionId, session::Session, stats::Stats, threads::Threads},
+    wire::session::{id::SessionId, session::Session, stats::Stats, wire_threads::Threads},
     yamux,
 };
 use std::{
@@ -109,7 +109,7 @@ impl WireState {
         let deadline = deadline(timeout);
         let mut data = self.data.lock();
         loop {
-            if data.life.is_closed() {
+            if data.life.is_closing() {
                 return Err(Error::Closed);
             }
             let mut established = data.registry.established();
@@ -131,7 +131,7 @@ impl WireState {
         let mut data = self.data.lock();
         loop {
             let owner = data.registry.owner(name);
-            let is_opening = matches!(owner, NameOwner::Opening) && !data.life.is_closed();
+            let is_opening = matches!(owner, NameOwner::Opening) && !data.life.is_closing();
             if !is_opening || self.changed.wait_until(&mut data, deadline).timed_out() {
                 return owner;
             }

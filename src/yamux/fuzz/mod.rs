@@ -3,7 +3,7 @@
 mod bytes;
 mod frame;
 mod frames;
-mod held;
+mod memory;
 mod peer;
 mod rig;
 

@@ -6,7 +6,7 @@ use crate::{
     yamux::{
         Role, Stream, StreamId,
         frame::{Flags, Header},
-        relay::{Framing, relay},
+        relay::pair::{Framing, join_relay},
         segment::Segment,
     },
 };
@@ -109,7 +109,7 @@ fn relaying(time: Time, capacity: usize, traffic: Traffic, caller: Does, owner: 
                 });
                 (receiving, sending, stream)
             });
-        relay(
+        join_relay(
             (call_stream, Segment::default()),
             (own_stream, Segment::default()),
             ANYWHERE,

@@ -22,7 +22,7 @@ use super::{
     frame::Header,
     inbox::Inbox,
     queue::Queue,
-    relayed::{Relay, RelayEnd},
+    relay::{Relay, RelayEnd},
     segment::Segment,
     writer::OutboxWriter,
 };
@@ -245,13 +245,13 @@ impl Outbox {
 
     /// Returns how many bytes of memory the queue holds.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn held(&self) -> usize {
-        self.state.lock().queue.held()
+    pub(super) fn memory(&self) -> usize {
+        self.state.lock().queue.memory()
     }
 
     /// Returns the bytes of the bodies of all Data frames that were queued so far.
-    pub(super) fn sent(&self) -> u64 {
-        self.state.lock().queue.sent()
+    pub(super) fn queued_total(&self) -> u64 {
+        self.state.lock().queue.queued_total()
     }
 
     /// Returns the part of [`sent`](Self::sent) that goes before a frame queued

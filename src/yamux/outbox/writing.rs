@@ -4,7 +4,7 @@ use super::{Outbox, OutboxPhase, OutboxState};
 use crate::{
     transport::Wait,
     yamux::{
-        relayed::{Relay, RelayEnd},
+        relay::{Relay, RelayEnd},
         writer::OutboxWriter,
     },
 };

@@ -9,14 +9,14 @@ use crate::{
         error::{Error, Violation},
         frame::{Event, HEADER_LEN},
         inbox::Inbox,
-        relayed::Flushes,
+        relay::Flushes,
         segment::{SEGMENT, Segment},
     },
 };
 use std::{mem, sync::Arc};
 
 /// The capacity that is kept for streams, and for relays, between reads.
-const KEPT: usize = 32;
+const IDLE_CAPACITY: usize = 32;
 
 impl ConnectionReader {
     /// Dispatches the bytes that were read.
@@ -131,8 +131,8 @@ impl ConnectionReader {
         }
         self.streams_wait = self.shared.end_handing_over(hands_over);
         self.pump_relays();
-        self.fresh.give_back(KEPT);
-        self.relays.give_back(KEPT);
+        self.fresh.give_back(IDLE_CAPACITY);
+        self.relays.give_back(IDLE_CAPACITY);
         if mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }

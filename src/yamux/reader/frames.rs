@@ -2,7 +2,7 @@
 
 use super::{Body, ConnectionReader};
 use crate::{
-    guard, sync,
+    sync, user_code,
     yamux::{
         core::Core,
         error::{Error, Violation},
@@ -43,7 +43,9 @@ impl ConnectionReader {
 
     fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
-            guard::log(|| log::warn!(target: "wirenet::yamux", "peer went away with code {code}"));
+            user_code::log(
+                || log::warn!(target: "wirenet::yamux", "peer went away with code {code}"),
+            );
             return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().life.on_go_away();

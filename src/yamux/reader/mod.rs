@@ -15,7 +15,7 @@ use super::{
     core::Core,
     error::Error,
     frame::{Decoder, HEADER_LEN},
-    relayed::Relay,
+    relay::Relay,
     segment::{PoolUser, SEGMENT, Segment},
     shared::Shared,
 };

@@ -10,7 +10,7 @@ use crate::{
         error::{Error, Violation},
         frame::{Flags, Header},
         outbox::Lane,
-        relayed::Flushes,
+        relay::Flushes,
         state::ResetBy,
     },
 };
@@ -147,7 +147,7 @@ impl Shared {
     /// Begins a ping to send after all data; the answer confirms that the peer has
     /// received the data.
     fn last_ping(&self, now: Instant) -> Option<Header> {
-        let value = self.pings.begin(now, self.outbox.sent(), false)?;
+        let value = self.pings.begin(now, self.outbox.queued_total(), false)?;
         Some(Header::ping(Flags::SYN, value))
     }
 

@@ -20,9 +20,9 @@
 
 use super::Shared;
 use crate::{
-    guard,
     spawn::spawn,
     sync::{self, thread},
+    user_code,
     yamux::{
         acceptor::Acceptor,
         core::{Core, Incoming},
@@ -77,7 +77,7 @@ impl Shared {
             .name(format!("{}-acceptor", self.config.thread_name))
             .stack_size(self.config.stack_size);
         if let Err(error) = spawn(helper, move || shared.hand_over_promoted()) {
-            guard::log(|| {
+            user_code::log(|| {
                 log::debug!(
                     target: "wirenet::yamux",
                     "no thread for a promoted stream, left to the next read: {error}"

@@ -4,7 +4,7 @@
 use super::Shared;
 use crate::{
     sync::{self, atomic::Ordering, thread},
-    yamux::{error::Error, relayed::Flushes},
+    yamux::{error::Error, relay::Flushes},
 };
 use std::{
     sync::Arc,

@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
     pub(super) budget: Budget,
-    pub(super) kept: Mutex<Kept>,
+    pub(super) orphaned: Mutex<Orphaned>,
     /// `None` when the transport is cut, which closes its descriptor.
     closer: Mutex<Option<Arc<dyn Closer>>>,
     /// When this side closed the connection, or could send no more. From then on
@@ -66,7 +66,7 @@ pub(super) struct Shared {
 /// Data that waits on a hub for this peer, from streams that are gone at the other
 /// end of their relay. No other connection accounts for it.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct Orphaned {
     /// How many streams.
     streams: usize,
     /// The bytes of these streams that the budget accounts for.
@@ -96,7 +96,7 @@ impl Shared {
             local_addr,
             peer_addr,
             budget: Budget::new(config.window_budget),
-            kept: Mutex::default(),
+            orphaned: Mutex::default(),
             closer: Mutex::new(Some(closer)),
             closed_at: OnceLock::new(),
             avoids_resets: AtomicBool::new(false),

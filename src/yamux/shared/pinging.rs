@@ -8,7 +8,7 @@ use crate::{
         error::Error,
         frame::{Flags, Header},
         outbox::Lane,
-        ping::Life,
+        ping::PeerSign,
     },
 };
 use std::{
@@ -61,7 +61,9 @@ impl Shared {
             false => 0,
         };
         let acknowledged = self.pings.acknowledged();
-        self.outbox.sent().saturating_sub(acknowledged.max(taken))
+        self.outbox
+            .queued_total()
+            .saturating_sub(acknowledged.max(taken))
     }
 
     /// Asks the peer for a sign of life, unless it was asked before and has been
@@ -80,15 +82,15 @@ impl Shared {
         let patience = patience.saturating_add(passes + trips).min(longest);
         let (taken, waits) = self.outbox.progress();
         match self.pings.look(sync::now(), patience, taken, waits) {
-            Life::Asked(ping, due) => {
+            PeerSign::Asked(ping, due) => {
                 if let Some(value) = ping {
                     self.push_control(Header::ping(Flags::SYN, value));
                     self.flush(Wait::Never);
                 }
                 Some(due)
             }
-            Life::Awaited(due) => Some(due),
-            Life::Silent => {
+            PeerSign::Awaited(due) => Some(due),
+            PeerSign::Silent => {
                 self.end(Error::KeepAlive);
                 None
             }

@@ -13,7 +13,7 @@ use crate::{
             waiting::{Admission, NoRoom},
             writing::{Drained, Shift},
         },
-        relayed::{Flush, Flushes},
+        relay::{Flush, Flushes},
         writer::OutboxWriter,
     },
 };

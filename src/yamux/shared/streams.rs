@@ -151,25 +151,25 @@ impl Shared {
     /// Accounts for `len` bytes that wait for this peer, from a stream that is gone
     /// at the other end of its relay. They count as if the peer had sent them
     /// itself: a window's worth for each of [`Config::max_streams`] streams, and the
-    /// rest from the budget. Returns the argument for [`unkeep`](Self::unkeep), or
+    /// rest from the budget. Returns the argument for [`release_orphaned`](Self::release_orphaned), or
     /// `None` if a limit is exceeded.
     ///
     /// [`Config::max_streams`]: crate::yamux::Config::max_streams
-    pub(in crate::yamux) fn keep(&self, len: usize) -> Option<usize> {
+    pub(in crate::yamux) fn charge_orphaned(&self, len: usize) -> Option<usize> {
         let beyond = len.saturating_sub(INITIAL_WINDOW as usize);
-        let mut kept = self.kept.lock();
-        if kept.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
+        let mut orphaned = self.orphaned.lock();
+        if orphaned.streams >= self.config.max_streams || !self.budget.reserve(beyond) {
             return None;
         }
-        kept.streams += 1;
-        kept.bytes += beyond;
+        orphaned.streams += 1;
+        orphaned.bytes += beyond;
         Some(beyond)
     }
 
-    pub(in crate::yamux) fn unkeep(&self, beyond: usize) {
-        let mut kept = self.kept.lock();
-        kept.streams -= 1;
-        kept.bytes -= beyond;
+    pub(in crate::yamux) fn release_orphaned(&self, beyond: usize) {
+        let mut orphaned = self.orphaned.lock();
+        orphaned.streams -= 1;
+        orphaned.bytes -= beyond;
         self.budget.release(beyond);
     }
 

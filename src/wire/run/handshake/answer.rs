@@ -6,10 +6,10 @@ use crate::{
     wire::{
         session::{
             frame::{self, Frame, FrameKind},
-            hello::{self, Features, OpenSessionRequest, OpenSessionResponse},
+            handshake_messages::{self, Features, OpenSessionRequest, OpenSessionResponse},
             session::Agreed,
         },
-        state::opening::Pending,
+        state::session_opening::Pending,
     },
     yamux,
 };
@@ -25,7 +25,7 @@ impl Handshake<'_> {
         let stream = self.accept()?;
         let (sid, request) = match self.read_frame(&stream) {
             Ok(frame) => (
-                hello::sid(&frame.payload),
+                handshake_messages::sid(&frame.payload),
                 parse_request(&frame, self.wire.options.max_names),
             ),
             // The client gets this error as the answer.
@@ -111,7 +111,7 @@ impl Handshake<'_> {
 /// their bytes.
 fn parse_request(frame: &Frame, max_names: usize) -> Result<OpenSessionRequest, Error> {
     if frame.kind == FrameKind::OpenSession {
-        let len = hello::count_names(&frame.payload).map_err(malformed)?;
+        let len = handshake_messages::count_names(&frame.payload).map_err(malformed)?;
         if len > max_names {
             let what = "a list of stream names";
             return Err(malformed(Malformed::TooLong { what, len }));

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Malformed, RefusalCode},
     wire::session::{
         frame::FrameKind,
-        hello::{Features, OpenSessionRequest, OpenSessionResponse},
+        handshake_messages::{Features, OpenSessionRequest, OpenSessionResponse},
         id::SessionId,
         session::Agreed,
     },

@@ -11,14 +11,14 @@ use crate::{
     wire::{
         session::{
             frame,
-            hello::{CONFIRM_SESSION, Features, OpenSessionRequest},
+            handshake_messages::{CONFIRM_SESSION, Features, OpenSessionRequest},
             id::SessionId,
             session::Agreed,
         },
         state::{
             access::{Caller, Rejected, Request},
-            opening::{Pending, RoomWait},
             registry::Conflict,
+            session_opening::{Pending, RoomWait},
         },
     },
     yamux::{self, ReadOutcome},
@@ -111,7 +111,7 @@ impl Handshake<'_> {
     /// Checks that the session may still be opened, because the user's code may have run
     /// for any length of time.
     fn check_still_wanted(&self, pending: &Pending) -> Result<(), Refused> {
-        if self.wire.is_closed() {
+        if self.wire.is_closing() {
             let text = "wirenet: closing".into();
             return Err(Refused::ForNow(refused(RefusalCode::Closing, text)));
         }

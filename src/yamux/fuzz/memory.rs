@@ -45,7 +45,7 @@ impl Shared {
     /// `alone`, when no other thread is about to update the counters, also panics if
     /// a counter is wrong.
     pub(crate) fn check(&self, alone: bool) {
-        let outbox = self.outbox.held();
+        let outbox = self.outbox.memory();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");
         let streams = self.streams();
         let grown: usize = streams.iter().map(|core| self.check_stream(core)).sum();
@@ -62,7 +62,7 @@ impl Shared {
             return;
         }
         let held = table.held() * INITIAL_WINDOW as usize;
-        let taken = grown + self.kept.lock().bytes + held;
+        let taken = grown + self.orphaned.lock().bytes + held;
         assert_eq!(taken + self.budget.left(), self.config.window_budget);
         let count = |found: fn(&Core) -> bool| streams.iter().filter(|core| found(core)).count();
         assert_eq!(table.unacknowledged, count(Core::is_unacknowledged));
@@ -96,7 +96,7 @@ impl Shared {
     fn check_stream(&self, core: &Core) -> usize {
         let recv = core.recv.lock();
         let (buffered, grown) = recv.window.check(self.config.max_window);
-        let (len, held) = (recv.inbox.len(), recv.inbox.held());
+        let (len, held) = (recv.inbox.len(), recv.inbox.memory());
         if !recv.reads_ended {
             // The rest belongs to a frame that is being received.
             assert!(len <= buffered as usize, "{len} of {buffered} bytes");

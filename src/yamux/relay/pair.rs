@@ -12,21 +12,21 @@
 //! A relay's lock is taken before all locks of its streams and connections. It is
 //! held only for work in memory.
 
-use super::{
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+use crate::yamux::{
     core::{Core, RecvHalf},
     frame::{Flags, Header},
     outbox::{Lane, Priority},
-    relayed::{Flushes, Relay, RelayEnd},
+    relay::{Flushes, Relay, RelayEnd},
     segment::Segment,
     shared::{Shared, streams::CutShort},
     state::{RecvState, ResetBy, SendState},
     stream::Stream,
     table::Gone,
     window::INITIAL_WINDOW,
-};
-use crate::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
 };
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl Framing {
 }
 
 #[derive(Debug)]
-struct Pair {
+struct RelayPair {
     /// `None` when everything has been passed on.
     legs: Mutex<Option<[Leg; 2]>>,
     framing: Framing,
@@ -87,7 +87,7 @@ struct Leg {
     left: u32,
     /// What this leg's connection accounts for, if the other leg's stream is gone
     /// and bytes of it are buffered.
-    kept: Option<usize>,
+    orphaned: Option<usize>,
 }
 
 /// The work to do after a relay's lock is released, because it may close
@@ -106,8 +106,8 @@ struct Due<'a> {
 
 /// Joins two streams, each with the bytes that were already read from it. Both then
 /// belong to the relay, and remaining handles no longer affect them.
-pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
-    let pair = Arc::new(Pair {
+pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
+    let pair = Arc::new(RelayPair {
         legs: Mutex::new(None),
         framing,
         touched: AtomicBool::new(false),
@@ -124,7 +124,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
             core: Arc::clone(stream.core()),
             parked: false,
             left: 0,
-            kept: None,
+            orphaned: None,
         };
         streams.push(stream);
         leg
@@ -137,7 +137,7 @@ pub(crate) fn relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing
     due.run();
 }
 
-impl Relay for Pair {
+impl Relay for RelayPair {
     fn pump(self: Arc<Self>, flushes: &mut Flushes) {
         // Cleared before anything else, so that this call sees everything that another
         // thread has left to it.
@@ -155,7 +155,7 @@ impl Relay for Pair {
         }
         for from in RelayEnd::BOTH {
             self.grant(legs, from);
-            self.keep(legs, from, &mut due);
+            self.charge_orphaned(legs, from, &mut due);
         }
         for leg in legs.iter() {
             due.flush(&leg.shared);
@@ -185,7 +185,7 @@ impl Relay for Pair {
             }
         }
         for from in RelayEnd::BOTH {
-            self.keep(legs, from, &mut due);
+            self.charge_orphaned(legs, from, &mut due);
         }
         due.end_if_over(&mut guard);
         drop(guard);
@@ -197,7 +197,7 @@ impl Relay for Pair {
     }
 }
 
-impl Pair {
+impl RelayPair {
     /// Passes on whole units, and then the end, as far as credit and room allow.
     fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let to = from.other();
@@ -265,21 +265,21 @@ impl Pair {
     /// Charges the bytes of a stream that is gone, and so no longer in its own
     /// connection's table, to the far connection. If the far connection's budget is
     /// exceeded, the far stream is aborted.
-    fn keep(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
+    fn charge_orphaned(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
-        if far.kept.is_some() || !near.core.is_gone() || !far.is_sending() {
+        if far.orphaned.is_some() || !near.core.is_gone() || !far.is_sending() {
             return;
         }
         let len = near.core.recv.lock().inbox.len();
         if len == 0 {
             return;
         }
-        match far.shared.keep(len) {
+        match far.shared.charge_orphaned(len) {
             None => {
                 far.abort(self.framing, due);
                 due.flush(&far.shared);
             }
-            kept => legs[from.other() as usize].kept = kept,
+            orphaned => legs[from.other() as usize].orphaned = orphaned,
         }
     }
 
@@ -396,8 +396,8 @@ impl<'a> Due<'a> {
     fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         for leg in legs.take_if(over).into_iter().flatten() {
-            if let Some(kept) = leg.kept {
-                leg.shared.unkeep(kept);
+            if let Some(orphaned) = leg.orphaned {
+                leg.shared.release_orphaned(orphaned);
             }
             self.unused.push((leg.shared, leg.core));
         }
@@ -456,7 +456,7 @@ mod tests {
         }
         for pair in connections.windows(2) {
             let [a, b] = [0, 1].map(|at| (pair[at].open().unwrap(), Segment::default()));
-            relay(a, b, NONE);
+            join_relay(a, b, NONE);
         }
         for peer in &peers {
             peer.shutdown();

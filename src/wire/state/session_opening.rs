@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    guard, sync,
+    sync, user_code,
     wire::session::{id::SessionId, session::Session},
 };
 use std::{
@@ -36,7 +36,7 @@ impl WireState {
             .map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip());
         let stream = stream.try_clone()?;
         let mut data = self.data.lock();
-        if data.life.is_closed() {
+        if data.life.is_closing() {
             return Err(NoHandshake::Closed);
         }
         let (number, evicted) = data.handshakes.begin(origin.into(), stream)?;
@@ -68,7 +68,9 @@ impl WireState {
         for session in replaced {
             session.connection().cut();
             let replaced = session.id();
-            guard::log(|| log::debug!("session {replaced} is replaced by {id}, the same client"));
+            user_code::log(|| {
+                log::debug!("session {replaced} is replaced by {id}, the same client")
+            });
         }
         Ok(())
     }
@@ -129,7 +131,7 @@ impl WireState {
         let mut checked: Option<(SessionId, Instant)> = None;
         let mut data = self.data.lock();
         loop {
-            if data.life.is_closed() || data.handshakes.was_evicted(wait.pending.number) {
+            if data.life.is_closing() || data.handshakes.was_evicted(wait.pending.number) {
                 return false;
             }
             let now = sync::now();
@@ -164,7 +166,7 @@ impl WireState {
     /// [`Error::Closed`] if the wire is closed, or the handshake was evicted.
     pub(crate) fn enter(&self, session: &Session, pending: &Pending) -> Result<(), Error> {
         let mut data = self.data.lock();
-        if data.life.is_closed() {
+        if data.life.is_closing() {
             return Err(Error::Closed);
         }
         let Some(stream) = data.handshakes.complete(pending.number) else {
