@@ -21,7 +21,7 @@ use wirenet::{Session, Wire};
 const LEN: usize = 1 << 20;
 const PACE: Duration = Duration::from_millis(500);
 
-/// Many sessions at once: each reads 1 MiB from the server, again and again.
+/// Many sessions at once: each reads 1 MiB from the server repeatedly.
 ///
 /// The server handles the stream `bytes`: it sends one message of 1 MiB of random
 /// bytes. The client keeps many sessions, and each opens that stream twice a

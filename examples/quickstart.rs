@@ -60,7 +60,7 @@ fn transfer(file: &Path, copy: &Path, stop: &Stop) -> io::Result<()> {
 
     let server = serve(file.into(), checksum)?;
     stop.close_on_stop(&server);
-    let addr = server.local_addr().expect("it listens").to_string();
+    let addr = server.local_addr().expect("the server listens").to_string();
 
     let client = Wire::join(&addr).build()?;
     stop.close_on_stop(&client);

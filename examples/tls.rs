@@ -1,5 +1,5 @@
-//! TLS: a server with a certificate, and a client that trusts either the
-//! authority that issued it or this one certificate.
+//! TLS: a server with a certificate, and a client that trusts either the authority
+//! that issued the certificate, or only this certificate.
 //!
 //! ```text
 //! cargo run --release --example tls -- server

@@ -276,9 +276,9 @@ fn carry(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
 
 fn send(tcp: &TcpStream, mut stream: &Stream, ended: &Ended) -> io::Result<()> {
     copy(tcp, &mut stream)?;
-    // The system reports a reset only once. If the writer got the report, this
-    // read looks like the end of the data. But then the socket has no peer
-    // address any more, although the other direction has not ended.
+    // The system reports a reset only once. If the writer got the report, this read
+    // looks like the end of the data. But then the socket no longer has a peer
+    // address, although the other direction has not ended.
     if !ended.received.load(Ordering::SeqCst) && tcp.peer_addr().is_err() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }

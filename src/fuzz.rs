@@ -21,7 +21,7 @@ pub const TARGETS: &[Target] = &[
     ("yamux_frame", yamux_frame),
 ];
 
-/// Decides what a run does, with the fuzzer's bytes.
+/// Decides what a run does, based on the fuzzer's bytes.
 pub(crate) struct Script<'a> {
     rest: &'a [u8],
 }
@@ -53,7 +53,7 @@ impl<'a> Script<'a> {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// Returns the bytes that are left.
+    /// Returns the remaining bytes.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.rest
     }

@@ -21,7 +21,7 @@
 //! // The server.
 //! let server = Wire::mount("127.0.0.1:0").build()?;
 //! server.start()?;
-//! let addr = server.local_addr().expect("it listens");
+//! let addr = server.local_addr().expect("the server listens");
 //!
 //! // The client behind NAT.
 //! let path = original.clone();
@@ -44,28 +44,27 @@
 //!
 //! # Overview
 //!
-//! - A [`Wire`] is a server, a hub or a client. [`Wire::mount`] makes a server,
+//! - A [`Wire`] is a server, a hub or a client. [`Wire::mount`] creates a server,
 //!   [`Wire::hub`] a server whose clients call each other, and [`Wire::join`] a
-//!   client that reconnects by itself. Each returns a [`Builder`] with all
-//!   options.
+//!   client that reconnects by itself. Each returns a [`Builder`] with all options.
 //! - A [`Session`] is one authenticated connection between two wires. Either side
-//!   may [open](Session::open_stream) the streams that the other handles.
+//!   may [open](Session::open_stream) streams that its peer handles.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
 //!   [`Stream::finish`] send a message, `io::copy` receives one;
 //!   [`Stream::reader`] and [`Stream::writer`] receive and send message by message.
 //! - [`Wire::close`] ends everything gracefully, and returns what it had to cut.
-//! - An [`Error`] is why a call failed. An [`OpError`] is an error that no call can
-//!   return; it goes to [`Builder::on_error`].
-//! - The module `tls` has certificates and the TLS configuration of each side. It
-//!   needs the feature `tls`, which is on by default.
+//! - An [`Error`] is the reason why a call failed. An [`OpError`] is an error that
+//!   no call can return; it goes to [`Builder::on_error`].
+//! - The module `tls` contains certificates and the TLS configuration of each side.
+//!   It needs the feature `tls`, which is on by default.
 //! - The module [`yamux`] is the layer below, which can be used by itself: many
 //!   byte streams over any [`transport`].
 //!
 //! # Threads
 //!
 //! An idle session costs one thread, its reader. On a client that called
-//! [`Wire::connect`], that is the calling thread. There is no writer thread: a
-//! thread that writes to a stream writes to the socket itself. Handlers run on a
+//! [`Wire::connect`], the reader is the calling thread. There is no writer thread:
+//! a thread that writes to a stream writes to the socket itself. Handlers run on a
 //! pool that grows as needed, up to [`Builder::handler_limit`].
 //!
 //! # Features

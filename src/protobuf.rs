@@ -2,13 +2,13 @@
 //! fields of bytes, text and unsigned integers. Pure.
 //!
 //! Hand-written, because two messages of five fields do not justify a code
-//! generator: prost took a third of the time to build a client for a small
+//! generator: prost took a third of the time needed to build a client for a small
 //! box. The tests of `handshake_messages` check that both accept the same input.
 
 /// The deepest nesting of groups that is skipped, as in prost.
 const MAX_DEPTH: u32 = 100;
 
-/// The types of fields.
+/// Field types.
 const VARINT: u32 = 0;
 const FIXED_64: u32 = 1;
 const LENGTH_DELIMITED: u32 = 2;
@@ -29,13 +29,13 @@ pub enum PayloadError {
     /// A field has an invalid number or an unknown type.
     #[error("invalid field key {0}")]
     Key(u64),
-    /// A known field has another type than the protocol defines.
+    /// A known field has a type that differs from the protocol's.
     #[error("field {0} has the wrong type")]
     WrongType(u32),
     /// A text field is not valid UTF-8.
     #[error("field {0} is not UTF-8")]
     NotUtf8(u32),
-    /// A group ends that was not started, or is nested too deeply.
+    /// A group ends without having started, or is nested too deeply.
     #[error("invalid group")]
     Group,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Field<'a> {
 enum Value<'a> {
     Integer(u64),
     Bytes(&'a [u8]),
-    /// Of a type that no field here has.
+    /// A value of a type that no known field has.
     Other,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
         Err(PayloadError::Integer)
     }
 
-    /// Reads bytes with their length in front.
+    /// Reads bytes that are preceded by their length.
     fn bytes(&mut self) -> Result<&'a [u8], PayloadError> {
         let len = self.varint()?;
         self.take(usize::try_from(len).map_err(|_| PayloadError::Truncated)?)
@@ -185,7 +185,7 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends an integer, unless it is 0, which is what a missing field means.
+    /// Appends an integer, unless it is 0, the meaning of a missing field.
     pub(crate) fn integer(mut self, number: u32, value: u64) -> Self {
         if value != 0 {
             self.varint(u64::from(number << 3 | VARINT));
@@ -194,8 +194,7 @@ impl Encoder {
         self
     }
 
-    /// Appends bytes, unless there are none, which is what a missing field
-    /// means.
+    /// Appends bytes, unless they are empty, the meaning of a missing field.
     pub(crate) fn bytes(self, number: u32, bytes: &[u8]) -> Self {
         match bytes.is_empty() {
             true => self,

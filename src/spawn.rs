@@ -1,11 +1,10 @@
 //! Starts threads, up to a limit.
 //!
-//! On Linux, a thread takes four memory maps: its stack, the signal stack on
-//! which a stack overflow is handled, and a guard page for each. The system limits
-//! the maps of a process. A thread that the standard library has started, and
-//! for which no maps are left, aborts the process. A server's peers decide how
-//! many threads it runs, so the library stops well below that limit, and returns
-//! an error.
+//! On Linux, a thread takes four memory maps: its stack, the signal stack on which
+//! a stack overflow is handled, and a guard page for each. The system limits the
+//! maps of a process. If no maps are left for a thread that the standard library
+//! has started, the process aborts. A server's peers decide how many threads it
+//! runs, so the library stops well below that limit, and returns an error.
 
 use crate::sync::thread;
 use std::{
@@ -41,8 +40,8 @@ pub(crate) fn spawn(
     start(builder, Box::new(work))
 }
 
-/// Starts a thread. Not generic, so that the standard library's code for
-/// starting a thread is compiled once, not for each kind of work: that saves some
+/// Starts a thread. Not generic, so that the standard library's code for starting a
+/// thread is compiled once and not for each kind of work, which saves some
 /// kilobytes.
 fn start(builder: thread::Builder, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let permit = RUNNING.permit(LIMIT.load(Ordering::Relaxed))?;
@@ -81,7 +80,7 @@ impl Drop for ThreadPermit {
 /// only dials runs a few threads, and does not link this code.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn limit_threads() {
-    // Some sandboxes hide this file: then the system's default is assumed.
+    // Some sandboxes hide this file. In that case, the system's default is assumed.
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let maps = limit.and_then(|limit| limit.trim().parse().ok());
     let limit = threads_within(maps.unwrap_or(65_530));
@@ -91,8 +90,8 @@ pub(crate) fn limit_threads() {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn limit_threads() {}
 
-/// Returns how many threads to run with this many memory maps. A sixteenth of
-/// the maps is left to the rest of the program.
+/// Returns how many threads to run with this many memory maps. A sixteenth of the
+/// maps is left for the rest of the program.
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
 fn threads_within(maps: usize) -> usize {
     (maps - maps / 16) / MAPS

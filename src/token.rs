@@ -5,12 +5,12 @@ use subtle::ConstantTimeEq;
 /// Returns whether two tokens are equal, in a time that does not depend on where
 /// they differ. For use in a [validator](crate::Builder::token_validator).
 ///
-/// `==` stops at the first byte that differs. An attacker who may try often, and
-/// who measures how long each answer takes, can find a token byte by byte. This
-/// function always compares all bytes.
+/// `==` stops at the first byte that differs. An attacker who can try often and
+/// measure how long each answer takes can find a token byte by byte. This function
+/// always compares all bytes.
 ///
-/// It does not hide the length of a token: tokens of different lengths are
-/// unequal at once. Nor does it hide which token was looked up, in a validator
+/// It does not hide the length of a token: for tokens of different lengths, it
+/// returns immediately. Nor does it hide which token was looked up, in a validator
 /// that keeps one for each identification. A token that can be guessed remains
 /// unsafe: use at least 16 random bytes.
 ///

@@ -1,5 +1,5 @@
-//! Runs the user's code, which may panic: a panic must neither end a thread of
-//! the library, nor skip what the thread has to clean up.
+//! Runs the user's code, which may panic: a panic must neither end a thread of the
+//! library, nor skip the thread's cleanup.
 
 use std::{
     mem,

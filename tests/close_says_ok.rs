@@ -53,7 +53,7 @@ fn a_peer_that_ends_while_it_goes_away_has_not_acknowledged_what_was_sent() {
     });
 }
 
-/// Both close at the same time, and neither answers pings any more.
+/// Both close at the same time, and neither answers pings any longer.
 #[test]
 fn a_peer_that_closed_too_has_received_what_it_wanted() {
     in_time(|| close_beside_a_peer_that_goes(vec![Frame::go_away(0)]).unwrap());

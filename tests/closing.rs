@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_secs(4);
 /// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// The wire, for code that has to exist before the wire is built.
+/// The wire, for code that must exist before the wire is built.
 type LateWire = Arc<OnceLock<Wire>>;
 
 /// Waits until this session is closing, by either side. Until then, opening a

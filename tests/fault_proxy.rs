@@ -47,7 +47,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, len: usize) -> Duration {
     took
 }
 
-/// After a half-close, the other direction goes on, at its own rate.
+/// After a half-close, the other direction continues, at its own rate.
 #[test]
 fn each_direction_has_its_own_rate_and_end() {
     in_time(|| {

@@ -1,4 +1,4 @@
-//! A hub under load: 200 clients, each of which calls 20 random others again and again,
+//! A hub under load: 200 clients, each of which repeatedly calls 20 random others,
 //! while every tenth client keeps losing its connection and reconnects. A call may fail
 //! only if a cut connection explains it, and in the end each name has the right owner.
 //!

@@ -90,7 +90,7 @@ impl Reads {
 
 impl ReadHalf for Reads {
     fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-        // Does not wait any more if the channel is disconnected.
+        // No longer waits if the channel is disconnected.
         let _ = self.go_on.recv();
         match self.outcomes.pop() {
             Some(error) => Err(error),

@@ -57,7 +57,7 @@ fn at_once() -> (
 }
 
 fn tell(to: &Sender<Asked>, retry: &Retry<'_>) {
-    // The test may not receive any more.
+    // The test may no longer receive.
     let _ = to.send(Asked {
         attempt: retry.attempt,
         cause: retry.cause.clone(),
@@ -198,7 +198,7 @@ fn a_server_that_does_not_answer_is_retried() {
     });
 }
 
-/// Asserts that a client dials an address again and again. Returns the kind of error.
+/// Asserts that a client repeatedly dials an address. Returns the kind of error.
 fn assert_redials(addr: &str) -> io::ErrorKind {
     let (policy, asked) = at_once();
     let client = Wire::join(addr).dial_timeout(SHORT).retry_policy(policy);
@@ -624,7 +624,7 @@ fn the_time_of_the_handshake_does_not_count_as_the_life_of_a_session() {
 }
 
 #[test]
-fn a_server_that_accepts_and_closes_is_not_hammered() {
+fn a_server_that_accepts_and_closes_is_not_flooded() {
     in_time(|| {
         let (dialled, dials) = unbounded();
         let server = ScriptedServer::listen(move |client| {
@@ -636,7 +636,7 @@ fn a_server_that_accepts_and_closes_is_not_hammered() {
         let client = Wire::join(server.addr.to_string());
         // If each session reset the count, no wait would be longer than this.
         let client = started(client.retry_wait(Duration::from_millis(1), NEVER));
-        // Waits of 2^n ms: so many attempts take seconds.
+        // Waits of 2^n ms: this many attempts take seconds.
         let begin = Instant::now();
         let mut count = 0;
         while begin.elapsed() < 4 * SHORT {

@@ -1,4 +1,4 @@
-//! The user's code has the stack of `stack_size` wherever it runs, and by default the
+//! The user's code has a stack of `stack_size` wherever it runs, and by default the
 //! stack size of the standard library. If it had less, this process would crash.
 
 mod support;

@@ -1,4 +1,4 @@
-//! What can go wrong, as the user of the library sees it.
+//! The errors that users of the library see.
 
 mod printable;
 mod refusal;
@@ -17,8 +17,8 @@ use std::{io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
 ///
-/// Converts into [`io::Error`]. There the error stays reachable with
-/// [`io::Error::get_ref`] and `downcast_ref`.
+/// Converts into [`io::Error`], from which [`io::Error::get_ref`] and
+/// `downcast_ref` return this error again.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ pub enum Error {
     SessionRefused {
         /// The reason as a number, if the peer sent one.
         code: Option<RefusalCode>,
-        /// The reason in the peer's words.
+        /// The peer's text for the reason.
         text: String,
     },
     /// The peer refused the stream.
@@ -89,7 +89,7 @@ pub enum Error {
         /// The reason.
         refusal: Refusal,
     },
-    /// The peer sent something that the protocol does not allow there.
+    /// The peer sent something that the protocol does not allow.
     #[error("malformed {what}: {cause}")]
     Malformed {
         /// What was being read.
@@ -102,7 +102,7 @@ pub enum Error {
     TimedOut {
         /// What was waited for.
         what: &'static str,
-        /// How long.
+        /// How long the call waited.
         timeout: Duration,
     },
     /// The wire is already running. It can be connected or started once.
@@ -116,7 +116,7 @@ pub enum Error {
     Shutdown(#[from] ShutdownError),
 }
 
-/// What is wrong with something that the peer sent.
+/// Why something that the peer sent is invalid.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -143,9 +143,9 @@ pub enum Malformed {
     /// limits.
     #[error("invalid length of {what}: {len}")]
     TooLong {
-        /// Which.
+        /// Which of these it is.
         what: &'static str,
-        /// Its length in bytes; of a list, its number of entries.
+        /// Its length in bytes; for a list, the number of entries.
         len: usize,
     },
 }
@@ -156,9 +156,9 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
-    /// Returns whether trying again cannot help, as far as one can tell: the
-    /// token, a stream name or the request itself was refused, or a certificate
-    /// or an option is wrong.
+    /// Returns whether retrying cannot help, as far as this can be known: the
+    /// token, a stream name or the request itself was refused, or a certificate or
+    /// an option is wrong.
     ///
     /// Anything that may change with time is not permanent: a server that is
     /// down, a validator that cannot decide now, a name that another session

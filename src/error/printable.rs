@@ -1,4 +1,4 @@
-//! Text of a peer, made safe to print.
+//! Text from a peer, made safe to print.
 
 use std::fmt::{self, Write};
 

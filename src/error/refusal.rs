@@ -1,4 +1,4 @@
-//! Refusals of streams and sessions, as both sides see them.
+//! Refusals of streams and sessions, on both sides.
 
 use super::printable::Printable;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The peer has no handler of that name.
+    /// The peer has no handler for that name.
     HandlerNotFound,
-    /// The peer is a hub, and the session that offered the name is gone.
+    /// The peer is a hub, and the session that offered the name has ended.
     SessionNotFound,
     /// The session is closed on the peer's side.
     SessionClosed,
-    /// Any other reason, in the peer's words: a validator's, or a limit.
+    /// Any other reason, as the peer's text: from a validator, or a limit.
     Other(String),
 }
 
@@ -31,7 +31,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the text that stands for this refusal on the wire.
+    /// Returns the text that is sent for this refusal.
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::HandlerNotFound => HANDLER_NOT_FOUND,
@@ -94,10 +94,9 @@ impl RefusalCode {
 /// [`access`](crate::Builder::access), denies something: permanently or
 /// temporarily.
 ///
-/// The text is sent to the peer. A client whose session is denied permanently
-/// gives up; one whose session is denied temporarily tries again. For streams
-/// there is no difference: the opener gets the text, and decides whether to try
-/// again.
+/// The text is sent to the peer. A client whose session is denied permanently gives
+/// up; a client whose session is denied temporarily retries. For streams there is
+/// no difference: the opener gets the text, and decides whether to retry.
 ///
 /// # Examples
 ///
@@ -106,7 +105,7 @@ impl RefusalCode {
 /// # fn look_up(_: &[u8]) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
 ///
 /// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
-///     // While the database is unreachable, clients try again.
+///     // While the database is unreachable, clients retry.
 ///     let known = look_up(id).map_err(|_| Denied::for_now("try again later"))?;
 ///     match known {
 ///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
@@ -126,13 +125,13 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// Denies permanently: trying again will not help.
+    /// Denies permanently: retrying will not help.
     pub fn new(text: impl Into<String>) -> Self {
         let (text, for_now) = (text.into(), false);
         Self { text, for_now }
     }
 
-    /// Denies temporarily: trying again may help.
+    /// Denies temporarily: retrying may help.
     pub fn for_now(text: impl Into<String>) -> Self {
         let (text, for_now) = (text.into(), true);
         Self { text, for_now }
@@ -143,7 +142,7 @@ impl Denied {
         &self.text
     }
 
-    /// Returns whether trying again may help.
+    /// Returns whether retrying may help.
     pub fn is_for_now(&self) -> bool {
         self.for_now
     }

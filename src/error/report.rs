@@ -1,4 +1,4 @@
-//! Errors that no call can return: they go to the error handler.
+//! Errors that no call can return, which go to the error handler.
 
 use crate::wire::session::id::SessionId;
 use std::{fmt, net::SocketAddr};
@@ -11,7 +11,7 @@ use std::{fmt, net::SocketAddr};
 pub struct OpError {
     /// The operation that failed.
     pub operation: Operation,
-    /// The session that it belongs to, once there is one.
+    /// The session that the operation belongs to, once there is one.
     pub session: Option<SessionId>,
     /// The identification of that session's client.
     pub identification: Vec<u8>,
@@ -30,13 +30,13 @@ pub struct OpError {
 pub enum Operation {
     /// Accepting a connection.
     Accept,
-    /// Connecting to the server. The client tries again.
+    /// Connecting to the server. The client retries.
     Dial,
     /// Opening a session.
     Handshake,
     /// Serving a session.
     Session,
-    /// Opening the stream of this name, for the peer.
+    /// Opening the stream of this name on behalf of the peer.
     OpenStream(String),
     /// Running the handler of the stream of this name.
     Handler(String),

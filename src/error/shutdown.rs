@@ -1,4 +1,4 @@
-//! What a close could not end gracefully.
+//! The error of a close that could not end everything gracefully.
 
 use super::report::OfPeer;
 use crate::wire::session::id::SessionId;
@@ -71,7 +71,7 @@ impl fmt::Display for ShutdownError {
     }
 }
 
-/// Prints what a close did to a session.
+/// Prints the effect of a close on a session.
 struct Cut<'a>(&'a CutSession);
 
 impl fmt::Display for Cut<'_> {

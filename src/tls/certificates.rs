@@ -19,13 +19,13 @@ use std::{fmt, path::Path, sync::Arc};
 /// certificates, if there are any. The key must not be encrypted. It may have any
 /// of the formats of OpenSSL: PKCS#8, SEC1 or PKCS#1.
 ///
-/// A certificate of X.509 version 1, as `openssl x509 -req` makes without
-/// extensions, is loaded too. Only clients that [pin](crate::TlsClient::pinned) it accept
-/// it: verification by an authority requires version 3.
+/// X.509 version 1 certificates, which `openssl x509 -req` creates without extensions,
+/// can also be loaded. Only clients that [pin](crate::TlsClient::pinned) such a
+/// certificate accept it: verification by an authority requires version 3.
 ///
 /// # Errors
 ///
-/// When a file is missing, empty, not PEM, or contains something else; when the
+/// When a file is missing, empty, not PEM, or contains something else, or when the
 /// key does not belong to the certificate. The error names the file.
 ///
 /// # Examples

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-/// The TLS configuration of a client, and which servers it accepts. Cheap to
+/// The TLS configuration of a client, including which servers it accepts. Cheap to
 /// clone.
 ///
 /// Pass it to [`Builder::tls`](crate::Builder::tls).
@@ -79,8 +79,8 @@ impl TlsClient {
     /// `openssl x509 -in server.pem -outform der | sha256sum`.
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
-    /// self-signed certificate suffices, and this machine's clock may be wrong. The
-    /// server must still prove that it owns the certificate's key.
+    /// self-signed certificate is enough, and this machine's clock may be wrong.
+    /// The server must still prove that it owns the certificate's key.
     ///
     /// # Examples
     ///
@@ -152,7 +152,7 @@ impl TlsClient {
     ///
     /// # Errors
     ///
-    /// When the name is neither.
+    /// When the name is neither of these.
     ///
     /// # Examples
     ///
@@ -191,7 +191,7 @@ impl TlsClient {
         match &self.name {
             Name::Given(name) => Ok(name.clone()),
             Name::Dialled => parse_name(host),
-            // The name is not checked, only sent, so any valid name will do.
+            // The name is only sent, not checked, so any valid name works.
             Name::Unchecked => Ok(parse_name(host).unwrap_or_else(|_| peer.into())),
         }
     }

@@ -1,9 +1,9 @@
-//! Errors of TLS, and whether trying again may help.
+//! TLS errors, and whether retrying may help.
 
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
 use std::{error::Error, io, path::PathBuf, sync::Arc};
 
-/// Why certificates could not be loaded, a configuration could not be made, or a
+/// Why certificates could not be loaded, a configuration could not be created, or a
 /// TLS handshake failed.
 ///
 /// Cheap to clone. Converts into [`io::Error`] and [`Error`](crate::Error).
@@ -108,7 +108,7 @@ impl TlsError {
         None
     }
 
-    /// Returns whether trying again cannot help: certificates or options must be
+    /// Returns whether retrying cannot help because certificates or options must be
     /// changed first.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
@@ -133,7 +133,7 @@ fn is_permanent(error: &rustls::Error) -> bool {
     }
 }
 
-/// Returns what to do about an error, if its own text does not tell.
+/// Returns what to do about an error, if its own text does not say that.
 fn remedy(error: &rustls::Error) -> &'static str {
     use rustls::Error::InvalidCertificate;
     // rustls has no variant for this error of webpki, so it is known by its name.

@@ -2,7 +2,7 @@
 //!
 //! TLS 1.3 with [rustls], without session tickets, resumption and early data.
 //! [`TlsServer`] and [`TlsClient`] have the options that most programs need. For
-//! everything else, rustls's own configurations convert into them.
+//! everything else, rustls's own configurations can be converted into them.
 //!
 //! # Examples
 //!
@@ -73,7 +73,8 @@ impl From<Arc<ClientConfig>> for TlsConfig {
     }
 }
 
-/// Makes a certificate for this machine, with its key: the package holds no keys.
+/// Creates a certificate for this machine, with its key, because the package
+/// contains no keys.
 #[cfg(test)]
 pub(crate) fn new_certificates() -> Certificates {
     let folder = include!("example_certificates.rs");

@@ -36,14 +36,16 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
 });
 
 /// Refuses to load keys: connections get certificates whose keys are already
-/// loaded. A program that shows no certificate then does not link the code that
+/// loaded. A program that shows no certificate thus does not link the code that
 /// loads keys and signs with them.
 #[derive(Debug)]
 struct NoKeys;
 
 impl KeyProvider for NoKeys {
     fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        Err(Error::General("keys come with their certificates".into()))
+        Err(Error::General(
+            "keys are loaded with their certificates".into(),
+        ))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Makes a configuration that shows this certificate and accepts any client.
+    /// Creates a configuration that shows this certificate and accepts any client.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl TlsServer {
     /// Accepts only clients that show a certificate from these authorities: a PEM
     /// file with one or more certificates. Default: any client.
     ///
-    /// If `self` was made from rustls's configuration, only its certificate is
+    /// If `self` was created from rustls's configuration, only its certificate is
     /// kept.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl TlsServer {
             .map_err(TlsError::Config)
     }
 
-    /// Switches session tickets off: connections last long, so resumption is not
+    /// Switches off session tickets: connections last long, so resumption is not
     /// worth the cost of the tickets.
     fn without_sessions(mut config: ServerConfig) -> Self {
         config.send_tls13_tickets = 0;

@@ -21,7 +21,7 @@ pub(super) enum Accepts {
     Anything,
 }
 
-/// Checks the certificate itself: not its issuer, names or dates.
+/// Checks the certificate itself, but not its issuer, names or dates.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) accepts: Accepts,

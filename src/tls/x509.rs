@@ -52,7 +52,8 @@ impl<'a> Der<'a> {
     }
 }
 
-/// Reads a length in its shortest form. Returns it and the bytes that follow.
+/// Reads a length in its shortest form. Returns the length and the bytes that
+/// follow.
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (first, rest) = bytes.split_first()?;
     if *first < 0x80 {

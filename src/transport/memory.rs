@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-/// Makes a connected pair. Each direction buffers up to `capacity` bytes, at least
-/// one.
+/// Creates a connected pair. Each direction buffers up to `capacity` bytes, at
+/// least one.
 ///
 /// # Examples
 ///

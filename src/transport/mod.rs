@@ -1,10 +1,10 @@
 //! The byte connection that [`yamux`](crate::yamux) runs over.
 //!
-//! A [`Transport`] splits into a half that one thread reads, a half that the
-//! holder of the writing role writes, and a [`Closer`] with which any thread ends
-//! both. It knows nothing about frames. [`std::net::TcpStream`] is TCP,
-//! `TlsStream` is TLS over TCP, and [`memory::pair`] makes two connected ends
-//! inside one process, for tests and examples.
+//! A [`Transport`] splits into a half that one thread reads, a half that the holder
+//! of the writing role writes, and a [`Closer`] with which any thread can end both.
+//! It knows nothing about frames. [`std::net::TcpStream`] is TCP, `TlsStream` is
+//! TLS over TCP, and [`memory::pair`] creates two connected ends inside one
+//! process, for tests and examples.
 
 use std::{
     fmt,
@@ -91,8 +91,7 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// [`Wait::Never`], or during the whole write timeout, with [`Wait::Block`].
     /// Any other error is final, including [`io::ErrorKind::TimedOut`].
     /// [`io::ErrorKind::BrokenPipe`] means that the peer or [`Closer::shutdown`]
-    /// had ended the connection; data that the peer sent before may still be
-    /// read.
+    /// has ended the connection; data that the peer sent before may still be read.
     fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize>;
 
     /// Sends the bytes that [`write`](Self::write) has accepted and buffered. TLS
@@ -104,7 +103,7 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// As with `write`; after [`io::ErrorKind::WouldBlock`] it may be called
     /// again.
     fn flush(&mut self, wait: Wait) -> io::Result<()> {
-        // Nothing is buffered, so nothing waits.
+        // Nothing is buffered.
         let _ = wait;
         Ok(())
     }

@@ -71,10 +71,10 @@ pub(super) fn interrupted_as_timeout(error: io::Error) -> io::Error {
     }
 }
 
-/// Makes the timeout of a socket's call `WouldBlock` on every system. On Unix it
-/// already is, and `TimedOut` is ETIMEDOUT: the peer has stopped acknowledging
-/// data, and the kernel has given up the connection. Windows reports a timeout as
-/// `TimedOut`.
+/// Converts the timeout of a socket's call to `WouldBlock` on every system. On Unix
+/// it already is `WouldBlock`, and `TimedOut` is ETIMEDOUT: the peer has stopped
+/// acknowledging data, and the kernel has given up the connection. Windows reports
+/// a timeout as `TimedOut`.
 pub(super) fn timeout_error(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::TimedOut if cfg!(not(unix)) => io::ErrorKind::WouldBlock.into(),
@@ -82,7 +82,7 @@ pub(super) fn timeout_error(error: io::Error) -> io::Error {
     }
 }
 
-/// Sends as [`send`], and again when a signal interrupts the wait.
+/// Sends like [`send`], and repeats the call when a signal interrupts the wait.
 pub(super) fn send_again(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
     let send = || send(socket, slices, wait);
     retry_on_signal(send, || socket.write_timeout())
@@ -91,8 +91,8 @@ pub(super) fn send_again(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) ->
 /// Repeats a call while signals interrupt it.
 ///
 /// Each signal restarts the system's timeout. The time is taken at the first
-/// signal, so that a call without one does not read the clock: a wait lasts up to
-/// twice the timeout.
+/// signal, so that a call without a signal does not read the clock. A wait thus
+/// lasts up to twice the timeout.
 fn retry_on_signal<T>(
     mut call: impl FnMut() -> io::Result<T>,
     timeout: impl Fn() -> io::Result<Option<Duration>>,
@@ -123,8 +123,8 @@ pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::R
     sent.map_err(timeout_error)
 }
 
-/// A broken connection returns an error, and raises no `SIGPIPE`, even in programs
-/// that do not ignore that signal.
+/// Returns flags with which a broken connection returns an error and raises no
+/// `SIGPIPE`, even in programs that do not ignore that signal.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn send_flags(wait: Wait) -> Option<i32> {
     match wait {
@@ -133,7 +133,8 @@ fn send_flags(wait: Wait) -> Option<i32> {
     }
 }
 
-/// On other Unix systems, std sets `SO_NOSIGPIPE` on the socket.
+/// Returns flags without `MSG_NOSIGNAL`: on other Unix systems, std sets
+/// `SO_NOSIGPIPE` on the socket.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 fn send_flags(wait: Wait) -> Option<i32> {
     match wait {
@@ -142,15 +143,15 @@ fn send_flags(wait: Wait) -> Option<i32> {
     }
 }
 
-/// There is no flag for a write that does not wait, so such a write accepts
-/// nothing: a thread that may wait writes later.
+/// Returns `None` for a write that does not wait, because there is no flag for it.
+/// Such a write accepts nothing: a thread that may wait writes later.
 #[cfg(not(unix))]
 fn send_flags(wait: Wait) -> Option<i32> {
     (wait == Wait::Block).then_some(0)
 }
 
 /// Makes a timeout long enough for the system, which counts in microseconds or
-/// coarser units, and takes 0 for no timeout.
+/// coarser units, and interprets 0 as no timeout.
 pub(super) fn nonzero(timeout: Duration) -> Duration {
     timeout.max(Duration::from_millis(1))
 }

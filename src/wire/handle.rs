@@ -30,9 +30,9 @@ use std::{
 /// A `Wire` is a handle: cheap to clone, and usable from any thread. When the last clone
 /// is dropped, the wire closes, as with [`close`](Self::close).
 ///
-/// A handler, hook or validator that captures a clone keeps the wire running until it is
-/// closed, because the wire owns them. [`Session::wire`] gives a handler its wire
-/// instead.
+/// A handler, hook or validator that captures a clone keeps the wire running until the
+/// wire is closed, because the wire owns the closure. A handler should use
+/// [`Session::wire`] instead.
 ///
 /// # Examples
 ///
@@ -62,11 +62,11 @@ pub struct Wire {
     inner: Arc<WireInner>,
 }
 
-/// Called with the wire each time that it is up.
+/// A hook that is called with the wire each time the wire is up.
 pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
 
-/// What all handles of a wire share. Dropping it closes the wire; the wire's own threads
-/// keep only the [`WireState`].
+/// What all handles of a wire share. Dropping it closes the wire. The wire's own threads
+/// keep only the [`WireState`] alive.
 struct WireInner {
     state: Arc<WireState>,
     run: Arc<dyn Runner>,
@@ -82,9 +82,9 @@ impl fmt::Debug for Wire {
 }
 
 impl WireInner {
-    /// Returns what a wire has to call each time that it is up: it runs the hook on a
-    /// pool thread. It does not keep the handles alive: if the last one is dropped before
-    /// the hook runs, the wire closes and the hook is not called.
+    /// Returns the closure that a wire calls each time it is up, which runs the hook on a
+    /// pool thread. The closure does not keep the handles alive: if the last handle is
+    /// dropped before the hook runs, the wire closes and the hook is not called.
     fn connected(self: &Arc<Self>) -> impl FnMut(Option<&Session>) + use<> {
         let (inner, state) = (Arc::downgrade(self), Arc::clone(&self.state));
         let hook = self.on_connect.clone();
@@ -158,33 +158,33 @@ impl Wire {
     ///
     /// A client opens a stream by name, as on any server. The hub first looks for the
     /// name among its own handlers. Otherwise it opens a stream to the client that offers
-    /// the name, the owner, and answers the caller as the owner does, with the owner's
-    /// refusal if there is one. Then it relays: data, the end of one direction, and a
-    /// reset, each as what it is. The caller may send what the owner's window has room
-    /// for, so that a slow owner slows down its own caller and no other.
+    /// the name (the owner), and passes the owner's answer, which may be a refusal, on to
+    /// the caller. Then it relays data, the end of a direction, and resets. The caller
+    /// may send only as much as the owner's window has room for, so a slow owner slows
+    /// down only its own callers.
     ///
-    /// `addr` is as for [`mount`](Self::mount).
+    /// `addr` has the same form as for [`mount`](Self::mount).
     ///
     /// # Names
     ///
     /// **A name has one owner.** A session that offers a name of another session is
-    /// refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken), with one
-    /// exception: it has the same, non-empty [identification](Builder::identification),
-    /// and the [validator](Builder::token_validator) accepts its token. Then it is the
-    /// same client, back after its connection broke: its old session is ended, and the
-    /// new one takes over. If the old session is closing gracefully, it only loses its
-    /// names, and its streams may end. **Without a validator the identification alone
-    /// decides**: anyone who knows it can take the names over. With one, the validator
-    /// should check that the token belongs to the identification.
+    /// refused, with [`RefusalCode::NameTaken`](crate::RefusalCode::NameTaken), unless
+    /// it has the same, non-empty [identification](Builder::identification), and the
+    /// [validator](Builder::token_validator) accepts its token. Then it is the same
+    /// client, which reconnects after its connection broke: the hub ends the old
+    /// session, and the new one takes over its names. If the old session is closing
+    /// gracefully, it only loses its names, and its streams may end. **Without a
+    /// validator, the identification alone decides**: anyone who knows it can take over
+    /// the names. A validator should check that the token belongs to the identification.
     ///
     /// When a client wants a name that has an owner, the hub checks that the owner is
     /// alive. An owner that stays silent for a third of the [handshake
     /// timeout](Builder::handshake_timeout), or for the [write
     /// timeout](Builder::read_write_timeouts) if that is shorter, loses its session. If
-    /// data is on its way to the owner, which a slow link needs time for, it has up to
-    /// the write timeout.
+    /// data is on its way to the owner, for which a slow link needs time, the owner has
+    /// up to the write timeout.
     ///
-    /// A client that does not understand refusal codes, as those written with
+    /// A client that does not understand refusal codes, such as one written with
     /// go-wirenet, is not refused but waits for the name, for as long as its handshake
     /// may take.
     ///
@@ -193,13 +193,13 @@ impl Wire {
     /// the calls from then on.
     ///
     /// A name without an owner **goes to the first client that offers it**, even if its
-    /// usual owner is only away. [`Builder::access`] decides which client may offer
-    /// which name.
+    /// usual owner is only disconnected for a moment. [`Builder::access`] decides which
+    /// client may offer which name.
     ///
     /// # Tokens
     ///
-    /// The hub checks the tokens of callers and does not pass them on: the validator of
-    /// an owner sees the hub's own token.
+    /// The hub checks the tokens of callers and does not pass them on: the owner's
+    /// validator gets the hub's own token.
     ///
     /// # Examples
     ///
@@ -272,7 +272,7 @@ impl Wire {
             on_connect,
         });
         let handle: Weak<dyn Any + Send + Sync> = Arc::<WireInner>::downgrade(&inner);
-        // It cannot be set already: this is the only place that does.
+        // It cannot be set already: only this line sets it.
         let _ = inner.state.handle.set(handle);
         Self { inner }
     }
@@ -290,7 +290,7 @@ impl Wire {
     /// handler](Builder::on_error). Returns when a close has completed, or when a client
     /// gives up.
     ///
-    /// A wire that has returned from this and is not closed may be run again.
+    /// A wire that is not closed may be run again after this call has returned.
     ///
     /// # Errors
     ///
@@ -300,12 +300,12 @@ impl Wire {
     ///   handshake, or [`Error::Connection`] if the session broke.
     /// - [`Error::Closed`] if the wire was closed before a session was established.
     /// - [`Error::AlreadyConnected`] if the wire is running.
-    /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, whichever thread
-    ///   called it.
+    /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, on whichever
+    ///   thread it was called.
     ///
     /// # Examples
     ///
-    /// A program that serves on its main thread. The first client ends it:
+    /// A program that serves on its main thread until the first client connects:
     ///
     /// ```
     /// use wirenet::Wire;
@@ -347,7 +347,8 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect) up to that point, and [`Error::Thread`].
+    /// The errors of [`connect`](Self::connect) up to that point, and
+    /// [`Error::Thread`].
     ///
     /// # Examples
     ///
@@ -397,8 +398,8 @@ impl Wire {
 
     /// Ends a client's wait before its next attempt to connect.
     ///
-    /// For programs that learn that the network is back. If an attempt is under way and
-    /// fails, the wait after it is ended instead.
+    /// For programs that are notified when the network is available again. If an
+    /// attempt is in progress and fails, the wait after it is ended instead.
     ///
     /// # Examples
     ///
@@ -421,7 +422,7 @@ impl Wire {
     /// // The client runs on another thread, and has no network at first.
     /// failures.recv()?;
     ///
-    /// // The network is back: do not wait for an hour.
+    /// // The network is available again: do not wait for an hour.
     /// client.reconnect_now();
     /// failures.recv()?;
     /// # client.close()?;
@@ -435,15 +436,15 @@ impl Wire {
 
     /// Waits until a wire that was [started](Self::start) no longer runs.
     ///
-    /// That is when a close has completed, or when a client has given up. Returns at once
+    /// Returns when a close has completed, or when a client has given up, and immediately
     /// if the wire does not run. A close does not wait for the thread that waits here.
     ///
-    /// In an error handler or a retry policy of a client this waits only for a close: the
-    /// wire cannot end before that handler or policy has returned.
+    /// When called from a client's error handler or retry policy, waits only for a close,
+    /// because the wire cannot end before that handler or policy has returned.
     ///
     /// # Errors
     ///
-    /// What a [`close`](Self::close) has cut, whichever thread called it.
+    /// What a [`close`](Self::close) has cut, on whichever thread it was called.
     ///
     /// # Examples
     ///
@@ -471,35 +472,36 @@ impl Wire {
     /// In this order, a close
     ///
     /// 1. stops accepting and connecting;
-    /// 2. tells every peer that it takes no new streams;
-    /// 3. lets the open streams of all sessions end, for up to
+    /// 2. tells every peer that it accepts no new streams;
+    /// 3. waits for the open streams of all sessions to end, for up to
     ///    [`Builder::session_close_timeout`] in all;
-    /// 4. cuts those that are left, which wakes every blocked read, write, open and wait;
-    /// 5. waits for the wire's threads to end, for a second at most.
+    /// 4. cuts the remaining streams, which wakes every blocked read, write, open and
+    ///    wait;
+    /// 5. waits for the wire's threads to end, for at most a second.
     ///
     /// A handler can check [`Session::is_closing`] to learn that it should end.
     /// [`connect`](Self::connect) and [`wait`](Self::wait) return when the close does.
     ///
-    /// `Ok` means that the peer of each open session has read everything that was sent on
-    /// its connection: messages that were finished before have arrived. A peer that uses
-    /// this library acknowledges that; any other closes its side afterwards. It does not
-    /// mean that the peer's program has read its streams.
+    /// `Ok` means that the peer of each open session has received everything that was
+    /// sent on its connection: messages that were finished before have arrived. A peer
+    /// that uses this library acknowledges this; any other peer closes its side
+    /// afterwards. `Ok` does not mean that the peer's program has read its streams.
     ///
-    /// Closing again does no harm. Neither does a close in a handler, a hook or a
-    /// validator: the close does not wait for that one. A close in an error handler that
-    /// runs on a session's own thread cuts that session at once. A client that is
-    /// resolving a name leaves the thread that does so behind, until the system gives up.
-    /// Idle threads are told to end, and not waited for.
+    /// Closing again does no harm. A handler, a hook or a validator may close the wire:
+    /// the close does not wait for its own caller. A close in an error handler that runs
+    /// on a session's own thread cuts that session immediately. A client that is
+    /// resolving a name leaves the resolving thread behind, until the system gives up.
+    /// Idle threads are told to end, but the close does not wait for them.
     ///
     /// When the last handle is dropped, the wire is closed in the same way, and an error
     /// goes to the [error handler](Builder::on_error) as [`Operation::Close`]. If a
     /// handler, a hook or a validator drops it, the wire is closed on another thread,
-    /// which waits for that one.
+    /// which waits for the handler, hook or validator to return.
     ///
     /// # Errors
     ///
     /// [`ShutdownError`], with what was cut, what was not acknowledged in time, and what
-    /// still runs. The wire is closed all the same.
+    /// still runs. The wire is closed in any case.
     ///
     /// # Examples
     ///
@@ -522,8 +524,8 @@ impl Wire {
         close_wire(&self.inner.state)
     }
 
-    /// Returns counts of all that the wire has done so far: of all its sessions
-    /// together, including those that have ended.
+    /// Returns counts of everything that the wire has done so far, for all its
+    /// sessions together, including those that have ended.
     ///
     /// # Examples
     ///
@@ -550,17 +552,18 @@ impl Wire {
 
     /// Adds a handler for the streams that the peer opens under `name`, from now on.
     ///
-    /// A handler that had the name is replaced, and its running streams go on. See also
-    /// [`Builder::stream`].
+    /// An earlier handler of the same name is replaced; its running streams continue.
+    /// See also [`Builder::stream`].
     ///
     /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the stream
     /// is closed gracefully, which ends the message that was being sent. An error or a
     /// panic resets the stream, and is reported to the [error
     /// handler](Builder::on_error).
     ///
-    /// A peer learns the names when its session opens. One that is added later can be
-    /// opened, but is not in the [`Session::stream_names`] of earlier sessions. Through a
-    /// hub it cannot be opened: a hub relays what was offered when the session opened.
+    /// A peer learns the names when its session opens. A name that is added later can be
+    /// opened, but is not in the [`Session::stream_names`] of earlier sessions. It cannot
+    /// be opened through a hub, which relays only names that were offered when the
+    /// session opened.
     ///
     /// # Errors
     ///
@@ -614,8 +617,8 @@ impl Wire {
 
     /// Waits until a session is established, and returns it.
     ///
-    /// On a client that is its only session. On a server or hub with several sessions it
-    /// is any of them.
+    /// A client has only one session. A server or hub with several sessions returns any
+    /// of them.
     ///
     /// # Errors
     ///
@@ -657,10 +660,12 @@ impl Wire {
 impl Session {
     /// Returns a handle of the wire that the session belongs to.
     ///
-    /// `None` if the program has no handle any more, so that the wire closes.
+    /// Returns `None` if the program no longer has a handle, so that the wire
+    /// closes.
     ///
-    /// This is how a handler or a hook reaches its wire. One that captures a [`Wire`]
-    /// keeps it running forever: the wire owns the handler, and the handler the wire.
+    /// This is how a handler or a hook reaches its wire. A handler that captures a
+    /// [`Wire`] keeps it running forever: the wire owns the handler, and the handler
+    /// owns the wire.
     ///
     /// # Examples
     ///

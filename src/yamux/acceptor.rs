@@ -1,12 +1,12 @@
-//! What is called with the streams that the peer opens.
+//! The callback that receives the streams opened by the peer.
 
 use super::core::Incoming;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, sync::Arc};
 
-/// Is called with each stream that the peer opens, on the reader's thread or one
-/// started for it, with no lock held. Must not block. Refuses the stream by
-/// returning `false`.
+/// A callback for each stream that the peer opens. Runs on the reader's thread, or
+/// on a thread started for that purpose, with no lock held. Must not block.
+/// Returning `false` refuses the stream.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<dyn Fn(Incoming) -> bool + Send + Sync>);
 
@@ -26,13 +26,14 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// Whether a thread is handing promoted streams over, or is about to. Others leave
-/// them to it.
+/// Whether a thread is handing over promoted streams, or is about to. Other threads
+/// leave the streams to that thread.
 #[derive(Debug, Default)]
 pub(super) struct HandingOver(AtomicBool);
 
 impl HandingOver {
-    /// Returns whether this falls to the caller, as no other thread does it.
+    /// Claims the job. Returns whether the caller must do it, because no other
+    /// thread is doing it.
     pub(super) fn begin(&self) -> bool {
         !self.0.swap(true, Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Giving memory back that a collection needed only for a moment.
+//! Frees memory that a collection needed only briefly.
 
 use std::collections::VecDeque;
 

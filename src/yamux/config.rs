@@ -35,8 +35,8 @@ pub struct Config {
     pub(super) write_timeout: Duration,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
-    /// The same thread drives the reader and the peer in turn: nothing waits for the
-    /// peer, and no thread is started to hand promoted streams over.
+    /// Whether one thread drives the reader and the peer in turn. Then no call waits
+    /// for the peer, and no thread is started to hand over promoted streams.
     #[cfg(any(test, fuzzing))]
     pub(super) in_lockstep: bool,
     pub(super) thread_name: Arc<str>,
@@ -86,8 +86,8 @@ impl Config {
         self
     }
 
-    /// Sets how many of the peer's streams may be open at once and are handed to
-    /// [`Connection::accept`](super::Connection::accept). Default: 512.
+    /// Sets how many of the peer's streams may be open at once. These streams are
+    /// handed to [`Connection::accept`](super::Connection::accept). Default: 512.
     ///
     /// Further streams wait, up to the [backlog](Self::backlog), and are handed over
     /// in order as others end. Until then their data is buffered, but they are not
@@ -98,16 +98,16 @@ impl Config {
     /// still waits when this side goes away. With 0, every stream is reset.
     ///
     /// A stream counts until both sides have ended it. A peer may never end its
-    /// half: when one more stream is opened, the stream that was closed on this side
-    /// first is reset, if that was longer ago than the write timeout. The same holds
-    /// for streams that this side opens. Of those that are closed here, this many,
-    /// or as many as the backlog if that is more, may wait for the peer to end its
-    /// half. Then opening waits until there are fewer, or until the oldest can be
-    /// reset.
+    /// half, so opening a stream beyond the limit resets the stream that was closed
+    /// on this side first, if that was longer ago than the write timeout. The same
+    /// holds for streams that this side opens. Of those that are closed on this
+    /// side, this many, or as many as the backlog if that is more, may wait for the
+    /// peer to end its half. At that limit, opening a stream waits until there are
+    /// fewer, or until the oldest can be reset.
     ///
-    /// On a hub, data of callers that are gone is kept until the peer accepts it, on
-    /// up to this many streams, and within the same budget. Beyond that, the stream
-    /// is reset.
+    /// On a hub, data whose sender's stream has ended is kept until the peer accepts
+    /// it, for up to this many streams and within the same budget. Beyond that, the
+    /// stream is reset.
     #[doc(alias = "max_concurrent_streams")]
     #[must_use]
     pub fn max_streams(mut self, count: usize) -> Self {
@@ -133,8 +133,8 @@ impl Config {
     ///
     /// Beyond the limit, streams of the peer are reset, and
     /// [`Connection::open`](super::Connection::open) waits. Of the peer's streams,
-    /// this many may wait to be accepted, and as many beyond
-    /// [`max_streams`](Self::max_streams) for others to end.
+    /// this many may wait to be accepted, and as many again, beyond
+    /// [`max_streams`](Self::max_streams), may wait for other streams to end.
     #[must_use]
     pub fn backlog(mut self, count: usize) -> Self {
         self.backlog = count.max(1);
@@ -143,16 +143,16 @@ impl Config {
 
     /// Sets how long the peer may accept no data before the connection counts as
     /// dead. Default: 10 s; from 1 ms to a day. This is also how long a ping waits
-    /// for its answer, and a close for the peer.
+    /// for its answer, and how long a close waits for the peer.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
-    /// Sets after how long without a byte from the peer to send it a ping. Default:
-    /// 15 s; from 1 ms to a day; `None` switches pings off. The connection ends if
-    /// the answer is not received within the write timeout.
+    /// Sets how long the peer may be silent before it is sent a ping. Default: 15
+    /// s; from 1 ms to a day; `None` switches pings off. The connection ends if the
+    /// answer is not received within the write timeout.
     #[doc(alias = "heartbeat")]
     #[doc(alias = "ping_interval")]
     #[must_use]
@@ -162,22 +162,21 @@ impl Config {
         self
     }
 
-    /// Sets the stack size in bytes of the connection's threads: the reader, and those
-    /// that are started for a while to write what the transport does not take at once,
-    /// or to pass streams on. Default: 256 KiB, of which a few KiB are used.
+    /// Sets the stack size of the reader thread in bytes. Default: 256 KiB; the
+    /// thread uses only a few KiB.
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self
     }
 
-    /// Returns how many bytes a received Data frame may carry: at least as many as a
-    /// window.
+    /// Returns how many bytes a received Data frame may carry: at least the size of
+    /// a window.
     pub(super) fn largest_frame(&self) -> u32 {
         self.max_frame.max(self.max_window).max(INITIAL_WINDOW)
     }
 
-    /// Sets the field of this name.
+    /// Sets the `in_lockstep` field.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn in_lockstep(mut self) -> Self {
         self.in_lockstep = true;

@@ -26,8 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A handle to many streams over one transport. Cheap to clone; usable from any
-/// thread.
+/// A handle to a connection: many streams over one transport. Cheap to clone;
+/// usable from any thread.
 ///
 /// One thread reads the connection, and an idle connection needs no other. The
 /// connection closes when its last handle and its last stream are dropped, or with
@@ -47,7 +47,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Starts the side that dialled, with a thread that reads.
+    /// Starts the dialling side of a connection, with a thread that reads.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Connection {
         Self::spawn(transport, Role::Client, config)
     }
 
-    /// Starts the side that accepted, with a thread that reads.
+    /// Starts the accepting side of a connection, with a thread that reads.
     ///
     /// # Errors
     ///
@@ -105,27 +105,27 @@ impl Connection {
     /// Opens a stream. Does not wait until the peer accepts it, unless 256 streams
     /// (see [`Config::backlog`]) are waiting for that already. Waits while too many
     /// streams are closed on this side and not on the peer's (see
-    /// [`Config::max_streams`]), and while half a megabyte is queued to be sent, as
-    /// when streams are opened and reset in a loop.
+    /// [`Config::max_streams`]), and while half a megabyte is queued to be sent,
+    /// for example when streams are opened and reset in a loop.
     ///
     /// # Errors
     ///
     /// Fails when the connection has ended or is going away. A connection goes away
-    /// by itself with the last of the 2,147,483,648 streams that each side may open,
-    /// and closes when the open streams have ended.
+    /// by itself with the last of the about 2,147,483,647 streams that each side may
+    /// open, and closes when the open streams have ended.
     pub fn open(&self) -> Result<Stream, Error> {
         let stream = self.open_queued(None)?;
         self.handle.shared.flush(Wait::Never);
         Ok(stream)
     }
 
-    /// Opens a stream. Its SYN leaves with what is sent next.
+    /// Opens a stream. Queues its SYN without flushing.
     pub(crate) fn open_queued(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
         self.open_unless(Table::closed_to_us, deadline)
     }
 
-    /// The same for a stream that continues one that was let in before this side
-    /// announced that it goes away.
+    /// Like [`open_queued`](Self::open_queued), for a stream that continues one
+    /// which was accepted before this side announced that it is going away.
     pub(crate) fn open_relay(&self, deadline: Option<Instant>) -> Result<Stream, Error> {
         self.open_unless(Table::closed_to_relays, deadline)
     }
@@ -157,7 +157,7 @@ impl Connection {
             if shared.outbox.is_flooded() {
                 drop(table);
                 shared.wait_room(deadline)?;
-                // The room is for data: it is for another thread.
+                // Room is meant for data, so another thread may need it.
                 shared.outbox.pass_on();
                 table = shared.table.lock();
                 continue;
@@ -191,7 +191,7 @@ impl Connection {
         let was_last = table.has_used_up_ids();
         drop(table);
         if was_last {
-            // For more streams another connection is needed.
+            // Further streams need another connection.
             shared.close_when_idle();
         }
         Ok(core)
@@ -201,7 +201,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails with the reason for the connection's end, when it has ended.
+    /// Fails with the reason for the connection's end once it has ended.
     pub fn accept(&self) -> Result<Stream, Error> {
         // Streams that were opened before the end are still returned.
         let incoming = self.handle.incoming.recv();
@@ -220,8 +220,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] when no answer comes within the write timeout, or when 64
-    /// pings are under way; otherwise the reason for the connection's end.
+    /// [`Error::TimedOut`] if no answer is received within the write timeout, or if
+    /// 64 pings already wait for their answers; otherwise the reason for the
+    /// connection's end.
     pub fn ping(&self) -> Result<Duration, Error> {
         let shared = &self.handle.shared;
         let now = sync::now();
@@ -239,19 +240,19 @@ impl Connection {
         })
     }
 
-    /// Returns the round trip that the last ping measured, whether the user's or one
-    /// of the connection's own; `None` before the first.
+    /// Returns the round trip that the last ping measured, or `None` before the
+    /// first. Counts both the user's pings and the connection's own.
     pub fn round_trip_time(&self) -> Option<Duration> {
         self.handle.shared.pings.latest()
     }
 
-    /// Tells the peer that no new streams are wanted, from either side. Open streams
-    /// go on. Does not block.
+    /// Tells the peer that neither side will open new streams. Open streams
+    /// continue. Does not block.
     pub fn go_away(&self) {
         self.handle.shared.go_away();
     }
 
-    /// Returns whether either side has told the other that it wants no new streams, or
+    /// Returns whether either side has announced that there will be no new streams, or
     /// the connection has ended.
     pub fn is_going_away(&self) -> bool {
         let table = self.handle.shared.table.lock();
@@ -272,25 +273,26 @@ impl Connection {
         shared.end(Error::Closed);
     }
 
-    /// The same, without waiting for the peer.
+    /// Starts to close the connection, without waiting for the peer.
     pub(crate) fn start_close(&self) {
         self.handle.shared.close();
     }
 
-    /// Has streams [abort](Stream::abort) without a reset, as the peer does not take
-    /// one for an error.
+    /// Makes streams [abort](Stream::abort) without a reset, because the peer does
+    /// not treat a reset as an error.
     pub(crate) fn avoid_resets(&self) {
         let avoided = &self.handle.shared.avoids_resets;
         avoided.store(true, Ordering::Release);
     }
 
-    /// Lets no new streams in, and closes when the open ones have ended. Does not
-    /// block.
+    /// Refuses new streams, and closes the connection when the open ones have
+    /// ended. Does not block.
     pub(crate) fn close_when_idle(&self) {
         self.handle.shared.close_when_idle();
     }
 
-    /// Has a close not wait for this stream, if it belongs to this connection.
+    /// Excludes the stream from those that a close waits for, if the stream belongs
+    /// to this connection.
     pub(crate) fn retire(&self, stream: &Stream) {
         if Arc::ptr_eq(stream.shared(), &self.handle.shared) {
             self.handle.shared.retire(stream.core());
@@ -298,7 +300,8 @@ impl Connection {
     }
 
     /// Waits until both sides have closed the connection, or the deadline has passed.
-    /// Returns how many streams are still in use then, or not yet let in by the peer.
+    /// Returns how many streams are then still in use, or not yet acknowledged by the
+    /// peer.
     pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
@@ -328,16 +331,16 @@ impl Connection {
         shared.pings.acknowledge(shared.outbox.queued_total());
     }
 
-    /// The peer sends a go-away when it goes away, and another when it closes, so that
-    /// an end without these is not graceful.
+    /// Notes that the peer sends a go-away when it goes away, and another when it
+    /// closes. An end without these is then not graceful.
     pub(crate) fn expect_go_away(&self) {
         let sends = &self.handle.shared.sends_go_away;
         sends.store(true, Ordering::Release);
     }
 
     /// Checks whether the peer is alive, without waiting: asks it for a sign of life,
-    /// and ends the connection if it was asked `patience` ago and has been silent
-    /// since. Returns when to check again; `None` if this has ended the connection.
+    /// and ends the connection if it has been silent since it was asked `patience`
+    /// ago. Returns when to check again; `None` if this has ended the connection.
     pub(crate) fn look_for_life(&self, patience: Duration) -> Option<Instant> {
         self.handle.shared.look_for_life(patience)
     }
@@ -403,8 +406,9 @@ impl Connection {
     }
 }
 
-/// Creates what a connection consists of. The reader is boxed because it would
-/// otherwise occupy its thread's stack, which is to stay small, for its whole life.
+/// Creates the parts of a connection. The reader is boxed because it would
+/// otherwise occupy its thread's stack, which should stay small, for its whole
+/// life.
 fn assemble(
     mut halves: Halves,
     role: Role,
@@ -429,8 +433,8 @@ fn assemble(
 pub(crate) struct WeakConnection(Weak<Handle>);
 
 impl WeakConnection {
-    /// Returns the handle of a stream that the peer has opened; `None` if the
-    /// connection was given up already.
+    /// Returns the handle of a stream that the peer has opened, or `None` if the
+    /// connection was already dropped.
     pub(crate) fn stream(&self, incoming: Incoming) -> Option<Stream> {
         let handle = self.0.upgrade()?;
         Some(Stream::new(incoming.0, handle))

@@ -1,5 +1,5 @@
-//! The state of one stream, which its handles, the reader and a relay share: two
-//! halves, each under a lock of its own.
+//! The state of one stream, shared by its handles, the reader and a relay: two
+//! halves, each with its own lock.
 
 use super::{
     error::Violation,
@@ -32,30 +32,30 @@ pub(super) struct Core {
     pub(super) readable: Condvar,
     pub(super) send: Mutex<SendHalf>,
     pub(super) writable: Condvar,
-    /// Which halves are done. Each side sets its bit and sees the other's in one
+    /// Which halves are done. Each half sets its bit and reads the other's in one
     /// step, so that exactly one of them finds the stream gone.
     done: AtomicU8,
-    /// Whether a writer that waits for credit is to be woken by what the peer sends,
-    /// which may be a refusal.
+    /// Whether data from the peer, which may be a refusal, wakes a writer that waits
+    /// for credit.
     input: AtomicU8,
-    /// This side opened it, and the peer has not acknowledged it.
+    /// Whether this side opened the stream and the peer has not acknowledged it.
     unacknowledged: AtomicBool,
-    /// It is in use here.
+    /// Whether this side still uses the stream.
     live: AtomicBool,
-    /// The relay that it is an end of.
+    /// The relay that the stream belongs to, and which of its ends the stream is.
     relayed: OnceLock<(Arc<dyn Relay>, RelayEnd)>,
 }
 
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
-    /// Reading was ended on this side. What had come is gone, so no read may report
-    /// the end of the stream any more.
+    /// Whether reading was ended on this side. Received bytes were discarded then,
+    /// so no read may report the end of the stream.
     pub(super) reads_ended: bool,
     pub(super) inbox: Inbox,
     pub(super) window: RecvWindow,
-    /// How many more bytes are discarded before the stream is reset, as its peer does
-    /// not notice that they are not wanted.
+    /// How many more bytes are discarded before the stream is reset because its peer
+    /// keeps sending.
     discard_left: u32,
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Delivery {
     Done,
     /// Send this window update.
     Update(u32),
-    /// Reset the stream: the peer goes on sending what is not wanted.
+    /// Reset the stream: the peer keeps sending data that is discarded.
     Unwanted,
 }
 
@@ -104,8 +104,8 @@ impl Core {
         }
     }
 
-    /// Notes the peer's ACK, or what makes one superfluous. Returns whether it was
-    /// awaited.
+    /// Notes the peer's ACK, or an event that makes an ACK unnecessary. Returns
+    /// whether an ACK was awaited.
     pub(super) fn mark_acknowledged(&self) -> bool {
         self.unacknowledged.swap(false, Ordering::AcqRel)
     }
@@ -119,7 +119,8 @@ impl Core {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Gives the stream to a relay, with what had been read of it already.
+    /// Gives the stream to a relay, along with bytes that were already read from
+    /// it.
     pub(super) fn join(&self, relay: Arc<dyn Relay>, end: RelayEnd, rest: Segment) {
         let mut recv = self.recv.lock();
         // No more than a segment's length.
@@ -130,12 +131,12 @@ impl Core {
         let _ = self.relayed.set((relay, end));
     }
 
-    /// The relay that the stream is an end of.
+    /// Returns the relay that the stream belongs to.
     pub(super) fn relay(&self) -> Option<&Arc<dyn Relay>> {
         self.relayed.get().map(|(relay, _)| relay)
     }
 
-    /// Notes that nobody here uses the stream any more. Returns whether that is new.
+    /// Notes that this side no longer uses the stream. Returns `true` only once.
     pub(super) fn mark_unused(&self) -> bool {
         self.live.swap(false, Ordering::AcqRel)
     }
@@ -146,7 +147,7 @@ impl Core {
         self.input.store(state, Ordering::Release);
     }
 
-    /// Returns whether such bytes have come. If so, the next ones are awaited.
+    /// Returns whether the awaited input has arrived. If so, awaits the next input.
     pub(super) fn take_input(&self) -> bool {
         self.input
             .compare_exchange(ARRIVED, AWAITED, Ordering::AcqRel, Ordering::Relaxed)
@@ -162,7 +163,7 @@ impl Core {
             self.input
                 .compare_exchange(AWAITED, ARRIVED, Ordering::AcqRel, Ordering::Relaxed);
         if told.is_ok() {
-            // A writer that has just checked is waiting by the time this lock is taken.
+            // Once this lock is taken, a writer that has just checked is waiting.
             drop(self.send.lock());
             self.writable.notify_all();
         }
@@ -185,13 +186,13 @@ impl Core {
         before != both && before | bits == both
     }
 
-    /// Notes that our sending half is done. Returns whether the stream is gone now.
+    /// Notes that our sending half is done. Returns whether the stream is now gone.
     #[must_use]
     pub(super) fn send_done(&self) -> bool {
         self.mark_done(SEND_DONE)
     }
 
-    /// A Data frame of `len` bytes has begun.
+    /// Handles the header of a Data frame of `len` bytes.
     pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
         if len == 0 {
             return Ok(());
@@ -207,8 +208,8 @@ impl Core {
         }
     }
 
-    /// Receives `len` bytes of a Data frame that [`on_data`](Self::on_data) let in.
-    /// `push` puts them into the inbox, unless they are discarded.
+    /// Receives `len` bytes of a Data frame that [`on_data`](Self::on_data)
+    /// accepted. `push` puts them into the inbox, unless they are discarded.
     pub(super) fn deliver<'a>(
         &self,
         len: usize,
@@ -230,7 +231,7 @@ impl Core {
         }
     }
 
-    /// The peer's window update.
+    /// Handles the peer's window update.
     pub(super) fn on_window_update(&self, delta: u32) -> Result<(), Violation> {
         if delta == 0 {
             return Ok(());
@@ -240,7 +241,7 @@ impl Core {
         granted.map_err(|_| Violation::WindowOverflow(self.id))
     }
 
-    /// The peer's FIN. Returns whether the stream is gone now.
+    /// Handles the peer's FIN. Returns whether the stream is now gone.
     #[must_use]
     pub(super) fn on_fin(&self) -> bool {
         let mut recv = self.recv.lock();
@@ -251,14 +252,14 @@ impl Core {
         self.mark_done(RECV_DONE)
     }
 
-    /// Nothing more can be sent on the connection.
+    /// Resets the sending half, because nothing more can be sent on the connection.
     pub(super) fn fail_sending(&self) {
         self.send.lock().state.reset(ResetBy::Connection);
         self.writable.notify_all();
     }
 
     /// Resets both halves, and wakes the threads that wait for them. Returns whether
-    /// the stream is gone by this. What the peer sent before stays readable, unless
+    /// the stream is now gone. Data that the peer sent before stays readable, unless
     /// this side reset the stream.
     #[must_use]
     pub(super) fn mark_reset(&self, by: ResetBy) -> bool {
@@ -295,8 +296,8 @@ impl RecvHalf {
         self.window.consume(count as u32, tuning)
     }
 
-    /// Ends reading: discards what is buffered, and what is on its way. Returns the
-    /// window update that is due.
+    /// Ends reading: discards the buffered bytes and those still to arrive. Returns
+    /// the window update that is due, if any.
     pub(super) fn stop<'a>(&mut self, tuning: impl FnOnce() -> Tuning<'a>) -> Option<u32> {
         self.reads_ended = true;
         let count = self.inbox.clear();

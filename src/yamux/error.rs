@@ -5,9 +5,9 @@ use std::{io, sync::Arc};
 
 /// Why a connection ended, or a call on it or on a stream failed.
 ///
-/// Cheap to clone: every stream of a connection gets the same error. Converts
-/// into [`io::Error`]. There the error stays reachable with
-/// [`io::Error::get_ref`] and `downcast_ref`.
+/// Cheap to clone: every stream of a connection gets the same error. Converts into
+/// [`io::Error`], from which [`io::Error::get_ref`] and `downcast_ref` return this
+/// error again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -62,7 +62,8 @@ pub enum Violation {
     /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// A frame of a stream has the id 0, or a frame of the session another id.
+    /// A frame for a stream has the id 0, or a frame for the session has another
+    /// id.
     #[error("frame with the invalid stream id {0}")]
     WrongStream(StreamId),
     /// The peer opened a stream with an id of this side's parity.
@@ -80,7 +81,7 @@ pub enum Violation {
     /// The peer sent data after its own FIN.
     #[error("data after the end of stream {0}")]
     AfterFin(StreamId),
-    /// A frame is larger than [`Config::max_frame`](super::Config::max_frame), and
+    /// A frame is larger than [`Config::max_frame`](super::Config::max_frame) and
     /// than any window.
     #[error("frame of {0} bytes is too large")]
     FrameTooLarge(u32),
@@ -106,7 +107,7 @@ impl Error {
     }
 
     /// Returns whether a write failed because the connection had already ended. The
-    /// error of the read then tells why.
+    /// read's error then gives the reason.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

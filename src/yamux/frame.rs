@@ -73,7 +73,7 @@ pub(crate) struct Header {
     pub(crate) length: u32,
 }
 
-/// Why bytes are not a header of yamux.
+/// Why bytes are not a valid yamux header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The version is not 0.

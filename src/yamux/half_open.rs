@@ -1,4 +1,4 @@
-//! Streams that nobody here uses any more, and whose other half the peer has not
+//! Streams that this side no longer uses, and whose other half the peer has not
 //! ended.
 
 use super::{capacity::GiveBack, frame::StreamId};
@@ -11,13 +11,13 @@ pub(super) struct HalfOpen {
     pub(super) peers: HalfOpenQueue,
 }
 
-/// Half-open streams, the oldest first, so that the one that has waited longest
-/// is found without looking at all of them for each stream that a peer opens.
+/// Half-open streams, oldest first, so that finding the oldest takes no scan for
+/// each stream that a peer opens.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpenQueue(pub(super) VecDeque<(Instant, StreamId)>);
 
 impl HalfOpenQueue {
-    /// Room for this many is kept when there are none.
+    /// The capacity that an empty queue keeps.
     const IDLE_CAPACITY: usize = 64;
 
     pub(super) fn len(&self) -> usize {
@@ -28,7 +28,7 @@ impl HalfOpenQueue {
         self.0.front().copied()
     }
 
-    /// Adds a stream; `since` is no earlier than that of any other.
+    /// Adds a stream. `since` must be no earlier than that of any other stream.
     pub(super) fn push(&mut self, since: Instant, id: StreamId) {
         self.0.push_back((since, id));
     }

@@ -36,7 +36,7 @@ impl Inbox {
             bytes = &bytes[taken..];
         }
         while !bytes.is_empty() {
-            // As large as what is buffered: the capacity doubles.
+            // As large as the buffered bytes, so that the capacity doubles.
             let room = bytes.len().max(self.len - bytes.len()).min(SEGMENT);
             let mut segment = Segment::with_room(room);
             let taken = segment.append(bytes);
@@ -51,7 +51,7 @@ impl Inbox {
         self.segments.push_back(segment);
     }
 
-    /// Puts a segment that was taken out back to the front.
+    /// Puts a segment back at the front.
     pub(crate) fn put_back(&mut self, segment: Segment) {
         if !segment.is_empty() {
             self.len += segment.len();
@@ -81,7 +81,7 @@ impl Inbox {
         }
     }
 
-    /// Removes the oldest `count` bytes; there are at least as many.
+    /// Removes the oldest `count` bytes. The inbox must hold at least as many.
     pub(crate) fn skip(&mut self, mut count: usize) {
         while count > 0 {
             let piece = self.front().len().min(count);
@@ -90,14 +90,14 @@ impl Inbox {
         }
     }
 
-    /// Takes out the oldest segment.
+    /// Removes and returns the oldest segment.
     pub(crate) fn pop(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;
         self.len -= segment.len();
         Some(segment)
     }
 
-    /// Moves the oldest bytes to `buf`, and returns how many.
+    /// Moves the oldest bytes to `buf`, and returns how many were moved.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
         let mut count = 0;
         while let Some(front) = self.segments.front_mut() {
@@ -114,7 +114,7 @@ impl Inbox {
         count
     }
 
-    /// Discards all bytes, and returns how many.
+    /// Discards all bytes, and returns how many there were.
     pub(crate) fn clear(&mut self) -> usize {
         self.segments.clear();
         std::mem::take(&mut self.len)

@@ -15,33 +15,33 @@
 //!    └────────┴──▶ Ended   have ended           Ended        cut
 //! ```
 //!
-//! `end()` is called for the peer's end, a violation, a failure, and when the time
-//! after a `close()` is up. While the connection is Open or WriteFailed, each side may
-//! announce that it is leaving:
+//! `end()` is called for the peer's end, a violation, a failure, and when the write
+//! timeout after a `close()` has passed. While the connection is Open or WriteFailed,
+//! each side may announce that it is leaving:
 //!
 //! ```text
 //!   this side   Staying ─go_away()─▶ GoingAway ─close_when_idle()─▶ WhenIdle ─idle─▶ close()
 //!   the peer    Staying ─go-away───▶ GoingAway ─second go-away────▶ Closed
 //! ```
 //!
-//! What this side sends when it closes (a go-away, and to some peers a ping and a
-//! second go-away) is in `shared/ending.rs`, how long it waits then in
-//! `shared/lingering.rs`.
+//! `shared/ending.rs` decides what this side sends when it closes (a go-away, and
+//! to some peers a ping and a second go-away); `shared/lingering.rs` decides how
+//! long it then waits.
 //!
-//! Some of a connection's end is kept elsewhere:
+//! Some state of a connection's end is kept elsewhere:
 //!
 //! - `Outbox` has a phase of its own, under its own lock, which every frame takes.
 //! - `Shared::closed_at` is read before each read of the transport, without a lock.
-//! - `Shared::closer` is `None` once the transport is cut: a system call, which comes
-//!   after the streams have ended.
+//! - `Shared::closer` is `None` once the transport is cut. Cutting takes a system
+//!   call, and follows the end of the streams.
 //! - `Shared::peer_took_all` does not change what may be done; it only goes into
 //!   `unacknowledged`.
-//! - `ReaderState::done` and the end of `Pings` are waited for, with condition variables
-//!   of their own locks.
+//! - Threads wait for `ReaderState::done` and for the end of `Pings`, on condition
+//!   variables that have their own locks.
 
 use super::error::Error;
 
-/// A connection's life. The table has it, under its lock.
+/// A connection's life. It is part of the table, under the table's lock.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionLife {
     phase: Phase,
@@ -78,12 +78,12 @@ enum PeerNotice {
     Staying,
     /// It has sent a go-away: there are no new streams.
     GoingAway,
-    /// It has sent a second one: it has closed, and no longer uses its streams.
+    /// It has sent a second go-away: it has closed, and no longer uses its streams.
     Closed,
 }
 
 impl ConnectionLife {
-    /// Why nothing can be sent, if so.
+    /// Returns why nothing can be sent; `None` if sending is possible.
     pub(super) fn failure(&self) -> Option<&Error> {
         match &self.phase {
             Phase::Open => None,
@@ -91,7 +91,7 @@ impl ConnectionLife {
         }
     }
 
-    /// Why the connection has ended, if so.
+    /// Returns why the connection has ended; `None` if it has not.
     pub(super) fn end(&self) -> Option<&Error> {
         match &self.phase {
             Phase::Open | Phase::WriteFailed(_) => None,
@@ -110,15 +110,15 @@ impl ConnectionLife {
     pub(super) fn end_with(&mut self, error: Error) -> bool {
         let reason = match std::mem::take(&mut self.phase) {
             Phase::Open => error,
-            // The connection had ended before that write, and the reader has
-            // found out how, unless it gave up waiting for that.
+            // The connection had ended before that write, and the reader has found out
+            // why, unless it gave up waiting.
             Phase::WriteFailed(first)
                 if first.is_broken_pipe() && !matches!(error, Error::Closed) =>
             {
                 error
             }
-            // What failed first is the cause; a peer's end that is read after
-            // that is a consequence.
+            // The first failure is the cause; an end that is read from the peer
+            // afterwards is a consequence.
             Phase::WriteFailed(first) => first,
             Phase::Ended(first) => {
                 self.phase = Phase::Ended(first);
@@ -129,7 +129,7 @@ impl ConnectionLife {
         true
     }
 
-    /// Notes that this side announces that it goes away. Returns whether it had
+    /// Notes that this side announces that it is going away. Returns whether it had
     /// not done so before.
     pub(super) fn go_away(&mut self) -> bool {
         let first = self.ours == OurNotice::Staying;
@@ -148,7 +148,7 @@ impl ConnectionLife {
         self.ours == OurNotice::WhenIdle
     }
 
-    /// The peer's go-away.
+    /// Handles the peer's go-away.
     pub(super) fn on_go_away(&mut self) {
         self.peers = match self.peers {
             PeerNotice::Staying => PeerNotice::GoingAway,
@@ -164,12 +164,12 @@ impl ConnectionLife {
         self.peers == PeerNotice::Closed
     }
 
-    /// Whether either side has announced that it wants no new streams.
+    /// Returns whether either side has announced that it wants no new streams.
     pub(super) fn is_going_away(&self) -> bool {
         self.ours != OurNotice::Staying || self.peer_is_going_away()
     }
 
-    /// Whether a stream that the peer opens now is refused.
+    /// Returns whether a stream that the peer opens now is refused.
     pub(super) fn refuses_streams(&self) -> bool {
         self.ours != OurNotice::Staying || self.end().is_some()
     }
@@ -184,7 +184,8 @@ mod tests {
         Error::Io(Arc::new(kind.into()))
     }
 
-    /// The reason that is kept when a write fails and the connection then ends.
+    /// Returns the reason that is kept when a write fails and the connection then
+    /// ends.
     fn reason(write: io::ErrorKind, end: Error) -> Error {
         let mut life = ConnectionLife::default();
         life.fail_writing(io_error(write));

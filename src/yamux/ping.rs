@@ -58,10 +58,10 @@ pub(super) enum PeerSign {
 struct Ping {
     value: u32,
     sent: Instant,
-    /// The bytes of data that are sent before it.
+    /// The bytes of data that are sent before this ping.
     behind: u64,
     answer: Option<Duration>,
-    /// A thread waits for the answer, and will remove this ping.
+    /// Whether a thread waits for the answer, and will remove this ping.
     awaited: bool,
 }
 
@@ -118,7 +118,7 @@ impl Pings {
         let at = now;
         state.asked = Some(Asked { at, heard, taken });
         drop(state);
-        // If no ping can be sent, enough others wait for their answers.
+        // If no ping can be sent, enough other pings wait for their answers.
         PeerSign::Asked(self.begin(now, taken, false), now + patience)
     }
 

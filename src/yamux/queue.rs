@@ -25,12 +25,12 @@ const FLOODED: usize = 2 * LIMIT;
 /// is emptied; if they might fill it, there would never be room for other writers.
 const RELAY_LIMIT: usize = LIMIT / 2;
 
-/// The answers to a peer's frames that may be queued, in bytes. A peer that exceeds
-/// this does not read.
+/// The limit on queued answers to a peer's frames, in bytes. A peer that exceeds it
+/// is not reading.
 const ANSWERS_LIMIT: usize = 64 * 1024;
 
-/// From this size on, a piece of a relayed frame is moved with its segment instead
-/// of being copied to the end of the queue.
+/// From this size on, a piece of a relayed frame is moved with its segment, not
+/// copied to the end of the queue.
 const WORTH_MOVING: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -49,12 +49,12 @@ pub(super) struct Queue {
     taken: u64,
 }
 
-/// The capacity for control frames, in bytes, and for segments that an empty queue
-/// keeps. Larger capacities are freed.
+/// The capacities that an empty queue keeps for control frames, in bytes, and for
+/// segments. Larger capacities are freed.
 pub(super) const IDLE_CONTROL: usize = 1024;
 pub(super) const IDLE_SEGMENTS: usize = 16;
 
-/// Makes a queue with room for one segment, which mostly suffices; a `VecDeque`
+/// Makes a queue with room for one segment, which usually suffices; a `VecDeque`
 /// would otherwise start with room for four.
 pub(super) fn segments() -> VecDeque<Segment> {
     VecDeque::with_capacity(1)

@@ -8,8 +8,8 @@
 use parking_lot::Mutex;
 use std::io;
 
-/// The user's bytes that one frame carries at most: a bulk transfer on one stream
-/// delays the others by no more than the time that this takes to send.
+/// The most of the user's bytes that one frame carries. A bulk transfer on one
+/// stream delays the others by no more than the time it takes to send this much.
 pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// The capacity of a large segment: one full frame, with its header, the lengths of
@@ -139,8 +139,8 @@ pub(crate) fn trim_pool() {
     POOL.trim();
 }
 
-/// Allows the pool to keep segments while it lives. Without users the pool keeps
-/// nothing, since no connection would trim it.
+/// Allows the pool to keep segments while this value exists. Without users the pool
+/// keeps nothing, because no connection would trim it.
 #[derive(Debug)]
 pub(crate) struct PoolUser(());
 
@@ -167,7 +167,7 @@ struct SegmentPool {
 
 struct Free {
     segments: Vec<Box<[u8]>>,
-    /// The smallest number of pooled segments since the last trim: that many are
+    /// The smallest number of pooled segments since the last trim. This many are
     /// not needed.
     least: usize,
     users: usize,

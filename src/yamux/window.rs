@@ -17,8 +17,8 @@ const LEAST_ROUND_TRIP: Duration = Duration::from_micros(100);
 /// streams.
 const LEAST_PERIOD: Duration = Duration::from_millis(1);
 
-/// The smallest grant of a relay, unless the sender has too little credit to go on.
-/// A far peer that grants byte by byte so causes few window updates.
+/// The smallest grant of a relay, unless the sender has too little credit to
+/// continue. A far peer that grants single bytes thus causes few window updates.
 pub(crate) const LEAST_GRANT: u32 = INITIAL_WINDOW / 16;
 
 /// With less credit than this, a sender may be stuck: it may not send smaller
@@ -79,8 +79,8 @@ pub(crate) struct RecvWindow {
     read: u64,
     /// The bytes that growth has reserved from the budget.
     grown: usize,
-    /// On a relay: the size of the window whatever the far connection's credit; 0
-    /// until that credit limits the speed.
+    /// On a relay: the size of the window regardless of the far connection's
+    /// credit; 0 until that credit limits the speed.
     tuned: u32,
 }
 
@@ -235,8 +235,8 @@ impl RecvWindow {
         self.since = self.since.map(|since| since - by);
     }
 
-    /// Fails if the parts do not add up. Returns how much is received and not read,
-    /// and how much the window has grown.
+    /// Panics if the parts do not add up. Returns how much is received and not
+    /// read, and how much the window has grown.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self, max: u32) -> (u32, usize) {
         let parts = [self.granted, self.buffered, self.consumed].map(u64::from);

@@ -14,16 +14,16 @@ use std::{
 /// How many buffers one system call takes.
 const SLICES: usize = 8;
 
-/// The thread that holds it has the writing role. It takes everything out of the
-/// queue, and writes that in as few system calls as possible.
+/// The writer of a connection. The thread that holds it has the writing role. Takes
+/// all frames out of the queue, and writes them in as few system calls as possible.
 #[derive(Debug)]
 pub(super) struct OutboxWriter {
     half: Box<dyn WriteHalf>,
     control: Vec<u8>,
-    /// Bytes of `control` that are written.
+    /// How many bytes of `control` are written.
     control_sent: usize,
     data: VecDeque<Segment>,
-    /// Our direction of the connection has ended.
+    /// Whether our direction of the connection has ended.
     finished: bool,
 }
 
@@ -38,8 +38,7 @@ impl OutboxWriter {
         }
     }
 
-    /// Takes over everything that is queued. Only when everything taken before is
-    /// written.
+    /// Takes over all queued frames. Everything taken before must be written.
     pub(super) fn load(&mut self, queue: &mut Queue) {
         debug_assert_eq!(self.pending(), 0);
         self.control.clear();
@@ -47,7 +46,7 @@ impl OutboxWriter {
         queue.swap(&mut self.control, &mut self.data);
     }
 
-    /// Gives back the memory that it does not need. Only when everything is written.
+    /// Frees the memory that the writer does not need. Everything must be written.
     pub(super) fn give_back(&mut self) {
         debug_assert_eq!(self.pending(), 0);
         self.control_sent = 0;
@@ -56,13 +55,14 @@ impl OutboxWriter {
         self.data.give_back(IDLE_SEGMENTS);
     }
 
-    /// Bytes that were taken over and are not written yet.
+    /// Returns how many bytes were taken over and are not yet written.
     pub(super) fn pending(&self) -> usize {
         let data: usize = self.data.iter().map(Segment::len).sum();
         self.control.len() - self.control_sent + data
     }
 
-    /// Writes what was taken over. Returns `false` if the transport is full.
+    /// Writes the frames that were taken over. Returns `false` if the transport is
+    /// full.
     pub(super) fn write(&mut self, wait: Wait) -> io::Result<bool> {
         fits(self.write_slices(wait), wait)
     }

@@ -62,8 +62,8 @@ enum Deed {
 
 const CLOSE: Duration = Duration::from_millis(300);
 
-/// What a busy machine may take beyond a close, which may take a second more
-/// than its timeout.
+/// Extra time for a close on a busy machine. A close may take a second longer than
+/// its timeout.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// The identification of the client that triggers the callbacks.
@@ -225,7 +225,7 @@ fn try_it(place: Place, at: Where, deed: Deed) {
         .expect("the callback is called");
     if let Some(honest) = honest {
         honest.trips(20);
-        // New clients are let in.
+        // New clients are accepted.
         HonestClient::join_at(addr, place).trips(20);
     } else {
         let (outcome, took) = was_closed.recv_timeout(PATIENCE).expect("it returns");

@@ -24,7 +24,7 @@ fn a_server_without_descriptors_waits_for_one_without_spinning() {
             for count in DESCRIPTORS {
                 let server = Server::start_with_descriptors(count, *place, &PLAIN);
                 let attack = Attack {
-                    name: "100 connections to a process that may have 48 descriptors",
+                    name: "100 connections to a process that is limited to 48 descriptors",
                     limit: "RLIMIT_NOFILE (here 48)",
                     setup: &PLAIN,
                     memory: 1 << 20,
@@ -48,7 +48,7 @@ fn run_out(stage: &Stage<'_>, backed_off: &Cell<bool>) -> String {
     let outcome = outcome.unwrap_or_else(|| {
         // The connections beyond them are closed, the last one too.
         held.last_mut().unwrap().read_to_close();
-        "closed at once, reported".into()
+        "closed at once and reported".into()
     });
     drop(held);
     // The first tries may come before the server notices the closed ones.
@@ -63,7 +63,7 @@ fn run_out(stage: &Stage<'_>, backed_off: &Cell<bool>) -> String {
             .expect("the iterator is endless")
             .starts_with(&field(1, &[5; 16]))
     );
-    format!("{outcome}; goes on when some are free")
+    format!("{outcome}; it resumes when descriptors are free")
 }
 
 /// Asserts that the server accepts nothing and rarely retries. Returns `None` if
@@ -85,6 +85,6 @@ fn backs_off(stage: &Stage<'_>) -> Option<String> {
     assert!(tries <= most, "{tries} tries in {took:?}");
     let tries = format!("{tries} times in {took:.0?}");
     Some(format!(
-        "accept tries again every 100 ms, {tries}, reported"
+        "accept retries every 100 ms ({tries}) and reports it"
     ))
 }

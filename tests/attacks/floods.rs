@@ -59,13 +59,13 @@ impl Flooded {
     fn end(&self) -> &'static str {
         match self.goes_on {
             true => "goes on",
-            false => "was cut: it was read too slowly",
+            false => "was cut because the peer read too slowly",
         }
     }
 }
 
-/// Sends what `batch` returns, again and again, while another thread reads. Then
-/// waits until the server has processed all of it.
+/// Repeatedly sends what `batch` returns, while another thread reads. Then waits
+/// until the server has processed all of it.
 fn flood(
     member: &mut Peer,
     mut batch: impl FnMut(&mut Peer) -> Vec<u8>,
@@ -118,20 +118,20 @@ fn attack(name: &'static str, limit: &'static str, memory: usize) -> Attack {
 
 /// A flood with one frame, repeated, while a stream is open.
 fn flood_with(name: &'static str, frame: fn(u32) -> Frame) {
-    let attack = attack(name, "none: no memory is kept for it", 256 << 10);
+    let attack = attack(name, "none needed: no memory is kept", 256 << 10);
     attack.run(TCP, move |stage| {
         let mut member = stage.server.member();
         let stream = member.open("echo");
         let frames = frame(stream).encode().repeat(BATCH);
         let flooded = flood(&mut member, |_| frames.clone(), |_| false);
         assert!(flooded.goes_on);
-        format!("{:.0}/s taken; the session goes on", flooded.rate)
+        format!("{:.0}/s processed; the session goes on", flooded.rate)
     });
 }
 
 #[test]
 fn pings_are_answered_while_the_answers_are_read() {
-    let limit = "64 KiB of answers not read, then the end";
+    let limit = "64 KiB of unread answers, then the session ends";
     attack("pings", limit, 512 << 10).run(TCP, |stage| {
         let mut member = stage.server.member();
         let frames = Frame::ping(5).encode().repeat(BATCH);
@@ -148,7 +148,7 @@ fn pings_are_answered_while_the_answers_are_read() {
 
 #[test]
 fn unsolicited_pongs_change_nothing() {
-    flood_with("pongs not asked for", |_| Frame::pong(9));
+    flood_with("unsolicited pongs", |_| Frame::pong(9));
 }
 
 #[test]
@@ -165,15 +165,15 @@ fn empty_data_changes_nothing() {
 #[test]
 fn unsolicited_acks_change_nothing() {
     let ack = |stream| Frame::flags(stream, ACK);
-    flood_with("ACKs not asked for", ack);
+    flood_with("unsolicited ACKs", ack);
 }
 
 #[test]
 fn frames_of_streams_that_never_existed_are_skipped() {
     let data = |_| Frame::data(1_000_001, vec![7; 8]);
-    flood_with("Data of streams that are not there", data);
+    flood_with("Data for unknown streams", data);
     let reset = |_| Frame::flags(1_000_001, RST);
-    flood_with("resets of streams that are not there", reset);
+    flood_with("resets of unknown streams", reset);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn open_and_reset_in_a_loop_does_not_starve_other_peers() {
     };
     many.run();
     let open = |id, _: &str| [SYN, RST].map(|flag| Frame::flags(id, flag)).to_vec();
-    Streams::new("SYN and RST, and no open", open).run();
+    Streams::new("SYN and RST without an open frame", open).run();
 }
 
 #[test]
@@ -293,9 +293,9 @@ fn open_and_reset_in_a_loop_does_not_keep_calls_from_an_owner() {
 #[test]
 fn endless_opens_are_reset_beyond_the_limit() {
     let open = |id, _: &str| vec![Frame::flags(id, SYN)];
-    Streams::new("opens that say nothing", open).run();
+    Streams::new("opens that send nothing", open).run();
     let open = |id, _: &str| opening(id, "echo").to_vec();
-    Streams::new("opens of a handler that waits", open).run();
+    Streams::new("opens of a handler that blocks", open).run();
 }
 
 #[test]
@@ -313,5 +313,5 @@ fn requests_that_cause_resets_do_not_starve_other_peers() {
         let wrong = Frame::data(id, layer_2(0x99, "echo", b""));
         vec![Frame::flags(id, SYN), wrong]
     };
-    Streams::new("opens that are no frame", open).run();
+    Streams::new("opens that do not begin with a frame", open).run();
 }

@@ -93,8 +93,8 @@ fn a_protocol_violation_ends_only_its_own_session() {
 #[test]
 fn useless_frames_are_skipped() {
     let attack = Attack {
-        name: "1,000 times: ids reused, out of order, gone; ACK unasked, FIN twice",
-        limit: "none: nothing is kept for an id",
+        name: "1,000 times: ids that are reused, out of order, or gone; an unsolicited ACK; a second FIN",
+        limit: "none needed: nothing is kept per id",
         setup: &PLAIN,
         memory: 1 << 20,
     };
@@ -133,7 +133,7 @@ fn useless_frames_are_skipped() {
 #[test]
 fn openings_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
-        name: "openings that announce names and tokens of 0 to 2³²−1 bytes",
+        name: "open frames that announce names and tokens of 0 to 2³²−1 bytes",
         limit: "255 and 4,096 bytes; handshake_timeout, here 500 ms",
         setup: &QUICK,
         memory: 1 << 20,
@@ -166,7 +166,7 @@ fn openings_that_announce_any_length_allocate_nothing_for_it() {
 fn chunks_that_announce_any_length_allocate_nothing_for_it() {
     let attack = Attack {
         name: "96 chunks that announce 0 to 2³²−1 bytes, also through the hub",
-        limit: "none: a length is a count",
+        limit: "none needed: a length is a count",
         setup: &PLAIN,
         memory: 2 << 20,
     };
@@ -187,6 +187,6 @@ fn chunks_that_announce_any_length_allocate_nothing_for_it() {
             }
         }
         member.settle();
-        "read as far as they come; the session goes on".into()
+        "read as far as they arrive; the session goes on".into()
     });
 }

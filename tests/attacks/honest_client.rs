@@ -1,5 +1,5 @@
-//! A client that does nothing wrong, on a connection of its own. Its round
-//! trips have to succeed whatever other peers do.
+//! A client that does nothing wrong, on a connection of its own. Its round trips
+//! must succeed whatever other peers do.
 
 use crate::{
     server::{Kind, Place, Server, echo},

@@ -53,8 +53,8 @@ fn joined(server: &Server, fields: &[u8]) -> Peer {
 #[test]
 fn the_id_of_another_session_is_refused_and_that_session_stays_open() {
     let attack = Attack {
-        name: "100 requests with the id of another's session",
-        limit: "one session an id",
+        name: "100 requests with the id of another client's session",
+        limit: "one session per id",
         setup: &PLAIN,
         memory: 512 << 10,
     };
@@ -91,7 +91,7 @@ fn names_may_have_any_characters_but_must_be_utf_8() {
         let answer = peer.ask(&[field(1, &[8; 16]), field(4, b"\xff\xfe")].concat());
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert!(text.contains("payload"), "{text}");
-        "taken as they are; refused".into()
+        "accepted as they are; refused".into()
     });
 }
 
@@ -110,7 +110,7 @@ pub const VALIDATING: Setup = Setup {
 #[test]
 fn a_second_session_handshake_is_an_error_of_its_stream() {
     let attack = Attack {
-        name: "a second session handshake on a session; streams called confirmSession, openSession",
+        name: "a second session handshake on a session; streams named confirmSession and openSession",
         limit: "none is served",
         setup: &VALIDATING,
         memory: 256 << 10,

@@ -19,7 +19,7 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
-/// What a busy machine may take beyond the deadline.
+/// Extra time beyond the deadline, for a busy machine.
 const GRACE: Duration = Duration::from_secs(3);
 
 pub const QUICK: Setup = Setup {
@@ -94,7 +94,7 @@ fn a_peer_that_stops_in_the_middle_is_disconnected_at_the_handshake_timeout() {
                 peer.write_all(&request()[..len]).unwrap();
                 peer
             });
-            format!("16 that stop in the middle of {stop}: {outcome}")
+            format!("16 connections that stop in the middle of {stop}: {outcome}")
         });
     }
 }
@@ -103,7 +103,7 @@ fn a_peer_that_stops_in_the_middle_is_disconnected_at_the_handshake_timeout() {
 #[test]
 fn a_peer_that_stops_in_the_middle_of_tls_is_disconnected_at_the_handshake_timeout() {
     let attack = Attack {
-        name: "33 connections that stop in the middle of TLS's handshake",
+        name: "33 connections that stop in the middle of the TLS handshake",
         limit: QUICK_LIMIT,
         setup: &QUICK,
         memory: 32 * EACH,
@@ -223,7 +223,7 @@ fn one_address_cannot_keep_other_addresses_out() {
         assert!(report.contains(&local), "{report}");
         let mut oldest = oldest;
         oldest.read_to_close();
-        "a client of another address takes the oldest place".into()
+        "a client from another address gets the oldest place".into()
     });
 }
 
@@ -231,7 +231,7 @@ fn one_address_cannot_keep_other_addresses_out() {
 #[test]
 fn unauthenticated_peers_in_all_places_cost_little() {
     let attack = Attack {
-        name: "64 connections that send nothing, for as long as they may",
+        name: "64 connections that send nothing, for as long as allowed",
         limit: "max_handshakes 64",
         setup: &PLAIN,
         memory: 64 * EACH,

@@ -50,8 +50,8 @@ fn open_pouring(member: &mut Peer) {
 #[test]
 fn a_peer_that_reads_nothing_is_disconnected_at_the_write_timeout() {
     let attack = Attack {
-        name: "64 streams with endless data, and nothing read",
-        limit: "write timeout, here 500 ms; 256 KiB wait",
+        name: "64 streams with endless data to send, of which the peer reads nothing",
+        limit: "write timeout, here 500 ms; 256 KiB queued",
         setup: &POURING,
         memory: 2 << 20,
     };
@@ -69,8 +69,8 @@ fn a_peer_that_reads_nothing_is_disconnected_at_the_write_timeout() {
 #[test]
 fn a_peer_that_reads_byte_by_byte_costs_only_its_own_session() {
     let attack = Attack {
-        name: "the same, and a byte read every 100 ms",
-        limit: "write timeout, here 500 ms; 256 KiB wait",
+        name: "the same, with one byte read every 100 ms",
+        limit: "write timeout, here 500 ms; 256 KiB queued",
         setup: &POURING,
         memory: 2 << 20,
     };
@@ -96,7 +96,7 @@ fn a_peer_that_reads_byte_by_byte_costs_only_its_own_session() {
         });
         assert!(took < 10 * PATIENCE, "{took:?}, {count} bytes");
         assert!(count > 0, "it has read none");
-        format!("cut after {took:.1?} and {count} bytes: a byte makes no room")
+        format!("cut after {took:.1?} and {count} bytes: one byte frees no room")
     });
 }
 
@@ -117,7 +117,7 @@ fn unread_single_bytes_take_at_most_twice_their_size() {
         }
         member.settle();
         member.send(Frame::flags(id, RST));
-        "held as bytes; the session goes on".into()
+        "stored as bytes; the session goes on".into()
     });
 }
 
@@ -134,14 +134,14 @@ fn half_open_streams_are_evicted() {
         let ids: Vec<u32> = (0..600).map(|_| member.call("nobody's")).collect();
         let refused = ids.iter().filter(|id| member.ends_gracefully(**id)).count();
         assert_eq!(refused, 600, "the last ones had to wait");
-        // When their time has passed, new streams are let in.
+        // When their time has passed, new streams are accepted.
         pass(PATIENCE);
         let again: Vec<u32> = (0..512).map(|_| member.call("nobody's")).collect();
         assert!(again.iter().all(|id| member.ends_gracefully(*id)));
         let reset = member.settle();
         let reset = reset.iter().filter(|frame| frame.has(RST)).count();
         assert_eq!(reset, 600, "of 1,112, of which 512 are left");
-        "512 let in, 88 held; after 500 ms the next take their places".into()
+        "512 accepted, 88 held; after 500 ms the held ones take their places".into()
     });
 }
 
@@ -159,7 +159,7 @@ fn accepted(member: &mut Peer, ids: &[u32]) -> usize {
 fn sessions_that_keep_their_handlers_busy_leave_some_to_others() {
     let attack = Attack {
         name: "4 sessions that open 512 streams each and keep them",
-        limit: "handler_limit 1,024, half of what is free",
+        limit: "handler_limit 1,024, half of the free ones per session",
         setup: &PLAIN,
         memory: 16 << 20,
     };
@@ -175,7 +175,7 @@ fn sessions_that_keep_their_handlers_busy_leave_some_to_others() {
         for _ in 0..20 {
             stage.honest.opens("echo").unwrap();
         }
-        format!("they have {counts:?}; others go on opening")
+        format!("they get {counts:?}; other sessions can still open streams")
     });
 }
 
@@ -183,7 +183,7 @@ fn sessions_that_keep_their_handlers_busy_leave_some_to_others() {
 fn owners_that_do_not_answer_leave_handlers_to_others() {
     let attack = Attack {
         name: "40 owners that do not answer, and 4 callers with 400 calls each",
-        limit: "handler_limit 1,024, 7/8 for calls not answered",
+        limit: "handler_limit 1,024, 7/8 for unanswered calls",
         setup: &PLAIN,
         memory: 16 << 20,
     };
@@ -206,6 +206,6 @@ fn owners_that_do_not_answer_leave_handlers_to_others() {
         for _ in 0..20 {
             stage.honest.opens("echo").unwrap();
         }
-        format!("{refused} of 1,600 refused; the hub's own streams go on opening")
+        format!("{refused} of 1,600 refused; the hub's own streams can still be opened")
     });
 }

@@ -55,7 +55,7 @@ fn an_unauthenticated_peer_that_does_more_than_request_a_session_is_disconnected
             let cause = "more frames than an unauthenticated peer may send";
             assert!(report.contains(cause), "{what}: {report}");
         }
-        "each ended at once".into()
+        "each connection is ended at once".into()
     });
 }
 
@@ -161,7 +161,7 @@ fn announced_lengths_allocate_nothing() {
         // Those that time out come first, so that they wait at the same time.
         cases.sort_by_key(|(_, cause)| *cause != TIMED_OUT);
         try_all(stage, &cases);
-        "ended at once, or refused, or out of time".to_string()
+        "ended at once, refused, or timed out".to_string()
     });
 }
 
@@ -176,7 +176,7 @@ fn a_request_of_the_largest_size_takes_a_small_multiple_of_its_size() {
     };
     attack.run(TCP, |stage| {
         let id = field(1, &[3; 16]);
-        // Everything has to fit in the first window of the stream.
+        // Everything must fit in the first window of the stream.
         let rest = (1 << 18) - id.len() - 12 - "openSession".len();
         let long = |number: u8, len: usize| field(number, &vec![b'x'; len]);
         let cases = [
@@ -228,7 +228,7 @@ fn refused(stage: &Stage<'_>) -> Peer {
 #[test]
 fn a_refused_peer_that_goes_on_is_not_served() {
     let attack = Attack {
-        name: "a refused peer goes on: opens streams, sends data",
+        name: "a refused client goes on: it opens streams and sends data",
         limit: "the one stream, 1,024 frames; handshake_timeout (10 s; here 3 s)",
         setup: &REFUSING,
         memory: 512 << 10,
@@ -305,7 +305,7 @@ fn gets_a_place(stage: &Stage<'_>) -> bool {
 #[test]
 fn a_refused_peer_that_stays_has_one_place() {
     let attack = Attack {
-        name: "8 that were refused stay, and read nothing",
+        name: "8 refused clients stay connected and read nothing",
         limit: PLACES_LIMIT,
         setup: &REFUSING_FOREVER,
         // With TLS, two buffers of 64 KiB, and the unread answers.
@@ -319,14 +319,14 @@ fn a_refused_peer_that_stays_has_one_place() {
         while !gets_a_place(stage) {
             pass(Duration::from_millis(10));
         }
-        "the 9th is closed at once; one that leaves gives its place back".into()
+        "the 9th is closed at once; a client that leaves frees its place".into()
     });
 }
 
 #[test]
 fn a_refused_peer_that_stays_has_its_place_until_the_deadline() {
     let attack = Attack {
-        name: "the same, until their deadline",
+        name: "the same, until their handshake deadline",
         limit: "max_handshakes (64; here 8), handshake_timeout (10 s; here 3 s)",
         setup: &REFUSING,
         memory: 8 * (192 << 10),

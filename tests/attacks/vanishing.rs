@@ -44,7 +44,7 @@ enum How {
     Fin,
     /// Its connection is reset.
     Rst,
-    /// Nothing is sent any more.
+    /// Nothing more is sent.
     Silence,
 }
 
@@ -91,9 +91,9 @@ impl End {
             .wait(|frame| frame.stream == stream && wanted(frame));
     }
 
-    /// Waits for an error: not for a graceful end, which would make a part of a
-    /// message pass for a complete one. A peer whose opening was not answered may
-    /// get a refusal instead.
+    /// Waits for an error: a graceful end would make a part of a message look like
+    /// a complete one. A peer whose opening was not answered may get a refusal
+    /// instead.
     fn expect_loss(&mut self, state: State) {
         let stream = self.stream;
         let is_refusal =
@@ -202,7 +202,7 @@ fn vanishes(stage: &Stage<'_>, (who, how, state): (Who, How, State)) {
 #[test]
 fn a_peer_that_vanishes_in_any_state_of_a_relay_is_an_error_to_the_other() {
     let attack = Attack {
-        name: "caller or owner vanishes in one of 9 states, with FIN, RST or silence",
+        name: "a caller or an owner vanishes in one of 9 states, with FIN, RST or silence",
         limit: "keep_alive_interval and write timeout, here 100 and 500 ms",
         setup: &WATCHFUL,
         memory: 8 << 20,
@@ -227,7 +227,7 @@ fn all_vanish(stage: &Stage<'_>) -> String {
             }
         });
     }
-    "the other one sees an error, and its session goes on; nothing is left".into()
+    "the other one gets an error and goes on; nothing is left behind".into()
 }
 
 /// Waits until the server has as many sessions, descriptors and threads as before

@@ -153,7 +153,7 @@ fn handlers_and_hooks_that_keep_running_are_counted() {
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert!(error.to_string().contains('2'), "{error}");
         drop((release, stream));
-        // They can return now, and cause no error any more.
+        // They can return now, and no longer cause an error.
         link.server.close().unwrap();
     });
 }
@@ -211,7 +211,7 @@ fn a_cut_wakes_every_waiting_call() {
     });
 }
 
-/// The clients neither read nor write any more, and so do not answer the go-away.
+/// The clients no longer read or write, and so do not answer the go-away.
 #[test]
 fn a_server_closes_in_time_though_its_clients_are_unresponsive() {
     in_time(|| {

@@ -167,8 +167,8 @@ fn both_sides_may_close_at_once_while_streams_open_and_end() {
             thread::scope(|scope| {
                 for session in [&link.near, &link.far, &link.near, &link.far] {
                     scope.spawn(move || {
-                        // Until no stream can be opened any more. A stream that
-                        // was opened always completes.
+                        // Until no stream can be opened any longer. A stream that was
+                        // opened always completes.
                         while let Ok(stream) = session.open_stream("echo") {
                             stream.write_message(b"all of it").unwrap();
                             let answer = crate::support::wires::message(&stream).unwrap();

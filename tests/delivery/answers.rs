@@ -54,8 +54,8 @@ fn a_message_after_a_lost_answer(way: Way) -> io::Result<Vec<u8>> {
     let (full, is_full) = unbounded();
     let (on_error, told) = errors();
     let short = |wire: Builder| wire.session_close_timeout(CLOSE);
-    // The wire that answers also has to fill the link, as a hub keeps room for
-    // its own answers beside the bytes that it relays.
+    // The wire that answers must also fill the link, because a hub keeps room for
+    // its own answers next to the bytes that it relays.
     let answering = |wire: Builder| {
         // The kernel must not buffer all of the downloads.
         short(wire)

@@ -5,9 +5,9 @@
 //! The filter is not on the sender's host because TCP keeps the queues of its own
 //! host short. The congestion control is Reno, which fills the router's queue.
 //!
-//! Each wait for a line of a process has a time limit. The tests as a complete have
-//! none: such a limit would leave their threads running, and thus the namespaces
-//! in place.
+//! Each wait for a line of a process has a time limit. The tests as a whole have
+//! none: such a limit would leave their threads running, and thus the namespaces in
+//! place.
 
 #[path = "namespaces/roles.rs"]
 mod roles;

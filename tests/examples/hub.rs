@@ -23,7 +23,7 @@ fn the_nodes_call_each_other() {
     let expected = parts().concat();
     assert_eq!(heard, expected.lines().collect::<Vec<_>>());
 
-    // Both nodes go on serving until they are stopped.
+    // Both nodes continue to serve until they are stopped.
     node_a.terminate().assert_success();
     node_b.terminate().assert_success();
     let hub = hub.terminate();

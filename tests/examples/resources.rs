@@ -18,7 +18,7 @@ pub fn resources(program: &Program) -> (Resources, usize) {
     let proc = format!("/proc/{}", program.id());
     let descriptors = fs::read_dir(format!("{proc}/fd")).expect("it runs").count();
     let tasks = fs::read_dir(format!("{proc}/task")).expect("it runs");
-    // A thread that ends meanwhile has no name any more.
+    // A thread that ends meanwhile no longer has a name.
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     let (handlers, others): (Vec<_>, Vec<_>) = names.partition(|name| name.trim() == HANDLER);
     let threads = others.len();

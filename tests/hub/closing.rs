@@ -23,7 +23,7 @@ fn a_close_of_a_hub_waits_for_relayed_streams() {
         let stream = caller.open("echo").unwrap();
         let closing = hub.wire.clone();
         let close = thread::spawn(move || closing.close());
-        // Both sides know of it, and go on.
+        // Both sides know of it, and continue.
         while !caller.session.is_closing() {
             thread::yield_now();
         }

@@ -30,7 +30,7 @@ fn outcome<T: Send + 'static>(
 ) {
     let (sender, outcome) = bounded(16);
     let handler = move |stream: &mut Stream| {
-        // A failed test does not receive any more.
+        // A failed test no longer receives.
         let _ = sender.send(work(stream));
         Ok(())
     };
@@ -225,7 +225,7 @@ fn a_lost_owner_is_an_error_to_its_callers() {
         // Its name is free.
         assert!(hub.sessions_are(1));
         assert_eq!(caller.open("lost").unwrap_err(), Refusal::HandlerNotFound);
-        // And the caller's session goes on.
+        // The caller's session stays open.
         let _owner = hub.owner("lost", echo);
         assert_eq!(caller.ask("lost", b"again").unwrap(), b"again");
     });

@@ -428,7 +428,7 @@ fn a_client_behind_a_dead_nat_entry_comes_back_and_is_reached() {
         assert_eq!(old, client.session.id().as_bytes());
         nat.silence();
         // The client notices it by its keepalive, and reconnects. The hub has not
-        // noticed it, and has to let the client take over.
+        // noticed it, and must let the client take over.
         assert!(eventually(|| client.session.is_closed()));
         let new = client.wire.wait_session(PATIENCE).unwrap();
         let answer = caller.ask("box-1:who", b"").unwrap();

@@ -113,7 +113,7 @@ fn an_owner_that_does_not_answer_is_an_error_to_the_caller() {
             matches!(&refused, Refusal::Other(text) if text.contains("does not answer")),
             "{refused}"
         );
-        // The owner's stream is reset, as the caller does not wait any more.
+        // The owner's stream is reset, because the caller no longer waits.
         let open = owner.next_open();
         owner.expect_reset(open.stream);
     });

@@ -37,8 +37,8 @@ fn an_owner_behind_a_full_slow_link_does_not_count_as_silent() {
             scope.spawn(|| {
                 let _ = (&stream).write_all(&[7; 200_000]);
             });
-            // The data on its way takes a second, and the newcomer gets no answer
-            // for less than that.
+            // The data on its way takes a second, and the new client gets no answer for
+            // less time than that.
             assert!(eventually(|| far.stats().bytes_sent > 150_000));
             assert_eq!(hub.asking_peer("", &["a"]).answer(), None);
             assert!(!far.is_closed());

@@ -84,7 +84,7 @@ fn a_frozen_owner_without_identification_is_evicted_by_its_successor() {
 }
 
 #[test]
-fn an_owner_that_answers_keeps_its_name_and_the_newcomer_gets_no_answer() {
+fn an_owner_that_answers_keeps_its_name_and_the_new_client_gets_no_answer() {
     in_time(|| {
         let (hub, told) = hub_with(impatient);
         let owner = hub.owner("a", echo);
@@ -136,7 +136,7 @@ fn clients_with_the_same_identification_at_once_are_not_refused() {
 }
 
 #[test]
-fn a_client_of_a_full_hub_is_let_in_when_another_leaves() {
+fn a_client_of_a_full_hub_is_accepted_when_another_leaves() {
     in_time(|| {
         let (ask, asked) = unbounded();
         let (hub, _told) = hub_with(|hub| {
@@ -189,7 +189,7 @@ fn a_temporary_refusal_is_not_sent_and_a_permanent_one_is() {
 }
 
 #[test]
-fn a_client_that_understands_codes_is_refused_at_once_and_let_in_when_the_owner_is_silent() {
+fn a_client_that_understands_codes_is_refused_at_once_and_accepted_when_the_owner_is_silent() {
     in_time(|| {
         let (hub, _told) = hub_with(|hub| {
             let hub = hub.handshake_timeout(Duration::from_secs(20));

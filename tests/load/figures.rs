@@ -75,7 +75,7 @@ fn read(process: u32, name: &str) -> String {
 }
 
 /// Returns the number of a process's memory maps. Linux allows a process 65,530 by
-/// default; a thread takes two.
+/// default; a thread takes four.
 pub fn maps(process: u32) -> usize {
     read(process, "maps").lines().count()
 }

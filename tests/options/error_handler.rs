@@ -1,4 +1,4 @@
-//! `on_error` reports every error that no caller gets, with its context.
+//! `on_error` reports every error that no call can return, with its context.
 
 use crate::support::{
     in_time,

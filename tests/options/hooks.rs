@@ -281,7 +281,7 @@ fn a_session_counts_towards_the_limit_until_the_users_code_has_returned() {
                 SockRef::from(client.socket()).set_linger(abrupt).unwrap();
                 drop(client);
                 entered.recv().unwrap();
-                // The session is not listed any more, though the code is running.
+                // The session is no longer listed, though the code is running.
                 session.close().unwrap();
                 assert!(server.sessions().is_empty(), "{called:?}");
             }

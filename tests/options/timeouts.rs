@@ -118,7 +118,7 @@ fn assert_write_timeout(error: &io::Error) {
     );
 }
 
-/// Opens so many streams that their windows together exceed the kernel's buffers.
+/// Opens enough streams for their windows together to exceed the kernel's buffers.
 fn open_many(session: &Session) -> Vec<Stream> {
     let open = |_| session.open_stream_nowait("any").unwrap();
     (0..32).map(open).collect()
@@ -279,7 +279,7 @@ fn a_silent_handshake_ends_after_the_handshake_timeout() {
 
 /// Even if the client keeps its end of the connection open.
 #[test]
-fn a_silent_handshake_does_not_count_any_more_after_the_handshake_timeout() {
+fn a_silent_handshake_no_longer_counts_after_the_handshake_timeout() {
     within(SOON, || {
         let server = started(mounting().handshake_timeout(SHORT).max_handshakes(1));
         let _silent = TcpStream::connect(addr_of(&server)).unwrap();

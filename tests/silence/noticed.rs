@@ -27,7 +27,7 @@ const SLACK: Duration = Duration::from_millis(800);
 /// No attempt may take longer.
 const FAR_TOO_LATE: Duration = Duration::from_secs(6);
 
-/// One attempt has to be in time. Other load on the machine may delay some, or look like
+/// One attempt must be in time. Other load on the machine may delay some, or look like
 /// silence before there is any.
 const TRIES: usize = 5;
 
@@ -71,7 +71,7 @@ fn watchful(side: Builder) -> (Builder, Receiver<Instant>) {
         .session_close_timeout(Duration::ZERO)
         .on_error(|_| {})
         .on_session_close(move |_| {
-            // The test may not receive any more.
+            // The test may no longer receive.
             let _ = ended.send(Instant::now());
         });
     (side, ends)

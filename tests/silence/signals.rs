@@ -17,8 +17,8 @@ use wirenet::Wire;
 const INTERVAL: Duration = Duration::from_millis(200);
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One of them has to be in time, as a busy machine may delay some. None may be far too
-/// late.
+/// One of them must be in time, because a busy machine may delay some. None may be far
+/// too late.
 const TRIES: usize = 5;
 
 /// The other process: a client whose server is silent, and which gets one signal after

@@ -1,5 +1,5 @@
 //! Paths from a caller to an owner: directly or through a hub, with a slow link at one
-//! of several places, over TCP or TLS. Promises have to hold on all of them.
+//! of several places, over TCP or TLS. Promises must hold on all of them.
 
 use super::{
     PATIENCE,

@@ -56,8 +56,8 @@ pub enum How {
     Fin,
     /// As if the other end did not know the connection.
     Rst,
-    /// Nothing passes any more, and neither end is notified, as when a NAT has lost its
-    /// state.
+    /// Nothing passes any longer, and neither end is notified, as when a NAT has lost
+    /// its state.
     Silence,
 }
 
@@ -122,7 +122,7 @@ impl Profile {
         }
     }
 
-    /// A socket whose buffers are set. Small buffers have to be set before it connects or
+    /// A socket whose buffers are set. Small buffers must be set before it connects or
     /// listens: otherwise the kernel keeps a window that it cannot fill, and stalls.
     fn socket(&self, addr: SocketAddr) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
@@ -325,8 +325,8 @@ impl Link {
         Ok(link)
     }
 
-    /// Reads everything. After a break with FIN it reads on, as unread data would cause a
-    /// reset.
+    /// Reads everything. After a break with FIN, continues to read, because unread data
+    /// would cause a reset.
     fn take_in(&self, direction: Direction, mut from: &TcpStream) {
         let mut buf = vec![0; READ];
         while let Some(room) = self.wait_room(direction) {

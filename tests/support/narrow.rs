@@ -10,7 +10,7 @@ const BUFFER: usize = 4096;
 
 /// The dialling and the accepting socket. Each is `set` before it is connected.
 pub fn sockets(set: impl Fn(&Socket) -> io::Result<()>) -> io::Result<(TcpStream, TcpStream)> {
-    // Small buffers have to be set before a socket connects or listens. If they are
+    // Small buffers must be set before a socket connects or listens. If they are
     // set later, the kernel keeps a window that it cannot fill, and stalls.
     let narrow = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;

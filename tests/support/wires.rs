@@ -101,7 +101,7 @@ pub type Told = (Operation, String);
 pub fn errors() -> (impl Fn(&OpError) + Send + Sync + 'static, Receiver<Told>) {
     let (sender, told) = unbounded();
     let handler = move |error: &OpError| {
-        // The test may not receive any more.
+        // The test may no longer receive.
         let _ = sender.send((error.operation.clone(), error.cause.to_string()));
     };
     (handler, told)

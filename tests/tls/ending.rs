@@ -213,7 +213,7 @@ fn data_before_a_corrupt_record_is_read_and_the_peer_gets_an_alert() {
         let (mut peer, mut far) = with_server(sockets(), server());
         let records = good_and_bad(&mut peer);
         peer.send(&records);
-        // In two reads, so that the failure has to be remembered.
+        // In two reads, so that the failure must be remembered.
         far.expect(b"go");
         let (bytes, end) = far.receive_all();
         assert_eq!(bytes, b"od");

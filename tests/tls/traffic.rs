@@ -178,7 +178,7 @@ fn both_directions_carry_data_at_full_speed_at_the_same_time() {
 }
 
 #[test]
-fn both_directions_go_on_after_both_were_blocked() {
+fn both_directions_continue_after_both_were_blocked() {
     in_time(|| {
         let (near, far) = shake_hands(narrow_sockets(), both(), "127.0.0.1");
         let mut both = [End::new(near.unwrap()), End::new(far.unwrap())];
@@ -223,7 +223,7 @@ fn both_directions_go_on_after_both_were_blocked() {
 }
 
 #[test]
-fn keys_are_updated_again_and_again_while_both_sides_send() {
+fn keys_are_updated_repeatedly_while_both_sides_send() {
     in_time(|| {
         let client = TlsClient::from(Arc::new(client_config(short_lived())));
         let server = TlsServer::from(Arc::new(server_config(short_lived())));

@@ -1,4 +1,4 @@
-//! Ends while something else is under way: a reset while a write waits, a close
+//! Ends while something else is in progress: a reset while a write waits, a close
 //! before the peer has received everything, a peer that has sent everything and is
 //! gone, a peer that does not read answers.
 
@@ -257,7 +257,7 @@ fn any_number_of_local_streams_may_be_reset_while_the_peer_reads_nothing() {
         let receiving = thread::spawn(move || {
             peer.send(Frame::flags(2, SYN));
             let opened = Frame::flags(12_001, SYN);
-            while peer.receive().expect("the session goes on") != opened {}
+            while peer.receive().expect("the session continues") != opened {}
             peer
         });
         connection.accept().unwrap();

@@ -442,7 +442,7 @@ fn a_peer_that_does_not_answer_pings_is_lost_after_the_write_timeout() {
 }
 
 #[test]
-fn after_a_go_away_streams_go_on_but_none_are_opened() {
+fn after_a_go_away_streams_continue_but_none_are_opened() {
     let (connection, mut peer) = dialled(quiet());
     let mut stream = connection.open().unwrap();
     peer.send(Frame::go_away(0));

@@ -58,7 +58,7 @@ impl ReadHalf for Reporting {
     }
 
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        // The test may not receive any more.
+        // The test may no longer receive.
         let _ = self.timeouts.try_send(timeout);
         self.half.set_timeout(timeout)
     }

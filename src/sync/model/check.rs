@@ -17,8 +17,8 @@ const SCHEDULES_FROM: &str = "WIRENET_MODEL_SCHEDULES";
 /// to this many ordering constraints.
 const DEPTH: usize = 3;
 
-/// The stack of each thread of a model, in bytes. It suffices for the library's
-/// code without optimization.
+/// The stack of each thread of a model, in bytes. It is large enough for the
+/// library's code without optimization.
 const STACK: usize = 256 * 1024;
 
 /// How many steps a run may take before it counts as endless.
@@ -34,8 +34,8 @@ pub(crate) enum Time {
     Passes,
 }
 
-/// Runs `model` in many schedules, chosen at random and by priorities (PCT).
-/// Fails if an assertion fails, or if a thread waits forever.
+/// Runs `model` in many schedules, chosen at random and by priorities (PCT). Panics
+/// if an assertion fails, or if a thread waits forever.
 pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
     let began = Instant::now();
     let schedules = env::var(SCHEDULES_FROM).map_or(SCHEDULES, |count| {

@@ -1,4 +1,4 @@
-//! The TLS handshake, done by one thread under a deadline.
+//! The TLS handshake, which one thread does under a deadline.
 
 use super::{TlsStream, records::take_records};
 use crate::{
@@ -15,15 +15,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many unread bytes to discard after a failed handshake, at most.
+/// The most unread bytes to discard after a failed handshake.
 const DISCARD: usize = 64 * 1024;
 
 impl TlsStream {
     /// Does the handshake of the dialling side. `host` is the dialled address
     /// without its port: a name or an IP address, IPv6 without brackets.
     ///
-    /// Blocks until the handshake is complete, or until `deadline`, whatever the
-    /// peer does. Sets `TCP_NODELAY`, and clears both timeouts of the socket.
+    /// Blocks until the handshake is complete, or at most until `deadline`,
+    /// whatever the peer does. Sets `TCP_NODELAY`, and clears both timeouts of the
+    /// socket.
     ///
     /// With TLS 1.3, this succeeds before the server has checked the client's
     /// certificate. If the server refuses it, the first read returns that error.
@@ -78,7 +79,7 @@ impl TlsStream {
         Self::shake_hands(stream, connection.into(), deadline)
     }
 
-    /// Does the handshake of the accepting side; otherwise as
+    /// Does the handshake of the accepting side; otherwise like
     /// [`client`](Self::client).
     ///
     /// # Errors

@@ -32,7 +32,7 @@ use std::{fmt, io, net::Shutdown, sync::Arc};
 
 /// A TLS connection over TCP, after its handshake.
 ///
-/// Made by [`TlsStream::client`] or [`TlsStream::server`].
+/// Created by [`TlsStream::client`] or [`TlsStream::server`].
 pub struct TlsStream {
     socket: Socket,
     connection: Connection,
@@ -75,9 +75,9 @@ struct TlsShared {
     socket: Socket,
     /// The lock W.
     outgoing: Mutex<OutgoingRecords>,
-    /// rustls has records for the peer that are not yet sent.
+    /// Whether rustls has records for the peer that are not yet sent.
     due: AtomicBool,
-    /// [`Closer::shutdown`] was called.
+    /// Whether [`Closer::shutdown`] was called.
     cut: AtomicBool,
     /// Why the connection failed, if sending what was due returned that error: the
     /// kernel reports it once, and later calls return less specific errors.
@@ -93,8 +93,8 @@ impl fmt::Debug for TlsShared {
 }
 
 impl TlsShared {
-    /// Sends what is due, or leaves that to the holder of W. Every holder calls
-    /// this after it has released W.
+    /// Sends the records that are due, or leaves them to the holder of W. Every
+    /// holder calls this after it has released W.
     fn send_due(&self) {
         loop {
             // Either this thread sees the flag, or the thread that sets it later
@@ -111,9 +111,9 @@ impl TlsShared {
             let sent = outgoing.send_due(&self.socket);
             drop(outgoing);
             match sent {
-                // What the socket did not accept is sent with the next write.
+                // Bytes that the socket did not accept are sent with the next write.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The next read or write returns it.
+                // The next read or write returns the error.
                 Err(error) => drop(self.failure.lock().get_or_insert(error)),
                 Ok(()) => {}
             }
@@ -122,7 +122,7 @@ impl TlsShared {
 
     /// Returns why the connection failed, for a call that failed with `error`.
     fn cause(&self, error: io::Error) -> io::Error {
-        // A broken pipe only tells that the connection has ended: `error` is more
+        // A broken pipe only shows that the connection has ended; `error` is more
         // specific.
         let failure = self.failure.lock().take();
         let first = failure.filter(|first| first.kind() != io::ErrorKind::BrokenPipe);

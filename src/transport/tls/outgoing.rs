@@ -1,4 +1,4 @@
-//! OutgoingRecords records: encrypted, and buffered in order until they are sent.
+//! Outgoing records: encrypted, and buffered in order until they are sent.
 
 use super::records::Encryptor;
 use crate::transport::{Wait, tcp};
@@ -8,11 +8,11 @@ use std::{
     net::Shutdown,
 };
 
-/// The plaintext that a record carries at most, in bytes.
+/// The most bytes of plaintext that a record carries.
 const RECORD: usize = 16 * 1024;
 
-/// The slices, and the bytes of plaintext, that are encrypted in one call at most:
-/// a full frame and the small frames around it, in whole records.
+/// The most slices, and the most bytes of plaintext, that are encrypted in one
+/// call: a full frame and the small frames around it, in whole records.
 const SLICES: usize = 16;
 const BATCH: usize = 5 * RECORD;
 
@@ -34,7 +34,7 @@ pub(super) struct OutgoingRecords {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutgoingPhase {
     Open,
-    /// Only `kept` is still to be sent; it ends with a close_notify.
+    /// Only `kept` is still to be sent, which ends with a close_notify.
     Closing,
     Finished,
 }
@@ -100,7 +100,7 @@ impl OutgoingRecords {
         Ok(())
     }
 
-    /// Sends `kept` when no more data follows for now, and frees its memory.
+    /// Sends `kept` and frees its memory, when no more data follows for now.
     pub(super) fn flush(&mut self, socket: &Socket, wait: Wait) -> io::Result<()> {
         self.send(socket, wait)?;
         if self.kept.capacity() > IDLE_OUTPUT {
@@ -110,8 +110,8 @@ impl OutgoingRecords {
     }
 }
 
-/// Returns the front of the slices, as much as is encrypted in one call, and how
-/// many slices that is.
+/// Returns the first slices, as many as are encrypted in one call, and their
+/// number.
 fn batch<'a>(slices: &'a [IoSlice<'_>]) -> ([IoSlice<'a>; SLICES], usize) {
     let mut batch = [IoSlice::new(&[]); SLICES];
     let (mut count, mut room) = (0, BATCH);

@@ -101,7 +101,7 @@ impl TlsReader {
         let outcome = self.input.fill(&self.shared.socket);
         match outcome.map_err(tcp::interrupted_as_timeout) {
             Ok(count) if count > 0 => Ok(()),
-            // This side ended the connection: that is no truncation by the peer.
+            // This side ended the connection, so this is not a truncation by the peer.
             _ if self.shared.cut.load(Ordering::SeqCst) => {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }

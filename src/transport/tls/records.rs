@@ -19,12 +19,12 @@ pub(super) fn split(connection: Connection) -> (Encryptor, Decryptor) {
     (Encryptor(connection), receiver)
 }
 
-/// Encrypts.
+/// The encrypting part of a connection.
 pub(super) struct Encryptor(Arc<Mutex<Connection>>);
 
 impl Encryptor {
     /// Encrypts the slices, appends the records to `out`, and returns how many
-    /// bytes of plaintext that was. Records that were due go first.
+    /// bytes of plaintext were encrypted. Records that were due go first.
     pub(super) fn encrypt(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -44,7 +44,7 @@ impl Encryptor {
         take_records(&mut connection, out)
     }
 
-    /// Appends the records that receiving has made due.
+    /// Appends the records that became due while receiving.
     pub(super) fn take_due(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         take_records(&mut self.0.lock(), out)
     }
@@ -57,12 +57,12 @@ pub(super) fn take_records(connection: &mut Connection, out: &mut Vec<u8>) -> io
     Ok(())
 }
 
-/// Decrypts.
+/// The decrypting part of a connection.
 pub(super) struct Decryptor {
     connection: Arc<Mutex<Connection>>,
     /// Why decryption failed; returned once the plaintext before it has been read.
     failure: Option<rustls::Error>,
-    /// rustls has records for the peer.
+    /// Whether rustls has records for the peer.
     pub(super) has_due: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who a wire is, which peers it accepts, and what they may do.
+//! The identity of a wire, which peers it accepts, and what they may do.
 
 use super::Builder;
 #[cfg(doc)]
@@ -7,13 +7,13 @@ use crate::{error::Denied, wire::state::access::Request};
 
 /// # Identity and access
 impl Builder {
-    /// Sets the identification and the token that this wire shows to its peers.
+    /// Sets the identification and the token that this wire sends to its peers.
     ///
-    /// The identification says which client this is; a hub recognizes a client that
-    /// comes back by it. The token proves that to the peer's
+    /// The identification says which client this is; a hub uses it to recognize a
+    /// client that reconnects. The token proves the identification to the peer's
     /// [validator](Self::token_validator). A client sends both when it opens a session,
-    /// and each wire sends its token with every stream that it opens. Both may be any
-    /// bytes, up to 4,096 each. Default: both empty.
+    /// and each wire sends its token with every stream that it opens. Each may be any
+    /// bytes, up to 4,096. Default: both empty.
     ///
     /// Without [TLS](Self#tls), everyone on the network path can read the token.
     ///
@@ -47,22 +47,22 @@ impl Builder {
     ///
     /// It is called for every session that a client opens, with the stream name
     /// `confirmSession`, and for every stream that the peer opens. It gets the stream's
-    /// name, the client's identification and the token. The text of its error is the
-    /// refusal that the peer gets. Default: every peer is accepted.
+    /// name, the client's identification and the token. If it returns an error, the
+    /// peer is refused with the error's text. Default: every peer is accepted.
     ///
     /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`],
     /// unless the validator returns [`Denied::for_now`], for example because its
     /// database cannot be reached: then the client retries, with
     /// [`RefusalCode::TryLater`].
     ///
-    /// Compare tokens with [`same_token`](crate::same_token): the time that it takes
+    /// Compare tokens with [`same_token`](crate::same_token), whose running time
     /// does not reveal where two tokens differ.
     ///
     /// The validator runs on the session's thread or on a handler's. If it panics, the
     /// session or stream is refused for now, and the panic is reported to the [error
-    /// handler](Self::on_error). While it runs for a session, that counts towards
-    /// [`max_handshakes`](Self::max_handshakes). If it takes longer than the [handshake
-    /// timeout](Self::handshake_timeout), the session is not opened.
+    /// handler](Self::on_error). While it runs for a session, the session counts
+    /// towards [`max_handshakes`](Self::max_handshakes). If it takes longer than the
+    /// [handshake timeout](Self::handshake_timeout), the session is not opened.
     ///
     /// # Examples
     ///
@@ -104,22 +104,22 @@ impl Builder {
     /// Sets a closure that decides whether a client's [`Request`] is granted, on a
     /// server or a hub.
     ///
-    /// At present it is called for each stream name that a client offers when it opens
+    /// Currently it is called for each stream name that a client offers when it opens
     /// its session: after the [validator](Self::token_validator) has accepted the token,
     /// and before the client gets any of the names. Default: every request of an
     /// accepted client is granted.
     ///
-    /// An error refuses the whole session, with [`RefusalCode::NameNotAllowed`]. For a
-    /// client that has not had a session since it was started, this is permanent. Any
-    /// other client retries after its longest wait, so that a mistake in this closure
-    /// does not lose clients permanently. [`Denied::for_now`] refuses for now, with
-    /// [`RefusalCode::TryLater`], and so does a panic, which is reported to the [error
-    /// handler](Self::on_error).
+    /// An error refuses the whole session, with [`RefusalCode::NameNotAllowed`]. The
+    /// refusal is permanent for a client that has not had a session since it was
+    /// started. Any other client retries after its longest wait, so that a mistake in
+    /// this closure does not lose clients permanently. [`Denied::for_now`] refuses for
+    /// now, with [`RefusalCode::TryLater`], and so does a panic, which is reported to
+    /// the [error handler](Self::on_error).
     ///
     /// A hub whose clients do not trust each other needs this option. Without it, a name
     /// whose owner is away goes to any client that offers it.
     ///
-    /// The closure runs on the session's thread; the same limits apply as to the
+    /// The closure runs on the session's thread, under the same limits as the
     /// validator.
     ///
     /// # Examples

@@ -9,10 +9,10 @@ impl Builder {
     /// Sets the size in bytes up to which a stream's receive window grows. Default:
     /// 16 MiB; at most 2 GiB.
     ///
-    /// A window starts with 262,144 bytes, and grows where it limits the speed. That
-    /// start is enough for 2.6 MB/s with round trips of 100 ms; 16 MiB fill a link of
-    /// 1 Gbit/s with round trips of 130 ms. A value below 262,144 keeps windows from
-    /// growing. See [`yamux::Config::max_window`].
+    /// A window starts with 262,144 bytes, and grows when it limits the speed. The
+    /// initial size is enough for 2.6 MB/s with round trips of 100 ms; 16 MiB fill a
+    /// link of 1 Gbit/s with round trips of 130 ms. A value below 262,144 keeps
+    /// windows from growing. See [`yamux::Config::max_window`].
     #[doc(alias("flow_control", "window_size"))]
     pub fn max_window(mut self, bytes: u32) -> Self {
         self.options.max_window = Some(bytes);
@@ -22,10 +22,10 @@ impl Builder {
     /// Sets by how many bytes all receive windows of a session may grow together.
     /// Default: 64 MiB.
     ///
-    /// A peer may make this side buffer that much, beside 262,144 bytes for each stream.
-    /// Choose little for machines with little memory; 0 keeps windows from growing, and
-    /// lets no stream wait beyond [`max_streams`](Self::max_streams). See
-    /// [`yamux::Config::window_budget`].
+    /// A peer may make this side buffer this many bytes, in addition to 262,144 bytes
+    /// for each stream. Choose a small value for machines with little memory; 0 keeps
+    /// windows from growing, and allows no stream to wait beyond
+    /// [`max_streams`](Self::max_streams). See [`yamux::Config::window_budget`].
     #[doc(alias("flow_control", "memory"))]
     pub fn window_budget(mut self, bytes: usize) -> Self {
         self.options.window_budget = Some(bytes);
@@ -49,12 +49,12 @@ impl Builder {
     }
 
     /// Sets the stack size in bytes of each thread that runs the program's code:
-    /// handlers, hooks, validators, the error handler and the retry policy. Default: that
-    /// of the standard library, 2 MiB.
+    /// handlers, hooks, validators, the error handler and the retry policy. Default: the
+    /// standard library's default, 2 MiB.
     ///
     /// Only the part in use takes memory, so lowering this saves address space, which
-    /// matters on 32-bit systems. The thread that calls [`Wire::connect`] keeps the stack
-    /// that it has. A session's own thread has at least 256 KiB.
+    /// matters on 32-bit systems. The thread that calls [`Wire::connect`] keeps its own
+    /// stack. A session's own thread has at least 256 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.stack_size = Some(bytes);
         self

@@ -17,11 +17,11 @@ impl Builder {
     /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the
     /// stream is closed gracefully; an error or a panic resets the stream, and is
     /// reported to the [error handler](Self::on_error). If a name is given twice, the
-    /// later handler counts. [`Wire::stream`] adds handlers later, and documents the
-    /// limits.
+    /// later handler replaces the earlier one. [`Wire::stream`] adds handlers later,
+    /// and documents the limits.
     ///
-    /// A handler reaches its wire with [`Session::wire`]. One that captures a [`Wire`]
-    /// keeps it running forever.
+    /// A handler reaches its wire with [`Session::wire`]. A handler that captures a
+    /// [`Wire`] keeps it running forever.
     ///
     /// # Examples
     ///
@@ -61,11 +61,11 @@ impl Builder {
 
     /// Sets a hook that is called each time the wire is up.
     ///
-    /// That is when a server or a hub listens, and each time a client's session is
+    /// A server or a hub is up when it listens; a client is up each time its session is
     /// established. The hook gets the wire, which it may close or clone; a clone that is
-    /// kept prevents the wire from being closed by the drop of its last handle. It runs
-    /// on a pool thread, beside the wire. A panic is caught and reported to the [error
-    /// handler](Self::on_error). Default: none.
+    /// kept prevents the wire from closing when its last other handle is dropped. The
+    /// hook runs on a pool thread, in parallel with the wire. A panic is caught and
+    /// reported to the [error handler](Self::on_error). Default: none.
     #[doc(alias("callback", "connected"))]
     pub fn on_connect(mut self, hook: impl Fn(&Wire) + Send + Sync + 'static) -> Self {
         self.on_connect = Some(Arc::new(hook));
@@ -74,10 +74,10 @@ impl Builder {
 
     /// Sets a hook that is called once for each session, when it is established.
     ///
-    /// It runs on a pool thread, beside the session: it may open streams on it, block, or
-    /// close it. A session that ends meanwhile counts towards
-    /// [`max_sessions`](Self::max_sessions) until the hook returns. A panic is caught and
-    /// reported to the [error handler](Self::on_error). Default: none.
+    /// The hook runs on a pool thread, in parallel with the session: it may open streams
+    /// on the session, block, or close the session. A session that ends meanwhile counts
+    /// towards [`max_sessions`](Self::max_sessions) until the hook returns. A panic is
+    /// caught and reported to the [error handler](Self::on_error). Default: none.
     ///
     /// # Examples
     ///
@@ -116,8 +116,8 @@ impl Builder {
 
     /// Sets a hook that is called once for each established session, after it has ended.
     ///
-    /// It is called after [`on_session_open`](Self::on_session_open) has returned, on a
-    /// pool thread. Until it returns, the session counts towards
+    /// The hook is called after [`on_session_open`](Self::on_session_open) has returned,
+    /// on a pool thread. Until it returns, the session counts towards
     /// [`max_sessions`](Self::max_sessions). A panic is caught and reported to the [error
     /// handler](Self::on_error). Default: none.
     #[doc(alias("callback", "disconnected"))]
@@ -128,16 +128,17 @@ impl Builder {
 
     /// Sets the error handler, which is called for errors that no call can return.
     ///
-    /// These are, for example, errors of handlers, refused streams, and failures after
-    /// which a client retries. Default: they are logged as warnings.
+    /// Examples are errors of handlers, refused streams, and failures after which a
+    /// client retries. Default: these errors are logged as warnings.
     ///
-    /// The error handler runs where the error occurred, which may be the thread that
-    /// reads a session: it must not wait for that session. A panic is caught.
+    /// The error handler runs on the thread where the error occurred. This may be
+    /// the thread that reads a session, so the error handler must not wait for that
+    /// session. A panic is caught.
     ///
     /// A server or a hub reports connections that do not become sessions on a pool
     /// thread, one error after the other, so that a slow error handler does not delay
-    /// other clients. If 256 of them are waiting, further ones are logged instead. If no
-    /// thread can be started, they wait for the next error.
+    /// other clients. If 256 of these errors are waiting, further ones are logged
+    /// instead. If no thread can be started, they wait for the next error.
     ///
     /// # Examples
     ///

@@ -41,12 +41,12 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// Sets the options of a [`Wire`], and makes it.
+/// Sets the options of a [`Wire`], and creates it.
 ///
 /// A builder comes from [`Wire::mount`] (a server), [`Wire::hub`] (a hub) or
 /// [`Wire::join`] (a client). Every option has a default that suits most programs. All
-/// options exist on each kind of wire; those that a kind does not need have no effect on
-/// it. [`build`](Self::build) checks the values.
+/// options can be set on each kind of wire; those that a kind does not need have no
+/// effect. [`build`](Self::build) checks the values.
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ use std::{fmt, sync::Arc};
 ///
 /// | option | default | what it sets |
 /// |---|---|---|
-/// | [`identification(id, token)`](Self::identification) | none | the name and the token that this wire shows to its peers; any bytes, up to 4,096 each |
+/// | [`identification(id, token)`](Self::identification) | none | the name and the token that this wire sends to its peers; any bytes, up to 4,096 each |
 /// | [`token_validator(f)`](Self::token_validator) | accepts all | called for each session (with the stream name `confirmSession`) and for each stream; its error is the refusal, which is permanent unless it is [`Denied::for_now`](crate::Denied::for_now); a panic refuses for now |
 /// | [`access(f)`](Self::access) | grants all | called for each stream name that a client offers to a server or hub, after its token was accepted; without it, a name without an owner goes to any client that offers it |
 /// | [`stream(name, handler)`](Self::stream) | none | serves the streams of this name; [`Wire::stream`] adds handlers later |
@@ -87,15 +87,15 @@ use std::{fmt, sync::Arc};
 /// | [`retry_policy(f)`](Self::retry_policy) | gives up on permanent errors | decides whether and when a client retries |
 /// | [`dial_timeout(t)`](Self::dial_timeout) | 10 s | for resolving the name, and for connecting to each of its addresses |
 /// | [`handshake_timeout(t)`](Self::handshake_timeout) | 10 s | for TLS and the opening of the session together; for the opening of each stream |
-/// | [`read_write_timeouts(read, write)`](Self::read_write_timeouts) | none, 10 s | `read` is for each stream's reads; `write` for a connection on which nothing can be written |
-/// | [`session_close_timeout(t)`](Self::session_close_timeout) | 5 s | how long a close lets open streams end |
-/// | [`keep_alive(on)`](Self::keep_alive), [`keep_alive_interval(t)`](Self::keep_alive_interval) | on, 15 s | pings a peer from which nothing was received for this long; without an answer within the write timeout the session ends |
-/// | [`takes_unmarked_end(on)`](Self::takes_unmarked_end) | off | whether a message may end with its stream, without an end mark, as some go-wirenet handlers send it |
+/// | [`read_write_timeouts(read, write)`](Self::read_write_timeouts) | none, 10 s | `read` is for each stream's reads; `write` is how long a connection may accept no data |
+/// | [`session_close_timeout(t)`](Self::session_close_timeout) | 5 s | how long a close waits for open streams to end |
+/// | [`keep_alive(on)`](Self::keep_alive), [`keep_alive_interval(t)`](Self::keep_alive_interval) | on, 15 s | pings a peer that has been silent for this long; without an answer within the write timeout, the session ends |
+/// | [`takes_unmarked_end(on)`](Self::takes_unmarked_end) | off | whether a message may end with its stream, without an end mark, as some go-wirenet handlers send messages |
 /// | [`max_sessions(n)`](Self::max_sessions) | 12,288 | sessions of a server or hub; each takes a thread |
-/// | [`max_handshakes(n)`](Self::max_handshakes) | 64 | connections that are not authenticated yet; one address cannot keep all of them |
+/// | [`max_handshakes(n)`](Self::max_handshakes) | 64 | connections that are not authenticated yet; one address cannot block the others |
 /// | [`max_names(n)`](Self::max_names) | 1,024 | stream names that a client may offer |
-/// | [`max_streams(n)`](Self::max_streams) | 512 | streams of a session that the peer has open and that are served; up to 256 more wait |
-/// | [`handler_limit(n)`](Self::handler_limit) | 1,024 | handlers that run at the same time, each on a thread; beside other sessions, one gets at most half |
+/// | [`max_streams(n)`](Self::max_streams) | 512 | streams of a session that the peer may have open and served; up to 256 more wait |
+/// | [`handler_limit(n)`](Self::handler_limit) | 1,024 | handlers that run at the same time, each on a thread; while there are other sessions, one session gets at most half |
 /// | [`max_window(n)`](Self::max_window) | 16 MiB | the size up to which a stream's receive window grows |
 /// | [`window_budget(n)`](Self::window_budget) | 64 MiB | the bytes by which all windows of a session may grow |
 /// | [`send_buffer(n)`](Self::send_buffer), [`recv_buffer(n)`](Self::recv_buffer) | the kernel's | the kernel's buffers of each socket |
@@ -105,8 +105,8 @@ use std::{fmt, sync::Arc};
 /// ## Identity and access
 ///
 /// [`identification`](Self::identification), [`token_validator`](Self::token_validator)
-/// and [`access`](Self::access): who a wire is, which peers it accepts, and what they
-/// may do.
+/// and [`access`](Self::access): the identity of a wire, which peers it accepts, and
+/// what they may do.
 ///
 /// ## Handlers and hooks
 ///
@@ -119,7 +119,7 @@ use std::{fmt, sync::Arc};
 ///
 #[cfg_attr(feature = "tls", doc = "[`tls`](Self::tls):")]
 #[cfg_attr(not(feature = "tls"), doc = "`tls`:")]
-/// encryption, and how peers prove who they are. It needs the feature `tls`, which is on
+/// encryption, and how peers prove their identity. Needs the feature `tls`, which is on
 /// by default.
 ///
 /// ## Reconnecting
@@ -135,7 +135,7 @@ use std::{fmt, sync::Arc};
 /// [`keep_alive`](Self::keep_alive),
 /// [`keep_alive_interval`](Self::keep_alive_interval) and
 /// [`takes_unmarked_end`](Self::takes_unmarked_end): how long to wait for a peer, and
-/// how to notice that it is gone.
+/// how to detect that it is gone.
 ///
 /// ## Limits
 ///
@@ -143,8 +143,8 @@ use std::{fmt, sync::Arc};
 /// [`max_names`](Self::max_names), [`max_streams`](Self::max_streams) and
 /// [`handler_limit`](Self::handler_limit): what peers may use at the same time.
 ///
-/// The protocol's own limits are not options: a stream's name has up to 255 bytes, as a
-/// component of a path has; an identification and a token have up to 4,096 bytes each,
+/// The protocol's own limits are not options: a stream's name has up to 255 bytes, like
+/// a component of a path; an identification and a token have up to 4,096 bytes each,
 /// which is enough for any usual certificate or signed token; a request for a session
 /// has up to 256 KiB in all. No memory is reserved for a length that a header merely
 /// announces.
@@ -172,11 +172,11 @@ pub struct Builder {
     options: Options,
 }
 
-/// How servers, hubs and clients differ. With function pointers, so that a program that
-/// only dials does not link the code that accepts.
+/// The differences between servers, hubs and clients, as function pointers, so that a
+/// program that only dials does not link the code that accepts.
 #[derive(Clone, Copy, Debug)]
 struct WireKind {
-    /// The function that makes the builder.
+    /// The name of the function that creates the builder.
     name: &'static str,
     #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     role: Role,
@@ -241,13 +241,13 @@ impl Builder {
         }
     }
 
-    /// Makes the wire. This neither listens nor connects: see [`Wire::start`] and
+    /// Creates the wire. Neither listens nor connects: see [`Wire::start`] and
     /// [`Wire::connect`].
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an address or an option with an invalid value; it names the
-    /// option and says what is wrong with the value.
+    /// [`Error::Option`] for an address or an option with an invalid value; the error
+    /// names the option and explains what is wrong with the value.
     ///
     /// # Examples
     ///

@@ -12,14 +12,15 @@ use std::time::Duration;
 impl Builder {
     /// Sets the bounds of the wait before a client retries. Default: 5 s and 60 s.
     ///
-    /// After the *n*-th failure in a row, the wait is a random time of up to
-    /// `min` · 2ⁿ⁻¹, and at most `max`. It is random so that the clients of a server
-    /// that was away do not all come back at once. A session that has lasted for `max`
+    /// After the *n*-th failure in a row, the wait is a random time of up to `min` ·
+    /// 2ⁿ⁻¹, and at most `max`. It is random so that the clients of a server that was
+    /// unavailable do not all reconnect at once. A session that has lasted for `max`
     /// is not a failure: counting starts over.
     ///
-    /// `min` must be greater than zero, and not exceed `max`. A small `min` suits one
-    /// client of one server; thousands of clients need a larger one, so that the server
-    /// can accept them all when it comes back. On a metered link, raise `max`.
+    /// `min` must be greater than zero, and must not exceed `max`. A small `min` suits
+    /// one client of one server; thousands of clients need a larger one, so that the
+    /// server can accept them all when it is available again. On a metered link, raise
+    /// `max`.
     ///
     /// # Examples
     ///
@@ -47,10 +48,10 @@ impl Builder {
         self
     }
 
-    /// Sets how often in a row a client retries. Default: `None`, without limit.
+    /// Sets how often in a row a client retries. Default: `None`, no limit.
     ///
-    /// With 0 it never retries: the wire ends with its first session, or with the first
-    /// failure.
+    /// With 0, the client never retries: the wire ends with its first session, or with
+    /// the first failure.
     #[doc(alias("attempts", "reconnect"))]
     pub fn retry_max(mut self, count: impl Into<Option<u32>>) -> Self {
         self.options.retrying.limit = count.into();
@@ -59,18 +60,19 @@ impl Builder {
 
     /// Sets a closure that decides whether and when a client retries.
     ///
-    /// It gets the failure, and returns the wait before the next attempt, or `None` to
-    /// give up. Default: [`Retry::wait`]. That gives up at once on an error that is
-    /// [permanent](Error::is_permanent). But after a session has been established, it
-    /// gives up neither on a failure of TLS, which anyone on the network path can cause,
-    /// nor on [`RefusalCode::NameNotAllowed`].
+    /// The closure gets the failure, and returns the wait before the next attempt, or
+    /// `None` to give up. Default: [`Retry::wait`], which gives up immediately on a
+    /// [permanent](Error::is_permanent) error. Once a session has been established,
+    /// however, it gives up neither on a TLS failure, which anyone on the network path
+    /// can cause, nor on [`RefusalCode::NameNotAllowed`].
     ///
     /// The policy runs on the thread that serves the session. A panic is caught and
     /// reported to the [error handler](Self::on_error), and the default applies.
     ///
     /// # Examples
     ///
-    /// A client that gives up if its first attempt fails, and otherwise does the usual:
+    /// A client that gives up if its first attempt fails, and otherwise retries as by
+    /// default:
     ///
     /// ```
     /// use wirenet::{Error, Wire};

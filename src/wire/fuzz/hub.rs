@@ -26,8 +26,8 @@ const NAMES: [&str; 8] = ["a", "b", "a", "b", "echo", "source", "fail", "nobody"
 /// Lengths of the messages that clients send.
 const LENGTHS: [usize; 8] = [0, 1, 20, 1024, 1025, 9000, 65_536, 300_000];
 
-/// Two clients of a hub call each other, and then do anything. Neither harms more of the
-/// other than the calls between them, and nothing is left of either.
+/// Two clients of a hub call each other, and then do anything. Neither harms the other
+/// apart from the calls between them, and no state of either is left.
 pub fn hub(data: &[u8]) {
     let mut script = Script::new(data);
     let (flags, more) = (script.byte(), script.byte());
@@ -84,13 +84,15 @@ pub fn hub(data: &[u8]) {
 
 struct HubRun<'a> {
     clients: &'a mut [HubClient; 2],
-    /// The hub reads only when an operation says so.
+    /// Whether the hub reads only when an operation requests it.
     batches: bool,
-    /// The transport never fills up, so no thread takes over the writing of another.
+    /// Whether the transport never fills up, so that no thread takes over the
+    /// writing of another.
     one_writer: bool,
     /// Signalled when the hub has written something.
     written: Receiver<()>,
-    /// A client left while it was calling, so it is unknown which call is relayed next.
+    /// Whether a client left while it was calling, so that it is unknown which call is
+    /// relayed next.
     unsure: bool,
 }
 

@@ -38,22 +38,22 @@ const RST: u16 = 8;
 pub(super) struct HubClient {
     hub: &'static Arc<WireState>,
     number: u8,
-    /// It obeys the protocol.
+    /// Whether the client follows the protocol.
     pub(super) polite: bool,
-    /// It reads only when an operation says so.
+    /// Whether the client reads only when an operation requests it.
     pub(super) lazy: bool,
-    /// It may have sent a part of a frame, so the hub may read what follows as something
-    /// else.
+    /// Whether the client may have sent a part of a frame, so that the hub may misread
+    /// what follows.
     pub(super) garbled: bool,
-    /// It has announced that it treats a reset as an error.
+    /// Whether the client has announced that it treats a reset as an error.
     takes_resets: bool,
     pub(super) peer: Peer,
     reader: Option<Box<ConnectionReader>>,
     end: Option<Error>,
     session: Session,
     next: u32,
-    /// Calls that the hub has relayed to this client, and that it has not answered yet: its
-    /// stream, and the caller's.
+    /// Calls that the hub has relayed to this client and that the client has not answered
+    /// yet: its stream, and the caller's.
     waiting: VecDeque<(u32, Call)>,
     /// Accepted calls: this client's stream, and that of the other client.
     calls: BTreeMap<u32, Call>,
@@ -165,7 +165,7 @@ impl HubClient {
             Ok(turn) => turn == ReadOutcome::More,
             Err(error) => {
                 self.end = Some(error);
-                // As the thread of the session does.
+                // The same as the thread of the session does.
                 drop(self.hub.leave(&self.session));
                 self.reader = None;
                 false
@@ -200,7 +200,7 @@ impl HubClient {
         }
     }
 
-    /// Checks that nothing of it is left.
+    /// Checks that no state of the client is left.
     pub(super) fn finish(self, one_writer: bool) {
         let keepers = self.connection().keepers();
         drop(self.session);
@@ -272,7 +272,7 @@ impl HubClient {
     /// error.
     pub(super) fn check_calls(&self, other: &Self) {
         if self.garbled || other.garbled {
-            // The hub may have read something else than what was meant.
+            // The hub may have misread what was sent.
             return;
         }
         for (id, to) in &self.calls {

@@ -41,7 +41,7 @@ const FIN: u16 = 4;
 const RST: u16 = 8;
 
 /// Whatever the peer sends, a session is established if the protocol allows it, everything
-/// that was begun on it ends with the connection, and nothing of it is left.
+/// that was begun on it ends with the connection, and no state of it is left.
 pub fn session(data: &[u8]) {
     let mut script = Script::new(data);
     let flags = script.byte();
@@ -183,7 +183,7 @@ fn read_to_end(stream: &Stream) {
 
 // -- the peer --
 
-/// Returns what a client sends first.
+/// Returns the parts that a client sends first.
 fn requests(script: &mut Script<'_>) -> VecDeque<Part> {
     let how = script.byte();
     let bytes = match how % 8 {
@@ -238,7 +238,7 @@ fn names(script: &mut Script<'_>) -> Vec<String> {
     (0..script.byte() % 5).map(|_| name(script)).collect()
 }
 
-/// Returns what a server sends first.
+/// Returns the parts that a server sends first.
 fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
     let how = script.byte();
     let mut response = OpenSessionResponse::default();
@@ -269,7 +269,7 @@ fn answers(script: &mut Script<'_>) -> VecDeque<Part> {
     VecDeque::from([part])
 }
 
-/// Returns what the peer sends then, on its own streams and on ours.
+/// Returns the bytes that the peer sends then, on its own streams and on ours.
 fn streams(role: Role, script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     // The id of the peer's next stream, and that of our first stream after the session's.

@@ -67,7 +67,7 @@ pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
     let handlers = Handlers::default();
     let insert = |name: &str, handler: fn(&mut Stream) -> io::Result<()>| {
         let inserted = handlers.insert(name.into(), Arc::new(handler));
-        inserted.expect("a name that can be");
+        inserted.expect("a valid name");
     };
     insert("echo", |stream| {
         while stream.next_message()? {
@@ -98,7 +98,7 @@ pub(super) fn begin_handshake(wire: &Arc<WireState>) -> Pending {
     pending.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Panics if anything of a run is left, or does not end in time.
+/// Panics if any state of a run is left, or does not end in time.
 pub(super) fn assert_at_rest(wire: &WireState) {
     let deadline = crate::time::deadline(AT_ONCE);
     assert_eq!(wire.threads.join(deadline), 0, "a handler does not end");

@@ -183,7 +183,7 @@ fn a_client_that_reconnects_twice_owns_its_name_once() {
     });
 }
 
-/// A call of a name whose owner's session is being opened waits for the outcome.
+/// A call to a name whose owner's session is being opened waits for the outcome.
 #[test]
 fn a_caller_of_a_name_waits_for_the_session_that_is_being_opened() {
     check(Time::Stands, || {

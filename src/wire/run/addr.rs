@@ -43,13 +43,14 @@ impl Addr {
         self.host.is_some()
     }
 
-    /// Returns every address to dial. Looks the name up, which may block for long.
+    /// Returns every address to dial. Looks up the name, which may block for a long
+    /// time.
     pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         Ok((self.host(), self.port).to_socket_addrs()?.collect())
     }
 
-    /// Returns the addresses to listen at; the first that works is used. Without a host
-    /// that is all interfaces, with both versions of IP if the system has both.
+    /// Returns the addresses to listen at; the first that works is used. Without a
+    /// host, these are all interfaces, with both versions of IP if the system has both.
     pub(crate) fn listen_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         if self.host.is_some() {
             return self.resolve();

@@ -1,5 +1,5 @@
-//! A client: it connects, opens a session, reads that on the current thread, and starts
-//! over when the session has ended.
+//! A client: connects, opens a session, reads it on the current thread, and starts over
+//! when the session has ended.
 
 use crate::{
     error::{Error, Operation},
@@ -73,7 +73,7 @@ impl Attempt {
         }
     }
 
-    /// Returns why the client has to try again.
+    /// Returns why the client must retry.
     fn cause(&self) -> Error {
         if let Some(failure) = self.failure() {
             return failure.error.clone();
@@ -185,9 +185,9 @@ impl Runner for Client {
                 if let Attempt::Served(served) = ended
                     && let Some(failure) = served.failure
                 {
-                    // A close ends a session gracefully, so this one was lost before,
-                    // and the close does not report it. A failed attempt needs no
-                    // report: the close interrupted it.
+                    // A close ends a session gracefully, so this session was lost
+                    // before the close, which does not report it. A failed attempt
+                    // needs no report, because the close interrupted it.
                     failure.report(wire);
                 }
                 return closed(history);
@@ -210,7 +210,7 @@ impl Runner for Client {
     }
 }
 
-/// The result of a run that a close ended.
+/// Returns the result of a run that a close ended.
 fn closed(history: History) -> Result<(), Box<Failure>> {
     match history {
         History::HadSession => Ok(()),

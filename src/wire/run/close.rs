@@ -16,14 +16,14 @@ use std::{any::Any, sync::Arc, time::Duration};
 /// How long to wait for the threads to end after everything was cut.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Closes a wire with all its sessions, and waits for its threads.
+/// Closes a wire and all its sessions, and waits for its threads.
 pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
     let closing = wire.begin_close();
     let (sessions, deadline) = wire.stop();
     for session in &sessions {
         session.connection().go_away();
     }
-    // On a hub, the opening of a stream opens another one on the owner's session, so no
+    // On a hub, opening a stream opens another one on the owner's session, so no
     // session is closed until these openings are answered.
     wire.threads.wait_openings(deadline);
     let cut = close_sessions(&wire.threads, &sessions, deadline);

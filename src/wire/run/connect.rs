@@ -1,4 +1,4 @@
-//! A connection's transport: TCP, or TLS over TCP if the options say so.
+//! A connection's transport: TCP, or TLS over TCP if the options require it.
 
 use crate::{
     error::Error,
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{io, net::TcpStream, time::Instant};
 
-/// Makes the transport of an accepted connection. Runs the TLS handshake, if any.
+/// Creates the transport of an accepted connection. Runs the TLS handshake, if any.
 #[cfg(feature = "tls")]
 pub(crate) fn accepted(
     stream: TcpStream,
@@ -34,7 +34,7 @@ fn accepted_tls(stream: TcpStream, config: &TlsServer, deadline: Instant) -> Res
     split(TlsStream::server(stream, config, deadline)?)
 }
 
-/// Makes the transport of a dialled connection. Runs the TLS handshake, if any.
+/// Creates the transport of a dialled connection. Runs the TLS handshake, if any.
 #[cfg(feature = "tls")]
 pub(crate) fn dialled(
     stream: TcpStream,
@@ -96,7 +96,8 @@ fn split(transport: impl Transport) -> Result<Halves, Error> {
     transport.split().map_err(io_error)
 }
 
-/// The error for a connection that failed while its session was being opened.
+/// Returns the error for a connection that failed while its session was being
+/// opened.
 pub(crate) fn io_error(error: io::Error) -> Error {
     yamux::Error::from_read(error).into()
 }

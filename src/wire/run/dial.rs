@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// A dial under way. It runs on a thread of its own: a name lookup cannot be
+/// A dial in progress. It runs on its own thread, because a name lookup cannot be
 /// interrupted, but its thread can be left behind.
 struct Dial {
     wire: Arc<WireState>,
@@ -31,17 +31,17 @@ struct Dial {
 
 #[derive(Default)]
 struct DialState {
-    /// The caller no longer waits for the outcome.
+    /// Whether the caller no longer waits for the outcome.
     is_abandoned: bool,
-    /// The name has been looked up.
+    /// Whether the name has been looked up.
     is_resolved: bool,
     /// The socket that is being connected.
     socket: Weak<Socket>,
     outcome: Option<io::Result<TcpStream>>,
 }
 
-/// Looks the name up and tries every address that it resolves to, until one can be
-/// connected. A close of the wire interrupts this at once.
+/// Looks up the name and tries every address that it resolves to, until one can be
+/// connected. A close of the wire interrupts this immediately.
 pub(crate) fn dial(wire: &Arc<WireState>, addr: &Addr) -> io::Result<TcpStream> {
     let dial = Arc::new(Dial {
         wire: Arc::clone(wire),
@@ -134,7 +134,8 @@ impl Dial {
         Ok(socket.into())
     }
 
-    /// Ends the dial as far as possible: a connect is interrupted, a lookup runs on.
+    /// Ends the dial as far as possible: a connect is interrupted, but a lookup
+    /// continues.
     fn abandon(&self) {
         let mut state = self.state.lock();
         state.is_abandoned = true;

@@ -18,15 +18,16 @@ pub(crate) struct Hooks {
     wire: Arc<WireState>,
     session: Session,
     /// No thread waits for a hook to return: if the session ends while the first hook
-    /// runs, the thread that runs it runs the second one afterwards.
+    /// runs, the same thread then runs the second hook.
     progress: Mutex<Progress>,
 }
 
 enum Progress {
     /// The first hook runs, or is about to.
     Opening,
-    /// The same, and the session has ended: the second hook is due afterwards. The
-    /// session counts towards the limit until both have returned.
+    /// The first hook runs, or is about to, and the session has ended: the second
+    /// hook is due afterwards. The session counts towards the limit until both have
+    /// returned.
     OpeningAndDue(Arc<SessionSlot>),
     /// The first hook has returned, or there is none.
     Opened,
@@ -46,7 +47,7 @@ impl Hooks {
         }))
     }
 
-    /// Runs the first hook: the session is established.
+    /// Runs the first hook, when the session is established.
     pub(crate) fn opened(self: &Arc<Self>) {
         let Some(hook) = self.wire.options.on_session_open.clone() else {
             return;
@@ -67,9 +68,9 @@ impl Hooks {
         }
     }
 
-    /// Runs the second hook: the session has ended. It keeps its slot until the hooks
-    /// have returned, so that a client that reconnects again and again cannot have more
-    /// hooks running than there may be sessions.
+    /// Runs the second hook, when the session has ended. The session keeps its slot
+    /// until the hooks have returned, so that a client that reconnects repeatedly
+    /// cannot have more hooks running than there may be sessions.
     pub(crate) fn closed(self: &Arc<Self>, slot: &Arc<SessionSlot>) {
         let mut progress = self.progress.lock();
         if !matches!(*progress, Progress::Opened) {

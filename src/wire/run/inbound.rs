@@ -1,5 +1,5 @@
-//! A stream that the peer opens, from its SYN to its handler: the token is checked, the
-//! handler is looked up, and the caller is answered.
+//! The path of a stream that the peer opens, from its SYN to its handler: check the
+//! token, look up the handler, answer the caller.
 //!
 //! All of this happens on the handler's thread. Answering on the connection's reader
 //! thread was tried and was slower, because the reader cannot read meanwhile.
@@ -37,16 +37,16 @@ pub(crate) struct InboundStream {
     open: OpenFrame,
 }
 
-/// What has arrived of the frame that opens a stream.
+/// The part of a stream's open frame that has been received.
 enum OpenFrame {
     Incomplete,
-    /// All of it, with the bytes after it, which are for the handler.
+    /// The whole frame, with the bytes after it, which are for the handler.
     Complete(Frame, Segment),
     Malformed(Error),
 }
 
 impl InboundStream {
-    /// Takes what arrived together with the SYN. Does not wait.
+    /// Takes the bytes that arrived together with the SYN. Does not wait.
     pub(crate) fn new(raw: yamux::Stream) -> Self {
         raw.acknowledge();
         let mut inbound = Self {
@@ -78,7 +78,7 @@ impl InboundStream {
         &self.raw
     }
 
-    /// Returns the stream's name; empty while that is not known.
+    /// Returns the stream's name; empty while the name is not known.
     fn name(&self) -> &str {
         match &self.open {
             OpenFrame::Complete(open, _) => &open.command,
@@ -86,8 +86,8 @@ impl InboundStream {
         }
     }
 
-    /// Refuses a stream for which there is no thread. Does not wait: neither for the open
-    /// frame, if it has not arrived yet, nor for room to answer.
+    /// Refuses a stream for which there is no thread. Waits neither for the open frame,
+    /// if it has not been received yet, nor for room to answer.
     pub(crate) fn refuse(self, wire: &WireState, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
         let refused = answer(FrameKind::Error, self.name(), refusal.text());
@@ -139,7 +139,7 @@ impl InboundStream {
         let timeout = wire.options.handshake_timeout;
         let deadline = deadline(timeout);
         if let OpenFrame::Incomplete = self.open {
-            // The caller may be waiting for the acknowledgement.
+            // The caller may be waiting for the stream to be acknowledged.
             self.raw.flush_queued();
         }
         loop {
@@ -160,7 +160,8 @@ impl InboundStream {
         }
     }
 
-    /// Checks the caller's token, and looks up what serves the stream.
+    /// Checks the caller's token, and looks up the handler or owner that serves the
+    /// stream.
     fn admit(
         &self,
         wire: &WireState,
@@ -169,7 +170,7 @@ impl InboundStream {
         token: &[u8],
     ) -> Result<Admitted, Refusal> {
         let validated = if name == CONFIRM_SESSION {
-            // A validator would take this name for the opening of a session.
+            // A validator would mistake this name for the opening of a session.
             Err(Refusal::HandlerNotFound.to_string())
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
@@ -190,10 +191,10 @@ impl InboundStream {
     ///
     /// # Errors
     ///
-    /// When there was no room for the answer in time: then the stream has to be reset,
-    /// because the caller would take what follows for the answer. If the stream has
-    /// ended, that is no error: nothing can follow, and what the caller sent before may
-    /// be complete.
+    /// If there was no room for the answer in time. The stream must then be reset,
+    /// because the caller would mistake the bytes that follow for the answer. A stream
+    /// that has ended is not an error: nothing can follow, and what the caller sent
+    /// before may be complete.
     fn answer_caller(
         &self,
         wire: &WireState,
@@ -237,7 +238,7 @@ impl Drop for AcceptedLeg {
     }
 }
 
-/// Looks a name up among the wire's own handlers.
+/// Looks up a name among the wire's own handlers.
 pub(crate) fn find_handler(wire: &WireState, name: &str) -> Result<Admitted, Refusal> {
     let handler = wire.handlers.get(name);
     handler
@@ -245,8 +246,8 @@ pub(crate) fn find_handler(wire: &WireState, name: &str) -> Result<Admitted, Ref
         .ok_or(Refusal::HandlerNotFound)
 }
 
-/// Looks a name up on a hub: first among its own handlers, so that no client can
-/// intercept calls to the hub, then among the clients' names.
+/// Looks up a name on a hub: first among the hub's own handlers, so that no client
+/// can intercept calls to the hub, then among the clients' names.
 pub(crate) fn find_owner(wire: &WireState, name: &str) -> Result<Admitted, Refusal> {
     find_handler(wire, name).or_else(|not_found| {
         let owner = match wire.owner_of(name) {

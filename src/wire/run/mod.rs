@@ -1,6 +1,6 @@
-//! What the threads of a wire do.
+//! The work of a wire's threads.
 //!
-//! In the order in which to read them:
+//! The files, in reading order:
 //!
 //! 1. `server` accepts connections, `client` dials with `dial`; both implement [`Runner`].
 //!    `addr` and `socket` are their addresses and socket options.
@@ -8,8 +8,9 @@
 //! 3. `handshake` opens a session on a connection.
 //! 4. `serving` registers the session, reads it until it ends, and passes its streams to
 //!    the pool; `inbound` answers one such stream, and runs its handler or relays it.
-//! 5. `hooks` are those of a session; `reports` calls hooks and the error handler.
-//! 6. `close` ends all of it.
+//! 5. `hooks` runs the hooks of a session; `reports` calls hooks and the error
+//!    handler.
+//! 6. `close` ends the wire.
 
 use super::{
     session::session::Session,
@@ -33,11 +34,11 @@ pub(crate) mod socket;
 
 /// How a server or a client runs.
 pub(crate) trait Runner: Send + Sync {
-    /// Returns the name of the thread on which it runs, if it gets one of its own.
+    /// Returns the name of the thread on which the wire runs, if it gets its own.
     fn thread_name(&self) -> &'static str;
 
-    /// Runs the wire on the current thread until it ends. Calls `up` each time that it
-    /// is up, with the session if it is a client.
+    /// Runs the wire on the current thread until it ends. Calls `up` each time the
+    /// wire is up, with the session if the wire is a client.
     fn run(
         &self,
         wire: &Arc<WireState>,

@@ -32,9 +32,9 @@ impl WireState {
         });
     }
 
-    /// Passes an error to the error handler on a pool thread. This is for errors that
-    /// unauthenticated peers can cause: the accept loop must not wait for the user's
-    /// code. If no thread can be started, the errors wait for the next report.
+    /// Passes an error to the error handler on a pool thread. For errors that
+    /// unauthenticated peers can cause, because the accept loop must not wait for the
+    /// user's code. If no thread can be started, the errors wait for the next report.
     pub(crate) fn report_later(
         self: &Arc<Self>,
         operation: Operation,
@@ -74,8 +74,8 @@ impl WireState {
         }
     }
 
-    /// Runs `job`, which calls a hook, on a pool thread. Returns `false`, after
-    /// reporting the error, if there is none.
+    /// Runs `job`, which calls a hook, on a pool thread. If no thread can be
+    /// started, reports the error and returns `false`.
     pub(crate) fn submit_hook(
         &self,
         name: &'static str,
@@ -102,8 +102,8 @@ impl WireState {
     }
 }
 
-/// Calls code that may panic because it runs the user's: the error handler, or the
-/// `Display` of an error that is logged.
+/// Calls code that may panic because it runs the user's code: the error handler, or
+/// the `Display` of an error that is logged.
 fn guarded(tell: impl FnOnce()) {
     if caught(tell).is_err() {
         user_code::log(|| log::warn!("the error handler, or the `Display` of an error, panicked"));

@@ -1,4 +1,4 @@
-//! A server: a loop that only accepts, and for each connection a thread that opens the
+//! A server: a loop that only accepts, and one thread per connection, which opens the
 //! session and then reads it.
 
 use crate::{
@@ -59,14 +59,14 @@ impl Server {
         Ok(listener)
     }
 
-    /// Listens at the first of the addresses that works.
+    /// Listens at the first address that works.
     fn listen_any(&self, wire: &WireState) -> io::Result<TcpListener> {
         let mut last = None;
         for addr in self.addr.listen_addrs()? {
             match listen_at(addr, wire) {
                 Ok(listener) => return Ok(listener),
-                // Listening with the other version of IP alone would serve only half of
-                // what was asked for.
+                // Listening with only the other version of IP would serve only half of
+                // the requested addresses.
                 Err(error) if !self.addr.has_host() && error.kind() == io::ErrorKind::AddrInUse => {
                     return Err(error);
                 }
@@ -128,7 +128,7 @@ fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
                 let pause = !is_of_one_connection(&error);
                 wire.report_later(Operation::Accept, ErrorContext::default(), error);
                 if pause {
-                    // Most likely the process is out of descriptors, until some are
+                    // Most likely the process has no descriptors left, until some are
                     // closed.
                     wire.pause(ACCEPT_PAUSE);
                 }
@@ -144,8 +144,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
-/// Wakes a thread that is blocked in accept. Shuts the listening socket down, or on
-/// systems that cannot do that, connects to it.
+/// Wakes a thread that is blocked in accept: shuts down the listening socket, or
+/// connects to it on systems that cannot do that.
 fn wake(listener: &TcpListener) {
     if SockRef::from(listener).shutdown(Shutdown::Both).is_err()
         // If neither works, the close reports a thread that still runs.
@@ -170,7 +170,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 /// Starts a thread for an accepted connection.
 pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) {
     let mut context = ErrorContext::connection(&stream);
-    // The socket no longer knows it if the peer has left.
+    // The socket no longer knows the address if the peer has disconnected.
     context.peer_addr = Some(peer);
     let pending = match wire.begin_handshake(&stream, &context) {
         Ok(pending) => pending,

@@ -17,15 +17,15 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A session that is established, and not served yet.
+/// A session that is established and not yet served.
 pub(crate) struct Established {
     pub(crate) session: Session,
     pub(crate) reader: Box<ConnectionReader>,
 }
 
 impl WireState {
-    /// Makes a session of a connection on which both sides have agreed, and registers
-    /// it. [`serve`](Self::serve) does the rest.
+    /// Creates a session for a connection on which both sides have agreed, and
+    /// registers it. [`serve`](Self::serve) then serves it.
     pub(crate) fn establish(
         self: &Arc<Self>,
         handshake: Handshake<'_>,
@@ -47,7 +47,8 @@ impl WireState {
         Ok(Established { session, reader })
     }
 
-    /// Returns what passes the streams that the peer opens to the pool.
+    /// Returns the acceptor, which passes the streams that the peer opens to the
+    /// pool.
     fn acceptor(self: &Arc<Self>, session: &Session, weak: WeakConnection) -> Acceptor {
         let (wire, session) = (Arc::clone(self), session.clone());
         let share = self.pool.share();
@@ -78,8 +79,8 @@ impl WireState {
             drop(permit);
         });
         if let Err(error) = self.pool.submit(job) {
-            // The job was dropped, and its stream with it: without a reset the peer
-            // would take that for a graceful end.
+            // The job was dropped together with its stream. Without a reset, the peer
+            // would treat that as a graceful end.
             raw.reset();
             let operation = Operation::OpenStream(String::new());
             self.report(operation, Some(session), error);
@@ -104,8 +105,8 @@ impl WireState {
             hooks.opened();
         }
         let ended = reader.run();
-        // Before the reader is dropped, for which a close waits: it must then find the
-        // session gone.
+        // Before the reader is dropped, because a close waits for that, and must then
+        // find the session gone.
         let slot = Arc::new(self.leave(&session));
         drop(reader);
         user_code::log(|| log::debug!("session {id} ended: {ended:?}"));

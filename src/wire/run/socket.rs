@@ -8,9 +8,9 @@ use std::{io, time::Duration};
 const SHORTEST: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(32_767);
 
-/// Sets the sizes of the kernel's buffers. This has to be done before the socket is
-/// connected, or on the listening socket, from which accepted ones inherit it: TCP
-/// negotiates the scale of its windows when it connects.
+/// Sets the sizes of the kernel's buffers. Must be called before the socket is
+/// connected, or on the listening socket, from which accepted sockets inherit the
+/// sizes: TCP negotiates the scale of its windows when it connects.
 pub(crate) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if let Some(bytes) = options.send_buffer {
         socket.set_send_buffer_size(bytes)?;
@@ -22,8 +22,8 @@ pub(crate) fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result
 }
 
 /// Makes the kernel probe whether the peer is alive. Unlike the wire's own keepalive,
-/// it notices a dead peer even while the connection is not read. `TCP_NODELAY` is set by
-/// the transport.
+/// this detects a dead peer even while the connection is not read. `TCP_NODELAY` is set
+/// by the transport.
 pub(crate) fn watch(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if options.keep_alive {
         let time = options.keep_alive_interval.clamp(SHORTEST, LONGEST);

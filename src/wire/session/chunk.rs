@@ -1,9 +1,10 @@
 //! Chunks: how a named stream is divided into messages. Pure.
 //!
 //! A chunk is its length (u32, little-endian) and that many bytes; the length 0 is the end
-//! mark of a message. Chunks that are sent have at most 1,024 bytes, and each lies in a
-//! single Data frame, because other implementations rely on both. Chunks that are received
-//! may have any length: it is only counted down, and no memory is reserved for it.
+//! mark of a message. Chunks that are sent have at most 1,024 bytes, and each is contained
+//! in a single Data frame, because other implementations rely on both. Chunks that are
+//! received may have any length, because the length is only counted down, and no memory is
+//! reserved for it.
 
 use crate::yamux::{Buffered, Framing, INITIAL_WINDOW, LEAST_GRANT, segment::SEGMENT};
 
@@ -57,7 +58,8 @@ const HALF: usize = INITIAL_WINDOW as usize / 2 - CUT_SHORT.len();
 /// be below the credit that the receiver grants.
 const SLACK: u64 = LEAST_GRANT as u64;
 
-/// The maximum size of a frame, whatever the room: other frames wait behind it.
+/// The maximum size of a frame, regardless of the room, because other frames wait
+/// behind it.
 const LARGEST: usize = INITIAL_WINDOW as usize;
 
 /// If at least this many bytes end where a piece does, the frame ends there, because whole
@@ -67,10 +69,10 @@ const WORTH_MOVING: usize = 16 * 1024;
 /// Returns how many of the buffered bytes a hub forwards in one frame of at most `room`
 /// bytes.
 ///
-/// That is complete chunks and end marks, because Go peers rely on it. An incomplete chunk
-/// is held until it is complete and there is room for it. A chunk for which there can never
-/// be room is forwarded in parts. `left` is the number of its bytes that have not been
-/// forwarded yet, before and after this call.
+/// These are complete chunks and end marks, because Go peers rely on that. An incomplete
+/// chunk is held until it is complete and there is room for it. A chunk for which there can
+/// never be room is forwarded in parts. `left` is the number of its bytes that have not
+/// been forwarded yet, before and after this call.
 fn forward(left: &mut u32, buffered: Buffered<'_, '_>, room: usize) -> usize {
     let Buffered { pieces, len, ended } = buffered;
     let room = room.min(LARGEST);
@@ -98,8 +100,8 @@ fn forward(left: &mut u32, buffered: Buffered<'_, '_>, room: usize) -> usize {
             *left = (end - count as u64) as u32;
             return count;
         } else if ended && end > len as u64 && len <= room {
-            // It will never be complete. The part is forwarded now, because the end that
-            // follows it may still turn out to be a reset.
+            // The chunk will never be complete. Its part is forwarded now, because the
+            // end that follows may still turn out to be a reset.
             *left = (end - len as u64) as u32;
             return len;
         } else {

@@ -62,7 +62,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// Without the payload, which may be a token and must not appear in logs.
+/// Omits the payload, which may be a token and must not appear in logs.
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frame")
@@ -178,7 +178,7 @@ impl FrameDecoder {
         }))
     }
 
-    /// Returns the bytes of memory that it holds.
+    /// Returns the bytes of memory that the decoder holds.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity()

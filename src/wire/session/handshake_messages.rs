@@ -29,9 +29,9 @@ pub(crate) struct OpenSessionResponse {
     pub(crate) sid: Vec<u8>,
     /// The streams that the accepting side handles.
     pub(crate) remote_stream_names: Vec<String>,
-    /// Why the session is refused; empty when it is not.
+    /// Why the session is refused; empty if it is accepted.
     pub(crate) err: String,
-    /// The number of the cause in `err`; 0 from peers that send none.
+    /// The code of the reason in `err`; 0 from peers that send none.
     pub(crate) code: u32,
     /// The features of the accepting side beyond the protocol's first version.
     pub(crate) features: u64,
@@ -140,7 +140,7 @@ impl OpenSessionResponse {
                 SID => message.sid = field.bytes()?.into(),
                 response::NAMES => message.remote_stream_names.push(field.text()?.into()),
                 response::ERR => message.err = field.text()?.into(),
-                // A 32-bit field takes the low bits, as the specification has it.
+                // A 32-bit field takes the low bits, as the specification requires.
                 response::CODE => message.code = field.integer()? as u32,
                 FEATURES => message.features = field.integer()?,
                 _ => {}
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same messages as prost has them.
+    /// The same messages, as defined for prost.
     mod reference {
         use prost::{
             DecodeError, Message,
@@ -261,7 +261,7 @@ mod tests {
         }
     }
 
-    /// Fails unless prost reads the same from these bytes, and writes the same
+    /// Panics unless prost reads the same from these bytes, and writes the same
     /// again.
     fn assert_same(bytes: &[u8]) {
         use prost::Message;

@@ -1,9 +1,9 @@
-//! What a session is, and what it says to its peer: frames, chunks, messages, named
-//! streams. The lowest floor of [`wire`](super): it uses nothing of `state` and `run`.
+//! What a session is, and its protocol: frames, chunks, messages, named streams. The
+//! lowest floor of [`wire`](super): it uses nothing of `state` and `run`.
 //!
 //! Each file uses only files above it in this list, which is also the order to read them:
 //!
-//! 1. [`id`], [`stats`]: what callers see of a session besides the session itself.
+//! 1. [`id`], [`stats`]: public types of a session, apart from the session itself.
 //! 2. [`frame`], [`handshake_messages`]: the frames that open sessions and streams. Pure.
 //! 3. [`chunk`]: how messages are cut into chunks, and how a relay forwards them. Pure.
 //! 4. [`wire_threads`]: the threads of a wire, and which of them a close waits for.

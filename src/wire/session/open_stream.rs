@@ -97,7 +97,7 @@ impl Session {
     /// stream.read_to_string(&mut answer)?;
     /// assert_eq!(answer, "hello");
     ///
-    /// // A refusal is returned by the first call that meets it.
+    /// // The first call after the refusal returns it.
     /// let mut refused = session.open_stream_nowait("unknown")?;
     /// let error = refused.read(&mut [0; 100]).unwrap_err();
     /// let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
@@ -113,7 +113,7 @@ impl Session {
         Ok(Stream::new(raw, self.clone(), name.into(), recv))
     }
 
-    /// Opens the leg of a relay at the owner of a name. Works also while this wire is
+    /// Opens the leg of a relay at the owner of a name. Also works while this wire is
     /// closing, because the call was admitted before.
     pub(crate) fn open_leg(&self, name: &str) -> Result<(yamux::Stream, IncomingMessages), Error> {
         self.open_answered(name, Connection::open_relay)
@@ -139,8 +139,8 @@ impl Session {
             Err(error) => {
                 let error = self.opening_error(error);
                 if !matches!(error, Error::Refused { .. }) {
-                    // The peer may have accepted the stream. A graceful end would tell it
-                    // that nothing was to be sent, and leave its half open.
+                    // The peer may have accepted the stream. A graceful end would tell
+                    // the peer that there was nothing to send, and leave its half open.
                     raw.abort(&CUT_SHORT);
                 }
                 Err(error)

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::io;
 
-/// The stream that the bytes come from.
+/// The stream that provides the bytes.
 pub(crate) trait Source {
     /// Waits for the next bytes. Returns `None` at the end of the stream.
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error>;
@@ -19,15 +19,16 @@ pub(crate) trait Source {
     fn try_read_segment(&self) -> Option<Segment>;
     /// Returns the error that an error frame stands for.
     fn refusal(&self, frame: &Frame) -> Error;
-    /// The name under which the stream was opened. An *accept* frame repeats it.
+    /// Returns the name under which the stream was opened. An *accept* frame
+    /// repeats it.
     fn name(&self) -> &str;
     /// Called when the answer to the opening was read: the stream is accepted, or refused
     /// for this reason.
     fn on_answer(&self, refusal: Option<&Error>);
     /// Returns whether a message may end with the stream, without an end mark.
     fn takes_unmarked_end(&self) -> bool;
-    /// Called when a message has ended, with an end mark or, at the end of the stream,
-    /// without.
+    /// Called when a message has ended, with an end mark, or without one at the end of
+    /// the stream.
     fn on_message_end(&self, marked: bool);
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct IncomingMessages {
     answer: OpenAnswer,
     chunks: ChunkDecoder,
     position: Position,
-    /// The rest of the current message is to be skipped.
+    /// Whether the rest of the current message is to be skipped.
     skipping: bool,
 }
 
@@ -80,13 +81,13 @@ enum Blocking {
 }
 
 impl IncomingMessages {
-    /// For a stream that is accepted already. `segment` are bytes that were received
-    /// together with its opening.
+    /// Creates the state for a stream that is already accepted. `segment` contains
+    /// bytes that were received together with its opening.
     pub(crate) fn accepted(segment: Segment) -> Self {
         Self::new(OpenAnswer::Accepted, segment)
     }
 
-    /// For a stream whose opening has not been answered yet.
+    /// Creates the state for a stream whose opening has not been answered yet.
     pub(crate) fn unanswered() -> Self {
         let answer = OpenAnswer::Awaited(FrameDecoder::default());
         Self::new(answer, Segment::default())
@@ -154,7 +155,8 @@ impl IncomingMessages {
         self.segment.consume(used);
         let error = match found {
             Ok(None) => return None,
-            // With another name it answers something else: the peers are out of step.
+            // An answer with another name belongs to another opening: the peers are out
+            // of step.
             Ok(Some(frame))
                 if frame.kind == FrameKind::Accept && frame.command == source.name() =>
             {
@@ -193,7 +195,7 @@ impl IncomingMessages {
                     buf[count..count + piece].copy_from_slice(&self.segment.data()[..piece]);
                     self.consume(piece);
                     count += piece;
-                    // From here on, only what has been received already.
+                    // From here on, reads only what has already been received.
                     blocking = Blocking::No;
                 }
                 Next::End if count > 0 => {

@@ -55,21 +55,22 @@ impl Author {
 /// was sent, and when its `Writer` is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutgoingMessage {
-    /// Nothing of it was sent.
+    /// Nothing of the message was sent.
     #[default]
     Between,
-    /// A part of it was sent, but not its end.
+    /// A part of the message was sent, but not its end.
     Inside(Author),
     /// The last write failed with an error of this kind. Bytes would be missing if the
     /// message ended here.
     Failed {
         kind: io::ErrorKind,
-        /// A part of the message was sent before. Nothing more is sent then, unless the
-        /// caller has called `resume`.
+        /// Whether a part of the message was sent before. If so, nothing more is sent
+        /// unless the caller has called `resume`.
         begun: bool,
         resumed: bool,
     },
-    /// A part of it was sent, and the rest cannot be: it can never be complete.
+    /// A part of the message was sent, and the rest cannot be sent, so it can never
+    /// be complete.
     Broken,
 }
 
@@ -110,7 +111,7 @@ pub(super) enum EndMark {
     Without,
 }
 
-/// What one frame carries of a message.
+/// The part of a message that one frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Planned {
     /// Bytes of the payload.

@@ -1,6 +1,6 @@
-//! A session: the connection of a client and a server or hub, once both have agreed on
-//! it. How it opens streams is in [`open_stream`](super::open_stream), how it closes in
-//! [`closing`](super::closing).
+//! A session: the connection between a client and a server or hub, once both have
+//! agreed on it. How it opens streams is in [`open_stream`](super::open_stream), how it
+//! closes in [`closing`](super::closing).
 
 #[cfg(doc)]
 use super::stream::Stream;
@@ -26,12 +26,12 @@ use std::{
 /// An open connection between a client and a server or hub, on which both can open
 /// [`Stream`]s by name.
 ///
-/// Either side may [open](Self::open_stream) the streams for which the other side has
-/// handlers. On a hub, a client may also open the streams of other clients.
+/// Either side may [open](Self::open_stream) streams for which its peer has handlers.
+/// On a hub, a client may also open the streams of other clients.
 ///
 /// A `Session` is a handle: clones refer to the same session, and may be used from any
-/// thread. Keeping one keeps neither the session nor its wire open. When a client loses its
-/// connection and reconnects, that is a new session with a new id.
+/// thread. Keeping one keeps neither the session nor its wire open. A client that loses its
+/// connection and reconnects gets a new session with a new id.
 ///
 /// # Examples
 ///
@@ -149,8 +149,8 @@ impl Session {
 
     /// Returns the identification of the client, on both sides.
     ///
-    /// It is what the client gave as [`Builder::identification`]. It is proven as far as the
-    /// server's [validator] proves it.
+    /// The client sets it with [`Builder::identification`]. It is only as reliable as the
+    /// check by the server's [validator].
     ///
     /// [`Builder::identification`]: crate::Builder::identification
     /// [validator]: crate::Builder::token_validator
@@ -207,7 +207,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`Wire::close`].
+    /// The errors of [`Wire::close`].
     pub fn close_wire(&self) -> Result<(), ShutdownError> {
         let host = self.inner.host.upgrade();
         host.map_or(Ok(()), |host| host.close())

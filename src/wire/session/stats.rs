@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 /// far.
 ///
 /// Returned by [`Session::stats`](crate::Session::stats) and
-/// [`Wire::stats`](crate::Wire::stats). Those of a wire include its ended sessions.
+/// [`Wire::stats`](crate::Wire::stats). The counts of a wire include its ended
+/// sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[doc(alias = "metrics")]

@@ -23,11 +23,11 @@ use std::{fmt, io, sync::Arc};
 /// - A **read** returns bytes of the current message, and `Ok(0)` once at its end. The
 ///   next read belongs to the next message.
 ///
-/// So `io::copy(&mut file, &mut stream)` followed by `finish` sends a file, and
+/// Thus `io::copy(&mut file, &mut stream)` followed by `finish` sends a file, and
 /// `io::copy(&mut stream, &mut file)` receives it.
 ///
-/// Reads block until bytes are received, and writes while the peer's receive window is
-/// full; see [`set_read_timeout`](Self::set_read_timeout) and
+/// Reads block until bytes are received, and writes block while the peer's receive
+/// window is full; see [`set_read_timeout`](Self::set_read_timeout) and
 /// [`set_write_timeout`](Self::set_write_timeout).
 ///
 /// `Read` and `Write` are also implemented for `&Stream`: one thread may read while
@@ -82,10 +82,10 @@ use std::{fmt, io, sync::Arc};
 /// # How a stream is aborted
 ///
 /// A peer that uses this library gets a reset. A go-wirenet peer does not, because its
-/// `WriteTo` retries forever after a reset. It gets the length of one more chunk and then
-/// the end of the stream instead of that chunk, which its `WriteTo` returns as an error.
-/// go-wirenet's `Reader` reports no errors at all, so a program that uses it cannot tell
-/// an aborted message from a complete one.
+/// `WriteTo` retries forever after a reset. Instead, it gets the length of one more chunk
+/// and then the end of the stream, which its `WriteTo` returns as an error. go-wirenet's
+/// `Reader` reports no errors at all, so a program that uses it cannot tell an aborted
+/// message from a complete one.
 #[doc(alias = "channel")]
 #[doc(alias = "socket")]
 #[doc(alias = "multiplex")]
@@ -188,10 +188,11 @@ impl Stream {
     /// Closes the stream for all its handles: ends the message that is being sent, if
     /// there is one, and then the stream.
     ///
-    /// Reads and writes fail from now on. What the peer still sends is discarded; if it
-    /// sends more than a window, the stream is reset. Closing again does nothing.
+    /// Reads and writes fail from now on. Data that the peer still sends is discarded;
+    /// if the peer sends more than a window, the stream is reset. Closing again does
+    /// nothing.
     ///
-    /// If a message has to be ended, blocks as a write does.
+    /// If a message must be ended, blocks as a write does.
     ///
     /// # Errors
     ///
@@ -229,7 +230,7 @@ impl Stream {
         })
     }
 
-    /// Closes a stream that nothing else borrows.
+    /// Closes a stream that is not borrowed elsewhere.
     pub(crate) fn close_exclusive(&mut self) -> io::Result<()> {
         let is_done = |author: Author| author.is_current_thread() || self.is_last();
         self.inner.close(self.handle, is_done)
@@ -242,8 +243,8 @@ impl Stream {
 
     /// [Aborts the stream](Self#how-a-stream-is-aborted) in both directions.
     ///
-    /// The peer gets an error, and may lose what it has not read yet. Reads and writes on
-    /// this side fail. Does not block.
+    /// The peer gets an error, and may lose data that it has not read yet. Reads and
+    /// writes on this side fail. Does not block.
     #[doc(alias = "abort")]
     #[doc(alias = "cancel")]
     pub fn reset(&self) {

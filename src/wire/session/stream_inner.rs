@@ -1,5 +1,6 @@
-//! What all handles of one named stream share: it connects the yamux stream with the
-//! sending side ([`OutgoingMessage`]) and the receiving side ([`IncomingMessages`]).
+//! The state that all handles of one named stream share. It connects the yamux
+//! stream with the sending side ([`OutgoingMessage`]) and the receiving side
+//! ([`IncomingMessages`]).
 
 use super::{
     chunk::CUT_SHORT,
@@ -27,12 +28,12 @@ pub(crate) struct StreamInner {
     pub(super) name: String,
     pub(super) recv: SendMutex<IncomingMessages>,
     pub(super) send: SendMutex<OutgoingMessage>,
-    /// Why the peer refused the stream, once that was read.
+    /// Why the peer refused the stream, once the refusal was read.
     refusal: OnceLock<Error>,
     pub(super) closed: AtomicBool,
     pub(super) takes_unmarked_end: AtomicBool,
-    /// The last message that was read to its end had an end mark. Not inside `recv`,
-    /// because a [`Reader`](super::stream_read::Reader) holds that lock.
+    /// Whether the last message that was read to its end had an end mark. Not inside
+    /// `recv`, because a [`Reader`](super::stream_read::Reader) holds that lock.
     was_finished: AtomicBool,
     /// The number of handles made so far.
     handles: AtomicU32,
@@ -125,8 +126,8 @@ impl StreamInner {
         }
     }
 
-    /// Sends one frame with as much of `payload` as fits, and with the end mark if that
-    /// is asked for and fits. Returns what was sent.
+    /// Sends one frame with as much of `payload` as fits, and with the end mark if it
+    /// is requested and fits. Returns what was sent.
     fn send_frame(
         &self,
         send: &mut OutgoingMessage,
@@ -136,7 +137,8 @@ impl StreamInner {
     ) -> io::Result<Planned> {
         match *send {
             OutgoingMessage::Broken => return Err(yamux::Error::StreamClosed.into()),
-            // Not of the kind of the first failure: callers try again after a timeout.
+            // Not the kind of the first failure, because callers try again after a
+            // timeout.
             OutgoingMessage::Failed {
                 begun: true,
                 resumed: false,
@@ -196,7 +198,8 @@ impl StreamInner {
         }
     }
 
-    /// Returns the refusal, or else that an earlier write to the message failed.
+    /// Returns the refusal, or else an error which states that an earlier write to
+    /// the message failed.
     fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
         match self.refusal.get() {
             Some(refusal) => refusal.clone().into(),
@@ -206,8 +209,8 @@ impl StreamInner {
 
     // -- the end --
 
-    /// Closes the stream, and ends the message if `is_done` says that its author will
-    /// not write to it again.
+    /// Closes the stream, and ends the message if `is_done` returns that its author
+    /// will not write to it again.
     pub(super) fn close(
         &self,
         handle: HandleId,

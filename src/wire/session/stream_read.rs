@@ -16,11 +16,11 @@ use std::{
 impl Stream {
     /// Waits for the next message. Returns `false` when the stream has ended.
     ///
-    /// Skips what was not read of the current message.
+    /// Skips the unread rest of the current message.
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// The errors of a read.
     ///
     /// # Examples
     ///
@@ -103,9 +103,8 @@ impl Stream {
     ///
     /// `true` is for peers that send one message and end it by closing the stream, such
     /// as a go-wirenet handler that writes with `Writer` and returns. Such an end cannot
-    /// be distinguished from that of a peer that gave up, so the content has to show
-    /// whether it is complete. A stream that ends inside a chunk is an error in either
-    /// case.
+    /// be distinguished from that of a peer that gave up, so the content must show
+    /// whether it is complete. A stream that ends inside a chunk is always an error.
     ///
     /// # Examples
     ///
@@ -181,9 +180,10 @@ impl Read for Stream {
     }
 }
 
-/// Reads one message of a stream; made by [`Stream::reader`](crate::Stream::reader).
+/// Reads one message of a stream; created by
+/// [`Stream::reader`](crate::Stream::reader).
 ///
-/// Returns `Ok(0)` at the end of the message, and from then on. Also implements
+/// Reads return `Ok(0)` at the end of the message, and from then on. Also implements
 /// [`BufRead`], over the received bytes without copying them. Blocks as reads of the
 /// stream do.
 ///

@@ -98,7 +98,7 @@ impl Stream {
     ///
     /// # Examples
     ///
-    /// Waits at most 10 milliseconds at a time, in order to show the progress:
+    /// Waits at most 10 milliseconds at a time, to show the progress:
     ///
     /// ```
     /// # use std::{io::{self, Read, Write}, thread, time::Duration};
@@ -137,8 +137,8 @@ impl Stream {
         self.inner.send.lock().resume();
     }
 
-    /// Sets how long a write waits for the peer to read. `None`, the default, means for
-    /// as long as the session lives.
+    /// Sets how long a write waits for the peer to read. `None`, the default, means
+    /// until the session ends.
     ///
     /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
     /// [`resume`](Self::resume) for how to continue then. The timeout applies to all
@@ -175,11 +175,12 @@ impl Write for Stream {
     }
 }
 
-/// Writes one message of a stream; made by [`Stream::writer`](crate::Stream::writer).
+/// Writes one message of a stream; created by
+/// [`Stream::writer`](crate::Stream::writer).
 ///
 /// Each write is sent at once, and blocks as writes to the stream do. [`finish`] ends the
-/// message; a writer that is dropped before [aborts the stream], so that the peer does not
-/// take a part of the message for all of it.
+/// message. A writer that is dropped before `finish` [aborts the stream], so that the peer
+/// does not mistake a part of the message for all of it.
 ///
 /// [`finish`]: Self::finish
 /// [aborts the stream]: crate::Stream#how-a-stream-is-aborted
@@ -250,7 +251,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     ///
-    /// Those of a write. The stream is aborted then.
+    /// The errors of a write. After an error, the stream is aborted.
     #[doc(alias = "shutdown")]
     #[doc(alias = "eof")]
     #[doc(alias = "end")]

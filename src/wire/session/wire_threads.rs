@@ -13,8 +13,8 @@ thread_local! {
 }
 
 /// Calls `f` with the tasks of the current thread. Returns the default if the thread is
-/// about to end: the destructor of a thread local may close a wire, when the tasks may have
-/// been destroyed already.
+/// about to end: the destructor of a thread-local may close a wire after the tasks have
+/// been destroyed.
 fn with_tasks<T: Default>(f: impl FnOnce(&mut Vec<Task>) -> T) -> T {
     let result = TASKS.try_with(|tasks| f(&mut tasks.borrow_mut()));
     result.unwrap_or_default()
@@ -25,7 +25,7 @@ struct Task {
     shared: Arc<SharedCounts>,
     /// The stream that the task serves.
     stream: Option<yamux::Stream>,
-    /// The opening of that stream has not been answered yet.
+    /// Whether the opening of that stream has not been answered yet.
     is_opening: bool,
 }
 
@@ -43,11 +43,12 @@ struct SharedCounts {
 
 #[derive(Default)]
 struct Counts {
-    /// Tasks that have not ended.
+    /// The tasks that have not ended.
     running: usize,
-    /// Those of them whose threads are in [`Threads::join`].
+    /// The running tasks whose threads are in [`Threads::join`].
     joining: usize,
-    /// Those of them whose threads wait for a close, so that no close may wait for them.
+    /// The running tasks whose threads wait for a close, so that no close may wait for
+    /// them.
     excluded: usize,
     /// Openings of streams that have not been answered yet.
     openings: usize,
@@ -117,7 +118,7 @@ impl Threads {
         with_tasks(|tasks| tasks.iter().filter(|task| self.owns(task)).count())
     }
 
-    /// Returns whether the current thread is one of them.
+    /// Returns whether the current thread is one of the wire's.
     pub(crate) fn include_current(&self) -> bool {
         self.current_tasks() > 0
     }
@@ -139,7 +140,7 @@ impl Threads {
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
-        // A thread that is not the wire's waits also for those that are in this function.
+        // A thread that is not the wire's also waits for those that are in this function.
         let left = |counts: &Counts| match current {
             0 => counts.running.saturating_sub(counts.excluded),
             _ => counts

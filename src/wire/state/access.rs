@@ -1,5 +1,5 @@
-//! Permission that the user's code gives: what it is asked, and how its answer is
-//! treated. It is called with no lock held.
+//! Permissions that the user's code grants: the requests, and the handling of its
+//! answers. The code is called with no lock held.
 
 #[cfg(doc)]
 use crate::wire::Builder;
@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 
 /// A request that [`Builder::access`] decides about.
 ///
-/// Later versions may add variants. A closure should refuse those that it does not
-/// know.
+/// Later versions may add variants. A closure should refuse requests that it does
+/// not know.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// A client wants to offer streams of this name. On a hub it gets the calls of all
-    /// other clients to that name.
+    /// A client wants to offer streams of this name. On a hub, it then gets all calls
+    /// of other clients to that name.
     Offer {
         /// The client, whose session is being opened.
         who: &'a Caller,
@@ -35,7 +35,7 @@ pub struct Caller {
 
 impl Caller {
     /// Returns the client's [identification](Builder::identification); empty if it has
-    /// none. The client chooses it: it is proven only if the
+    /// none. The client chooses its identification, which is proven only if the
     /// [validator](Builder::token_validator), which has accepted the client's token,
     /// checks that the token belongs to the identification.
     pub fn identification(&self) -> &[u8] {
@@ -48,20 +48,21 @@ impl Caller {
     }
 }
 
-/// What the peer is told when the user's code panics. The panic's message is not for
-/// unauthenticated peers.
+/// The text that the peer gets when the user's code panics. The panic's message must
+/// not reach unauthenticated peers.
 const FAILED: &str = "wirenet: the validator failed";
 
 /// The user's code did not permit something.
 #[derive(Debug)]
 pub(crate) enum Rejected {
     Denied(Denied),
-    /// It panicked, which counts as a temporary refusal.
+    /// The code panicked, which counts as a temporary refusal.
     Panicked(Panicked),
 }
 
 impl Rejected {
-    /// Returns what the peer is told, and the panic, if any, for the error handler.
+    /// Returns the refusal for the peer, and the panic, if any, for the error
+    /// handler.
     pub(crate) fn split(self) -> (Denied, Option<Panicked>) {
         match self {
             Self::Denied(denied) => (denied, None),

@@ -1,4 +1,4 @@
-//! How the name of a stream is looked up, and what may be found.
+//! The lookup of a stream's name, and its possible results.
 
 use super::{handlers::Handler, wire_state::WireState};
 use crate::{
@@ -6,8 +6,8 @@ use crate::{
     yamux::{self, segment::Segment},
 };
 
-/// Looks up what serves the streams of a name. A function pointer, so that only a hub
-/// links the relay.
+/// A function that looks up what serves the streams of a name. A function pointer, so
+/// that only a hub links the relay.
 pub(crate) type Find = fn(&WireState, &str) -> Result<Admitted, Refusal>;
 
 /// What serves a stream that is admitted.
@@ -18,12 +18,12 @@ pub(crate) enum Admitted {
 }
 
 /// The leg of a relay to the owner of the name, before it is joined with the caller's.
-/// If it is dropped instead, its stream is aborted: a graceful end would tell the owner
-/// that the call is complete.
+/// If the leg is dropped instead, its stream is aborted, because a graceful end would
+/// tell the owner that the call is complete.
 ///
 /// A trait, so that only a hub links how legs are joined.
 pub(crate) trait OwnerLeg {
-    /// Relays between this leg and the caller's stream, beginning with what has been
-    /// read from that.
+    /// Relays between this leg and the caller's stream, beginning with the bytes
+    /// that have already been read from the caller's stream.
     fn join(self: Box<Self>, caller: (yamux::Stream, Segment));
 }

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 /// The limit on waiting errors. Further ones are logged instead.
 pub(crate) const MAX_DEFERRED: usize = 256;
 
-/// A queue of errors, and whether a pool thread empties it.
+/// A queue of errors, which a pool thread empties.
 #[derive(Default)]
 pub(crate) struct Deferred {
     errors: VecDeque<OpError>,
-    /// A pool thread is passing the errors on, or is about to.
+    /// Whether a pool thread is passing the errors on, or is about to.
     has_thread: bool,
 }
 
@@ -24,7 +24,8 @@ impl Deferred {
         None
     }
 
-    /// Returns whether the caller has to start the thread that passes the errors on.
+    /// Claims the thread's job. Returns whether the caller must start the thread
+    /// that passes the errors on.
     pub(crate) fn claim_thread(&mut self) -> bool {
         !std::mem::replace(&mut self.has_thread, true)
     }

@@ -1,4 +1,4 @@
-//! What is known about an error when it is reported: its session and addresses.
+//! The context in which an error is reported: its session and addresses.
 
 use crate::{
     error::{OpError, Operation},
@@ -16,7 +16,7 @@ pub(crate) struct ErrorContext {
 }
 
 impl ErrorContext {
-    /// The context of a connection that has no session yet.
+    /// Returns the context of a connection that has no session yet.
     pub(crate) fn connection(stream: &TcpStream) -> Self {
         Self {
             // The system no longer knows the addresses once the peer has closed.
@@ -26,7 +26,7 @@ impl ErrorContext {
         }
     }
 
-    /// Returns the error as the error handler gets it.
+    /// Returns the error in the form that the error handler gets.
     pub(crate) fn error(
         self,
         operation: Operation,

@@ -13,8 +13,8 @@ pub(crate) type Handler = Arc<dyn Fn(&mut Stream) -> io::Result<()> + Send + Syn
 /// The limit on handlers of a wire.
 pub(crate) const MAX_HANDLERS: usize = 1024;
 
-/// The limit on the bytes of all their names together: the names go over the wire in
-/// one frame, which has to fit into the first window of its stream.
+/// The limit on the bytes of all their names together: the names are sent in one
+/// frame, which must fit into the first window of its stream.
 const MAX_NAMES: usize = 128 * 1024;
 
 /// The handlers of a wire.

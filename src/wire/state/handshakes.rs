@@ -1,13 +1,13 @@
 //! Connections on which a session is being opened. Their number is limited, one
-//! address cannot keep all the places, and a close can find them all.
+//! address cannot block the others, and a close can find them all.
 
 use std::net::{IpAddr, Ipv6Addr, TcpStream};
 
 /// The handshakes of a wire, by number.
 pub(crate) struct Handshakes<S = TcpStream> {
     under_way: Entries<S>,
-    /// Handshakes that wait for another session to leave. They have a limit of their
-    /// own, equal to that of `under_way`, so that neither kind takes the other's places.
+    /// Handshakes that wait for another session to leave. They have their own limit,
+    /// equal to that of `under_way`, so that neither kind takes the other's places.
     waiting: Entries<S>,
     /// Evicted handshakes, until their threads have noticed.
     leaving: Vec<u64>,
@@ -28,8 +28,8 @@ struct HandshakeEntry<S> {
     stream: S,
 }
 
-/// What an entry counts for: an IPv4 address, or the /64 network of an IPv6 address,
-/// since one host usually has a whole /64.
+/// The origin that an entry counts for: an IPv4 address, or the /64 network of an
+/// IPv6 address, because one host usually has a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin(IpAddr);
 
@@ -81,8 +81,8 @@ impl<S> Entries<S> {
     }
 
     /// Removes the oldest entry of the origin that has most, if that origin then still
-    /// has at least as many as the newcomer's. This keeps two origins from evicting
-    /// each other in turn forever.
+    /// has at least as many as `newcomer` does. This condition keeps two origins from
+    /// evicting each other in turn forever.
     fn evict_for(&mut self, newcomer: Origin) -> Option<HandshakeEntry<S>> {
         let held = |origin| {
             let mut all = self.per_origin.iter();
@@ -129,11 +129,11 @@ impl<S> Handshakes<S> {
     }
 
     /// Adds a handshake. Returns its number, and the connection that was evicted for it,
-    /// if any, which the caller has to shut down.
+    /// if any, which the caller must shut down.
     ///
     /// # Errors
     ///
-    /// When there is no place and none can be evicted.
+    /// When there is no place and no entry can be evicted.
     pub(crate) fn begin(
         &mut self,
         origin: Origin,
@@ -170,28 +170,28 @@ impl<S> Handshakes<S> {
     }
 
     /// Moves a handshake to those that wait. Returns the connection that was evicted for
-    /// it, if any, which the caller has to shut down.
+    /// it, if any, which the caller must shut down.
     ///
     /// # Errors
     ///
     /// When too many wait.
     pub(crate) fn begin_wait(&mut self, number: u64) -> Result<Option<S>, NoHandshake> {
         let Some(entry) = self.under_way.take(number) else {
-            // It was evicted, and its thread will notice.
+            // The handshake was evicted, and its thread will notice.
             return Ok(None);
         };
         let evicted = self.make_room(|all| &mut all.waiting, entry.origin);
         let entries = match &evicted {
             Ok(_) => &mut self.waiting,
-            // It stays where it was; the caller gets the error.
+            // The entry stays where it was; the caller gets the error.
             Err(_) => &mut self.under_way,
         };
         entries.push(entry);
         evicted
     }
 
-    /// Moves a handshake back from those that wait, even if that exceeds the limit: it
-    /// had its place first.
+    /// Moves a handshake back from those that wait, even if that exceeds the limit,
+    /// because it had its place first.
     pub(crate) fn end_wait(&mut self, number: u64) {
         if let Some(entry) = self.waiting.take(number) {
             self.under_way.push(entry);
@@ -217,7 +217,8 @@ impl<S> Handshakes<S> {
         self.leaving.contains(&number)
     }
 
-    /// Removes all, for a close to shut down.
+    /// Removes all handshakes, and returns their connections for a close to shut
+    /// down.
     pub(crate) fn take_all(&mut self) -> Vec<S> {
         let mut all = Vec::new();
         for entries in [&mut self.under_way, &mut self.waiting] {
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_evicts_the_oldest_handshake_of_the_address_that_has_most() {
+    fn a_new_handshake_evicts_the_oldest_of_the_address_that_has_most() {
         let other = [192, 0, 2, 2];
         let mut handshakes = full(&[other, MANY, MANY, MANY]);
         let (number, evicted) = handshakes.begin(origin("192.0.2.3"), 4).unwrap();
@@ -296,7 +297,7 @@ mod tests {
             let mut handshakes = full(&addrs);
             handshakes.begin(IpAddr::from(other).into(), 3).unwrap_err();
         }
-        // The evicted address would be left with fewer than the newcomer has.
+        // The evicted address would be left with fewer than the new one has.
         full(&[MANY, other]).begin(origin("::1"), 2).unwrap_err();
     }
 

@@ -1,5 +1,5 @@
 //! Whether a wire runs, is being closed, or is closed, and the threads that wait
-//! for that.
+//! for a change.
 
 use super::wire_state::{WireData, WireState};
 use crate::{
@@ -29,16 +29,17 @@ use std::{
 /// A wire keeps running while it is being closed, until its threads have noticed;
 /// so `is_running` is not a phase of its own. Nothing leads back from closing.
 pub(crate) struct Lifecycle {
-    /// A thread is in `Wire::connect`, or runs what `Wire::start` started.
+    /// Whether a thread runs the wire, in `Wire::connect` or started by
+    /// `Wire::start`.
     is_running: bool,
-    /// When the close has to be over. Set by the first close: from then on the wire is
-    /// closed to new sessions and streams.
+    /// The deadline of the close. Set by the first close; from then on the wire
+    /// accepts no new sessions and streams.
     close_deadline: Option<Instant>,
-    /// Calls of close that have not returned.
+    /// The number of calls of close that have not returned.
     closers: usize,
-    /// What all calls of close that have returned found, together.
+    /// The combined result of all calls of close that have returned.
     outcome: Result<(), ShutdownError>,
-    /// The next wait of a client before it dials again ends at once.
+    /// Whether the next wait of a client before it dials again ends immediately.
     is_nudged: bool,
     /// Wakes the thread that waits outside of any session: in accept, or in a dial.
     interrupt: Option<Box<dyn Fn() + Send>>,
@@ -67,7 +68,8 @@ impl WireState {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`], and [`Error::AlreadyConnected`] if it runs already.
+    /// [`Error::Closed`] if the wire is closed, and [`Error::AlreadyConnected`] if
+    /// it already runs.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<RunGuard, Error> {
         let mut data = self.data.lock();
         if data.life.is_closing() {
@@ -86,16 +88,18 @@ impl WireState {
         self.data.lock().life.is_closing()
     }
 
-    /// Waits for the calls of close that are under way, and returns what they found.
+    /// Waits for the calls of close that are in progress, and returns their combined
+    /// result.
     pub(crate) fn wait_closed(&self) -> Result<(), ShutdownError> {
         // A close must not wait for this thread.
         let _excluded = self.threads.exclude_current();
         self.wait_closers(self.data.lock())
     }
 
-    /// Waits until the wire no longer runs and no close is under way; returns what the
-    /// closes found. A thread of the wire itself, in the user's code, waits for a close
-    /// alone: the wire cannot stop running before the thread has returned.
+    /// Waits until the wire no longer runs and no close is in progress, and returns the
+    /// combined result of the closes. A thread of the wire itself, in the user's code,
+    /// waits only for a close, because the wire cannot stop running before that thread
+    /// has returned.
     pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
         let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();
@@ -112,13 +116,13 @@ impl WireState {
         data.life.outcome.clone()
     }
 
-    /// Notes that a close is under way until the returned guard is dropped.
+    /// Notes that a close is in progress until the returned guard is dropped.
     pub(crate) fn begin_close(&self) -> Closing<'_> {
         self.data.lock().life.closers += 1;
         Closing { wire: self }
     }
 
-    /// Admits no new sessions, ends the handshakes under way, and wakes the thread that
+    /// Refuses new sessions, ends the handshakes in progress, and wakes the thread that
     /// waits outside of a session. Returns the sessions to close, and the deadline,
     /// which is the same for every close.
     pub(crate) fn stop(&self) -> (Vec<Session>, Instant) {
@@ -132,7 +136,7 @@ impl WireState {
         let handshakes = data.handshakes.take_all();
         drop(data);
         for stream in &handshakes {
-            // Fails if the peer has closed the connection already.
+            // Fails if the peer has already closed the connection.
             let _ = stream.shutdown(Shutdown::Both);
         }
         self.changed.notify_all();
@@ -142,8 +146,8 @@ impl WireState {
         (sessions, close_deadline)
     }
 
-    /// Sets how to wake the thread that waits outside of any session. Wakes it at once
-    /// if the wire is closed already.
+    /// Sets how to wake the thread that waits outside of any session. Wakes the thread
+    /// immediately if the wire is already closed.
     pub(crate) fn set_interrupt(&self, interrupt: impl Fn() + Send + 'static) {
         let mut data = self.data.lock();
         if data.life.is_closing() {
@@ -165,7 +169,8 @@ impl WireState {
         }
     }
 
-    /// Ends the present wait before the next attempt to dial, or else the next one.
+    /// Ends the current wait before the next attempt to dial, or else the next
+    /// wait.
     pub(crate) fn nudge(&self) {
         self.data.lock().life.is_nudged = true;
         self.changed.notify_all();
@@ -193,15 +198,15 @@ impl Drop for RunGuard {
     }
 }
 
-/// A close is under way while this exists.
+/// A close is in progress while this exists.
 #[must_use]
 pub(crate) struct Closing<'a> {
     wire: &'a WireState,
 }
 
 impl Closing<'_> {
-    /// Adds what this close found. Several threads may close the wire at the same time,
-    /// and each sees a part of what was cut.
+    /// Adds the result of this close. Several threads may close the wire at the same
+    /// time, and each sees a part of what was cut.
     pub(crate) fn end(self, outcome: &Result<(), ShutdownError>) {
         let Err(error) = outcome else {
             return;

@@ -1,10 +1,10 @@
-//! What a wire holds. Nothing here runs on a thread of its own, apart from the pool's
-//! threads, which run what they are given.
+//! The state of a wire. Nothing here runs on its own thread, apart from the pool's
+//! threads, which run the jobs that they are given.
 //!
-//! In the order in which to read them:
+//! The files, in reading order:
 //!
-//! 1. `options`: what the builder has set; `retry` and `access` are two options with
-//!    rules of their own.
+//! 1. `options`: the values that the builder has set; `retry` and `access` are two
+//!    options with their own rules.
 //! 2. `wire_state`: everything that the threads of a wire share, and its lock.
 //! 3. `lifecycle`: whether the wire runs, is being closed, or is closed.
 //! 4. `handshakes`: connections on which a session is being opened; `registry`: sessions,

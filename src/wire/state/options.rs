@@ -21,7 +21,8 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The least stack of a session's thread. A TLS handshake uses a good part of it.
+/// The smallest stack of a session's thread. A TLS handshake uses a large part of
+/// it.
 const MIN_STACK: usize = 256 * 1024;
 
 /// The stack that the standard library gives a thread.
@@ -183,8 +184,8 @@ impl Options {
     }
 
     /// Returns a builder for a thread named after `what` that may run the user's code. Its
-    /// stack has the size that the user chose, or the standard library's default, of
-    /// which only the part in use takes memory.
+    /// stack has the size that the user chose, or the standard library's default. Only the
+    /// part in use takes memory.
     pub(crate) fn thread(&self, what: &str) -> thread::Builder {
         let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
         match self.stack_size {
@@ -193,7 +194,7 @@ impl Options {
         }
     }
 
-    /// The settings of each connection.
+    /// Returns the settings of each connection.
     pub(crate) fn connection(&self) -> yamux::Config {
         // A refused stream is reported on whichever thread of the connection offers it,
         // which runs the user's error handler.
@@ -219,7 +220,7 @@ impl Options {
         config
     }
 
-    /// The settings of each session.
+    /// Returns the settings of each session.
     pub(crate) fn session(&self) -> SessionSettings {
         SessionSettings {
             token: self.token.clone(),

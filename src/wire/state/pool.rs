@@ -1,7 +1,7 @@
-//! The threads that run handlers and hooks: as many as there are jobs, and a few idle
-//! ones that wait a while for the next job.
+//! The threads that run handlers and hooks: one for each job, and a few idle ones
+//! that wait a while for the next job.
 //!
-//! A job is never queued behind a running one, since that may be waiting for it. The
+//! A job is never queued behind a running job, which may be waiting for it. The
 //! number of handlers is limited: each needs a permit, and a stream without one is
 //! refused.
 //!
@@ -35,13 +35,13 @@ pub(crate) struct HandlerPool {
 #[derive(Default)]
 struct PoolState {
     jobs: VecDeque<Job>,
-    /// Threads that wait for a job. Invariant: at least `jobs.len()`.
+    /// The number of threads that wait for a job. Invariant: at least `jobs.len()`.
     idle: usize,
     /// Permits in use.
     handlers: usize,
     /// The number of [`Share`]s.
     shares: usize,
-    /// Threads no longer wait for a job.
+    /// Whether the pool is closed, so that threads no longer wait for a job.
     closed: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Full {
     Share(usize),
 }
 
-/// One session's part in the permits.
+/// One session's share of the permits.
 #[derive(Debug)]
 pub(crate) struct Share {
     pool: Arc<HandlerPool>,
@@ -68,7 +68,7 @@ impl Drop for Share {
     }
 }
 
-/// The right to run one handler. It is returned when this is dropped.
+/// The right to run one handler, which is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct HandlerPermit {
     pool: Arc<HandlerPool>,
@@ -136,10 +136,11 @@ impl HandlerPool {
         }
     }
 
-    /// Returns how many calls, beside one that holds its permit already, may wait for
-    /// an answer of the same peer: fewer than a quarter of the limit, and fewer the
-    /// fewer permits are free. Returns `None` if not even this one may. However many
-    /// peers do not answer, an eighth of the permits is left for other streams.
+    /// Returns how many calls may wait for an answer from the same peer, in addition
+    /// to a call that already holds its permit: less than a quarter of the limit, and
+    /// less as fewer permits are free. Returns `None` if not even this call may wait.
+    /// However many peers do not answer, an eighth of the permits is left for other
+    /// streams.
     pub(crate) fn others_that_may_wait(&self) -> Option<usize> {
         let free = self.limit - self.state.lock().handlers;
         let reserve = (self.limit / 8).max(1).min(self.limit - 1);
@@ -148,7 +149,7 @@ impl HandlerPool {
         Some(others.min(quarter - 1))
     }
 
-    /// The number of permits in use.
+    /// Returns the number of permits in use.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn busy(&self) -> usize {
         self.state.lock().handlers
@@ -169,7 +170,7 @@ impl HandlerPool {
         self.spawn(job)
     }
 
-    /// Ends the idle threads, and each of the others after its job.
+    /// Ends the idle threads immediately, and each other thread after its job.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.submitted.notify_all();

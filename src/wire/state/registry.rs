@@ -29,12 +29,12 @@ impl Member for Session {
     }
 }
 
-/// How many sessions may offer the same stream name.
+/// Whether several sessions may offer the same stream name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Any number. On a server or a client.
+    /// Any number of sessions may offer it, on a server or a client.
     Shared,
-    /// One, the owner of the name. On a hub.
+    /// One session may offer it, the owner of the name, on a hub.
     Owned,
 }
 
@@ -56,7 +56,8 @@ struct SessionEntry<S> {
     id: SessionId,
     /// `None` while the session is being opened.
     session: Option<S>,
-    /// The names that were reserved for it. Other sessions may own them by now.
+    /// The names that were reserved for the session. Other sessions may own them in
+    /// the meantime.
     names: Vec<String>,
 }
 
@@ -83,9 +84,9 @@ impl Conflict {
 /// What prevents a session from being opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle<S> {
-    /// An established session owns its name.
+    /// An established session owns the name.
     Owner(S),
-    /// A session that is being opened owns its name, or there are too many sessions.
+    /// A session that is being opened owns the name, or there are too many sessions.
     Other,
 }
 
@@ -98,7 +99,7 @@ pub(crate) enum NameOwner<S> {
     Session(S),
 }
 
-/// Returns whether the session is the same client's. Clients without an
+/// Returns whether the session belongs to the same client. Clients without an
 /// identification are never the same.
 fn is_same_client(session: &impl Member, identification: &[u8]) -> bool {
     !identification.is_empty() && session.identification() == identification
@@ -115,7 +116,7 @@ impl<S: Member> Registry<S> {
         }
     }
 
-    /// The established sessions.
+    /// Returns the established sessions.
     pub(crate) fn established(&self) -> impl Iterator<Item = &S> {
         self.entries
             .iter()
@@ -140,7 +141,7 @@ impl<S: Member> Registry<S> {
     }
 
     /// Reserves the id and the names for a session that is being opened. Returns the
-    /// sessions that lose their names to it: earlier ones of the same client.
+    /// earlier sessions of the same client, which lose their names to it.
     pub(crate) fn reserve(
         &mut self,
         id: SessionId,
@@ -178,7 +179,8 @@ impl<S: Member> Registry<S> {
                 continue;
             };
             match &owner.session {
-                // It loses its names, and its streams may end gracefully.
+                // The closing session loses its names, and its streams may end
+                // gracefully.
                 Some(session)
                     if is_same_client(session, identification) && session.is_closing() => {}
                 Some(session) if is_same_client(session, identification) => {

@@ -1,4 +1,4 @@
-//! When a client tries again, and how long it waits before. Pure, apart from the
+//! Whether a client retries, and how long it waits before. Pure, apart from the
 //! random numbers.
 
 use crate::{
@@ -23,8 +23,8 @@ pub struct Retry<'a> {
     pub stood: bool,
     /// Why the attempt failed, or why the session ended.
     pub cause: &'a Error,
-    /// What the client does without a policy: the wait before the next attempt, or
-    /// `None` to give up.
+    /// The decision without a policy: the wait before the next attempt, or `None`
+    /// to give up.
     pub wait: Option<Duration>,
 }
 
@@ -35,10 +35,10 @@ pub(crate) enum History {
     HadSession,
 }
 
-/// The retry policy panicked.
+/// The error for a retry policy that panicked.
 #[derive(Debug)]
 pub(crate) struct PolicyPanicked {
-    /// What the client does without a policy.
+    /// The decision without a policy.
     pub(crate) wait: Option<Duration>,
     pub(crate) cause: Panicked,
 }
@@ -110,7 +110,7 @@ impl Retrying {
         caught(|| policy(&retry)).map_err(|cause| PolicyPanicked { wait, cause })
     }
 
-    /// The wait doubles with each failure, up to the limit.
+    /// Returns the longest wait, which doubles with each failure, up to the limit.
     fn longest(&self, attempt: u32) -> Duration {
         let factor = 1u32
             .checked_shl(attempt.saturating_sub(1))
@@ -118,16 +118,16 @@ impl Retrying {
         self.min.saturating_mul(factor).min(self.max)
     }
 
-    /// The lifetime from which a session counts as a success, and counting of failures
-    /// starts over. A server that accepts sessions and closes them at once is retried
-    /// after longer and longer waits.
+    /// Returns the lifetime from which a session counts as a success, so that the
+    /// count of failures starts over. A server that accepts sessions and closes them
+    /// immediately is thus retried after longer and longer waits.
     pub(crate) fn min_lifetime(&self) -> Duration {
         self.max
     }
 }
 
 /// Returns whether an attacker on the network path can cause the error, with one packet
-/// or a certificate of his own. If the client has had a session, its options are right,
+/// or with another certificate. If the client has had a session, its options are right,
 /// so such an error is not permanent.
 fn is_forgeable(cause: &Error) -> bool {
     match cause {
@@ -137,9 +137,10 @@ fn is_forgeable(cause: &Error) -> bool {
     }
 }
 
-/// Returns whether the server does not let this client offer a stream name. If the
-/// client has had a session, the server did let it, and may do so again: a mistake in
-/// its rules that is fixed after a minute must not lose every client permanently.
+/// Returns whether the server does not allow this client to offer a stream name. If
+/// the client has had a session, the server did allow it, and may do so again: a
+/// mistake in its rules that is fixed after a minute must not lose every client
+/// permanently.
 fn is_name_not_allowed(cause: &Error) -> bool {
     let code = match cause {
         Error::SessionRefused { code, .. } => *code,
@@ -149,7 +150,7 @@ fn is_name_not_allowed(cause: &Error) -> bool {
 }
 
 /// Returns a random part of `longest`, so that clients that lost the same server do not
-/// all come back at once.
+/// all reconnect at once.
 fn scaled(longest: Duration, random: u32) -> Duration {
     let nanos = longest.as_nanos() * u128::from(random) / u128::from(u32::MAX);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

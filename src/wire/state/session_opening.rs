@@ -1,4 +1,4 @@
-//! Sessions that are being opened: connections with a handshake under way, and
+//! Sessions that are being opened: connections with a handshake in progress, and
 //! the ids and names that are reserved for them.
 
 use super::{
@@ -24,7 +24,7 @@ impl WireState {
     ///
     /// # Errors
     ///
-    /// When the wire is closed, or too many handshakes are under way.
+    /// When the wire is closed, or too many handshakes are in progress.
     pub(crate) fn begin_handshake(
         self: &Arc<Self>,
         stream: &TcpStream,
@@ -50,7 +50,7 @@ impl WireState {
     }
 
     /// Reserves an id, and on a hub the names, for a session that is being opened.
-    /// Cuts the sessions that it replaces.
+    /// Cuts the sessions that the new one replaces.
     pub(crate) fn reserve(
         &self,
         id: SessionId,
@@ -75,7 +75,8 @@ impl WireState {
         Ok(())
     }
 
-    /// Gives up what is reserved for a session that could not be opened.
+    /// Releases the id and the names reserved for a session that could not be
+    /// opened.
     pub(crate) fn release(&self, id: SessionId) {
         let mut data = self.data.lock();
         if data.registry.get(id).is_none() {
@@ -86,7 +87,7 @@ impl WireState {
     }
 
     /// Returns whether the conflict is gone. If a session owns the name, checks that
-    /// its peer is alive: a session that has been silent for too long ends by that.
+    /// its peer is alive, which ends a session that has been silent for too long.
     pub(crate) fn check_owner(&self, conflict: &Conflict, identification: &[u8]) -> bool {
         let data = self.data.lock();
         let obstacle = data.registry.obstacle(conflict, identification);
@@ -98,18 +99,18 @@ impl WireState {
         }
     }
 
-    /// Pings the owner of a name. Returns when to check again, or `None` if its session
-    /// has ended. The owner has a third of a handshake timeout to answer, so that a
-    /// client that waits for the name can have it within one.
+    /// Pings the owner of a name. Returns when to check again, or `None` if the owner's
+    /// session has ended. The owner has a third of the handshake timeout to answer, so
+    /// that a client that waits for the name can get it within one handshake timeout.
     fn check_liveness(&self, owner: &Session) -> Option<Instant> {
         let options = &self.options;
         let patience = options.write_timeout.min(options.handshake_timeout / 3);
         owner.connection().look_for_life(patience)
     }
 
-    /// Waits until a session that `wait` describes may have what it asks for, and
-    /// checks meanwhile that the owner of the name is alive. Returns `false` if the
-    /// wire was closed, the handshake was evicted, the deadline has passed, or too many
+    /// Waits until the session that `wait` describes may be opened, and meanwhile
+    /// checks that the owner of the name is alive. Returns `false` if the wire was
+    /// closed, the handshake was evicted, the deadline has passed, or too many sessions
     /// wait already.
     pub(crate) fn wait_for_room(&self, wait: &RoomWait<'_>) -> bool {
         let number = wait.pending.number;
@@ -199,14 +200,15 @@ impl WireState {
     /// Ends an evicted handshake.
     fn shut_down_evicted(&self, evicted: Option<TcpStream>) {
         if let Some(stream) = evicted {
-            // Wakes its thread, which reports why, unless that waits for room.
+            // Wakes the handshake's thread, which reports the reason, unless the thread
+            // waits for room.
             let _ = stream.shutdown(Shutdown::Both);
             self.changed.notify_all();
         }
     }
 }
 
-/// A session that has to wait for another one to leave.
+/// A session that must wait for another one to leave.
 #[derive(Clone, Copy)]
 pub(crate) struct RoomWait<'a> {
     pub(crate) conflict: &'a Conflict,
@@ -215,7 +217,7 @@ pub(crate) struct RoomWait<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// A handshake under way, until this is dropped or its session is established.
+/// A handshake in progress, until this is dropped or its session is established.
 pub(crate) struct Pending {
     wire: Arc<WireState>,
     number: u64,
@@ -229,7 +231,7 @@ impl Pending {
         &self.wire
     }
 
-    /// The connection's addresses.
+    /// Returns the connection's addresses.
     pub(crate) fn context(&self) -> ErrorContext {
         (*self.context).clone()
     }

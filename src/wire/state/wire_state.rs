@@ -1,4 +1,4 @@
-//! What the threads of one wire share.
+//! The state that the threads of one wire share.
 
 use super::{
     admitted::Find,
@@ -25,13 +25,14 @@ use std::{
 };
 
 /// A wire without its handles: everything that its threads need. The program's handles
-/// keep it through `Wire`; its threads keep it as long as they run.
+/// own it through `Wire`; its threads own it as long as they run.
 pub(crate) struct WireState {
     pub(crate) options: Options,
     pub(crate) handlers: Handlers,
     pub(crate) pool: Arc<HandlerPool>,
     pub(crate) threads: Threads,
-    /// What the program's handles share. `dyn Any`, because its type is above this floor.
+    /// The state that the program's handles share. `dyn Any`, because its type is above
+    /// this floor.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// The settings of each connection.
     pub(crate) connection: Arc<yamux::Config>,
@@ -45,7 +46,7 @@ pub(crate) struct WireState {
     pub(super) changed: Condvar,
 }
 
-/// What changes while a wire exists, under its lock.
+/// The state of a wire that changes, under its lock.
 pub(crate) struct WireData {
     pub(super) registry: Registry<Session>,
     /// Connections on which a session is being opened, for close to cut.
@@ -55,7 +56,7 @@ pub(crate) struct WireData {
     local_addr: Option<SocketAddr>,
 }
 
-/// What the sessions that have ended add to [`Stats`].
+/// The counts that ended sessions add to [`Stats`].
 #[derive(Default)]
 pub(super) struct Totals {
     pub(super) traffic: yamux::Stats,

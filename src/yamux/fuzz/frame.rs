@@ -26,7 +26,7 @@ pub fn yamux_frame(data: &[u8]) {
     assert!(bytes.starts_with(&again));
     let rest = bytes.len() - again.len();
     match error {
-        // The invalid header was used up, and nothing after it.
+        // The decoder consumed the invalid header, and nothing after it.
         Some(_) => assert!(rest >= 12),
         None => assert!(rest < 12),
     }

@@ -21,7 +21,8 @@ use std::{
     time::Duration,
 };
 
-/// About how many bytes each side sends in a run at most: more would only take time.
+/// The most bytes, roughly, that each side sends in a run. More would only take
+/// time.
 const PLENTY: usize = 1 << 20;
 
 const AN_HOUR: Duration = Duration::from_secs(3600);

@@ -41,9 +41,9 @@ const A_WHILE: Duration = Duration::from_millis(5);
 const OUTBOX: usize = 2 * (256 * 1024 + MAX_PAYLOAD + 2 * 64 * 1024) + SEGMENT;
 
 impl Shared {
-    /// Fails if the connection takes more memory than its limits allow. With `alone`,
-    /// when no other thread is about to update the counters, also fails if a counter
-    /// is wrong.
+    /// Panics if the connection takes more memory than its limits allow. With
+    /// `alone`, when no other thread is about to update the counters, also panics if
+    /// a counter is wrong.
     pub(crate) fn check(&self, alone: bool) {
         let outbox = self.outbox.memory();
         assert!(outbox <= OUTBOX, "the outbox holds {outbox} bytes");

@@ -1,8 +1,8 @@
 //! A scripted peer on the in-memory transport. It sends what a script decides, and
-//! fails if the connection violates the protocol, whatever was sent.
+//! panics if the connection violates the protocol, whatever was sent.
 //!
-//! This is another peer than that of the models: it never waits, and checks every
-//! frame against the state of its stream.
+//! Unlike the peer of the models, this one never waits, and checks every frame
+//! against the state of its stream.
 
 use super::rig::AT_ONCE;
 use crate::{

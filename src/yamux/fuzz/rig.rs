@@ -1,6 +1,6 @@
 //! A connection on the in-memory transport with a scripted [`Peer`]. One thread
 //! drives the connection's reader and the peer, so that a script always runs the
-//! same way, and nothing waits.
+//! same way, and no call waits.
 
 use super::peer::Peer;
 use crate::{
@@ -45,7 +45,7 @@ impl Rig {
         let (halves, transport_gone) = watch(here, None);
         let incoming = Arc::new(Mutex::new(VecDeque::new()));
         let accepting = Arc::clone(&incoming);
-        // As many may wait as with `Connection::accept`.
+        // The same number may wait as with `Connection::accept`.
         let backlog = config.backlog;
         let acceptor = Acceptor::new(move |stream| {
             let mut waiting = accepting.lock();
@@ -96,8 +96,8 @@ impl Rig {
         while self.turn() {}
     }
 
-    /// Writes bytes as the peer. The reader handles them in its next turn, or at once
-    /// when they do not fit into the transport.
+    /// Writes bytes as the peer. The reader handles them in its next turn, or
+    /// immediately if they do not fit into the transport.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.reader.is_some() {
             match self.peer.write(bytes) {
@@ -141,7 +141,7 @@ impl Rig {
     }
 
     /// Ends the transport, and checks that everything ends with it. `streams` are all
-    /// that are left.
+    /// remaining streams.
     pub(super) fn finish(mut self, streams: Vec<Stream>) {
         self.come_to_an_end();
         for stream in streams {

@@ -24,7 +24,7 @@ fn ending(
         let (mut sender, mut receiver) = (stage.peer.sender, stage.peer.receiver);
         let peer = thread::spawn(move || {
             peer(&mut sender);
-            // The answer tells that the reader has handled everything before.
+            // The answer shows that the reader has handled everything before.
             sender.send(Header::ping(Flags::SYN, 0), b"");
             let mut received = Frames::default();
             while !received.any(|frame| frame.kind == Kind::Ping) {

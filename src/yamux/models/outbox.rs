@@ -154,7 +154,7 @@ fn a_failing_transport_wakes_threads_that_wait_for_credit() {
         waits.core().send.lock().window.take(INITIAL_WINDOW);
         let waiting = thread::spawn(move || send_all(&waits, b"no credit"));
         stage.peer.sender.cut();
-        // It is queued before the transport fails, or fails.
+        // The write is queued before the transport fails, or fails.
         let _ = send_all(&sends, b"fails");
         assert!(matches!(waiting.join().unwrap(), Err(Error::Io(_))));
     });
@@ -162,7 +162,7 @@ fn a_failing_transport_wakes_threads_that_wait_for_credit() {
 
 /// Three threads wait for room. Two of them do not use it, because of what `spoils`
 /// does to their stream.
-fn letting_in(spoils: fn(&Stream)) {
+fn passing_room_on(spoils: fn(&Stream)) {
     check(Time::Stands, move || {
         let stage = stage(Role::Client, config(), NARROW);
         let [spoilt, sends] = full_outbox(&stage);
@@ -185,12 +185,12 @@ fn letting_in(spoils: fn(&Stream)) {
 
 #[test]
 fn a_thread_that_leaves_passes_its_room_on() {
-    letting_in(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
+    passing_room_on(|spoilt| spoilt.shutdown(Shutdown::Write).unwrap());
 }
 
 #[test]
 fn a_thread_without_credit_passes_its_room_on() {
-    letting_in(|spoilt| {
+    passing_room_on(|spoilt| {
         let mut send = spoilt.core().send.lock();
         let credit = send.window.credit();
         send.window.take(credit);

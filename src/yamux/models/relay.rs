@@ -136,7 +136,7 @@ fn relaying(time: Time, capacity: usize, traffic: Traffic, caller: Does, owner: 
     });
 }
 
-/// Checks what each peer received of what the other did.
+/// Checks what each peer received of the other's actions.
 fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Does) {
     let all: Vec<u8> = (0..traffic.frames)
         .flat_map(|number| vec![number; traffic.each])
@@ -152,7 +152,7 @@ fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Doe
         if (itself, other) == (Does::Finishes, Does::Finishes) {
             assert!(peer.has(Flags::FIN));
         }
-        // The peer is told that the other did not finish.
+        // The peer gets an error, because the other did not finish.
         if itself == Does::Finishes && other != Does::Finishes {
             assert!(peer.has(Flags::RST));
         }

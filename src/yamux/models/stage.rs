@@ -1,7 +1,7 @@
-//! A connection whose peer the model plays, frame by frame.
+//! A connection whose peer is scripted by the model, frame by frame.
 //!
-//! This is another peer than that of the fuzzer, which never waits: here the
-//! receiving and the sending half block, each on a thread of its own.
+//! The fuzzer's peer never waits. The halves of this peer block, each on a thread
+//! of its own.
 
 use crate::{
     sync::{Mutex, thread},
@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-/// A capacity that suffices for everything that most models send.
+/// A capacity that is large enough for everything that most models send.
 pub(super) const ROOMY: usize = 1 << 20;
 
 pub(super) struct Stage {

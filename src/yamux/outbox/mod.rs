@@ -1,16 +1,16 @@
-//! The frames of a connection that are queued to be written, and who writes them.
+//! The frames of a connection that are queued to be written, and the role of
+//! writing them.
 //!
 //! There is no writer thread. The [`OutboxWriter`] is an object, and the thread that
-//! holds it has the *writing role*: it writes everything in the [`Queue`]. While
-//! no thread writes, the outbox holds it. A thread that cannot have it leaves its
-//! frames in the queue, and the holder writes them along with its own.
+//! holds it has the *writing role*: it writes everything in the [`Queue`]. While no
+//! thread writes, the outbox holds the writer. A thread that cannot get the writer
+//! leaves its frames in the queue, and the holder writes them along with its own.
 //!
-//! - The lock is never held over a system call.
-//! - A holder that has served others for a while, or that another thread waits
-//!   for, hands the role on: with many writers the queue never becomes empty.
-//! - A thread that must not wait for the peer (the reader above all) writes
-//!   without blocking, and gives the writer and whatever did not fit to a helper
-//!   thread.
+//! - The lock is never held during a system call.
+//! - A holder that has served others for a while, or that another thread waits for,
+//!   hands the role on, because with many writers the queue never becomes empty.
+//! - A thread that must not wait for the peer (the reader above all) writes without
+//!   blocking, and hands the writer, with whatever did not fit, to a helper thread.
 //!
 //! Invariant: while frames are queued, either the role is held, or a thread that
 //! is about to take it has been woken.
@@ -35,9 +35,9 @@ use std::{collections::VecDeque, mem, sync::Arc};
 #[derive(Debug)]
 pub(super) struct Outbox {
     state: Mutex<OutboxState>,
-    /// There is room, the role is free, or the outbox has ended.
+    /// Signalled when there is room, the role is free, or the outbox has ended.
     changed: Condvar,
-    /// The role was given back, or the outbox has ended.
+    /// Signalled when the role was given back, or the outbox has ended.
     settled: Condvar,
 }
 
@@ -46,20 +46,20 @@ struct OutboxState {
     queue: Queue,
     /// `None` while a thread holds it.
     writer: Option<Box<OutboxWriter>>,
-    /// Relays that wait for room, in the order in which they get it, each with the
-    /// end whose stream its frames are for.
+    /// Relays that wait for room, in the order in which they will be served, each
+    /// with the end that its frames are for.
     parked: VecDeque<(Arc<dyn Relay>, RelayEnd)>,
     /// Threads that wait on `changed`.
     waiting: usize,
-    /// The holder has had the role long enough.
+    /// Whether the holder has had the role long enough and wants to be relieved.
     relief: bool,
     phase: OutboxPhase,
-    /// The end of our direction may have been sent.
+    /// Whether the end of our direction may have been sent.
     finish_begun: bool,
-    /// Bytes of the bodies of all Data frames that are written.
+    /// The bytes of the bodies of all Data frames that are written.
     written: u64,
-    /// How often the queue was emptied into the writer, and how often what it held
-    /// was written.
+    /// How often the queue was emptied into the writer, and how often such a load
+    /// was written completely.
     loads: u64,
     loads_written: u64,
 }
@@ -67,16 +67,17 @@ struct OutboxState {
 /// What the outbox still does. For the whole connection see [`phase`](super::phase).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutboxPhase {
-    /// It takes frames.
+    /// It accepts frames.
     Open,
-    /// It takes none; when all are written, the writer ends our direction.
+    /// It accepts no more frames. When all are written, the writer ends our
+    /// direction.
     Finishing,
     /// Nothing more is written.
     Ended,
 }
 
-/// Where in the queue a frame without a body goes, and what limits how many such
-/// frames wait.
+/// Where in the queue a frame without a body goes, and which limit applies to such
+/// frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// In order with the data; a stream queues few of these.
@@ -90,13 +91,13 @@ pub(super) enum Lane {
 /// A relay's priority among all that wait for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// It was told that it is first.
+    /// It is being served as the first in the queue.
     First,
     /// It gets room only if no other relay waits.
     Last,
 }
 
-/// What became of a Data frame.
+/// The outcome of queuing a Data frame.
 #[derive(Debug)]
 pub(super) enum Pushed {
     /// There is no room: nothing was done.
@@ -155,8 +156,7 @@ impl Outbox {
         }
     }
 
-    /// Queues a Data frame, to leave with what is sent next. Returns `false` if
-    /// there is no room.
+    /// Queues a Data frame without flushing. Returns `false` if there is no room.
     pub(super) fn try_push_data(&self, header: Header, body: &[u8]) -> bool {
         let mut state = self.state.lock();
         let has_room = state.has_room();
@@ -166,7 +166,8 @@ impl Outbox {
         has_room
     }
 
-    /// The same for a frame with a short body, whether there is room or not.
+    /// Queues a Data frame with a short body without flushing, even if there is no
+    /// room.
     pub(super) fn push_data(&self, header: Header, body: &[u8]) {
         let mut state = self.state.lock();
         if state.is_open() {
@@ -174,9 +175,9 @@ impl Outbox {
         }
     }
 
-    /// Queues a Data frame with bytes out of an inbox, to leave with what is sent
-    /// next. Returns `false` if there is no room, or if other relays go first: the
-    /// relay is served when there is some.
+    /// Queues a Data frame with bytes from an inbox, without flushing. Returns
+    /// `false` if there is no room, or if other relays go first. The relay is then
+    /// parked, and served when there is room.
     pub(super) fn try_relay(
         &self,
         header: Header,
@@ -198,15 +199,15 @@ impl Outbox {
         true
     }
 
-    /// Has a relay wait for room behind all others. It is served at once if there
-    /// is room and no other waits, so this is for relays that are being served, or
-    /// where there is no room.
+    /// Makes a relay wait for room behind all others. Only for relays that are
+    /// being served, or while there is no room.
     pub(super) fn park(&self, relay: Arc<dyn Relay>, end: RelayEnd) {
         self.state.lock().parked.push_back((relay, end));
     }
 
-    /// Queues a frame without a body, however many wait. For those that are few, or
-    /// whose number was checked before: with [`is_overfull`](Self::is_overfull) or
+    /// Queues a frame without a body, without checking a limit. For frames that are
+    /// few, or whose limit was checked before with
+    /// [`is_overfull`](Self::is_overfull) or
     /// [`has_room_for_grants`](Self::has_room_for_grants).
     pub(super) fn push(&self, lane: Lane, header: Header) {
         self.state.lock().push(lane, header);
@@ -228,8 +229,8 @@ impl Outbox {
         !is_full
     }
 
-    /// How many bytes of data have left the queue so far, and whether more frames
-    /// are queued or being written.
+    /// Returns how many bytes of data have left the queue so far, and whether more
+    /// frames are queued or being written.
     pub(super) fn progress(&self) -> (u64, bool) {
         let state = self.state.lock();
         let waits = !state.queue.is_empty() || state.writer.is_none();
@@ -242,43 +243,44 @@ impl Outbox {
         self.state.lock().finish_begun
     }
 
-    /// Bytes of memory that the queue holds.
+    /// Returns how many bytes of memory the queue holds.
     #[cfg(any(test, fuzzing))]
     pub(super) fn memory(&self) -> usize {
         self.state.lock().queue.memory()
     }
 
-    /// Bytes of the bodies of all Data frames that were queued so far.
+    /// Returns the bytes of the bodies of all Data frames that were queued so far.
     pub(super) fn queued_total(&self) -> u64 {
         self.state.lock().queue.queued_total()
     }
 
-    /// Those of them that go before a frame that is queued ahead of data now.
+    /// Returns the part of [`sent`](Self::sent) that goes before a frame queued
+    /// ahead of data now.
     pub(super) fn taken(&self) -> u64 {
         self.state.lock().queue.taken()
     }
 
-    /// Those of them that the transport has taken.
+    /// Returns the part of [`sent`](Self::sent) that the transport has accepted.
     pub(super) fn written(&self) -> u64 {
         self.state.lock().written
     }
 
-    /// Returns whether so many answers wait that the peer must be causing them
-    /// without reading them.
+    /// Returns whether too many answers are queued: the peer causes them without
+    /// reading them.
     pub(super) fn is_overfull(&self) -> bool {
         self.state.lock().queue.is_full_of_answers()
     }
 
-    /// Returns whether so much is queued that no stream is to be opened. Otherwise
-    /// a program that opens streams and resets them would make the queue grow
-    /// without limit.
+    /// Returns whether too much is queued to open a stream. Without this limit, a
+    /// program that opens and resets streams would make the queue grow without
+    /// bound.
     pub(super) fn is_flooded(&self) -> bool {
         self.state.lock().queue.is_flooded()
     }
 
     /// Returns whether a relay may queue a window update. The other leg's peer
-    /// causes these, and must not be able to get this connection ended: their limit
-    /// is far below that of what this peer causes.
+    /// causes these, and must not be able to make this connection end, so their
+    /// limit is far below that of frames that this peer causes.
     pub(super) fn has_room_for_grants(&self) -> bool {
         self.state.lock().queue.has_room_for_grants()
     }
@@ -303,11 +305,11 @@ impl Outbox {
         state.phase = OutboxPhase::Ended;
         state.queue.clear();
         let parked = mem::take(&mut state.parked);
-        // Closes the descriptor, though handles of streams may live on.
+        // Closes the descriptor, even if stream handles still exist.
         let writer = state.writer.take();
         drop(state);
         drop(writer);
-        // These are pumped when their streams end.
+        // These relays are pumped when their streams end.
         drop(parked);
         self.changed.notify_all();
         self.settled.notify_all();
@@ -315,7 +317,7 @@ impl Outbox {
 }
 
 impl OutboxState {
-    /// Returns whether frames are still taken.
+    /// Returns whether frames are still accepted.
     fn is_open(&self) -> bool {
         self.phase == OutboxPhase::Open
     }

@@ -11,18 +11,18 @@ pub(in crate::yamux) enum NoRoom {
     TimedOut,
 }
 
-/// What a thread that waited for room gets.
+/// The outcome of waiting for room.
 #[derive(Debug)]
 pub(in crate::yamux) enum Admission {
-    /// It may try again; another thread may be faster.
+    /// The thread may try again; another thread may be faster.
     Retry,
-    /// It has the writing role, which was free, and must use it.
+    /// The thread has the writing role, which was free, and must use it.
     Role(Box<OutboxWriter>),
 }
 
 impl Outbox {
     /// Waits until data may be queued, or something else has changed. The caller
-    /// tries again, and then queues something or calls [`pass_on`](Self::pass_on).
+    /// must try again, and then queue something or call [`pass_on`](Self::pass_on).
     pub(in crate::yamux) fn wait_room(
         &self,
         deadline: Option<Instant>,
@@ -33,8 +33,8 @@ impl Outbox {
             if state.phase == OutboxPhase::Ended {
                 return Err(NoRoom::Ended);
             }
-            // A thread that was woken may be the only one that knows that the role
-            // is free, so this comes before the room and before the deadline.
+            // A thread that was woken may be the only one that knows that the role is
+            // free, so the role is checked before the room and the deadline.
             if (waited || state.queue.is_full())
                 && !state.queue.is_empty()
                 && let Some(writer) = self.take_locked(&mut state)
@@ -57,8 +57,8 @@ impl Outbox {
         }
     }
 
-    /// A mark that is reached when all frames that are queued ahead of data now are
-    /// written.
+    /// Returns a mark that is reached when all frames that are now queued ahead of
+    /// data are written.
     pub(in crate::yamux) fn control_mark(&self) -> u64 {
         let state = self.state.lock();
         state.loads + u64::from(state.queue.has_control())
@@ -101,8 +101,8 @@ impl Outbox {
         self.state.lock().is_being_written()
     }
 
-    /// Waits until no thread is writing. A holder whose write fails notes why, and
-    /// then ends the outbox.
+    /// Waits until no thread is writing. A holder whose write fails records the
+    /// reason before it ends the outbox.
     pub(in crate::yamux) fn wait_writer(&self, deadline: Instant) {
         let mut state = self.state.lock();
         while state.is_being_written() {
@@ -112,8 +112,8 @@ impl Outbox {
         }
     }
 
-    /// Wakes another waiting thread: the caller was woken, and does not use the
-    /// room.
+    /// Wakes another waiting thread, for a caller that was woken and does not use
+    /// the room.
     pub(in crate::yamux) fn pass_on(&self) {
         self.pass_on_locked(&self.state.lock());
     }
@@ -124,7 +124,7 @@ impl Outbox {
         }
     }
 
-    /// Has all waiting threads check again.
+    /// Makes all waiting threads check again.
     pub(in crate::yamux) fn wake_all(&self) {
         self.changed.notify_all();
     }

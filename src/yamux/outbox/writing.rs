@@ -18,8 +18,8 @@ const LONG_SHIFT: usize = 1024 * 1024;
 pub(in crate::yamux) struct Shift {
     writer: Box<OutboxWriter>,
     wait: Wait,
-    /// The thread was started to write. Any other has something else to do, and is
-    /// not kept by relays that refill the outbox.
+    /// Whether the thread was started to write. Any other thread has something else
+    /// to do, so relays that refill the outbox must not keep it busy.
     is_helper: bool,
     /// Bytes that were taken out of the queue, to be written in this shift.
     served: usize,
@@ -28,13 +28,13 @@ pub(in crate::yamux) struct Shift {
 /// How far a shift has got.
 #[derive(Debug)]
 pub(in crate::yamux) enum Drained {
-    /// Everything is written, or another thread goes on.
+    /// Everything is written, or another thread continues.
     Done,
-    /// Another thread has to go on: the transport takes no more without waiting, or
-    /// the shift is over.
+    /// Another thread must continue: the transport accepts no more without waiting,
+    /// or the shift is over.
     Unfinished(Box<OutboxWriter>),
     /// Relays wait for room, and there may be some: the caller serves them, and
-    /// goes on.
+    /// continues.
     Room(Shift),
 }
 
@@ -49,7 +49,7 @@ impl Shift {
         }
     }
 
-    /// That of a thread that was started to write, and may wait.
+    /// Begins the shift of a thread that was started to write, and may wait.
     pub(in crate::yamux) fn of_helper(writer: Box<OutboxWriter>) -> Self {
         Self {
             is_helper: true,
@@ -57,7 +57,7 @@ impl Shift {
         }
     }
 
-    /// Returns whether the relays that wait are left to a helper.
+    /// Returns whether waiting relays are left to a helper.
     fn leaves_relays(&self, state: &OutboxState) -> bool {
         // A thread that may block could wait for long on behalf of others.
         let enough = match self.wait {
@@ -73,8 +73,8 @@ impl OutboxState {
         !self.parked.is_empty()
     }
 
-    /// Everything that was taken out is written: only the holder of the role takes
-    /// more.
+    /// Notes that everything taken out of the queue is written. Only the holder of
+    /// the role takes more out.
     fn note_written(&mut self) {
         self.written = self.queue.taken();
         self.loads_written = self.loads;
@@ -107,20 +107,20 @@ impl Outbox {
         Some(writer)
     }
 
-    /// Takes all queued frames out, which makes room.
+    /// Moves all queued frames to the writer, which makes room.
     fn load(&self, state: &mut OutboxState, writer: &mut OutboxWriter) {
         writer.load(&mut state.queue);
         state.loads += 1;
         self.pass_on_locked(state);
     }
 
-    /// Writes what the writer has taken out, and whatever is queued meanwhile, until
-    /// there is nothing more, another thread takes over, or relays are to be served.
+    /// Writes the frames that the writer has taken out and those queued meanwhile,
+    /// until none are left, another thread takes over, or relays are to be served.
     ///
     /// # Errors
     ///
-    /// The transport's; if the shift may block, `WouldBlock` means that the write
-    /// timeout has passed.
+    /// The transport's error. If the shift may block, `WouldBlock` means that the
+    /// write timeout has passed.
     pub(in crate::yamux) fn drain(&self, mut shift: Shift) -> io::Result<Drained> {
         loop {
             if !shift.writer.write(shift.wait)? {
@@ -142,7 +142,7 @@ impl Outbox {
                     self.rest(&mut state, shift.writer);
                     return Ok(Drained::Done);
                 }
-                // Noted first, as the peer may answer the end at once.
+                // Noted first, because the peer may answer the end immediately.
                 state.finish_begun = true;
                 drop(state);
                 if !shift.writer.finish(shift.wait)? {
@@ -163,7 +163,7 @@ impl Outbox {
         }
     }
 
-    /// Everything is written: the role is free.
+    /// Frees the role, because everything is written.
     fn rest(&self, state: &mut OutboxState, mut writer: Box<OutboxWriter>) {
         state.relief = false;
         writer.give_back();
@@ -172,7 +172,7 @@ impl Outbox {
         self.pass_on_locked(state);
     }
 
-    /// Gives the role to one of the threads that wait.
+    /// Gives the role to one of the waiting threads.
     fn hand_on(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
         state.relief = false;
         self.give_back(state, writer);
@@ -184,8 +184,8 @@ impl Outbox {
         self.settled.notify_all();
     }
 
-    /// The relay to serve next, if there is room for a frame of its. Only for the
-    /// holder of the role.
+    /// Returns the relay to serve next, if there is room for one of its frames.
+    /// Only for the holder of the role.
     pub(in crate::yamux) fn next_relay(&self) -> Option<(Arc<dyn Relay>, RelayEnd)> {
         let mut state = self.state.lock();
         // Without room for both frames and grants, a relay would only be parked

@@ -15,11 +15,11 @@ use crate::{
 };
 use std::{mem, sync::Arc};
 
-/// Room for this many streams, or relays, is kept between reads.
+/// The capacity that is kept for streams, and for relays, between reads.
 const IDLE_CAPACITY: usize = 32;
 
 impl ConnectionReader {
-    /// Dispatches what was read.
+    /// Dispatches the bytes that were read.
     pub(super) fn dispatch(&mut self) -> Result<(), Error> {
         let filled = self.buf.room() == 0;
         let hands_over = self.shared.begin_handing_over();
@@ -27,7 +27,7 @@ impl ConnectionReader {
             if self.take_over_body() {
                 continue;
             }
-            // Taken out while it is borrowed from.
+            // Taken out because `event` borrows from it.
             let mut buf = mem::take(&mut self.buf);
             let mut input = buf.data();
             let event = self.decoder.next(&mut input);
@@ -45,7 +45,8 @@ impl ConnectionReader {
             self.buf = buf;
             if let Err(error) = outcome {
                 self.buf.consume(self.buf.len());
-                // What came before the error, however it was split into reads.
+                // Hands over everything before the error, however it was split into
+                // reads.
                 self.hand_over(hands_over);
                 return Err(self.give_up(error));
             }
@@ -57,8 +58,8 @@ impl ConnectionReader {
         Ok(())
     }
 
-    /// Ends the connection for what the peer has sent. Returns the reason, which may
-    /// be an earlier one.
+    /// Ends the connection because of what the peer has sent. Returns the reason,
+    /// which may be an earlier one.
     fn give_up(&self, error: Error) -> Error {
         let Error::Protocol(violation) = error else {
             return self.fail(error);
@@ -112,8 +113,8 @@ impl ConnectionReader {
         }
     }
 
-    /// Something has come for the stream. If it is relayed, its relay is pumped when
-    /// everything that was read is dispatched.
+    /// Notes that something was received for the stream. If the stream is relayed,
+    /// its relay is pumped when everything that was read is dispatched.
     pub(super) fn touch(&mut self, core: &Core) {
         if let Some(relay) = core.relay()
             && relay.touch()
@@ -122,8 +123,8 @@ impl ConnectionReader {
         }
     }
 
-    /// Everything that was read is dispatched: hands new streams over, and sends
-    /// answers to the peer.
+    /// Hands over new streams and sends answers to the peer, when everything that
+    /// was read is dispatched.
     fn hand_over(&mut self, hands_over: bool) {
         for core in self.fresh.drain(..) {
             self.shared.offer(&core);

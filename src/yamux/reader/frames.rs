@@ -1,4 +1,4 @@
-//! What each kind of frame does.
+//! Handles each kind of frame.
 
 use super::{Body, ConnectionReader};
 use crate::{
@@ -50,7 +50,7 @@ impl ConnectionReader {
         }
         self.shared.table.lock().life.on_go_away();
         self.shared.freed.notify_all();
-        // Acknowledgements leave with what is sent next, and the peer's close waits for
+        // Queued acknowledgements must be flushed, because the peer's close waits for
         // them.
         self.answer_due = true;
         Ok(())
@@ -90,7 +90,7 @@ impl ConnectionReader {
         Ok(())
     }
 
-    /// Handles what the frame carries, after its flags except FIN.
+    /// Handles the frame's payload, after all its flags except FIN.
     fn on_payload(&mut self, core: &Arc<Core>, header: Header) -> Result<(), Violation> {
         let fin = header.flags.contains(Flags::FIN);
         match header.kind {
@@ -112,7 +112,8 @@ impl ConnectionReader {
         Ok(())
     }
 
-    /// Returns the stream, if it is let in, and whether it is to be handed over now.
+    /// Handles a SYN. Returns the stream, if it is accepted, and whether to hand it
+    /// over now.
     fn on_syn(&mut self, header: Header) -> Result<(Option<Arc<Core>>, bool), Violation> {
         let id = header.stream;
         let config = &self.shared.config;
@@ -132,7 +133,7 @@ impl ConnectionReader {
             verdict = table.judge(id, config, sync::now)?;
         }
         let admitted = match verdict {
-            // Each stream makes us send something, if only its ACK.
+            // Each stream makes us send at least an ACK.
             Inbound::Open | Inbound::Hold if self.shared.outbox.is_overfull() => {
                 return Err(Violation::AnswersUnread);
             }

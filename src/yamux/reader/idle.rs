@@ -1,5 +1,5 @@
-//! What the reader does while nothing comes: ticks, keepalive, and giving memory
-//! back.
+//! What the reader does while nothing is received: ticks, keepalive, and freeing
+//! memory.
 
 use super::{ConnectionReader, IDLE_BUFFER};
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a large buffer outlives the last byte. Large buffers that the process
-/// keeps for later outlive it for as long again.
+/// How long a large buffer is kept after the last byte. Large buffers in the
+/// process's pool are kept for as long again.
 const BUSY_TICK: Duration = Duration::from_secs(1);
 
 /// The longest time between two checks of an idle reader, for example of whether
@@ -21,7 +21,8 @@ const BUSY_TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(15);
 
 impl ConnectionReader {
-    /// How long the next read may take before there is something else to do.
+    /// Returns how long the next read may take before there is something else to
+    /// do.
     pub(super) fn tick(&self) -> Duration {
         let tick = self.own_tick();
         if !self.streams_wait {
@@ -51,8 +52,8 @@ impl ConnectionReader {
             let left = interval.saturating_sub(sync::now().duration_since(self.heard));
             return left.clamp(Duration::from_millis(1), rest);
         }
-        // The same timeout for each read while much comes: setting another one is a
-        // system call.
+        // While much is received, each read has the same timeout, because changing it
+        // takes a system call.
         if self.buf.capacity() > IDLE_BUFFER {
             interval.min(BUSY_TICK)
         } else {
@@ -60,7 +61,8 @@ impl ConnectionReader {
         }
     }
 
-    /// Nothing came: gives memory back, and asks whether the peer is alive.
+    /// Frees memory and checks whether the peer is alive, after nothing was
+    /// received.
     pub(super) fn on_idle(&mut self) -> Result<(), Error> {
         self.unsettled = self.buf.capacity() > IDLE_BUFFER;
         if self.unsettled {
@@ -72,7 +74,7 @@ impl ConnectionReader {
         let Some(interval) = config.keep_alive else {
             return Ok(());
         };
-        // By the clock, as a read may have been cut short.
+        // Measured by the clock, because a read may have been cut short.
         let now = sync::now();
         if let Some(pinged) = self.pinged {
             return match now.duration_since(pinged) >= config.write_timeout {

@@ -1,6 +1,6 @@
 //! Reads a connection: finds the frames, delivers their bodies, and answers those
-//! that want an answer. Waits for nothing but the transport's bytes, so that two
-//! peers that both wait to write cannot stop each other.
+//! that need an answer. Waits only for bytes from the transport, so that two peers
+//! that both wait to write cannot block each other.
 //!
 //! The reader is an object with a method that does one read. The caller decides
 //! which thread drives it: one of its own, or one that has something else to do
@@ -26,20 +26,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The buffer of a connection on which little happens. It grows to [`SEGMENT`] when
-/// a read fills it, and shrinks back when nothing has come for a while.
+/// The size of an idle connection's buffer. The buffer grows to [`SEGMENT`] when a
+/// read fills it, and shrinks back when nothing was received for a while.
 const IDLE_BUFFER: usize = 512;
 
-/// Frames that a peer may send before it is authenticated. It needs three, or some
-/// more if its request is cut into small ones, and a ping or two while it waits.
+/// How many frames a peer may send before it is authenticated. It needs three (more
+/// if its request is split into small frames), and a ping or two while it waits.
 const PREAUTH_FRAMES: u32 = 1024;
 
-/// What a read has yielded.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
-    /// Bytes; there may be more.
+    /// It yielded bytes; there may be more.
     More,
-    /// Nothing before the timeout, which a signal may have cut short.
+    /// It yielded nothing before the timeout, which a signal may have cut short.
     Idle,
 }
 
@@ -52,27 +52,29 @@ pub(crate) struct ConnectionReader {
     decoder: Decoder,
     /// Empty between reads.
     buf: Segment,
-    /// Much has come, and the process may keep large buffers for more.
+    /// Whether much was received, so that the process's pool may keep large
+    /// buffers.
     unsettled: bool,
     _pool: PoolUser,
     /// The stream whose body is being received; `None` skips the body.
     body: Option<Body>,
-    /// Streams opened by what was read last. They are handed over when all of that
-    /// is dispatched, so that what came along with their SYN can be read.
+    /// Streams opened by what was read last. They are handed over when everything
+    /// that was read is dispatched, so that data which followed their SYN can be
+    /// read.
     fresh: Vec<Arc<Core>>,
-    /// Streams are held, or were when last checked.
+    /// Whether streams are held, or were when last checked.
     streams_wait: bool,
     /// Relays of streams for which something was read last.
     relays: Vec<Arc<dyn Relay>>,
-    /// What was read last wants an answer.
+    /// Whether something that was read last needs an answer.
     answer_due: bool,
-    /// The transport's present timeout.
+    /// The transport's current timeout.
     timeout: Option<Duration>,
     /// When something was last received.
     heard: Instant,
-    /// Nothing was received since the reader was last idle.
+    /// Whether nothing was received since the reader was last idle.
     quiet: bool,
-    /// When the keepalive ping was sent that is under way.
+    /// When the keepalive ping that waits for its answer was sent.
     pinged: Option<Instant>,
 }
 
@@ -118,8 +120,7 @@ impl ConnectionReader {
         self.preauth_frames = None;
     }
 
-    /// Until another acceptor is set, lets the peer open one stream, and send few
-    /// frames.
+    /// Limits the peer to one stream and few frames, until another acceptor is set.
     pub(crate) fn limit_preauth(&mut self) {
         self.preauth_frames = Some(PREAUTH_FRAMES);
     }
@@ -128,7 +129,7 @@ impl ConnectionReader {
     ///
     /// # Errors
     ///
-    /// Why it ended, unless it was closed by one of the sides.
+    /// The reason for the end, unless one of the sides closed the connection.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         self.shared.reader_runs_here();
         self.heard = sync::now();
@@ -157,8 +158,8 @@ impl ConnectionReader {
     ///
     /// # Errors
     ///
-    /// Why the connection has ended; [`Error::Closed`] or [`Error::ClosedByPeer`] if
-    /// it did so gracefully.
+    /// The reason for the connection's end: [`Error::Closed`] or
+    /// [`Error::ClosedByPeer`] if it ended gracefully.
     pub(crate) fn turn(&mut self, timeout: Duration) -> Result<ReadOutcome, Error> {
         if self.timeout != Some(timeout) {
             self.half
@@ -167,8 +168,8 @@ impl ConnectionReader {
             self.timeout = Some(timeout);
         }
         let half = &mut self.half;
-        // In the middle of a large body, its end and the next header: so each of the
-        // bodies that follow is received in one piece.
+        // In the middle of a large body, reads only its end and the next header, so
+        // that each body that follows is received in one piece.
         let left = self.decoder.body_left() as usize;
         let limit = if left >= SEGMENT / 2 {
             left + HEADER_LEN
@@ -190,14 +191,14 @@ impl ConnectionReader {
                     }
                     Ok(ReadOutcome::Idle)
                 }
-                // TLS: it ended without a close_notify.
+                // The TLS connection ended without a close_notify.
                 io::ErrorKind::UnexpectedEof => Err(self.end_found(Error::EndedByPeer)),
                 _ => Err(self.fail(Error::from_read(error))),
             },
         }
     }
 
-    /// The peer has ended its direction.
+    /// Handles the end of the peer's direction.
     fn at_end(&self) -> Error {
         if self.decoder.at_boundary() {
             self.shared.peer_ends();
@@ -211,7 +212,7 @@ impl ConnectionReader {
         })
     }
 
-    /// Ends the connection after its end was read. That may be the consequence of a
+    /// Ends the connection after its end was read. The end may follow from a
     /// failure, which the kernel reports only once: to a write or to a read.
     fn end_found(&self, error: Error) -> Error {
         self.shared.settle_writer();
@@ -225,7 +226,7 @@ impl ConnectionReader {
     }
 }
 
-/// A connection that one side closed has ended without an error.
+/// Turns the error of a connection that one side closed into success.
 fn unless_closed(error: Error) -> Result<(), Error> {
     match error.is_orderly() {
         true => Ok(()),
@@ -237,7 +238,7 @@ impl Drop for ConnectionReader {
     fn drop(&mut self) {
         self.shared.end(Error::Closed);
         self.shared.drop_acceptor();
-        // Left by a read that was not dispatched to its end.
+        // Relays may be left from a read that was not fully dispatched.
         self.pump_relays();
         self.shared.reader_is_done();
     }

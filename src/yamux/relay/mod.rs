@@ -1,10 +1,12 @@
-//! What streams, outboxes and connections know of a relay. How one works is in
+//! What streams, outboxes and connections know of a relay. The implementation is in
 //! `relay`, which a program without a hub does not link.
 //!
-//! A relay that is served queues frames on two connections. It does not write
-//! them, because writing gives other relays room, which would lead from one
-//! connection to the next on one stack. It adds the connections to a [`Flushes`]
-//! instead, and the caller flushes them one after the other.
+//! A relay that is served queues frames on two connections. It does not write the
+//! frames, because writing makes room for other relays, and serving those would
+//! recurse from one connection to the next. Instead, it adds the connections to a
+//! [`Flushes`], and the caller flushes them one after the other.
+
+pub(super) mod pair;
 
 pub(super) mod pair;
 
@@ -40,11 +42,11 @@ pub(super) trait Relay: fmt::Debug + Send + Sync {
     fn on_room(self: Arc<Self>, to: RelayEnd, due: &mut Flushes);
 
     /// Notes that a reader is going to pump the relay at the end of its read.
-    /// Returns whether no reader was.
+    /// Returns `false` if a reader already was.
     fn touch(&self) -> bool;
 }
 
-/// A connection, as a relay needs it.
+/// A connection, as a relay sees it.
 pub(super) trait Flush {
     /// Writes what is queued, without waiting and unless another thread is
     /// writing. Connections on which relays queue something meanwhile are added
@@ -61,7 +63,7 @@ impl Flushes {
         self.0.push_back(connection);
     }
 
-    /// Flushes all of them, and those that are added by that.
+    /// Flushes all connections, including those that are added meanwhile.
     pub(super) fn run(&mut self) {
         while let Some(connection) = self.0.pop_front() {
             connection.flush_into(self);

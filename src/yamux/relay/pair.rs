@@ -2,11 +2,12 @@
 //! other, without a thread of its own.
 //!
 //! The reader of either connection passes on what has been received, in whole units
-//! of the protocol above (see [`Framing`]); a thread that writes to a connection
-//! takes along what had no room before. Flow control is end to end: a sender gets
-//! the credit that the receiver at the far end has granted, and more only if it is
-//! so distant that this would limit the speed. So what is buffered here is bounded
-//! by the windows that the sender's connection could have had anyway.
+//! of the protocol above (see [`Framing`]). Data without room is passed on later,
+//! by a thread that writes to the connection. Flow control is end to end: a sender
+//! gets the credit that the receiver at the far end has granted, and more only if
+//! the sender is so distant that this credit would limit the speed. The bytes
+//! buffered here are therefore bounded by the windows that the sender's connection
+//! could have had anyway.
 //!
 //! A relay's lock is taken before all locks of its streams and connections. It is
 //! held only for work in memory.
@@ -29,29 +30,31 @@ use crate::yamux::{
 };
 use std::sync::Arc;
 
-/// What a relay has to know about the protocol whose bytes it passes on.
+/// What a relay needs to know about the protocol whose bytes it passes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Framing {
     /// Returns how many bytes to pass on next, in one frame of at most the given
-    /// size: whole units, unless one is too large to be buffered. The first argument
-    /// is how much of such a unit is still to follow, before the call and after it.
+    /// size: whole units, or a part of a unit that is too large to be buffered. The
+    /// first argument holds how much of such a unit is still to follow, and is
+    /// updated.
     pub(crate) next: fn(&mut u32, Buffered<'_, '_>, usize) -> usize,
-    /// Data that promises more. Between two units, a stream that ends behind it is
-    /// truncated to every peer.
+    /// Data that announces more data. A peer treats a stream that ends right after
+    /// it as truncated, even between two units.
     pub(crate) cut_short: &'static [u8],
 }
 
-/// What has been received and not been passed on.
+/// The bytes that have been received and not yet passed on.
 pub(crate) struct Buffered<'a, 'b> {
     pub(crate) pieces: &'a mut dyn Iterator<Item = &'b [u8]>,
-    /// Bytes of all pieces.
+    /// The length of all pieces together.
     pub(crate) len: usize,
-    /// Nothing follows.
+    /// Whether nothing follows.
     pub(crate) ended: bool,
 }
 
 impl Framing {
-    /// How many of the received bytes to pass on next, with this much credit.
+    /// Returns how many of the received bytes to pass on next, with this much
+    /// credit.
     fn next_of(&self, recv: &RecvHalf, credit: u32, left: &mut u32) -> u32 {
         let buffered = Buffered {
             pieces: &mut recv.inbox.pieces(),
@@ -70,7 +73,7 @@ struct RelayPair {
     /// `None` when everything has been passed on.
     legs: Mutex<Option<[Leg; 2]>>,
     framing: Framing,
-    /// A reader is going to pump the relay at the end of its read.
+    /// Whether a reader is going to pump the relay at the end of its read.
     touched: AtomicBool,
 }
 
@@ -78,16 +81,17 @@ struct RelayPair {
 struct Leg {
     shared: Arc<Shared>,
     core: Arc<Core>,
-    /// What was received from the other leg waits for room in this one's outbox.
+    /// Whether data from the other leg waits for room in this leg's outbox.
     parked: bool,
     /// How much is still to follow of a unit that was passed on to this leg in part.
     left: u32,
-    /// The other leg's stream is gone, and this leg's connection accounts for what
-    /// is buffered of it.
+    /// What this leg's connection accounts for, if the other leg's stream is gone
+    /// and bytes of it are buffered.
     orphaned: Option<usize>,
 }
 
-/// What is left to do when a relay's lock is released: connections may close by it.
+/// The work to do after a relay's lock is released, because it may close
+/// connections.
 #[must_use]
 struct Due<'a> {
     /// Connections with something to send.
@@ -100,8 +104,8 @@ struct Due<'a> {
     unused: Vec<(Arc<Shared>, Arc<Core>)>,
 }
 
-/// Joins two streams, each with what had been read of it already. From now on both
-/// belong to the relay; handles that are left do nothing to them.
+/// Joins two streams, each with the bytes that were already read from it. Both then
+/// belong to the relay, and remaining handles no longer affect them.
 pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
     let pair = Arc::new(RelayPair {
         legs: Mutex::new(None),
@@ -109,7 +113,8 @@ pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Fr
         touched: AtomicBool::new(false),
     });
     let ends = [(RelayEnd::A, a), (RelayEnd::B, b)];
-    // Readers that come meanwhile wait for this lock, for work in memory.
+    // Readers that pump the relay meanwhile wait for this lock, but only during
+    // work in memory.
     let mut legs = pair.legs.lock();
     let mut streams = Vec::new();
     *legs = Some(ends.map(|(end, (stream, rest))| {
@@ -134,8 +139,8 @@ pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Fr
 
 impl Relay for RelayPair {
     fn pump(self: Arc<Self>, flushes: &mut Flushes) {
-        // Read before anything else: sees everything that another thread has left
-        // to this call.
+        // Cleared before anything else, so that this call sees everything that another
+        // thread has left to it.
         self.touched.swap(false, Ordering::AcqRel);
         let mut due = Due::new(flushes);
         let mut guard = self.legs.lock();
@@ -172,8 +177,8 @@ impl Relay for RelayPair {
             let outbox = &legs[to as usize].shared.outbox;
             outbox.park(Arc::clone(&self) as _, to);
         }
-        // What was sent makes room in its sender's window, and may have kept a grant
-        // of this leg's waiting.
+        // Passing data on makes room in its sender's window. A grant on this leg may
+        // also have been waiting for room.
         for from in RelayEnd::BOTH {
             if self.grant(legs, from) && from != to {
                 due.flush(&legs[from as usize].shared);
@@ -193,7 +198,7 @@ impl Relay for RelayPair {
 }
 
 impl RelayPair {
-    /// Passes on whole units, and then the end, as far as there are credit and room.
+    /// Passes on whole units, and then the end, as far as credit and room allow.
     fn forward(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let to = from.other();
         while !legs[to as usize].parked && self.forward_next(legs, from, Priority::Last, due) {}
@@ -243,23 +248,23 @@ impl RelayPair {
         true
     }
 
-    /// Passes on an end other than that of the data.
+    /// Passes on an end other than a FIN.
     fn pass_on_end(&self, legs: &[Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         let lost = matches!(near.core.send.lock().state, SendState::Reset(_));
         let state = near.core.recv.lock().state;
         match state {
             RecvState::Reset(_) => far.abort(self.framing, due),
-            // It has sent everything and left: it will not get what the far peer
-            // sends.
+            // The near peer has sent everything and left, so it will not receive what
+            // the far peer sends.
             RecvState::Finished if lost => far.stop_receiving(),
             RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
         }
     }
 
     /// Charges the bytes of a stream that is gone, and so no longer in its own
-    /// connection's table, to the far connection. If that has too many already, the
-    /// far stream is aborted.
+    /// connection's table, to the far connection. If the far connection's budget is
+    /// exceeded, the far stream is aborted.
     fn charge_orphaned(&self, legs: &mut [Leg; 2], from: RelayEnd, due: &mut Due<'_>) {
         let (near, far) = (&legs[from as usize], &legs[from.other() as usize]);
         if far.orphaned.is_some() || !near.core.is_gone() || !far.is_sending() {
@@ -331,10 +336,10 @@ impl Leg {
         (Arc::clone(&self.shared), Arc::clone(&self.core))
     }
 
-    /// Ends the leg so that its peer takes what it got for truncated; see
+    /// Ends the leg so that its peer treats the received data as truncated; see
     /// [`Shared::abort`].
     fn abort(&self, framing: Framing, due: &mut Due<'_>) {
-        // Inside a unit the end alone is truncation.
+        // Inside a unit, the end alone shows the truncation.
         let cut_short = if self.left > 0 {
             &[]
         } else {
@@ -356,8 +361,8 @@ impl Leg {
         }
     }
 
-    /// Discards what is received from now on. A sender that waits for credit gets
-    /// some: so it learns of the end, as one does that goes on sending.
+    /// Discards everything that is received from now on. A sender that waits for
+    /// credit gets some, so that it continues to send and learns of the end.
     fn stop_receiving(&self) {
         let tuning = || self.shared.tuning();
         let mut recv = self.core.recv.lock();
@@ -387,7 +392,7 @@ impl<'a> Due<'a> {
         self.flushes.push(Arc::clone(shared) as _);
     }
 
-    /// Lets go of the legs if nothing more will be passed on.
+    /// Drops the legs if nothing more will be passed on.
     fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         for leg in legs.take_if(over).into_iter().flatten() {
@@ -398,7 +403,8 @@ impl<'a> Due<'a> {
         }
     }
 
-    /// Deals with the streams, and closes connections that have become idle.
+    /// Does the remaining work on the streams, and closes connections that have
+    /// become idle.
     fn settle(self) {
         let finished = self.finished.iter().map(|leg| (leg, Gone::Finished));
         let reset = self.reset.iter().map(|leg| (leg, Gone::Reset));
@@ -424,8 +430,8 @@ mod tests {
     };
     use std::thread;
 
-    /// Too many for the stack if each one's failure were handled on top of the one
-    /// before.
+    /// Enough to overflow the stack if each failure were handled inside the
+    /// previous one.
     const CONNECTIONS: usize = 1_000;
     const STACK: usize = 128 * 1024;
 

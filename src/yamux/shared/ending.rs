@@ -1,4 +1,5 @@
-//! How a connection ends. Its whole life is drawn in [`phase`](crate::yamux::phase).
+//! How a connection ends. For a diagram of its whole life see
+//! [`phase`](crate::yamux::phase).
 
 use super::Shared;
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 
 impl Shared {
-    /// Why the connection has ended.
+    /// Returns why the connection has ended.
     pub(in crate::yamux) fn end_error(&self) -> Error {
         let table = self.table.lock();
         table.life.failure().cloned().unwrap_or(Error::Closed)
@@ -26,7 +27,7 @@ impl Shared {
         self.table.lock().life.end().is_some()
     }
 
-    /// Ends the connection at once, for the given reason if it is the first.
+    /// Ends the connection immediately, for the given reason if it is the first.
     pub(in crate::yamux) fn end(&self, error: Error) {
         let mut due = Flushes::default();
         self.end_streams(error, &mut due);
@@ -34,8 +35,8 @@ impl Shared {
         self.cut_transport();
     }
 
-    /// The same, in a shift at writing: the caller flushes the connections at the
-    /// other ends of relays.
+    /// Like [`end`](Self::end), during a shift: the caller flushes the connections
+    /// at the other ends of relays.
     pub(super) fn end_into(&self, error: Error, due: &mut Flushes) {
         self.end_streams(error, due);
         self.cut_transport();
@@ -46,10 +47,11 @@ impl Shared {
         let mut due = Flushes::default();
         if self.end_streams(violation.into(), &mut due) {
             due.run();
-            // As far as this goes without waiting: the peer may not read.
+            // Sent only as far as possible without waiting, because the peer may not
+            // read.
             let _ = self.outbox.try_push(Lane::Control, Header::go_away(1));
             if let Some(writer) = self.outbox.take_role(Wait::Never) {
-                // The connection has ended for the violation, whatever this yields.
+                // The connection ends because of the violation, whatever this returns.
                 let _ = self.write_now(writer);
             }
         }
@@ -63,7 +65,7 @@ impl Shared {
             return false;
         };
         for core in &streams {
-            // The table has let go of all of them.
+            // The table no longer contains any of them.
             let _ = core.mark_reset(ResetBy::Connection);
         }
         self.freed.notify_all();
@@ -86,9 +88,10 @@ impl Shared {
         self.closer.lock().is_none()
     }
 
-    /// Notes that nothing more can be sent. A peer that took nothing for the whole
-    /// write timeout is dead. One that is gone may have sent everything before that:
-    /// the reader goes on to the end of it, and ends the connection there.
+    /// Notes that nothing more can be sent. A peer that accepted nothing for the
+    /// whole write timeout is dead. A peer that has closed the connection may have
+    /// sent everything first, so the reader continues to the end of that data, and
+    /// ends the connection there.
     pub(super) fn write_failed(&self, error: Error, due: &mut Flushes) {
         if matches!(error, Error::WriteTimeout) {
             return self.end_into(error, due);
@@ -99,24 +102,26 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
-        // It is set already if this side has closed the connection.
+        // `closed_at` is already set if this side has closed the connection.
         let _ = self.closed_at.set(sync::now());
         pump_relays(&streams, due);
     }
 
-    /// Ends the streams. What was queued before is still sent, then a go-away, then
-    /// our end of the connection. The reader waits for the peer's.
+    /// Closes the connection: ends the streams, and sends what was queued before, a
+    /// go-away, and the end of our direction. The reader then waits for the peer's
+    /// end.
     pub(in crate::yamux) fn close(self: &Arc<Self>) {
         let mut due = Flushes::default();
         self.close_into(&mut due);
         due.run();
     }
 
-    /// The same, where the caller flushes the connections, this one included.
+    /// Like [`close`](Self::close), but the caller flushes the connections, this
+    /// one included.
     pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
         if self.end_streams(Error::Closed, due) {
             let now = sync::now();
-            // It is set already if nothing more could be sent.
+            // `closed_at` is already set if nothing more could be sent.
             let _ = self.closed_at.set(now);
             let first = self.table.lock().life.go_away();
             let go_away = first.then(|| Header::go_away(0));
@@ -127,11 +132,11 @@ impl Shared {
         }
     }
 
-    /// Behind all data, for peers that know what it means: a ping, and a second
-    /// go-away. A single go-away does not tell a close from a connection that broke
-    /// while its streams were finishing. The peer may have closed too before it
-    /// answers the ping, so its own second go-away also says that it has got
-    /// everything.
+    /// Returns the frames to send after all data, for peers that understand them: a
+    /// ping, and a second go-away. A single go-away does not distinguish a close
+    /// from a connection that broke while its streams were finishing. The peer may
+    /// have closed too before it answers the ping, so its own second go-away also
+    /// confirms that it has received everything.
     fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {
         if !self.sends_go_away.load(Ordering::Acquire) {
             return [None, None];
@@ -139,13 +144,15 @@ impl Shared {
         [self.last_ping(now), Some(Header::go_away(0))]
     }
 
-    /// A ping behind all data: the answer says that the peer has got that.
+    /// Begins a ping to send after all data; the answer confirms that the peer has
+    /// received the data.
     fn last_ping(&self, now: Instant) -> Option<Header> {
         let value = self.pings.begin(now, self.outbox.queued_total(), false)?;
         Some(Header::ping(Flags::SYN, value))
     }
 
-    /// Lets no new streams in, and closes when the open ones have ended.
+    /// Refuses new streams, and closes the connection when the open ones have
+    /// ended.
     pub(in crate::yamux) fn close_when_idle(self: &Arc<Self>) {
         self.go_away();
         let mut table = self.table.lock();

@@ -5,18 +5,18 @@
 //! handed to the [`Acceptor`] as they come. Beyond that, up to
 //! [`Config::backlog`](crate::yamux::Config::backlog) streams are *held*: what the
 //! peer sends on such a stream is buffered, but the stream is neither acknowledged
-//! nor handed over before it has a place, which another stream of the peer's leaves
-//! when it is gone. Peers stop opening streams when some number of them is not
-//! acknowledged, so a peer that opens many at once waits, as it would for a side
-//! that is slow to accept.
+//! nor handed over until it has a place. A place becomes free when another of the
+//! peer's streams is gone. Peers stop opening streams when some number of them is
+//! not acknowledged, so a peer that opens many at once waits, as it would for a
+//! side that is slow to accept.
 //!
 //! A held stream reserves its window from the connection's budget, so that held
 //! streams do not increase what a peer may make this side buffer.
 //!
 //! A stream may end in a call on any thread, while the caller holds locks of its
-//! own. So that call only gives the place away (the held stream is *promoted*). The
-//! acceptor is called by the reader if it is dispatching just then, or else by a
-//! thread that is started for it.
+//! own. Such a call therefore only assigns the place (the held stream is
+//! *promoted*). The reader calls the acceptor if it is dispatching at that moment;
+//! otherwise a thread is started for that.
 
 use super::Shared;
 use crate::{
@@ -37,7 +37,7 @@ use std::{sync::Arc, time::Instant};
 impl Shared {
     pub(in crate::yamux) fn set_acceptor(&self, acceptor: Acceptor) {
         let before = self.acceptor.lock().replace(acceptor);
-        // Not under the lock: it may own what takes locks when it is dropped.
+        // Not under the lock, because dropping it may take locks.
         drop(before);
     }
 
@@ -47,7 +47,7 @@ impl Shared {
         drop(acceptor);
     }
 
-    /// Hands over a stream that has its place.
+    /// Hands over a stream that has a place.
     pub(in crate::yamux) fn offer(self: &Arc<Self>, core: &Arc<Core>) {
         let acceptor = self.acceptor.lock().clone();
         let stream = Incoming(Arc::clone(core));
@@ -56,13 +56,14 @@ impl Shared {
         }
     }
 
-    /// The reader begins to dispatch. Returns whether it is to hand over at the end
-    /// what is promoted meanwhile.
+    /// Notes that the reader begins to dispatch. Returns whether the reader must
+    /// hand over, at the end, the streams that are promoted meanwhile.
     pub(in crate::yamux) fn begin_handing_over(&self) -> bool {
         self.handing_over.begin()
     }
 
-    /// A stream was promoted: has another thread hand it over.
+    /// Starts a thread that hands over a promoted stream, unless another thread
+    /// already does.
     pub(super) fn hand_over_elsewhere(self: &Arc<Self>) {
         if !self.handing_over.begin() {
             return;
@@ -77,15 +78,18 @@ impl Shared {
             .stack_size(self.config.stack_size);
         if let Err(error) = spawn(helper, move || shared.hand_over_promoted()) {
             user_code::log(|| {
-                log::debug!(target: "wirenet::yamux", "left to the reader's next read: {error}");
+                log::debug!(
+                    target: "wirenet::yamux",
+                    "no thread for a promoted stream, left to the next read: {error}"
+                );
             });
             self.handing_over.end();
         }
     }
 
-    /// The reader has dispatched: makes places for held streams, and hands over
-    /// those that got one. Returns whether the reader is to come back to that, which
-    /// is `true` unless nothing is held: only a reader holds streams.
+    /// Makes places for held streams and hands over those that got one, after the
+    /// reader has dispatched. Returns whether the reader must do so again later:
+    /// `true` unless nothing is held, because only a reader holds streams.
     pub(in crate::yamux) fn end_handing_over(self: &Arc<Self>, begun: bool) -> bool {
         let waits = self.table.lock().has_waiting();
         if waits {
@@ -100,15 +104,16 @@ impl Shared {
         waits
     }
 
-    /// Hands over what was promoted, and what is promoted meanwhile. For a thread
-    /// that has begun to.
+    /// Hands over the promoted streams, including those promoted meanwhile. Only
+    /// for a thread that has claimed this job.
     fn hand_over_promoted(self: &Arc<Self>) {
         loop {
             while let Some(core) = self.next_promoted() {
                 self.offer(&core);
             }
             self.handing_over.end();
-            // A thread that has just promoted another one has left it to this one.
+            // Another thread may just have promoted a stream, and left it to this
+            // thread.
             if !self.table.lock().has_promoted() || !self.handing_over.begin() {
                 return;
             }
@@ -120,8 +125,8 @@ impl Shared {
         self.table.lock().next_promoted()
     }
 
-    /// Resets half-open streams that the peer has had time to end, for those that
-    /// are held.
+    /// Resets half-open streams that the peer has had time to end, to make places
+    /// for held ones.
     fn evict_for_held(self: &Arc<Self>) {
         let mut table = self.table.lock();
         for _ in 0..table.held() {
@@ -134,15 +139,15 @@ impl Shared {
         }
     }
 
-    /// When a stream may have to be evicted for those that are held.
+    /// Returns when a stream may have to be evicted to make a place for a held one.
     pub(in crate::yamux) fn next_eviction(&self) -> Option<Instant> {
         let table = self.table.lock();
         let is_wanted = table.held() > 0;
         is_wanted.then(|| table.next_overdue(&self.config, sync::now))
     }
 
-    /// Refuses all held streams, as this side lets no more in. The resets leave with
-    /// what is sent next.
+    /// Refuses all held streams, because this side accepts no more. Queues the
+    /// resets without flushing.
     pub(super) fn refuse_held(&self) {
         let held = self.table.lock().take_held();
         for core in &held {
@@ -155,7 +160,7 @@ impl Shared {
         }
     }
 
-    /// Takes the window of one more held stream from the budget.
+    /// Reserves the window of one more held stream from the budget.
     pub(in crate::yamux) fn reserve_window(&self) -> bool {
         self.budget.reserve(INITIAL_WINDOW as usize)
     }

@@ -1,5 +1,5 @@
-//! How long a connection lasts after its end: what is still written, and what a
-//! close and the reader wait for.
+//! What happens after a connection's end: what is still written, and what a close
+//! and the reader wait for.
 
 use super::Shared;
 use crate::{
@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long answers may take to be written to a peer that has closed the
-/// connection, and may not wait for them.
+/// How long to try to write answers to a peer that has closed the connection, and
+/// may not wait for them.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Shared {
-    /// By when the peer is to have closed the connection too, once this side has.
+    /// Returns the time by which the peer must have closed the connection too, once
+    /// this side has.
     pub(in crate::yamux) fn linger_deadline(&self) -> Option<Instant> {
         let closed_at = self.closed_at.get();
         closed_at.map(|closed_at| *closed_at + self.config.write_timeout)
@@ -40,9 +41,9 @@ impl Shared {
         self.peer_took_all.store(gracefully, Ordering::Release);
     }
 
-    /// Writes what was queued when nothing more comes from the peer: the answer that
-    /// its close waits for, and, if this side has closed too, what it had finished
-    /// sending.
+    /// Writes what is still queued when nothing more will be received from the peer:
+    /// the answer that its close waits for, and, if this side has closed too, the
+    /// data of streams that it had finished.
     pub(in crate::yamux) fn write_last(self: &Arc<Self>) {
         #[cfg(any(test, fuzzing))]
         if self.config.in_lockstep {
@@ -61,12 +62,12 @@ impl Shared {
         while let Some(writer) = self.outbox.wait_written(mark, deadline) {
             match self.write_now(writer) {
                 Ok(None) => {}
-                // What this side had finished is worth waiting for, and so is an
+                // Data that this side had finished is worth waiting for, and so is an
                 // answer without which the peer's close fails.
                 Ok(Some(writer)) if is_awaited || self.closed_at.get().is_some() => {
                     self.spawn_helper(writer, &mut due);
                 }
-                // A peer that has closed and takes nothing wants no answer.
+                // A peer that has closed and accepts nothing needs no answer.
                 Ok(Some(_)) => self.outbox.end(),
                 Err(error) => self.write_failed(Error::from_write(error), &mut due),
             }
@@ -74,19 +75,20 @@ impl Shared {
         }
     }
 
-    /// Waits for a write that is under way, and cuts the transport for that: nothing
-    /// more can be received, and the error of the write is to be known.
+    /// Waits for a write that is in progress, and cuts the transport so that the
+    /// write returns: nothing more can be received, and the write's error may be the
+    /// reason for the end.
     pub(in crate::yamux) fn settle_writer(&self) {
         if !self.outbox.is_being_written() {
-            // Not cut: the peer is to find the connection closed only when it is
-            // closed here.
+            // Not cut: the peer must not find the connection closed before this side
+            // closes it.
             return;
         }
         let closer = self.closer.lock().clone();
         if let Some(closer) = closer {
             closer.shutdown();
         }
-        // It is cut: nothing waits in it for long.
+        // The transport is cut, so no write waits for long.
         self.outbox
             .wait_writer(sync::now() + self.config.write_timeout);
     }

@@ -1,8 +1,8 @@
 //! What the reader, the streams and the handles of one connection share.
 //!
 //! One file for each job: [`sending`] and [`pinging`], the [`streams`] and those
-//! that are [`held`], how the connection [ends](ending) and how long it
-//! [lingers](lingering) then.
+//! that are [`held`], how the connection [ends](ending), and how long it
+//! [lingers](lingering) afterwards.
 
 mod ending;
 pub(super) mod held;
@@ -32,7 +32,8 @@ pub(super) struct Shared {
     /// Shared by all connections of a wire.
     pub(super) config: Arc<Config>,
     pub(super) table: Mutex<Table>,
-    /// One more stream may be opened, or none can be any more.
+    /// Signalled when one more stream may be opened, or none can be opened any
+    /// longer.
     pub(super) freed: Condvar,
     pub(super) outbox: Outbox,
     pub(super) pings: Pings,
@@ -45,28 +46,30 @@ pub(super) struct Shared {
     /// When this side closed the connection, or could send no more. From then on
     /// the reader waits for the peer's end no longer than the write timeout.
     closed_at: OnceLock<Instant>,
-    /// The peer does not take a reset for an error.
+    /// Whether the peer does not treat a reset as an error.
     pub(super) avoids_resets: AtomicBool,
-    /// The peer sends a go-away when it goes away, and another when it closes.
+    /// Whether the peer sends a go-away when it goes away, and another when it
+    /// closes.
     pub(super) sends_go_away: AtomicBool,
-    /// The peer has closed the connection gracefully, so it has got everything that
-    /// the transport took.
+    /// Whether the peer has closed the connection gracefully, and so has received
+    /// everything that the transport accepted.
     peer_took_all: AtomicBool,
     since: Instant,
     reader: Mutex<ReaderState>,
     reader_changed: Condvar,
-    /// It may keep the connection alive, so it is dropped at the connection's end.
+    /// The acceptor may keep the connection alive, so it is dropped at the
+    /// connection's end.
     pub(super) acceptor: Mutex<Option<Acceptor>>,
     pub(super) handing_over: HandingOver,
 }
 
-/// What waits on a hub for this peer, of streams that are gone at the other end of
-/// their relay: no other connection accounts for it.
+/// Data that waits on a hub for this peer, from streams that are gone at the other
+/// end of their relay. No other connection accounts for it.
 #[derive(Debug, Default)]
 pub(super) struct Orphaned {
     /// How many streams.
     streams: usize,
-    /// Bytes of them that the budget accounts for.
+    /// The bytes of these streams that the budget accounts for.
     pub(super) bytes: usize,
 }
 
@@ -109,7 +112,7 @@ impl Shared {
     }
 }
 
-/// Keeps the connection open. The reader holds none.
+/// Keeps the connection open. The reader holds no handle.
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
     /// Disconnected when the connection has ended.

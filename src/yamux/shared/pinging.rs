@@ -16,16 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The least time between two pings that measure the round trip while data comes
-/// in.
+/// The shortest time between two pings that measure the round trip while data is
+/// received.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes per second of the slowest link for which a peer that is asked for a sign
-/// of life is given the time to get the question.
+/// The speed, in bytes per second, of the slowest link on which a peer has enough
+/// time to receive a request for a sign of life.
 const SLOWEST_LINK: u64 = 8 * 1024;
 
 impl Shared {
-    /// The ping that is due, if one is.
+    /// Returns the ping that is due, if one is.
     pub(super) fn due_ping(&self) -> Option<Header> {
         let now = sync::now();
         if self.pings.sent_within(PING_INTERVAL, now) {
@@ -41,8 +41,8 @@ impl Shared {
         Some(Header::ping(Flags::SYN, value))
     }
 
-    /// Queues a ping now and then while data is sent. From the answers a close
-    /// knows how much the peer has got.
+    /// Queues a ping from time to time while data is sent. The answers tell a close
+    /// how much the peer has received.
     pub(super) fn ask_for_acknowledgement(&self) {
         let now = sync::now();
         let last = self.pings.last_sent().unwrap_or(self.since);
@@ -54,7 +54,7 @@ impl Shared {
         }
     }
 
-    /// The most bytes of data that the peer may not have got.
+    /// Returns how many bytes of data, at most, the peer may not have received.
     pub(in crate::yamux) fn unacknowledged(&self) -> u64 {
         let taken = match self.peer_took_all.load(Ordering::Acquire) {
             true => self.outbox.written(),
@@ -66,13 +66,14 @@ impl Shared {
             .saturating_sub(acknowledged.max(taken))
     }
 
-    /// Asks the peer for a sign of life, unless it was asked before and has not been
-    /// heard since. Does not wait. A peer that gives none within `patience` is taken
-    /// for dead, which ends the connection; otherwise returns when to check again.
+    /// Asks the peer for a sign of life, unless it was asked before and has been
+    /// silent since. Does not wait. A peer that gives none within `patience` is
+    /// considered dead, which ends the connection; otherwise returns when to check
+    /// again.
     ///
-    /// The question reaches the peer behind what is on its way to it, which may fill
-    /// a slow link for a long time. So the peer has more time for that, up to the
-    /// write timeout, as for a keepalive.
+    /// The ping reaches the peer after all data that is already on its way, which
+    /// may fill a slow link for a long time. The peer gets extra time for that data,
+    /// up to the write timeout, as for a keepalive.
     pub(in crate::yamux) fn look_for_life(self: &Arc<Self>, patience: Duration) -> Option<Instant> {
         let under_way = self.unacknowledged();
         let passes = Duration::from_millis(under_way.saturating_mul(1000) / SLOWEST_LINK);

@@ -27,14 +27,14 @@ impl Shared {
         }
     }
 
-    /// Writes with the role, which the caller has taken.
+    /// Writes with the role that the caller has taken.
     pub(in crate::yamux) fn drain(self: &Arc<Self>, writer: Box<OutboxWriter>, wait: Wait) {
         self.ask_for_acknowledgement();
         self.work(Shift::new(writer, wait));
     }
 
     /// Works a shift to its end. Connections on which relays queue something are
-    /// flushed in between, as this one's transport may be slow.
+    /// flushed in between, because this connection's transport may be slow.
     fn work(self: &Arc<Self>, shift: Shift) {
         let mut due = Flushes::default();
         let outcome = self.write(shift, &mut due, Flushes::run);
@@ -42,8 +42,8 @@ impl Shared {
         due.run();
     }
 
-    /// Writes what it can without waiting. Returns the writer if another thread has
-    /// to go on.
+    /// Writes as much as possible without waiting. Returns the writer if another
+    /// thread must continue.
     pub(super) fn write_now(
         &self,
         writer: Box<OutboxWriter>,
@@ -52,9 +52,9 @@ impl Shared {
         self.write(shift, &mut Flushes::default(), Flushes::run)
     }
 
-    /// Writes until the shift is over, and gives the relays that wait the room that
-    /// this makes; what they queue on other connections is for `flush_others`.
-    /// Returns the writer if another thread has to go on.
+    /// Writes until the shift is over, and serves waiting relays with the room that
+    /// this makes; `flush_others` flushes what they queue on other connections.
+    /// Returns the writer if another thread must continue.
     fn write(
         &self,
         mut shift: Shift,
@@ -74,7 +74,7 @@ impl Shared {
         }
     }
 
-    /// Deals with how a shift has ended.
+    /// Handles the outcome of a shift.
     fn conclude(
         self: &Arc<Self>,
         outcome: io::Result<Option<Box<OutboxWriter>>>,
@@ -87,8 +87,8 @@ impl Shared {
         }
     }
 
-    /// Leaves the writing to a thread that lives while the transport is full, or
-    /// while relays refill the outbox.
+    /// Leaves the writing to a helper thread, which runs while the transport is
+    /// full or relays refill the outbox.
     pub(super) fn spawn_helper(self: &Arc<Self>, writer: Box<OutboxWriter>, due: &mut Flushes) {
         let shared = Arc::clone(self);
         let helper = thread::Builder::new()
@@ -117,15 +117,16 @@ impl Shared {
         }
     }
 
-    /// Queues a frame ahead of data. A peer that lets these pile up is cut off.
+    /// Queues a frame ahead of data. The connection ends if the peer lets these
+    /// pile up.
     pub(in crate::yamux) fn push_control(&self, header: Header) {
         if !self.outbox.try_push(Lane::Control, header) {
             self.end(Violation::AnswersUnread.into());
         }
     }
 
-    /// Grants the peer more of a window. Now and then this also measures the round
-    /// trip, which will be needed as data comes in.
+    /// Grants the peer more credit. From time to time this also measures the round
+    /// trip, which is needed when data is received.
     pub(in crate::yamux) fn update_window(self: &Arc<Self>, id: StreamId, delta: u32) {
         if let Some(ping) = self.due_ping() {
             self.push_control(ping);
@@ -134,7 +135,7 @@ impl Shared {
         self.flush(Wait::Never);
     }
 
-    /// The same for a relay, to leave with what is sent next.
+    /// Grants the peer more credit on behalf of a relay, without flushing.
     pub(in crate::yamux) fn queue_grant(&self, id: StreamId, delta: u32) {
         if let Some(ping) = self.due_ping() {
             self.outbox.push(Lane::Control, ping);
@@ -149,16 +150,16 @@ impl Flush for Shared {
         if let Some(writer) = self.outbox.take_role(Wait::Never) {
             self.ask_for_acknowledgement();
             let shift = Shift::new(writer, Wait::Never);
-            // The caller flushes the others: one after the other, not all on one
-            // stack.
+            // The caller flushes the other connections one after the other, so that
+            // flushes do not nest.
             let outcome = self.write(shift, due, |_| {});
             self.conclude(outcome, due);
         }
     }
 }
 
-/// How to write for a caller with this deadline: with one, it does not wait in the
-/// transport.
+/// Returns how to write for a caller with this deadline: with a deadline, the
+/// caller does not wait in the transport.
 pub(in crate::yamux) fn wait_for(deadline: Option<Instant>) -> Wait {
     match deadline {
         None => Wait::Block,

@@ -15,7 +15,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What became of an attempt to abort a stream without a reset.
+/// The outcome of an attempt to abort a stream without a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::yamux) enum CutShort {
     /// The end is queued, and the stream is gone.
@@ -24,8 +24,8 @@ pub(in crate::yamux) enum CutShort {
     Sent,
     /// Our half had ended before.
     Ended,
-    /// It takes a reset: either the peer takes that for an error, or its window is
-    /// used up.
+    /// A reset is needed: either the peer treats a reset as an error, or its window
+    /// is used up.
     Impossible,
 }
 
@@ -36,9 +36,10 @@ impl Shared {
             self.forget(core, Gone::Reset);
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
-            // The reset of a peer's stream is owed for its SYN: the next one is let
-            // in only after a look at how many wait. The peer cannot be blamed for
-            // any number of ours; while too much is queued, none is opened.
+            // The reset of a peer's stream answers its SYN: the next stream is accepted
+            // only after a check of how many answers wait. Resets of our own streams
+            // must not count against the peer; while too much is queued, no stream is
+            // opened.
             let lane = match self.table.lock().is_ours(core.id) {
                 true => Lane::Data,
                 false => Lane::Answer,
@@ -49,8 +50,8 @@ impl Shared {
         }
     }
 
-    /// Ends a stream so that the peer takes what it got for truncated: by a reset,
-    /// or else by `cut_short`, data that promises more, and a FIN.
+    /// Ends a stream so that the peer treats the received data as truncated: with a
+    /// reset, or else with `cut_short` (data that announces more data) and a FIN.
     pub(in crate::yamux) fn abort(self: &Arc<Self>, core: &Core, cut_short: &[u8]) {
         let cut = self.queue_cut_short(core, cut_short);
         if cut == CutShort::Impossible {
@@ -102,7 +103,7 @@ impl Shared {
         CutShort::Sent
     }
 
-    /// What the growth of a receive window depends on, now.
+    /// Returns what the growth of a receive window currently depends on.
     pub(in crate::yamux) fn tuning(&self) -> Tuning<'_> {
         Tuning {
             now: sync::now(),
@@ -112,14 +113,15 @@ impl Shared {
         }
     }
 
-    /// Takes a stream that is gone out of the table.
+    /// Removes a stream that is gone from the table.
     pub(in crate::yamux) fn forget(self: &Arc<Self>, core: &Core, gone: Gone) {
         if self.mark_gone(core, gone) {
             self.close();
         }
     }
 
-    /// The same, without closing the connection. Returns whether it is to close now.
+    /// Like [`forget`](Self::forget), without closing the connection. Returns
+    /// whether it is to close now.
     #[must_use]
     pub(in crate::yamux) fn mark_gone(self: &Arc<Self>, core: &Core, gone: Gone) -> bool {
         let mut table = self.table.lock();
@@ -129,8 +131,8 @@ impl Shared {
         }
         let removed = removed.unwrap_or_default();
         if removed.was_held || removed.promoted {
-            // Before another thread can acknowledge the stream: its peer may have
-            // the next one ready.
+            // Before another thread can acknowledge the stream, because its peer may
+            // have the next one ready.
             self.release_window();
         }
         let idle = core.mark_unused() && table.mark_unused(core.id, sync::now);
@@ -146,11 +148,11 @@ impl Shared {
         idle
     }
 
-    /// Accounts for `len` bytes of a stream that is gone at the other end of its
-    /// relay, and that wait for this peer: as if the peer had sent them itself, with
-    /// a window's worth for each of [`Config::max_streams`] streams, and the rest
-    /// from the budget. Returns what [`release_orphaned`](Self::release_orphaned) is to be called with,
-    /// or `None` if there is too much.
+    /// Accounts for `len` bytes that wait for this peer, from a stream that is gone
+    /// at the other end of its relay. They count as if the peer had sent them
+    /// itself: a window's worth for each of [`Config::max_streams`] streams, and the
+    /// rest from the budget. Returns the argument for [`release_orphaned`](Self::release_orphaned), or
+    /// `None` if a limit is exceeded.
     ///
     /// [`Config::max_streams`]: crate::yamux::Config::max_streams
     pub(in crate::yamux) fn charge_orphaned(&self, len: usize) -> Option<usize> {
@@ -171,18 +173,20 @@ impl Shared {
         self.budget.release(beyond);
     }
 
-    /// Notes that nobody here uses the stream any more. A connection that is to
-    /// close when idle closes with the last one.
+    /// Notes that this side no longer uses the stream. A connection that is to
+    /// close when idle closes with its last stream.
     pub(in crate::yamux) fn retire(self: &Arc<Self>, core: &Core) {
         if self.mark_unused(core) {
             self.close();
         }
     }
 
-    /// The same, without closing the connection. Returns whether it is to close now.
+    /// Like [`retire`](Self::retire), without closing the connection. Returns
+    /// whether it is to close now.
     #[must_use]
     pub(in crate::yamux) fn mark_unused(&self, core: &Core) -> bool {
-        // Under the lock, so that the connection's end counts it or does not.
+        // Under the table's lock, so that the connection's end counts the stream either
+        // as used or as unused.
         let mut table = self.table.lock();
         core.mark_unused() && table.mark_unused(core.id, sync::now)
     }
@@ -194,7 +198,8 @@ impl Shared {
         }
     }
 
-    /// The same, without closing the connection. Returns whether it is to close now.
+    /// Like [`acknowledge`](Self::acknowledge), without closing the connection. Returns
+    /// whether it is to close now.
     fn mark_acknowledged(&self, core: &Core) -> bool {
         if !core.mark_acknowledged() {
             return false;

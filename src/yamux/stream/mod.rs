@@ -1,4 +1,4 @@
-//! A stream, as its user has it.
+//! The user's handle to a stream.
 
 pub(super) mod shared_stream;
 
@@ -99,8 +99,9 @@ impl Stream {
     /// Ends one direction or both, for all handles of the stream.
     ///
     /// `Write` sends a FIN: the peer reads what was written before, and then the end;
-    /// reading goes on. `Read` discards what has been received and what comes: reads
-    /// fail from now on. Ending a direction again does nothing. Does not block.
+    /// reading continues. `Read` discards the data that was received and data that is
+    /// still to arrive: reads fail from now on. Ending a direction again does
+    /// nothing. Does not block.
     ///
     /// # Errors
     ///
@@ -122,16 +123,16 @@ impl Stream {
         self.inner.finish_sending();
     }
 
-    /// Ends both directions at once. The peer gets an error, and what it has not read
-    /// yet may be lost. Does not block.
+    /// Ends both directions at once. The peer gets an error, and data that it has not
+    /// yet read may be lost. Does not block.
     pub fn reset(&self) {
         self.inner.handle.shared.reset(&self.inner.core);
     }
 
-    /// Ends both directions at once, so that the peer takes what it got for truncated:
-    /// by a reset, or, if the connection
-    /// [avoids them](super::Connection::avoid_resets), by `cut_short`, data that
-    /// promises more, and a FIN. Writers leave credit for `cut_short`. Does not block.
+    /// Ends both directions at once, so that the peer treats the received data as
+    /// truncated: with a reset, or, if the connection [avoids
+    /// resets](super::Connection::avoid_resets), with `cut_short` (data that announces
+    /// more data) and a FIN. Writers leave credit for `cut_short`. Does not block.
     pub(crate) fn abort(&self, cut_short: &[u8]) {
         let shared = &self.inner.handle.shared;
         shared.abort(&self.inner.core, cut_short);
@@ -142,7 +143,7 @@ impl Stream {
         self.inner.core.is_gone()
     }
 
-    /// Takes the oldest bytes out of the inbox, without copying; waits until there are
+    /// Takes the oldest bytes out of the inbox without copying. Waits until there are
     /// some. Returns `None` at the stream's end.
     pub(crate) fn read_segment(&self) -> Result<Option<Segment>, Error> {
         let deadline = self.inner.timeouts.lock().read.map(deadline);
@@ -150,13 +151,14 @@ impl Stream {
         Ok(recv.and_then(|recv| self.take_segment(recv)))
     }
 
-    /// The same, by a given deadline.
+    /// Like [`read_segment`](Self::read_segment), with a deadline.
     pub(crate) fn read_segment_by(&self, deadline: Instant) -> Result<Option<Segment>, Error> {
         let recv = self.inner.wait_readable(Some(deadline))?;
         Ok(recv.and_then(|recv| self.take_segment(recv)))
     }
 
-    /// The same, without waiting: returns `None` if there is nothing yet.
+    /// Like [`read_segment`](Self::read_segment), but does not wait. Returns `None`
+    /// if nothing is buffered.
     pub(crate) fn try_read_segment(&self) -> Option<Segment> {
         self.take_segment(self.inner.core.recv.lock())
     }
@@ -181,7 +183,7 @@ impl Stream {
 
     /// Sends one Data frame. `plan` is called with the credit and returns how many
     /// bytes the frame is to carry, or 0 to wait for more credit; `fill` appends them.
-    /// Returns `Ok(0)` when input that was [awaited](Self::await_input) has come.
+    /// Returns `Ok(0)` when [awaited](Self::await_input) input has arrived.
     pub(crate) fn send_frame(
         &self,
         plan: impl Fn(usize) -> usize,
@@ -205,7 +207,7 @@ impl Stream {
         sent
     }
 
-    /// Sends `bytes` by a given deadline, in as few frames as they need.
+    /// Sends `bytes` by a given deadline, in as few frames as possible.
     pub(crate) fn send_all_by(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Error> {
         while !bytes.is_empty() {
             let sent = self.send_some(bytes, Some(deadline))?;
@@ -224,8 +226,8 @@ impl Stream {
         )
     }
 
-    /// Queues `bytes`, which fit into one frame, to leave with what is sent next.
-    /// Returns `false` if that would have to wait.
+    /// Queues `bytes`, which must fit into one frame, without flushing. Returns
+    /// `false` if that would have to wait.
     pub(crate) fn try_queue(&self, bytes: &[u8]) -> bool {
         let core = &self.inner.core;
         let mut send = core.send.lock();
@@ -255,7 +257,8 @@ impl Stream {
         recv.inbox.is_empty() && recv.state.is_done()
     }
 
-    /// Tells the peer that the stream is accepted, with what is sent next.
+    /// Queues the ACK that tells the peer that the stream is accepted, without
+    /// flushing.
     pub(crate) fn acknowledge(&self) {
         if self.inner.core.is_gone() {
             return;
@@ -264,7 +267,7 @@ impl Stream {
         self.inner.handle.shared.outbox.push(Lane::Answer, header);
     }
 
-    /// Sends what was queued before.
+    /// Sends the frames that were queued before.
     pub(crate) fn flush_queued(&self) {
         self.inner.handle.shared.flush(Wait::Never);
     }
@@ -296,7 +299,7 @@ impl Write for &Stream {
         Ok(self.send_some(buf, deadline)?)
     }
 
-    /// Does nothing: what was written is already on its way.
+    /// Does nothing, because written data is already on its way.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -32,8 +32,7 @@ pub(super) struct Timeouts {
 }
 
 impl SharedStream {
-    /// Waits until there is something in the inbox. Returns `None` at the stream's
-    /// end.
+    /// Waits until the inbox is not empty. Returns `None` at the stream's end.
     pub(in crate::yamux) fn wait_readable(
         &self,
         deadline: Option<Instant>,
@@ -68,7 +67,7 @@ impl SharedStream {
         }
     }
 
-    /// Grants the peer credit for what was taken out of the inbox.
+    /// Grants the peer credit for the bytes that were taken out of the inbox.
     pub(super) fn give_credit(&self, mut recv: MutexGuard<'_, RecvHalf>, count: usize) {
         let shared = &self.handle.shared;
         let update = recv.consumed(count, || shared.tuning());
@@ -124,7 +123,8 @@ impl SharedStream {
         pushed
     }
 
-    /// Writes, if that falls to this thread. Returns whether the frame was queued.
+    /// Writes if that is now this thread's job. Returns whether the frame was
+    /// queued.
     fn after_push(&self, pushed: Pushed, wait: Wait) -> bool {
         let shared = &self.handle.shared;
         match pushed {
@@ -202,7 +202,7 @@ impl SharedStream {
         self.retire_if_done();
     }
 
-    /// A stream that neither sends nor receives is no longer in use.
+    /// Retires the stream if it neither sends nor receives.
     fn retire_if_done(&self) {
         let sending = self.core.send.lock().state == SendState::Open;
         let receiving = !self.core.recv.lock().reads_ended;
@@ -215,7 +215,7 @@ impl SharedStream {
 impl Drop for SharedStream {
     fn drop(&mut self) {
         if self.core.relay().is_some() {
-            // It belongs to the relay.
+            // The stream belongs to its relay.
             return;
         }
         self.finish_sending();

@@ -1,4 +1,5 @@
-//! Streams that the peer opens: which get a place, are held, or are refused.
+//! Streams that the peer opens: which of them get a place, are held, or are
+//! refused.
 
 use super::Table;
 use crate::yamux::{config::Config, core::Core, error::Violation, frame::StreamId, table::Removed};
@@ -10,15 +11,15 @@ pub(in crate::yamux) enum Inbound {
     Open,
     /// Keep it until it has a place.
     Hold,
-    /// There may be a place when this one is reset, whose other half the peer has
-    /// had time to end.
+    /// Reset this half-open stream, which the peer has had time to end, and judge
+    /// again.
     Evict(Arc<Core>),
     /// There are too many, or this side is going away.
     Refuse,
 }
 
 impl Table {
-    /// Judges a SYN of the peer's.
+    /// Judges a SYN from the peer.
     pub(in crate::yamux) fn judge(
         &self,
         id: StreamId,
@@ -40,7 +41,7 @@ impl Table {
         if let Some(overdue) = self.overdue(config, now) {
             return Ok(Inbound::Evict(overdue));
         }
-        // Where there is no place at all, none would ever become free.
+        // Without any places, none would ever become free.
         let may_wait = config.max_streams > 0 && self.held.len() < config.backlog;
         Ok(if may_wait {
             Inbound::Hold
@@ -49,8 +50,8 @@ impl Table {
         })
     }
 
-    /// The oldest half-open stream of the peer's, if the peer has had time to end
-    /// it.
+    /// Returns the oldest half-open stream of the peer, if the peer has had time to
+    /// end it.
     pub(in crate::yamux) fn overdue(
         &self,
         config: &Config,
@@ -61,7 +62,7 @@ impl Table {
         overdue.map(|(core, _)| core)
     }
 
-    /// The earliest time at which a stream may be [overdue](Self::overdue).
+    /// Returns the earliest time at which a stream may be [overdue](Self::overdue).
     pub(in crate::yamux) fn next_overdue(
         &self,
         config: &Config,
@@ -71,7 +72,7 @@ impl Table {
         oldest.map_or_else(now, |(since, _)| since) + config.write_timeout
     }
 
-    /// Enters a stream that the peer opened.
+    /// Adds a stream that the peer opened.
     pub(in crate::yamux) fn accept(&mut self, id: StreamId) -> Arc<Core> {
         let core = Arc::new(Core::new(id, true));
         self.insert(&core);
@@ -81,7 +82,7 @@ impl Table {
         core
     }
 
-    /// Enters a stream that the peer opened and that has no place yet.
+    /// Adds a stream that the peer opened and that has no place yet.
     pub(in crate::yamux) fn hold(&mut self, id: StreamId) -> Arc<Core> {
         let core = Arc::new(Core::new(id, true));
         self.insert(&core);
@@ -91,7 +92,7 @@ impl Table {
         core
     }
 
-    /// How many streams have no place.
+    /// Returns how many streams have no place.
     pub(in crate::yamux) fn held(&self) -> usize {
         self.held.len()
     }
@@ -179,7 +180,7 @@ mod tests {
         let judge = |table: &Table, seconds| table.judge(StreamId(5), &config, || at(seconds));
         table.accept(StreamId(1));
         table.accept(StreamId(3));
-        // Both are in use, no matter for how long.
+        // Both are in use, however long ago they were opened.
         assert!(matches!(judge(&table, 1000), Ok(Inbound::Hold)));
         table.mark_unused(StreamId(3), || at(0));
         table.mark_unused(StreamId(1), || at(1));

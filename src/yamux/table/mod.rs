@@ -29,15 +29,16 @@ pub(super) struct Table {
     next: Option<u32>,
     /// Streams in the table that the peer opened and that have a place.
     pub(super) inbound: usize,
-    /// Those that have none yet; the lowest id gets the next one.
+    /// Streams of the peer that have no place yet. The lowest id gets the next
+    /// place.
     ///
     /// Invariant: empty unless all places are taken.
     held: Vec<StreamId>,
-    /// Those that were held and have a place now, until they are handed over.
+    /// Streams that were held and now have a place, until they are handed over.
     promoted: VecDeque<Arc<Core>>,
-    /// Streams in the table that nobody here uses any more.
+    /// Streams in the table that this side no longer uses.
     pub(super) half_open: HalfOpen,
-    /// How many streams are in use here.
+    /// How many streams are in use on this side.
     live: usize,
     /// All counts but the bytes sent.
     pub(super) stats: Stats,
@@ -49,8 +50,8 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) core: Arc<Core>,
-    /// Since when nobody here uses the stream, while the peer has not ended its
-    /// half.
+    /// Since when this side no longer uses the stream, while the peer has not ended
+    /// its half.
     pub(super) half_open_since: Option<Instant>,
 }
 
@@ -58,10 +59,10 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum OpenSlot {
     Free,
-    /// It may when this one is reset, whose other half the peer has had time to
+    /// It may after this half-open stream is reset, which the peer has had time to
     /// end.
     Evict(Arc<Core>),
-    /// It may by then at the latest.
+    /// It must wait, until this time at the latest.
     At(Instant),
 }
 
@@ -72,15 +73,15 @@ pub(super) enum Gone {
     Reset,
 }
 
-/// What taking a stream out of the table has led to.
+/// The effects of removing a stream from the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
-    /// Streams may be [opened](Table::open_slot) again. All waiting threads are to
-    /// be woken, as opening a stream does not use that up.
+    /// Streams may be [opened](Table::open_slot) again. All waiting threads must be
+    /// woken, because opening a stream does not use up the slot.
     pub(super) frees_slot: bool,
     /// The stream had no place.
     pub(super) was_held: bool,
-    /// It had one, and a held stream has it now.
+    /// The stream had a place, and a held stream has it now.
     pub(super) promoted: bool,
 }
 
@@ -115,13 +116,13 @@ impl Table {
         self.streams.len()
     }
 
-    /// Why this side may not open a stream, if so.
+    /// Returns why this side may not open a stream; `None` if it may.
     pub(super) fn closed_to_us(&self) -> Option<Error> {
         self.closed_if(self.life.is_going_away())
     }
 
-    /// The same for a stream that continues one that was let in before this side
-    /// announced that it goes away.
+    /// Like [`closed_to_us`](Self::closed_to_us), for a stream that continues one
+    /// which was accepted before this side announced that it is going away.
     pub(super) fn closed_to_relays(&self) -> Option<Error> {
         self.closed_if(self.life.peer_is_going_away())
     }
@@ -163,7 +164,8 @@ impl Table {
         })
     }
 
-    /// The oldest of these half-open streams, and since when it is one.
+    /// Returns the oldest of these half-open streams, and since when it is half
+    /// open.
     fn oldest(&self, half_open: &HalfOpenQueue) -> Option<(Arc<Core>, Instant)> {
         let (since, id) = half_open.oldest()?;
         Some((Arc::clone(self.get(id)?), since))
@@ -174,7 +176,7 @@ impl Table {
         self.role.is_ours(id)
     }
 
-    /// The queue that the stream is in while it is half open.
+    /// Returns the queue that the stream is in while it is half open.
     fn half_open_like(&mut self, id: StreamId) -> &mut HalfOpenQueue {
         match self.role.is_ours(id) {
             true => &mut self.half_open.ours,
@@ -182,7 +184,7 @@ impl Table {
         }
     }
 
-    /// Numbers and enters a stream of ours.
+    /// Assigns an id to a new stream of ours, and adds the stream.
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::GoingAway)?;
         self.next = id.checked_add(2);
@@ -202,7 +204,7 @@ impl Table {
         self.streams.insert(core.id, entry);
     }
 
-    /// Notes that nobody here uses the stream any more. Returns whether the
+    /// Notes that this side no longer uses the stream. Returns whether the
     /// connection is to close now.
     pub(super) fn mark_unused(&mut self, id: StreamId, now: impl FnOnce() -> Instant) -> bool {
         self.live -= 1;
@@ -214,15 +216,15 @@ impl Table {
         self.is_idle()
     }
 
-    /// Returns whether the connection is to close when idle, and is. A stream that
-    /// the peer has not acknowledged keeps it open even if nobody here uses it: the
-    /// peer may hold it until it has a place, and would drop it at the connection's
-    /// end.
+    /// Returns whether the connection is idle and is to close when idle. A stream
+    /// that the peer has not acknowledged keeps the connection open even if this
+    /// side no longer uses the stream: the peer may be holding the stream until it
+    /// has a place, and would drop it at the connection's end.
     pub(super) fn is_idle(&self) -> bool {
         self.life.closes_when_idle() && self.live == 0 && self.unacknowledged == 0
     }
 
-    /// How many streams keep the connection from being idle.
+    /// Returns how many streams keep the connection from being idle.
     pub(super) fn busy(&self) -> usize {
         let streams = self.streams.values();
         let half_open = streams.filter(|entry| entry.half_open_since.is_some());
@@ -230,7 +232,7 @@ impl Table {
         self.live + unacknowledged.count()
     }
 
-    /// How many streams are in use here.
+    /// Returns how many streams are in use on this side.
     #[cfg(any(test, fuzzing))]
     pub(super) fn live(&self) -> usize {
         self.live
@@ -260,15 +262,15 @@ impl Table {
         })
     }
 
-    /// Notes that nothing more can be sent. Returns the streams.
+    /// Notes that nothing more can be sent. Returns all streams.
     pub(super) fn fail_writing(&mut self, error: Error) -> Vec<Arc<Core>> {
         self.life.fail_writing(error);
         let streams = self.streams.values();
         streams.map(|entry| Arc::clone(&entry.core)).collect()
     }
 
-    /// Notes why the connection ended, and gives up the streams. Returns `None` if
-    /// it had ended before.
+    /// Notes why the connection ended, and removes and returns all streams. Returns
+    /// `None` if it had ended before.
     pub(super) fn end_with(&mut self, error: Error) -> Option<Vec<Arc<Core>>> {
         if !self.life.end_with(error) {
             return None;
@@ -284,7 +286,7 @@ impl Table {
     }
 }
 
-/// How many streams of ours may wait for the peer to end its half.
+/// Returns how many streams of ours may wait for the peer to end its half.
 fn most_half_open(config: &Config) -> usize {
     config.max_streams.max(config.backlog)
 }

@@ -43,7 +43,7 @@ pub struct Client {
 }
 
 /// Returns whether the client's connection is reliable. That of every other client
-/// breaks again and again.
+/// breaks repeatedly.
 fn is_steady(number: usize) -> bool {
     number.is_multiple_of(2)
 }

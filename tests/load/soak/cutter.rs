@@ -43,8 +43,8 @@ struct Shared {
 enum End {
     Fin,
     Reset,
-    /// Nothing passes any more, without notice to either end. After this time it is
-    /// reset.
+    /// Nothing passes any longer, without notice to either end. After this time it
+    /// is reset.
     Silence(Duration),
 }
 

@@ -19,7 +19,8 @@ impl Handshake<'_> {
     ///
     /// # Errors
     ///
-    /// Why there is no session. The client has been told if it can be.
+    /// The reason why there is no session. The client has been told the reason, if
+    /// possible.
     pub(crate) fn answer(&mut self, pending: &Pending) -> Result<Agreed, Error> {
         let stream = self.accept()?;
         let (sid, request) = match self.read_frame(&stream) {
@@ -98,8 +99,8 @@ impl Handshake<'_> {
     }
 
     /// Closes the connection of a client that was refused. First waits for the client
-    /// to close it, so that it can read the answer, but no longer than the deadline of
-    /// the handshake.
+    /// to close it, so that the client can read the answer, but no longer than the
+    /// deadline of the handshake.
     pub(crate) fn dismiss(mut self) {
         while self.turn().is_ok() {}
         self.connection.start_close();

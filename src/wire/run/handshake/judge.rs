@@ -1,5 +1,5 @@
 //! How a server decides about a request for a session: it checks the request's form, the
-//! token, each offered name, and then whether id and names are free.
+//! token, each offered name, and then whether the id and the names are free.
 //!
 //! The larger functions are not inlined: a session's thread keeps as much stack as its
 //! handshake needed.
@@ -29,14 +29,15 @@ use std::time::Duration;
 pub(super) enum Refused {
     /// Retrying does not help.
     Permanently(Error),
-    /// Retrying may help. A client that would give up after any answer gets none.
+    /// Retrying may help. A client that would give up after any answer gets no
+    /// answer.
     ForNow(Error),
     /// The client no longer waits for an answer.
     Silently(Error),
 }
 
 impl Refused {
-    /// A refusal by the user's code. `code` is for a permanent one.
+    /// Creates a refusal by the user's code. `code` applies to a permanent one.
     fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
         match denied.is_for_now() {
             true => Self::ForNow(refused(RefusalCode::TryLater, text)),
@@ -44,7 +45,7 @@ impl Refused {
         }
     }
 
-    /// The connection failed.
+    /// Creates the refusal for a connection that failed.
     fn disconnected(error: yamux::Error) -> Self {
         Self::Silently(error.into())
     }
@@ -107,15 +108,15 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Checks that the session may still be opened: the user's code may have run for any
-    /// length of time.
+    /// Checks that the session may still be opened, because the user's code may have run
+    /// for any length of time.
     fn check_still_wanted(&self, pending: &Pending) -> Result<(), Refused> {
         if self.wire.is_closing() {
             let text = "wirenet: closing".into();
             return Err(Refused::ForNow(refused(RefusalCode::Closing, text)));
         }
-        // The client may have come back in the meantime. Its new session must not lose
-        // its names to this one, which will not be established.
+        // The client may have reconnected in the meantime. Its new session must not
+        // lose its names to this one, which will not be established.
         if sync::now() >= self.deadline {
             return Err(Refused::Silently(self.timed_out()));
         }
@@ -126,7 +127,7 @@ impl Handshake<'_> {
     }
 
     /// Reserves the id and the names once the conflict is gone. A client that retries is
-    /// refused at once; one that would give up permanently may wait.
+    /// refused immediately; a client that would give up permanently may wait.
     #[cold]
     #[inline(never)]
     fn resolve(
@@ -189,7 +190,7 @@ impl Handshake<'_> {
     }
 }
 
-/// Checks the form of a request. Returns the id of the session.
+/// Checks the form of a request, and returns the id of the session.
 #[inline(never)]
 fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
     let id = SessionId::from_bytes(&request.sid);
@@ -215,8 +216,8 @@ fn check(request: &OpenSessionRequest) -> Result<SessionId, Error> {
     Ok(id)
 }
 
-/// The error for a refused session, with the text that the client gets. That must not
-/// be empty: an empty one would mean that the session is accepted.
+/// Returns the error for a refused session, with the text that the client gets. The
+/// text must not be empty: an empty text would mean that the session is accepted.
 fn refused(code: RefusalCode, text: String) -> Error {
     let text = match text.is_empty() {
         true => "wirenet: session refused".into(),
@@ -226,7 +227,7 @@ fn refused(code: RefusalCode, text: String) -> Error {
     Error::SessionRefused { code, text }
 }
 
-/// The error for a session that conflicts with another one.
+/// Returns the error for a session that conflicts with another one.
 fn conflicting(conflict: Conflict) -> Error {
     let (code, text) = match conflict {
         Conflict::Id => return malformed(Malformed::SessionId),

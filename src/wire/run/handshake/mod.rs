@@ -67,7 +67,7 @@ fn admit(early: &Mutex<EarlyStreams>, stream: Incoming) -> bool {
     let mut early = early.lock();
     match early.next.clone() {
         None => early.admit(stream),
-        // The session was established while this call was on its way here.
+        // The session was established just before this call.
         Some(next) => {
             drop(early);
             next.offer(stream)
@@ -112,8 +112,8 @@ impl<'a> Handshake<'a> {
         self.early.lock().waiting.pop_front()
     }
 
-    /// Takes the streams that the peer has opened so far. From here on `next` gets its
-    /// streams: the session is established.
+    /// Takes the streams that the peer has opened so far. From now on `next` gets the
+    /// peer's streams, because the session is established.
     pub(crate) fn forward_early(&self, next: &Acceptor) -> VecDeque<Incoming> {
         let mut early = self.early.lock();
         early.next = Some(next.clone());
@@ -153,7 +153,7 @@ impl<'a> Handshake<'a> {
         if left.is_zero() {
             return Err(self.timed_out());
         }
-        // Whether the read timed out is not needed: the next turn looks at the clock.
+        // Whether the read timed out does not matter: the next turn checks the clock.
         self.reader.turn(left).map(drop).map_err(Error::from)
     }
 
@@ -180,7 +180,7 @@ fn malformed(cause: impl Into<Malformed>) -> Error {
     Error::malformed("session handshake", cause)
 }
 
-/// Truncates a text that goes over the wire to `limit` bytes, between two characters.
+/// Truncates a text to be sent to at most `limit` bytes, between two characters.
 pub(crate) fn truncated(mut text: String, limit: usize) -> String {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {

@@ -75,7 +75,7 @@ func (o Original) length() (int, error) {
 func (o Original) Reader() *OriginalReader { return &OriginalReader{from: o} }
 
 // OriginalReader reads one message. It writes the pieces of a chunk over one another,
-// and takes any error for the end of the message.
+// and treats any error as the end of the message.
 type OriginalReader struct {
 	from  Original
 	chunk []byte
