@@ -2,9 +2,8 @@
 //! circle is larger than allowed.
 //!
 //! Imports are the paths that begin with `crate`, `super` or `self`, in `use`
-//! declarations and in code. Comments, imports for documentation, `#[cfg(test)]`
-//! modules, and what checks the code from outside (`fuzz`, `models`, `tests`) do not
-//! count.
+//! declarations and in code. Comments, imports for documentation, modules for tests, and
+//! what checks the code from outside (`fuzz`, `models`, `tests`) do not count.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,36 +46,57 @@ type Sources = BTreeMap<String, String>;
 /// The files that each file imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-fn read(folder: &Path, below: &str, sources: &mut Sources) {
+/// Reads the sources of a folder whose modules `parent` declares.
+fn read(folder: &Path, below: &str, parent: &str, sources: &mut Sources) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
+        let module = name.trim_end_matches(".rs");
+        if CHECKS.contains(&module) && is_conditional(parent, module) {
+            continue;
+        }
         if path.is_dir() {
-            if !CHECKS.contains(&name) {
-                read(&path, &format!("{below}{name}/"), sources);
-            }
-        } else if name.ends_with(".rs") && !CHECKS.contains(&name.trim_end_matches(".rs")) {
+            let index = fs::read_to_string(path.join("mod.rs")).unwrap_or_default();
+            read(&path, &format!("{below}{name}/"), &index, sources);
+        } else if name.ends_with(".rs") {
             let source = fs::read_to_string(&path).unwrap();
             sources.insert(format!("{below}{name}"), code(&source));
         }
     }
 }
 
-/// The source without comments, imports for documentation and `#[cfg(test)]` modules.
+/// Returns whether the module is declared for tests or fuzzing only.
+fn is_conditional(parent: &str, module: &str) -> bool {
+    let end = format!("mod {module};");
+    let mut before = "";
+    parent.lines().any(|line| {
+        let attributes = std::mem::replace(&mut before, line);
+        line.ends_with(&end) && (is_for_checks(attributes) || attributes == "#[doc(hidden)]")
+    })
+}
+
+/// Returns whether what follows is not part of the library.
+fn is_for_checks(attribute: &str) -> bool {
+    let attribute = attribute.trim_start();
+    ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"].contains(&attribute)
+        || attribute.starts_with("#[cfg(all(test, ")
+}
+
+/// The source without comments, imports for documentation and modules of tests.
 fn code(source: &str) -> String {
+    assert!(
+        !source.contains("extern crate self"),
+        "paths cannot be followed through another name of the crate"
+    );
     let mut code = String::new();
     let mut lines = source.lines().peekable();
     while let Some(line) = lines.next() {
         let trimmed = line.trim_start();
-        let begins_test_module = trimmed.starts_with("#[cfg(")
-            && trimmed.contains("test")
-            && lines
-                .peek()
-                .is_some_and(|next| next.trim_start().starts_with("mod ") && next.ends_with('{'));
-        if begins_test_module {
+        let next = lines.peek().map_or("", |next| next.trim_start());
+        if is_for_checks(trimmed) && next.starts_with("mod ") && next.ends_with('{') {
             let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
             lines.by_ref().find(|line| *line == end);
-        } else if trimmed == "#[cfg(doc)]" {
+        } else if trimmed == "#[cfg(doc)]" && next.starts_with("use ") {
             lines.by_ref().find(|line| line.ends_with(';'));
         } else if !trimmed.starts_with("//") {
             code.push_str(line.split(" //").next().unwrap_or_default());
@@ -97,18 +117,29 @@ fn module(file: &str) -> Vec<String> {
         .collect()
 }
 
+/// A path in a `use` declaration, and the name by which it is imported or exported.
+#[derive(Clone, Debug)]
+struct Use {
+    path: Vec<String>,
+    name: String,
+}
+
 /// Splits `a::{b, c::d}` into `a::b` and `a::c::d`.
-fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
+fn expand(prefix: &[String], tree: &str, uses: &mut Vec<Use>) {
     let tree = tree.trim();
     let Some((before, group)) = tree.split_once('{') else {
-        let tree = tree.split(" as ").next().unwrap_or_default();
+        let (tree, alias) = tree.split_once(" as ").unwrap_or((tree, ""));
         let mut path = prefix.to_vec();
         path.extend(tree.split("::").map(|part| part.trim().to_owned()));
         path.retain(|part| !part.is_empty());
         if path.len() > 1 && path.last().is_some_and(|part| part == "self") {
             path.pop();
         }
-        return paths.push(path);
+        let name = match alias.trim() {
+            "" => path.last().cloned().unwrap_or_default(),
+            alias => alias.to_owned(),
+        };
+        return uses.push(Use { path, name });
     };
     let mut prefix = prefix.to_vec();
     prefix.extend(before.split("::").map(|part| part.trim().to_owned()));
@@ -120,19 +151,19 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                expand(&prefix, &group[begin..at], paths);
+                expand(&prefix, &group[begin..at], uses);
                 begin = at + 1;
             }
             _ => {}
         }
     }
     if !group[begin..].trim().is_empty() {
-        expand(&prefix, &group[begin..], paths);
+        expand(&prefix, &group[begin..], uses);
     }
 }
 
-/// The `use` declarations of a file: whether each is public, and its paths.
-fn declarations(source: &str) -> Vec<(bool, Vec<Vec<String>>)> {
+/// The `use` declarations of a file: whether each is public, and what it imports.
+fn declarations(source: &str) -> Vec<(bool, Vec<Use>)> {
     let mut found = Vec::new();
     let mut rest = source;
     while let Some(at) = rest.find("use ") {
@@ -146,9 +177,9 @@ fn declarations(source: &str) -> Vec<(bool, Vec<Vec<String>>)> {
         let Some(end) = tree.find(';') else {
             break;
         };
-        let mut paths = Vec::new();
-        expand(&[], &tree[..end], &mut paths);
-        found.push((is_public, paths));
+        let mut uses = Vec::new();
+        expand(&[], &tree[..end], &mut uses);
+        found.push((is_public, uses));
         rest = &tree[end..];
     }
     found
@@ -214,37 +245,54 @@ impl Tree {
         Some(absolute)
     }
 
-    /// The file that defines what `path` names, looking through public re-exports.
-    fn target(&self, path: &[String]) -> Option<String> {
-        let depth = (0..=path.len())
+    /// The files that define what `path` names, looking through public re-exports. A
+    /// glob names everything that is exported.
+    fn targets(&self, path: &[String]) -> Vec<String> {
+        let Some(depth) = (0..=path.len())
             .rev()
-            .find(|depth| self.files.contains_key(&path[..*depth]))?;
+            .find(|depth| self.files.contains_key(&path[..*depth]))
+        else {
+            return Vec::new();
+        };
         let file = &self.files[&path[..depth]];
         let Some(item) = path.get(depth) else {
-            return Some(file.clone());
+            return vec![file.clone()];
         };
-        for (is_public, paths) in declarations(&self.sources[file]) {
-            let mut paths = paths.iter().filter(|_| is_public);
-            let Some(exported) = paths.find(|exported| exported.last() == Some(item)) else {
-                continue;
-            };
-            if let Some(absolute) = self.absolute(file, exported) {
-                return self.target(&absolute);
+        let mut targets = Vec::new();
+        for (is_public, uses) in declarations(&self.sources[file]) {
+            let exported = uses.iter().filter(|exported| {
+                is_public && (item == "*" || exported.name == "*" || exported.name == *item)
+            });
+            for exported in exported {
+                let mut exported = exported.path.clone();
+                if exported.last().is_some_and(|last| last == "*") && item != "*" {
+                    exported.pop();
+                    exported.push(item.clone());
+                }
+                if let Some(absolute) = self.absolute(file, &exported) {
+                    targets.extend(self.targets(&absolute));
+                }
             }
         }
-        Some(file.clone())
+        if targets.is_empty() || item == "*" {
+            targets.push(file.clone());
+        }
+        targets
     }
 
-    fn imports(&self) -> Imports {
+    /// What each file imports. An index exports what is below it to others, which is no
+    /// import of its own, unless `with_exports`.
+    fn imports(&self, with_exports: bool) -> Imports {
         let mut imports = Imports::new();
         for (file, source) in &self.sources {
             let declared = declarations(source).into_iter();
-            let declared = declared.filter(|(is_public, _)| !(*is_public && is_index(file)));
-            let paths = declared.flat_map(|(_, paths)| paths);
-            let all = paths.chain(inline_paths(source));
-            let targets = all.filter_map(|path| {
-                let path = self.absolute(file, &path)?;
-                self.target(&path)
+            let declared =
+                declared.filter(|(is_public, _)| with_exports || !(*is_public && is_index(file)));
+            let used = declared.flat_map(|(_, uses)| uses).map(|used| used.path);
+            let all = used.chain(inline_paths(source));
+            let targets = all.flat_map(|path| {
+                let path = self.absolute(file, &path);
+                path.map_or_else(Vec::new, |path| self.targets(&path))
             });
             let targets = targets.filter(|target| target != file).collect();
             imports.insert(file.clone(), targets);
@@ -321,9 +369,9 @@ fn large_circles(imports: &Imports) -> Vec<String> {
 
 /// What is wrong with the imports, in words.
 fn faults(sources: Sources) -> Vec<String> {
-    let imports = Tree::new(sources).imports();
-    let mut faults = upward(&imports);
-    faults.extend(large_circles(&imports));
+    let tree = Tree::new(sources);
+    let mut faults = upward(&tree.imports(true));
+    faults.extend(large_circles(&tree.imports(false)));
     faults
 }
 
@@ -331,8 +379,9 @@ fn faults(sources: Sources) -> Vec<String> {
 fn imports_point_down_and_circles_are_small() {
     let mut sources = Sources::new();
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    read(&src, "", &mut sources);
-    let imports = Tree::new(sources.clone()).imports();
+    let index = fs::read_to_string(src.join("lib.rs")).unwrap();
+    read(&src, "", &index, &mut sources);
+    let imports = Tree::new(sources.clone()).imports(false);
     let arrows: usize = imports.values().map(BTreeSet::len).sum();
     assert!(arrows > 100, "only {arrows} imports were found");
     let faults = faults(sources);
@@ -358,7 +407,11 @@ fn an_import_of_a_floor_above_is_found_however_it_is_written() {
         "use super::super::state::pool::Pool;",
         "use crate::{\n    error::Error,\n    wire::{state::{self, pool::Pool}},\n};",
         "use crate::wire::state::Pool;",
+        "use crate::wire::state::*;",
+        "use crate::wire::state::pool::Pool as Threads;",
         "fn count(pool: &crate::wire::state::pool::Pool) {}",
+        "#[cfg(not(test))]\nmod real {\n    use crate::wire::state::pool::Pool;\n}\n",
+        "#[cfg(doc)]\nmod map {}\nuse crate::wire::state::pool::Pool;",
     ] {
         let below = ("wire/session/stream.rs", source);
         let faults = faults(made_up(&[above, index, below]));
@@ -366,6 +419,26 @@ fn an_import_of_a_floor_above_is_found_however_it_is_written() {
         let names_the_file =
             |fault: &String| fault.contains("wire/session/stream.rs uses wire/state/");
         assert!(faults.iter().all(names_the_file), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_re_export_is_followed_whatever_its_name_and_counts_where_it_points_up() {
+    let above = ("wire/state/pool.rs", "pub(crate) struct Pool;");
+    let index = (
+        "wire/session/mod.rs",
+        "pub(crate) use crate::{error::Error, wire::state::pool::Pool as Threads};",
+    );
+    let found = faults(made_up(&[above, index]));
+    assert_eq!(
+        found,
+        ["wire/session/mod.rs uses wire/state/pool.rs, which is above it"]
+    );
+    for source in ["use super::Threads;", "use super::*;"] {
+        let below = ("wire/session/stream.rs", source);
+        let found = faults(made_up(&[above, index, below]));
+        let names_it = |fault: &String| fault.starts_with("wire/session/stream.rs uses wire/state");
+        assert!(found.iter().any(names_it), "{source}: {found:?}");
     }
 }
 

@@ -4,37 +4,36 @@
 //!
 //! # Floors
 //!
-//! Each floor uses only its own files and the floors below it; `tests/layers.rs`
-//! checks this.
+//! Each floor uses its own files and the floors below it; `tests/layers.rs` checks
+//! that.
 //!
 //! | floor | what it is | files to read first |
 //! |---|---|---|
 //! | `wire` | what a program holds | [`handle`], [`builder`] |
 //! | [`run`] | what the threads of a wire do | [`run::client`], [`run::server`], [`run::serving`], [`run::inbound`] |
 //! | [`state`] | what a wire holds; no threads of its own | [`state::wire_state`], [`state::lifecycle`], [`state::registry`] |
-//! | [`session`] | what a session is, and its protocol | [`session::session`], [`session::stream`], [`session::receiving`], [`session::chunk`] |
+//! | [`session`] | what a session is, and what it speaks | [`session::session`], [`session::stream`], [`session::receiving`], [`session::chunk`] |
 //!
 //! # The life of a stream
 //!
-//! 1. **A session.** [`run::client`] dials, or [`run::server`] accepts. The thread runs
-//!    the [`Handshake`](run::handshake::Handshake) while it drives the connection's
-//!    reader itself, registers the session
-//!    ([`establish`](state::wire_state::WireState::establish)), and then
-//!    [serves](state::wire_state::WireState::serve) it: it is the reader of the yamux
-//!    connection until the session ends.
-//! 2. **A call.** [`Session::open_stream`] opens a yamux stream, queues an *open* frame
-//!    ([`session::frame`]) behind its SYN, and waits for the answer.
-//! 3. **The peer.** Its reader finds the SYN and passes the stream to the acceptor of the
-//!    session, which gives it a permit of the [`HandlerPool`](state::pool::HandlerPool), or
-//!    refuses it. On a pool thread, [`InboundStream`](run::inbound::InboundStream) reads
-//!    the open frame, asks the validator, looks up the name ([`state::admitted`]), and
+//! 1. **A session.** [`run::client`] dials, or [`run::server`] accepts and starts the
+//!    session's thread. That thread runs the [`Handshake`](run::handshake::Handshake), in
+//!    which it drives the connection's reader itself, and then [`run::serving`]: it
+//!    registers the session and reads the yamux connection until the session ends.
+//! 2. **A call.** [`Session::open_stream`] opens a yamux stream, sends an *open* frame
+//!    ([`session::frame`]) along with its SYN, and waits for the answer.
+//! 3. **The peer.** Its reader passes the stream to the session's acceptor
+//!    ([`run::serving`]), which gets a permit of the
+//!    [`HandlerPool`](state::pool::HandlerPool), or refuses the stream. On a pool thread,
+//!    [`run::inbound`] then reads the open frame, asks the validator, looks the name up, and
 //!    answers.
-//! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`])
-//!    and then bytes of the yamux stream; its reads take segments from the stream's inbox,
-//!    from which [`session::receiving`] takes answers, chunks, and the ends of messages.
-//! 5. **A relay.** On a hub the look-up finds the session that owns the name, opens a
-//!    stream there, and joins the two: [`join_relay`](crate::yamux::join_relay) then passes the
-//!    bytes from reader to outbox, and no thread of the hub waits.
+//! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`]) and
+//!    then bytes of the yamux stream; its reads take segments from the stream's inbox, in
+//!    which [`session::receiving`] finds the chunks and the ends of messages.
+//! 5. **A relay.** On a hub, a name may belong to the session of another client. The pool
+//!    thread opens a stream there, waits for the owner's answer, answers the caller, and
+//!    joins the two ([`join_relay`](crate::yamux)). From then on the readers of both
+//!    connections pass the bytes on, and no thread of the hub waits.
 //! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
 //!    new streams, a deadline for those that are open, then a cut.
 //!
@@ -57,21 +56,30 @@
 //! - **chunk**: a piece of a message, as it is sent: four bytes of length, then up to
 //!   1,024 bytes.
 //! - **segment**: a block of received bytes, as the reader filled it.
-//! - **caller**, **owner**: the side that opens a stream; on a hub, the session that
-//!   offers the stream's name.
-//! - **handler**, **hook**, **validator**: code of the program that serves a stream, is
-//!   called on an event, or decides about a session or a stream.
+//! - **caller**: the side that opens a stream.
+//! - **owner**: on a hub, the session that offers a stream's name.
+//! - **handler**: code of the program that serves streams of one name.
+//! - **hook**: code of the program that is called when something happens.
+//! - **validator**: code of the program that accepts or refuses sessions and streams.
+//! - **place**, **permit**: one of a limited number: of sessions or handshakes; of handlers
+//!   that run at once.
 //! - **refusal**: an answer that denies a session or a stream, with a reason.
 //! - **abort**: end a stream so that the peer gets an error.
 //!
 //! # Lock order
 //!
-//! The receiving or the sending side of a stream is locked first, then the locks of
-//! [`yamux`](crate::yamux). The [data](state::wire_state::WireData) of a wire, its
-//! handlers, its pool, and its deferred errors are locked only while no other lock is
-//! held. A thread that reads or writes a stream holds the lock of that side while it
-//! waits. No other lock is held during a system call, and none while the library calls
-//! the program's code.
+//! A thread takes locks only in this order:
+//!
+//! 1. The sending side of a stream, then its receiving side, which a sender only tries. A
+//!    side is locked while a thread reads or writes and as long as a [`Reader`] or [`Writer`]
+//!    exists: over waits, system calls, and whatever the program does meanwhile.
+//! 2. The [data](state::wire_state::WireData) of a wire. Under it, sessions are asked
+//!    whether they have ended.
+//! 3. What [`yamux`](crate::yamux) locks.
+//!
+//! All other locks (handlers, pool, deferred errors, tracked threads, the progress of hooks,
+//! streams that come early, a dial) are the last that a thread takes. Locks from 2 on are
+//! never held over a system call, or while the library calls the program's code.
 
 mod builder;
 mod handle;

@@ -162,8 +162,9 @@ impl Config {
         self
     }
 
-    /// Sets the stack size of the reader thread in bytes. Default: 256 KiB; the
-    /// thread uses only a few KiB.
+    /// Sets the stack size in bytes of the connection's threads: the reader, and helper
+    /// threads that finish a write or hand over streams. Default: 256 KiB; they use only a
+    /// few KiB.
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;

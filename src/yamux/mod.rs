@@ -31,33 +31,49 @@
 
 /// # The life of a frame
 ///
-/// - **Received.** [`ConnectionReader::turn`] reads bytes from the transport. The
-///   [decoder](frame::Decoder) cuts them into frames ([`reader::dispatch`]), which are
-///   handled by kind ([`reader::frames`]). The body of a Data frame goes into the stream's
-///   inbox with [`Core::deliver`](core::Core::deliver), and wakes the thread that waits in
-///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). Bytes that a
-///   program has read are granted to the sender again
+/// - **Received**, on the reader's thread. [`ConnectionReader::turn`] reads from the
+///   transport. [`reader::dispatch`] takes the [headers](frame::Decoder) out of what was
+///   read, and [`reader::frames`] handles each by its kind. The body of a Data frame goes
+///   to its stream's [`Core`](core::Core), which appends it to the inbox and wakes the
+///   thread that waits in
+///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). As the program
+///   reads, its thread gives the peer that much credit back
 ///   ([`update_window`](shared::Shared::update_window)).
-/// - **Sent.** [`send_frame`](stream::shared_stream::SharedStream::send_frame) takes credit
-///   from the window and queues the frame ([`Outbox::try_send`](outbox::Outbox::try_send)).
-///   If no thread is writing, the caller gets the writing role and
-///   [writes](shared::Shared::drain), for one [`Shift`](outbox::writing::Shift). Bytes that
-///   the transport does not accept immediately are left to a helper thread.
-/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table),
-///   and queues a SYN.
-/// - **Opened by the peer.** A frame with SYN ([`reader::frames`]) is judged by the
-///   [table](table::inbound), and the stream is passed to the [`Acceptor`] immediately,
-///   or later if it is [held](shared::held).
-/// - **Relayed.** After each read the reader [pumps](relay::Relay::pump) the relays whose
-///   streams have received something: [`relay`](mod@relay::pair) moves bytes from the inbox of
-///   one leg into the outbox of the other leg's connection, which is then
-///   [flushed](relay::Flushes). A relay without room is parked, and served by the thread
-///   whose writing makes room ([`next_relay`](outbox::Outbox::next_relay)).
+/// - **Sent**, on the thread of a program that writes.
+///   [`send_frame`](stream::shared_stream::SharedStream::send_frame) waits for credit and
+///   for room in the outbox, and queues the frame
+///   ([`Outbox::try_send`](outbox::Outbox::try_send)). If no thread is writing, it gets the
+///   writing role and [writes](shared::Shared::drain) for one
+///   [`Shift`](outbox::writing::Shift); otherwise the thread that is writing takes the
+///   frame along. A thread that must not block leaves to a helper thread what the transport
+///   does not take at once.
+/// - **Opened here.** [`Connection::open`] takes an id from the [`Table`](table::Table) and
+///   queues a SYN.
+/// - **Opened by the peer.** [`reader::frames`] asks the [table](table::inbound) whether the
+///   stream is accepted, refused or [held](shared::held). When all that was read has been
+///   dispatched, the reader passes the stream to the [`Acceptor`].
+/// - **Relayed**, on the reader's thread. After each read it
+///   [pumps](relay::Relay::pump) the relays whose streams have received something:
+///   [`relay::pair`] moves bytes from the inbox of one leg to the outbox of the other leg's
+///   connection, which is then [flushed](relay::Flushes). A relay without room is parked; a
+///   thread that makes room by writing serves it
+///   ([`next_relay`](outbox::Outbox::next_relay)).
 /// - **Ended.** See the diagrams in [`phase`] for connections, and in [`state`] for
 ///   streams.
 ///
-/// To add a type of frame, begin with [`frame::Kind`], handle the frame in
-/// [`reader::frames`], and queue it with [`Outbox::push`](outbox::Outbox::push).
+/// # A new type of frame
+///
+/// 1. [`frame::Kind`], with its number, the length of its body, and a constructor of its
+///    [`Header`](frame::Header).
+/// 2. [`reader::frames`] handles it, for the connection or for a stream. A body always goes
+///    to a stream's inbox; anything else needs new code in [`reader::dispatch`].
+/// 3. It is queued with [`Outbox::push`](outbox::Outbox::push); with
+///    [`Outbox::try_push`](outbox::Outbox::try_push) if a frame of the peer causes it, since
+///    the number of unread answers is limited; with
+///    [`Outbox::try_send`](outbox::Outbox::try_send) if it has a body.
+/// 4. A peer that does not know the type ends the connection, so it may be sent only to
+///    peers that have announced it in the session handshake.
+/// 5. `yamux/fuzz` and `tests/interop/libp2p` know all frames.
 ///
 /// # Glossary
 ///
@@ -88,7 +104,9 @@
 ///    [`Shared`](shared::Shared)
 /// 5. the pool of [segments](segment)
 ///
-/// No lock is held during a system call or a call of the program's code.
+/// No lock is held over a system call, or a call of the program's code. (A TLS transport has
+/// locks of its own, one of which is held while it writes; see
+/// [`transport`](crate::transport).)
 ///
 /// # Small programs and small stacks
 ///

@@ -254,13 +254,13 @@ impl Outbox {
         self.state.lock().queue.queued_total()
     }
 
-    /// Returns the part of [`sent`](Self::sent) that goes before a frame queued
+    /// Returns the part of [`queued_total`](Self::queued_total) that goes before a frame queued
     /// ahead of data now.
     pub(super) fn taken(&self) -> u64 {
         self.state.lock().queue.taken()
     }
 
-    /// Returns the part of [`sent`](Self::sent) that the transport has accepted.
+    /// Returns the part of [`queued_total`](Self::queued_total) that the transport has accepted.
     pub(super) fn written(&self) -> u64 {
         self.state.lock().written
     }

@@ -4,7 +4,6 @@ use super::ConnectionReader;
 use crate::{
     transport::Wait,
     yamux::{
-        capacity::GiveBack,
         core::{Core, Delivery},
         error::{Error, Violation},
         frame::{Event, HEADER_LEN},
@@ -131,8 +130,8 @@ impl ConnectionReader {
         }
         self.streams_wait = self.shared.end_handing_over(hands_over);
         self.pump_relays();
-        self.fresh.give_back(IDLE_CAPACITY);
-        self.relays.give_back(IDLE_CAPACITY);
+        self.fresh.shrink_to(IDLE_CAPACITY);
+        self.relays.shrink_to(IDLE_CAPACITY);
         if mem::take(&mut self.answer_due) {
             self.shared.flush(Wait::Never);
         }

@@ -8,8 +8,6 @@
 
 pub(super) mod pair;
 
-pub(super) mod pair;
-
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 /// One of the two ends of a relay.
