@@ -32,6 +32,41 @@ use std::{
 /// One thread reads the connection, and an idle connection needs no other. The
 /// connection closes when its last handle and its last stream are dropped, or with
 /// [`close`](Self::close).
+///
+/// # Examples
+///
+/// A server that answers each stream on a thread, over TCP:
+///
+/// ```
+/// use std::{io::{self, Read, Write}, net::{Shutdown, TcpListener, TcpStream}, thread};
+/// use wirenet::yamux::{Config, Connection};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let addr = listener.local_addr()?;
+/// let server = thread::spawn(move || -> io::Result<()> {
+///     let (socket, _) = listener.accept()?;
+///     let connection = Connection::server(socket, Config::default())?;
+///     // Ends with an error when the client closes the connection.
+///     while let Ok(mut stream) = connection.accept() {
+///         thread::spawn(move || io::copy(&mut stream.clone(), &mut stream));
+///     }
+///     Ok(())
+/// });
+///
+/// let socket = TcpStream::connect(addr)?;
+/// let connection = Connection::client(socket, Config::default())?;
+/// let mut stream = connection.open()?;
+/// stream.write_all(b"hello")?;
+/// stream.shutdown(Shutdown::Write)?;
+/// let mut echo = String::new();
+/// stream.read_to_string(&mut echo)?;
+/// assert_eq!(echo, "hello");
+///
+/// drop(stream);
+/// connection.close();
+/// # server.join().unwrap()?;
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     handle: Arc<Handle>,
