@@ -11,22 +11,23 @@
 //! |---|---|---|
 //! | `wire` | what a program holds | [`handle`], [`builder`] |
 //! | [`run`] | what the threads of a wire do | [`run::client`], [`run::server`], [`run::serving`], [`run::inbound`] |
-//! | [`state`] | what a wire holds; no threads of its own | [`state::wire_state`], [`state::lifecycle`], [`state::registry`] |
+//! | [`state`] | what a wire holds; its only threads are the pool's | [`state::wire_state`], [`state::lifecycle`], [`state::registry`] |
 //! | [`session`] | what a session is, and what it speaks | [`session::session`], [`session::stream`], [`session::receiving`], [`session::chunk`] |
 //!
 //! # The life of a stream
 //!
-//! 1. **A session.** [`run::client`] dials, or [`run::server`] accepts and starts the
-//!    session's thread. That thread runs the [`Handshake`](run::handshake::Handshake), in
-//!    which it drives the connection's reader itself, and then [`run::serving`]: it
-//!    registers the session and reads the yamux connection until the session ends.
+//! 1. **A session.** [`run::server`] accepts a connection and starts the session's thread;
+//!    on a client, the thread that dialled with [`run::client`] is the session's. It runs the
+//!    [`Handshake`](run::handshake::Handshake), in which it drives the connection's reader
+//!    itself, and then [`run::serving`]: it registers the session and reads the yamux
+//!    connection until the session ends.
 //! 2. **A call.** [`Session::open_stream`] opens a yamux stream, sends an *open* frame
 //!    ([`session::frame`]) along with its SYN, and waits for the answer.
 //! 3. **The peer.** Its reader passes the stream to the session's acceptor
-//!    ([`run::serving`]), which gets a permit of the
-//!    [`HandlerPool`](state::pool::HandlerPool), or refuses the stream. On a pool thread,
-//!    [`run::inbound`] then reads the open frame, asks the validator, looks the name up, and
-//!    answers.
+//!    ([`run::serving`]), which takes the bytes that came with the SYN, and gets a permit of
+//!    the [`HandlerPool`](state::pool::HandlerPool), or refuses the stream. On a pool thread,
+//!    [`run::inbound`] then waits for the rest of the open frame, asks the validator, looks
+//!    the name up, and answers.
 //! 4. **The handler** gets a [`Stream`]. Its writes become chunks ([`session::chunk`]) and
 //!    then bytes of the yamux stream; its reads take segments from the stream's inbox, in
 //!    which [`session::receiving`] finds the chunks and the ends of messages.
@@ -55,7 +56,6 @@
 //! - **message**: what a sender ends with an end mark; any length.
 //! - **chunk**: a piece of a message, as it is sent: four bytes of length, then up to
 //!   1,024 bytes.
-//! - **segment**: a block of received bytes, as the reader filled it.
 //! - **caller**: the side that opens a stream.
 //! - **owner**: on a hub, the session that offers a stream's name.
 //! - **handler**: code of the program that serves streams of one name.
@@ -74,7 +74,7 @@
 //!    side is locked while a thread reads or writes and as long as a [`Reader`] or [`Writer`]
 //!    exists: over waits, system calls, and whatever the program does meanwhile.
 //! 2. The [data](state::wire_state::WireData) of a wire. Under it, sessions are asked
-//!    whether they have ended.
+//!    whether they are closing or have ended, and for their round trip.
 //! 3. What [`yamux`](crate::yamux) locks.
 //!
 //! All other locks (handlers, pool, deferred errors, tracked threads, the progress of hooks,

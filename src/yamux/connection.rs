@@ -137,11 +137,11 @@ impl Connection {
         Self { handle }
     }
 
-    /// Opens a stream. Does not wait until the peer accepts it, unless 256 streams
-    /// (see [`Config::backlog`]) are waiting for that already. Waits while too many
-    /// streams are closed on this side and not on the peer's (see
-    /// [`Config::max_streams`]), and while half a megabyte is queued to be sent,
-    /// for example when streams are opened and reset in a loop.
+    /// Opens a stream. Does not wait for the peer's acknowledgement, unless 256 streams
+    /// (see [`Config::backlog`]) lack theirs. Waits while too many streams are closed on
+    /// this side but not on the peer's (see [`Config::max_streams`]), and while half a
+    /// megabyte is queued to be sent, for example when streams are opened and reset in a
+    /// loop.
     ///
     /// # Errors
     ///

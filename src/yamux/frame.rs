@@ -9,14 +9,14 @@ use std::fmt;
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 12;
 
-/// The id of a stream: odd if the dialling side opened it, even if the accepting
-/// side did, and 0 for the session itself.
+/// The id of a stream: odd for the streams that the dialling side opened, even for those
+/// of the accepting side. 0 is the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
 
 impl StreamId {
     /// The id of the session itself, for pings and go-aways.
-    pub(crate) const SESSION: Self = Self(0);
+    pub(crate) const CONNECTION: Self = Self(0);
 }
 
 impl fmt::Display for StreamId {
@@ -110,7 +110,7 @@ impl Header {
         Self {
             kind: Kind::Ping,
             flags,
-            stream: StreamId::SESSION,
+            stream: StreamId::CONNECTION,
             length: value,
         }
     }
@@ -120,7 +120,7 @@ impl Header {
         Self {
             kind: Kind::GoAway,
             flags: Flags::NONE,
-            stream: StreamId::SESSION,
+            stream: StreamId::CONNECTION,
             length: code,
         }
     }

@@ -37,8 +37,8 @@
 ///   to its stream's [`Core`](core::Core), which appends it to the inbox and wakes the
 ///   thread that waits in
 ///   [`wait_readable`](stream::shared_stream::SharedStream::wait_readable). As the program
-///   reads, its thread gives the peer that much credit back
-///   ([`update_window`](shared::Shared::update_window)).
+///   reads, its thread gives the peer credit back, in one update for a little under half a
+///   window ([`update_window`](shared::Shared::update_window)).
 /// - **Sent**, on the thread of a program that writes.
 ///   [`send_frame`](stream::shared_stream::SharedStream::send_frame) waits for credit and
 ///   for room in the outbox, and queues the frame
@@ -104,9 +104,12 @@
 ///    [`Shared`](shared::Shared)
 /// 5. the pool of [segments](segment)
 ///
+/// A stream's timeouts, and the queue of [`Connection::accept`], have locks that are taken
+/// alone.
+///
 /// No lock is held over a system call, or a call of the program's code. (A TLS transport has
-/// locks of its own, one of which is held while it writes; see
-/// [`transport`](crate::transport).)
+/// locks of its own, one of which is held while it writes: see
+/// `src/transport/tls/mod.rs`.)
 ///
 /// # Small programs and small stacks
 ///

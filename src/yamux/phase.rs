@@ -4,7 +4,7 @@
 //!   phase                 streams              outbox       transport
 //!
 //!   Open                  can be opened        Open         open
-//!    │ │ a write fails
+//!    │ │ a write fails, not by its timeout
 //!    │ ▼
 //!    │ WriteFailed         cannot send; what    Ended        open: the reader reads
 //!    │ │                   came can be read                  what came before
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `end()` is called for the peer's end, a violation, a failure, and when the write
-//! timeout after a `close()` has passed. While the connection is Open or WriteFailed,
+//! timeout after a `close()` or a failed write has passed. Until the transport is cut,
 //! each side may announce that it is leaving:
 //!
 //! ```text
@@ -110,7 +110,7 @@ impl ConnectionLife {
     pub(super) fn end_with(&mut self, error: Error) -> bool {
         let reason = match std::mem::take(&mut self.phase) {
             Phase::Open => error,
-            // The connection had ended before that write, and the reader has found out
+            // A broken pipe only says that the connection had ended. The reader knows
             // why, unless it gave up waiting.
             Phase::WriteFailed(first)
                 if first.is_broken_pipe() && !matches!(error, Error::Closed) =>

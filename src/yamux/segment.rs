@@ -5,6 +5,7 @@
 //! process shares. A free list for each connection would keep hundreds of
 //! kilobytes for every connection that was ever busy.
 
+// Not from `crate::sync`: the pool belongs to the process, not to one run of a model.
 use parking_lot::Mutex;
 use std::io;
 

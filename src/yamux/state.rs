@@ -10,6 +10,10 @@
 //!   Reset ◀───────────────┘               Reset ◀──────────┘
 //! ```
 //!
+//! "reset" is this side's, or by the end of the connection; "RST" is the peer's. A
+//! receiving half that is Finished can still be reset by either side, but not by the end
+//! of the connection, because everything up to the FIN was received.
+//!
 //! A half is *done* once it is Finished or Reset. A stream is gone once both of
 //! its halves are done: the peer may forget it, and later frames for it are
 //! skipped.

@@ -88,8 +88,8 @@ pub(crate) struct RecvWindow {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning<'a> {
     pub(crate) now: Instant,
-    /// The shortest round trip that was measured. Longer ones may have queued behind
-    /// the bytes that a larger window allows.
+    /// The shortest round trip that was measured. A longer one may include time in a
+    /// queue behind the bytes that a larger window allows.
     pub(crate) round_trip: Option<Duration>,
     /// The largest size of a window.
     pub(crate) max: u32,

@@ -6,7 +6,7 @@ use crate::{
     wire::{
         session::{
             closing::{close_sessions, shutdown_result},
-            session::OwningWire,
+            session::HostWire,
         },
         state::wire_state::WireState,
     },
@@ -34,7 +34,7 @@ pub(crate) fn close_wire(wire: &WireState) -> Result<(), ShutdownError> {
     outcome
 }
 
-impl OwningWire for WireState {
+impl HostWire for WireState {
     fn close(&self) -> Result<(), ShutdownError> {
         close_wire(self)
     }

@@ -17,8 +17,8 @@ const CLOSE: &str = "on_session_close";
 pub(crate) struct Hooks {
     wire: Arc<WireState>,
     session: Session,
-    /// No thread waits for a hook to return: if the session ends while the first hook
-    /// runs, the same thread then runs the second hook.
+    /// If the session ends while the first hook runs, the thread of the first hook runs the
+    /// second one. No thread waits.
     progress: Mutex<Progress>,
 }
 

@@ -1,8 +1,9 @@
 //! The path of a stream that the peer opens, from its SYN to its handler: check the
 //! token, look up the handler, answer the caller.
 //!
-//! All of this happens on the handler's thread. Answering on the connection's reader
-//! thread was tried and was slower, because the reader cannot read meanwhile.
+//! The connection's reader only takes the bytes that came with the SYN, and refuses a
+//! stream for which there is no permit. All else happens on the handler's thread:
+//! answering on the reader's was tried and was slower, because it cannot read meanwhile.
 
 use crate::{
     error::{Error, Malformed, Operation, Refusal},

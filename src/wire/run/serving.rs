@@ -105,8 +105,8 @@ impl WireState {
             hooks.opened();
         }
         let ended = reader.run();
-        // Before the reader is dropped, because a close waits for that, and must then
-        // find the session gone.
+        // First: dropping the reader ends the wait of a close, which must then find the
+        // session gone.
         let slot = Arc::new(self.leave(&session));
         drop(reader);
         user_code::log(|| log::debug!("session {id} ended: {ended:?}"));

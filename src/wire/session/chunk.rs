@@ -50,12 +50,12 @@ pub(crate) const FRAMING: Framing = Framing {
     cut_short: &CUT_SHORT,
 };
 
-/// With at least this much room, the receiver may not grant more until it receives
-/// something: implementations grant after half of the window has been read.
+/// With this much room left, more may never come unless something is sent: a receiver
+/// grants only after half of its window was read.
 const HALF: usize = INITIAL_WINDOW as usize / 2 - CUT_SHORT.len();
 
-/// The most by which the credit of a sender, whose chunk is held until it is complete, may
-/// be below the credit that the receiver grants.
+/// While an incomplete chunk is held, its sender may have this much less credit than the
+/// receiver grants.
 const SLACK: u64 = LEAST_GRANT as u64;
 
 /// The maximum size of a frame, regardless of the room, because other frames wait

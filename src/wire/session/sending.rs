@@ -51,8 +51,10 @@ impl Author {
 ///   └─────────────▶ Failed, not begun ──────────▶ Inside
 /// ```
 ///
-/// `Broken` is final. A message also gets there when `write_message` fails after a part
-/// was sent, and when its `Writer` is dropped.
+/// `Broken` is final. A message also gets there when `finish` is called in either `Failed`
+/// state, when `write_message` fails after a part was sent, and when its `Writer` is
+/// dropped unfinished. A `write_message` that succeeds leads from `Failed` (if begun, only
+/// after `resume`) to `Between`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutgoingMessage {
     /// Nothing of the message was sent.

@@ -62,7 +62,7 @@ pub struct Session {
 struct SessionInner {
     id: SessionId,
     connection: Connection,
-    host: Weak<dyn OwningWire>,
+    host: Weak<dyn HostWire>,
     threads: Threads,
     settings: SessionSettings,
     identification: Vec<u8>,
@@ -73,7 +73,7 @@ struct SessionInner {
 }
 
 /// The wire that a session belongs to.
-pub(crate) trait OwningWire: Send + Sync {
+pub(crate) trait HostWire: Send + Sync {
     /// Closes the wire; see [`Wire::close`].
     fn close(&self) -> Result<(), ShutdownError>;
     /// Returns what the program's handles of the wire share, if the program still has any.
@@ -113,7 +113,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(
-        host: Weak<dyn OwningWire>,
+        host: Weak<dyn HostWire>,
         threads: Threads,
         settings: SessionSettings,
         connection: Connection,

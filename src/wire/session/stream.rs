@@ -200,8 +200,8 @@ impl Stream {
     ///
     /// - the message could not be ended: the error is that of a write,
     /// - a write to the message had [failed](Self::finish),
-    /// - another thread may still be writing the message: it wrote last, unless it did so
-    ///   through another handle and this is the only handle left.
+    /// - another thread wrote last, and may still be writing the message. This does not
+    ///   apply if it wrote through another handle and that handle is gone.
     ///
     /// After joining a thread that wrote through a reference, call
     /// [`finish`](Self::finish) first. When a handler returns and no other handle is

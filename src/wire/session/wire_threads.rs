@@ -140,7 +140,8 @@ impl Threads {
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
-        // A thread that is not the wire's also waits for those that are in this function.
+        // A thread that is not the wire's waits for every task, also for those that are in
+        // this function.
         let left = |counts: &Counts| match current {
             0 => counts.running.saturating_sub(counts.excluded),
             _ => counts

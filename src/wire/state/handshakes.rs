@@ -80,8 +80,8 @@ impl<S> Entries<S> {
         self.all.push(entry);
     }
 
-    /// Removes the oldest entry of the origin that has most, if that origin then still
-    /// has at least as many as `newcomer` does. This condition keeps two origins from
+    /// Removes the oldest entry of the origin that has most, if it then still has at least
+    /// as many as the newcomer's origin will have. This condition keeps two origins from
     /// evicting each other in turn forever.
     fn evict_for(&mut self, newcomer: Origin) -> Option<HandshakeEntry<S>> {
         let held = |origin| {

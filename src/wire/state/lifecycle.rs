@@ -22,12 +22,14 @@ use std::{
 ///   │ ▲              │      │                     ▲
 ///   │ └──────────────┘      │                     │
 ///   │  `RunGuard` dropped:  │                     │
-///   │  a client gave up     │                     │
+///   │  could not listen,    │                     │
+///   │  or gave up           │                     │
 ///   └───────────────────────┴─────────────────────┘
 /// ```
 ///
-/// A wire keeps running while it is being closed, until its threads have noticed;
-/// so `is_running` is not a phase of its own. Nothing leads back from closing.
+/// `is_running` is separate, because a wire keeps running while it is being closed, until
+/// its threads have noticed. A close of a closed wire makes it closing again until that
+/// close ends; nothing else leads back.
 pub(crate) struct Lifecycle {
     /// Whether a thread runs the wire, in `Wire::connect` or started by
     /// `Wire::start`.
@@ -98,8 +100,7 @@ impl WireState {
 
     /// Waits until the wire no longer runs and no close is in progress, and returns the
     /// combined result of the closes. A thread of the wire itself, in the user's code,
-    /// waits only for a close, because the wire cannot stop running before that thread
-    /// has returned.
+    /// waits for closes alone, because it keeps the wire running.
     pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
         let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();

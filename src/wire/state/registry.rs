@@ -255,14 +255,14 @@ impl<S: Member> Registry<S> {
     }
 
     /// Removes a session that has ended. It counts towards the limit until
-    /// [`give_up`](Self::give_up).
+    /// [`end_departure`](Self::end_departure).
     pub(crate) fn leave(&mut self, id: SessionId) {
         self.remove(id);
         self.departing += 1;
     }
 
     /// Ends the count of a session that has [left](Self::leave).
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn end_departure(&mut self) {
         self.departing -= 1;
     }
 
@@ -414,7 +414,7 @@ mod tests {
         hub.leave(first.id);
         assert_eq!(reserve(&mut hub), Err(Conflict::Full));
         assert_eq!(hub.obstacle(&Conflict::Full, b"2"), Some(Obstacle::Other));
-        hub.give_up();
+        hub.end_departure();
         assert_eq!(hub.obstacle(&Conflict::Full, b"2"), None);
         assert_eq!(reserve(&mut hub), Ok(Vec::new()));
     }

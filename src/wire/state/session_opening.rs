@@ -86,8 +86,8 @@ impl WireState {
         self.changed.notify_all();
     }
 
-    /// Returns whether the conflict is gone. If a session owns the name, checks that
-    /// its peer is alive, which ends a session that has been silent for too long.
+    /// Returns whether the conflict is gone. Pings the owner of the name, if there is one;
+    /// an owner that was silent for too long loses its session.
     pub(crate) fn check_owner(&self, conflict: &Conflict, identification: &[u8]) -> bool {
         let data = self.data.lock();
         let obstacle = data.registry.obstacle(conflict, identification);
@@ -258,7 +258,7 @@ pub(crate) struct SessionSlot {
 
 impl Drop for SessionSlot {
     fn drop(&mut self) {
-        self.wire.data.lock().registry.give_up();
+        self.wire.data.lock().registry.end_departure();
         self.wire.changed.notify_all();
     }
 }

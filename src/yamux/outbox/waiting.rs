@@ -33,8 +33,8 @@ impl Outbox {
             if state.phase == OutboxPhase::Ended {
                 return Err(NoRoom::Ended);
             }
-            // A thread that was woken may be the only one that knows that the role is
-            // free, so the role is checked before the room and the deadline.
+            // Perhaps only this thread was woken because the role is free, so the role is
+            // checked before the room and the deadline.
             if (waited || state.queue.is_full())
                 && !state.queue.is_empty()
                 && let Some(writer) = self.take_locked(&mut state)
@@ -64,8 +64,8 @@ impl Outbox {
         state.loads + u64::from(state.queue.has_control())
     }
 
-    /// Waits until everything that was queued is written, or, unless this side has
-    /// finished, everything up to a [mark](Self::control_mark). Returns the writer
+    /// Waits until everything up to a [mark](Self::control_mark) is written; without a
+    /// mark, or once this side has finished, until everything is. Returns the writer
     /// if the caller has to write; `None` when it is done, the outbox has ended, or
     /// the deadline has passed.
     pub(in crate::yamux) fn wait_written(

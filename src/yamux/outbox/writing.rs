@@ -83,7 +83,7 @@ impl OutboxState {
 
 impl Outbox {
     /// Takes the role if frames are queued and no thread is writing. A caller that
-    /// may block also takes it from a holder that wants to be relieved.
+    /// may block waits for the role if its holder wants to be relieved.
     pub(in crate::yamux) fn take_role(&self, wait: Wait) -> Option<Box<OutboxWriter>> {
         let mut state = self.state.lock();
         while wait == Wait::Block
@@ -168,18 +168,18 @@ impl Outbox {
         state.relief = false;
         writer.give_back();
         state.queue.give_back();
-        self.give_back(state, writer);
+        self.return_role(state, writer);
         self.pass_on_locked(state);
     }
 
     /// Gives the role to one of the waiting threads.
     fn hand_on(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
         state.relief = false;
-        self.give_back(state, writer);
+        self.return_role(state, writer);
         self.changed.notify_one();
     }
 
-    fn give_back(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
+    fn return_role(&self, state: &mut OutboxState, writer: Box<OutboxWriter>) {
         state.writer = Some(writer);
         self.settled.notify_all();
     }

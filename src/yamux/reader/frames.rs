@@ -19,8 +19,8 @@ impl ConnectionReader {
         if let Some(left) = &mut self.preauth_frames {
             *left = left.checked_sub(1).ok_or(Violation::NotLetIn)?;
         }
-        let for_session = matches!(header.kind, Kind::Ping | Kind::GoAway);
-        if for_session != (header.stream == StreamId::SESSION) {
+        let for_connection = matches!(header.kind, Kind::Ping | Kind::GoAway);
+        if for_connection != (header.stream == StreamId::CONNECTION) {
             return Err(Violation::WrongStream(header.stream).into());
         }
         match header.kind {

@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_ends_gracefully_whatever_the_peer_sends_then() {
-        for last in [Header::go_away(1), Header::data(StreamId::SESSION, 1)] {
+        for last in [Header::go_away(1), Header::data(StreamId::CONNECTION, 1)] {
             let (ours, theirs) = memory::pair(1024);
             let halves = ours.split().unwrap();
             let (connection, mut reader) = client(halves, Config::default());

@@ -133,8 +133,8 @@ impl Shared {
     }
 
     /// Returns the frames to send after all data, for peers that understand them: a
-    /// ping, and a second go-away. A single go-away does not distinguish a close
-    /// from a connection that broke while its streams were finishing. The peer may
+    /// ping, and a second go-away. A single go-away may also come from a side
+    /// whose connection then broke; a second one means that it has closed. The peer may
     /// have closed too before it answers the ping, so its own second go-away also
     /// confirms that it has received everything.
     fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {

@@ -88,8 +88,8 @@ impl Shared {
     }
 
     /// Makes places for held streams and hands over those that got one, after the
-    /// reader has dispatched. Returns whether the reader must do so again later:
-    /// `true` unless nothing is held, because only a reader holds streams.
+    /// reader has dispatched. Returns whether streams were waiting: then the reader must
+    /// do so again. Only a reader holds streams, so none is added meanwhile.
     pub(in crate::yamux) fn end_handing_over(self: &Arc<Self>, begun: bool) -> bool {
         let waits = self.table.lock().has_waiting();
         if waits {

@@ -80,8 +80,8 @@ impl Shared {
     /// reason for the end.
     pub(in crate::yamux) fn settle_writer(&self) {
         if !self.outbox.is_being_written() {
-            // Not cut: the peer must not find the connection closed before this side
-            // closes it.
+            // The transport stays open, so that the peer does not see its end before this
+            // side closes it.
             return;
         }
         let closer = self.closer.lock().clone();

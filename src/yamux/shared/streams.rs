@@ -36,10 +36,8 @@ impl Shared {
             self.forget(core, Gone::Reset);
             // A writer of this stream may be waiting for room.
             self.outbox.wake_all();
-            // The reset of a peer's stream answers its SYN: the next stream is accepted
-            // only after a check of how many answers wait. Resets of our own streams
-            // must not count against the peer; while too much is queued, no stream is
-            // opened.
+            // Resets of the peer's streams count as answers: `on_syn` checks how many
+            // answers are queued. Resets of our own streams do not; opening waits instead.
             let lane = match self.table.lock().is_ours(core.id) {
                 true => Lane::Data,
                 false => Lane::Answer,

@@ -175,8 +175,8 @@ impl Stream {
         self.inner.core.await_input(awaited);
     }
 
-    /// Returns whether the peer has sent something since that was awaited, or since
-    /// the last call.
+    /// Returns whether input has arrived since it was first awaited, or since the last
+    /// call that returned `true`.
     pub(crate) fn take_input(&self) -> bool {
         self.inner.core.take_input()
     }

@@ -77,7 +77,7 @@ pub(super) enum Gone {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
     /// Streams may be [opened](Table::open_slot) again. All waiting threads must be
-    /// woken, because opening a stream does not use up the slot.
+    /// woken: a stream that is opened is not half open, so all of them may go on.
     pub(super) frees_slot: bool,
     /// The stream had no place.
     pub(super) was_held: bool,
