@@ -52,12 +52,20 @@ pub(super) struct Queue {
 /// The capacities that an empty queue keeps for control frames, in bytes, and for
 /// segments. Larger capacities are freed.
 pub(super) const IDLE_CONTROL: usize = 1024;
-pub(super) const IDLE_SEGMENTS: usize = 16;
+const IDLE_SEGMENTS: usize = 16;
 
 /// Makes a queue with room for one segment, which usually suffices; a `VecDeque`
 /// would otherwise start with room for four.
 pub(super) fn segments() -> VecDeque<Segment> {
     VecDeque::with_capacity(1)
+}
+
+/// Frees the memory of an empty queue of segments that has grown.
+pub(super) fn give_back(segments: &mut VecDeque<Segment>) {
+    segments.give_back(IDLE_SEGMENTS);
+    if segments.capacity() == 0 {
+        *segments = self::segments();
+    }
 }
 
 impl Queue {
@@ -201,7 +209,7 @@ impl Queue {
     pub(super) fn give_back(&mut self) {
         debug_assert!(self.is_empty());
         self.control.give_back(IDLE_CONTROL);
-        self.data.give_back(IDLE_SEGMENTS);
+        give_back(&mut self.data);
     }
 
     /// Discards all queued frames, and frees their memory.

@@ -2,7 +2,7 @@
 
 use super::{
     capacity::GiveBack,
-    queue::{self, IDLE_CONTROL, IDLE_SEGMENTS, Queue},
+    queue::{self, IDLE_CONTROL, Queue},
     segment::Segment,
 };
 use crate::transport::{Wait, WriteHalf};
@@ -52,7 +52,7 @@ impl OutboxWriter {
         self.control_sent = 0;
         self.control.clear();
         self.control.give_back(IDLE_CONTROL);
-        self.data.give_back(IDLE_SEGMENTS);
+        queue::give_back(&mut self.data);
     }
 
     /// Returns how many bytes were taken over and are not yet written.
