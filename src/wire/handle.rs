@@ -319,7 +319,8 @@ impl Wire {
     /// #       client.start().expect("the server accepts");
     /// #   })
     ///     .on_session_open(|session| {
-    ///         // Blocks until the wire is closed; `connect` returns then, too.
+    ///         // Blocks until the wire is closed. `connect` then returns the same error, if
+    ///         // there is one.
     ///         let _ = session.close_wire();
     ///     })
     ///     .build()?;

@@ -128,6 +128,7 @@
 mod map {}
 
 mod acceptor;
+mod budget;
 mod capacity;
 mod config;
 mod connection;

@@ -1,7 +1,7 @@
 //! Flow control: the send window, the receive window, and the growth of the receive
 //! window. Pure: time is an argument, and arithmetic is checked.
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use super::budget::Budget;
 use std::time::{Duration, Instant};
 
 /// The initial window of every stream, in each direction, in bytes.
@@ -249,52 +249,6 @@ impl RecvWindow {
     /// the budget once.
     pub(crate) fn take_grown(&mut self) -> usize {
         std::mem::take(&mut self.grown)
-    }
-}
-
-/// How many bytes all windows of a connection may grow together, beyond their
-/// initial size.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    left: AtomicUsize,
-}
-
-impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self {
-            left: AtomicUsize::new(bytes),
-        }
-    }
-
-    pub(crate) fn reserve(&self, bytes: usize) -> bool {
-        // Relaxed, because the counter synchronizes no other memory.
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(bytes)
-            })
-            .is_ok()
-    }
-
-    /// Reserves as much of `bytes` as is left, and returns how much.
-    fn reserve_up_to(&self, bytes: usize) -> usize {
-        let mut taken = 0;
-        // Fails if nothing is left; `taken` is 0 then.
-        let _ = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                taken = left.min(bytes);
-                (taken > 0).then(|| left - taken)
-            });
-        taken
-    }
-
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn left(&self) -> usize {
-        self.left.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn release(&self, bytes: usize) {
-        self.left.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

@@ -27,11 +27,11 @@ const STEPS: usize = 100_000;
 /// How the clock of a model behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Time {
-    /// The clock stands still: another thread must end each wait whose deadline
-    /// is in the future, or the model fails.
-    Stands,
+    /// The clock does not advance. A wait whose deadline is in the future must be ended by
+    /// another thread, or the model fails.
+    Fixed,
     /// The clock runs: such a wait may time out at any moment.
-    Passes,
+    Advancing,
 }
 
 /// Runs `model` in many schedules, chosen at random and by priorities (PCT). Panics
@@ -51,12 +51,12 @@ pub(crate) fn check(time: Time, model: impl Fn() + Send + Sync + 'static) {
     report(tried, "", began);
 }
 
-/// Runs a small `model` in every possible schedule, with [`Time::Stands`].
+/// Runs a small `model` in every possible schedule, with [`Time::Fixed`].
 pub(crate) fn check_all(model: impl Fn() + Send + Sync + 'static) {
     let began = Instant::now();
     let scheduler = DfsScheduler::new(None, false);
     let tried = Runner::new(scheduler, config()).run(move || {
-        clock::reset(Time::Stands);
+        clock::reset(Time::Fixed);
         model();
     });
     report(tried, ", all of them", began);

@@ -1,4 +1,4 @@
-//! The clock of a model. It stands still, or advances when a wait times out.
+//! The clock of a model: fixed, or advanced whenever a wait times out.
 
 use super::Time;
 use shuttle::rand::{Rng, thread_rng};
@@ -15,7 +15,7 @@ static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 std::thread_local! {
     // All threads of a model run on one thread of the system.
-    static TIME: Cell<Time> = const { Cell::new(Time::Stands) };
+    static TIME: Cell<Time> = const { Cell::new(Time::Fixed) };
     static ELAPSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
@@ -30,7 +30,7 @@ pub(super) fn reset(time: Time) {
 }
 
 pub(super) fn passes() -> bool {
-    TIME.get() == Time::Passes
+    TIME.get() == Time::Advancing
 }
 
 /// Decides at random whether a wait times out now.

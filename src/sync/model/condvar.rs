@@ -58,7 +58,7 @@ impl Condvar {
         self.wait_until(guard, clock::now() + timeout)
     }
 
-    /// With [`Time::Passes`](super::Time::Passes), a wait may time out at any
+    /// With [`Time::Advancing`](super::Time::Advancing), a wait may time out at any
     /// moment, which advances the clock to its deadline. Otherwise a wait times
     /// out only if its deadline has passed.
     pub(crate) fn wait_until<T>(

@@ -45,10 +45,10 @@ impl Builder {
 
     /// Sets a closure that checks the tokens of peers.
     ///
-    /// It is called for every session that a client opens, with the stream name
-    /// `confirmSession`, and for every stream that the peer opens. It gets the stream's
-    /// name, the client's identification and the token. If it returns an error, the
-    /// peer is refused with the error's text. Default: every peer is accepted.
+    /// The closure is called with a stream name, the client's identification and the
+    /// token: once for each session that a client opens, with the name `confirmSession`,
+    /// and once for each stream that the peer opens. If it returns an error, the peer is
+    /// refused with the error's text. Default: every peer is accepted.
     ///
     /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`],
     /// unless the validator returns [`Denied::for_now`], for example because its

@@ -112,7 +112,7 @@ impl OpenSession {
 
 #[test]
 fn a_name_requested_by_two_clients_goes_to_one_and_is_free_after_its_session() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         let clients = [1, 2].map(|number| {
             let hub = Arc::clone(&hub);
@@ -139,7 +139,7 @@ fn a_name_requested_by_two_clients_goes_to_one_and_is_free_after_its_session() {
 /// new session owns the name.
 #[test]
 fn a_client_that_reconnects_gets_its_name_back() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         let old = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
         let leaving = {
@@ -162,7 +162,7 @@ fn a_client_that_reconnects_gets_its_name_back() {
 /// without it stays open.
 #[test]
 fn a_client_that_reconnects_twice_owns_its_name_once() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         let old = open(&hub, 1, b"box").unwrap_or_else(|_| panic!());
         let again = [2, 3].map(|number| {
@@ -186,7 +186,7 @@ fn a_client_that_reconnects_twice_owns_its_name_once() {
 /// A call to a name whose owner's session is being opened waits for the outcome.
 #[test]
 fn a_caller_of_a_name_waits_for_the_session_that_is_being_opened() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         hub.reserve(id(1), b"box", &names()).unwrap();
         let callers = [(); 2].map(|()| {
@@ -198,7 +198,7 @@ fn a_caller_of_a_name_waits_for_the_session_that_is_being_opened() {
             assert!(matches!(caller.join().unwrap(), NameOwner::Nobody));
         }
     });
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         let opening = {
             let hub = Arc::clone(&hub);
@@ -220,7 +220,7 @@ fn a_caller_of_a_name_waits_for_the_session_that_is_being_opened() {
 
 #[test]
 fn a_close_wakes_threads_that_wait_for_an_owner_or_a_session() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         hub.reserve(id(1), b"box", &names()).unwrap();
         let caller = {
@@ -245,7 +245,7 @@ fn a_close_wakes_threads_that_wait_for_an_owner_or_a_session() {
 
 #[test]
 fn an_established_session_wakes_threads_that_wait_for_one() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let hub = hub();
         let waiting = {
             let hub = Arc::clone(&hub);

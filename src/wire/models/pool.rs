@@ -32,7 +32,7 @@ impl Count {
 }
 
 /// Two threads submit three jobs, and a third closes the pool if `closing`. With
-/// [`Time::Passes`], idle threads leave at any moment.
+/// [`Time::Advancing`], idle threads leave at any moment.
 fn running(time: Time, closing: bool) {
     check(time, move || {
         let (pool, ran) = (pool(8), Arc::new(Count::default()));
@@ -59,22 +59,22 @@ fn running(time: Time, closing: bool) {
 
 #[test]
 fn every_job_is_run() {
-    running(Time::Stands, false);
+    running(Time::Fixed, false);
 }
 
 #[test]
 fn every_job_is_run_even_if_threads_leave() {
-    running(Time::Passes, false);
+    running(Time::Advancing, false);
 }
 
 #[test]
 fn every_job_is_run_even_if_the_pool_closes() {
-    running(Time::Stands, true);
+    running(Time::Fixed, true);
 }
 
 #[test]
 fn no_job_waits_for_another_job_to_end() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (pool, met) = (pool(8), Arc::new(Count::default()));
         // Leaves a thread that is idle, or about to be.
         pool.submit(|| ()).unwrap();
@@ -93,7 +93,7 @@ fn no_job_waits_for_another_job_to_end() {
 
 #[test]
 fn no_more_permits_are_given_than_the_limit() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (pool, held) = (pool(2), Arc::new(Mutex::new(0)));
         let threads = [(); 3].map(|()| {
             let (pool, held) = (Arc::clone(&pool), Arc::clone(&held));

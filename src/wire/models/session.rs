@@ -113,6 +113,7 @@ fn session(time: Time, closes: Closes) {
         let handler = match closes {
             Closes::Handler => |stream: &mut Stream| {
                 let message = echo(stream);
+                // The closes below are checked; this one ends inside of them.
                 let _ = stream.session().close_wire();
                 message
             },
@@ -143,7 +144,7 @@ fn session(time: Time, closes: Closes) {
                 let echoed = client_thread.join().unwrap();
                 assert!(
                     closed.is_ok()
-                        || time == Time::Passes
+                        || time == Time::Advancing
                         || (echoed.is_err() && lacks_an_open_frame(&closed)),
                     "{closed:?}"
                 );
@@ -153,16 +154,16 @@ fn session(time: Time, closes: Closes) {
         if let Ok(echo) = &echoed {
             assert_eq!(echo, MESSAGE);
         }
-        if closes == Closes::After && time == Time::Stands {
+        if closes == Closes::After && time == Time::Fixed {
             echoed.unwrap();
         }
         if let Some(closing) = closing {
             let closed = closing.join().unwrap();
-            assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
+            assert!(closed.is_ok() || time == Time::Advancing, "{closed:?}");
         }
         for wire in [&client, &server] {
             let closed = close_wire(wire);
-            assert!(closed.is_ok() || time == Time::Passes, "{closed:?}");
+            assert!(closed.is_ok() || time == Time::Advancing, "{closed:?}");
             assert!(wire.sessions().is_empty());
         }
         for thread in threads {
@@ -173,20 +174,20 @@ fn session(time: Time, closes: Closes) {
 
 #[test]
 fn a_message_is_echoed_and_both_wires_close() {
-    session(Time::Stands, Closes::After);
+    session(Time::Fixed, Closes::After);
 }
 
 #[test]
 fn a_close_of_both_wires_truncates_no_message() {
-    session(Time::Stands, Closes::Both);
+    session(Time::Fixed, Closes::Both);
 }
 
 #[test]
 fn a_handler_may_close_its_own_wire() {
-    session(Time::Stands, Closes::Handler);
+    session(Time::Fixed, Closes::Handler);
 }
 
 #[test]
 fn a_close_returns_even_if_every_timeout_expires() {
-    session(Time::Passes, Closes::Both);
+    session(Time::Advancing, Closes::Both);
 }

@@ -17,7 +17,7 @@ pub(crate) trait Source {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error>;
     /// Returns the next bytes if they have been received already.
     fn try_read_segment(&self) -> Option<Segment>;
-    /// Returns the error that an error frame stands for.
+    /// Converts an error frame of the peer into an [`Error`].
     fn refusal(&self, frame: &Frame) -> Error;
     /// Returns the name under which the stream was opened. An *accept* frame
     /// repeats it.

@@ -241,8 +241,7 @@ impl Session {
         stats
     }
 
-    /// Returns the error that an error frame of the peer stands for, and counts the
-    /// refusal.
+    /// Converts an error frame of the peer into an [`Error`], and counts the refusal.
     pub(super) fn refusal(&self, name: &str, frame: &Frame) -> Error {
         self.inner.connection.count_refused();
         Error::Refused {

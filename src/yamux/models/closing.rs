@@ -78,29 +78,29 @@ fn every_call_returns(time: Time, also: Also) {
 
 #[test]
 fn a_close_wakes_all_threads_and_may_be_called_twice_at_once() {
-    every_call_returns(Time::Stands, Also::Again);
+    every_call_returns(Time::Fixed, Also::Again);
 }
 
 #[test]
 fn a_close_and_a_cut_by_the_peer_end_the_connection_once() {
-    every_call_returns(Time::Stands, Also::ByThePeer);
+    every_call_returns(Time::Fixed, Also::ByThePeer);
 }
 
 #[test]
 fn a_close_and_a_cut_end_the_connection_once() {
-    every_call_returns(Time::Stands, Also::Cut);
+    every_call_returns(Time::Fixed, Also::Cut);
 }
 
 #[test]
 fn a_close_returns_even_if_everything_times_out() {
-    every_call_returns(Time::Passes, Also::Again);
+    every_call_returns(Time::Advancing, Also::Again);
 }
 
 /// Dropping the last handle or the last stream closes the connection, in either
 /// order.
 #[test]
 fn a_connection_closes_with_its_last_handle_or_stream() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config()).unwrap();
         let stream = connection.open().unwrap();
@@ -121,7 +121,7 @@ fn a_connection_closes_with_its_last_handle_or_stream() {
 /// whichever thread it happens.
 #[test]
 fn a_connection_that_closes_when_idle_closes_with_its_last_stream() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config()).unwrap();
         let streams = [(); 2].map(|()| connection.open().unwrap());

@@ -18,7 +18,7 @@ fn ending(
     here: [fn(&Stream); 2],
     resets: std::ops::RangeInclusive<u64>,
 ) {
-    check(Time::Stands, move || {
+    check(Time::Fixed, move || {
         let (stage, stream) = client();
         let reading = run(stage.reader);
         let (mut sender, mut receiver) = (stage.peer.sender, stage.peer.receiver);
@@ -101,7 +101,7 @@ fn a_stream_that_one_side_resets_and_the_other_finishes_is_gone_once() {
 /// half. A thread that opens one more waits for that, and for the peer's ACK.
 #[test]
 fn a_thread_that_waits_to_open_a_stream_is_woken_when_others_end() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let config = config().backlog(1).max_streams(1);
         let stage = stage(Role::Client, config, ROOMY);
         let reading = run(stage.reader);

@@ -34,7 +34,7 @@ fn opens(sender: &mut PeerSender) {
 
 #[test]
 fn each_stream_is_accepted_when_the_one_before_ends() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
             opens(&mut peer.sender);
@@ -53,7 +53,7 @@ fn each_stream_is_accepted_when_the_one_before_ends() {
 
 #[test]
 fn a_waiting_stream_that_the_peer_resets_does_not_block_others() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
             opens(&mut peer.sender);
@@ -68,7 +68,7 @@ fn a_waiting_stream_that_the_peer_resets_does_not_block_others() {
 
 #[test]
 fn waiting_streams_do_not_keep_a_connection_that_closes_when_idle() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (connection, mut peer) = one_at_a_time();
         let peer = thread::spawn(move || {
             opens(&mut peer.sender);

@@ -18,7 +18,7 @@ const FLOOD: usize = 600_000;
 
 #[test]
 fn a_stream_that_the_peer_ends_makes_room_for_all_waiting_threads() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let config = config().max_streams(2).backlog(2);
         let stage = stage(Role::Client, config, ROOMY);
         let left = [(); 2].map(|()| stage.connection.open().unwrap());
@@ -47,7 +47,7 @@ fn a_stream_that_the_peer_ends_makes_room_for_all_waiting_threads() {
 /// A thread that is woken may find that too much is queued, and time out.
 #[test]
 fn room_that_one_thread_does_not_use_goes_to_the_next() {
-    check(Time::Passes, || {
+    check(Time::Advancing, || {
         let stage = stage(Role::Client, config().backlog(1), ROOMY);
         let first = stage.connection.open_queued(None).unwrap();
         let shared = Arc::clone(stage.connection.shared());

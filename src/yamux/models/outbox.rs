@@ -93,7 +93,7 @@ fn sending(time: Time, timeout: Option<Duration>) {
         for (id, (_, sent)) in ids.iter().zip(&sent) {
             let came = numbers(&frames, *id);
             assert!(all.starts_with(&came), "{came:?}");
-            if time == Time::Stands {
+            if time == Time::Fixed {
                 assert!(sent.is_ok(), "{sent:?}");
                 assert_eq!(came, all);
             }
@@ -104,27 +104,27 @@ fn sending(time: Time, timeout: Option<Duration>) {
 
 #[test]
 fn all_of_many_senders_finish() {
-    sending(Time::Stands, None);
+    sending(Time::Fixed, None);
 }
 
 #[test]
 fn senders_that_do_not_wait_in_the_transport_finish_too() {
-    sending(Time::Stands, Some(Duration::from_secs(1)));
+    sending(Time::Fixed, Some(Duration::from_secs(1)));
 }
 
 #[test]
 fn a_send_that_times_out_does_not_harm_others() {
-    sending(Time::Passes, Some(Duration::from_secs(1)));
+    sending(Time::Advancing, Some(Duration::from_secs(1)));
 }
 
 #[test]
 fn a_transport_that_accepts_nothing_in_time_ends_all_waits() {
-    sending(Time::Passes, None);
+    sending(Time::Advancing, None);
 }
 
 #[test]
 fn a_failing_transport_wakes_threads_that_wait_for_room() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let stage = stage(Role::Client, config(), NARROW);
         let streams = full_outbox(&stage);
         let senders = streams.map(|stream| thread::spawn(move || send_all(&stream, b"abc")));
@@ -145,7 +145,7 @@ fn a_failing_transport_wakes_threads_that_wait_for_room() {
 /// One stream waits for credit while the frame of another meets a failing transport.
 #[test]
 fn a_failing_transport_wakes_threads_that_wait_for_credit() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (stage, streams) = narrow_stage();
         let [waits, sends, ..] = &streams[..] else {
             unreachable!()
@@ -163,7 +163,7 @@ fn a_failing_transport_wakes_threads_that_wait_for_credit() {
 /// Three threads wait for room. Two of them do not use it, because of what `spoils`
 /// does to their stream.
 fn passing_room_on(spoils: fn(&Stream)) {
-    check(Time::Stands, move || {
+    check(Time::Fixed, move || {
         let stage = stage(Role::Client, config(), NARROW);
         let [spoilt, sends] = full_outbox(&stage);
         let [one, other, sent] = [&spoilt, &spoilt, &sends].map(|stream| {
@@ -201,7 +201,7 @@ fn a_thread_without_credit_passes_its_room_on() {
 /// that may not.
 #[test]
 fn a_thread_that_takes_the_writing_role_over_returns() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let stage = stage(Role::Client, config(), super::stage::ROOMY);
         let streams = [(); 2].map(|()| stage.connection.open().unwrap());
         let ids = streams.each_ref().map(Stream::id);
@@ -235,7 +235,7 @@ fn a_thread_that_takes_the_writing_role_over_returns() {
 /// The reader answers while senders send and the transport is full.
 #[test]
 fn answers_are_sent_while_all_threads_write() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (stage, streams) = narrow_stage();
         let Stage {
             connection,
@@ -276,7 +276,7 @@ fn answers_are_sent_while_all_threads_write() {
 /// sends that one.
 #[test]
 fn queued_frames_are_sent_before_the_end() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let stage = stage(Role::Client, config(), 64);
         let receiver = stage.peer.receiver;
         let peer = thread::spawn(move || receiver.read_to_end());

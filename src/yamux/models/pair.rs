@@ -72,7 +72,7 @@ fn conversation(time: Time, config: fn() -> Config, capacity: usize, cut: bool) 
             if complete {
                 assert_eq!(got, MESSAGE);
             }
-            assert!(complete || cut || time == Time::Passes);
+            assert!(complete || cut || time == Time::Advancing);
         }
         client.close();
         serving.join().unwrap();
@@ -82,22 +82,22 @@ fn conversation(time: Time, config: fn() -> Config, capacity: usize, cut: bool) 
 
 #[test]
 fn a_message_is_echoed() {
-    conversation(Time::Stands, config, 1 << 20, false);
+    conversation(Time::Fixed, config, 1 << 20, false);
 }
 
 #[test]
 fn a_message_is_echoed_over_a_narrow_transport() {
-    conversation(Time::Stands, config, NARROW, false);
+    conversation(Time::Fixed, config, NARROW, false);
 }
 
 #[test]
 fn a_cut_message_is_never_taken_for_complete() {
-    conversation(Time::Stands, config, NARROW, true);
+    conversation(Time::Fixed, config, NARROW, true);
 }
 
 /// Keepalives, write timeouts and lingering may happen at any time.
 #[test]
 fn a_message_that_timed_out_is_never_taken_for_complete() {
     let hurried = || config().keep_alive(Some(Duration::from_secs(1)));
-    conversation(Time::Passes, hurried, NARROW, false);
+    conversation(Time::Advancing, hurried, NARROW, false);
 }

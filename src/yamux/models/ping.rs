@@ -60,21 +60,21 @@ fn pinging(
 
 #[test]
 fn every_ping_gets_its_answer() {
-    pinging(Time::Stands, true, false, |answer| {
+    pinging(Time::Fixed, true, false, |answer| {
         assert!(answer.is_ok(), "{answer:?}");
     });
 }
 
 #[test]
 fn a_close_wakes_a_thread_that_waits_for_an_answer() {
-    pinging(Time::Stands, false, true, |answer| {
+    pinging(Time::Fixed, false, true, |answer| {
         assert!(matches!(answer, Err(Error::Closed)), "{answer:?}");
     });
 }
 
 #[test]
 fn a_ping_is_answered_or_the_connection_closed() {
-    pinging(Time::Stands, true, true, |answer| {
+    pinging(Time::Fixed, true, true, |answer| {
         let ends = matches!(answer, Ok(_) | Err(Error::Closed));
         assert!(ends, "{answer:?}");
     });
@@ -82,7 +82,7 @@ fn a_ping_is_answered_or_the_connection_closed() {
 
 #[test]
 fn a_ping_without_an_answer_times_out() {
-    pinging(Time::Passes, false, false, |answer| {
+    pinging(Time::Advancing, false, false, |answer| {
         assert!(matches!(answer, Err(Error::TimedOut)), "{answer:?}");
     });
 }

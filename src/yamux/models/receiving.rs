@@ -38,7 +38,7 @@ fn reading(
     let (end, here) = (Arc::new(end), Arc::new(here));
     check(time, move || {
         let (stage, stream) = client();
-        if time == Time::Passes {
+        if time == Time::Advancing {
             stream
                 .set_read_timeout(Some(Duration::from_secs(1)))
                 .unwrap();
@@ -86,12 +86,12 @@ fn both_failed(ended: &[Outcome; 2], with: fn(&Error) -> bool) {
 
 #[test]
 fn received_bytes_are_read_once_and_then_the_end() {
-    reading(Time::Stands, fin, nothing, all_and_the_end);
+    reading(Time::Fixed, fin, nothing, all_and_the_end);
 }
 
 #[test]
 fn a_read_that_times_out_loses_no_bytes() {
-    reading(Time::Passes, fin, nothing, all_and_the_end);
+    reading(Time::Advancing, fin, nothing, all_and_the_end);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn bytes_before_a_reset_are_read_and_then_the_reset() {
     let reset = |sender: &mut PeerSender| {
         sender.send(Header::window_update(STREAM, Flags::RST, 0), b"");
     };
-    reading(Time::Stands, reset, nothing, |bytes, ended| {
+    reading(Time::Fixed, reset, nothing, |bytes, ended| {
         assert_eq!(bytes, b"abc");
         both_failed(ended, |error| matches!(error, Error::ResetByPeer));
     });
@@ -107,7 +107,7 @@ fn bytes_before_a_reset_are_read_and_then_the_reset() {
 
 #[test]
 fn bytes_before_a_cut_are_read_and_then_an_error() {
-    reading(Time::Stands, PeerSender::finish, nothing, |bytes, ended| {
+    reading(Time::Fixed, PeerSender::finish, nothing, |bytes, ended| {
         assert_eq!(bytes, b"abc");
         both_failed(ended, |error| matches!(error, Error::EndedByPeer));
     });
@@ -117,7 +117,7 @@ fn bytes_before_a_cut_are_read_and_then_an_error() {
 fn a_close_wakes_readers_and_is_not_taken_for_the_end_of_the_stream() {
     let close = |connection: &Connection, _: &Stream| connection.start_close();
     reading(
-        Time::Stands,
+        Time::Fixed,
         |_| {},
         close,
         |bytes, ended| {
@@ -132,7 +132,7 @@ fn a_shutdown_wakes_readers_and_is_not_taken_for_the_end_of_the_stream() {
     let shutdown = |_: &Connection, stream: &Stream| {
         stream.shutdown(std::net::Shutdown::Read).unwrap();
     };
-    reading(Time::Stands, fin, shutdown, |bytes, ended| {
+    reading(Time::Fixed, fin, shutdown, |bytes, ended| {
         // A thread that saw the end saw it after all bytes.
         if ended.iter().any(Result::is_ok) {
             assert_eq!(bytes, b"abc");
@@ -143,7 +143,7 @@ fn a_shutdown_wakes_readers_and_is_not_taken_for_the_end_of_the_stream() {
 /// Bytes that are read are granted again, once.
 #[test]
 fn bytes_that_are_read_are_granted_once() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (stage, stream) = client();
         let reading = run(stage.reader);
         let received = Arc::new(Mutex::new(Vec::new()));

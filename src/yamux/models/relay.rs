@@ -161,57 +161,33 @@ fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Doe
 
 #[test]
 fn both_peers_receive_everything_and_the_end() {
-    relaying(
-        Time::Stands,
-        1 << 20,
-        LITTLE,
-        Does::Finishes,
-        Does::Finishes,
-    );
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Finishes, Does::Finishes);
 }
 
 #[test]
 fn both_peers_receive_everything_over_narrow_transports() {
-    relaying(Time::Stands, 50_000, MUCH, Does::Finishes, Does::Finishes);
+    relaying(Time::Fixed, 50_000, MUCH, Does::Finishes, Does::Finishes);
 }
 
 #[test]
 fn a_peer_is_told_of_the_others_reset() {
-    relaying(Time::Stands, 1 << 20, LITTLE, Does::Finishes, Does::Resets);
-    relaying(Time::Stands, 1 << 20, LITTLE, Does::Resets, Does::Finishes);
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Finishes, Does::Resets);
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Resets, Does::Finishes);
 }
 
 #[test]
 fn a_peer_is_told_that_the_other_vanished() {
-    relaying(
-        Time::Stands,
-        1 << 20,
-        LITTLE,
-        Does::Finishes,
-        Does::Vanishes,
-    );
-    relaying(
-        Time::Stands,
-        1 << 20,
-        LITTLE,
-        Does::Vanishes,
-        Does::Finishes,
-    );
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Finishes, Does::Vanishes);
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Vanishes, Does::Finishes);
 }
 
 #[test]
 fn nothing_is_left_when_both_vanish() {
-    relaying(
-        Time::Stands,
-        1 << 20,
-        LITTLE,
-        Does::Vanishes,
-        Does::Vanishes,
-    );
-    relaying(Time::Stands, 1 << 20, LITTLE, Does::Resets, Does::Vanishes);
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Vanishes, Does::Vanishes);
+    relaying(Time::Fixed, 1 << 20, LITTLE, Does::Resets, Does::Vanishes);
 }
 
 #[test]
 fn nothing_is_left_when_one_vanishes_while_the_other_reads_nothing() {
-    relaying(Time::Stands, 50_000, MUCH, Does::Vanishes, Does::Finishes);
+    relaying(Time::Fixed, 50_000, MUCH, Does::Vanishes, Does::Finishes);
 }

@@ -41,7 +41,7 @@ fn writing(
             ..
         } = stage;
         leave(&stream, CREDIT);
-        if time == Time::Passes {
+        if time == Time::Advancing {
             stream
                 .set_write_timeout(Some(Duration::from_secs(1)))
                 .unwrap();
@@ -87,18 +87,13 @@ fn all_is_sent(outcomes: &[Result<(), Error>], received: usize) {
 
 #[test]
 fn a_window_update_wakes_all_waiting_writers() {
-    writing(
-        Time::Stands,
-        |sender| grant(sender, 7),
-        nothing,
-        all_is_sent,
-    );
+    writing(Time::Fixed, |sender| grant(sender, 7), nothing, all_is_sent);
 }
 
 #[test]
 fn window_updates_add_up() {
     let one_by_one = |sender: &mut PeerSender| (0..7).for_each(|_| grant(sender, 1));
-    writing(Time::Stands, one_by_one, nothing, all_is_sent);
+    writing(Time::Fixed, one_by_one, nothing, all_is_sent);
 }
 
 #[test]
@@ -106,7 +101,7 @@ fn a_reset_by_the_peer_wakes_waiting_writers() {
     let reset = |sender: &mut PeerSender| {
         sender.send(Header::window_update(STREAM, Flags::RST, 0), b"");
     };
-    writing(Time::Stands, reset, nothing, |outcomes, received| {
+    writing(Time::Fixed, reset, nothing, |outcomes, received| {
         let ends = outcomes
             .iter()
             .all(|outcome| matches!(outcome, Ok(()) | Err(Error::ResetByPeer)));
@@ -121,7 +116,7 @@ fn a_reset_by_the_peer_wakes_waiting_writers() {
 fn a_reset_on_this_side_wakes_waiting_writers() {
     let reset = |stage: &Ours| stage.stream.reset();
     writing(
-        Time::Stands,
+        Time::Fixed,
         |_| {},
         reset,
         |outcomes, received| {
@@ -135,7 +130,7 @@ fn a_reset_on_this_side_wakes_waiting_writers() {
 fn a_shutdown_wakes_waiting_writers() {
     let shutdown = |stage: &Ours| stage.stream.shutdown(Shutdown::Write).unwrap();
     writing(
-        Time::Stands,
+        Time::Fixed,
         |_| {},
         shutdown,
         |outcomes, received| {
@@ -152,7 +147,7 @@ fn a_shutdown_wakes_waiting_writers() {
 fn a_close_wakes_waiting_writers() {
     let close = |stage: &Ours| stage.connection.start_close();
     writing(
-        Time::Stands,
+        Time::Fixed,
         |_| {},
         close,
         |outcomes, received| {
@@ -165,7 +160,7 @@ fn a_close_wakes_waiting_writers() {
 #[test]
 fn a_cut_by_the_peer_wakes_waiting_writers() {
     writing(
-        Time::Stands,
+        Time::Fixed,
         |sender| sender.cut(),
         nothing,
         |outcomes, _| {
@@ -177,7 +172,7 @@ fn a_cut_by_the_peer_wakes_waiting_writers() {
 #[test]
 fn a_write_that_times_out_has_sent_a_part_at_most() {
     let late = |sender: &mut PeerSender| grant(sender, 7);
-    writing(Time::Passes, late, nothing, |outcomes, received| {
+    writing(Time::Advancing, late, nothing, |outcomes, received| {
         for outcome in outcomes {
             let in_time = matches!(outcome, Ok(()) | Err(Error::TimedOut));
             assert!(in_time, "{outcome:?}");
@@ -191,7 +186,7 @@ fn a_write_that_times_out_has_sent_a_part_at_most() {
 /// waits for credit, must be woken by the refusal.
 #[test]
 fn awaited_input_wakes_waiting_writers() {
-    check(Time::Stands, || {
+    check(Time::Fixed, || {
         let (stage, stream) = client();
         leave(&stream, 0);
         stream.await_input(true);

@@ -13,13 +13,13 @@ pub(super) mod streams;
 
 use super::{
     acceptor::{Acceptor, HandingOver},
+    budget::Budget,
     config::Config,
     core::Incoming,
     outbox::Outbox,
     ping::Pings,
     role::Role,
     table::Table,
-    window::Budget,
 };
 use crate::{
     sync::{self, Condvar, Mutex, OnceLock, Receiver, atomic::AtomicBool, thread::ThreadId},

@@ -157,15 +157,8 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yamux::role::Role;
+    use crate::yamux::{role::Role, table::tests::config};
     use std::time::Duration;
-
-    fn config() -> Config {
-        Config::default()
-            .max_streams(2)
-            .backlog(2)
-            .write_timeout(Duration::from_secs(10))
-    }
 
     /// Returns whether the verdict is to reset this stream.
     fn is_evict(verdict: &Inbound, id: u32) -> bool {

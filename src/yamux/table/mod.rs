@@ -296,7 +296,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn config() -> Config {
+    pub(super) fn config() -> Config {
         Config::default()
             .max_streams(2)
             .backlog(2)
