@@ -1,0 +1,19 @@
+//! What a user reads when something is wrong: for each wrong input, the message says what was
+//! given, what happened, and what to do.
+//!
+//! `cargo test --test errors -- --nocapture` prints every input with its message.
+
+mod support;
+
+#[path = "errors/table.rs"]
+mod table;
+
+#[path = "errors/handshakes.rs"]
+mod handshakes;
+#[path = "errors/options.rs"]
+mod options;
+#[path = "errors/streams.rs"]
+mod streams;
+#[cfg(feature = "tls")]
+#[path = "errors/tls.rs"]
+mod tls;

@@ -1,0 +1,1 @@
+//! Peers that speak another protocol, or none.

@@ -1,0 +1,1 @@
+//! Wrong options: addresses, names, timeouts.

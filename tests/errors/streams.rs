@@ -1,0 +1,1 @@
+//! Streams that are refused, reset, or too slow.

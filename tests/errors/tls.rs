@@ -1,0 +1,1 @@
+//! Certificates that do not match, or cannot be read.
