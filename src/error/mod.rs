@@ -13,7 +13,7 @@ pub use shutdown::{CutSession, ShutdownError};
 use crate::tls::TlsError;
 use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
 use printable::Printable;
-use std::{io, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
 ///
@@ -98,12 +98,16 @@ pub enum Error {
         cause: Malformed,
     },
     /// Something did not happen in time.
-    #[error("no {what} within {timeout:?}")]
+    #[error("no {what} within {timeout:?}{}", Because(.cause.as_deref()))]
     TimedOut {
         /// What was waited for.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How long the call waited.
         timeout: Duration,
+        /// Why it did not happen, if this is known. If no session was established, this
+        /// is the error of the last attempt.
+        #[source]
+        cause: Option<Arc<Error>>,
     },
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
@@ -150,7 +154,26 @@ pub enum Malformed {
     },
 }
 
+/// Prints a cause, if there is one.
+struct Because<'a>(Option<&'a Error>);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
 impl Error {
+    /// Returns the error for something that did not happen in time, for no known reason.
+    pub(crate) fn timed_out(what: &'static str, timeout: Duration) -> Self {
+        let (what, cause) = (what.into(), None);
+        Self::TimedOut {
+            what,
+            timeout,
+            cause,
+        }
+    }
+
     pub(crate) fn malformed(what: &'static str, cause: impl Into<Malformed>) -> Self {
         let cause = cause.into();
         Self::Malformed { what, cause }

@@ -13,8 +13,8 @@ use crate::{
         },
         session::session::Session,
         state::{
-            error_context::ErrorContext, handshakes::NoHandshake, retry::History,
-            wire_state::WireState,
+            error_context::ErrorContext, handshakes::NoHandshake, last_failure::Step,
+            retry::History, wire_state::WireState,
         },
     },
     yamux::{self, Role},
@@ -90,6 +90,7 @@ impl Client {
 
     /// Connects, opens a session and serves it until it ends.
     fn attempt(&self, wire: &Arc<WireState>, up: &mut dyn FnMut(Option<&Session>)) -> Attempt {
+        wire.note_step(Step::Dial(self.addr.to_string()));
         let dialled = dial(wire, &self.addr).map_err(|cause| Error::Dial {
             addr: self.addr.to_string(),
             cause: Arc::new(cause),
@@ -98,6 +99,7 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => return Attempt::failed(Operation::Dial, ErrorContext::default(), error),
         };
+        wire.note_step(Step::Handshake);
         let mut context = ErrorContext::connection(&stream);
         context.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream, &context) {
@@ -175,6 +177,7 @@ impl Runner for Client {
         let (mut failures, mut history) = (0u32, History::NoSession);
         loop {
             let ended = self.attempt(wire, up);
+            wire.note_failure(ended.cause());
             if let Attempt::Served(served) = &ended {
                 history = History::HadSession;
                 if served.lifetime >= wire.options.retrying.min_lifetime() {

@@ -151,10 +151,7 @@ impl InboundStream {
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {
-                yamux::Error::TimedOut => Error::TimedOut {
-                    what: "open frame",
-                    timeout,
-                },
+                yamux::Error::TimedOut => Error::timed_out("open frame", timeout),
                 error => error.into(),
             })?;
             self.take(segment.ok_or_else(|| malformed(Malformed::EndedEarly))?);
@@ -209,10 +206,10 @@ impl InboundStream {
         let timeout = wire.options.handshake_timeout;
         let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
         match sent {
-            Err(yamux::Error::TimedOut) => Err(Error::TimedOut {
-                what: "room to answer the opening of a stream",
+            Err(yamux::Error::TimedOut) => Err(Error::timed_out(
+                "room to answer the opening of a stream",
                 timeout,
-            }),
+            )),
             // Any other error means that the stream has ended: nothing can follow.
             Ok(()) | Err(_) => Ok(()),
         }

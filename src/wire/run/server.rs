@@ -237,6 +237,7 @@ fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Es
     let mut context = pending.context();
     context.identification = identification;
     let wire = pending.wire();
+    wire.note_failure(error.clone());
     if pending.was_evicted() {
         wire.report_later(Operation::Handshake, context, NoHandshake::Evicted);
     } else {

@@ -175,10 +175,10 @@ impl Session {
 
     fn opening_error(&self, error: Error) -> Error {
         match error {
-            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
-                what: "answer to the opening of a stream",
-                timeout: self.settings().open_timeout,
-            },
+            Error::Connection(yamux::Error::TimedOut) => {
+                let timeout = self.settings().open_timeout;
+                Error::timed_out("answer to the opening of a stream", timeout)
+            }
             // A peer that is going away resets streams that it has not seen before.
             Error::Connection(yamux::Error::ResetByPeer) if self.is_closing() => {
                 yamux::Error::GoingAway.into()

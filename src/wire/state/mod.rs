@@ -12,7 +12,8 @@
 //!    `wire_state`; `session_opening` moves a session through them.
 //! 5. `handlers`: the handlers by name; `admitted`: what a name is looked up as; `pool`: the
 //!    threads that run handlers.
-//! 6. `error_context` and `deferred`: errors on their way to the error handler.
+//! 6. `error_context` and `deferred`: errors on their way to the error handler;
+//!    `last_failure`: why there is no session.
 
 pub(crate) mod access;
 pub(crate) mod admitted;
@@ -20,6 +21,7 @@ pub(crate) mod deferred;
 pub(crate) mod error_context;
 pub(crate) mod handlers;
 pub(crate) mod handshakes;
+pub(crate) mod last_failure;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod pool;

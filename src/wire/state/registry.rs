@@ -123,6 +123,11 @@ impl<S: Member> Registry<S> {
             .filter_map(|entry| entry.session.as_ref())
     }
 
+    /// Returns an established session that has not ended.
+    pub(crate) fn open_session(&self) -> Option<&S> {
+        self.established().find(|session| !session.is_closed())
+    }
+
     /// Returns the index of the entry, or `Err` with where it belongs.
     fn search(&self, id: SessionId) -> Result<usize, usize> {
         self.entries.binary_search_by_key(&id, |entry| entry.id)

@@ -4,6 +4,7 @@
 use super::{
     error_context::ErrorContext,
     handshakes::NoHandshake,
+    last_failure::LastFailure,
     registry::{Conflict, Names, Obstacle},
     wire_state::WireState,
 };
@@ -174,6 +175,7 @@ impl WireState {
         };
         data.registry.enter(session);
         data.totals.sessions += 1;
+        data.last_failure = LastFailure::Nothing;
         drop(data);
         // Closes a descriptor, so not under the lock.
         drop(stream);

@@ -5,6 +5,7 @@ use super::{
     deferred::Deferred,
     handlers::Handlers,
     handshakes::Handshakes,
+    last_failure::LastFailure,
     lifecycle::Lifecycle,
     options::Options,
     pool::HandlerPool,
@@ -19,6 +20,7 @@ use crate::{
 };
 use std::{
     any::Any,
+    borrow::Cow,
     net::SocketAddr,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
@@ -53,6 +55,7 @@ pub(crate) struct WireData {
     pub(super) handshakes: Handshakes,
     pub(super) life: Lifecycle,
     pub(super) totals: Totals,
+    pub(super) last_failure: LastFailure,
     local_addr: Option<SocketAddr>,
 }
 
@@ -77,6 +80,7 @@ impl WireState {
             handshakes: Handshakes::new(options.max_handshakes),
             life: Lifecycle::new(),
             totals: Totals::default(),
+            last_failure: LastFailure::default(),
             local_addr: None,
         };
         Arc::new(Self {
@@ -106,20 +110,46 @@ impl WireState {
 
     /// Waits until a session is established, and returns it.
     pub(crate) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
+        self.wait_for(timeout, "session", |data| match data.life.is_closing() {
+            true => Some(Err(Error::Closed)),
+            false => data.registry.open_session().cloned().map(Ok),
+        })?
+    }
+
+    /// Waits for the first session of a wire that has begun to run. Returns `None` if the
+    /// wire no longer runs.
+    pub(crate) fn wait_first_session(&self, timeout: Duration) -> Result<Option<Session>, Error> {
+        self.wait_for(timeout, "session", |data| match data.life.is_running() {
+            true => data.registry.open_session().cloned().map(Some),
+            false => Some(None),
+        })
+    }
+
+    /// Waits until `check` returns something. It is called again after each change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], with the reason why there is no `what`.
+    fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        what: impl Into<Cow<'static, str>>,
+        check: impl Fn(&WireData) -> Option<T>,
+    ) -> Result<T, Error> {
         let deadline = deadline(timeout);
         let mut data = self.data.lock();
         loop {
-            if data.life.is_closing() {
-                return Err(Error::Closed);
+            if let Some(found) = check(&data) {
+                return Ok(found);
             }
-            let mut established = data.registry.established();
-            if let Some(session) = established.find(|session| !session.is_closed()) {
-                return Ok(session.clone());
-            }
-            drop(established);
             if self.changed.wait_until(&mut data, deadline).timed_out() {
-                let what = "session";
-                return Err(Error::TimedOut { what, timeout });
+                let what = what.into();
+                let cause = data.last_failure.error().map(Arc::new);
+                return Err(Error::TimedOut {
+                    what,
+                    timeout,
+                    cause,
+                });
             }
         }
     }

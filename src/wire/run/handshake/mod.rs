@@ -158,10 +158,7 @@ impl<'a> Handshake<'a> {
     }
 
     fn timed_out(&self) -> Error {
-        Error::TimedOut {
-            what: "session handshake",
-            timeout: self.wire.options.handshake_timeout,
-        }
+        Error::timed_out("session handshake", self.wire.options.handshake_timeout)
     }
 }
 
