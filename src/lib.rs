@@ -102,8 +102,8 @@ pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_cert
 pub use token::same_token;
 pub use user_code::Panicked;
 pub use wire::{
-    Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
-    Writer,
+    Builder, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry, Session, SessionId,
+    Stats, Stream, Wire, Writer,
 };
 
 /// Compiles the programs of the README.

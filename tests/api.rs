@@ -6,6 +6,8 @@ mod support;
 mod closing;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/lookups.rs"]
+mod lookups;
 #[path = "api/opening.rs"]
 mod opening;
 #[path = "api/sessions.rs"]
@@ -14,3 +16,5 @@ mod sessions;
 mod streams;
 #[path = "api/truncation.rs"]
 mod truncation;
+#[path = "api/waiting.rs"]
+mod waiting;

@@ -5,6 +5,7 @@ mod refusal;
 mod report;
 mod shutdown;
 
+pub(crate) use printable::PrintableBytes;
 pub use refusal::{Denied, Refusal, RefusalCode};
 pub use report::{OpError, Operation};
 pub use shutdown::{CutSession, ShutdownError};

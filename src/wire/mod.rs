@@ -97,8 +97,13 @@ mod tests;
 pub use builder::Builder;
 pub use handle::Wire;
 pub use session::{
-    frame::FrameError, id::SessionId, session::Session, stats::Stats, stream::Stream,
-    stream_read::Reader, stream_write::Writer,
+    frame::FrameError,
+    id::{ParseSessionIdError, SessionId},
+    session::Session,
+    stats::Stats,
+    stream::Stream,
+    stream_read::Reader,
+    stream_write::Writer,
 };
 pub use state::{
     access::{Caller, Request},

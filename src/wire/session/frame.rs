@@ -4,6 +4,8 @@
 //! Layout (little-endian): type u32, command length u32, payload length u32, command
 //! (UTF-8), payload.
 
+use std::fmt;
+
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 12;
 
@@ -122,9 +124,18 @@ impl Frame {
 
 /// Decodes one frame from bytes that are received in pieces of any size. Holds no more
 /// memory than has been received, whatever the lengths in the header.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct FrameDecoder {
     bytes: Vec<u8>,
+}
+
+/// Without the bytes, which may be a token.
+impl fmt::Debug for FrameDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameDecoder")
+            .field("len", &self.bytes.len())
+            .finish()
+    }
 }
 
 struct FrameHeader {

@@ -10,7 +10,7 @@ use super::{
 #[cfg(doc)]
 use crate::wire::Wire;
 use crate::{
-    error::{Error, Refusal, ShutdownError},
+    error::{Error, PrintableBytes, Refusal, ShutdownError},
     sync::atomic::{AtomicUsize, Ordering},
     time::wall_clock,
     yamux::{self, Connection},
@@ -80,8 +80,8 @@ pub(crate) trait HostWire: Send + Sync {
     fn handle(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 }
 
-/// The options of a wire that its sessions use.
-#[derive(Clone, Debug)]
+/// The options of a wire that its sessions use. No `Debug`, because of the token.
+#[derive(Clone)]
 pub(crate) struct SessionSettings {
     /// Sent with each stream that this side opens.
     pub(crate) token: Vec<u8>,
@@ -106,6 +106,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id())
+            .field("identification", &PrintableBytes(self.identification()))
             .field("peer_addr", &self.peer_addr())
             .finish_non_exhaustive()
     }

@@ -62,6 +62,16 @@ impl Handlers {
         Ok(())
     }
 
+    /// Removes a handler. Returns whether there was one.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        let mut by_name = self.by_name.lock();
+        let removed = position(&by_name, name).map(|index| by_name.remove(index));
+        drop(by_name);
+        // The handler is dropped here and not under the lock: dropping the user's closure
+        // runs the user's code.
+        removed.is_ok()
+    }
+
     /// Returns all names, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let by_name = self.by_name.lock();

@@ -12,7 +12,7 @@ use super::{
     registry::{NameOwner, Names, Registry},
 };
 use crate::{
-    error::Error,
+    error::{Error, PrintableBytes},
     sync::{Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
     wire::session::{id::SessionId, session::Session, stats::Stats, wire_threads::Threads},
@@ -108,11 +108,41 @@ impl WireState {
         self.data.lock().registry.get(id).cloned()
     }
 
+    pub(crate) fn session_for(&self, identification: &[u8]) -> Option<Session> {
+        let data = self.data.lock();
+        data.registry.session_for(identification).cloned()
+    }
+
+    pub(crate) fn session_offering(&self, name: &str) -> Option<Session> {
+        self.data.lock().registry.session_offering(name).cloned()
+    }
+
     /// Waits until a session is established, and returns it.
     pub(crate) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
-        self.wait_for(timeout, "session", |data| match data.life.is_closing() {
+        self.wait_open(timeout, "session", Registry::open_session)
+    }
+
+    /// Waits until there is a session with this identification, and returns it.
+    pub(crate) fn wait_session_for(
+        &self,
+        identification: &[u8],
+        timeout: Duration,
+    ) -> Result<Session, Error> {
+        let what = format!("session of {}", PrintableBytes(identification));
+        self.wait_open(timeout, what, |registry| {
+            registry.session_for(identification)
+        })
+    }
+
+    fn wait_open(
+        &self,
+        timeout: Duration,
+        what: impl Into<Cow<'static, str>>,
+        find: impl Fn(&Registry<Session>) -> Option<&Session>,
+    ) -> Result<Session, Error> {
+        self.wait_for(timeout, what, |data| match data.life.is_closing() {
             true => Some(Err(Error::Closed)),
-            false => data.registry.open_session().cloned().map(Ok),
+            false => find(&data.registry).cloned().map(Ok),
         })?
     }
 
