@@ -60,12 +60,11 @@ fn transfer(file: &Path, copy: &Path, stop: &Stop) -> io::Result<()> {
 
     let server = serve(file.into(), checksum)?;
     stop.close_on_stop(&server);
-    let addr = server.local_addr().expect("the server listens").to_string();
+    let addr = server.local_addr().expect("the server listens");
 
-    let client = Wire::join(&addr).build()?;
+    let client = Wire::join(addr).build()?;
     stop.close_on_stop(&client);
-    client.start()?;
-    let session = client.wait_session(SESSION_TIMEOUT)?;
+    let session = client.start_within(SESSION_TIMEOUT)?;
 
     println!("sending {} over {addr}", HumanBytes(len));
     let sent_checksum = receive(&session, copy, len)?;

@@ -25,17 +25,17 @@
 //!
 //! // The client behind NAT.
 //! let path = original.clone();
-//! let client = Wire::join(addr.to_string())
+//! let client = Wire::join(addr)
 //!     .identification("box-1", "secret")
 //!     .stream("backup", move |stream| {
 //!         io::copy(&mut File::open(&path)?, stream)?;
 //!         stream.finish()
 //!     })
 //!     .build()?;
-//! client.start()?;
+//! client.start_within(Duration::from_secs(5))?;
 //!
 //! // The server calls into the client.
-//! let session = server.wait_session(Duration::from_secs(5))?;
+//! let session = server.wait_session_for("box-1", Duration::from_secs(5))?;
 //! let mut backup = session.open_stream("backup")?;
 //! io::copy(&mut backup, &mut File::create(&copy)?)?;
 //! # assert_eq!(std::fs::read(&original)?, std::fs::read(&copy)?);
@@ -47,6 +47,7 @@
 //! - A [`Wire`] is a server, a hub or a client. [`Wire::mount`] creates a server,
 //!   [`Wire::hub`] a server whose clients call each other, and [`Wire::join`] a
 //!   client that reconnects by itself. Each returns a [`Builder`] with all options.
+//!   [`Wire::start_within`] starts a client and waits for its session.
 //! - A [`Session`] is one authenticated connection between two wires. Either side
 //!   may [open](Session::open_stream) streams that its peer handles.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
@@ -102,8 +103,8 @@ pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_cert
 pub use token::same_token;
 pub use user_code::Panicked;
 pub use wire::{
-    Builder, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry, Session, SessionId,
-    Stats, Stream, Wire, Writer,
+    Address, Builder, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry, Session,
+    SessionId, Stats, Stream, Wire, Writer,
 };
 
 /// Compiles the programs of the README.

@@ -94,8 +94,7 @@ pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
 pub fn connect_once(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
     let wire = builder.retry_max(0).build()?;
     stop.close_on_stop(&wire);
-    wire.start()?;
-    let session = wire.wait_session(SESSION_TIMEOUT)?;
+    let session = wire.start_within(SESSION_TIMEOUT)?;
     Ok((wire, session))
 }
 

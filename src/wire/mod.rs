@@ -94,7 +94,7 @@ mod models;
 #[cfg(test)]
 mod tests;
 
-pub use builder::Builder;
+pub use builder::{Address, Builder};
 pub use handle::Wire;
 pub use session::{
     frame::FrameError,

@@ -27,10 +27,10 @@ impl Builder {
     /// server.start()?;
     /// let addr = server.local_addr().expect("the server listens");
     ///
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .identification("box-1", "secret")
     ///     .build()?;
-    /// client.start()?;
+    /// client.start_within(Duration::from_secs(5))?;
     ///
     /// let session = server.wait_session(Duration::from_secs(5))?;
     /// assert_eq!(session.identification(), b"box-1");
@@ -79,7 +79,7 @@ impl Builder {
     /// let addr = server.local_addr().expect("the server listens");
     ///
     /// let client = |token: &str| {
-    ///     Wire::join(addr.to_string())
+    ///     Wire::join(addr)
     ///         .identification("box-1", token)
     ///         .build()
     /// };
@@ -149,7 +149,7 @@ impl Builder {
     /// let addr = hub.local_addr().expect("the hub listens");
     ///
     /// let client = |name: &str| {
-    ///     Wire::join(addr.to_string())
+    ///     Wire::join(addr)
     ///         .identification("box-1", "secret 1")
     ///         .stream(name, |stream| stream.write_message(b"hello"))
     ///         .build()

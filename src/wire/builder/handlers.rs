@@ -38,10 +38,9 @@ impl Builder {
     ///     .build()?;
     /// server.start()?;
     ///
-    /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
-    /// # client.start()?;
-    /// let session = client.wait_session(Duration::from_secs(5))?;
+    /// let addr = server.local_addr().expect("the server listens");
+    /// let client = Wire::join(addr).build()?;
+    /// let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("echo")?;
     /// stream.write_message(b"hello")?;
     /// let mut answer = Vec::new();
@@ -101,10 +100,10 @@ impl Builder {
     /// server.start()?;
     /// let addr = server.local_addr().expect("the server listens");
     ///
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .stream("greeting", |stream| stream.write_message(b"hello"))
     ///     .build()?;
-    /// client.start()?;
+    /// client.start_within(Duration::from_secs(5))?;
     /// assert_eq!(received.recv_timeout(Duration::from_secs(5))?, "hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -156,9 +155,8 @@ impl Builder {
     ///     .build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = Wire::join(addr).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// # let _stream = session.open_stream("backup")?;
     ///
     /// // A client opens the stream.

@@ -78,7 +78,7 @@ impl Builder {
     /// use wirenet::{Error, Wire};
     ///
     /// # // A port that refuses connections.
-    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     /// let client = Wire::join(addr)
     ///     .retry_policy(|retry| match retry.stood {
     ///         true => retry.wait,

@@ -34,7 +34,7 @@ impl Builder {
     /// let addr = server.local_addr().expect("the server listens");
     ///
     /// // The client accepts only the server with this certificate.
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .tls(TlsClient::pinned(fingerprint))
     ///     .build()?;
     /// client.start()?;

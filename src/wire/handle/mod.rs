@@ -11,7 +11,7 @@ mod streams;
 mod sessions;
 
 use super::{
-    builder::Builder,
+    builder::{Address, Builder},
     run::{Runner, close::close_wire},
     session::session::Session,
     state::{error_context::ErrorContext, wire_state::WireState},
@@ -48,10 +48,10 @@ use std::{
 /// server.start()?;
 /// let addr = server.local_addr().expect("the server listens");
 ///
-/// let client = Wire::join(addr.to_string())
+/// let client = Wire::join(addr)
 ///     .stream("greeting", |stream| stream.write_message(b"hello"))
 ///     .build()?;
-/// client.start()?;
+/// client.start_within(Duration::from_secs(5))?;
 ///
 /// // The server calls the client.
 /// let session = server.wait_session(Duration::from_secs(5))?;
@@ -136,9 +136,10 @@ fn close_unasked(state: &WireState) {
 impl Wire {
     /// Returns a builder for a server, which listens at `addr`.
     ///
-    /// `addr` is `host:port`, with IPv6 addresses in brackets. `:port` listens on all
-    /// interfaces, with both versions of IP. With port 0 the system chooses a port; see
-    /// [`local_addr`](Self::local_addr).
+    /// `addr` is text (`host:port`, with IPv6 addresses in brackets), a
+    /// [`SocketAddr`](std::net::SocketAddr), or a host and a port; see [`Address`]. `:port`
+    /// listens on all interfaces, with both versions of IP. With port 0 the system chooses
+    /// a port; see [`local_addr`](Self::local_addr).
     ///
     /// # Examples
     ///
@@ -154,7 +155,7 @@ impl Wire {
     /// # Ok::<(), wirenet::Error>(())
     /// ```
     #[doc(alias("bind", "listen", "server"))]
-    pub fn mount(addr: impl Into<String>) -> Builder {
+    pub fn mount(addr: impl Into<Address>) -> Builder {
         Builder::mount(addr.into())
     }
 
@@ -213,32 +214,32 @@ impl Wire {
     ///
     /// let hub = Wire::hub("127.0.0.1:0").build()?;
     /// hub.start()?;
-    /// let addr = hub.local_addr().expect("the hub listens").to_string();
+    /// let addr = hub.local_addr().expect("the hub listens");
     ///
-    /// let owner = Wire::join(&addr)
+    /// let owner = Wire::join(addr)
     ///     .identification("box-1", "secret")
     ///     .stream("box-1:greeting", |stream| stream.write_message(b"hello"))
     ///     .build()?;
-    /// owner.start()?;
+    /// owner.start_within(Duration::from_secs(5))?;
     ///
-    /// let caller = Wire::join(&addr).build()?;
-    /// caller.start()?;
-    /// let session = caller.wait_session(Duration::from_secs(5))?;
+    /// let caller = Wire::join(addr).build()?;
+    /// let session = caller.start_within(Duration::from_secs(5))?;
     /// let mut greeting = String::new();
     /// session.open_stream("box-1:greeting")?.read_to_string(&mut greeting)?;
     /// assert_eq!(greeting, "hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias("broker", "proxy", "relay", "router"))]
-    pub fn hub(addr: impl Into<String>) -> Builder {
+    pub fn hub(addr: impl Into<Address>) -> Builder {
         Builder::hub(addr.into())
     }
 
     /// Returns a builder for a client, which connects to the server or hub at `addr`.
     ///
-    /// `addr` is `host:port`, with IPv6 addresses in brackets. `:port` is a port of this
-    /// machine. The name is resolved anew for each attempt, and all its addresses are
-    /// tried.
+    /// `addr` is text (`host:port`, with IPv6 addresses in brackets), a
+    /// [`SocketAddr`](std::net::SocketAddr), or a host and a port; see [`Address`]. `:port`
+    /// is a port of this machine. A name is resolved anew for each attempt, and all its
+    /// addresses are tried.
     ///
     /// # Examples
     ///
@@ -250,18 +251,16 @@ impl Wire {
     /// #     .stream("greeting", |stream| stream.write_message(b"hello"))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let addr = server.local_addr().expect("the server listens").to_string();
+    /// # let addr = server.local_addr().expect("the server listens");
     /// let client = Wire::join(addr).build()?;
-    /// client.start()?;
-    ///
-    /// let session = client.wait_session(Duration::from_secs(5))?;
+    /// let session = client.start_within(Duration::from_secs(5))?;
     /// let mut greeting = String::new();
     /// session.open_stream("greeting")?.read_to_string(&mut greeting)?;
     /// assert_eq!(greeting, "hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias("client", "connect", "dial"))]
-    pub fn join(addr: impl Into<String>) -> Builder {
+    pub fn join(addr: impl Into<Address>) -> Builder {
         Builder::join(addr.into())
     }
 

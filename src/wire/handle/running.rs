@@ -45,7 +45,7 @@ impl Wire {
     /// #   .on_connect(|wire| {
     /// #       // Once the server listens.
     /// #       let addr = wire.local_addr().expect("the server listens");
-    /// #       let client = Wire::join(addr.to_string()).build().expect("a valid address");
+    /// #       let client = Wire::join(addr).build().expect("a valid address");
     /// #       client.start().expect("the server accepts");
     /// #   })
     ///     .on_session_open(|session| {
@@ -112,6 +112,9 @@ impl Wire {
     /// A server or hub listens, and then waits in the same way for its first client. It
     /// usually needs [`start`](Self::start) instead, which does not wait for clients.
     ///
+    /// The session does not keep the wire open: keep the [`Wire`] as long as the session is
+    /// used.
+    ///
     /// # Errors
     ///
     /// - [`Error::TimedOut`] if there is no session within `timeout`. Its text and its
@@ -131,7 +134,7 @@ impl Wire {
     /// #     .build()?;
     /// # server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// let client = Wire::join(addr.to_string()).build()?;
+    /// let client = Wire::join(addr).build()?;
     /// let session = client.start_within(Duration::from_secs(5))?;
     ///
     /// let mut greeting = String::new();
@@ -147,8 +150,8 @@ impl Wire {
     /// use wirenet::Wire;
     ///
     /// # // A port that refuses connections.
-    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    /// let client = Wire::join(&addr).build()?;
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// let client = Wire::join(addr).build()?;
     /// let error = client.start_within(Duration::from_millis(100)).unwrap_err();
     /// let expected = format!("no session within 100ms: cannot connect to {addr}: ");
     /// assert!(error.to_string().starts_with(&expected));
@@ -217,7 +220,7 @@ impl Wire {
     ///
     /// let (sender, failures) = mpsc::channel();
     /// # // A port that refuses connections.
-    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     /// let client = Wire::join(addr)
     ///     .retry_policy(|_| Some(Duration::from_secs(3600)))
     ///     .on_error(move |error| {
@@ -320,7 +323,7 @@ impl Wire {
     /// let server = Wire::mount("127.0.0.1:0").build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # let client = Wire::join(addr).build()?;
     /// # client.start()?;
     ///
     /// server.close()?;

@@ -50,7 +50,7 @@ impl Wire {
     /// assert!(server.session_for("box-1").is_none());
     ///
     /// # let addr = server.local_addr().expect("the server listens");
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .identification("box-1", "secret")
     ///     .stream("greeting", |stream| stream.write_message(b"hello"))
     ///     .build()?;
@@ -88,7 +88,7 @@ impl Wire {
     /// let hub = Wire::hub("127.0.0.1:0").build()?;
     /// hub.start()?;
     /// # let addr = hub.local_addr().expect("the hub listens");
-    /// let owner = Wire::join(addr.to_string())
+    /// let owner = Wire::join(addr)
     ///     .identification("box-1", "secret")
     ///     .stream("backup", |stream| stream.write_message(b"hello"))
     ///     .build()?;
@@ -127,7 +127,7 @@ impl Wire {
     /// assert!(matches!(none, Err(Error::TimedOut { .. })));
     ///
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).identification("box-1", "").build()?;
+    /// # let client = Wire::join(addr).identification("box-1", "").build()?;
     /// # client.start()?;
     /// // A client connects.
     /// let session = server.wait_session(Duration::from_secs(5))?;
@@ -162,7 +162,7 @@ impl Wire {
     /// assert_eq!(none.unwrap_err().to_string(), "no session of \"box-1\" within 10ms");
     ///
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).identification("box-1", "").build()?;
+    /// # let client = Wire::join(addr).identification("box-1", "").build()?;
     /// # client.start()?;
     /// // The client connects.
     /// let session = server.wait_session_for("box-1", Duration::from_secs(5))?;
@@ -197,7 +197,7 @@ impl Wire {
     /// let server = Wire::mount("127.0.0.1:0").build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # let client = Wire::join(addr).build()?;
     /// # client.start()?;
     /// # server.wait_session(std::time::Duration::from_secs(5))?;
     ///

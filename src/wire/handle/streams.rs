@@ -38,9 +38,8 @@ impl Wire {
     /// let server = Wire::mount("127.0.0.1:0").build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = Wire::join(addr).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// assert!(session.open_stream("greeting").is_err());
     ///
     /// server.stream("greeting", |stream| stream.write_message(b"hello"))?;
@@ -84,7 +83,7 @@ impl Wire {
     ///     .build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
+    /// # let client = Wire::join(addr).build()?;
     /// # let session = client.start_within(Duration::from_secs(5))?;
     /// session.open_stream("greeting")?;
     ///

@@ -35,7 +35,7 @@ impl Session {
     /// # use std::time::Duration;
     /// # let server = wirenet::Wire::mount("127.0.0.1:0").build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
     /// # client.start()?;
     /// # let session = server.wait_session(Duration::from_secs(5))?;
     /// if let Err(error) = session.close() {

@@ -40,9 +40,8 @@ impl Session {
     /// #     .stream("time", |stream| stream.write_message(b"12:00"))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("time")?;
     /// let mut time = String::new();
     /// stream.read_to_string(&mut time)?;
@@ -87,9 +86,8 @@ impl Session {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// // The request follows the opening of the stream without a pause.
     /// let mut stream = session.open_stream_nowait("echo")?;
     /// stream.write_message(b"hello")?;

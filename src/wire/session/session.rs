@@ -41,13 +41,11 @@ use std::{
 ///
 /// let server = Wire::mount("127.0.0.1:0").build()?;
 /// server.start()?;
-/// let client = Wire::join(server.local_addr().unwrap().to_string())
+/// let client = Wire::join(server.local_addr().unwrap())
 ///     .identification("box-1", "secret")
 ///     .build()?;
-/// client.start()?;
-///
+/// let on_client = client.start_within(Duration::from_secs(5))?;
 /// let on_server = server.wait_session(Duration::from_secs(5))?;
-/// let on_client = client.wait_session(Duration::from_secs(5))?;
 /// assert_eq!(on_server.id(), on_client.id());
 /// assert_eq!(on_server.identification(), b"box-1");
 /// # Ok::<(), wirenet::Error>(())
@@ -224,9 +222,8 @@ impl Session {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let before = session.stats();
     /// session.open_stream("echo")?.write_message(&[7; 1000])?;
     /// let after = session.stats();

@@ -52,9 +52,8 @@ use std::{fmt, io, sync::Arc};
 ///     })
 ///     .build()?;
 /// server.start()?;
-/// # let client = Wire::join(server.local_addr().unwrap().to_string()).build()?;
-/// # client.start()?;
-/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// # let client = Wire::join(server.local_addr().unwrap()).build()?;
+/// # let session = client.start_within(Duration::from_secs(5))?;
 ///
 /// // On the client:
 /// let mut stream = session.open_stream("upper")?;
@@ -163,8 +162,8 @@ impl Stream {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut receiving = session.open_stream("echo")?;
     /// let sending = receiving.try_clone()?;
     /// let sender = thread::spawn(move || sending.write_message(&[7; 1_000_000]));
@@ -215,8 +214,8 @@ impl Stream {
     /// #     .stream("log", |stream| io::copy(stream, &mut io::sink()).map(drop))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("log")?;
     /// stream.write_all(b"started")?;
     /// // Ends the message as well.

@@ -33,8 +33,8 @@ impl Stream {
     /// #     })
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("list")?;
     /// let mut names = Vec::new();
     /// while stream.next_message()? {
@@ -80,8 +80,8 @@ impl Stream {
     /// #     .stream("one", |stream| stream.write_message(b""))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// // The handler sends one message, which is empty.
     /// let mut stream = session.open_stream("one")?;
     /// assert_eq!(stream.read(&mut [0; 100])?, 0);
@@ -114,8 +114,8 @@ impl Stream {
     /// #     .stream("plain", |stream| stream.write_message(b"42"))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("plain")?;
     /// stream.set_takes_unmarked_end(true);
     /// let mut answer = String::new();
@@ -151,8 +151,8 @@ impl Stream {
     /// #     .stream("silent", |stream| stream.next_message().map(drop))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// // The handler of this stream never answers.
     /// let mut stream = session.open_stream("silent")?;
     /// stream.set_read_timeout(Some(Duration::from_millis(10)))?;
@@ -198,9 +198,8 @@ impl Read for Stream {
 /// #     })
 /// #     .build()?;
 /// # server.start()?;
-/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-/// # client.start()?;
-/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+/// # let session = client.start_within(Duration::from_secs(5))?;
 /// let stream = session.open_stream("lines")?;
 /// let lines: Vec<String> = stream.reader().lines().collect::<Result<_, _>>()?;
 /// assert_eq!(lines, ["one", "two"]);

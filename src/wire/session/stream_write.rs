@@ -55,8 +55,8 @@ impl Stream {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("echo")?;
     /// write!(stream, "{} + {}", 1, 2)?;
     /// write!(stream, " = {}", 3)?;
@@ -110,8 +110,8 @@ impl Stream {
     /// #     })
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// # let data = vec![7; 2_000_000];
     /// let mut stream = session.open_stream("slow")?;
     /// stream.set_write_timeout(Some(Duration::from_millis(10)))?;
@@ -196,9 +196,8 @@ impl Write for Stream {
 /// #     })
 /// #     .build()?;
 /// # server.start()?;
-/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-/// # client.start()?;
-/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+/// # let session = client.start_within(Duration::from_secs(5))?;
 /// # let mut source = io::repeat(7).take(100_000);
 /// let stream = session.open_stream("upload")?;
 /// let mut writer = stream.writer();
