@@ -90,6 +90,7 @@ mod time;
 pub mod tls;
 mod token;
 pub mod transport;
+mod unwind_safe;
 mod user_code;
 mod wire;
 pub mod yamux;

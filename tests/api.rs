@@ -16,5 +16,7 @@ mod sessions;
 mod streams;
 #[path = "api/truncation.rs"]
 mod truncation;
+#[path = "api/unwinding.rs"]
+mod unwinding;
 #[path = "api/waiting.rs"]
 mod waiting;
