@@ -105,7 +105,7 @@ pub use token::same_token;
 pub use user_code::Panicked;
 pub use wire::{
     Address, Builder, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry, Session,
-    SessionId, Stats, Stream, Wire, Writer,
+    SessionId, Stats, Stream, Wire, Writer, any_error,
 };
 
 /// Compiles the programs of the README.

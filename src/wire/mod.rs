@@ -107,5 +107,6 @@ pub use session::{
 };
 pub use state::{
     access::{Caller, Request},
+    any_error::any_error,
     retry::Retry,
 };

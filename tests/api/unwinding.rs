@@ -92,7 +92,7 @@ fn wires_sessions_and_streams_work_after_a_caught_panic() {
         let link = Link::serving("echo", echo);
         let stream = link.near.open_stream("echo").unwrap();
         let caught = catch_unwind(|| {
-            stream.set_read_timeout(None);
+            stream.set_read_timeout(None).unwrap();
             let _ = (link.near.stats(), link.server.sessions());
             panic!("in the program");
         });

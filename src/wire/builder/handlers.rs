@@ -20,6 +20,10 @@ impl Builder {
     /// later handler replaces the earlier one. [`Wire::stream`] adds handlers later,
     /// and documents the limits.
     ///
+    /// A handler returns an [`io::Result`], in which `?` also works on an
+    /// [`Error`](crate::Error) of this library. [`any_error`](crate::any_error) makes
+    /// handlers that fail with any other error.
+    ///
     /// A handler reaches its wire with [`Session::wire`]. A handler that captures a
     /// [`Wire`] keeps it running forever.
     ///

@@ -22,6 +22,7 @@ use crate::{
         },
         state::{
             admitted::{Admitted, OwnerLeg},
+            any_error::cause_of,
             handlers::Handler,
             registry::NameOwner,
             wire_state::WireState,
@@ -311,7 +312,7 @@ fn run_handler(wire: &WireState, session: &Session, mut stream: Stream, handler:
             Ok(()) => return,
             Err(error) => error.into(),
         },
-        Ok(Err(error)) => error.into(),
+        Ok(Err(error)) => cause_of(error),
         Err(panicked) => panicked.into(),
     };
     stream.reset();

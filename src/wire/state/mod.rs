@@ -10,13 +10,14 @@
 //! 4. `handshakes`: connections on which a session is being opened; `registry`: sessions,
 //!    with an `index` by identification, and on a hub the owners of names. Both are data under the lock of
 //!    `wire_state`; `session_opening` moves a session through them.
-//! 5. `handlers`: the handlers by name; `admitted`: what a name is looked up as; `pool`: the
+//! 5. `handlers`: the handlers by name; `any_error` makes handlers; `admitted`: what a name is looked up as; `pool`: the
 //!    threads that run handlers.
 //! 6. `error_context` and `deferred`: errors on their way to the error handler;
 //!    `last_failure`: why there is no session.
 
 pub(crate) mod access;
 pub(crate) mod admitted;
+pub(crate) mod any_error;
 pub(crate) mod deferred;
 pub(crate) mod error_context;
 pub(crate) mod handlers;
