@@ -38,10 +38,11 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option of the builder has an invalid value.
-    #[error("option {option}: {reason}")]
+    /// An option of the builder has an invalid value, or the name of a stream is invalid.
+    #[error("{}{reason}", OfOption(.option))]
     Option {
-        /// The builder's method.
+        /// The builder's method; `open_stream` for the name of a stream that should be
+        /// opened.
         option: &'static str,
         /// What is wrong with the value.
         reason: String,
@@ -153,6 +154,21 @@ pub enum Malformed {
         /// Its length in bytes; for a list, the number of entries.
         len: usize,
     },
+}
+
+/// The `option` of an error about the name of a stream that should be opened.
+pub(crate) const OPEN_STREAM: &str = "open_stream";
+
+/// Prints which option an error is about. The reason itself says what a name is for.
+struct OfOption<'a>(&'a str);
+
+impl fmt::Display for OfOption<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            OPEN_STREAM => Ok(()),
+            option => write!(f, "option {option}: "),
+        }
+    }
 }
 
 /// Prints a cause, if there is one.

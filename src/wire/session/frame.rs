@@ -97,12 +97,13 @@ pub enum FrameError {
 /// Returns what is wrong with the name of a stream, if anything.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("the name of a stream must not be empty".into());
+        return Err("the stream name is empty".into());
     }
     if name.len() > MAX_COMMAND {
-        let len = name.len();
+        let (len, shown): (_, String) = (name.len(), name.chars().take(32).collect());
         return Err(format!(
-            "the name of a stream has {len} bytes, must be at most {MAX_COMMAND}"
+            "the stream name has {len} bytes, and at most {MAX_COMMAND} are allowed; it begins \
+             with {shown:?}"
         ));
     }
     Ok(())

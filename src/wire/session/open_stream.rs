@@ -8,7 +8,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    error::Error,
+    error::{Error, OPEN_STREAM},
     time::deadline,
     yamux::{self, Connection, segment::Segment},
 };
@@ -153,7 +153,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<yamux::Stream, Error> {
         check_name(name).map_err(|reason| Error::Option {
-            option: "name",
+            option: OPEN_STREAM,
             reason,
         })?;
         let opened = open(self.connection(), Some(deadline));
