@@ -105,7 +105,7 @@ impl Client {
             Err(error) => return Attempt::failed(Operation::Handshake, context, error),
         };
         let (session, since) = (established.session.clone(), sync::now());
-        wire.forget_nudge();
+        wire.client_is_up();
         up(Some(&session));
         let (_, served) = wire.serve(established);
         let failure = served.err().map(|error| {
@@ -192,6 +192,7 @@ impl Runner for Client {
                 }
                 return closed(history);
             }
+            wire.client_failed(ended.cause());
             failures = failures.saturating_add(1);
             let wait = Self::wait_before_retry(wire, failures, history, &ended);
             let failure = ended.into_failure();

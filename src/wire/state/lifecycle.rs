@@ -43,6 +43,9 @@ pub(crate) struct Lifecycle {
     outcome: Result<(), ShutdownError>,
     /// Whether the next wait of a client before it dials again ends immediately.
     is_nudged: bool,
+    /// Why a client has no session: the cause of its last failed attempt, or of the end
+    /// of its last session. `None` while it has one.
+    last_failure: Option<Error>,
     /// Wakes the thread that waits outside of any session: in accept, or in a dial.
     interrupt: Option<Box<dyn Fn() + Send>>,
 }
@@ -55,6 +58,7 @@ impl Lifecycle {
             closers: 0,
             outcome: Ok(()),
             is_nudged: false,
+            last_failure: None,
             interrupt: None,
         }
     }
@@ -177,9 +181,26 @@ impl WireState {
         self.changed.notify_all();
     }
 
-    /// Forgets a [`nudge`](Self::nudge): a session has been established.
-    pub(crate) fn forget_nudge(&self) {
-        self.data.lock().life.is_nudged = false;
+    /// Notes that a client has established a session: forgets a [`nudge`](Self::nudge),
+    /// and why there was no session.
+    pub(crate) fn client_is_up(&self) {
+        let mut data = self.data.lock();
+        data.life.is_nudged = false;
+        data.life.last_failure = None;
+    }
+
+    /// Notes why a client has no session. Returns the previous cause, if there was no
+    /// session since.
+    pub(crate) fn client_failed(&self, cause: Error) -> Option<Error> {
+        self.data.lock().life.last_failure.replace(cause)
+    }
+
+    /// Returns why a client has no session at the moment: the cause of its last failed
+    /// attempt, or of the end of its last session. Returns `None` while it has a
+    /// session, during its first attempt, and on a server.
+    #[allow(dead_code, reason = "errors that wait for a session will name it")]
+    pub(crate) fn last_failure(&self) -> Option<Error> {
+        self.data.lock().life.last_failure.clone()
     }
 }
 
