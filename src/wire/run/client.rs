@@ -5,7 +5,6 @@ use crate::{
     error::{Error, Operation},
     sync,
     time::deadline,
-    user_code,
     wire::{
         run::{
             Failure, Runner, addr::Addr, connect, dial::dial, handshake::Handshake,
@@ -145,7 +144,7 @@ impl Client {
 
     /// Returns how long to wait before the next attempt, or `None` to give up.
     fn wait_before_retry(
-        wire: &WireState,
+        wire: &Arc<WireState>,
         failures: u32,
         history: History,
         ended: &Attempt,
@@ -156,9 +155,38 @@ impl Client {
             .wait(failures, history, &ended.cause());
         wait.unwrap_or_else(|panicked| {
             let operation = Operation::Hook("retry_policy");
-            wire.report(operation, ended.session(), panicked.cause);
+            wire.report_and_go_on(operation, ended.session(), panicked.cause);
             panicked.wait
         })
+    }
+}
+
+impl Client {
+    /// Reports why the client has no session, and when it connects again. Without an
+    /// error handler, a failure that repeats the one before is logged at `debug`.
+    fn report_retry(
+        &self,
+        wire: &Arc<WireState>,
+        failure: Option<Box<Failure>>,
+        previous: Option<Error>,
+        wait: Duration,
+    ) {
+        let (addr, mut level) = (&self.addr, log::Level::Debug);
+        let mut cause = String::new();
+        match failure {
+            Some(failure) if wire.options.on_error.is_some() => failure.report(wire),
+            Some(failure) => {
+                let repeats = previous
+                    .is_some_and(|previous| previous.to_string() == failure.error.to_string());
+                if !repeats {
+                    level = log::Level::Warn;
+                }
+                cause = format!("{}; ", failure.into_op_error());
+            }
+            None => {}
+        }
+        let text = || format!("{cause}connecting to {addr} again in {wait:.1?}");
+        wire.log_later(level, module_path!(), text);
     }
 }
 
@@ -188,21 +216,18 @@ impl Runner for Client {
                     // A close ends a session gracefully, so this session was lost
                     // before the close, which does not report it. A failed attempt
                     // needs no report, because the close interrupted it.
-                    failure.report(wire);
+                    failure.report_and_go_on(wire);
                 }
                 return closed(history);
             }
-            wire.client_failed(ended.cause());
+            let previous = wire.client_failed(ended.cause());
             failures = failures.saturating_add(1);
             let wait = Self::wait_before_retry(wire, failures, history, &ended);
             let failure = ended.into_failure();
             let Some(wait) = wait else {
                 return failure.map_or(Ok(()), Err);
             };
-            if let Some(failure) = failure {
-                failure.report(wire);
-            }
-            user_code::log(|| log::debug!("connecting to {} again in {wait:?}", self.addr));
+            self.report_retry(wire, failure, previous, wait);
             wire.pause(wait);
             if wire.is_closing() {
                 return closed(history);

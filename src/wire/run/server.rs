@@ -5,7 +5,6 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
-    user_code,
     wire::{
         run::{
             Failure, Runner,
@@ -106,7 +105,8 @@ impl Runner for Server {
         spawn::limit_threads();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
-            user_code::log(|| log::info!("listening at {addr}"));
+            let listening = || format!("listening at {addr}");
+            wire.log_later(log::Level::Info, module_path!(), listening);
         }
         let to_wake = Arc::clone(&listener);
         wire.set_interrupt(move || wake(&to_wake));
@@ -192,7 +192,7 @@ fn serve(wire: &Arc<WireState>, stream: TcpStream, pending: Pending) {
         let session = established.session.clone();
         let (slot, ended) = wire.serve(established);
         if let Err(error) = ended {
-            wire.report(Operation::Session, &session, error);
+            wire.report_and_go_on(Operation::Session, &session, error);
         }
         // The session counts towards the limit until the error handler has returned.
         drop(slot);
