@@ -98,12 +98,22 @@ pub enum Error {
         cause: Malformed,
     },
     /// Something did not happen in time.
-    #[error("no {what} within {timeout:?}")]
+    #[error("{}", timed_out(.what, *.timeout))]
     TimedOut {
         /// What was waited for.
         what: &'static str,
         /// How long the call waited.
         timeout: Duration,
+    },
+    /// Another error, with its probable reason: the peer speaks another protocol, only
+    /// one side uses TLS, or another client uses the same identification.
+    #[error("{text}")]
+    Explained {
+        /// What probably happened, and what to do.
+        text: String,
+        /// The error itself.
+        #[source]
+        cause: Box<Error>,
     },
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
@@ -114,6 +124,19 @@ pub enum Error {
     /// The wire was closed on this side, and not everything ended gracefully.
     #[error("closed: {0}")]
     Shutdown(#[from] ShutdownError),
+}
+
+/// [`Error::TimedOut`]'s `what`, if the peer of a client sent nothing at all.
+pub(crate) const SILENT_SERVER: &str = "answer of the server";
+
+fn timed_out(what: &str, timeout: Duration) -> String {
+    match what {
+        SILENT_SERVER => format!(
+            "no session within {timeout:?}: the peer accepted the connection but said \
+             nothing; is it a wirenet server?"
+        ),
+        what => format!("no {what} within {timeout:?}"),
+    }
 }
 
 /// Why something that the peer sent is invalid.
@@ -156,6 +179,11 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
+    pub(crate) fn explained(self, text: String) -> Self {
+        let cause = Box::new(self);
+        Self::Explained { text, cause }
+    }
+
     /// Returns whether retrying cannot help, as far as this can be known: the
     /// token, a stream name or the request itself was refused, or a certificate or
     /// an option is wrong.
@@ -179,6 +207,7 @@ impl Error {
                         | RefusalCode::NameNotAllowed
                 )
             ),
+            Self::Explained { cause, .. } => cause.is_permanent(),
             _ => false,
         }
     }
@@ -196,6 +225,7 @@ impl Error {
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
             Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
+            Self::Explained { cause, .. } => cause.kind(),
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }

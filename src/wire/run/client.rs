@@ -138,7 +138,8 @@ impl Client {
         let halves = connect::dialled(stream, &self.addr, &wire.options, deadline)?;
         let handshake = Handshake::new(wire, halves, Role::Client, deadline);
         let mut handshake = handshake.map_err(connect::io_error)?;
-        let agreed = handshake.ask().map_err(connect::tls_error)?;
+        let agreed = handshake.ask();
+        let agreed = agreed.map_err(|error| handshake.explain(connect::tls_error(error)))?;
         wire.establish(handshake, agreed, &pending)
     }
 

@@ -177,7 +177,7 @@ impl InboundStream {
     ) -> Result<Admitted, Refusal> {
         let validated = if name == CONFIRM_SESSION {
             // A validator would mistake this name for the opening of a session.
-            Err(Refusal::HandlerNotFound.to_string())
+            Err(Refusal::HandlerNotFound.text().into())
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
             validated.map_err(|rejected| {
