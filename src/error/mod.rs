@@ -111,6 +111,16 @@ pub enum Error {
         #[source]
         cause: Option<Arc<Error>>,
     },
+    /// Another error, with its probable reason: the peer speaks another protocol, only
+    /// one side uses TLS, or another client uses the same identification.
+    #[error("{text}")]
+    Explained {
+        /// What probably happened, and what to do.
+        text: String,
+        /// The error itself.
+        #[source]
+        cause: Box<Error>,
+    },
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
     AlreadyConnected,
@@ -196,6 +206,11 @@ impl Error {
         Self::Malformed { what, cause }
     }
 
+    pub(crate) fn explained(self, text: String) -> Self {
+        let cause = Box::new(self);
+        Self::Explained { text, cause }
+    }
+
     /// Returns whether retrying cannot help, as far as this can be known: the
     /// token, a stream name or the request itself was refused, or a certificate or
     /// an option is wrong.
@@ -219,6 +234,7 @@ impl Error {
                         | RefusalCode::NameNotAllowed
                 )
             ),
+            Self::Explained { cause, .. } => cause.is_permanent(),
             _ => false,
         }
     }
@@ -236,6 +252,7 @@ impl Error {
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
             Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
+            Self::Explained { cause, .. } => cause.kind(),
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }

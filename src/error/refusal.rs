@@ -42,9 +42,20 @@ impl Refusal {
     }
 }
 
+/// Says more than the text that is sent, and is the same on both sides.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(self.text()).fmt(f)
+        f.write_str(match self {
+            Self::HandlerNotFound => {
+                "no handler for this name (at a hub: no connected client offers it)"
+            }
+            Self::SessionNotFound => {
+                "the client that offers this name has just left the hub; try again once it is \
+                 connected"
+            }
+            Self::SessionClosed => "the session is closed; open the stream on the next session",
+            Self::Other(text) => return Printable(text).fmt(f),
+        })
     }
 }
 

@@ -58,6 +58,9 @@ pub enum Operation {
     Hook(&'static str),
     /// Closing a wire whose last handle was dropped.
     Close,
+    /// Reporting errors: some were dropped, because the error handler or the logger is
+    /// too slow, or had to wait, because no thread could be started.
+    Report,
 }
 
 impl fmt::Display for Operation {
@@ -71,6 +74,7 @@ impl fmt::Display for Operation {
             Self::Handler(name) => write!(f, "handler of stream {name:?}"),
             Self::Hook(name) => write!(f, "hook {name}"),
             Self::Close => write!(f, "close"),
+            Self::Report => write!(f, "report"),
         }
     }
 }

@@ -140,8 +140,17 @@ impl Builder {
     ///
     /// A server or a hub reports connections that do not become sessions on a pool
     /// thread, one error after the other, so that a slow error handler does not delay
-    /// other clients. If 256 of these errors are waiting, further ones are logged
-    /// instead. If no thread can be started, they wait for the next error.
+    /// other clients. If 256 of these errors are waiting, further ones are dropped, and
+    /// their number is reported later, as [`Operation::Report`](crate::Operation::Report).
+    /// If no thread can be started, they wait for the next error. Without an error
+    /// handler, all errors are logged in this way, so a logger that blocks stops neither
+    /// sessions nor a close.
+    ///
+    /// A peer that connects and leaves before it has sent a byte is no error: health
+    /// checks and port scans do that. It is logged at `debug`.
+    ///
+    /// Each failed attempt of a client to connect is reported. Without an error handler,
+    /// an attempt that fails like the one before is logged at `debug`.
     ///
     /// # Examples
     ///

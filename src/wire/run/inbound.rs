@@ -30,7 +30,7 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
-use std::mem;
+use std::{mem, sync::Arc};
 
 /// A stream that the peer has opened, before the caller is answered.
 pub(crate) struct InboundStream {
@@ -90,7 +90,7 @@ impl InboundStream {
 
     /// Refuses a stream for which there is no thread. Waits neither for the open frame,
     /// if it has not been received yet, nor for room to answer.
-    pub(crate) fn refuse(self, wire: &WireState, session: &Session, reason: &str) {
+    pub(crate) fn refuse(self, wire: &Arc<WireState>, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
         let refused = answer(FrameKind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
@@ -103,14 +103,19 @@ impl InboundStream {
     }
 
     /// Answers the caller, and serves the stream until it is closed.
-    pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: UnansweredOpening) {
+    pub(crate) fn serve(
+        mut self,
+        wire: &Arc<WireState>,
+        session: &Session,
+        opening: UnansweredOpening,
+    ) {
         let _current = wire_threads::set_current_stream(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
             Err(error) => {
                 self.raw.reset();
                 let operation = Operation::OpenStream(String::new());
-                return wire.report(operation, Some(session), error);
+                return wire.report_and_go_on(operation, Some(session), error);
             }
         };
         let name = open.command;
@@ -118,7 +123,7 @@ impl InboundStream {
         if let Err(error) = self.answer_caller(wire, &name, &admitted) {
             self.raw.reset();
             let operation = Operation::OpenStream(name);
-            return wire.report(operation, Some(session), error);
+            return wire.report_and_go_on(operation, Some(session), error);
         }
         match admitted {
             Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
@@ -163,20 +168,20 @@ impl InboundStream {
     /// stream.
     fn admit(
         &self,
-        wire: &WireState,
+        wire: &Arc<WireState>,
         session: &Session,
         name: &str,
         token: &[u8],
     ) -> Result<Admitted, Refusal> {
         let validated = if name == CONFIRM_SESSION {
             // A validator would mistake this name for the opening of a session.
-            Err(Refusal::HandlerNotFound.to_string())
+            Err(Refusal::HandlerNotFound.text().into())
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
             validated.map_err(|rejected| {
                 let (denied, panicked) = rejected.split();
                 if let Some(cause) = panicked {
-                    wire.report(Operation::Hook("token_validator"), Some(session), cause);
+                    wire.report_and_go_on(Operation::Hook("token_validator"), Some(session), cause);
                 }
                 denied.into_text()
             })
@@ -298,14 +303,14 @@ fn answer(kind: FrameKind, name: &str, text: &str) -> Frame {
     }
 }
 
-fn report_refused(wire: &WireState, session: &Session, name: String, refusal: Refusal) {
+fn report_refused(wire: &Arc<WireState>, session: &Session, name: String, refusal: Refusal) {
     session.connection().count_refused();
     let operation = Operation::OpenStream(name.clone());
-    wire.report(operation, Some(session), Error::Refused { name, refusal });
+    wire.report_and_go_on(operation, Some(session), Error::Refused { name, refusal });
 }
 
 /// Runs a handler. `Ok` closes the stream gracefully; an error or a panic resets it.
-fn run_handler(wire: &WireState, session: &Session, mut stream: Stream, handler: &Handler) {
+fn run_handler(wire: &Arc<WireState>, session: &Session, mut stream: Stream, handler: &Handler) {
     let outcome = caught(|| handler(&mut stream));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
         Ok(Ok(())) => match stream.close_exclusive() {
@@ -317,5 +322,5 @@ fn run_handler(wire: &WireState, session: &Session, mut stream: Stream, handler:
     };
     stream.reset();
     let operation = Operation::Handler(stream.name().into());
-    wire.report(operation, Some(session), cause);
+    wire.report_and_go_on(operation, Some(session), cause);
 }

@@ -5,12 +5,11 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
-    user_code,
     wire::{
         run::{
             Failure, Runner,
             addr::{Addr, no_address},
-            connect,
+            connect::{self, NotAccepted},
             handshake::Handshake,
             serving::Established,
             socket,
@@ -106,7 +105,8 @@ impl Runner for Server {
         spawn::limit_threads();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
-            user_code::log(|| log::info!("listening at {addr}"));
+            let listening = || format!("listening at {addr}");
+            wire.log_later(log::Level::Info, module_path!(), listening);
         }
         let to_wake = Arc::clone(&listener);
         wire.set_interrupt(move || wake(&to_wake));
@@ -124,14 +124,13 @@ fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
         }
         match accepted {
             Ok((stream, peer)) => admit(wire, stream, peer),
+            Err(error) if is_of_one_connection(&error) => {
+                log_peer_left(wire, None);
+            }
             Err(error) => {
-                let pause = !is_of_one_connection(&error);
                 wire.report_later(Operation::Accept, ErrorContext::default(), error);
-                if pause {
-                    // Most likely the process has no descriptors left, until some are
-                    // closed.
-                    wire.pause(ACCEPT_PAUSE);
-                }
+                // Most likely the process has no descriptors left, until some are closed.
+                wire.pause(ACCEPT_PAUSE);
             }
         }
     }
@@ -192,7 +191,7 @@ fn serve(wire: &Arc<WireState>, stream: TcpStream, pending: Pending) {
         let session = established.session.clone();
         let (slot, ended) = wire.serve(established);
         if let Err(error) = ended {
-            wire.report(Operation::Session, &session, error);
+            wire.report_and_go_on(Operation::Session, &session, error);
         }
         // The session counts towards the limit until the error handler has returned.
         drop(slot);
@@ -207,7 +206,11 @@ fn open_session(
 ) -> Option<Established> {
     let mut handshake = match begin(wire, stream) {
         Ok(handshake) => handshake,
-        Err(error) => return failed(pending, Vec::new(), error),
+        Err(NotAccepted::PeerLeft) => {
+            peer_left(pending);
+            return None;
+        }
+        Err(NotAccepted::Failed(error)) => return failed(pending, Vec::new(), error),
     };
     match handshake.answer(pending) {
         Ok(agreed) => {
@@ -222,11 +225,37 @@ fn open_session(
         }
         Err(error) => {
             let identification = std::mem::take(&mut handshake.client_identification);
-            failed(pending, identification, connect::tls_error(error));
+            if handshake.peer_left_silently(&error) {
+                peer_left(pending);
+            } else {
+                let error = handshake.explain(connect::tls_error(error));
+                failed(pending, identification, error);
+            }
             handshake.dismiss();
             None
         }
     }
+}
+
+/// Handles the end of a connection on which nothing was received.
+#[cold]
+fn peer_left(pending: &Pending) {
+    if pending.was_evicted() {
+        // It was not the peer that ended the connection.
+        failed(pending, Vec::new(), Error::Closed);
+    } else {
+        log_peer_left(pending.wire(), pending.context().peer_addr);
+    }
+}
+
+/// Logs that a peer has left before its first byte. That is no error: health checks and
+/// port scans do nothing else.
+fn log_peer_left(wire: &Arc<WireState>, peer: Option<SocketAddr>) {
+    let text = || match peer {
+        Some(addr) => format!("a peer ({addr}) left before its first byte"),
+        None => "a peer left before its first byte".into(),
+    };
+    wire.log_later(log::Level::Debug, module_path!(), text);
 }
 
 /// Reports the failure of a handshake. Not inlined, so that established sessions use
@@ -247,12 +276,12 @@ fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Es
 }
 
 /// Prepares a handshake: TLS, and the connection.
-fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, Error> {
+fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, NotAccepted> {
     let deadline = deadline(wire.options.handshake_timeout);
     socket::watch(&SockRef::from(&stream), &wire.options).map_err(connect::io_error)?;
     let halves = connect::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
-    handshake.map_err(connect::io_error)
+    Ok(handshake.map_err(connect::io_error)?)
 }
 
 #[cfg(test)]

@@ -67,8 +67,13 @@ impl WireState {
     }
 
     /// Notes why an attempt to open a session has failed, or why the session has ended.
-    pub(crate) fn note_failure(&self, error: Error) {
-        self.data.lock().last_failure = LastFailure::Failed(error);
+    /// Returns the previous error, if no session was established since.
+    pub(crate) fn note_failure(&self, error: Error) -> Option<Error> {
+        let last = &mut self.data.lock().last_failure;
+        match std::mem::replace(last, LastFailure::Failed(error)) {
+            LastFailure::Failed(previous) => Some(previous),
+            LastFailure::Nothing | LastFailure::InProgress(..) => None,
+        }
     }
 
     pub(crate) fn last_failure(&self) -> Option<Error> {

@@ -185,8 +185,8 @@ impl WireState {
         self.changed.notify_all();
     }
 
-    /// Forgets a [`nudge`](Self::nudge): a session has been established.
-    pub(crate) fn forget_nudge(&self) {
+    /// Notes that a client has established a session: forgets a [`nudge`](Self::nudge).
+    pub(crate) fn client_is_up(&self) {
         self.data.lock().life.is_nudged = false;
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    sync, user_code,
+    sync,
     wire::session::{id::SessionId, session::Session},
 };
 use std::{
@@ -51,13 +51,13 @@ impl WireState {
     }
 
     /// Reserves an id, and on a hub the names, for a session that is being opened.
-    /// Cuts the sessions that the new one replaces.
+    /// Cuts the sessions that the new one replaces, and returns them.
     pub(crate) fn reserve(
         &self,
         id: SessionId,
         identification: &[u8],
         names: &[String],
-    ) -> Result<(), Conflict> {
+    ) -> Result<Vec<Session>, Conflict> {
         if self.names == Names::Owned
             && let Some(own) = names.iter().find(|name| self.handlers.get(name).is_some())
         {
@@ -66,14 +66,10 @@ impl WireState {
         let mut data = self.data.lock();
         let replaced = data.registry.reserve(id, identification, names)?;
         drop(data);
-        for session in replaced {
+        for session in &replaced {
             session.connection().cut();
-            let replaced = session.id();
-            user_code::log(|| {
-                log::debug!("session {replaced} is replaced by {id}, the same client")
-            });
         }
-        Ok(())
+        Ok(replaced)
     }
 
     /// Releases the id and the names reserved for a session that could not be
