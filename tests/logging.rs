@@ -10,6 +10,8 @@ use support::{
     in_time,
     wires::{Link, assert_echoes, echo},
 };
+#[cfg(unix)]
+use wirenet::transport::Transport;
 
 /// Collects the library's log entries: level, target and text.
 struct Collector(Mutex<Vec<(Level, String, String)>>);
@@ -82,5 +84,22 @@ fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
         // The target is the module, so that levels can be set for each module.
         let targets: BTreeSet<_> = wrong.iter().map(|(_, target, _)| target).collect();
         assert!(targets.iter().all(|target| target.starts_with("wirenet::")));
+        #[cfg(unix)]
+        assert_refused_options_are_logged_once();
     });
+}
+
+/// A Unix socket has no options of TCP.
+#[cfg(unix)]
+fn assert_refused_options_are_logged_once() {
+    for _ in 0..2 {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let near = std::net::TcpStream::from(std::os::fd::OwnedFd::from(near));
+        near.split().unwrap();
+    }
+    let refused = take_entries();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let (level, _, text) = &refused[0];
+    assert_eq!(*level, Level::Debug);
+    assert!(text.contains("refuses TCP_NODELAY"), "{text}");
 }

@@ -14,11 +14,13 @@ use std::{
     time::Duration,
 };
 
+mod best_effort;
 pub mod memory;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use best_effort::best_effort;
 #[cfg(feature = "tls")]
 pub use tls::TlsStream;
 

@@ -1,7 +1,7 @@
 //! TCP: std's stream, with socket2 for what std lacks: a write that does not wait,
 //! on a blocking socket.
 
-use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, best_effort};
 use crate::sync;
 use socket2::Socket;
 use std::{
@@ -12,10 +12,10 @@ use std::{
 };
 
 impl Transport for TcpStream {
-    /// Sets `TCP_NODELAY`: frames are combined before they are written, so the
-    /// kernel gains nothing by waiting for more.
+    /// Sets `TCP_NODELAY`, if the system has it: frames are combined before they are
+    /// written, so the kernel gains nothing by waiting for more.
     fn split(self) -> io::Result<Halves> {
-        self.set_nodelay(true)?;
+        best_effort("TCP_NODELAY", self.set_nodelay(true));
         self.set_nonblocking(false)?;
         // On some systems, a socket has no addresses once the peer has closed it.
         // That is not an error here: the first read reports it.
