@@ -85,7 +85,10 @@ impl Dial {
             } else if self.changed.wait_until(&mut state, deadline).timed_out()
                 && !state.is_resolved
             {
-                let text = format!("the name was not resolved within {timeout:?}");
+                let host = self.addr.host();
+                let text = format!(
+                    "{host:?} was not looked up within {timeout:?}; check this machine's DNS"
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
         }

@@ -1,15 +1,18 @@
 //! Socket options of the two ends of an established session.
 
-use crate::wire::{
-    Builder, Wire,
-    run::{
-        addr::Addr,
-        client::Client,
-        dial::dial,
-        server,
-        socket::{self, LONGEST},
+use crate::{
+    wire::{
+        Builder, Wire,
+        run::{
+            addr::Addr,
+            client::Client,
+            dial::dial,
+            server,
+            socket::{self, LONGEST},
+        },
+        state::error_context::ErrorContext,
     },
-    state::error_context::ErrorContext,
+    yamux::Role,
 };
 use socket2::{Domain, SockRef, Socket, Type};
 use std::time::Duration;
@@ -58,7 +61,7 @@ fn check_session(
     let listener = server::listen_at(any, server.state()).unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let client = client(Wire::join(&addr)).build().unwrap();
-    let addr = Addr::parse("join", addr).unwrap();
+    let addr = Addr::parse("join", Role::Client, addr).unwrap();
     let dialled = dial(client.state(), &addr).unwrap();
     let (accepted, peer) = listener.accept().unwrap();
     let ends = [&dialled, &accepted].map(|end| end.try_clone().unwrap());
@@ -149,7 +152,7 @@ fn a_session_is_opened_on_sockets_that_refuse_every_option_of_tcp() {
     // What a dial sets once it is connected.
     socket::watch(&SockRef::from(&dialled), &client.state().options);
     let about = ErrorContext::connection(&dialled);
-    let addr = Addr::parse("join", "127.0.0.1:1".into()).unwrap();
+    let addr = Addr::parse("join", Role::Client, "127.0.0.1:1".into()).unwrap();
     let opened = Client::new(addr).open_session(client.state(), dialled, &about);
     opened.unwrap();
 }
