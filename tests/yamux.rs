@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "yamux/endless.rs"]
+mod endless;
 #[path = "yamux/ends.rs"]
 mod ends;
 #[path = "yamux/limits.rs"]

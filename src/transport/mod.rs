@@ -110,8 +110,21 @@ pub trait WriteHalf: Send + fmt::Debug {
         Ok(())
     }
 
+    /// Returns whether [`finish`](Self::finish) can end this direction while the other
+    /// one stays open. Default: `true`. Asked once, before anything is written.
+    ///
+    /// A half that cannot do that must say so: for example, a pseudoterminal, a serial
+    /// line, or a standard output that the process keeps open. A connection that closes
+    /// cannot wait for the peer's end then, as the peer would not notice its own. Instead
+    /// it asks the peer, with a ping behind all data, whether everything has arrived, and
+    /// shuts the transport down on the answer.
+    fn can_finish(&self) -> bool {
+        true
+    }
+
     /// Flushes, and ends this direction: the peer reads everything that was
-    /// written, and then the end. Nothing may be written afterwards.
+    /// written, and then the end. Nothing may be written afterwards. Only flushes if
+    /// [`can_finish`](Self::can_finish) is `false`.
     ///
     /// # Errors
     ///
@@ -132,5 +145,9 @@ pub trait WriteHalf: Send + fmt::Debug {
 pub trait Closer: Send + Sync + fmt::Debug {
     /// Ends both directions immediately, and wakes the threads that are blocked in
     /// them. Never blocks; further calls do nothing.
+    ///
+    /// The peer must read an end once both halves are dropped, at the latest. If a read
+    /// cannot be woken, it must at least respect its timeout, which is 15 seconds or less:
+    /// until it returns, the connection's reader thread and the half stay.
     fn shutdown(&self);
 }

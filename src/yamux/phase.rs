@@ -15,6 +15,9 @@
 //!    └────────┴──▶ Ended   have ended           Ended        cut
 //! ```
 //!
+//! Over a transport that cannot end a direction alone, the peer's answer to a ping behind
+//! all data, or its second go-away, replaces its end.
+//!
 //! `end()` is called for the peer's end, a violation, a failure, and when the write
 //! timeout after a `close()` or a failed write has passed. Until the transport is cut,
 //! each side may announce that it is leaving:
@@ -25,7 +28,7 @@
 //! ```
 //!
 //! `shared/ending.rs` decides what this side sends when it closes (a go-away, and
-//! to some peers a ping and a second go-away); `shared/lingering.rs` decides how
+//! in some cases a ping and a second go-away); `shared/lingering.rs` decides how
 //! long it then waits.
 //!
 //! Some state of a connection's end is kept elsewhere:

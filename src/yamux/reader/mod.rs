@@ -180,7 +180,11 @@ impl ConnectionReader {
             Ok(0) => Err(self.at_end()),
             Ok(_) => {
                 self.shared.pings.hear();
-                self.dispatch().map(|()| ReadOutcome::More)
+                self.dispatch()?;
+                match self.shared.is_done_without_end() {
+                    true => Err(self.at_end()),
+                    false => Ok(ReadOutcome::More),
+                }
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(ReadOutcome::More),
@@ -198,7 +202,7 @@ impl ConnectionReader {
         }
     }
 
-    /// Handles the end of the peer's direction.
+    /// Handles the end of the peer's direction, or what replaces it.
     fn at_end(&self) -> Error {
         if self.decoder.at_boundary() {
             self.shared.peer_ends();

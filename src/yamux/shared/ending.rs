@@ -132,13 +132,13 @@ impl Shared {
         }
     }
 
-    /// Returns the frames to send after all data, for peers that understand them: a
-    /// ping, and a second go-away. A single go-away may also come from a side
-    /// whose connection then broke; a second one means that it has closed. The peer may
-    /// have closed too before it answers the ping, so its own second go-away also
-    /// confirms that it has received everything.
+    /// Returns the frames to send after all data, for peers that understand them or
+    /// cannot see the end of our direction: a ping, and a second go-away. A single go-away
+    /// may also come from a side whose connection then broke; a second one means that it
+    /// has closed. The peer may have closed too before it answers the ping, so its own
+    /// second go-away also confirms that it has received everything.
     fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {
-        if !self.sends_go_away.load(Ordering::Acquire) {
+        if self.can_finish && !self.sends_go_away.load(Ordering::Acquire) {
             return [None, None];
         }
         [self.last_ping(now), Some(Header::go_away(0))]
@@ -148,6 +148,8 @@ impl Shared {
     /// received the data.
     fn last_ping(&self, now: Instant) -> Option<Header> {
         let value = self.pings.begin(now, self.outbox.queued_total(), false)?;
+        // It is the first: a connection closes once.
+        let _ = self.last_ping.set(value);
         Some(Header::ping(Flags::SYN, value))
     }
 

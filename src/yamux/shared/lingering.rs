@@ -29,6 +29,18 @@ impl Shared {
         deadline.is_some_and(|deadline| sync::now() >= deadline)
     }
 
+    /// Returns whether nothing more is to be expected from the peer, for a transport
+    /// whose directions do not end one by one: the peer has closed, or has answered the
+    /// last ping of this side's close.
+    pub(in crate::yamux) fn is_done_without_end(&self) -> bool {
+        if self.can_finish {
+            return false;
+        }
+        let last = self.last_ping.get();
+        last.is_some_and(|ping| self.pings.is_answered(*ping))
+            || self.table.lock().life.peer_has_closed()
+    }
+
     /// Notes that the peer has ended its direction of the connection, between two
     /// frames.
     pub(in crate::yamux) fn peer_ends(&self) {
@@ -36,7 +48,8 @@ impl Shared {
         // unless this is its answer to the end of our direction.
         let gracefully = match self.sends_go_away.load(Ordering::Acquire) {
             true => self.table.lock().life.peer_has_closed(),
-            false => self.outbox.has_begun_to_finish(),
+            // Without an end of our direction there is no answer to it.
+            false => self.can_finish && self.outbox.has_begun_to_finish(),
         };
         self.peer_took_all.store(gracefully, Ordering::Release);
     }

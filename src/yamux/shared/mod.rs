@@ -51,6 +51,11 @@ pub(super) struct Shared {
     /// Whether the peer sends a go-away when it goes away, and another when it
     /// closes.
     pub(super) sends_go_away: AtomicBool,
+    /// Whether the transport can end our direction alone. If it cannot, the last ping
+    /// and the go-aways replace the ends of both directions.
+    can_finish: bool,
+    /// The ping behind everything that was sent, once this side has closed.
+    last_ping: OnceLock<u32>,
     /// Whether the peer has closed the connection gracefully, and so has received
     /// everything that the transport accepted.
     peer_took_all: AtomicBool,
@@ -84,6 +89,7 @@ impl Shared {
         role: Role,
         config: Arc<Config>,
         outbox: Outbox,
+        can_finish: bool,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
     ) -> Self {
@@ -101,6 +107,8 @@ impl Shared {
             closed_at: OnceLock::new(),
             avoids_resets: AtomicBool::new(false),
             sends_go_away: AtomicBool::new(false),
+            can_finish,
+            last_ping: OnceLock::new(),
             peer_took_all: AtomicBool::new(false),
             since: sync::now(),
             reader: Mutex::default(),
