@@ -9,6 +9,9 @@ mod endless;
 mod ends;
 #[path = "yamux/limits.rs"]
 mod limits;
+#[cfg(unix)]
+#[path = "yamux/pipes.rs"]
+mod pipes;
 #[path = "yamux/protocol.rs"]
 mod protocol;
 #[path = "yamux/transports.rs"]

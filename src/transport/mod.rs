@@ -2,9 +2,29 @@
 //!
 //! A [`Transport`] splits into a half that one thread reads, a half that the holder
 //! of the writing role writes, and a [`Closer`] with which any thread can end both.
-//! It knows nothing about frames. [`std::net::TcpStream`] is TCP, `TlsStream` is
-//! TLS over TCP, and [`memory::pair`] creates two connected ends inside one
-//! process, for tests and examples.
+//! It knows nothing about frames.
+//!
+//! | transport | for |
+//! |---|---|
+//! | [`std::net::TcpStream`] | TCP |
+//! | `TlsStream` | TLS over TCP |
+//! | `UnixStream` of std | Unix sockets |
+//! | `Pipes` | child processes, standard input and output, pipes, terminals; Unix only |
+//! | [`memory::pair`] | two ends inside one process, for tests and examples |
+//!
+//! # A transport of your own
+//!
+//! Implement [`Transport`], [`ReadHalf`], [`WriteHalf`] and [`Closer`]. What a connection
+//! relies on:
+//!
+//! - **Timeouts.** Reads have one, for keepalive and to notice a close; so have writes, to
+//!   notice a peer that reads nothing. Where the system has none, `poll` on the descriptor
+//!   has, as in `Pipes`.
+//! - **Waking.** [`Closer::shutdown`] ends blocked reads and writes.
+//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this direction,
+//!   while the other one stays open. A close waits for the peer's end in turn. A half that
+//!   cannot do this must say so with [`WriteHalf::can_finish`]; otherwise each close takes
+//!   the whole write timeout.
 
 use std::{
     fmt,
@@ -16,11 +36,15 @@ use std::{
 
 mod best_effort;
 pub mod memory;
+#[cfg(unix)]
+mod pipes;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub(crate) use best_effort::best_effort;
+#[cfg(unix)]
+pub use pipes::Pipes;
 #[cfg(feature = "tls")]
 pub use tls::TlsStream;
 

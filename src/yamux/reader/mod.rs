@@ -181,10 +181,13 @@ impl ConnectionReader {
             Ok(_) => {
                 self.shared.pings.hear();
                 self.dispatch()?;
-                match self.shared.is_done_without_end() {
-                    true => Err(self.at_end()),
-                    false => Ok(ReadOutcome::More),
+                if !self.shared.can_finish {
+                    if self.shared.is_done_without_end() {
+                        return Err(self.at_end());
+                    }
+                    self.shared.end_if_peer_has_closed();
                 }
+                Ok(ReadOutcome::More)
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(ReadOutcome::More),

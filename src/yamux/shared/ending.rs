@@ -60,7 +60,7 @@ impl Shared {
 
     /// Notes why the connection ended, and wakes all waiting threads but the
     /// outbox's. Returns whether it had not ended before.
-    fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
+    pub(super) fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
         let Some(streams) = self.table.lock().end_with(error) else {
             return false;
         };
@@ -102,8 +102,7 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
-        // `closed_at` is already set if this side has closed the connection.
-        let _ = self.closed_at.set(sync::now());
+        self.linger(self.config.write_timeout);
         pump_relays(&streams, due);
     }
 
@@ -121,8 +120,7 @@ impl Shared {
     pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
         if self.end_streams(Error::Closed, due) {
             let now = sync::now();
-            // `closed_at` is already set if nothing more could be sent.
-            let _ = self.closed_at.set(now);
+            self.linger(self.config.write_timeout);
             let first = self.table.lock().life.go_away();
             let go_away = first.then(|| Header::go_away(0));
             let last = self.last_frames(now);
