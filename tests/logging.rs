@@ -17,6 +17,8 @@ use support::{
     PATIENCE, in_time,
     wires::{Link, addr_of, assert_echoes, echo, joining, mounting, started},
 };
+#[cfg(unix)]
+use wirenet::transport::Transport;
 use wirenet::{Builder, Wire};
 
 /// A log entry: level, target and text.
@@ -113,6 +115,27 @@ fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
         let targets: BTreeSet<_> = wrong.iter().map(|(_, target, _)| target).collect();
         assert!(targets.iter().all(|target| target.starts_with("wirenet::")));
     });
+}
+
+/// A Unix socket has no options of TCP.
+#[cfg(unix)]
+#[test]
+fn a_socket_option_that_is_refused_is_logged_once() {
+    let split_twice = || {
+        install();
+        for _ in 0..2 {
+            let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let near = TcpStream::from(std::os::fd::OwnedFd::from(near));
+            near.split().unwrap();
+        }
+    };
+    let thread = thread::Builder::new().name("options".into());
+    thread.spawn(split_twice).unwrap().join().unwrap();
+    let refused = take_entries("options");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let (level, _, text) = &refused[0];
+    assert_eq!(*level, Level::Debug);
+    assert!(text.contains("refuses TCP_NODELAY"), "{text}");
 }
 
 /// Standard error is a pipe that nobody reads, for example.

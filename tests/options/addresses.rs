@@ -183,6 +183,14 @@ fn other_process() {
                 assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
                 process::tell("done").unwrap();
             }
+            "families" => {
+                set_addrs(&["::1", "127.0.0.1"]);
+                for listening in ["127.0.0.1:0", "[::1]:0", &format!("{NAME}:0")] {
+                    let server = echoing(listening);
+                    assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
+                }
+                process::tell("done").unwrap();
+            }
             "again" => {
                 let server = echoing("127.0.0.3:0");
                 set_addrs(&["127.0.0.2"]);
@@ -228,6 +236,14 @@ fn names_can_be_changed() -> bool {
 fn a_dial_tries_every_address_of_a_host_name() {
     if names_can_be_changed() {
         assert_eq!(in_other_process("each").unwrap(), "done");
+    }
+}
+
+/// `localhost` is such a name on most machines.
+#[test]
+fn a_name_with_addresses_of_both_families_is_reached_at_either() {
+    if has_ipv6() && names_can_be_changed() {
+        assert_eq!(in_other_process("families").unwrap(), "done");
     }
 }
 

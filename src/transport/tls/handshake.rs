@@ -4,7 +4,7 @@ use super::{TlsStream, records::take_records};
 use crate::{
     sync,
     tls::{TlsClient, TlsError, TlsServer},
-    transport::{Wait, tcp},
+    transport::{Wait, best_effort, tcp},
 };
 use rustls::{ClientConnection, Connection, ServerConnection};
 use socket2::Socket;
@@ -121,7 +121,7 @@ impl TlsStream {
     }
 
     fn prepare(&self) -> io::Result<()> {
-        self.socket.set_tcp_nodelay(true)?;
+        best_effort("TCP_NODELAY", self.socket.set_tcp_nodelay(true));
         self.socket.set_nonblocking(false)
     }
 

@@ -274,7 +274,7 @@ impl Builder {
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;
         }
-        let addr = Addr::parse(self.kind.name, self.addr.into_text())?;
+        let addr = Addr::parse(self.kind.name, self.kind.role, self.addr.into_text())?;
         let state = WireState::new(self.options, handlers, self.kind.names, self.kind.find);
         Ok(Wire::new(state, (self.kind.run)(addr), self.on_connect))
     }

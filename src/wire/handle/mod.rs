@@ -141,6 +141,10 @@ impl Wire {
     /// listens on all interfaces, with both versions of IP. With port 0 the system chooses
     /// a port; see [`local_addr`](Self::local_addr).
     ///
+    /// A name is looked up when the wire starts, and the first of its addresses that works
+    /// is used. So `localhost:8989` listens at `127.0.0.1` or at `::1`, not at both. Clients
+    /// that dial `localhost:8989` reach either, because they try all addresses.
+    ///
     /// # Examples
     ///
     /// ```

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
+    transport::best_effort,
     wire::{
         run::{
             Failure, Runner,
@@ -80,13 +81,14 @@ pub(crate) fn listen_at(addr: SocketAddr, wire: &WireState) -> io::Result<TcpLis
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // As in std: a server can restart while its old connections linger.
     #[cfg(not(windows))]
-    listener.set_reuse_address(true)?;
+    best_effort("SO_REUSEADDR", listener.set_reuse_address(true));
     if addr.is_ipv6() && addr.ip().is_unspecified() {
-        // Listen for IPv4, too.
+        // Listen for IPv4, too. A system without this listens at the IPv4 address
+        // instead.
         listener.set_only_v6(false)?;
     }
     // Accepted connections inherit these.
-    socket::set_buffers(&SockRef::from(&listener), &wire.options)?;
+    socket::set_buffers(&SockRef::from(&listener), &wire.options);
     listener.bind(&addr.into())?;
     listener.listen(BACKLOG)?;
     Ok(listener.into())
@@ -278,7 +280,7 @@ fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Es
 /// Prepares a handshake: TLS, and the connection.
 fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, NotAccepted> {
     let deadline = deadline(wire.options.handshake_timeout);
-    socket::watch(&SockRef::from(&stream), &wire.options).map_err(connect::io_error)?;
+    socket::watch(&SockRef::from(&stream), &wire.options);
     let halves = connect::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
     Ok(handshake.map_err(connect::io_error)?)

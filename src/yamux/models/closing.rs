@@ -1,6 +1,6 @@
 //! Closing a connection while other threads use it.
 
-use super::stage::{ScriptedPeer, config};
+use super::stage::{Endless, ScriptedPeer, config};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
@@ -148,4 +148,40 @@ fn a_connection_that_closes_when_idle_closes_with_its_last_stream() {
         assert!(matches!(connection.open(), Err(Error::Closed)));
         drop(connection);
     });
+}
+
+/// Over a transport that cannot end one direction, and without a timeout that passes.
+/// `both` sides close at once, or one closes and the other notices.
+fn endless_closes_return(both: bool) {
+    check(Time::Fixed, move || {
+        let (ours, theirs) = memory::pair(1 << 20);
+        let near = Connection::client(Endless(ours), config()).unwrap();
+        let far = Connection::server(Endless(theirs), config()).unwrap();
+        let mut stream = near.open().unwrap();
+        stream.write_all(b"last").unwrap();
+        drop(stream);
+        let other = thread::spawn(move || {
+            if !both {
+                let mut received = Vec::new();
+                far.accept().unwrap().read_to_end(&mut received).unwrap();
+                assert_eq!(received, b"last");
+                let error = far.accept().unwrap_err();
+                assert!(matches!(error, Error::ClosedByPeer), "{error:?}");
+            }
+            far.close();
+        });
+        near.close();
+        other.join().unwrap();
+        assert!(both || near.unacknowledged() == 0);
+    });
+}
+
+#[test]
+fn a_close_over_a_transport_without_an_end_waits_only_for_the_peers_answer() {
+    endless_closes_return(false);
+}
+
+#[test]
+fn closes_of_both_sides_over_a_transport_without_an_end_do_not_wait_for_each_other() {
+    endless_closes_return(true);
 }

@@ -203,7 +203,14 @@ impl ConnectionReader {
                     let left = FIRST_BYTES - first.len();
                     first.extend(self.buf.data().iter().take(left));
                 }
-                self.dispatch().map(|()| ReadOutcome::More)
+                self.dispatch()?;
+                if !self.shared.can_finish {
+                    if self.shared.is_done_without_end() {
+                        return Err(self.at_end());
+                    }
+                    self.shared.end_if_peer_has_closed();
+                }
+                Ok(ReadOutcome::More)
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(ReadOutcome::More),
@@ -221,7 +228,7 @@ impl ConnectionReader {
         }
     }
 
-    /// Handles the end of the peer's direction.
+    /// Handles the end of the peer's direction, or what replaces it.
     fn at_end(&self) -> Error {
         if self.decoder.at_boundary() {
             self.shared.peer_ends();

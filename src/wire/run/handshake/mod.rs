@@ -79,6 +79,10 @@ fn admit(early: &Mutex<EarlyStreams>, stream: Incoming) -> bool {
     }
 }
 
+/// What a client waited for, if its server has not sent a byte.
+const SILENT_SERVER: &str =
+    "answer from the server, which accepted the connection (is it a wirenet server?),";
+
 impl<'a> Handshake<'a> {
     pub(crate) fn new(
         wire: &'a WireState,
@@ -164,7 +168,12 @@ impl<'a> Handshake<'a> {
     }
 
     fn timed_out(&self) -> Error {
-        Error::timed_out("session handshake", self.wire.options.handshake_timeout)
+        let is_silent = self.reader.first_bytes().is_empty();
+        let what = match self.role {
+            Role::Client if is_silent => SILENT_SERVER,
+            Role::Client | Role::Server => "session handshake",
+        };
+        Error::timed_out(what, self.wire.options.handshake_timeout)
     }
 
     /// Returns whether the peer has left before its first byte: a health check, or a port
@@ -196,13 +205,6 @@ impl<'a> Handshake<'a> {
         }
         if let Some(foreign) = Foreign::recognise(first) {
             return error.explained(foreign.explain(role, first));
-        }
-        if role == Role::Client && first.is_empty() && matches!(error, Error::TimedOut { .. }) {
-            let text = format!(
-                "{error}: the peer accepted the connection but sent nothing; is it a wirenet \
-                 server?"
-            );
-            return error.explained(text);
         }
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
