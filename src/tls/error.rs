@@ -20,25 +20,46 @@ pub enum TlsError {
         cause: Arc<io::Error>,
     },
     /// A file is not valid PEM.
-    #[error("{path} is not PEM: {cause}", path = .path.display())]
+    #[error("{path} is not valid PEM: {reason}", path = .path.display())]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, and in which line.
+        reason: String,
+        /// The same, for programs.
         #[source]
         cause: Arc<pem::Error>,
     },
     /// A file contains no certificate.
-    #[error("{path} contains no certificate", path = .path.display())]
+    #[error("{path} contains no certificate: {found}", path = .path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
+        /// What it contains instead.
+        found: String,
     },
     /// A file contains no private key, or only an encrypted one.
-    #[error("{path} contains no private key that is not encrypted", path = .path.display())]
+    #[error("{path} contains no private key that can be read: {found}", path = .path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
+        /// What it contains instead.
+        found: String,
+    },
+    /// No certificate of the operating system's authorities can be used: see
+    /// [`TlsClient::system_roots`](crate::TlsClient::system_roots).
+    #[cfg(feature = "system-roots")]
+    #[error(
+        "no certificate authority of the operating system can be used: {found} certificates \
+         found, of which none is valid{failed}; install the package `ca-certificates`, or set \
+         SSL_CERT_FILE to a PEM file with authorities",
+        failed = listed(.failures)
+    )]
+    NoSystemRoots {
+        /// How many certificates were found.
+        found: usize,
+        /// What could not be read, and why.
+        failures: Vec<String>,
     },
     /// A certificate is invalid.
     #[error("certificate in {path}: {cause}", path = .path.display())]
@@ -116,6 +137,14 @@ impl TlsError {
             Self::Connection(_) | Self::TimedOut => false,
             _ => true,
         }
+    }
+}
+
+#[cfg(feature = "system-roots")]
+fn listed(failures: &[String]) -> String {
+    match failures {
+        [] => String::new(),
+        failures => format!("; failed to load: {}", failures.join("; ")),
     }
 }
 

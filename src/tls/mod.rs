@@ -24,8 +24,10 @@
 mod certificates;
 mod client;
 mod error;
+mod pem;
 mod provider;
 mod server;
+mod shown;
 mod verify;
 mod x509;
 

@@ -268,7 +268,7 @@ fn errors_of_loading_certificates_name_the_file() {
 
     fs::write(path("a.key"), "").unwrap();
     let error = load("a");
-    assert!(matches!(error, TlsError::NoKey { path: ref named } if *named == path("a.key")));
+    assert!(matches!(error, TlsError::NoKey { path: ref named, .. } if *named == path("a.key")));
 
     copy("client.key", "a.key");
     let error = load("a");
@@ -277,7 +277,7 @@ fn errors_of_loading_certificates_name_the_file() {
     fs::write(path("b.pem"), "").unwrap();
     let error = load("b");
     assert!(
-        matches!(error, TlsError::NoCertificate { path: ref named } if *named == path("b.pem"))
+        matches!(error, TlsError::NoCertificate { path: ref named, .. } if *named == path("b.pem"))
     );
 
     fs::write(path("b.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
