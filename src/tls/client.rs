@@ -5,12 +5,13 @@ use super::{
     certificates::roots,
     pem::Pem,
     provider::provider,
+    refusal::Noting,
     shown::ShownCertificate,
     verify::{Accepts, Verifier},
 };
 use rustls::{
     ClientConfig, RootCertStore,
-    client::{ResolvesClientCert, Resumption},
+    client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
     pki_types::ServerName,
     version::TLS13,
 };
@@ -144,7 +145,14 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Config)?;
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let verifier: Arc<dyn ServerCertVerifier> =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        let config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Noting(verifier)))
+            .with_no_client_auth();
         Ok(Self::without_sessions(config, Name::Dialled))
     }
 

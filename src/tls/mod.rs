@@ -23,9 +23,13 @@
 
 mod certificates;
 mod client;
+mod date;
 mod error;
+mod explain;
+mod foreign;
 mod pem;
 mod provider;
+mod refusal;
 mod server;
 mod shown;
 mod verify;
@@ -39,7 +43,7 @@ pub use rustls;
 pub use server::TlsServer;
 
 use rustls::{ClientConfig, ServerConfig};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 /// The TLS configuration of either side, for [`Builder::tls`](crate::Builder::tls).
 #[derive(Clone, Debug)]
@@ -73,6 +77,12 @@ impl From<Arc<ClientConfig>> for TlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self::Client(config.into())
     }
+}
+
+/// Explains the error of rustls that an I/O error of a connection holds, if it does.
+pub(crate) fn explained(error: &io::Error) -> Option<String> {
+    let cause = error.get_ref()?.downcast_ref()?;
+    Some(explain::Explained(cause).to_string())
 }
 
 /// Creates a certificate for this machine, with its key, because the package

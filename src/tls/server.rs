@@ -1,12 +1,15 @@
 //! The TLS configuration of a server.
 
 use super::{
-    Certificates, TlsError, certificates::roots, pem::Pem, provider::provider,
+    Certificates, TlsError, certificates::roots, pem::Pem, provider::provider, refusal::Noting,
     shown::ShownCertificate,
 };
 use rustls::{
     ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
-    server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
+    server::{
+        NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     version::TLS13,
 };
 use std::{fmt, path::Path, sync::Arc};
@@ -135,12 +138,13 @@ impl TlsServer {
 
     /// Accepts only clients with certificates from `roots`.
     fn accepting(self, roots: RootCertStore) -> Result<Self, TlsError> {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        let verifier: Arc<dyn ClientCertVerifier> =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.config.cert_resolver);
         let config = Self::builder()?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::new(Noting(verifier)))
             .with_cert_resolver(resolver);
         Ok(Self::without_sessions(config, self.shown))
     }
