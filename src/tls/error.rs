@@ -5,7 +5,12 @@ use super::{
     foreign, refusal,
 };
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
-use std::{error::Error, io, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why certificates could not be loaded, a configuration could not be created, or a
 /// TLS handshake failed.
@@ -15,7 +20,7 @@ use std::{error::Error, io, path::PathBuf, sync::Arc};
 #[non_exhaustive]
 pub enum TlsError {
     /// A file is missing or cannot be read.
-    #[error("cannot read {path}: {cause}", path = .path.display())]
+    #[error("cannot read {path}: {cause}; {}", unreadable(.path, .cause), path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -220,16 +225,34 @@ fn listed(failures: &[String]) -> String {
     }
 }
 
+/// Returns what to do about a file that cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound if path.is_relative() => {
+            "check the path, which is relative to the working directory of this process"
+        }
+        io::ErrorKind::IsADirectory => "give a file in it",
+        io::ErrorKind::PermissionDenied => {
+            "let the user of this process read it (certbot's keys are readable only by root)"
+        }
+        _ => "check the path",
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unknown_issuer(peer: &str, subject: &str, issuer: &str) -> String {
-    let issued = match subject == issuer {
+    let is_self_signed = subject == issuer;
+    let issued = match is_self_signed {
         true => "is self-signed".into(),
         false => format!("was issued by an authority that is not trusted ({issuer})"),
     };
     let remedy = match peer {
+        "server" if is_self_signed => {
+            "pin it (`TlsClient::pinned`), or trust it as its own authority (`with_ca`)"
+        }
         "server" => {
             "pin it (`TlsClient::pinned`), or trust its authority (`with_ca`); if that is an \
              intermediate one, the server must send the whole chain, as in certbot's \

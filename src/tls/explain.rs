@@ -4,7 +4,10 @@ use super::date::Date;
 use rustls::{
     AlertDescription, CertificateError, Error, InconsistentKeys, OtherError, PeerIncompatible,
 };
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    net::IpAddr,
+};
 
 /// Shows an error of a handshake, or of a connection.
 pub(super) struct Explained<'a>(pub(super) &'a Error);
@@ -165,9 +168,8 @@ fn other(name: &str) -> Option<&'static str> {
         ),
         (
             "CaUsedAsEndEntity",
-            "the peer's certificate is that of an authority (CA:TRUE), which cannot be checked \
-             against itself: pin it, or make one with \
-             `-addext basicConstraints=critical,CA:FALSE`",
+            "the peer's certificate is one of an authority (CA:TRUE), which is accepted only if it \
+             is pinned: pin it, or make one with `-addext basicConstraints=critical,CA:FALSE`",
         ),
     ];
     let found = known.into_iter().find(|(known, _)| name.contains(known));
@@ -180,7 +182,10 @@ fn names(expected: &str, presented: &[String], f: &mut Formatter<'_>) -> fmt::Re
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
         let inner = inner.trim_end_matches(')').trim_matches('"');
-        inner.escape_debug().to_string()
+        match inner.parse::<IpAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => inner.escape_debug().to_string(),
+        }
     };
     let names: Vec<String> = presented.iter().map(bare).collect();
     match names.as_slice() {
@@ -189,7 +194,7 @@ fn names(expected: &str, presented: &[String], f: &mut Formatter<'_>) -> fmt::Re
     }
     write!(
         f,
-        ", but {expected:?} was dialled; dial one of its names, set one with \
+        ", but {expected:?} was asked for; dial one of its names, set one with \
          `TlsClient::server_name`, or pin the certificate"
     )
 }

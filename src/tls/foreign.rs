@@ -18,7 +18,7 @@ pub(super) fn name(bytes: &[u8]) -> String {
     let is_text = !line.is_empty() && bytes.iter().take(4).all(u8::is_ascii_graphic);
     match bytes {
         // Version 0, and one of the four types of frames.
-        [0, 0..=3, ..] => "yamux without TLS".into(),
+        [0, 0..=3, ..] => "plain yamux".into(),
         [b'S', b'S', b'H', b'-', ..] => format!("SSH ({first_line})"),
         _ if line.contains("HTTP/") => format!("HTTP ({first_line})"),
         _ if is_text => format!("the text {first_line}"),
@@ -56,7 +56,7 @@ mod tests {
                 "SSH (\"SSH-2.0-OpenSSH_9.2p1\")",
             ),
             (b"220 mail\x1b[2J\n", "the text \"220 mail\\u{1b}[2J\""),
-            (&[0, 1, 0, 1, 0, 0, 0, 1], "yamux without TLS"),
+            (&[0, 1, 0, 1, 0, 0, 0, 1], "plain yamux"),
             (&[0xff; 20], "bytes that begin with ff ff ff ff ff ff ff ff"),
             (&[b'a'; 5], "the text \"aaaaa\""),
         ] {

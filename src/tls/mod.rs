@@ -2,7 +2,9 @@
 //!
 //! TLS 1.3 with [rustls], without session tickets, resumption and early data.
 //! [`TlsServer`] and [`TlsClient`] have the options that most programs need. For
-//! everything else, rustls's own configurations can be converted into them.
+//! everything else, rustls's own configurations can be converted into them. Keys of
+//! connections are never written to a file: the variable `SSLKEYLOGFILE` has no effect,
+//! unless rustls's own configuration sets a `key_log`.
 //!
 //! # Examples
 //!

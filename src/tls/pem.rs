@@ -50,14 +50,10 @@ impl<'a> Pem<'a> {
             .map(|section| self.decoded(section))
             .collect::<Result<_, _>>()?;
         if chain.is_empty() {
-            let found = match sections.is_empty() {
-                true => without_sections(self.bytes(), "openssl x509 -inform der"),
-                false => format!(
-                    "it holds {}; give the file that holds the certificate",
-                    list(&sections)
-                ),
-            };
-            let path = self.path.into();
+            let (path, found) = (
+                self.path.into(),
+                self.found(&sections, "x509", "certificate"),
+            );
             return Err(TlsError::NoCertificate { path, found });
         }
         Ok(chain)
@@ -75,16 +71,26 @@ impl<'a> Pem<'a> {
                  -out DECRYPTED`",
                 encrypted.line
             ),
-            None if sections.is_empty() => {
-                without_sections(self.bytes(), "openssl pkey -inform der")
-            }
-            None => format!(
-                "it holds {}; give the file that holds the key",
-                list(&sections)
-            ),
+            None => self.found(&sections, "pkey", "private key"),
         };
         let path = self.path.into();
         Err(TlsError::NoKey { path, found })
+    }
+
+    /// Says what there is instead of what was expected, and what to do. `command` is
+    /// OpenSSL's command that reads it.
+    fn found(&self, sections: &[Section], command: &str, expected: &str) -> String {
+        let found = match sections {
+            [] => without_sections(self.bytes()),
+            sections => format!("it holds {}", list(sections)),
+        };
+        match self.bytes() {
+            // A sequence of ASN.1.
+            [0x30, 0x80..=0x84, ..] => format!(
+                "it is DER, not PEM; convert it with `openssl {command} -inform der -in DER -out PEM`"
+            ),
+            _ => format!("{found}; give PEM that holds a {expected}"),
+        }
     }
 
     fn sections(&self) -> Result<Vec<Section>, TlsError> {
@@ -284,28 +290,18 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Range<usize>)> {
     })
 }
 
-/// Says what a file without sections is. `convert` is the command that reads DER.
-fn without_sections(bytes: &[u8], convert: &str) -> String {
-    let has = |part: &[u8]| bytes.windows(part.len()).position(|found| found == part);
-    if bytes.trim_ascii().is_empty() {
-        return "it is empty".into();
-    }
-    if let Some(at) = has(BEGIN) {
-        let line = lines(bytes)
-            .take_while(|(_, line)| line.start <= at)
-            .count();
-        return format!(
-            "line {line} has `-----BEGIN `, but not at its start; remove what precedes"
-        );
-    }
-    match bytes {
-        // A sequence of ASN.1.
-        [0x30, 0x80..=0x84, ..] => {
-            format!("it is DER, not PEM; convert it with `{convert} -in DER -out PEM`")
+/// Says what is not PEM.
+fn without_sections(bytes: &[u8]) -> String {
+    let begin = bytes.windows(BEGIN.len()).position(|part| part == BEGIN);
+    match (bytes, begin) {
+        (_, Some(at)) => {
+            let line = lines(bytes)
+                .take_while(|(_, line)| line.start <= at)
+                .count();
+            format!("line {line} has `-----BEGIN `, but not at its start")
         }
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            "it is text in UTF-16, as some versions of PowerShell write; save it as ASCII".into()
-        }
-        _ => "it is not PEM, as no line begins with `-----BEGIN `".into(),
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "it is text in UTF-16, not ASCII".into(),
+        _ if bytes.trim_ascii().is_empty() => "it is empty".into(),
+        _ => "no line begins with `-----BEGIN `".into(),
     }
 }
