@@ -8,7 +8,7 @@ use crate::{
         frame::Frame,
         receiving::{IncomingMessages, Source},
     },
-    yamux::{self, Buffered, segment::Segment},
+    yamux::{self, Buffered, Passed, segment::Segment},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -82,31 +82,31 @@ pub fn chunk(data: &[u8]) {
 /// hold.
 fn forward(bytes: &[u8], size: usize, room: usize, model: &Model) {
     let room = HEAD + room;
-    let (mut at, mut left) = (0, 0);
+    let (mut at, mut passed) = (0, Passed::default());
     while at < bytes.len() {
-        let next = |left: &mut u32, ended| {
+        let next = |passed: &mut Passed, ended| {
             let buffered = Buffered {
                 pieces: &mut bytes[at..].chunks(size),
                 len: bytes.len() - at,
                 ended,
             };
-            (chunk::FRAMING.next)(left, buffered, room)
+            (chunk::FRAMING.next)(passed, buffered, room)
         };
-        let begun = left > 0;
-        let mut count = next(&mut left, false);
+        let begun = passed.left > 0;
+        let mut count = next(&mut passed, false);
         if count == 0 {
             // It is held, or there is no room, until the stream has ended.
-            count = next(&mut left, true);
+            count = next(&mut passed, true);
             if count == 0 {
                 assert!(bytes.len() - at > room);
                 return;
             }
-        } else if left == 0 && !begun {
+        } else if passed.left == 0 && !begun {
             assert!(model.boundaries.contains(&(at + count)), "{at} + {count}");
         }
         assert!(count <= room);
         at += count;
-        if left == 0 && !model.boundaries.contains(&at) {
+        if passed.left == 0 && !model.boundaries.contains(&at) {
             // After the end of the stream an incomplete chunk is forwarded, so nothing is
             // known about the rest.
             return;

@@ -6,7 +6,7 @@
 //! received may have any length, because the length is only counted down, and no memory is
 //! reserved for it.
 
-use crate::yamux::{Buffered, Framing, INITIAL_WINDOW, LEAST_GRANT, segment::SEGMENT};
+use crate::yamux::{Buffered, Framing, INITIAL_WINDOW, LEAST_GRANT, Passed, segment::SEGMENT};
 
 /// The maximum payload of a chunk that is sent, in bytes.
 pub(crate) const CHUNK: usize = 1024;
@@ -71,48 +71,55 @@ const WORTH_MOVING: usize = 16 * 1024;
 ///
 /// These are complete chunks and end marks, because Go peers rely on that. An incomplete
 /// chunk is held until it is complete and there is room for it. A chunk for which there can
-/// never be room is forwarded in parts. `left` is the number of its bytes that have not
-/// been forwarded yet, before and after this call.
-fn forward(left: &mut u32, buffered: Buffered<'_, '_>, room: usize) -> usize {
+/// never be room is forwarded in parts. `passed.left` is the number of its bytes that have
+/// not been forwarded yet, before and after this call.
+fn forward(passed: &mut Passed, buffered: Buffered<'_, '_>, room: usize) -> usize {
     let Buffered { pieces, len, ended } = buffered;
     let room = room.min(LARGEST);
-    if *left > 0 {
-        let count = room.min(len).min(*left as usize);
-        *left -= count as u32;
+    if passed.left > 0 {
+        let count = room.min(len).min(passed.left as usize);
+        passed.left -= count as u32;
         return count;
     }
+    let part = |passed: &mut Passed, count: usize, end: u64| {
+        *passed = Passed {
+            left: (end - count as u64) as u32,
+            in_message: true,
+        };
+        count
+    };
     let mut front = Front { pieces, piece: &[] };
-    // The length of the complete chunks so far, and of those that end where a piece does.
-    let (mut whole, mut at_piece) = (0, 0);
+    // The length of the complete chunks so far, and of those that end where a piece does,
+    // and whether they end inside a message.
+    let (mut whole, mut at_piece) = ((0, passed.in_message), (0, false));
     while let Some(chunk) = front.head() {
         // A u64, because the length of a chunk may be any u32.
-        let end = (whole + HEAD) as u64 + u64::from(chunk);
-        let limit = if whole == 0 { room } else { room.min(SEGMENT) };
+        let end = (whole.0 + HEAD) as u64 + u64::from(chunk);
+        let limit = if whole.0 == 0 { room } else { room.min(SEGMENT) };
         if end <= len.min(limit) as u64 {
-            whole = end as usize;
-            if front.skip(chunk as usize) && whole >= WORTH_MOVING {
+            whole = (end as usize, chunk > 0);
+            if front.skip(chunk as usize) && whole.0 >= WORTH_MOVING {
                 at_piece = whole;
             }
-        } else if whole > 0 {
+        } else if whole.0 > 0 {
             break;
         } else if room >= HALF && end + SLACK > room as u64 {
-            let count = room.min(len);
-            *left = (end - count as u64) as u32;
-            return count;
+            return part(passed, room.min(len), end);
         } else if ended && end > len as u64 && len <= room {
             // The chunk will never be complete. Its part is forwarded now, because the
             // end that follows may still turn out to be a reset.
-            *left = (end - len as u64) as u32;
-            return len;
+            return part(passed, len, end);
         } else {
             return 0;
         }
     }
-    match (at_piece, whole) {
-        (0, 0) if ended && len < HEAD && len <= room => len,
-        (0, whole) => whole,
+    let (count, in_message) = match (at_piece, whole) {
+        ((0, _), (0, _)) if ended && len < HEAD && len <= room => (len, len > 0),
+        ((0, _), whole) => whole,
         (at_piece, _) => at_piece,
-    }
+    };
+    passed.in_message = in_message;
+    count
 }
 
 /// Reads chunk heads from the pieces of an inbox.
@@ -221,14 +228,47 @@ mod tests {
     /// Returns how many of `bytes`, in pieces of `size`, are forwarded, and how much is left
     /// of the chunk then.
     fn forwarded(left: u32, bytes: &[u8], size: usize, room: usize, ended: bool) -> (usize, u32) {
-        let mut left = left;
+        let in_message = left > 0;
+        let mut passed = Passed { left, in_message };
         let buffered = Buffered {
             pieces: &mut bytes.chunks(size),
             len: bytes.len(),
             ended,
         };
-        let count = forward(&mut left, buffered, room);
-        (count, left)
+        let count = forward(&mut passed, buffered, room);
+        (count, passed.left)
+    }
+
+    #[test]
+    fn a_relay_knows_whether_it_has_passed_on_whole_messages() {
+        let message = [encoded(&[7; 20 * CHUNK]), END.to_vec()].concat();
+        let bytes = [&message[..], &encoded(b"next"), &END, &[9, 0]].concat();
+        let whole = [0, message.len(), bytes.len() - 2];
+        for size in [1, 3, 1000, message.len(), bytes.len()] {
+            for room in [HEAD + CHUNK, 5000, HALF, 300_000] {
+                let (mut at, mut passed) = (0, Passed::default());
+                while at < bytes.len() {
+                    let buffered = Buffered {
+                        pieces: &mut bytes[at..].chunks(size),
+                        len: bytes.len() - at,
+                        ended: at == bytes.len() - 2,
+                    };
+                    at += forward(&mut passed, buffered, room);
+                    assert_eq!(passed.in_message, !whole.contains(&at), "{at}");
+                }
+            }
+        }
+        // A chunk that is too large to be held.
+        let bytes = [&(LARGEST as u32).to_le_bytes()[..], &[7; 1000]].concat();
+        let mut passed = Passed::default();
+        for (pieces, ended) in [(&bytes, false), (&vec![7; LARGEST - 1000], false)] {
+            let len = pieces.len();
+            let pieces = &mut pieces.chunks(99);
+            let buffered = Buffered { pieces, len, ended };
+            assert_eq!(forward(&mut passed, buffered, usize::MAX), len);
+            assert!(passed.in_message);
+        }
+        assert_eq!(passed.left, 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::stream_write::Writer;
 use crate::{
     sync::atomic::Ordering,
+    time::deadline,
     wire::session::{
         receiving::IncomingMessages,
         sending::{Author, HandleId},
@@ -12,7 +13,7 @@ use crate::{
     },
     yamux::{self, StreamId},
 };
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 /// A two-way stream of messages between two programs, opened under a name.
 ///
@@ -129,6 +130,18 @@ impl Stream {
         Self { inner, handle }
     }
 
+    /// Like [`new`](Self::new), for a stream that this side has opened. A close does not wait
+    /// for it once the peer has ended it, unless a message is being sent.
+    pub(super) fn opened(
+        raw: yamux::Stream,
+        session: Session,
+        name: String,
+        recv: IncomingMessages,
+    ) -> Self {
+        raw.rest();
+        Self::new(raw, session, name, recv)
+    }
+
     /// Returns the number of the stream, which is unique in its session.
     pub fn id(&self) -> StreamId {
         self.inner.raw.id()
@@ -179,8 +192,76 @@ impl Stream {
         Ok(self.clone())
     }
 
+    /// Returns whether the peer has ended the stream: it has closed or aborted it, or the
+    /// connection has ended.
+    ///
+    /// For a handler, this means that its caller has left and waits for no answer. Data that
+    /// the peer sent before may still be unread. The end of a message is not the end of the
+    /// stream. Never blocks.
+    ///
+    /// [`wait_for_peer_end`](Self::wait_for_peer_end) waits for it.
+    #[doc(alias = "is_cancelled")]
+    #[doc(alias = "hangup")]
+    #[doc(alias = "eof")]
+    pub fn peer_has_ended(&self) -> bool {
+        self.inner.raw.peer_has_ended()
+    }
+
+    /// Waits until the peer has ended the stream, or it was closed on this side. Returns
+    /// whether the [peer has ended](Self::peer_has_ended) it. `None` waits forever.
+    ///
+    /// Returns `false` when `timeout` has passed, and when the stream was closed or reset on
+    /// this side, through any handle. A handler that returns closes or resets its stream.
+    ///
+    /// Any number of threads may wait on clones of the stream while others read and write.
+    /// The wait takes no data away from a reader, and ends even if received data is unread.
+    /// Behind a hub that still holds data which this side does not read, the peer's close
+    /// becomes visible once that data was read; its abort, or the loss of its connection, at
+    /// once.
+    ///
+    /// # Examples
+    ///
+    /// A handler that runs a program, and kills it when its caller leaves:
+    ///
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// use std::{process::{Command, Stdio}, thread};
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("run", |stream| {
+    ///         let mut child = Command::new("sleep").arg("100").stdout(Stdio::piped()).spawn()?;
+    ///         let mut output = child.stdout.take().expect("it is piped");
+    ///         let caller = stream.clone();
+    ///         thread::spawn(move || {
+    ///             // Also ends when this handler has returned.
+    ///             caller.wait_for_peer_end(None);
+    ///             child.kill().and_then(|()| child.wait())
+    ///         });
+    ///         io::copy(&mut output, stream)?;
+    ///         stream.finish()
+    ///     })
+    ///     .build()?;
+    /// server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # client.start()?;
+    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # drop(session.open_stream("run")?);
+    /// # server.close()?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[doc(alias = "cancelled")]
+    #[doc(alias = "cancellation")]
+    #[doc(alias = "hangup")]
+    pub fn wait_for_peer_end(&self, timeout: Option<Duration>) -> bool {
+        self.inner.raw.wait_peer_end(timeout.map(deadline))
+    }
+
     /// Returns whether the stream was closed on this side, or has ended in both
     /// directions.
+    ///
+    /// A peer that has left does not close this side; see
+    /// [`peer_has_ended`](Self::peer_has_ended).
     pub fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::Acquire) || self.inner.raw.is_closed()
     }

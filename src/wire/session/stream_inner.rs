@@ -16,7 +16,7 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     yamux::{
-        self,
+        self, Rest,
         segment::{MAX_PAYLOAD, Segment},
     },
 };
@@ -158,6 +158,10 @@ impl StreamInner {
         let fill = |segment: &mut Segment, count: usize| {
             debug_assert_eq!(planned.get().encoded_len(), count);
             planned.get().fill(payload, segment);
+            match planned.get().end {
+                EndMark::With => Rest::Resting,
+                EndMark::Without => Rest::Busy,
+            }
         };
         loop {
             self.check_answer()?;
