@@ -8,6 +8,8 @@ mod closing;
 mod limits;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/peer_end.rs"]
+mod peer_end;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]

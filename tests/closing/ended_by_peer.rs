@@ -2,8 +2,8 @@
 
 use super::{NEVER, SHORT, SOON};
 use crate::support::{
-    encoding::{FEATURES, request},
-    frames::{Frame, GO_AWAY, RST},
+    encoding::request,
+    frames::{FIN, Frame, RST},
     in_time,
     peer::Peer,
     wires::{Link, addr_of, as_it_is, errors, joining, message, mounting, started},
@@ -13,11 +13,10 @@ use crossbeam_channel::bounded;
 use std::{
     io::{Read, Write},
     thread,
-    time::Instant,
 };
 use wirenet::{Builder, Session, Stream, Wire};
 
-/// Long messages fill less than a window, so that a handler can send one that is not read.
+/// Less than a window, so that it can be sent while it is not read.
 const ANSWER: [u8; 100_000] = [7; 100_000];
 
 /// Gives streams more time than any test has: a close that waits for one fails the test.
@@ -246,16 +245,15 @@ fn an_old_peer_sees_the_end_of_a_stream_before_that_of_the_connection() {
         let id = old.accept_next();
         let held = opening.join().unwrap();
         old.send(Frame::data(id, b"\x02\0\0\0ok\0\0\0\0".to_vec()));
-        old.send(Frame::flags(id, crate::support::frames::FIN));
+        old.send(Frame::flags(id, FIN));
         assert_eq!(message(&held).unwrap(), b"ok");
         await_end(&held);
         let closing = thread::spawn(move || server.close());
-        let end = old.wait(|frame| frame.stream == id && frame.has(crate::support::frames::FIN));
+        let end = old.wait(|frame| frame.stream == id && frame.has(FIN));
         assert!(!end.has(RST));
         assert!(old.receive_all().iter().all(|frame| !frame.has(RST)));
         drop(old);
         closing.join().unwrap().unwrap();
         assert!(!held.next_message().unwrap());
     });
-    let _ = (FEATURES, GO_AWAY, Instant::now());
 }

@@ -95,7 +95,11 @@ fn forward(passed: &mut Passed, buffered: Buffered<'_, '_>, room: usize) -> usiz
     while let Some(chunk) = front.head() {
         // A u64, because the length of a chunk may be any u32.
         let end = (whole.0 + HEAD) as u64 + u64::from(chunk);
-        let limit = if whole.0 == 0 { room } else { room.min(SEGMENT) };
+        let limit = if whole.0 == 0 {
+            room
+        } else {
+            room.min(SEGMENT)
+        };
         if end <= len.min(limit) as u64 {
             whole = (end as usize, chunk > 0);
             if front.skip(chunk as usize) && whole.0 >= WORTH_MOVING {
