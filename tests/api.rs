@@ -16,3 +16,5 @@ mod sessions;
 mod streams;
 #[path = "api/truncation.rs"]
 mod truncation;
+#[path = "api/writer.rs"]
+mod writer;

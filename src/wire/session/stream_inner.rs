@@ -204,7 +204,7 @@ impl StreamInner {
 
     /// Returns the refusal, or else an error which states that an earlier write to
     /// the message failed.
-    fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+    pub(super) fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
         match self.refusal.get() {
             Some(refusal) => refusal.clone().into(),
             None => Incomplete::WriteFailed.error(kind),
