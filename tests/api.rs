@@ -10,6 +10,8 @@ mod limits;
 mod opening;
 #[path = "api/peer_end.rs"]
 mod peer_end;
+#[path = "api/read_message.rs"]
+mod read_message;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]

@@ -19,8 +19,9 @@ use std::{fmt, io, sync::Arc, time::Duration};
 ///
 /// Each direction carries any number of messages of any length, one after another:
 ///
-/// - A **write** adds bytes to the current message and sends them at once.
-///   [`finish`](Self::finish) ends the message.
+/// - A **write** adds bytes to the current message and sends them at once, in a frame of
+///   their own. [`finish`](Self::finish) ends the message. For many small writes, use
+///   [`writer`](Self::writer), which buffers, or [`write_message`](Self::write_message).
 /// - A **read** returns bytes of the current message, and `Ok(0)` once at its end. The
 ///   next read belongs to the next message.
 ///
@@ -63,6 +64,38 @@ use std::{fmt, io, sync::Arc, time::Duration};
 /// let mut answer = String::new();
 /// stream.read_to_string(&mut answer)?;
 /// assert_eq!(answer, "HELLO");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # The end of a message
+///
+/// Every message ends with exactly one `Ok(0)` of a read. `read_to_end`, `read_to_string` and
+/// `io::copy` read it, and so read one message each. `read_exact` does not: after it has read
+/// all bytes of a message, the end is still unread, and `read_to_string` would return `""`.
+///
+/// - [`next_message`](Self::next_message) and [`read_message`](Self::read_message) go on to
+///   the next message then. If bytes of the current message are unread, `next_message` skips
+///   them, and `read_message` returns an error.
+/// - [`reader`](Self::reader) and the methods of `Read` stay in the current message until its
+///   end was read.
+///
+/// ```
+/// # use std::{io::Read, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("two", |stream| {
+/// #         stream.write_message(b"head")?;
+/// #         stream.write_message(b"body")
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+/// let mut stream = session.open_stream("two")?;
+/// let mut head = [0; 4];
+/// stream.read_exact(&mut head)?;
+/// assert_eq!(&head, b"head");
+/// // The end of this message is still unread; this goes on to the next one.
+/// assert_eq!(stream.read_message(100)?.unwrap(), b"body");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
