@@ -10,6 +10,10 @@ mod limits;
 mod lookups;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/peer_end.rs"]
+mod peer_end;
+#[path = "api/read_message.rs"]
+mod read_message;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]
@@ -20,3 +24,5 @@ mod truncation;
 mod unwinding;
 #[path = "api/waiting.rs"]
 mod waiting;
+#[path = "api/writer.rs"]
+mod writer;

@@ -12,7 +12,7 @@ use crate::{
     wire::{
         run::handshake::truncated,
         session::{
-            chunk,
+            chunk, forwarding,
             frame::{self, Frame, FrameKind},
             handshake_messages::CONFIRM_SESSION,
             receiving::IncomingMessages,
@@ -229,7 +229,7 @@ struct AcceptedLeg(Option<(yamux::Stream, Segment)>);
 impl OwnerLeg for AcceptedLeg {
     fn join(mut self: Box<Self>, caller: (yamux::Stream, Segment)) {
         if let Some(leg) = self.0.take() {
-            yamux::join_relay(caller, leg, chunk::FRAMING);
+            yamux::join_relay(caller, leg, forwarding::FRAMING);
         }
     }
 }

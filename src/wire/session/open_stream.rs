@@ -56,7 +56,7 @@ impl Session {
     #[doc(alias = "dial")]
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
-        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+        Ok(Stream::opened(raw, self.clone(), name.into(), answer))
     }
 
     /// Opens the stream `name` at the peer without waiting for the answer.
@@ -108,7 +108,7 @@ impl Session {
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = IncomingMessages::unanswered();
-        Ok(Stream::new(raw, self.clone(), name.into(), recv))
+        Ok(Stream::opened(raw, self.clone(), name.into(), recv))
     }
 
     /// Opens the leg of a relay at the owner of a name. Also works while this wire is
