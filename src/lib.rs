@@ -101,6 +101,8 @@ pub use protobuf::PayloadError;
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
 pub use user_code::Panicked;
+#[cfg(unix)]
+pub use wire::Piped;
 pub use wire::{
     Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
     Writer,

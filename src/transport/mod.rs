@@ -19,6 +19,8 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(unix)]
+pub(crate) use tcp::send;
 #[cfg(feature = "tls")]
 pub use tls::TlsStream;
 

@@ -96,6 +96,8 @@ mod tests;
 
 pub use builder::Builder;
 pub use handle::Wire;
+#[cfg(unix)]
+pub use session::pipe::Piped;
 pub use session::{
     frame::FrameError, id::SessionId, session::Session, stats::Stats, stream::Stream,
     stream_read::Reader, stream_write::Writer,

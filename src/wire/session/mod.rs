@@ -13,14 +13,21 @@
 //! 8. [`stream_inner`]: both directions of a stream, over a yamux stream.
 //! 9. [`stream`]: the public handle of a stream, with its halves in [`stream_read`] and
 //!    [`stream_write`].
-//! 10. [`open_stream`]: how a session opens streams at the peer.
+//! 10. [`polling`], [`alarm`], [`pipe`]: reading without waiting, and connecting a stream
+//!     with a socket.
+//! 11. [`open_stream`]: how a session opens streams at the peer.
 
+#[cfg(unix)]
+mod alarm;
 pub(crate) mod chunk;
 pub(crate) mod closing;
 pub(crate) mod frame;
 pub(crate) mod handshake_messages;
 pub(crate) mod id;
 mod open_stream;
+#[cfg(unix)]
+pub(crate) mod pipe;
+mod polling;
 pub(crate) mod receiving;
 mod sending;
 #[expect(clippy::module_inception, reason = "the file has the name of its type")]

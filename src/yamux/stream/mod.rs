@@ -3,16 +3,16 @@
 pub(super) mod shared_stream;
 
 use super::{
-    core::{Core, RecvHalf},
+    core::{Core, RecvHalf, Wake},
     error::Error,
     frame::{Flags, Header, StreamId},
     outbox::Lane,
     segment::{MAX_PAYLOAD, Segment},
     shared::{Handle, Shared},
-    state::SendState,
+    state::{RecvState, SendState},
 };
 use crate::{
-    sync::{Mutex, MutexGuard},
+    sync::{self, Mutex, MutexGuard, thread},
     time::deadline,
     transport::Wait,
 };
@@ -21,7 +21,7 @@ use std::{
     fmt,
     io::{self, Read, Write},
     net::Shutdown,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -161,6 +161,38 @@ impl Stream {
     /// if nothing is buffered.
     pub(crate) fn try_read_segment(&self) -> Option<Segment> {
         self.take_segment(self.inner.core.recv.lock())
+    }
+
+    /// Like [`read_segment`](Self::read_segment), but returns `None` instead of waiting.
+    pub(crate) fn poll_segment(&self) -> Option<Result<Option<Segment>, Error>> {
+        match self.read_segment_by(sync::now()) {
+            Err(Error::TimedOut) => None,
+            received => Some(received),
+        }
+    }
+
+    /// Calls `waker` from now on whenever [`poll_segment`](Self::poll_segment) may return
+    /// something else than before. Returns `false` if the stream has a waker already.
+    pub(crate) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
+        self.inner.core.set_waker(waker)
+    }
+
+    /// Returns the error of the receiving half if it was reset, although bytes that were
+    /// received before may still be unread.
+    pub(crate) fn reset_cause(&self) -> Option<Error> {
+        let state = self.inner.core.recv.lock().state;
+        match state {
+            RecvState::Reset(by) => Some(self.inner.reset_error(by)),
+            _ => None,
+        }
+    }
+
+    /// Returns how to start a thread that works for the stream.
+    pub(crate) fn thread(&self, what: &str) -> thread::Builder {
+        let config = &self.shared().config;
+        thread::Builder::new()
+            .name(format!("{}-{what}", config.thread_name))
+            .stack_size(config.stack_size)
     }
 
     fn take_segment(&self, mut recv: MutexGuard<'_, RecvHalf>) -> Option<Segment> {

@@ -164,7 +164,7 @@ impl SharedStream {
         }
     }
 
-    fn reset_error(&self, by: ResetBy) -> Error {
+    pub(super) fn reset_error(&self, by: ResetBy) -> Error {
         match by {
             ResetBy::Us => Error::Reset,
             ResetBy::Peer => Error::ResetByPeer,
@@ -195,7 +195,7 @@ impl SharedStream {
     pub(super) fn stop_receiving(&self) {
         let shared = &self.handle.shared;
         let update = self.core.recv.lock().stop(|| shared.tuning());
-        self.core.readable.notify_all();
+        self.core.wake_readers();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
         }

@@ -1,0 +1,582 @@
+//! Connecting a stream with a socket.
+//!
+//! Two threads copy. The sending thread reads the socket and writes the stream, and ends with
+//! its direction. The calling thread reads the stream and writes the socket, without blocking
+//! in either: it waits in `poll` for the socket and for an [`Alarm`], which the stream and the
+//! sending thread ring. So it notices the end of both sides in every state, and wakes the
+//! sending thread, which waits in a read of the socket or a write to the stream.
+
+use super::{
+    alarm::Alarm,
+    polling::{Input, try_read},
+    receiving::IncomingMessages,
+    stream::Stream,
+    stream_inner::StreamInner,
+};
+use crate::{
+    spawn::spawn,
+    sync::{
+        Receiver, SendMutexGuard,
+        atomic::{AtomicBool, Ordering},
+        bounded,
+    },
+    transport::{Wait, send},
+    user_code::caught,
+    yamux::{self, Wake},
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+use socket2::{Domain, Socket, TcpKeepalive};
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::Shutdown,
+    ops::Range,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The size of the buffer of a direction, in bytes: one frame's worth of data.
+const BUFFER: usize = 64 << 10;
+
+/// After this much silence, the system asks a TCP peer whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long after an unanswered question the system asks again.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How much a pipe has copied; returned by [`Stream::pipe_with`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Piped {
+    /// The bytes that were read from the socket and sent on the stream.
+    pub sent: u64,
+    /// The bytes that were received on the stream and written to the socket.
+    pub received: u64,
+}
+
+impl Stream {
+    /// Connects the stream with a socket: copies bytes in both directions until both have
+    /// ended.
+    ///
+    /// The socket is a connected `TcpStream`, `UnixStream`, or anything else that converts
+    /// into an [`OwnedFd`] and is a stream socket. Only on Unix systems.
+    ///
+    /// Each direction of the stream is one message. Its end mark is the end of the direction:
+    ///
+    /// - When the socket's peer ends its direction (`shutdown(Write)`), the message is
+    ///   finished. When a message ends on the stream, the socket is shut down for writing.
+    ///   The other direction continues.
+    /// - When both have ended, the stream and the socket are closed.
+    /// - When one side fails or is reset, the other side is too: the stream is
+    ///   [aborted](Self#how-a-stream-is-aborted), and the TCP connection is reset. Neither
+    ///   peer mistakes a part for all. This also applies if the process is killed.
+    ///
+    /// Blocks until then, however long nothing is sent. Both sides are watched all the time,
+    /// also while one direction has ended and the other is silent, or its receiver does not
+    /// read: a reset, a lost connection or session ends the pipe at once.
+    ///
+    /// If a message has begun on the stream, in either direction, the pipe continues it. What
+    /// was read from the socket before, for example into a `BufReader`, is not sent: write it
+    /// to the stream first.
+    ///
+    /// # A peer that is gone
+    ///
+    /// A peer that has closed, and so can receive no more, ends the pipe once everything it
+    /// has sent before was delivered. The other side is then closed, not reset, and the error
+    /// is an [`io::ErrorKind::BrokenPipe`]. This applies to the stream's peer if it closes
+    /// the stream before the socket's peer has ended its direction, and to the peer of a Unix
+    /// socket.
+    ///
+    /// A TCP peer that closes its socket sends the same as one that ends one direction. Only
+    /// when it gets more data, it answers with a reset. Until then, the pipe waits for the
+    /// stream's peer: a service that reads to the end and then stays silent should have a
+    /// timeout of its own. The kernel's keepalive finds the closed socket too, after a
+    /// minute or two. (A client that is killed while data is on its way to it, or whose
+    /// socket has `SO_LINGER` 0, sends a reset.)
+    ///
+    /// A Unix socket cannot be reset: if the stream fails, its peer sees the end of the data.
+    /// The protocol must show what is complete, as HTTP does.
+    ///
+    /// # What is set
+    ///
+    /// - The socket is set to blocking and its timeouts are cleared. On TCP, `SO_LINGER` is
+    ///   set to 0 until both directions have ended, `TCP_NODELAY` is set, and keepalive is
+    ///   enabled unless it is already: the system asks the peer after a minute of silence,
+    ///   then every 15 seconds.
+    /// - The stream's read timeout does not apply. Its write timeout does: it limits how long
+    ///   the stream's peer may read nothing while the socket's has sent something. The
+    ///   default is no limit.
+    ///
+    /// Uses the calling thread, and a second one until the socket's peer has ended its
+    /// direction.
+    ///
+    /// # Errors
+    ///
+    /// The first error of either side, with its kind; the text says which side it was. The
+    /// stream has been aborted or closed then.
+    ///
+    /// # Examples
+    ///
+    /// A client offers the HTTP server of its machine; the server forwards a port to it:
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// # use std::{io::{self, Read, Write}, net::Shutdown, thread, time::Duration};
+    /// # use wirenet::Wire;
+    /// # let http = TcpListener::bind("127.0.0.1:0")?;
+    /// # let web = http.local_addr()?;
+    /// # thread::spawn(move || -> io::Result<()> {
+    /// #     let (mut tcp, _) = http.accept()?;
+    /// #     io::copy(&mut tcp, &mut io::sink())?;
+    /// #     tcp.write_all(b"200 OK")
+    /// # });
+    /// # let server = Wire::mount("127.0.0.1:0").build()?;
+    /// # server.start()?;
+    /// # let addr = server.local_addr().unwrap().to_string();
+    /// // The client.
+    /// let client = Wire::join(addr)
+    ///     .stream("web", move |stream| stream.pipe_with(TcpStream::connect(web)?).map(drop))
+    ///     .build()?;
+    /// # client.start()?;
+    /// # let session = server.wait_session(Duration::from_secs(5))?;
+    ///
+    /// // The server.
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// # let browser = thread::spawn(move || -> io::Result<String> {
+    /// #     let mut tcp = TcpStream::connect(addr)?;
+    /// #     tcp.write_all(b"GET /")?;
+    /// #     tcp.shutdown(Shutdown::Write)?;
+    /// #     io::read_to_string(tcp)
+    /// # });
+    /// let (tcp, _) = listener.accept()?;
+    /// let piped = session.open_stream("web")?.pipe_with(tcp)?;
+    /// println!("{} bytes there, {} back", piped.sent, piped.received);
+    /// # assert_eq!((piped.sent, piped.received), (5, 6));
+    /// # assert_eq!(browser.join().unwrap()?, "200 OK");
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[doc(alias = "copy_bidirectional")]
+    #[doc(alias = "forward")]
+    #[doc(alias = "proxy")]
+    #[doc(alias = "splice")]
+    #[doc(alias = "tunnel")]
+    pub fn pipe_with(&self, socket: impl Into<OwnedFd>) -> io::Result<Piped> {
+        let socket = Arc::new(Socket::from(socket.into()));
+        Ok(self.pipe(&socket)?)
+    }
+
+    fn pipe(&self, socket: &Arc<Socket>) -> Result<Piped, Failure> {
+        let mut receiving = start(self, socket).inspect_err(|_| self.reset())?;
+        let piped = receiving.run().and_then(|piped| {
+            // The kernel may send what it still buffers.
+            let kept = socket.set_linger(None);
+            kept.map_err(Failure::of("cannot use the socket"))?;
+            Ok(piped)
+        });
+        if let Err(failure) = &piped {
+            self.end_after(failure, socket);
+        }
+        match piped {
+            Ok(piped) => {
+                drop(receiving);
+                let closed = self.close();
+                closed.map_err(Failure::of("cannot close the stream"))?;
+                Ok(piped)
+            }
+            Err(failure) => Err(receiving.explain(failure)),
+        }
+    }
+
+    /// Ends both sides after a failure, and wakes the sending thread. The socket is closed
+    /// when it is dropped.
+    fn end_after(&self, failure: &Failure, socket: &Socket) {
+        match failure {
+            Failure::Io { .. } => self.reset(),
+            Failure::SocketGone => {
+                // Fails only if the stream has been reset.
+                let _ = self.close();
+            }
+            Failure::StreamGone => {
+                // The kernel may send what it still buffers. If this fails, the connection
+                // is reset.
+                let _ = socket.set_linger(None);
+                self.reset();
+            }
+        }
+        // Ends a read. The socket's peer does not notice. Fails if the connection is gone.
+        let _ = socket.shutdown(Shutdown::Read);
+    }
+}
+
+fn start<'a>(stream: &'a Stream, socket: &'a Arc<Socket>) -> Result<Receiving<'a>, Failure> {
+    let recv = stream.inner.recv.lock();
+    let is_tcp = prepare(socket).map_err(Failure::of("cannot use the socket"))?;
+    let shared = Arc::new(Shared {
+        alarm: Alarm::new().map_err(Failure::of("cannot start"))?,
+        sent_all: AtomicBool::new(false),
+        received_all: AtomicBool::new(false),
+    });
+    let waker: Arc<dyn Wake> = Arc::clone(&shared) as _;
+    if !stream.inner.raw.set_waker(Arc::downgrade(&waker)) {
+        let closed = yamux::Error::StreamClosed;
+        return Err(Failure::of("cannot use the stream")(closed.into()));
+    }
+    let sending = Sending {
+        socket: Arc::clone(socket),
+        stream: stream.clone(),
+        shared: Arc::clone(&shared),
+        is_tcp,
+    };
+    Ok(Receiving {
+        socket,
+        stream: &stream.inner,
+        recv,
+        shared,
+        sending: sending.start().map_err(Failure::of("cannot start"))?,
+        sent: None,
+        buf: vec![0; BUFFER],
+        pending: 0..0,
+        received: 0,
+        position: Position::Copying,
+        hung_up: false,
+    })
+}
+
+/// Sets the options of the socket. From now on, closing a TCP connection resets it, even if
+/// the process is killed. Returns whether it is one.
+fn prepare(socket: &Socket) -> io::Result<bool> {
+    let domain = socket.local_addr()?.domain();
+    let is_tcp = domain == Domain::IPV4 || domain == Domain::IPV6;
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(None)?;
+    if is_tcp {
+        socket.set_linger(Some(Duration::ZERO))?;
+        // Without these, the pipe still works.
+        let _ = socket.set_tcp_nodelay(true);
+        if let Ok(false) = socket.keepalive() {
+            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+            let _ = socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL));
+        }
+    }
+    Ok(is_tcp)
+}
+
+/// What both threads share.
+#[derive(Debug)]
+struct Shared {
+    alarm: Alarm,
+    /// Whether the end of the sending direction has been sent, or is about to be.
+    sent_all: AtomicBool,
+    /// Whether the end of the receiving direction has been written, or is about to be.
+    received_all: AtomicBool,
+}
+
+impl Wake for Shared {
+    fn wake(&self) {
+        self.alarm.wake();
+    }
+}
+
+// -- from the socket to the stream --
+
+struct Sending {
+    socket: Arc<Socket>,
+    stream: Stream,
+    shared: Arc<Shared>,
+    is_tcp: bool,
+}
+
+impl Sending {
+    /// Starts the sending thread. It sends its outcome, and rings the alarm.
+    fn start(self) -> io::Result<Receiver<Result<u64, Failure>>> {
+        let (sender, receiver) = bounded(1);
+        let shared = Arc::clone(&self.shared);
+        let thread = self.stream.inner.raw.thread("pipe");
+        spawn(thread, move || {
+            let sent = caught(|| {
+                let mut sending = self;
+                sending.run()
+            });
+            // By now, this thread holds neither the socket nor the stream.
+            let sent = sent.unwrap_or_else(|panicked| {
+                Err(Failure::of("the sending thread failed")(io::Error::other(
+                    panicked,
+                )))
+            });
+            // Fails only if nobody waits for it.
+            let _ = sender.try_send(sent);
+            shared.wake();
+        })?;
+        Ok(receiver)
+    }
+
+    fn run(&mut self) -> Result<u64, Failure> {
+        let mut sent = 0;
+        let mut buf = vec![0; BUFFER];
+        loop {
+            let count = match (&*self.socket).read(&mut buf) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::of(READING_SOCKET)(error)),
+            };
+            let written = self.stream.write_all(&buf[..count]);
+            written.map_err(Failure::of("cannot write to the stream"))?;
+            sent += count as u64;
+        }
+        if self.was_reset() {
+            let reset = io::ErrorKind::ConnectionReset;
+            return Err(Failure::of(READING_SOCKET)(reset.into()));
+        }
+        // Before `finish`, after which the peer may close the stream. If `finish` fails, the
+        // pipe fails anyway.
+        self.shared.sent_all.store(true, Ordering::SeqCst);
+        let finished = self.stream.finish();
+        finished.map_err(Failure::of("cannot end the stream"))?;
+        Ok(sent)
+    }
+
+    /// Returns whether what looks like the end of the data is a reset. The system reports a
+    /// reset only once, perhaps to the other thread. But then the socket no longer has a peer
+    /// address, although it has not been shut down for writing.
+    fn was_reset(&self) -> bool {
+        self.is_tcp
+            && !self.shared.received_all.load(Ordering::SeqCst)
+            && self.socket.peer_addr().is_err()
+    }
+}
+
+// -- from the stream to the socket --
+
+/// Where the calling thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// Inside the data.
+    Copying,
+    /// After the end of the data.
+    Ended,
+    /// After the end of the stream.
+    Gone,
+}
+
+struct Receiving<'a> {
+    socket: &'a Socket,
+    stream: &'a StreamInner,
+    recv: SendMutexGuard<'a, IncomingMessages>,
+    shared: Arc<Shared>,
+    /// Receives the outcome of the sending thread.
+    sending: Receiver<Result<u64, Failure>>,
+    /// What was sent, once all was.
+    sent: Option<u64>,
+    buf: Vec<u8>,
+    /// The part of `buf` that is still to be written to the socket.
+    pending: Range<usize>,
+    received: u64,
+    position: Position,
+    /// Whether both directions of the socket have been shut down, by whomever. From then on
+    /// `poll` would no longer wait for it.
+    hung_up: bool,
+}
+
+impl Receiving<'_> {
+    fn run(&mut self) -> Result<Piped, Failure> {
+        loop {
+            if let Some(piped) = self.proceed()? {
+                return Ok(piped);
+            }
+            // Whatever happens from now on ends the wait.
+            self.shared.alarm.armed.arm();
+            if let Some(piped) = self.proceed()? {
+                return Ok(piped);
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Does all that can be done without waiting. Returns the result if both directions have
+    /// ended.
+    fn proceed(&mut self) -> Result<Option<Piped>, Failure> {
+        loop {
+            if let Ok(sent) = self.sending.try_recv() {
+                self.sent = Some(sent?);
+            }
+            let moved = match self.position {
+                Position::Copying if self.pending.is_empty() => self.read()?,
+                Position::Copying => self.write()?,
+                Position::Ended => self.read_on()?,
+                Position::Gone => false,
+            };
+            match (self.position, self.sent) {
+                (Position::Copying, Some(_)) if self.hung_up => {
+                    return Err(Failure::SocketGone);
+                }
+                (Position::Copying, _) | (Position::Ended, None) => {}
+                (Position::Ended | Position::Gone, Some(sent)) => {
+                    let received = self.received;
+                    return Ok(Some(Piped { sent, received }));
+                }
+                (Position::Gone, None) => {
+                    if !self.shared.sent_all.load(Ordering::SeqCst) {
+                        return Err(Failure::StreamGone);
+                    }
+                }
+            }
+            if !moved {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<bool, Failure> {
+        let input = try_read(self.stream, &mut self.recv, &mut self.buf);
+        match input.map_err(Failure::of(READING_STREAM))? {
+            Input::Bytes(count) => self.pending = 0..count,
+            Input::End => {
+                self.shared.received_all.store(true, Ordering::SeqCst);
+                let ended = self.socket.shutdown(Shutdown::Write);
+                ended.map_err(Failure::of("cannot end the socket's data"))?;
+                self.position = Position::Ended;
+            }
+            Input::Nothing => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self) -> Result<bool, Failure> {
+        let pending = IoSlice::new(&self.buf[self.pending.clone()]);
+        match send(self.socket, &[pending], Wait::Never) {
+            Ok(count) => {
+                self.pending.start += count;
+                self.received += count as u64;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match self.stream.raw.reset_cause() {
+                    Some(cause) => Err(Failure::of(READING_STREAM)(cause.into())),
+                    None => Ok(false),
+                }
+            }
+            Err(error) => Err(Failure::of("cannot write to the socket")(error)),
+        }
+    }
+
+    /// Waits for the end of the stream, after that of the data.
+    fn read_on(&mut self) -> Result<bool, Failure> {
+        let input = try_read(self.stream, &mut self.recv, &mut [0; 1]);
+        match input.map_err(Failure::of(READING_STREAM))? {
+            Input::Bytes(_) => {
+                let text = "the peer sent another message after the end of the data";
+                let another = io::Error::new(io::ErrorKind::InvalidData, text);
+                Err(Failure::of(READING_STREAM)(another))
+            }
+            Input::End => {
+                // An empty message says nothing.
+                if !self.stream.was_finished() {
+                    self.position = Position::Gone;
+                }
+                Ok(true)
+            }
+            Input::Nothing => Ok(false),
+        }
+    }
+
+    /// Waits until the alarm rings, or the socket has failed, or is ready for bytes that are
+    /// pending.
+    fn wait(&mut self) -> Result<(), Failure> {
+        let wanted = match self.pending.is_empty() {
+            true => PollFlags::empty(),
+            false => PollFlags::OUT,
+        };
+        let alarm = self.shared.alarm.fd();
+        let mut both = [
+            PollFd::from_borrowed_fd(alarm, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.socket.as_fd(), wanted),
+        ];
+        let fds = match self.hung_up {
+            true => &mut both[..1],
+            false => &mut both[..],
+        };
+        loop {
+            match poll(fds, None) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Failure::of("cannot wait")(error.into())),
+            }
+        }
+        let [alarm, socket] = both.map(|fd| fd.revents());
+        if !alarm.is_empty() {
+            self.shared.alarm.clear();
+        }
+        if socket.intersects(PollFlags::ERR | PollFlags::NVAL) {
+            // Its own error is in `explain`.
+            let reset = io::ErrorKind::ConnectionReset;
+            return Err(Failure::of(SOCKET_FAILED)(reset.into()));
+        }
+        self.hung_up |= socket.contains(PollFlags::HUP);
+        Ok(())
+    }
+
+    /// Waits for the end of the sending thread, and returns the failure with the error that
+    /// the system has reported, which either thread may have got.
+    fn explain(self, failure: Failure) -> Failure {
+        // The sending thread sends one outcome, which `proceed` may have taken.
+        let sent = match self.sent {
+            Some(_) => None,
+            None => self.sending.recv().ok().and_then(Result::err),
+        };
+        if !failure.is(SOCKET_FAILED) {
+            return failure;
+        }
+        match (sent, self.socket.take_error()) {
+            (Some(sent), _) if sent.is(READING_SOCKET) => sent,
+            (_, Ok(Some(error))) => Failure::of(SOCKET_FAILED)(error),
+            _ => failure,
+        }
+    }
+}
+
+const READING_SOCKET: &str = "cannot read from the socket";
+const READING_STREAM: &str = "cannot read from the stream";
+const SOCKET_FAILED: &str = "the socket failed";
+
+// -- failures --
+
+/// Why a pipe has ended early.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{what}: {error}")]
+    Io {
+        /// What failed, and of which side.
+        what: &'static str,
+        #[source]
+        error: io::Error,
+    },
+    #[error("the stream's peer closed it before the socket's data had ended")]
+    StreamGone,
+    #[error("the socket's peer closed it before the stream's data had ended")]
+    SocketGone,
+}
+
+impl Failure {
+    fn of(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { what, error }
+    }
+
+    fn is(&self, text: &str) -> bool {
+        matches!(self, Self::Io { what, .. } if *what == text)
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match &failure {
+            Failure::Io { error, .. } => error.kind(),
+            Failure::StreamGone | Failure::SocketGone => io::ErrorKind::BrokenPipe,
+        };
+        Self::new(kind, failure)
+    }
+}
