@@ -83,11 +83,11 @@ impl Stream {
     ///
     /// # A peer that is gone
     ///
-    /// A peer that has closed, and so can receive no more, ends the pipe once everything it
-    /// has sent before was delivered. The other side is then closed, not reset, and the error
-    /// is an [`io::ErrorKind::BrokenPipe`]. This applies to the stream's peer if it closes
-    /// the stream before the socket's peer has ended its direction, and to the peer of a Unix
-    /// socket.
+    /// A peer that has closed can receive no more, so that it ends the pipe. When everything
+    /// that it sent before has been delivered, the other side is closed, and not reset. That
+    /// is no error, unless bytes for that peer had already been read and are lost. This
+    /// applies to the stream's peer if it closes the stream before the socket's peer has ended
+    /// its direction, and to the peer of a Unix socket.
     ///
     /// A TCP peer that closes its socket sends the same as one that ends one direction. Only
     /// when it gets more data, it answers with a reset. Until then, the pipe waits for the
@@ -170,44 +170,20 @@ impl Stream {
 
     fn pipe(&self, socket: &Arc<Socket>) -> Result<Piped, Failure> {
         let mut receiving = start(self, socket).inspect_err(|_| self.reset())?;
-        let piped = receiving.run().and_then(|piped| {
-            // The kernel may send what it still buffers.
-            let kept = socket.set_linger(None);
-            kept.map_err(Failure::of("cannot use the socket"))?;
-            Ok(piped)
-        });
-        if let Err(failure) = &piped {
-            self.end_after(failure, socket);
+        let ended = receiving.run();
+        if !matches!(ended, Ok(End::InOrder)) {
+            // Both wake the sending thread: from a write, and from a read. The socket's
+            // peer does not notice. Fails if the connection is gone.
+            self.reset();
+            let _ = socket.shutdown(Shutdown::Read);
         }
-        match piped {
-            Ok(piped) => {
-                drop(receiving);
-                let closed = self.close();
-                closed.map_err(Failure::of("cannot close the stream"))?;
-                Ok(piped)
-            }
-            Err(failure) => Err(receiving.explain(failure)),
-        }
-    }
-
-    /// Ends both sides after a failure, and wakes the sending thread. The socket is closed
-    /// when it is dropped.
-    fn end_after(&self, failure: &Failure, socket: &Socket) {
-        match failure {
-            Failure::Io { .. } => self.reset(),
-            Failure::SocketGone => {
-                // Fails only if the stream has been reset.
-                let _ = self.close();
-            }
-            Failure::StreamGone => {
-                // The kernel may send what it still buffers. If this fails, the connection
-                // is reset.
-                let _ = socket.set_linger(None);
-                self.reset();
-            }
-        }
-        // Ends a read. The socket's peer does not notice. Fails if the connection is gone.
-        let _ = socket.shutdown(Shutdown::Read);
+        let piped = receiving.result(ended)?;
+        // What the kernel still buffers is sent.
+        let kept = socket.set_linger(None);
+        kept.map_err(Failure::of("cannot use the socket"))?;
+        let closed = self.close();
+        closed.map_err(Failure::of("cannot close the stream"))?;
+        Ok(piped)
     }
 }
 
@@ -282,6 +258,13 @@ impl Wake for Shared {
 
 // -- from the socket to the stream --
 
+/// What the sending thread has done.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: u64,
+    failure: Option<Failure>,
+}
+
 struct Sending {
     socket: Arc<Socket>,
     stream: Stream,
@@ -291,20 +274,21 @@ struct Sending {
 
 impl Sending {
     /// Starts the sending thread. It sends its outcome, and rings the alarm.
-    fn start(self) -> io::Result<Receiver<Result<u64, Failure>>> {
+    fn start(self) -> io::Result<Receiver<Sent>> {
         let (sender, receiver) = bounded(1);
         let shared = Arc::clone(&self.shared);
         let thread = self.stream.inner.raw.thread("pipe");
         spawn(thread, move || {
             let sent = caught(|| {
+                // When this returns, the thread holds neither the socket nor the stream.
                 let mut sending = self;
-                sending.run()
+                let mut bytes = 0;
+                let failure = sending.run(&mut bytes).err();
+                Sent { bytes, failure }
             });
-            // By now, this thread holds neither the socket nor the stream.
-            let sent = sent.unwrap_or_else(|panicked| {
-                Err(Failure::of("the sending thread failed")(io::Error::other(
-                    panicked,
-                )))
+            let sent = sent.unwrap_or_else(|panicked| Sent {
+                bytes: 0,
+                failure: Some(Failure::of("a thread failed")(io::Error::other(panicked))),
             });
             // Fails only if nobody waits for it.
             let _ = sender.try_send(sent);
@@ -313,8 +297,8 @@ impl Sending {
         Ok(receiver)
     }
 
-    fn run(&mut self) -> Result<u64, Failure> {
-        let mut sent = 0;
+    /// Copies until the data ends, and adds up the bytes in `sent`.
+    fn run(&mut self, sent: &mut u64) -> Result<(), Failure> {
         let mut buf = vec![0; BUFFER];
         loop {
             let count = match (&*self.socket).read(&mut buf) {
@@ -324,19 +308,18 @@ impl Sending {
                 Err(error) => return Err(Failure::of(READING_SOCKET)(error)),
             };
             let written = self.stream.write_all(&buf[..count]);
-            written.map_err(Failure::of("cannot write to the stream"))?;
-            sent += count as u64;
+            written.map_err(Failure::of(WRITING_STREAM))?;
+            *sent += count as u64;
         }
         if self.was_reset() {
             let reset = io::ErrorKind::ConnectionReset;
             return Err(Failure::of(READING_SOCKET)(reset.into()));
         }
-        // Before `finish`, after which the peer may close the stream. If `finish` fails, the
-        // pipe fails anyway.
+        // Before `finish`, after which the peer may close the stream. If `finish` fails, so
+        // does the pipe.
         self.shared.sent_all.store(true, Ordering::SeqCst);
         let finished = self.stream.finish();
-        finished.map_err(Failure::of("cannot end the stream"))?;
-        Ok(sent)
+        finished.map_err(Failure::of("cannot end the message on the stream"))
     }
 
     /// Returns whether what looks like the end of the data is a reset. The system reports a
@@ -350,6 +333,15 @@ impl Sending {
 }
 
 // -- from the stream to the socket --
+
+/// How a pipe has ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both directions have, or the socket's peer has closed it.
+    InOrder,
+    /// The stream's peer has closed it, after its data.
+    StreamGone,
+}
 
 /// Where the calling thread is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,9 +360,9 @@ struct Receiving<'a> {
     recv: SendMutexGuard<'a, IncomingMessages>,
     shared: Arc<Shared>,
     /// Receives the outcome of the sending thread.
-    sending: Receiver<Result<u64, Failure>>,
-    /// What was sent, once all was.
-    sent: Option<u64>,
+    sending: Receiver<Sent>,
+    /// The outcome, once it was received.
+    sent: Option<Sent>,
     buf: Vec<u8>,
     /// The part of `buf` that is still to be written to the socket.
     pending: Range<usize>,
@@ -382,26 +374,27 @@ struct Receiving<'a> {
 }
 
 impl Receiving<'_> {
-    fn run(&mut self) -> Result<Piped, Failure> {
+    fn run(&mut self) -> Result<End, Failure> {
         loop {
-            if let Some(piped) = self.proceed()? {
-                return Ok(piped);
+            if let Some(end) = self.proceed()? {
+                return Ok(end);
             }
             // Whatever happens from now on ends the wait.
             self.shared.alarm.armed.arm();
-            if let Some(piped) = self.proceed()? {
-                return Ok(piped);
+            if let Some(end) = self.proceed()? {
+                return Ok(end);
             }
             self.wait()?;
         }
     }
 
-    /// Does all that can be done without waiting. Returns the result if both directions have
-    /// ended.
-    fn proceed(&mut self) -> Result<Option<Piped>, Failure> {
+    /// Does all that can be done without waiting. Returns whether the pipe has ended.
+    fn proceed(&mut self) -> Result<Option<End>, Failure> {
         loop {
-            if let Ok(sent) = self.sending.try_recv() {
-                self.sent = Some(sent?);
+            if let Ok(mut sent) = self.sending.try_recv() {
+                let failure = sent.failure.take();
+                self.sent = Some(sent);
+                failure.map_or(Ok(()), Err)?;
             }
             let moved = match self.position {
                 Position::Copying if self.pending.is_empty() => self.read()?,
@@ -409,20 +402,17 @@ impl Receiving<'_> {
                 Position::Ended => self.read_on()?,
                 Position::Gone => false,
             };
-            match (self.position, self.sent) {
-                (Position::Copying, Some(_)) if self.hung_up => {
-                    return Err(Failure::SocketGone);
+            let has_sent = self.sent.is_some();
+            match self.position {
+                // Nobody would receive what is still to come.
+                Position::Copying if has_sent && self.hung_up && !moved => {
+                    return Ok(Some(End::InOrder));
                 }
-                (Position::Copying, _) | (Position::Ended, None) => {}
-                (Position::Ended | Position::Gone, Some(sent)) => {
-                    let received = self.received;
-                    return Ok(Some(Piped { sent, received }));
+                Position::Ended | Position::Gone if has_sent => return Ok(Some(End::InOrder)),
+                Position::Gone if !self.shared.sent_all.load(Ordering::SeqCst) => {
+                    return Ok(Some(End::StreamGone));
                 }
-                (Position::Gone, None) => {
-                    if !self.shared.sent_all.load(Ordering::SeqCst) {
-                        return Err(Failure::StreamGone);
-                    }
-                }
+                Position::Copying | Position::Ended | Position::Gone => {}
             }
             if !moved {
                 return Ok(None);
@@ -512,7 +502,7 @@ impl Receiving<'_> {
             self.shared.alarm.clear();
         }
         if socket.intersects(PollFlags::ERR | PollFlags::NVAL) {
-            // Its own error is in `explain`.
+            // `result` finds the cause.
             let reset = io::ErrorKind::ConnectionReset;
             return Err(Failure::of(SOCKET_FAILED)(reset.into()));
         }
@@ -520,25 +510,35 @@ impl Receiving<'_> {
         Ok(())
     }
 
-    /// Waits for the end of the sending thread, and returns the failure with the error that
-    /// the system has reported, which either thread may have got.
-    fn explain(self, failure: Failure) -> Failure {
-        // The sending thread sends one outcome, which `proceed` may have taken.
-        let sent = match self.sent {
-            Some(_) => None,
-            None => self.sending.recv().ok().and_then(Result::err),
-        };
-        if !failure.is(SOCKET_FAILED) {
-            return failure;
-        }
-        match (sent, self.socket.take_error()) {
-            (Some(sent), _) if sent.is(READING_SOCKET) => sent,
-            (_, Ok(Some(error))) => Failure::of(SOCKET_FAILED)(error),
-            _ => failure,
+    /// Waits for the end of the sending thread, and returns the result of the pipe.
+    fn result(self, ended: Result<End, Failure>) -> Result<Piped, Failure> {
+        // The sending thread sends its outcome whatever happens.
+        let outcome = self.sent.or_else(|| self.sending.recv().ok());
+        let Sent { bytes, failure } = outcome.unwrap_or_default();
+        match (ended, failure) {
+            // Bytes that it had read are lost.
+            (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => Err(failure),
+            (Ok(_), _) => Ok(Piped {
+                sent: bytes,
+                received: self.received,
+            }),
+            (Err(found), failure) if found.is(SOCKET_FAILED) => {
+                // The system has reported the cause to one of the threads, or still will.
+                match (failure, self.socket.take_error()) {
+                    (Some(failure), _) if failure.is(READING_SOCKET) => Err(failure),
+                    // That of a reset after the end of the peer's data is EPIPE.
+                    (_, Ok(Some(error))) if error.kind() != io::ErrorKind::BrokenPipe => {
+                        Err(Failure::of(SOCKET_FAILED)(error))
+                    }
+                    _ => Err(found),
+                }
+            }
+            (Err(found), _) => Err(found),
         }
     }
 }
 
+const WRITING_STREAM: &str = "cannot write to the stream";
 const READING_SOCKET: &str = "cannot read from the socket";
 const READING_STREAM: &str = "cannot read from the stream";
 const SOCKET_FAILED: &str = "the socket failed";
@@ -547,36 +547,26 @@ const SOCKET_FAILED: &str = "the socket failed";
 
 /// Why a pipe has ended early.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{what}: {error}")]
-    Io {
-        /// What failed, and of which side.
-        what: &'static str,
-        #[source]
-        error: io::Error,
-    },
-    #[error("the stream's peer closed it before the socket's data had ended")]
-    StreamGone,
-    #[error("the socket's peer closed it before the stream's data had ended")]
-    SocketGone,
+#[error("{what}: {error}")]
+struct Failure {
+    /// What failed, and of which side.
+    what: &'static str,
+    #[source]
+    error: io::Error,
 }
 
 impl Failure {
     fn of(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Io { what, error }
+        move |error| Self { what, error }
     }
 
     fn is(&self, text: &str) -> bool {
-        matches!(self, Self::Io { what, .. } if *what == text)
+        self.what == text
     }
 }
 
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
-        let kind = match &failure {
-            Failure::Io { error, .. } => error.kind(),
-            Failure::StreamGone | Failure::SocketGone => io::ErrorKind::BrokenPipe,
-        };
-        Self::new(kind, failure)
+        Self::new(failure.error.kind(), failure)
     }
 }
