@@ -104,8 +104,8 @@ pub use user_code::Panicked;
 #[cfg(unix)]
 pub use wire::Piped;
 pub use wire::{
-    Builder, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats, Stream, Wire,
-    Writer,
+    Builder, ByteStream, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats,
+    Stream, Wire, Writer,
 };
 
 /// Compiles the programs of the README.

@@ -99,8 +99,8 @@ pub use handle::Wire;
 #[cfg(unix)]
 pub use session::pipe::Piped;
 pub use session::{
-    frame::FrameError, id::SessionId, session::Session, stats::Stats, stream::Stream,
-    stream_read::Reader, stream_write::Writer,
+    byte_stream::ByteStream, frame::FrameError, id::SessionId, session::Session, stats::Stats,
+    stream::Stream, stream_read::Reader, stream_write::Writer,
 };
 pub use state::{
     access::{Caller, Request},

@@ -171,16 +171,33 @@ impl Stream {
     fn pipe(&self, socket: &Arc<Socket>) -> Result<Piped, Failure> {
         let mut receiving = start(self, socket).inspect_err(|_| self.reset())?;
         let ended = receiving.run();
-        if !matches!(ended, Ok(End::InOrder)) {
-            // Both wake the sending thread: from a write, and from a read. The socket's
-            // peer does not notice. Fails if the connection is gone.
-            self.reset();
-            let _ = socket.shutdown(Shutdown::Read);
+        match &ended {
+            Ok(End::InOrder) => {}
+            Ok(End::StreamGone) => {
+                receiving.shared.stream_gone.store(true, Ordering::SeqCst);
+                // Wakes the sending thread from a read, without a trace for the socket's
+                // peer. Fails if the connection is gone.
+                let _ = socket.shutdown(Shutdown::Read);
+                if receiving.shared.writing.load(Ordering::SeqCst) {
+                    // Wakes it from a write.
+                    self.reset();
+                }
+            }
+            Err(_) => {
+                self.reset();
+                let _ = socket.shutdown(Shutdown::Read);
+            }
         }
-        let piped = receiving.result(ended)?;
+        let is_gone = matches!(ended, Ok(End::StreamGone));
+        let piped = receiving.result(ended).inspect_err(|_| self.reset())?;
         // What the kernel still buffers is sent.
         let kept = socket.set_linger(None);
         kept.map_err(Failure::of("cannot use the socket"))?;
+        if is_gone {
+            // The message has not ended, and must not seem to.
+            self.inner.closed.store(true, Ordering::Release);
+            self.inner.raw.end();
+        }
         let closed = self.close();
         closed.map_err(Failure::of("cannot close the stream"))?;
         Ok(piped)
@@ -194,6 +211,8 @@ fn start<'a>(stream: &'a Stream, socket: &'a Arc<Socket>) -> Result<Receiving<'a
         alarm: Alarm::new().map_err(Failure::of("cannot start"))?,
         sent_all: AtomicBool::new(false),
         received_all: AtomicBool::new(false),
+        stream_gone: AtomicBool::new(false),
+        writing: AtomicBool::new(false),
     });
     let waker: Arc<dyn Wake> = Arc::clone(&shared) as _;
     if !stream.inner.raw.set_waker(Arc::downgrade(&waker)) {
@@ -248,6 +267,11 @@ struct Shared {
     sent_all: AtomicBool,
     /// Whether the end of the receiving direction has been written, or is about to be.
     received_all: AtomicBool,
+    /// Whether the stream's peer has closed it.
+    stream_gone: AtomicBool,
+    /// Whether the sending thread has bytes for the stream's peer, and looks whether it is
+    /// gone, or writes.
+    writing: AtomicBool,
 }
 
 impl Wake for Shared {
@@ -307,19 +331,38 @@ impl Sending {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Failure::of(READING_SOCKET)(error)),
             };
-            let written = self.stream.write_all(&buf[..count]);
-            written.map_err(Failure::of(WRITING_STREAM))?;
+            self.write(&buf[..count])
+                .map_err(Failure::of(WRITING_STREAM))?;
             *sent += count as u64;
         }
         if self.was_reset() {
             let reset = io::ErrorKind::ConnectionReset;
             return Err(Failure::of(READING_SOCKET)(reset.into()));
         }
+        if self.shared.stream_gone.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         // Before `finish`, after which the peer may close the stream. If `finish` fails, so
         // does the pipe.
         self.shared.sent_all.store(true, Ordering::SeqCst);
         let finished = self.stream.finish();
         finished.map_err(Failure::of("cannot end the message on the stream"))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Shared {
+            writing,
+            stream_gone,
+            ..
+        } = &*self.shared;
+        writing.store(true, Ordering::SeqCst);
+        if stream_gone.load(Ordering::SeqCst) {
+            let text = "the peer has closed the stream";
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
+        }
+        self.stream.write_all(bytes)?;
+        writing.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Returns whether what looks like the end of the data is a reset. The system reports a

@@ -6,7 +6,7 @@ use super::{
     core::{Core, RecvHalf, Wake},
     error::Error,
     frame::{Flags, Header, StreamId},
-    outbox::Lane,
+    outbox::{Lane, Outbox},
     segment::{MAX_PAYLOAD, Segment},
     shared::{Handle, Shared},
     state::{RecvState, SendState},
@@ -261,14 +261,26 @@ impl Stream {
     /// Queues `bytes`, which must fit into one frame, without flushing. Returns
     /// `false` if that would have to wait.
     pub(crate) fn try_queue(&self, bytes: &[u8]) -> bool {
+        self.queue(bytes, |outbox, header| outbox.try_push_data(header, bytes))
+    }
+
+    /// Like [`try_queue`](Self::try_queue) for a few bytes that the stream ends with: does
+    /// not need room. Returns `false` if there is no credit, or the direction has ended.
+    pub(crate) fn queue_last(&self, bytes: &[u8]) -> bool {
+        self.queue(bytes, |outbox, header| {
+            outbox.push_data(header, bytes);
+            true
+        })
+    }
+
+    fn queue(&self, bytes: &[u8], push: impl FnOnce(&Outbox, Header) -> bool) -> bool {
         let core = &self.inner.core;
         let mut send = core.send.lock();
         if send.state != SendState::Open || (send.window.credit() as usize) < bytes.len() {
             return false;
         }
         let header = Header::data(core.id, bytes.len() as u32);
-        let outbox = &self.inner.handle.shared.outbox;
-        let queued = outbox.try_push_data(header, bytes);
+        let queued = push(&self.inner.handle.shared.outbox, header);
         if queued {
             send.window.take(bytes.len() as u32);
         }
