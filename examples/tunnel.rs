@@ -24,10 +24,9 @@ use clap::{Parser, Subcommand, builder::NonEmptyStringValueParser};
 use socket2::SockRef;
 use std::{
     hash::{BuildHasher, RandomState},
-    io::{self, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    io,
+    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -36,7 +35,7 @@ use support::{
     stop::Stop,
     tls_options::{ClientTls, ServerTls},
 };
-use wirenet::{Builder, Session, Stream, Wire, same_token};
+use wirenet::{Builder, Session, Wire, same_token};
 
 /// The prefix of the tunnel's stream names.
 const PREFIX: &str = "tunnel:";
@@ -44,11 +43,6 @@ const PREFIX: &str = "tunnel:";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait before the first retry, and before any retry.
 const RETRY_WAIT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
-/// How long a write to a TCP connection blocks before it checks whether the
-/// stream is still open.
-const STALLED: Duration = Duration::from_secs(1);
-/// The size of the read buffer in bytes: one frame's worth of data.
-const BUFFER: usize = 64 << 10;
 
 /// Reaches a TCP service behind NAT, through a hub that both sides dial.
 ///
@@ -168,7 +162,7 @@ fn expose(wire: Builder, args: &Expose, stop: &Stop) -> io::Result<()> {
     resolve(&args.to)?;
     let to = args.to.clone();
     let wire = wire.stream(format!("{PREFIX}{}", args.name), move |stream| {
-        carry(&connect(&to)?, stream)
+        stream.pipe_with(connect(&to)?).map(drop)
     });
     support::run_client(&args.tls.apply(wire)?.build()?, stop)
 }
@@ -200,7 +194,7 @@ fn accept(listener: &TcpListener, wire: &Wire, name: &str, stop: &Stop) {
         };
         let (wire, name) = (wire.clone(), name.to_string());
         let work = move || {
-            if let Err(error) = forward_connection(&tcp, &wire, &name) {
+            if let Err(error) = forward_connection(tcp, &wire, &name) {
                 log::warn!("connection from {peer}: {error}");
             }
         };
@@ -210,13 +204,15 @@ fn accept(listener: &TcpListener, wire: &Wire, name: &str, stop: &Stop) {
     }
 }
 
-fn forward_connection(tcp: &TcpStream, wire: &Wire, name: &str) -> io::Result<()> {
-    prepare(tcp)?;
+fn forward_connection(tcp: TcpStream, wire: &Wire, name: &str) -> io::Result<()> {
+    // Closing the connection resets it: the TCP peer must not mistake an error for the
+    // end of the data.
+    SockRef::from(&tcp).set_linger(Some(Duration::ZERO))?;
     let session = wire.wait_session(SESSION_TIMEOUT)?;
-    carry(tcp, &session.open_stream(name)?)
+    session.open_stream(name)?.pipe_with(tcp).map(drop)
 }
 
-// -- a connection --
+// -- the service --
 
 fn resolve(to: &str) -> io::Result<Vec<SocketAddr>> {
     let found = to
@@ -230,122 +226,11 @@ fn connect(to: &str) -> io::Result<TcpStream> {
     let mut last_error = io::Error::other("the name has no address");
     for addr in resolve(to)? {
         match TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT) {
-            Ok(tcp) => return prepare(&tcp).map(|()| tcp),
+            Ok(tcp) => return Ok(tcp),
             Err(error) => last_error = error,
         }
     }
     Err(with_context(&format!("cannot connect to {to}"), last_error))
-}
-
-/// Sets the options of a TCP connection. From now on, closing the connection
-/// resets it, even if the program is killed: the TCP peer must not mistake that
-/// for the end of the data.
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    tcp.set_write_timeout(Some(STALLED))?;
-    let socket = SockRef::from(tcp);
-    socket.set_keepalive(true)?;
-    socket.set_linger(Some(Duration::ZERO))
-}
-
-/// The directions that have ended gracefully.
-#[derive(Default)]
-struct Ended {
-    sent: AtomicBool,
-    received: AtomicBool,
-}
-
-/// Copies bytes in both directions until both have ended.
-fn carry(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
-    let sending = stream.try_clone()?;
-    let ended = Ended::default();
-    let (sent, received) = thread::scope(|scope| {
-        let sender = thread::Builder::new().spawn_scoped(scope, || {
-            send(tcp, &sending, &ended).inspect_err(|_| abort(tcp, &sending))
-        })?;
-        let received = receive(tcp, stream, &ended).inspect_err(|_| abort(tcp, stream));
-        let sent = sender.join().expect("no thread panics");
-        Ok::<_, io::Error>((sent, received))
-    })?;
-    received.and(sent)?;
-    // Both directions ended gracefully, so the kernel may send what it still
-    // buffers.
-    SockRef::from(tcp).set_linger(None)?;
-    stream.close()
-}
-
-fn send(tcp: &TcpStream, mut stream: &Stream, ended: &Ended) -> io::Result<()> {
-    copy(tcp, &mut stream)?;
-    // The system reports a reset only once. If the writer got the report, this read
-    // looks like the end of the data. But then the socket no longer has a peer
-    // address, although the other direction has not ended.
-    if !ended.received.load(Ordering::SeqCst) && tcp.peer_addr().is_err() {
-        return Err(io::ErrorKind::ConnectionReset.into());
-    }
-    // Set this before `finish`, which may close the stream. If `finish` fails,
-    // both directions are aborted anyway.
-    ended.sent.store(true, Ordering::SeqCst);
-    stream.finish()
-}
-
-fn receive(tcp: &TcpStream, stream: &Stream, ended: &Ended) -> io::Result<()> {
-    copy(stream, &mut WhileStreamOpen { tcp, stream, ended })?;
-    ended.received.store(true, Ordering::SeqCst);
-    tcp.shutdown(Shutdown::Write)
-}
-
-/// Writes to a TCP connection for as long as its stream is open.
-///
-/// The only ways to wake a blocked write from outside look like the end of the
-/// data to the TCP peer. So a blocked write times out at intervals, and checks
-/// whether the stream is still open.
-struct WhileStreamOpen<'a> {
-    tcp: &'a TcpStream,
-    stream: &'a Stream,
-    ended: &'a Ended,
-}
-
-impl Write for WhileStreamOpen<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        loop {
-            match (&mut { self.tcp }).write(buf) {
-                Err(error) if is_timeout(&error) => {
-                    // If both directions have ended, the stream is closed, but
-                    // these bytes must still be written.
-                    if self.stream.is_closed() && !self.ended.sent.load(Ordering::SeqCst) {
-                        return Err(io::ErrorKind::ConnectionReset.into());
-                    }
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
-/// Copies bytes as soon as they arrive.
-fn copy(from: impl Read, to: &mut impl Write) -> io::Result<u64> {
-    io::copy(&mut BufReader::with_capacity(BUFFER, from), to)
-}
-
-/// Ends both directions after one has failed, so that neither peer mistakes the
-/// failure for the end of the data.
-fn abort(tcp: &TcpStream, stream: &Stream) {
-    stream.reset();
-    // Wakes the thread that reads from the connection. The TCP peer does not
-    // notice: it gets a reset when the connection is dropped. This fails if the
-    // connection is already gone.
-    let _ = tcp.shutdown(Shutdown::Read);
 }
 
 fn with_context(what: &str, error: io::Error) -> io::Error {

@@ -105,9 +105,11 @@ pub use protobuf::PayloadError;
 pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
 pub use token::same_token;
 pub use user_code::Panicked;
+#[cfg(unix)]
+pub use wire::Piped;
 pub use wire::{
-    Address, Builder, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry, Session,
-    SessionId, Stats, Stream, Wire, Writer, any_error,
+    Address, Builder, ByteStream, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry,
+    Session, SessionId, Stats, Stream, Wire, Writer, any_error,
 };
 
 /// Compiles the programs of the README.

@@ -45,6 +45,8 @@ mod tls;
 pub(crate) use best_effort::best_effort;
 #[cfg(unix)]
 pub use pipes::Pipes;
+#[cfg(unix)]
+pub(crate) use tcp::send;
 #[cfg(feature = "tls")]
 pub use tls::TlsStream;
 

@@ -130,7 +130,7 @@ fn retry_on_signal<T>(
 }
 
 /// Sends once. Waits for room in the socket's buffer only if `wait` allows it.
-pub(super) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+pub(crate) fn send(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
     let Some(flags) = send_flags(wait) else {
         return Err(io::ErrorKind::WouldBlock.into());
     };

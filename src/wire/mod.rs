@@ -96,7 +96,10 @@ mod tests;
 
 pub use builder::{Address, Builder};
 pub use handle::Wire;
+#[cfg(unix)]
+pub use session::pipe::Piped;
 pub use session::{
+    byte_stream::ByteStream,
     frame::FrameError,
     id::{ParseSessionIdError, SessionId},
     session::Session,

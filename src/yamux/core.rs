@@ -14,7 +14,11 @@ use crate::sync::{
     self, Condvar, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -29,10 +33,13 @@ const SEND_DONE: u8 = 2;
 pub(super) struct Core {
     pub(super) id: StreamId,
     pub(super) recv: Mutex<RecvHalf>,
+    /// Notified by [`wake_readers`](Self::wake_readers) only.
     pub(super) readable: Condvar,
     /// Signalled when the receiving half ends in any way. Not `readable`, so that data does
     /// not wake threads that wait for the end.
     ended: Condvar,
+    /// Called when readers are woken, if a thread waits for input elsewhere.
+    waker: OnceLock<Weak<dyn Wake>>,
     pub(super) send: Mutex<SendHalf>,
     pub(super) writable: Condvar,
     /// Which halves are done. Each half sets its bit and reads the other's in one
@@ -74,6 +81,12 @@ pub(super) struct SendHalf {
     pub(super) at_rest: bool,
 }
 
+/// Wakes a thread that waits for the input of a stream together with something else.
+pub(crate) trait Wake: fmt::Debug + Send + Sync {
+    /// Called without a lock, by the connection's reader among others. Must not block.
+    fn wake(&self);
+}
+
 /// What to do after data was delivered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
@@ -102,6 +115,7 @@ impl Core {
             }),
             readable: Condvar::new(),
             ended: Condvar::new(),
+            waker: OnceLock::new(),
             send: Mutex::new(SendHalf {
                 state: SendState::Open,
                 window: SendWindow::new(),
@@ -204,6 +218,20 @@ impl Core {
         self.mark_done(SEND_DONE)
     }
 
+    /// Calls `waker` whenever readers are woken. Returns `false` if the stream has a
+    /// waker already.
+    pub(super) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
+        self.waker.set(waker).is_ok()
+    }
+
+    /// Wakes the threads that wait for input. The receiving half must not be locked.
+    pub(super) fn wake_readers(&self) {
+        self.readable.notify_all();
+        if let Some(waker) = self.waker.get().and_then(Weak::upgrade) {
+            waker.wake();
+        }
+    }
+
     /// Handles the header of a Data frame of `len` bytes.
     pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
         if len == 0 {
@@ -233,7 +261,7 @@ impl Core {
             OnData::Deliver => {
                 push(&mut recv.inbox);
                 drop(recv);
-                self.readable.notify_all();
+                self.wake_readers();
                 self.input_arrives();
                 Delivery::Done
             }

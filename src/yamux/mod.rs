@@ -158,7 +158,7 @@ mod table;
 mod window;
 mod writer;
 
-pub(crate) use self::core::Incoming;
+pub(crate) use self::core::{Incoming, Wake};
 pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;

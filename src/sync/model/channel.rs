@@ -78,6 +78,10 @@ impl<T> Receiver<T> {
             self.0.changed.wait(&mut state);
         }
     }
+
+    pub(crate) fn try_recv(&self) -> Result<T, Disconnected> {
+        self.0.state.lock().messages.pop_front().ok_or(Disconnected)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,14 @@
 //! 8. [`stream_inner`]: both directions of a stream, over a yamux stream.
 //! 9. [`stream`]: the public handle of a stream, with its halves in [`stream_read`] and
 //!    [`stream_write`].
-//! 10. [`open_stream`]: how a session opens streams at the peer.
+//! 10. [`polling`]: reading a stream without waiting.
+//! 11. [`byte_stream`]: a stream without messages.
+//! 12. [`alarm`], [`pipe`]: connecting a stream with a socket.
+//! 13. [`open_stream`]: how a session opens streams at the peer.
 
+#[cfg(unix)]
+mod alarm;
+pub(crate) mod byte_stream;
 pub(crate) mod chunk;
 pub(crate) mod closing;
 pub(crate) mod forwarding;
@@ -23,6 +29,9 @@ pub(crate) mod frame;
 pub(crate) mod handshake_messages;
 pub(crate) mod id;
 mod open_stream;
+#[cfg(unix)]
+pub(crate) mod pipe;
+mod polling;
 pub(crate) mod receiving;
 mod sending;
 #[expect(clippy::module_inception, reason = "the file has the name of its type")]

@@ -343,8 +343,12 @@ impl Stream {
         })
     }
 
-    /// Closes a stream that is not borrowed elsewhere.
+    /// Closes a stream that is not borrowed elsewhere, unless it was turned into a byte
+    /// stream, which closes itself.
     pub(crate) fn close_exclusive(&mut self) -> io::Result<()> {
+        if self.inner.is_byte_stream.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let is_done = |author: Author| author.is_current_thread() || self.is_last();
         self.inner.close(self.handle, is_done)
     }

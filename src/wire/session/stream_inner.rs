@@ -32,6 +32,8 @@ pub(crate) struct StreamInner {
     refusal: OnceLock<Error>,
     pub(super) closed: AtomicBool,
     pub(super) takes_unmarked_end: AtomicBool,
+    /// Whether a [`ByteStream`](super::byte_stream::ByteStream) closes the stream.
+    pub(super) is_byte_stream: AtomicBool,
     /// Whether the last message that was read to its end had an end mark. Not inside
     /// `recv`, because a [`Reader`](super::stream_read::Reader) holds that lock.
     was_finished: AtomicBool,
@@ -57,6 +59,7 @@ impl StreamInner {
             refusal: OnceLock::new(),
             closed: AtomicBool::new(false),
             takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
+            is_byte_stream: AtomicBool::new(false),
             was_finished: AtomicBool::new(false),
             handles: AtomicU32::new(0),
         };

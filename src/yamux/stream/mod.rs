@@ -3,16 +3,16 @@
 pub(super) mod shared_stream;
 
 use super::{
-    core::{Core, RecvHalf},
+    core::{Core, RecvHalf, Wake},
     error::Error,
     frame::{Flags, Header, StreamId},
-    outbox::Lane,
+    outbox::{Lane, Outbox},
     segment::{MAX_PAYLOAD, Segment},
     shared::{Handle, Shared},
-    state::SendState,
+    state::{RecvState, SendState},
 };
 use crate::{
-    sync::{Mutex, MutexGuard},
+    sync::{self, Mutex, MutexGuard, thread},
     time::deadline,
     transport::Wait,
 };
@@ -22,7 +22,7 @@ use std::{
     fmt,
     io::{self, Read, Write},
     net::Shutdown,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -176,6 +176,38 @@ impl Stream {
         self.take_segment(self.inner.core.recv.lock())
     }
 
+    /// Like [`read_segment`](Self::read_segment), but returns `None` instead of waiting.
+    pub(crate) fn poll_segment(&self) -> Option<Result<Option<Segment>, Error>> {
+        match self.read_segment_by(sync::now()) {
+            Err(Error::TimedOut) => None,
+            received => Some(received),
+        }
+    }
+
+    /// Calls `waker` from now on whenever [`poll_segment`](Self::poll_segment) may return
+    /// something else than before. Returns `false` if the stream has a waker already.
+    pub(crate) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
+        self.inner.core.set_waker(waker)
+    }
+
+    /// Returns the error of the receiving half if it was reset, although bytes that were
+    /// received before may still be unread.
+    pub(crate) fn reset_cause(&self) -> Option<Error> {
+        let state = self.inner.core.recv.lock().state;
+        match state {
+            RecvState::Reset(by) => Some(self.inner.reset_error(by)),
+            _ => None,
+        }
+    }
+
+    /// Returns how to start a thread that works for the stream.
+    pub(crate) fn thread(&self, what: &str) -> thread::Builder {
+        let config = &self.shared().config;
+        thread::Builder::new()
+            .name(format!("{}-{what}", config.thread_name))
+            .stack_size(config.stack_size)
+    }
+
     fn take_segment(&self, mut recv: MutexGuard<'_, RecvHalf>) -> Option<Segment> {
         let segment = recv.inbox.pop()?;
         self.inner.give_credit(recv, segment.len());
@@ -257,14 +289,26 @@ impl Stream {
     /// Queues `bytes`, which must fit into one frame, without flushing. Returns
     /// `false` if that would have to wait.
     pub(crate) fn try_queue(&self, bytes: &[u8]) -> bool {
+        self.queue(bytes, |outbox, header| outbox.try_push_data(header, bytes))
+    }
+
+    /// Like [`try_queue`](Self::try_queue) for a few bytes that the stream ends with: does
+    /// not need room. Returns `false` if there is no credit, or the direction has ended.
+    pub(crate) fn queue_last(&self, bytes: &[u8]) -> bool {
+        self.queue(bytes, |outbox, header| {
+            outbox.push_data(header, bytes);
+            true
+        })
+    }
+
+    fn queue(&self, bytes: &[u8], push: impl FnOnce(&Outbox, Header) -> bool) -> bool {
         let core = &self.inner.core;
         let mut send = core.send.lock();
         if send.state != SendState::Open || (send.window.credit() as usize) < bytes.len() {
             return false;
         }
         let header = Header::data(core.id, bytes.len() as u32);
-        let outbox = &self.inner.handle.shared.outbox;
-        let queued = outbox.try_push_data(header, bytes);
+        let queued = push(&self.inner.handle.shared.outbox, header);
         if queued {
             send.window.take(bytes.len() as u32);
         }

@@ -179,7 +179,7 @@ impl SharedStream {
         }
     }
 
-    fn reset_error(&self, by: ResetBy) -> Error {
+    pub(super) fn reset_error(&self, by: ResetBy) -> Error {
         match by {
             ResetBy::Us => Error::Reset,
             ResetBy::Peer => Error::ResetByPeer,

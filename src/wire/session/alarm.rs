@@ -1,0 +1,133 @@
+//! Wakes a thread that waits in `poll`.
+
+use crate::{
+    sync::atomic::{AtomicBool, Ordering},
+    yamux::Wake,
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// Wakes one thread that waits in `poll` for a descriptor and for something else.
+///
+/// The thread [arms](Armed::arm) the alarm, looks whether what it waits for has happened,
+/// and only then polls [`fd`](Self::fd).
+#[derive(Debug)]
+pub(super) struct Alarm {
+    pub(super) armed: Armed,
+    signal: signal::Signal,
+}
+
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            armed: Armed::default(),
+            signal: signal::Signal::new()?,
+        })
+    }
+
+    /// Returns the descriptor to poll for input.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.signal.fd()
+    }
+
+    /// Lets the next poll wait again, after one that did not.
+    pub(super) fn clear(&self) {
+        self.signal.clear();
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(&self) {
+        if self.armed.take() {
+            self.signal.set();
+        }
+    }
+}
+
+/// Whether a thread waits, or is about to: others signal only then.
+#[derive(Debug, Default)]
+pub(super) struct Armed(AtomicBool);
+
+impl Armed {
+    /// Makes the next [`take`](Self::take) return `true`.
+    pub(super) fn arm(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether the thread is to be woken, once.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod signal {
+    use super::{AsFd, BorrowedFd, io};
+    use rustix::event::{EventfdFlags, eventfd};
+    use std::os::fd::OwnedFd;
+
+    #[derive(Debug)]
+    pub(super) struct Signal(OwnedFd);
+
+    impl Signal {
+        pub(super) fn new() -> io::Result<Self> {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            Ok(Self(eventfd(0, flags)?))
+        }
+
+        pub(super) fn fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+
+        pub(super) fn set(&self) {
+            // Fails only if the counter is full: the signal is set.
+            let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        }
+
+        pub(super) fn clear(&self) {
+            // Fails only if the signal is not set.
+            let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod signal {
+    use super::{AsFd, BorrowedFd, io};
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    #[derive(Debug)]
+    pub(super) struct Signal {
+        receiver: UnixStream,
+        sender: UnixStream,
+    }
+
+    impl Signal {
+        pub(super) fn new() -> io::Result<Self> {
+            let (receiver, sender) = UnixStream::pair()?;
+            receiver.set_nonblocking(true)?;
+            sender.set_nonblocking(true)?;
+            Ok(Self { receiver, sender })
+        }
+
+        pub(super) fn fd(&self) -> BorrowedFd<'_> {
+            self.receiver.as_fd()
+        }
+
+        pub(super) fn set(&self) {
+            // Fails only if the buffer is full: the signal is set.
+            let _ = (&self.sender).write(&[1]);
+        }
+
+        pub(super) fn clear(&self) {
+            // Each signal is one byte, and few are set before they are cleared. Fails only
+            // if none is set.
+            let _ = (&self.receiver).read(&mut [0; 64]);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! A stream without messages, for libraries that expect a socket.
+
+use super::{
+    chunk::END,
+    polling::{Input, try_peek},
+    sending::OutgoingMessage,
+    session::Session,
+    stream::Stream,
+    stream_inner::StreamInner,
+};
+use crate::{
+    sync::atomic::{AtomicBool, Ordering},
+    yamux::StreamId,
+};
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::Shutdown,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// A two-way stream of bytes, like a `TcpStream`; created by [`Stream::into_byte_stream`].
+///
+/// For libraries that own their connection and know nothing of messages: clients and servers
+/// of HTTP or WebSocket, TLS inside the stream. `Read` and `Write` are also implemented for
+/// `&ByteStream`.
+///
+/// # Ends
+///
+/// Each direction is one message, so that the peer may use a `ByteStream`, a
+/// [pipe](Stream::pipe_with), or `io::copy` and [`finish`](Stream::finish).
+///
+/// - **Reading** returns `Ok(0)` at the end of the peer's message and from then on, or when
+///   the peer closes the stream between two chunks. A reset, a lost connection, or an end
+///   inside a chunk is an error, and never an end.
+/// - **[`shutdown(Write)`](Self::shutdown)** ends this side's message; reading continues.
+/// - **Dropping** the last handle ends what was written, and closes the stream. It does not
+///   wait, even if the peer reads nothing. What the peer still sends is discarded; if that is
+///   more than a window, the stream is reset.
+/// - If the last write has failed, or the thread panics before the end was sent, dropping
+///   [aborts](Stream#how-a-stream-is-aborted) the stream instead: the peer gets an error.
+///
+/// # Timeouts
+///
+/// A read or write that has failed with [`io::ErrorKind::TimedOut`] may be tried again. A
+/// write that fails has sent nothing of its buffer; after [`Write::write_all`] or
+/// [`io::copy`] has failed, it is unknown how much was sent.
+///
+/// # Examples
+///
+/// A server that speaks WebSocket on a stream, with the library tungstenite:
+///
+/// ```
+/// # use std::{io, time::Duration};
+/// # use wirenet::Wire;
+/// let server = Wire::mount("127.0.0.1:0")
+///     .stream("chat", |stream| {
+///         let bytes = stream.clone().into_byte_stream();
+///         let mut socket = tungstenite::accept(bytes).map_err(io::Error::other)?;
+///         let message = socket.read().map_err(io::Error::other)?;
+///         socket.send(message).map_err(io::Error::other)
+///     })
+///     .build()?;
+/// # server.start()?;
+/// # let client = Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+///
+/// // On the client:
+/// let bytes = session.open_stream("chat")?.into_byte_stream();
+/// let (mut socket, _) = tungstenite::client("ws://chat/", bytes).map_err(io::Error::other)?;
+/// socket.send("hello".into()).map_err(io::Error::other)?;
+/// assert_eq!(socket.read().map_err(io::Error::other)?.to_text().unwrap(), "hello");
+/// # Ok::<(), io::Error>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "socket")]
+#[doc(alias = "TcpStream")]
+pub struct ByteStream(Arc<Shared>);
+
+/// What the handles of a byte stream share.
+struct Shared {
+    stream: Stream,
+    /// Whether reads return `Ok(0)`. Set while the receiving side is locked, or by
+    /// `shutdown`.
+    read_ended: AtomicBool,
+    /// Whether this direction was shut down. Changed while the sending side is locked.
+    write_ended: AtomicBool,
+}
+
+impl Stream {
+    /// Uses the stream as a plain stream of bytes from now on, like a `TcpStream`: without
+    /// messages, and closed when it is dropped.
+    ///
+    /// If messages were exchanged before, the bytes are the next message in each direction,
+    /// or what is left of the current one. A message that was read has ended only when a
+    /// read has returned `Ok(0)`: after reading a fixed number of bytes, call
+    /// [`next_message`](Self::next_message) or read the end first, or else the first read
+    /// of the byte stream returns it. Sets
+    /// [`takes_unmarked_end`](Self::set_takes_unmarked_end).
+    ///
+    /// # In a handler
+    ///
+    /// A handler has a `&mut Stream`; use `stream.clone().into_byte_stream()`. The stream
+    /// then belongs to the byte stream: it is closed when that is dropped, and not when the
+    /// handler returns `Ok`, so that another thread may go on with it. A handler that returns
+    /// an error, or panics, resets the stream as always.
+    ///
+    /// Other handles of the stream should not be used any more.
+    ///
+    /// # Examples
+    ///
+    /// See [`ByteStream`].
+    #[doc(alias = "into_bytes")]
+    #[doc(alias = "into_inner")]
+    pub fn into_byte_stream(self) -> ByteStream {
+        self.set_takes_unmarked_end(true);
+        self.inner.is_byte_stream.store(true, Ordering::Release);
+        ByteStream(Arc::new(Shared {
+            stream: self,
+            read_ended: AtomicBool::new(false),
+            write_ended: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl From<Stream> for ByteStream {
+    fn from(stream: Stream) -> Self {
+        stream.into_byte_stream()
+    }
+}
+
+impl ByteStream {
+    /// Returns a second handle to the same stream. The stream is closed when the last handle
+    /// is dropped. Cloning does the same.
+    ///
+    /// # Errors
+    ///
+    /// Never fails today. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// Ends one direction or both, for all handles.
+    ///
+    /// - `Write`: the peer reads what was written before, and then the end. Later writes fail
+    ///   with [`io::ErrorKind::BrokenPipe`].
+    /// - `Read`: reads return `Ok(0)` from now on, also one that waits in another thread. What
+    ///   the peer still sends is discarded; if that is more than a window, the stream is
+    ///   reset, in both directions.
+    /// - When both are shut down, the stream is closed.
+    ///
+    /// Shutting down again does nothing. Does not wait for the peer to read.
+    ///
+    /// # Errors
+    ///
+    /// For `Write` and `Both`: if the last write has failed, so that bytes are missing, the
+    /// stream is aborted, and the error has the kind of that write's. The errors of a write
+    /// if the stream was reset or its session has ended.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let ended = match how {
+            Shutdown::Read => Ok(()),
+            Shutdown::Write | Shutdown::Both => self.0.end_writing(),
+        };
+        if how != Shutdown::Write {
+            self.0.read_ended.store(true, Ordering::Release);
+            // Never fails.
+            let _ = self.inner().raw.shutdown(Shutdown::Read);
+        }
+        self.0.close_if_ended();
+        ended
+    }
+
+    /// Sets how long a read waits; see [`Stream::set_read_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if the timeout is zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.stream.set_read_timeout(timeout)
+    }
+
+    /// Sets how long a write waits for the peer to read; see [`Stream::set_write_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if the timeout is zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.stream.set_write_timeout(timeout)
+    }
+
+    /// Returns whether a read would return at once: with bytes, the end, or an error. Never
+    /// blocks; `false` while another thread reads.
+    ///
+    /// A connection that waits in a pool between a request and the next is still good if this
+    /// returns `false`.
+    pub fn is_readable(&self) -> bool {
+        let Some(mut recv) = self.inner().recv.try_lock() else {
+            return false;
+        };
+        if self.0.read_ended.load(Ordering::Acquire) {
+            return true;
+        }
+        match try_peek(self.inner(), &mut recv) {
+            Ok(Input::Nothing) => false,
+            Ok(Input::End) => {
+                self.0.read_ended.store(true, Ordering::Release);
+                true
+            }
+            Ok(Input::Bytes(_)) | Err(_) => true,
+        }
+    }
+
+    /// Returns the number of the stream, which is unique in its session.
+    pub fn id(&self) -> StreamId {
+        self.0.stream.id()
+    }
+
+    /// Returns the name under which the stream was opened.
+    pub fn name(&self) -> &str {
+        self.0.stream.name()
+    }
+
+    /// Returns the session that the stream belongs to, which knows the addresses.
+    pub fn session(&self) -> &Session {
+        self.0.stream.session()
+    }
+
+    /// Aborts the stream: the peer gets an error. Reads and writes on this side fail. Does
+    /// not block.
+    #[doc(alias = "abort")]
+    pub fn reset(&self) {
+        self.0.stream.reset();
+    }
+
+    fn inner(&self) -> &StreamInner {
+        &self.0.stream.inner
+    }
+}
+
+impl Shared {
+    /// Sends the end of the data.
+    fn end_writing(&self) -> io::Result<()> {
+        let inner = &*self.stream.inner;
+        let mut send = inner.send.lock();
+        if self.write_ended.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let is_whole = matches!(*send, OutgoingMessage::Between | OutgoingMessage::Inside(_));
+        if is_whole && inner.end_now(&mut send) {
+            inner.raw.flush_queued();
+        } else {
+            // Returns the error, or waits for credit that the message before has used up.
+            inner.finish(&mut send, self.stream.handle)?;
+        }
+        self.write_ended.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn close_if_ended(&self) {
+        let ended = [&self.read_ended, &self.write_ended];
+        if ended.iter().all(|ended| ended.load(Ordering::Acquire)) {
+            // The message has ended.
+            self.stream.inner.closed.store(true, Ordering::Release);
+            self.stream.inner.raw.end();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let inner = &*self.stream.inner;
+        if inner.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // If it is locked, another handle of the stream has a writer.
+        let mut send = inner.send.try_lock();
+        let is_complete = match send.as_deref() {
+            Some(OutgoingMessage::Between) => true,
+            Some(OutgoingMessage::Inside(_)) if !thread::panicking() => {
+                send.as_deref_mut().is_some_and(|send| inner.end_now(send))
+            }
+            _ => false,
+        };
+        if is_complete {
+            inner.raw.end();
+        } else {
+            inner.abort();
+        }
+    }
+}
+
+impl Read for &ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let read_ended = &self.0.read_ended;
+        let mut recv = self.inner().recv.lock();
+        if read_ended.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        match recv.read(self.inner(), buf) {
+            Ok(0) => read_ended.store(true, Ordering::Release),
+            // Shut down meanwhile.
+            Err(_) if read_ended.load(Ordering::Acquire) => {}
+            read => return read,
+        }
+        Ok(0)
+    }
+}
+
+impl Read for ByteStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for &ByteStream {
+    /// Sends up to 64 KiB at once. An empty `buf` sends nothing.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let mut send = self.inner().send.lock();
+        if self.0.write_ended.load(Ordering::Acquire) {
+            let text = "the stream was shut down for writing";
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
+        }
+        // A write that failed has sent nothing of its buffer.
+        send.resume();
+        self.inner().write(&mut send, self.0.stream.handle, buf)
+    }
+
+    /// Does nothing: writes are not buffered.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for ByteStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByteStream")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("session", &self.session().id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StreamInner {
+    /// Queues the end mark of the current message without waiting: writes leave credit for
+    /// it. Returns `false` if that is impossible: the credit was used up by the end of the
+    /// message before, or the stream has ended.
+    fn end_now(&self, send: &mut OutgoingMessage) -> bool {
+        let queued = self.raw.queue_last(&END);
+        if queued {
+            *send = OutgoingMessage::Between;
+        }
+        queued
+    }
+}

@@ -1,0 +1,64 @@
+//! Streams of bytes: their ends on the wire, and libraries that own one.
+
+mod support;
+
+#[path = "bytes/ends.rs"]
+mod ends;
+#[path = "bytes/handlers.rs"]
+mod handlers;
+#[path = "bytes/libraries.rs"]
+mod libraries;
+#[path = "bytes/writes.rs"]
+mod writes;
+
+use crossbeam_channel::{Sender, unbounded};
+use std::io::{self, Read};
+use support::{PATIENCE, wires::Link};
+use wirenet::{ByteStream, Stream};
+
+/// A stream of bytes, and the peer's end of it, whose handler runs as long as this exists.
+struct Pair {
+    bytes: ByteStream,
+    peer: Stream,
+    _running: Sender<()>,
+    // Dropped last: its close waits for the streams.
+    link: Link,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (running, ended) = unbounded::<()>();
+        let (sender, streams) = unbounded();
+        let link = Link::serving("bytes", move |stream| {
+            sender.send(stream.clone()).unwrap();
+            // An error, once nobody sends any more.
+            let _ = ended.recv();
+            Ok(())
+        });
+        let bytes = link.near.open_stream("bytes").unwrap().into_byte_stream();
+        Self {
+            bytes,
+            peer: streams.recv_timeout(PATIENCE).unwrap(),
+            _running: running,
+            link,
+        }
+    }
+}
+
+#[track_caller]
+fn assert_reads(mut from: impl Read, expected: &str) {
+    let mut bytes = vec![0; expected.len()];
+    from.read_exact(&mut bytes).unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+}
+
+#[track_caller]
+fn assert_end(mut from: impl Read) {
+    assert_eq!(from.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[track_caller]
+fn assert_reset(mut from: impl Read) {
+    let error = io::copy(&mut from, &mut io::sink()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}

@@ -1,0 +1,108 @@
+//! Directions that end, one after the other.
+
+use crate::{
+    Rig, assert_end, assert_reads, assert_reset, reset, support::wires::means_broken, tcp_pair,
+};
+use std::{
+    io::{self, Read, Write},
+    net::Shutdown,
+    thread,
+};
+
+#[test]
+fn bytes_and_half_closes_pass_in_both_directions() {
+    let mut rig = Rig::tcp();
+    rig.stream.write_all(b"question").unwrap();
+    assert_reads(&rig.socket, "question");
+    rig.stream.finish().unwrap();
+    assert_end(&rig.socket);
+    rig.socket.write_all(b"answers").unwrap();
+    assert_reads(&rig.stream, "answers");
+    rig.socket.shutdown(Shutdown::Write).unwrap();
+    assert_end(&rig.stream);
+    assert!(rig.stream.was_finished());
+    let piped = rig.outcome().unwrap();
+    assert_eq!((piped.sent, piped.received), (7, 8));
+
+    let mut rig = Rig::tcp();
+    rig.socket.write_all(b"question").unwrap();
+    rig.socket.shutdown(Shutdown::Write).unwrap();
+    assert_reads(&rig.stream, "question");
+    assert_end(&rig.stream);
+    rig.stream.write_message(b"answers").unwrap();
+    assert_reads(&rig.socket, "answers");
+    assert_end(&rig.socket);
+    let piped = rig.outcome().unwrap();
+    assert_eq!((piped.sent, piped.received), (8, 7));
+}
+
+#[test]
+fn large_amounts_pass_in_both_directions_at_once() {
+    const LEN: u64 = 8 << 20;
+    let rig = Rig::tcp();
+    let (stream, socket) = (&rig.stream, &rig.socket);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            io::copy(&mut io::repeat(1).take(LEN), &mut { stream }).unwrap();
+            stream.finish().unwrap();
+        });
+        scope.spawn(|| {
+            io::copy(&mut io::repeat(2).take(LEN), &mut { socket }).unwrap();
+            socket.shutdown(Shutdown::Write).unwrap();
+        });
+        scope.spawn(|| assert_eq!(io::copy(&mut { stream }, &mut io::sink()).unwrap(), LEN));
+        assert_eq!(io::copy(&mut { socket }, &mut io::sink()).unwrap(), LEN);
+    });
+    let piped = rig.outcome().unwrap();
+    assert_eq!((piped.sent, piped.received), (LEN, LEN));
+}
+
+#[test]
+fn messages_that_have_begun_are_continued() {
+    let mut rig = Rig::tcp();
+    // Both ends have moved a part of each direction before.
+    rig.stream.write_all(b"head body").unwrap();
+    assert_reads(&rig.socket, "head body");
+    let (piped, mut socket) = tcp_pair();
+    let Rig { stream, .. } = &rig;
+    thread::scope(|scope| {
+        let pipe = scope.spawn(|| stream.pipe_with(piped));
+        socket.write_all(b" tail").unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        assert_reads(&rig.socket, " tail");
+        assert_end(&rig.socket);
+        rig.socket.shutdown(Shutdown::Write).unwrap();
+        assert_end(&socket);
+        let piped = pipe.join().unwrap().unwrap();
+        assert_eq!((piped.sent, piped.received), (5, 0));
+    });
+    assert_eq!(rig.outcome().unwrap().received, 14);
+}
+
+/// As a service does that answers without reading everything.
+#[test]
+fn a_caller_that_is_gone_closes_the_socket_after_all_it_sent() {
+    let rig = Rig::tcp();
+    rig.stream.write_message(b"all of it").unwrap();
+    rig.stream.close().unwrap();
+    let piped = rig.outcome().unwrap();
+    assert_eq!((piped.sent, piped.received), (0, 9));
+    assert_reads(&rig.socket, "all of it");
+    assert_end(&rig.socket);
+    // Now nobody is there.
+    let error = io::copy(&mut io::repeat(7), &mut &rig.socket).unwrap_err();
+    assert!(means_broken(error.kind()), "{error}");
+}
+
+/// A client that is gone sends a reset if it has not read everything.
+#[test]
+fn a_reset_after_a_half_close_ends_the_stream_of_a_silent_service() {
+    let rig = Rig::tcp();
+    rig.socket.shutdown(Shutdown::Write).unwrap();
+    assert_end(&rig.stream);
+    reset(rig.socket);
+    assert_reset(&rig.stream);
+    let error = rig.outcome.recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    assert!(error.to_string().contains("socket"), "{error}");
+}

@@ -1,0 +1,168 @@
+//! Failures of one side, which the other side must not take for an end.
+
+use crate::{Rig, assert_end, assert_reads, assert_reset, reset, tcp_pair};
+use socket2::SockRef;
+use std::{
+    fs::File,
+    io::{self, Write},
+    net::Shutdown,
+    time::Duration,
+};
+
+#[test]
+fn a_reset_of_the_socket_resets_the_stream() {
+    let mut rig = Rig::tcp();
+    rig.socket.write_all(b"half of a ques").unwrap();
+    assert_reads(&rig.stream, "half of a ques");
+    let Rig {
+        stream,
+        socket,
+        outcome,
+        link: _link,
+    } = rig;
+    reset(socket);
+    assert_reset(&stream);
+    let error = outcome.recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    assert!(
+        error.to_string().starts_with("cannot read from the socket"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reset_of_the_stream_resets_the_socket() {
+    for half_closed in [false, true] {
+        let mut rig = Rig::tcp();
+        rig.stream.write_all(b"half of a ques").unwrap();
+        assert_reads(&rig.socket, "half of a ques");
+        if half_closed {
+            rig.socket.shutdown(Shutdown::Write).unwrap();
+            assert_end(&rig.stream);
+        }
+        rig.stream.reset();
+        rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+        assert_reset(&rig.socket);
+    }
+}
+
+#[test]
+fn a_reset_of_the_stream_after_its_end_resets_the_socket() {
+    let rig = Rig::tcp();
+    rig.stream.write_message(b"question").unwrap();
+    assert_reads(&rig.socket, "question");
+    assert_end(&rig.socket);
+    rig.stream.reset();
+    rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+    // The connection is half closed, and a reset ends the other half.
+    let outcome = SockRef::from(&rig.socket).take_error();
+    let late = (&rig.socket).write_all(b"late");
+    assert!(late.is_err() || outcome.unwrap().is_some());
+}
+
+#[test]
+fn a_lost_session_resets_the_socket() {
+    for half_closed in [false, true] {
+        let rig = Rig::tcp();
+        if half_closed {
+            rig.socket.shutdown(Shutdown::Write).unwrap();
+            assert_end(&rig.stream);
+        }
+        rig.link.near.abort();
+        assert!(rig.outcome().is_err());
+        assert_reset(&rig.socket);
+    }
+    // After the end of the stream's data.
+    let rig = Rig::tcp();
+    rig.stream.finish().unwrap();
+    assert_end(&rig.socket);
+    rig.link.near.abort();
+    let error = rig.outcome().unwrap_err();
+    assert!(error.to_string().contains("stream"), "{error}");
+}
+
+#[test]
+fn a_close_of_the_wire_resets_the_socket() {
+    let rig = Rig::tcp();
+    rig.link.far.abort();
+    assert!(rig.outcome().is_err());
+    assert_reset(&rig.socket);
+}
+
+#[test]
+fn a_second_message_is_an_error() {
+    let rig = Rig::tcp();
+    rig.stream.write_message(b"first").unwrap();
+    // An empty one is not.
+    rig.stream.finish().unwrap();
+    rig.stream.write_message(b"second").unwrap();
+    rig.assert_fails(io::ErrorKind::InvalidData, "another message");
+    assert_reads(&rig.socket, "first");
+}
+
+#[test]
+fn a_refusal_is_the_error_of_the_pipe() {
+    let rig = Rig::tcp();
+    let (piped, socket) = tcp_pair();
+    let stream = rig.link.near.open_stream_nowait("nobody's").unwrap();
+    let error = stream.pipe_with(piped).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+    assert!(error.to_string().contains("not found"), "{error}");
+    assert_reset(&socket);
+    rig.stream.reset();
+}
+
+#[test]
+fn what_is_no_socket_is_refused_and_the_stream_is_aborted() {
+    let rig = Rig::tcp();
+    let file = File::open("Cargo.toml").unwrap();
+    let error = rig.stream.pipe_with(file).unwrap_err();
+    assert!(
+        error.to_string().starts_with("cannot use the socket: "),
+        "{error}"
+    );
+    rig.assert_fails(
+        io::ErrorKind::ConnectionReset,
+        "cannot read from the stream",
+    );
+    assert_reset(&rig.socket);
+}
+
+#[test]
+fn a_stream_can_be_piped_once() {
+    let rig = Rig::tcp();
+    rig.stream.finish().unwrap();
+    rig.socket.shutdown(Shutdown::Write).unwrap();
+    rig.outcome().unwrap();
+    let (piped, socket) = tcp_pair();
+    assert_end(&rig.stream);
+    let (another, _other) = tcp_pair();
+    rig.stream.close().unwrap();
+    let error = rig.stream.pipe_with(piped).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
+    assert_reset(&socket);
+    let error = rig.stream.pipe_with(another).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
+}
+
+/// The system then reports a peer that is gone without a trace.
+#[test]
+fn keepalive_is_enabled_unless_the_program_has_chosen_its_own() {
+    for own in [None, Some(Duration::from_secs(7))] {
+        let (piped, socket) = tcp_pair();
+        let watched = piped.try_clone().unwrap();
+        let options = SockRef::from(&watched);
+        if let Some(time) = own {
+            let keepalive = socket2::TcpKeepalive::new().with_time(time);
+            options.set_tcp_keepalive(&keepalive).unwrap();
+        }
+        let rig = Rig::new(piped, socket);
+        // By now it runs.
+        (&rig.stream).write_all(b"x").unwrap();
+        assert_reads(&rig.socket, "x");
+        assert!(options.keepalive().unwrap());
+        let time = options.tcp_keepalive_time().unwrap();
+        assert_eq!(time, own.unwrap_or(Duration::from_secs(60)));
+        rig.stream.reset();
+    }
+}
