@@ -10,13 +10,14 @@ mod support;
 
 use clap::Subcommand;
 use std::{
-    io::{self, Write},
+    io,
     process::ExitCode,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::{
     messages::{pause, read_text},
+    output::print_line,
     random::RandomBytes,
     stop::Stop,
 };
@@ -85,7 +86,7 @@ fn read_quotes(session: &Session, name: &str) -> io::Result<()> {
     let stream = session.open_stream(name)?;
     while !session.is_closing() && stream.next_message()? {
         let quote = read_text(&stream, MAX_QUOTE)?;
-        writeln!(io::stdout(), "{name} {}", quote.trim_end())?;
+        print_line!("{name} {}", quote.trim_end())?;
     }
     stream.close()
 }

@@ -14,7 +14,11 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use support::{messages::print_messages, stop::Stop};
+use support::{
+    messages::print_messages,
+    output::{print_line, say},
+    stop::Stop,
+};
 use wirenet::{Session, Stream, Wire};
 
 /// How many messages node A sends, and how many lines each has.
@@ -55,8 +59,8 @@ fn main() -> ExitCode {
 
 fn hub(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::hub(addr)
-        .on_session_open(|session| println!("open session {}", session.id()))
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_open(|session| say!("open session {}", session.id()))
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::serve(wire, stop)
 }
 
@@ -65,7 +69,7 @@ fn node_a(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
     let (wire, session) = support::connect_once(wire, stop)?;
     let outcome = say_hello(&session, interval, stop);
     if outcome.is_ok() {
-        println!("FIN");
+        say!("FIN");
         // Node B may call until the session ends. `support::close` reports the
         // streams that the end cut short.
         let _ = wire.wait();
@@ -98,10 +102,10 @@ fn node_b(addr: String, stop: &Stop) -> io::Result<()> {
 }
 
 fn answer(stream: &mut Stream) -> io::Result<()> {
-    writeln!(io::stdout(), "node A calls")?;
+    print_line!("node A calls")?;
     let back = stream.session().open_stream("nodeA:hello")?;
     back.write_message(b"GGGGG")?;
     back.close()?;
     print_messages(stream)?;
-    writeln!(io::stdout(), "FIN")
+    print_line!("FIN")
 }

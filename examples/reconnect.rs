@@ -18,7 +18,11 @@ use std::{
     },
     time::Duration,
 };
-use support::{messages::pause, stop::Stop};
+use support::{
+    messages::pause,
+    output::{print_line, say},
+    stop::Stop,
+};
 use wirenet::{Session, Stream, Wire};
 
 /// The index of the last greeting.
@@ -72,8 +76,8 @@ fn main() -> ExitCode {
 fn server(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
         .stream("sayHello", move |stream| say_hello(stream, interval))
-        .on_session_open(|session| println!("open session {}", session.id()))
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_open(|session| say!("open session {}", session.id()))
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::serve(wire, stop)
 }
 
@@ -104,7 +108,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
         .retry_max(args.tries)
         .retry_wait(waits[0], waits[1])
         .on_session_open(move |session| {
-            println!("open session {}", session.id());
+            say!("open session {}", session.id());
             if let Err(error) = read_greetings(session, &counter) {
                 log::warn!("session {}: {error}", session.id());
             }
@@ -117,10 +121,10 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
                 log::warn!("{cut}");
             }
         })
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::run_client(&wire.build()?, stop)?;
     if reached.load(Ordering::Acquire) > LAST {
-        println!("data complete!");
+        say!("data complete!");
     }
     Ok(())
 }
@@ -139,7 +143,7 @@ fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
                 format!("greeting {index} is {greeting:?}"),
             ));
         }
-        writeln!(io::stdout(), "{greeting}")?;
+        print_line!("{greeting}")?;
         reached.store(index + 1, Ordering::Release);
     }
     // Wait until the server has ended the stream too, so that closing the

@@ -13,6 +13,7 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 use support::{
     Addr,
     messages::{pause, print_message},
+    output::say,
     stop::Stop,
     tls_options::{ClientTls, ServerTls},
 };
@@ -73,7 +74,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
         .stream("info", move |stream| send_messages(stream, interval))
         .on_session_open(|session| {
             let id = String::from_utf8_lossy(session.identification());
-            println!("session={} identification={id:?}", session.id());
+            say!("session={} identification={id:?}", session.id());
         });
     support::serve(wire, stop)
 }

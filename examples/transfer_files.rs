@@ -11,11 +11,11 @@ mod support;
 use clap::Subcommand;
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use support::{stop::Stop, with_path};
+use support::{output::print_line, stop::Stop, with_path};
 use wirenet::{Session, Stream, Wire};
 
 /// The longest file name that the client accepts, in bytes. It is the limit of
@@ -54,7 +54,7 @@ enum Role {
 fn main() -> ExitCode {
     support::run_role::<7989, Role>(|role, addr, stop| match role {
         Role::Server { dir } => server(addr, dir, stop),
-        Role::Client { dir } => client(addr, &dir, stop),
+        Role::Client { dir } => client(addr, &dir, stop).map_err(|error| stop.unfinished(error)),
     })
 }
 
@@ -110,7 +110,7 @@ fn receive_files(session: &Session, dir: &Path) -> io::Result<()> {
             return Err(invalid(format!("the content of {name:?} is missing")));
         }
         let len = receive_file(&mut stream, dir, &name)?;
-        writeln!(io::stdout(), "{name:?}: {len} bytes")?;
+        print_line!("{name:?}: {len} bytes")?;
     }
     stream.close()
 }

@@ -33,6 +33,7 @@ use std::{
 };
 use support::{
     Addr, SESSION_TIMEOUT,
+    output::say,
     stop::Stop,
     tls_options::{ClientTls, ServerTls},
 };
@@ -147,7 +148,7 @@ fn hub(addr: String, token: String, tls: &ServerTls, stop: &Stop) -> io::Result<
 fn print_names(session: &Session, event: &str) {
     for name in session.stream_names() {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
-        println!("{event}: {name:?}");
+        say!("{event}: {name:?}");
     }
 }
 
@@ -176,7 +177,7 @@ fn expose(wire: Builder, args: &Expose, stop: &Stop) -> io::Result<()> {
 fn forward(wire: Builder, args: &Forward, stop: &Stop) -> io::Result<()> {
     let listener = TcpListener::bind(&args.listen)
         .map_err(|error| with_context(&format!("cannot listen at {}", args.listen), error))?;
-    println!("listening at {}", listener.local_addr()?);
+    say!("listening at {}", listener.local_addr()?);
     let wire = args.tls.apply(wire)?.build()?;
     let name = format!("{PREFIX}{}", args.name);
     let (accepting, stopping) = (wire.clone(), stop.clone());
