@@ -24,8 +24,7 @@ const TOKEN: &str = "token";
 ///
 /// The server accepts the token `token` and refuses all others. It prints each
 /// decision, and reads the streams that each accepted client offers. Either side
-/// can be the go-wirenet example of the same name. Ctrl-C and SIGTERM close all
-/// sessions gracefully. Set RUST_LOG=debug to see the library's log.
+/// can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Checks tokens until stopped

@@ -25,9 +25,7 @@ const PACE: Duration = Duration::from_millis(500);
 ///
 /// The server handles the stream `bytes`: it sends one message of 1 MiB of random
 /// bytes. The client keeps many sessions, and each opens that stream twice a
-/// second. Either side can be the go-wirenet example of the same name. Ctrl-C and
-/// SIGTERM close all sessions gracefully. Set RUST_LOG=debug to see the library's
-/// log.
+/// second. Either side can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends the bytes, until stopped

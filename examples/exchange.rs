@@ -31,11 +31,10 @@ const MAX_QUOTE: u64 = 4096;
 /// A server that collects the quotes of three exchanges.
 ///
 /// The clients handle the streams `binance:quotes`, `google:quotes` and
-/// `okcoin:quotes`: they send one message per second, a JSON object and a
-/// newline. The server opens those of the three that a new session offers, and
-/// prints the messages. The prices are random. Either side can be the go-wirenet
-/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
-/// Set RUST_LOG=debug to see the library's log.
+/// `okcoin:quotes`: they send one message per second, a JSON object and a newline.
+/// The server opens those of the three that a new session offers, and prints the
+/// messages. The prices are random. Either side can be the go-wirenet example of
+/// the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Prints the quotes until stopped

@@ -28,11 +28,9 @@ const LINES: u32 = 10;
 /// Two clients that open streams to each other through a hub.
 ///
 /// Node A opens node B's stream `nodeB:hello` and sends three messages of ten
-/// lines, one line every three seconds. Node B prints them. Meanwhile it opens
-/// node A's stream `nodeA:hello` and sends `GGGGG`. The nodes connect only to the
-/// hub. Each of the three programs can be the go-wirenet example of the same
-/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
-/// see the library's log.
+/// lines, one line every three seconds. Node B prints them. Meanwhile it opens node
+/// A's stream `nodeA:hello` and sends `GGGGG`. The nodes connect only to the hub.
+/// Each of the three programs can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Connects its clients' streams to each other, until stopped

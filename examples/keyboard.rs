@@ -27,12 +27,11 @@ const MAX_COMMAND: u64 = 64 << 10;
 ///
 /// The server reads lines from its standard input. For each line it opens the
 /// stream `shell` in every session, sends the line as one message, and prints the
-/// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its
-/// own privileges. That is safe only on a single machine: anyone who controls the
+/// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its own
+/// privileges. That is safe only on a single machine: anyone who controls the
 /// server controls the client's account. So the client refuses servers on other
 /// machines. Either side can be the go-wirenet example of the same name, whose
-/// client answers without reading. Ctrl-C and SIGTERM close all sessions
-/// gracefully. Set RUST_LOG=debug to see the library's log.
+/// client answers without reading.
 #[derive(Subcommand)]
 enum Role {
     /// Reads commands until its input ends or it is stopped

@@ -23,10 +23,9 @@ use wirenet::{Session, Wire};
 /// Sends a file from a server to a client, both in this program, over loopback.
 ///
 /// Prints the rate, and compares the SHA-256 checksums of the file and its copy:
-/// the exit status is nonzero if they differ. Deletes the copy. Ctrl-C and
-/// SIGTERM close both sides gracefully. Set RUST_LOG=debug to see the library's
-/// log.
+/// the exit status is nonzero if they differ. Deletes the copy.
 #[derive(Parser)]
+#[command(after_long_help = support::SIGNALS)]
 struct Args {
     /// The file to send [default: a temporary file of random bytes]
     #[arg(long, value_name = "PATH")]

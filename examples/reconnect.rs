@@ -33,11 +33,9 @@ const MAX_GREETING: u64 = 64;
 /// A client that reconnects to its server and resumes where it stopped.
 ///
 /// The server handles the stream `sayHello`: it reads one message, the index to
-/// start with, and writes a greeting for each index up to 20. The client
-/// reconnects whenever it loses the server, and asks for the greetings that it
-/// does not have yet. Either side can be the go-wirenet example of the same
-/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
-/// see the library's log.
+/// start with, and writes a greeting for each index up to 20. The client reconnects
+/// whenever it loses the server, and asks for the greetings that it does not have
+/// yet. Either side can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends greetings until stopped

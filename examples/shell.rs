@@ -28,10 +28,9 @@ const MAX_TEXT: u64 = 4096;
 /// The clients alone choose the commands: host A handles the streams `ping` and
 /// `hostA:envPath`, host B `ifconfig` and `hostB:envPath`. The server opens every
 /// stream that a new session offers, one after another, and prints the messages.
-/// Then it closes the session, and the client exits. Before host A answers
-/// `ping`, it opens the server's stream `amount`. Either side can be the
-/// go-wirenet example of the same name. Ctrl-C and SIGTERM close all sessions
-/// gracefully. Set RUST_LOG=debug to see the library's log.
+/// Then it closes the session, and the client exits. Before host A answers `ping`,
+/// it opens the server's stream `amount`. Either side can be the go-wirenet example
+/// of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Calls every client, until stopped

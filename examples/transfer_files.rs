@@ -25,10 +25,9 @@ const MAX_NAME: u64 = 255;
 /// Copies the files of a folder from a server to a client.
 ///
 /// The server handles the stream `stats`: for each file of a folder, sorted by
-/// name, it sends one message with the name, then one with the content. The
-/// client writes the files to its own folder. Either side can be the go-wirenet
-/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
-/// Set RUST_LOG=debug to see the library's log.
+/// name, it sends one message with the name, then one with the content. The client
+/// writes the files to its own folder. Either side can be the go-wirenet example of
+/// the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends a folder to every client that asks, until stopped

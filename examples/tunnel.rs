@@ -58,12 +58,12 @@ const BUFFER: usize = 64 << 10;
 /// Half-closes pass through, and an error on one side resets the connection on
 /// the other. Both reconnect by themselves when they lose the hub.
 ///
-/// Every machine that has the token can expose services, forward to them, and
-/// take over names: give it only to machines that trust each other. Without TLS
+/// Every machine that has the token can expose services, forward to them, and take
+/// over names: give it only to machines that trust each other. Without TLS
 /// (--certs, --ca, --pin), the token crosses the network unencrypted, and so does
-/// all data that the service does not encrypt itself. Ctrl-C and SIGTERM close
-/// all sessions gracefully. Set RUST_LOG=debug to see the library's log.
+/// all data that the service does not encrypt itself.
 #[derive(Parser)]
+#[command(after_long_help = support::SIGNALS)]
 struct Args {
     #[command(flatten)]
     addr: Addr<7722>,

@@ -43,6 +43,7 @@ pub struct Addr<const PORT: u16> {
 
 // The arguments of an example whose only option besides its role's is --addr.
 #[derive(Parser)]
+#[command(after_long_help = SIGNALS)]
 struct Args<const PORT: u16, Role: Subcommand> {
     #[command(flatten)]
     addr: Addr<PORT>,
@@ -60,6 +61,13 @@ pub fn run_role<const PORT: u16, Role: Subcommand>(
     } = Args::parse();
     run(|stop| main(role, addr, stop))
 }
+
+/// The end of each program's `--help`.
+pub const SIGNALS: &str = "\
+Ctrl-C, SIGTERM and SIGHUP close all sessions gracefully. The exit status is then 0, \
+unless the program leaves a result incomplete. A second Ctrl-C or SIGTERM ends the \
+program at once. A signal that was ignored when the program started, as with nohup, \
+stays ignored. Set RUST_LOG=debug to see the library's log.";
 
 /// How long to wait for the first session.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
