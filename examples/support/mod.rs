@@ -4,8 +4,10 @@
 #![allow(dead_code, reason = "no example uses all of it")]
 
 pub mod command;
+pub mod listen;
 pub mod messages;
 pub mod output;
+pub mod persistent;
 pub mod random;
 pub mod signals;
 pub mod stop;

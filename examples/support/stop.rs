@@ -67,6 +67,7 @@ impl Stop {
             }
         }
         drop(state);
+        log::info!("stopping");
         output::hurry();
         self.request();
     }

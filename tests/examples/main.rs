@@ -15,6 +15,7 @@ mod quickstart;
 mod reconnect;
 mod recovery_from_kills;
 mod resources;
+mod service_manager;
 mod shell;
 mod through_nat;
 #[cfg(feature = "tls")]

@@ -393,7 +393,7 @@ fn the_token_may_come_from_the_environment() {
 #[test]
 fn a_name_has_one_owner() {
     let tunnel = Tunnel::new();
-    let args = ["--name", "box:echo", "--to", "127.0.0.1:22"];
+    let args = ["--name", "box:echo", "--to", "127.0.0.1:22", "--fail-fast"];
     let second = join("tunnel", "expose", &tunnel.addr, args.iter().chain(&TOKEN)).end();
     second.assert_failure("error: session refused: ");
     drop(tunnel.connect());
