@@ -22,3 +22,4 @@ mod through_nat;
 mod tls;
 mod transfer_files;
 mod tunnel;
+mod tunnel_options;
