@@ -232,6 +232,13 @@ impl Core {
         }
     }
 
+    /// Wakes the threads that wait for data or for the end, after the receiving half has
+    /// ended. The receiving half must not be locked.
+    pub(super) fn wake_at_end(&self) {
+        self.wake_readers();
+        self.ended.notify_all();
+    }
+
     /// Handles the header of a Data frame of `len` bytes.
     pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
         if len == 0 {
@@ -288,16 +295,9 @@ impl Core {
         recv.state.on_fin();
         recv.peer_has_ended = true;
         drop(recv);
-        self.wake_readers();
+        self.wake_at_end();
         self.input_arrives();
         self.mark_done(RECV_DONE)
-    }
-
-    /// Wakes the threads that wait for data or for the end, after the receiving half has
-    /// ended.
-    pub(super) fn wake_readers(&self) {
-        self.readable.notify_all();
-        self.ended.notify_all();
     }
 
     /// Returns whether the peer has finished or reset the stream, or the connection has
@@ -342,7 +342,7 @@ impl Core {
         }
         drop(recv);
         self.send.lock().state.reset(by);
-        self.wake_readers();
+        self.wake_at_end();
         self.writable.notify_all();
         self.mark_done(RECV_DONE | SEND_DONE)
     }

@@ -61,7 +61,7 @@ impl Shared {
         // A writer of this stream may be waiting for room.
         self.outbox.wake_all();
         let update = core.recv.lock().stop(|| self.tuning());
-        core.wake_readers();
+        core.wake_at_end();
         if let Some(delta) = update {
             self.update_window(core.id, delta);
         }

@@ -210,7 +210,7 @@ impl SharedStream {
     pub(super) fn stop_receiving(&self) {
         let shared = &self.handle.shared;
         let update = self.core.recv.lock().stop(|| shared.tuning());
-        self.core.wake_readers();
+        self.core.wake_at_end();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
         }
