@@ -31,6 +31,7 @@ fn fetch(session: &Session, folder: &Path) -> io::Result<()> {
         .arg(folder)
         .args(["-xf", "-"])
         .stdin(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()?;
     io::copy(&mut stream, tar.stdin.as_mut().expect("it is piped"))?;
     succeeded(tar)

@@ -23,7 +23,7 @@ fn run(stream: &mut Stream) -> io::Result<()> {
     let child = Arc::new(Mutex::new(child));
     let (watched, killed) = (stream.try_clone()?, Arc::clone(&child));
     thread::spawn(move || {
-        if watched.wait_peer_end(None) {
+        if watched.wait_for_peer_end(None) {
             let _ = killed.lock().unwrap().kill();
         }
     });
