@@ -10,6 +10,8 @@ mod limits;
 mod lookups;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/printing.rs"]
+mod printing;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]
