@@ -114,6 +114,9 @@ pub enum Error {
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
     AlreadyConnected,
+    /// The wire was not started, or it no longer runs, so that there is nothing to wait for.
+    #[error("the wire does not run: call `start` or `connect` first")]
+    NotRunning,
     /// The wire was closed on this side.
     #[error("the wire is closed")]
     Closed,
@@ -237,6 +240,7 @@ impl Error {
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
             Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
+            Self::NotRunning => io::ErrorKind::NotConnected,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
     }
