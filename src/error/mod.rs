@@ -107,7 +107,8 @@ pub enum Error {
         /// How long the call waited.
         timeout: Duration,
         /// Why it did not happen, if this is known. If no session was established, this
-        /// is the error of the last attempt.
+        /// is the error of the last attempt. [`source`](std::error::Error::source) returns
+        /// it as an `Arc<Error>`.
         #[source]
         cause: Option<Arc<Error>>,
     },
