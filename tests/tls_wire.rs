@@ -42,8 +42,7 @@ fn a_stream_works_over_tls() {
             .tls(TlsClient::with_ca("certs/ca.pem").unwrap())
             .build()
             .unwrap();
-        client.start().unwrap();
-        let session = client.sessions().remove(0);
+        let session = client.start_within(PATIENCE).unwrap();
         let mut hello = String::new();
         let mut stream = session.open_stream("hello").unwrap();
         stream.read_to_string(&mut hello).unwrap();

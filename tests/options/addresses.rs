@@ -261,7 +261,6 @@ fn an_address_may_be_a_socket_address_or_a_host_and_a_port() {
         let addr = addr_of(&server);
         for joining in [
             Wire::join(addr),
-            Wire::join(&addr),
             Wire::join(("localhost", addr.port())),
             Wire::join((addr.ip(), addr.port())),
             Wire::join(format!("127.0.0.1:{}", addr.port())),

@@ -174,7 +174,9 @@ impl WireState {
             }
             if self.changed.wait_until(&mut data, deadline).timed_out() {
                 let what = what.into();
-                let cause = data.last_failure.error().map(Arc::new);
+                let is_idle = !data.life.is_running();
+                let cause = data.last_failure.error();
+                let cause = cause.or(is_idle.then_some(Error::NotRunning)).map(Arc::new);
                 return Err(Error::TimedOut {
                     what,
                     timeout,
