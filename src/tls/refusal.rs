@@ -1,7 +1,6 @@
 //! Why this side did not accept a certificate, in more detail than rustls's errors.
 
 use super::{TlsError, x509};
-use crate::sync::thread_local;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -10,7 +9,7 @@ use rustls::{
 };
 use std::{cell::Cell, sync::Arc};
 
-thread_local! {
+std::thread_local! {
     /// Why the last certificate was refused. rustls calls a verifier on the thread that
     /// does the handshake, and its error has no room for details.
     static REFUSAL: Cell<Option<TlsError>> = const { Cell::new(None) };
@@ -18,12 +17,13 @@ thread_local! {
 
 /// Notes the error that the handshake on this thread is to return.
 pub(super) fn note(error: TlsError) {
-    REFUSAL.set(Some(error));
+    // At the end of a thread the error has less detail.
+    let _ = REFUSAL.try_with(|refusal| refusal.set(Some(error)));
 }
 
 /// Returns the error that was noted on this thread since the last call.
 pub(super) fn take() -> Option<TlsError> {
-    REFUSAL.take()
+    REFUSAL.try_with(Cell::take).ok().flatten()
 }
 
 /// A verifier that notes by whom a certificate was issued, if that authority is not
