@@ -5,13 +5,12 @@ use super::{
     certificates::roots,
     pem::Pem,
     provider::provider,
-    refusal::Noting,
     shown::ShownCertificate,
-    verify::{Accepts, Verifier},
+    verify::{Accepts, Issued, Verifier},
 };
 use rustls::{
     ClientConfig, RootCertStore,
-    client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
+    client::{ResolvesClientCert, Resumption},
     pki_types::ServerName,
     version::TLS13,
 };
@@ -145,13 +144,11 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Config)?;
-        let verifier: Arc<dyn ServerCertVerifier> =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        let provider = provider();
+        let verifier = Issued { roots, provider };
         let config = builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Noting(verifier)))
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(Self::without_sessions(config, Name::Dialled))
     }

@@ -1,13 +1,8 @@
 //! Why this side did not accept a certificate, in more detail than rustls's errors.
 
 use super::{TlsError, x509};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
-};
-use std::{cell::Cell, sync::Arc};
+use rustls::{CertificateError, Error, pki_types::CertificateDer};
+use std::cell::Cell;
 
 std::thread_local! {
     /// Why the last certificate was refused. rustls calls a verifier on the thread that
@@ -26,12 +21,8 @@ pub(super) fn take() -> Option<TlsError> {
     REFUSAL.try_with(Cell::take).ok().flatten()
 }
 
-/// A verifier that notes by whom a certificate was issued, if that authority is not
-/// trusted.
-#[derive(Debug)]
-pub(super) struct Noting<V: ?Sized>(pub(super) Arc<V>);
-
-fn noted<T>(
+/// Notes by whom a certificate of `peer` was issued, if that authority is not trusted.
+pub(super) fn noted<T>(
     outcome: Result<T, Error>,
     peer: &'static str,
     certificate: &CertificateDer<'_>,
@@ -46,80 +37,4 @@ fn noted<T>(
         });
     }
     outcome
-}
-
-impl ServerCertVerifier for Noting<dyn ServerCertVerifier> {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verifier = &self.0;
-        let outcome =
-            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        noted(outcome, "server", end_entity)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-impl ClientCertVerifier for Noting<dyn ClientCertVerifier> {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let outcome = self.0.verify_client_cert(end_entity, intermediates, now);
-        noted(outcome, "client", end_entity)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
