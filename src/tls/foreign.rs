@@ -20,7 +20,7 @@ pub(super) fn name(bytes: &[u8]) -> String {
         // Version 0, and one of the four types of frames.
         [0, 0..=3, ..] => "plain yamux".into(),
         [b'S', b'S', b'H', b'-', ..] => format!("SSH ({first_line})"),
-        _ if line.contains("HTTP/") => format!("HTTP ({first_line})"),
+        _ if bytes.windows(5).any(|part| part == b"HTTP/") => format!("HTTP ({first_line})"),
         _ if is_text => format!("the text {first_line}"),
         _ => {
             let bytes = bytes.iter().take(8).map(|byte| format!(" {byte:02x}"));
