@@ -50,12 +50,12 @@ impl TlsClient {
     /// an IP address among the certificate's subject alternative names.
     ///
     /// A self-signed certificate can be its own authority if it has `CA:FALSE`;
-    /// [`pinned`](Self::pinned) accepts any certificate.
+    /// [`pinned`](Self::pinned) accepts any certificate. [`with_ca_pem`](Self::with_ca_pem)
+    /// takes bytes.
     ///
     /// # Errors
     ///
     /// When the file is missing, empty, not PEM, or contains no valid certificate.
-    /// [`with_ca_pem`](Self::with_ca_pem) takes bytes.
     ///
     /// # Examples
     ///
@@ -155,7 +155,8 @@ impl TlsClient {
 
     /// Accepts only the server whose certificate has this SHA-256: see
     /// [`Certificates::fingerprint`], or run
-    /// `openssl x509 -in server.pem -outform der | sha256sum`.
+    /// `openssl x509 -in server.pem -outform der | sha256sum`. (The option `-fingerprint
+    /// -sha256` of OpenSSL shows the same with colons.)
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
     /// self-signed certificate is enough, and this machine's clock may be wrong.

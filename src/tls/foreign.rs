@@ -15,7 +15,10 @@ pub(super) fn name(bytes: &[u8]) -> String {
     let line = line.unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
     let first_line = format!("{line:?}");
-    let is_text = bytes.iter().take(4).all(|byte| (b' '..=b'~').contains(byte));
+    let is_text = bytes
+        .iter()
+        .take(4)
+        .all(|byte| (b' '..=b'~').contains(byte));
     match bytes {
         // Version 0, and one of the four types of frames.
         [0, 0..=3, ..] => "plain yamux".into(),
