@@ -99,9 +99,9 @@ impl TlsClient {
     /// trusts; otherwise like [`with_ca`](Self::with_ca).
     ///
     /// Needs the feature `system-roots`. Reads the authorities when it is called, which
-    /// takes some milliseconds: keep the result, whose clones are cheap. On Linux, the
-    /// environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the usual places, as
-    /// with OpenSSL. Certificates that are not valid are skipped, and logged.
+    /// takes some milliseconds: keep the result, whose clones are cheap. The environment
+    /// variables `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set, replace the operating system's
+    /// authorities, as with OpenSSL. Certificates that are not valid are skipped, and logged.
     ///
     /// # Errors
     ///
