@@ -191,6 +191,7 @@ fn names(expected: &str, presented: &[String], f: &mut Formatter<'_>) -> fmt::Re
         let inner = name[start..].trim_matches(['"', ')']);
         match inner.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
+            // A DNS name.
             Err(_) => escaped(inner),
         }
     };
