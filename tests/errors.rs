@@ -19,3 +19,6 @@ mod streams;
 #[cfg(feature = "tls")]
 #[path = "errors/tls.rs"]
 mod tls;
+#[cfg(feature = "tls")]
+#[path = "errors/tls_files.rs"]
+mod tls_files;
