@@ -134,6 +134,7 @@ mod config;
 mod connection;
 mod core;
 mod error;
+mod error_context;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -164,6 +165,7 @@ pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
+pub use error_context::{AboutStream, Waited};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
 pub(crate) use relay::pair::{Buffered, Framing, Passed, join_relay};

@@ -181,9 +181,15 @@ impl Planned {
 /// Why a message was not ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
-    #[error("a write to the message failed, so it is incomplete")]
+    #[error(
+        "an earlier write to the message failed, so bytes of it are missing; write them after \
+         resume, or send the message again on another stream"
+    )]
     WriteFailed,
-    #[error("only a part of the message was sent; the stream was aborted")]
+    #[error(
+        "only a part of the message was sent, so the stream was aborted; send the message \
+         again on another stream"
+    )]
     Aborted,
     #[error(
         "another thread wrote last to the message and may not be done; \

@@ -136,7 +136,12 @@ impl StreamInner {
         end: EndMark,
     ) -> io::Result<Planned> {
         match *send {
-            OutgoingMessage::Broken => return Err(yamux::Error::StreamClosed.into()),
+            OutgoingMessage::Broken => {
+                let stream = yamux::AboutStream::new(self.raw.id());
+                return Err(yamux::Error::StreamClosed(stream)
+                    .on_stream(&self.name)
+                    .into());
+            }
             // Not the kind of the first failure, because callers try again after a
             // timeout.
             OutgoingMessage::Failed {
@@ -198,7 +203,7 @@ impl StreamInner {
         match (self.check_answer(), self.refusal.get()) {
             (Err(refusal), _) => refusal,
             (Ok(()), Some(refusal)) => refusal.clone().into(),
-            (Ok(()), None) => error.into(),
+            (Ok(()), None) => error.on_stream(&self.name).into(),
         }
     }
 
@@ -258,7 +263,8 @@ impl StreamInner {
 
 impl Source for StreamInner {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.raw.read_segment()
+        let segment = self.raw.read_segment();
+        segment.map_err(|error| error.on_stream(&self.name))
     }
 
     fn try_read_segment(&self) -> Option<Segment> {
