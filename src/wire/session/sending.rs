@@ -182,10 +182,15 @@ impl Planned {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
     #[error(
-        "an earlier write to the message failed, so bytes of it are missing; write them after \
-         resume, or send the message again on another stream"
+        "an earlier write to the message failed, so bytes of it are missing; call resume, and \
+         then write them again"
     )]
     WriteFailed,
+    #[error(
+        "the last write to the message failed, so bytes of it are missing, and the stream was \
+         aborted; send the message again on another stream"
+    )]
+    Missing,
     #[error(
         "only a part of the message was sent, so the stream was aborted; send the message \
          again on another stream"

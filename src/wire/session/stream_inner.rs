@@ -103,7 +103,7 @@ impl StreamInner {
         {
             *send = OutgoingMessage::Broken;
             self.abort();
-            return Err(self.refusal_or_incomplete(kind));
+            return Err(self.refusal_or_incomplete(Incomplete::Missing, kind));
         }
         loop {
             let is_last = message.len() <= MAX_PAYLOAD;
@@ -148,7 +148,10 @@ impl StreamInner {
                 begun: true,
                 resumed: false,
                 ..
-            } => return Err(self.refusal_or_incomplete(io::ErrorKind::BrokenPipe)),
+            } => {
+                let kind = io::ErrorKind::BrokenPipe;
+                return Err(self.refusal_or_incomplete(Incomplete::WriteFailed, kind));
+            }
             OutgoingMessage::Failed { .. }
             | OutgoingMessage::Between
             | OutgoingMessage::Inside(_) => {}
@@ -209,10 +212,14 @@ impl StreamInner {
 
     /// Returns the refusal, or else an error which states that an earlier write to
     /// the message failed.
-    pub(super) fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+    pub(super) fn refusal_or_incomplete(
+        &self,
+        cause: Incomplete,
+        kind: io::ErrorKind,
+    ) -> io::Error {
         match self.refusal.get() {
             Some(refusal) => refusal.clone().into(),
-            None => Incomplete::WriteFailed.error(kind),
+            None => cause.error(kind),
         }
     }
 
@@ -250,7 +257,9 @@ impl StreamInner {
         self.abort();
         let kind = match cause {
             Incomplete::OtherThread => io::ErrorKind::ResourceBusy,
-            Incomplete::WriteFailed | Incomplete::Aborted => io::ErrorKind::BrokenPipe,
+            Incomplete::WriteFailed | Incomplete::Missing | Incomplete::Aborted => {
+                io::ErrorKind::BrokenPipe
+            }
         };
         cause.error(kind)
     }

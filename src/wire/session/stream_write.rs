@@ -3,7 +3,7 @@
 use crate::{
     sync::SendMutexGuard,
     wire::session::{
-        sending::{HandleId, OutgoingMessage},
+        sending::{HandleId, Incomplete, OutgoingMessage},
         stream::Stream,
         stream_inner::StreamInner,
     },
@@ -288,7 +288,7 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> io::Result<()> {
         // Without these bytes the message is not complete, although the rest could be sent.
         if let Some(kind) = self.missing.or(self.send.unresumed_failure()) {
-            return Err(self.inner.refusal_or_incomplete(kind));
+            return Err(self.inner.refusal_or_incomplete(Incomplete::Missing, kind));
         }
         self.inner
             .write_message(&mut self.send, self.handle, &self.gathered)?;
