@@ -90,14 +90,14 @@ fn a_timeout_says_how_long_and_on_which_stream() {
         row(
             "write after a write that timed out",
             error,
-            &["earlier write", "missing", "resume"],
+            &["earlier write", "incomplete", "resume"],
         );
         let error = stream.finish().unwrap_err();
         kind_is(&error, ErrorKind::TimedOut);
         row(
             "finish after a write that timed out",
             error,
-            &["last write", "missing", "aborted", "another stream"],
+            &["last write", "incomplete", "aborted", "another stream"],
         );
         for error in [
             stream.set_read_timeout(Some(Duration::ZERO)),

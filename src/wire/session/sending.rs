@@ -182,12 +182,12 @@ impl Planned {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
     #[error(
-        "an earlier write to the message failed, so bytes of it are missing; call resume, and \
-         then write them again"
+        "an earlier write to the message failed, so it is incomplete; call resume, and write \
+         the missing bytes again"
     )]
     WriteFailed,
     #[error(
-        "the last write to the message failed, so bytes of it are missing, and the stream was \
+        "the last write to the message failed, so it is incomplete, and the stream was \
          aborted; send the message again on another stream"
     )]
     Missing,
