@@ -207,6 +207,7 @@ impl Core {
 
     /// Calls `waker` whenever readers are woken. Returns `false` if the stream has a
     /// waker already.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(super) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
         self.waker.set(waker).is_ok()
     }

@@ -158,7 +158,9 @@ mod table;
 mod window;
 mod writer;
 
-pub(crate) use self::core::{Incoming, Wake};
+pub(crate) use self::core::Incoming;
+#[cfg(unix)]
+pub(crate) use self::core::Wake;
 pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;

@@ -209,7 +209,9 @@ impl ByteStream {
                 self.0.read_ended.store(true, Ordering::Release);
                 true
             }
-            Ok(Input::Bytes(_)) | Err(_) => true,
+            Ok(Input::Bytes(_)) => true,
+            // A read returns the error again.
+            Err(_) => true,
         }
     }
 
