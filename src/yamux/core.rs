@@ -8,16 +8,14 @@ use super::{
     relay::{Relay, RelayEnd},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
+    waker::Wake,
     window::{RecvWindow, SendWindow, Tuning},
 };
 use crate::sync::{
     self, Condvar, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -69,12 +67,6 @@ pub(super) struct RecvHalf {
 pub(super) struct SendHalf {
     pub(super) state: SendState,
     pub(super) window: SendWindow,
-}
-
-/// Wakes a thread that waits for the input of a stream together with something else.
-pub(crate) trait Wake: fmt::Debug + Send + Sync {
-    /// Called without a lock, by the connection's reader among others. Must not block.
-    fn wake(&self);
 }
 
 /// What to do after data was delivered.

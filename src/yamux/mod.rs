@@ -155,12 +155,11 @@ mod state;
 mod stats;
 mod stream;
 mod table;
+mod waker;
 mod window;
 mod writer;
 
 pub(crate) use self::core::Incoming;
-#[cfg(unix)]
-pub(crate) use self::core::Wake;
 pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
@@ -172,5 +171,7 @@ pub(crate) use relay::pair::{Buffered, Framing, join_relay};
 pub(crate) use role::Role;
 pub use stats::Stats;
 pub use stream::Stream;
+#[cfg(unix)]
+pub(crate) use waker::{Armed, Wake};
 pub use window::INITIAL_WINDOW;
 pub(crate) use window::LEAST_GRANT;

@@ -3,13 +3,14 @@
 pub(super) mod shared_stream;
 
 use super::{
-    core::{Core, RecvHalf, Wake},
+    core::{Core, RecvHalf},
     error::Error,
     frame::{Flags, Header, StreamId},
     outbox::{Lane, Outbox},
     segment::{MAX_PAYLOAD, Segment},
     shared::{Handle, Shared},
     state::{RecvState, SendState},
+    waker::Wake,
 };
 use crate::{
     sync::{self, Mutex, MutexGuard, thread},

@@ -1,9 +1,6 @@
 //! Wakes a thread that waits in `poll`.
 
-use crate::{
-    sync::atomic::{AtomicBool, Ordering},
-    yamux::Wake,
-};
+use crate::yamux::{Armed, Wake};
 use std::{io, os::fd::BorrowedFd};
 
 /// Wakes one thread that waits in `poll` for a descriptor and for something else.
@@ -45,22 +42,6 @@ impl Wake for Alarm {
         if self.armed.take() {
             self.signal.set();
         }
-    }
-}
-
-/// Whether a thread waits, or is about to: others signal only then.
-#[derive(Debug, Default)]
-pub(in crate::wire) struct Armed(AtomicBool);
-
-impl Armed {
-    /// Makes the next [`take`](Self::take) return `true`.
-    pub(in crate::wire) fn arm(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns whether the thread is to be woken, once.
-    pub(in crate::wire) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::SeqCst)
     }
 }
 
