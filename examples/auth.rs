@@ -9,11 +9,12 @@
 mod support;
 
 use clap::Subcommand;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
+use std::{io, process::ExitCode};
+use support::{
+    messages::print_messages,
+    output::{print_line, say},
+    stop::Stop,
 };
-use support::{messages::print_messages, stop::Stop};
 use wirenet::{Denied, Session, Wire, same_token};
 
 /// The token that the server accepts.
@@ -23,8 +24,7 @@ const TOKEN: &str = "token";
 ///
 /// The server accepts the token `token` and refuses all others. It prints each
 /// decision, and reads the streams that each accepted client offers. Either side
-/// can be the go-wirenet example of the same name. Ctrl-C and SIGTERM close all
-/// sessions gracefully. Set RUST_LOG=debug to see the library's log.
+/// can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Checks tokens until stopped
@@ -66,7 +66,7 @@ fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
     };
     let node = String::from_utf8_lossy(id);
     let text = verdict.as_ref().map_or("refused", |()| "accepted");
-    println!("node={node:?} stream={stream:?} {text}");
+    say!("node={node:?} stream={stream:?} {text}");
     verdict
 }
 
@@ -74,7 +74,7 @@ fn validate(stream: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
 fn read_all(session: &Session) -> io::Result<()> {
     for name in session.stream_names() {
         let stream = session.open_stream(name)?;
-        writeln!(io::stdout(), "reading {name:?}")?;
+        print_line!("reading {name:?}")?;
         print_messages(&stream)?;
     }
     Ok(())

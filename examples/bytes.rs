@@ -10,12 +10,12 @@ mod support;
 
 use clap::Subcommand;
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     process::ExitCode,
     thread,
     time::Duration,
 };
-use support::{random::RandomBytes, stop::Stop};
+use support::{output::print_line, random::RandomBytes, stop::Stop};
 use wirenet::{Session, Wire};
 
 const LEN: usize = 1 << 20;
@@ -25,9 +25,7 @@ const PACE: Duration = Duration::from_millis(500);
 ///
 /// The server handles the stream `bytes`: it sends one message of 1 MiB of random
 /// bytes. The client keeps many sessions, and each opens that stream twice a
-/// second. Either side can be the go-wirenet example of the same name. Ctrl-C and
-/// SIGTERM close all sessions gracefully. Set RUST_LOG=debug to see the library's
-/// log.
+/// second. Either side can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends the bytes, until stopped
@@ -64,7 +62,7 @@ fn client(addr: &str, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
     let mut sessions = Vec::new();
     for _ in 0..args.sessions {
         let (wire, session) = support::connect_once(Wire::join(addr), stop)?;
-        writeln!(io::stdout(), "open session {}", session.id())?;
+        print_line!("open session {}", session.id())?;
         sessions.push((wire, session));
     }
     thread::scope(|scope| {
@@ -90,7 +88,7 @@ fn read_rounds(session: &Session, rounds: Option<u64>, stop: &Stop) -> io::Resul
         let mut stream = session.open_stream("bytes")?;
         let count = io::copy(&mut stream, &mut io::sink())?;
         stream.close()?;
-        writeln!(io::stdout(), "{} read {count} bytes", session.id())?;
+        print_line!("{} read {count} bytes", session.id())?;
         if rounds == Some(round) || stop.wait_for(PACE) {
             break;
         }

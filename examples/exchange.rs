@@ -10,13 +10,14 @@ mod support;
 
 use clap::Subcommand;
 use std::{
-    io::{self, Write},
+    io,
     process::ExitCode,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::{
     messages::{pause, read_text},
+    output::print_line,
     random::RandomBytes,
     stop::Stop,
 };
@@ -30,11 +31,10 @@ const MAX_QUOTE: u64 = 4096;
 /// A server that collects the quotes of three exchanges.
 ///
 /// The clients handle the streams `binance:quotes`, `google:quotes` and
-/// `okcoin:quotes`: they send one message per second, a JSON object and a
-/// newline. The server opens those of the three that a new session offers, and
-/// prints the messages. The prices are random. Either side can be the go-wirenet
-/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
-/// Set RUST_LOG=debug to see the library's log.
+/// `okcoin:quotes`: they send one message per second, a JSON object and a newline.
+/// The server opens those of the three that a new session offers, and prints the
+/// messages. The prices are random. Either side can be the go-wirenet example of
+/// the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Prints the quotes until stopped
@@ -85,7 +85,7 @@ fn read_quotes(session: &Session, name: &str) -> io::Result<()> {
     let stream = session.open_stream(name)?;
     while !session.is_closing() && stream.next_message()? {
         let quote = read_text(&stream, MAX_QUOTE)?;
-        writeln!(io::stdout(), "{name} {}", quote.trim_end())?;
+        print_line!("{name} {}", quote.trim_end())?;
     }
     stream.close()
 }

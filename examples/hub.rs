@@ -14,7 +14,11 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use support::{messages::print_messages, stop::Stop};
+use support::{
+    messages::print_messages,
+    output::{print_line, say},
+    stop::Stop,
+};
 use wirenet::{Session, Stream, Wire};
 
 /// How many messages node A sends, and how many lines each has.
@@ -24,11 +28,9 @@ const LINES: u32 = 10;
 /// Two clients that open streams to each other through a hub.
 ///
 /// Node A opens node B's stream `nodeB:hello` and sends three messages of ten
-/// lines, one line every three seconds. Node B prints them. Meanwhile it opens
-/// node A's stream `nodeA:hello` and sends `GGGGG`. The nodes connect only to the
-/// hub. Each of the three programs can be the go-wirenet example of the same
-/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
-/// see the library's log.
+/// lines, one line every three seconds. Node B prints them. Meanwhile it opens node
+/// A's stream `nodeA:hello` and sends `GGGGG`. The nodes connect only to the hub.
+/// Each of the three programs can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Connects its clients' streams to each other, until stopped
@@ -55,8 +57,8 @@ fn main() -> ExitCode {
 
 fn hub(addr: String, stop: &Stop) -> io::Result<()> {
     let wire = Wire::hub(addr)
-        .on_session_open(|session| println!("open session {}", session.id()))
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_open(|session| say!("open session {}", session.id()))
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::serve(wire, stop)
 }
 
@@ -65,7 +67,7 @@ fn node_a(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
     let (wire, session) = support::connect_once(wire, stop)?;
     let outcome = say_hello(&session, interval, stop);
     if outcome.is_ok() {
-        println!("FIN");
+        say!("FIN");
         // Node B may call until the session ends. `support::close` reports the
         // streams that the end cut short.
         let _ = wire.wait();
@@ -98,10 +100,10 @@ fn node_b(addr: String, stop: &Stop) -> io::Result<()> {
 }
 
 fn answer(stream: &mut Stream) -> io::Result<()> {
-    writeln!(io::stdout(), "node A calls")?;
+    print_line!("node A calls")?;
     let back = stream.session().open_stream("nodeA:hello")?;
     back.write_message(b"GGGGG")?;
     back.close()?;
     print_messages(stream)?;
-    writeln!(io::stdout(), "FIN")
+    print_line!("FIN")
 }

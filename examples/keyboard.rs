@@ -9,15 +9,11 @@
 mod support;
 
 use clap::Subcommand;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    thread,
-    time::Duration,
-};
+use std::{io, process::ExitCode, thread, time::Duration};
 use support::{
     command::{self, send_output},
     messages::{print_message, read_text},
+    output::{print_line, say},
     stop::Stop,
 };
 use wirenet::{Session, Stream, Wire};
@@ -31,12 +27,11 @@ const MAX_COMMAND: u64 = 64 << 10;
 ///
 /// The server reads lines from its standard input. For each line it opens the
 /// stream `shell` in every session, sends the line as one message, and prints the
-/// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its
-/// own privileges. That is safe only on a single machine: anyone who controls the
+/// one message that it gets back. The client RUNS THE LINE IN A SHELL, with its own
+/// privileges. That is safe only on a single machine: anyone who controls the
 /// server controls the client's account. So the client refuses servers on other
 /// machines. Either side can be the go-wirenet example of the same name, whose
-/// client answers without reading. Ctrl-C and SIGTERM close all sessions
-/// gracefully. Set RUST_LOG=debug to see the library's log.
+/// client answers without reading.
 #[derive(Subcommand)]
 enum Role {
     /// Reads commands until its input ends or it is stopped
@@ -66,8 +61,8 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
         .session_close_timeout(CLOSE_TIMEOUT)
         // go-wirenet clients end their message by closing the stream.
         .takes_unmarked_end(true)
-        .on_session_open(|session| println!("joined: {}", Client(session)))
-        .on_session_close(|session| println!("left: {}", Client(session)))
+        .on_session_open(|session| say!("joined: {}", Client(session)))
+        .on_session_close(|session| say!("left: {}", Client(session)))
         .on_connect({
             let stop = stop.clone();
             move |wire| {
@@ -86,7 +81,7 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
 }
 
 fn read_commands(wire: &Wire) -> io::Result<()> {
-    writeln!(io::stdout(), "enter commands:")?;
+    print_line!("enter commands:")?;
     for line in io::stdin().lines() {
         let line = line?;
         if line.trim().is_empty() {
@@ -94,14 +89,14 @@ fn read_commands(wire: &Wire) -> io::Result<()> {
         }
         let sessions = wire.sessions();
         if sessions.is_empty() {
-            writeln!(io::stdout(), "no client is connected to run {line:?}")?;
+            print_line!("no client is connected to run {line:?}")?;
         }
         // In parallel, because a client may be slow or never answer.
         thread::scope(|scope| {
             for session in &sessions {
                 scope.spawn(|| {
                     if let Err(error) = execute(session, &line) {
-                        println!("{}: error: {error}", Client(session));
+                        say!("{}: error: {error}", Client(session));
                     }
                 });
             }
@@ -113,7 +108,7 @@ fn read_commands(wire: &Wire) -> io::Result<()> {
 fn execute(session: &Session, command: &str) -> io::Result<()> {
     let stream = session.open_stream("shell")?;
     stream.write_message(command.as_bytes())?;
-    writeln!(io::stdout(), "{} on {command:?}:", Client(session))?;
+    print_line!("{} on {command:?}:", Client(session))?;
     print_message(&stream)?;
     stream.close()
 }
@@ -145,6 +140,6 @@ fn answer(stream: &mut Stream) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     let command = read_text(stream, MAX_COMMAND)?;
-    writeln!(io::stdout(), "running {:?}", command.trim_end())?;
+    print_line!("running {:?}", command.trim_end())?;
     send_output(command::shell(&command), stream)
 }

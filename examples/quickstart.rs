@@ -17,16 +17,15 @@ use std::{
     process::ExitCode,
     time::Instant,
 };
-use support::{SESSION_TIMEOUT, random::RandomBytes, stop::Stop};
+use support::{SESSION_TIMEOUT, output::say, random::RandomBytes, stop::Stop};
 use wirenet::{Session, Wire};
 
 /// Sends a file from a server to a client, both in this program, over loopback.
 ///
 /// Prints the rate, and compares the SHA-256 checksums of the file and its copy:
-/// the exit status is nonzero if they differ. Deletes the copy. Ctrl-C and
-/// SIGTERM close both sides gracefully. Set RUST_LOG=debug to see the library's
-/// log.
+/// the exit status is nonzero if they differ. Deletes the copy.
 #[derive(Parser)]
+#[command(after_long_help = support::SIGNALS)]
 struct Args {
     /// The file to send [default: a temporary file of random bytes]
     #[arg(long, value_name = "PATH")]
@@ -43,14 +42,16 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    support::run(|stop| {
-        let folder = tempfile::tempdir()?;
-        let file = match args.file {
-            Some(path) => path,
-            None => create_file(folder.path().join("file"), args.size, stop)?,
-        };
-        transfer(&file, &folder.path().join("copy"), stop)
-    })
+    support::run(|stop| run(args, stop).map_err(|error| stop.unfinished(error)))
+}
+
+fn run(args: Args, stop: &Stop) -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = match args.file {
+        Some(path) => path,
+        None => create_file(folder.path().join("file"), args.size, stop)?,
+    };
+    transfer(&file, &folder.path().join("copy"), stop)
 }
 
 /// Sends `file` over a stream, writes it to `copy`, and compares the two.
@@ -60,14 +61,13 @@ fn transfer(file: &Path, copy: &Path, stop: &Stop) -> io::Result<()> {
 
     let server = serve(file.into(), checksum)?;
     stop.close_on_stop(&server);
-    let addr = server.local_addr().expect("the server listens").to_string();
+    let addr = server.local_addr().expect("the server listens");
 
-    let client = Wire::join(&addr).build()?;
+    let client = Wire::join(addr).build()?;
     stop.close_on_stop(&client);
-    client.start()?;
-    let session = client.wait_session(SESSION_TIMEOUT)?;
+    let session = client.start_within(SESSION_TIMEOUT)?;
 
-    println!("sending {} over {addr}", HumanBytes(len));
+    say!("sending {} over {addr}", HumanBytes(len));
     let sent_checksum = receive(&session, copy, len)?;
     client.close()?;
     server.close()?;
@@ -101,7 +101,7 @@ fn receive(session: &Session, copy: &Path, len: u64) -> io::Result<String> {
 
     let rate = HumanBytes((count as f64 / time.as_secs_f64()) as u64);
     let count = HumanBytes(count);
-    println!("received {count} in {time:.2?}: {rate}/s, including file reads and writes");
+    say!("received {count} in {time:.2?}: {rate}/s, including file reads and writes");
 
     let mut checksum = String::new();
     stream.reader().read_to_string(&mut checksum)?;
@@ -110,19 +110,19 @@ fn receive(session: &Session, copy: &Path, len: u64) -> io::Result<String> {
 }
 
 fn compare(sent: &str, received: &str) -> io::Result<()> {
-    println!("sha256 sent     {sent}");
-    println!("sha256 received {received}");
+    say!("sha256 sent     {sent}");
+    say!("sha256 received {received}");
     if sent != received {
         return Err(io::Error::other("the checksums differ"));
     }
-    println!("checksums match");
+    say!("checksums match");
     Ok(())
 }
 
 /// Creates a file of random bytes.
 fn create_file(path: PathBuf, mib: u32, stop: &Stop) -> io::Result<PathBuf> {
     let len = u64::from(mib) << 20;
-    println!("creating a file of {} of random bytes", HumanBytes(len));
+    say!("creating a file of {} of random bytes", HumanBytes(len));
     let bytes = RandomBytes::new().take(len);
     io::copy(&mut stop.interruptible(bytes), &mut File::create(&path)?)?;
     Ok(path)

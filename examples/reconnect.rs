@@ -18,7 +18,11 @@ use std::{
     },
     time::Duration,
 };
-use support::{messages::pause, stop::Stop};
+use support::{
+    messages::pause,
+    output::{print_line, say},
+    stop::Stop,
+};
 use wirenet::{Session, Stream, Wire};
 
 /// The index of the last greeting.
@@ -29,11 +33,9 @@ const MAX_GREETING: u64 = 64;
 /// A client that reconnects to its server and resumes where it stopped.
 ///
 /// The server handles the stream `sayHello`: it reads one message, the index to
-/// start with, and writes a greeting for each index up to 20. The client
-/// reconnects whenever it loses the server, and asks for the greetings that it
-/// does not have yet. Either side can be the go-wirenet example of the same
-/// name. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug to
-/// see the library's log.
+/// start with, and writes a greeting for each index up to 20. The client reconnects
+/// whenever it loses the server, and asks for the greetings that it does not have
+/// yet. Either side can be the go-wirenet example of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends greetings until stopped
@@ -72,8 +74,8 @@ fn main() -> ExitCode {
 fn server(addr: String, interval: Duration, stop: &Stop) -> io::Result<()> {
     let wire = Wire::mount(addr)
         .stream("sayHello", move |stream| say_hello(stream, interval))
-        .on_session_open(|session| println!("open session {}", session.id()))
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_open(|session| say!("open session {}", session.id()))
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::serve(wire, stop)
 }
 
@@ -104,7 +106,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
         .retry_max(args.tries)
         .retry_wait(waits[0], waits[1])
         .on_session_open(move |session| {
-            println!("open session {}", session.id());
+            say!("open session {}", session.id());
             if let Err(error) = read_greetings(session, &counter) {
                 log::warn!("session {}: {error}", session.id());
             }
@@ -117,10 +119,10 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
                 log::warn!("{cut}");
             }
         })
-        .on_session_close(|session| println!("close session {}", session.id()));
+        .on_session_close(|session| say!("close session {}", session.id()));
     support::run_client(&wire.build()?, stop)?;
     if reached.load(Ordering::Acquire) > LAST {
-        println!("data complete!");
+        say!("data complete!");
     }
     Ok(())
 }
@@ -139,7 +141,7 @@ fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
                 format!("greeting {index} is {greeting:?}"),
             ));
         }
-        writeln!(io::stdout(), "{greeting}")?;
+        print_line!("{greeting}")?;
         reached.store(index + 1, Ordering::Release);
     }
     // Wait until the server has ended the stream too, so that closing the

@@ -9,15 +9,11 @@
 mod support;
 
 use clap::Subcommand;
-use std::{
-    env,
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{env, io, process::ExitCode, time::Duration};
 use support::{
     command::{self, send_output},
     messages::{print_messages, read_text},
+    output::print_line,
     stop::Stop,
 };
 use wirenet::{Session, Stream, Wire};
@@ -32,10 +28,9 @@ const MAX_TEXT: u64 = 4096;
 /// The clients alone choose the commands: host A handles the streams `ping` and
 /// `hostA:envPath`, host B `ifconfig` and `hostB:envPath`. The server opens every
 /// stream that a new session offers, one after another, and prints the messages.
-/// Then it closes the session, and the client exits. Before host A answers
-/// `ping`, it opens the server's stream `amount`. Either side can be the
-/// go-wirenet example of the same name. Ctrl-C and SIGTERM close all sessions
-/// gracefully. Set RUST_LOG=debug to see the library's log.
+/// Then it closes the session, and the client exits. Before host A answers `ping`,
+/// it opens the server's stream `amount`. Either side can be the go-wirenet example
+/// of the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Calls every client, until stopped
@@ -87,10 +82,10 @@ fn call_all(session: &Session) -> io::Result<()> {
     let mut names = session.stream_names().to_vec();
     names.sort();
     for name in names {
-        writeln!(io::stdout(), "calling {name:?} of {}", session.id())?;
+        print_line!("calling {name:?} of {}", session.id())?;
         let stream = session.open_stream(&name)?;
         print_messages(&stream)?;
-        writeln!(io::stdout(), "end of {name:?}")?;
+        print_line!("end of {name:?}")?;
     }
     Ok(())
 }
@@ -102,7 +97,7 @@ fn host_a(addr: String, command: String, stop: &Stop) -> io::Result<()> {
         .session_close_timeout(CLOSE_TIMEOUT)
         .stream("ping", move |stream| {
             let amount = read_amount(stream.session())?;
-            writeln!(io::stdout(), "the server says {}", amount.trim_end())?;
+            print_line!("the server says {}", amount.trim_end())?;
             send_output(command::shell(&command), stream)
         })
         .stream("hostA:envPath", send_path);

@@ -13,6 +13,7 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 use support::{
     Addr,
     messages::{pause, print_message},
+    output::say,
     stop::Stop,
     tls_options::{ClientTls, ServerTls},
 };
@@ -20,13 +21,12 @@ use wirenet::{Stream, Wire};
 
 /// A stream over TLS.
 ///
-/// The server handles the stream `info`: it sends one message per second until
-/// the client closes the stream. The certificates and keys in `certs` are public:
-/// use them only for tests on one machine. Either side can be the go-wirenet
-/// example of the same name; pass a Go server's fingerprint to the client with
-/// `--pin`. Ctrl-C and SIGTERM close all sessions gracefully. Set RUST_LOG=debug
-/// to see the library's log.
+/// The server handles the stream `info`: it sends one message per second until the
+/// client closes the stream. The certificates and keys in `certs` are public: use
+/// them only for tests on one machine. Either side can be the go-wirenet example of
+/// the same name; pass a Go server's fingerprint to the client with `--pin`.
 #[derive(Parser)]
+#[command(after_long_help = support::SIGNALS)]
 struct Args {
     #[command(flatten)]
     addr: Addr<9076>,
@@ -73,7 +73,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
         .stream("info", move |stream| send_messages(stream, interval))
         .on_session_open(|session| {
             let id = String::from_utf8_lossy(session.identification());
-            println!("session={} identification={id:?}", session.id());
+            say!("session={} identification={id:?}", session.id());
         });
     support::serve(wire, stop)
 }

@@ -11,11 +11,11 @@ mod support;
 use clap::Subcommand;
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use support::{stop::Stop, with_path};
+use support::{output::print_line, stop::Stop, with_path};
 use wirenet::{Session, Stream, Wire};
 
 /// The longest file name that the client accepts, in bytes. It is the limit of
@@ -25,10 +25,9 @@ const MAX_NAME: u64 = 255;
 /// Copies the files of a folder from a server to a client.
 ///
 /// The server handles the stream `stats`: for each file of a folder, sorted by
-/// name, it sends one message with the name, then one with the content. The
-/// client writes the files to its own folder. Either side can be the go-wirenet
-/// example of the same name. Ctrl-C and SIGTERM close all sessions gracefully.
-/// Set RUST_LOG=debug to see the library's log.
+/// name, it sends one message with the name, then one with the content. The client
+/// writes the files to its own folder. Either side can be the go-wirenet example of
+/// the same name.
 #[derive(Subcommand)]
 enum Role {
     /// Sends a folder to every client that asks, until stopped
@@ -54,7 +53,7 @@ enum Role {
 fn main() -> ExitCode {
     support::run_role::<7989, Role>(|role, addr, stop| match role {
         Role::Server { dir } => server(addr, dir, stop),
-        Role::Client { dir } => client(addr, &dir, stop),
+        Role::Client { dir } => client(addr, &dir, stop).map_err(|error| stop.unfinished(error)),
     })
 }
 
@@ -110,7 +109,7 @@ fn receive_files(session: &Session, dir: &Path) -> io::Result<()> {
             return Err(invalid(format!("the content of {name:?} is missing")));
         }
         let len = receive_file(&mut stream, dir, &name)?;
-        writeln!(io::stdout(), "{name:?}: {len} bytes")?;
+        print_line!("{name:?}: {len} bytes")?;
     }
     stream.close()
 }

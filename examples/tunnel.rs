@@ -32,6 +32,9 @@ use std::{
 };
 use support::{
     Addr, SESSION_TIMEOUT,
+    listen::listen,
+    output::say,
+    persistent::Failures,
     stop::Stop,
     tls_options::{ClientTls, ServerTls},
 };
@@ -46,17 +49,17 @@ const RETRY_WAIT: [Duration; 2] = [Duration::from_millis(250), Duration::from_se
 
 /// Reaches a TCP service behind NAT, through a hub that both sides dial.
 ///
-/// `expose` offers one service under a name. `forward` listens, and carries each
+/// `expose` offers services, each under a name. `forward` listens, and carries each
 /// connection to the service with a given name, up to 512 connections at once.
 /// Half-closes pass through, and an error on one side resets the connection on
-/// the other. Both reconnect by themselves when they lose the hub.
+/// the other. Both wait for the hub, and connect again when they lose it.
 ///
-/// Every machine that has the token can expose services, forward to them, and
-/// take over names: give it only to machines that trust each other. Without TLS
+/// Every machine that has the token can expose services, forward to them, and take
+/// over names: give it only to machines that trust each other. Without TLS
 /// (--certs, --ca, --pin), the token crosses the network unencrypted, and so does
-/// all data that the service does not encrypt itself. Ctrl-C and SIGTERM close
-/// all sessions gracefully. Set RUST_LOG=debug to see the library's log.
+/// all data that the service does not encrypt itself.
 #[derive(Parser)]
+#[command(after_long_help = support::SIGNALS)]
 struct Args {
     #[command(flatten)]
     addr: Addr<7722>,
@@ -78,7 +81,7 @@ struct Args {
 enum Role {
     /// Connects the clients' streams to each other, until stopped
     Hub(ServerTls),
-    /// Offers a service until stopped
+    /// Offers services until stopped
     Expose(Expose),
     /// Makes an offered service reachable on this machine, until stopped
     Forward(Forward),
@@ -87,13 +90,40 @@ enum Role {
 #[derive(clap::Args)]
 struct Expose {
     /// The service's name
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+    #[arg(
+        long,
+        requires = "to",
+        required_unless_present = "services",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    name: Option<String>,
     /// The service's address; nothing else is exposed
-    #[arg(long, value_name = "HOST:PORT")]
-    to: String,
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "name",
+        required_unless_present = "services"
+    )]
+    to: Option<String>,
+    /// Another service; can be repeated
+    ///
+    /// Each service has a session of its own, so that a name that the hub refuses
+    /// does not affect the other services.
+    #[arg(long = "service", value_name = "NAME=HOST:PORT", value_parser = Service::parse)]
+    services: Vec<Service>,
+    /// Identifies this program to the hub, so that it takes its names back after a
+    /// restart [default: random for each start]
+    ///
+    /// The hub may still hold the session of a program that was killed, or whose
+    /// network was lost. With the same id and the token, the restarted program takes
+    /// over the names of that session at once. With the default, it waits until the
+    /// hub finds that session dead, which takes seconds. The id must differ between
+    /// machines: two programs with the same id that offer the same name take it from
+    /// each other again and again.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
     #[command(flatten)]
-    tls: ClientTls,
+    hub: Hub,
 }
 
 #[derive(clap::Args)]
@@ -103,10 +133,47 @@ struct Forward {
     name: String,
     /// The address to listen on for connections to the service; port 0 picks a
     /// free port
+    ///
+    /// `:PORT` listens on all interfaces. A name stands for all its addresses, so
+    /// that `localhost` is reachable with both versions of IP.
     #[arg(long, value_name = "HOST:PORT")]
     listen: String,
     #[command(flatten)]
+    hub: Hub,
+}
+
+/// How a client connects to the hub.
+#[derive(clap::Args)]
+struct Hub {
+    /// End with an error if the hub does not accept this program at the first attempt
+    ///
+    /// By default, the program keeps trying until the hub can be reached and the name
+    /// is free, and prints each cause once. It always ends if the hub refuses the
+    /// token, or does not present the right certificate.
+    #[arg(long)]
+    fail_fast: bool,
+    #[command(flatten)]
     tls: ClientTls,
+}
+
+/// A service that is offered.
+#[derive(Clone)]
+struct Service {
+    name: String,
+    to: String,
+}
+
+impl Service {
+    /// For use by clap.
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.rsplit_once('=') {
+            Some((name, to)) if !name.is_empty() => Ok(Self {
+                name: name.into(),
+                to: to.into(),
+            }),
+            _ => Err("a service must be NAME=HOST:PORT".into()),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -117,8 +184,8 @@ fn main() -> ExitCode {
     } = Args::parse();
     support::run(|stop| match role {
         Role::Hub(args) => hub(addr, token, &args, stop),
-        Role::Expose(args) => expose(client(addr, token), &args, stop),
-        Role::Forward(args) => forward(client(addr, token), &args, stop),
+        Role::Expose(args) => expose(&addr, &token, args, stop),
+        Role::Forward(args) => forward(&addr, &token, &args, stop),
     })
 }
 
@@ -141,41 +208,133 @@ fn hub(addr: String, token: String, tls: &ServerTls, stop: &Stop) -> io::Result<
 fn print_names(session: &Session, event: &str) {
     for name in session.stream_names() {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
-        println!("{event}: {name:?}");
+        say!("{event}: {name:?}");
     }
 }
 
 // -- the clients --
 
-fn client(addr: String, token: String) -> Builder {
-    // A random identification is known only to this process. If the hub sees it
-    // again, together with the token, then this process has reconnected before
-    // the hub noticed that its old session was lost.
-    let id = RandomState::new().hash_one("identification");
-    let wire = Wire::join(addr).identification(format!("tunnel-{id:016x}"), token);
+fn client(addr: &str, token: &str, id: &str, tls: &ClientTls) -> io::Result<Builder> {
     let [min, max] = RETRY_WAIT;
-    support::reconnecting(wire.retry_wait(min, max))
+    let wire = Wire::join(addr).identification(id, token);
+    tls.apply(wire.retry_wait(min, max))
 }
 
-fn expose(wire: Builder, args: &Expose, stop: &Stop) -> io::Result<()> {
-    // Report a bad address now, not when the first connection arrives.
-    resolve(&args.to)?;
-    let to = args.to.clone();
-    let wire = wire.stream(format!("{PREFIX}{}", args.name), move |stream| {
-        stream.pipe_with(connect(&to)?).map(drop)
-    });
-    support::run_client(&args.tls.apply(wire)?.build()?, stop)
+/// Returns an identification that is known only to this process. If the hub sees it
+/// again, together with the token, then this process has reconnected before the hub
+/// noticed that its old session was lost.
+fn random_id() -> String {
+    format!(
+        "tunnel-{:016x}",
+        RandomState::new().hash_one("identification")
+    )
 }
 
-fn forward(wire: Builder, args: &Forward, stop: &Stop) -> io::Result<()> {
-    let listener = TcpListener::bind(&args.listen)
+impl Hub {
+    /// Sets when a client gives up.
+    fn apply(&self, client: Builder, failures: &Failures, connected: String) -> Builder {
+        match self.fail_fast {
+            true => support::reconnecting(client),
+            false => failures.keep_trying(client, connected),
+        }
+    }
+}
+
+fn expose(addr: &str, token: &str, args: Expose, stop: &Stop) -> io::Result<()> {
+    let Expose {
+        name,
+        to,
+        mut services,
+        id,
+        hub,
+    } = args;
+    services.extend(name.zip(to).map(|(name, to)| Service { name, to }));
+    check(&services)?;
+    let id = id.unwrap_or_else(random_id);
+    let failures = Failures::default();
+    let wires: Vec<_> = services
+        .iter()
+        .map(|Service { name, to }| {
+            let to = to.clone();
+            let wire = client(addr, token, &id, &hub.tls)?
+                .stream(format!("{PREFIX}{name}"), move |stream| {
+                    stream.pipe_with(connect(&to)?).map(drop)
+                });
+            let connected = format!("connected: exposing {name:?}");
+            Ok(hub.apply(wire, &failures, connected).build()?)
+        })
+        .collect::<io::Result<_>>()?;
+    run_all(&services, &wires, stop)
+}
+
+/// Reports bad names and addresses now, not when the first connection arrives.
+fn check(services: &[Service]) -> io::Result<()> {
+    for (index, Service { name, to }) in services.iter().enumerate() {
+        if services[..index].iter().any(|other| other.name == *name) {
+            return Err(io::Error::other(format!(
+                "two services have the name {name:?}"
+            )));
+        }
+        let port = to.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            return Err(with_context(to, io::Error::other("expected HOST:PORT")));
+        }
+        // A name that cannot be looked up now may be known later, and a lookup may take
+        // long, so this thread is never joined.
+        let to = to.clone();
+        thread::Builder::new().spawn(move || {
+            if let Err(error) = resolve(&to) {
+                log::warn!("{error}");
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Runs one client for each service. A service that the hub refuses does not end the
+/// others.
+fn run_all(services: &[Service], wires: &[Wire], stop: &Stop) -> io::Result<()> {
+    if let [wire] = wires {
+        return support::run_client(wire, stop);
+    }
+    let failed = thread::scope(|scope| {
+        let run = |(service, wire): (&'_ Service, &'_ Wire)| {
+            let outcome = support::run_client(wire, stop);
+            outcome.inspect_err(|error| log::error!("{:?} is not exposed: {error}", service.name))
+        };
+        let spawn = |both| thread::Builder::new().spawn_scoped(scope, move || run(both));
+        let spawned = services.iter().zip(wires).map(spawn);
+        let threads = spawned.collect::<io::Result<Vec<_>>>()?;
+        let outcomes = threads.into_iter().map(|thread| thread.join());
+        let failed = outcomes.filter(|outcome| outcome.as_ref().is_ok_and(Result::is_err));
+        Ok::<_, io::Error>(failed.count())
+    })?;
+    match failed {
+        0 => Ok(()),
+        _ => Err(io::Error::other(format!(
+            "{failed} services are not exposed"
+        ))),
+    }
+}
+
+fn forward(addr: &str, token: &str, args: &Forward, stop: &Stop) -> io::Result<()> {
+    let listeners = listen(&args.listen)
         .map_err(|error| with_context(&format!("cannot listen at {}", args.listen), error))?;
-    println!("listening at {}", listener.local_addr()?);
-    let wire = args.tls.apply(wire)?.build()?;
+    for listener in &listeners {
+        say!("listening at {}", listener.local_addr()?);
+    }
+    let wire = client(addr, token, &random_id(), &args.hub.tls)?;
+    let failures = Failures::default();
+    let wire = args
+        .hub
+        .apply(wire, &failures, "connected".into())
+        .build()?;
     let name = format!("{PREFIX}{}", args.name);
-    let (accepting, stopping) = (wire.clone(), stop.clone());
-    // This thread is never joined: it ends with the program.
-    thread::spawn(move || accept(&listener, &accepting, &name, &stopping));
+    for listener in listeners {
+        let (wire, name, stop) = (wire.clone(), name.clone(), stop.clone());
+        // These threads are never joined: they end with the program.
+        thread::Builder::new().spawn(move || accept(&listener, &wire, &name, &stop))?;
+    }
     support::run_client(&wire, stop)
 }
 

@@ -25,17 +25,17 @@
 //!
 //! // The client behind NAT.
 //! let path = original.clone();
-//! let client = Wire::join(addr.to_string())
+//! let client = Wire::join(addr)
 //!     .identification("box-1", "secret")
 //!     .stream("backup", move |stream| {
 //!         io::copy(&mut File::open(&path)?, stream)?;
 //!         stream.finish()
 //!     })
 //!     .build()?;
-//! client.start()?;
+//! client.start_within(Duration::from_secs(5))?;
 //!
 //! // The server calls into the client.
-//! let session = server.wait_session(Duration::from_secs(5))?;
+//! let session = server.wait_session_for("box-1", Duration::from_secs(5))?;
 //! let mut backup = session.open_stream("backup")?;
 //! io::copy(&mut backup, &mut File::create(&copy)?)?;
 //! # assert_eq!(std::fs::read(&original)?, std::fs::read(&copy)?);
@@ -47,6 +47,7 @@
 //! - A [`Wire`] is a server, a hub or a client. [`Wire::mount`] creates a server,
 //!   [`Wire::hub`] a server whose clients call each other, and [`Wire::join`] a
 //!   client that reconnects by itself. Each returns a [`Builder`] with all options.
+//!   [`Wire::start_within`] starts a client and waits for its session.
 //! - A [`Session`] is one authenticated connection between two wires. Either side
 //!   may [open](Session::open_stream) streams that its peer handles.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
@@ -72,6 +73,8 @@
 //! - `tls` (default): TLS 1.3 by rustls, with ring.
 //! - `aws-lc-rs`: TLS 1.3 by rustls, with AWS-LC, which is larger and has
 //!   post-quantum key exchange. ring is still compiled, but unused.
+//! - `system-roots`: `TlsClient::system_roots`, which accepts the servers that the
+//!   operating system's authorities certify.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -89,6 +92,7 @@ mod time;
 pub mod tls;
 mod token;
 pub mod transport;
+mod unwind_safe;
 mod user_code;
 mod wire;
 pub mod yamux;
@@ -104,8 +108,8 @@ pub use user_code::Panicked;
 #[cfg(unix)]
 pub use wire::Piped;
 pub use wire::{
-    Builder, ByteStream, Caller, FrameError, Reader, Request, Retry, Session, SessionId, Stats,
-    Stream, Wire, Writer,
+    Address, Builder, ByteStream, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry,
+    Session, SessionId, Stats, Stream, Wire, Writer, any_error,
 };
 
 /// Compiles the programs of the README.

@@ -6,11 +6,23 @@ mod support;
 mod closing;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/lookups.rs"]
+mod lookups;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/peer_end.rs"]
+mod peer_end;
+#[path = "api/read_message.rs"]
+mod read_message;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]
 mod streams;
 #[path = "api/truncation.rs"]
 mod truncation;
+#[path = "api/unwinding.rs"]
+mod unwinding;
+#[path = "api/waiting.rs"]
+mod waiting;
+#[path = "api/writer.rs"]
+mod writer;

@@ -5,16 +5,32 @@ mod support;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
-use std::{collections::BTreeSet, io};
-use support::{
-    in_time,
-    wires::{Link, assert_echoes, echo},
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    net::{TcpListener, TcpStream},
+    sync::Once,
+    thread,
+    time::{Duration, Instant},
 };
+use support::{
+    PATIENCE, in_time,
+    wires::{Link, addr_of, assert_echoes, echo, joining, mounting, started},
+};
+#[cfg(unix)]
+use wirenet::transport::Transport;
+use wirenet::{Builder, Wire};
 
-/// Collects the library's log entries: level, target and text.
-struct Collector(Mutex<Vec<(Level, String, String)>>);
+/// A log entry: level, target and text.
+type Entry = (Level, String, String);
+
+/// Collects the library's log entries, by the name of the thread that logs up to its first
+/// `-`: the wire's. Blocks forever where this is [`BLOCKED`].
+struct Collector(Mutex<Vec<(String, Entry)>>);
 
 static COLLECTOR: Collector = Collector(Mutex::new(Vec::new()));
+
+const BLOCKED: &str = "blocked";
 
 impl Log for Collector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -22,32 +38,48 @@ impl Log for Collector {
     }
 
     fn log(&self, record: &Record<'_>) {
+        let thread = thread::current();
+        let wire = thread.name().unwrap_or("").split('-').next().unwrap_or("");
+        while wire == BLOCKED {
+            thread::park();
+        }
         let target = record.target().to_owned();
         let entry = (record.level(), target, record.args().to_string());
-        self.0.lock().push(entry);
+        self.0.lock().push((wire.to_owned(), entry));
     }
 
     fn flush(&self) {}
 }
 
-/// Returns the entries since the last call.
-fn take_entries() -> Vec<(Level, String, String)> {
-    std::mem::take(&mut *COLLECTOR.0.lock())
+fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        log::set_logger(&COLLECTOR).unwrap();
+        log::set_max_level(LevelFilter::Trace);
+    });
 }
 
+/// Returns the entries of a wire since the last call.
+fn take_entries(wire: &str) -> Vec<Entry> {
+    let mut all = COLLECTOR.0.lock();
+    let (of_wire, others) = all.drain(..).partition(|(other, _)| other == wire);
+    *all = others;
+    let of_wire: Vec<(String, Entry)> = of_wire;
+    of_wire.into_iter().map(|(_, entry)| entry).collect()
+}
 #[test]
 fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
     in_time(|| {
-        log::set_logger(&COLLECTOR).unwrap();
-        log::set_max_level(LevelFilter::Trace);
+        install();
         let link = Link::new(
             |server| {
+                let server = server.thread_name("normal");
                 let server = server.stream("echo", echo);
                 server.stream("bad", |_| Err(io::Error::other("no disk")))
             },
-            |client| client.retry_max(0),
+            |client| client.retry_max(0).thread_name("normal"),
         );
-        let startup = take_entries();
+        let startup = take_entries("normal");
         // Only that the server is listening.
         let unexpected = |(level, _, text): &&(Level, String, String)| {
             *level <= Level::Info && !text.starts_with("listening at ")
@@ -61,7 +93,7 @@ fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
         for _ in 0..50 {
             assert_echoes(&link.near);
         }
-        let working = take_entries();
+        let working = take_entries("normal");
         let loud: Vec<_> = working
             .iter()
             .filter(|(level, ..)| *level <= Level::Info)
@@ -71,7 +103,7 @@ fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
         link.near.open_stream("bad").unwrap();
         link.client.close().unwrap();
         link.server.close().unwrap();
-        let wrong = take_entries();
+        let wrong = take_entries("normal");
         let warnings: Vec<_> = wrong
             .iter()
             .filter(|(level, ..)| *level == Level::Warn)
@@ -82,5 +114,114 @@ fn normal_work_logs_nothing_above_debug_and_an_error_is_a_warning() {
         // The target is the module, so that levels can be set for each module.
         let targets: BTreeSet<_> = wrong.iter().map(|(_, target, _)| target).collect();
         assert!(targets.iter().all(|target| target.starts_with("wirenet::")));
+    });
+}
+
+/// A Unix socket has no options of TCP.
+#[cfg(unix)]
+#[test]
+fn a_socket_option_that_is_refused_is_logged_once() {
+    let split_twice = || {
+        install();
+        for _ in 0..2 {
+            let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let near = TcpStream::from(std::os::fd::OwnedFd::from(near));
+            near.split().unwrap();
+        }
+    };
+    let thread = thread::Builder::new().name("options".into());
+    thread.spawn(split_twice).unwrap().join().unwrap();
+    let refused = take_entries("options");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let (level, _, text) = &refused[0];
+    assert_eq!(*level, Level::Debug);
+    assert!(text.contains("refuses TCP_NODELAY"), "{text}");
+}
+
+/// Standard error is a pipe that nobody reads, for example.
+#[test]
+fn a_logger_that_blocks_stops_neither_accepting_nor_sessions_nor_close() {
+    in_time(|| {
+        install();
+        let blocked = |builder: Builder| {
+            let builder = builder.thread_name(BLOCKED);
+            builder.session_close_timeout(Duration::from_millis(100))
+        };
+        let server = started(blocked(mounting()).handler_limit(8).stream("echo", echo));
+        for _ in 0..1000 {
+            let mut bad = TcpStream::connect(addr_of(&server)).unwrap();
+            // The server may have closed the connection, if too many are open.
+            let _ = bad.write_all(b"GET / HTTP/1.1\r\n\r\n");
+        }
+        let client = started(blocked(joining(&server)));
+        let session = client.wait_session(PATIENCE).unwrap();
+        // More than the handlers that may run at once.
+        for _ in 0..16 {
+            session.open_stream("missing").unwrap_err();
+        }
+        assert_echoes(&session);
+        let closing = Instant::now();
+        let closes = [client, server].map(|wire| thread::spawn(move || wire.close()));
+        for close in closes {
+            let error = close.join().unwrap().unwrap_err();
+            assert_eq!(error.running, 1, "the thread that logs");
+        }
+        assert!(closing.elapsed() < Duration::from_secs(10));
+    });
+}
+
+/// Waits for a warning or a repeated failure of a wire that cannot connect.
+fn await_entries(wire: &str, count: usize) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    while entries.len() < count {
+        entries.extend(take_entries(wire));
+        thread::yield_now();
+    }
+    entries
+}
+
+#[test]
+fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_cause_changes() {
+    in_time(|| {
+        install();
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = unused.local_addr().unwrap();
+        drop(unused);
+        let client = Wire::join(addr.to_string())
+            .thread_name("retrying")
+            .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
+            .build()
+            .unwrap();
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
+        let entries = await_entries("retrying", 3);
+        let refused = format!("dial: cannot connect to {addr}: ");
+        for (number, (level, _, text)) in entries.iter().enumerate() {
+            let expected = if number == 0 {
+                Level::Warn
+            } else {
+                Level::Debug
+            };
+            assert_eq!(*level, expected, "{text}");
+            assert!(
+                text.starts_with(&refused) && text.contains("again in"),
+                "{text}"
+            );
+        }
+        // Another cause.
+        let other = TcpListener::bind(addr).unwrap();
+        thread::spawn(move || drop(other.accept()));
+        let changed = loop {
+            let entries = await_entries("retrying", 1);
+            let mut warnings = entries
+                .into_iter()
+                .filter(|(level, ..)| *level == Level::Warn);
+            if let Some((_, _, text)) = warnings.next() {
+                break text;
+            }
+        };
+        assert!(changed.starts_with("handshake"), "{changed}");
+        client.close().unwrap();
+        starter.join().unwrap().unwrap_err();
     });
 }

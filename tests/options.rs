@@ -6,6 +6,8 @@ mod support;
 mod addresses;
 #[path = "options/error_handler.rs"]
 mod error_handler;
+#[path = "options/handler_errors.rs"]
+mod handler_errors;
 #[path = "options/hooks.rs"]
 mod hooks;
 #[path = "options/identification.rs"]

@@ -399,7 +399,7 @@ fn a_token_never_appears_in_the_log_in_errors_or_in_debug_output() {
         "malformed opening of a stream",
         "belongs to another session",
         "all 1 handlers are busy",
-        "stream handler not found",
+        "no handler for this name",
         "panicked: oh",
         "not you",
     ] {

@@ -3,10 +3,15 @@
 
 mod support;
 
+#[path = "yamux/endless.rs"]
+mod endless;
 #[path = "yamux/ends.rs"]
 mod ends;
 #[path = "yamux/limits.rs"]
 mod limits;
+#[cfg(unix)]
+#[path = "yamux/pipes.rs"]
+mod pipes;
 #[path = "yamux/protocol.rs"]
 mod protocol;
 #[path = "yamux/transports.rs"]

@@ -1,14 +1,16 @@
 //! Prints messages as they arrive, and paces the ones that are sent.
 
+use super::output;
 use std::{
-    io::{self, BufRead, Read, Write},
+    io::{self, BufRead, Read},
+    mem,
     time::{Duration, Instant},
 };
 use wirenet::Stream;
 
 /// The longest line that is printed in one piece, in bytes. A peer could send a
 /// line that never ends.
-const MAX_LINE: u64 = 64 << 10;
+const MAX_LINE: u64 = 16 << 10;
 
 /// Prints the current message, or the next one if none is being read.
 pub fn print_message(stream: &Stream) -> io::Result<()> {
@@ -28,11 +30,7 @@ pub fn print_messages(stream: &Stream) -> io::Result<()> {
 fn print(mut from: impl BufRead) -> io::Result<()> {
     let mut line = Vec::new();
     while (&mut from).take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
-        if !line.ends_with(b"\n") {
-            line.push(b'\n');
-        }
-        io::stdout().write_all(&line)?;
-        line.clear();
+        output::write_data(mem::take(&mut line))?;
     }
     Ok(())
 }

@@ -1,11 +1,15 @@
-//! What all examples share: the `--addr` option, logging, error reporting, and
-//! a graceful stop on Ctrl-C or SIGTERM.
+//! What all examples share: the `--addr` option, output, logging, error reporting,
+//! and a graceful stop on a signal.
 
 #![allow(dead_code, reason = "no example uses all of it")]
 
 pub mod command;
+pub mod listen;
 pub mod messages;
+pub mod output;
+pub mod persistent;
 pub mod random;
+pub mod signals;
 pub mod stop;
 #[cfg(feature = "tls")]
 pub mod tls_options;
@@ -14,7 +18,13 @@ pub mod tls_options;
 pub mod tls_options;
 
 use clap::{Parser, Subcommand};
-use std::{io, path::Path, process::ExitCode, time::Duration};
+use output::say;
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 use stop::Stop;
 use wirenet::{Builder, Error, Session, Wire};
 
@@ -35,6 +45,7 @@ pub struct Addr<const PORT: u16> {
 
 // The arguments of an example whose only option besides its role's is --addr.
 #[derive(Parser)]
+#[command(after_long_help = SIGNALS)]
 struct Args<const PORT: u16, Role: Subcommand> {
     #[command(flatten)]
     addr: Addr<PORT>,
@@ -53,53 +64,76 @@ pub fn run_role<const PORT: u16, Role: Subcommand>(
     run(|stop| main(role, addr, stop))
 }
 
+/// The end of each program's `--help`.
+pub const SIGNALS: &str = "\
+Ctrl-C, SIGTERM and SIGHUP close all sessions gracefully. The exit status is then 0, \
+unless the program leaves a result incomplete. A second Ctrl-C or SIGTERM ends the \
+program at once. A signal that was ignored when the program started, as with nohup, \
+stays ignored. Set RUST_LOG=debug to see the library's log.";
+
 /// How long to wait for the first session.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a role. Prints its error to stderr and returns the matching exit code.
 ///
-/// The log goes to stderr too. It contains warnings, or what `RUST_LOG` selects.
+/// An error after a signal is the signal's effect, and none of the program, except
+/// for one that [`Stop::unfinished`] returned. The log goes to stderr too. It contains
+/// warnings, or what `RUST_LOG` selects.
 pub fn run(role: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
-    let level = env_logger::Env::default().default_filter_or("warn");
-    env_logger::Builder::from_env(level).init();
-    let outcome = Stop::on_signal().and_then(|stop| {
-        role(&stop).map_err(|error| match stop.was_interrupted() {
-            true => io::Error::other("interrupted"),
-            false => error,
-        })
+    output::start();
+    start_log();
+    let outcome = Stop::on_signal().and_then(|stop| match role(&stop) {
+        Err(error) if stop.was_interrupted() && error.kind() != io::ErrorKind::Interrupted => {
+            log::info!("{error}");
+            Ok(())
+        }
+        outcome => outcome,
     });
+    if let Err(error) = &outcome {
+        output::complain(format_args!("error: {error}"));
+    }
+    output::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Runs a server or a hub until Ctrl-C or SIGTERM, then closes it.
+fn start_log() {
+    let style = match io::stderr().is_terminal() {
+        true => "always",
+        false => "never",
+    };
+    let options = env_logger::Env::default()
+        .default_filter_or("warn")
+        .default_write_style_or(style);
+    env_logger::Builder::from_env(options)
+        .target(env_logger::Target::Pipe(Box::new(output::Log)))
+        .init();
+}
+
+/// Runs a server or a hub until a signal, then closes it.
 pub fn serve(builder: Builder, stop: &Stop) -> io::Result<()> {
     let wire = builder.build()?;
     wire.start()?;
     if let Some(addr) = wire.local_addr() {
-        println!("listening at {addr}");
+        say!("listening at {addr}");
     }
     stop.wait();
     close(&wire);
     Ok(())
 }
 
-/// Connects a client that does not reconnect when its session ends. Ctrl-C and
-/// SIGTERM close it.
+/// Connects a client that does not reconnect when its session ends. A signal
+/// closes it.
 pub fn connect_once(builder: Builder, stop: &Stop) -> io::Result<(Wire, Session)> {
     let wire = builder.retry_max(0).build()?;
     stop.close_on_stop(&wire);
-    wire.start()?;
-    let session = wire.wait_session(SESSION_TIMEOUT)?;
+    let session = wire.start_within(SESSION_TIMEOUT)?;
     Ok((wire, session))
 }
 
-/// Runs a client that reconnects, until Ctrl-C or SIGTERM. See [`reconnecting`].
+/// Runs a client that reconnects, until a signal. See [`reconnecting`].
 pub fn stay_connected(builder: Builder, stop: &Stop) -> io::Result<()> {
     run_client(&reconnecting(builder).build()?, stop)
 }
@@ -108,11 +142,11 @@ pub fn stay_connected(builder: Builder, stop: &Stop) -> io::Result<()> {
 /// first session is an error, because the address may be wrong.
 pub fn reconnecting(builder: Builder) -> Builder {
     builder
-        .on_connect(|_| println!("connected"))
+        .on_connect(|_| say!("connected"))
         .retry_policy(|retry| retry.wait.filter(|_| retry.stood))
 }
 
-/// Runs a client until it stops retrying, or until Ctrl-C or SIGTERM.
+/// Runs a client until it stops retrying, or until a signal.
 pub fn run_client(wire: &Wire, stop: &Stop) -> io::Result<()> {
     stop.close_on_stop(wire);
     let ended = wire.connect();

@@ -1,6 +1,9 @@
-//! Stops the program on Ctrl-C or SIGTERM: closes its wires and wakes the
-//! threads that wait.
+//! Stops the program on a signal: closes its wires and wakes the threads that wait.
 
+use super::{
+    output,
+    signals::{self, Request},
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::{
     convert::Infallible,
@@ -25,28 +28,53 @@ struct State {
     sender: Option<Sender<Infallible>>,
     wires: Vec<Wire>,
     interrupted: bool,
+    /// Called on SIGHUP, instead of a stop.
+    on_hang_up: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Stop {
-    /// Requests a stop on Ctrl-C or SIGTERM. A second signal ends the program
-    /// at once.
+    /// Requests a stop on Ctrl-C, SIGTERM, or SIGHUP. A second Ctrl-C or SIGTERM
+    /// ends the program at once. A signal that the program was started to ignore
+    /// stays ignored.
     pub fn on_signal() -> io::Result<Self> {
         let (sender, requested) = bounded(0);
         let state = Arc::new(Mutex::new(State {
             sender: Some(sender),
             wires: Vec::new(),
             interrupted: false,
+            on_hang_up: None,
         }));
         let stop = Self { requested, state };
         let on_signal = stop.clone();
-        let handler = move || {
-            if mem::replace(&mut on_signal.lock().interrupted, true) {
-                process::exit(1);
-            }
-            on_signal.request();
-        };
-        ctrlc::set_handler(handler).map_err(io::Error::other)?;
+        signals::handle(move |request| on_signal.take(request))?;
         Ok(stop)
+    }
+
+    /// Does what a signal asks for.
+    fn take(&self, request: Request) {
+        let mut state = self.lock();
+        let hangs_up = matches!(request, Request::HangUp);
+        if let Some(action) = state.on_hang_up.clone().filter(|_| hangs_up) {
+            drop(state);
+            return action();
+        }
+        if mem::replace(&mut state.interrupted, true) {
+            // A terminal that closes may send SIGHUP twice: once from the kernel, and
+            // once from the shell.
+            match hangs_up {
+                true => return,
+                false => process::exit(1),
+            }
+        }
+        drop(state);
+        log::info!("stopping");
+        output::hurry();
+        self.request();
+    }
+
+    /// Makes SIGHUP call `action` instead of stopping the program.
+    pub fn on_hang_up(&self, action: impl Fn() + Send + Sync + 'static) {
+        self.lock().on_hang_up = Some(Arc::new(action));
     }
 
     /// Requests a stop. Closes the wires in parallel, because each close may
@@ -73,9 +101,18 @@ impl Stop {
         self.wait_for(Duration::ZERO)
     }
 
-    /// Returns whether Ctrl-C or SIGTERM requested the stop.
+    /// Returns whether a signal requested the stop.
     pub fn was_interrupted(&self) -> bool {
         self.lock().interrupted
+    }
+
+    /// Returns the error of a program with a result, such as a copy: after a signal
+    /// it failed because it was interrupted.
+    pub fn unfinished(&self, error: io::Error) -> io::Error {
+        match self.was_interrupted() {
+            true => io::Error::new(io::ErrorKind::Interrupted, "interrupted"),
+            false => error,
+        }
     }
 
     /// Waits until a stop is requested.

@@ -1,5 +1,6 @@
 //! The command line options for TLS.
 
+use super::output::say;
 use std::{io, path::PathBuf};
 use wirenet::{Builder, TlsClient, TlsServer, load_certificates};
 
@@ -50,7 +51,7 @@ impl ServerTls {
             return Ok(wire);
         };
         let certificates = load_certificates("server", dir).map_err(io::Error::other)?;
-        println!("fingerprint {}", to_hex(certificates.fingerprint()));
+        say!("fingerprint {}", to_hex(certificates.fingerprint()));
         let config = TlsServer::new(certificates).map_err(io::Error::other)?;
         Ok(wire.tls(config))
     }

@@ -5,6 +5,7 @@ mod refusal;
 mod report;
 mod shutdown;
 
+pub(crate) use printable::PrintableBytes;
 pub use refusal::{Denied, Refusal, RefusalCode};
 pub use report::{OpError, Operation};
 pub use shutdown::{CutSession, ShutdownError};
@@ -13,7 +14,7 @@ pub use shutdown::{CutSession, ShutdownError};
 use crate::tls::TlsError;
 use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
 use printable::Printable;
-use std::{io, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
 ///
@@ -37,10 +38,11 @@ use std::{io, sync::Arc, time::Duration};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option of the builder has an invalid value.
-    #[error("option {option}: {reason}")]
+    /// An option of the builder has an invalid value, or the name of a stream is invalid.
+    #[error("{}{reason}", OfOption(.option))]
     Option {
-        /// The builder's method.
+        /// The builder's method; `open_stream` for the name of a stream that should be
+        /// opened.
         option: &'static str,
         /// What is wrong with the value.
         reason: String,
@@ -98,12 +100,26 @@ pub enum Error {
         cause: Malformed,
     },
     /// Something did not happen in time.
-    #[error("no {what} within {timeout:?}")]
+    #[error("no {what} within {timeout:?}{}", Because(.cause.as_deref()))]
     TimedOut {
         /// What was waited for.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How long the call waited.
         timeout: Duration,
+        /// Why it did not happen, if this is known. If no session was established, this
+        /// is the error of the last attempt.
+        #[source]
+        cause: Option<Arc<Error>>,
+    },
+    /// Another error, with its probable reason: the peer speaks another protocol, only
+    /// one side uses TLS, or another client uses the same identification.
+    #[error("{text}")]
+    Explained {
+        /// What probably happened, and what to do.
+        text: String,
+        /// The error itself.
+        #[source]
+        cause: Box<Error>,
     },
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
@@ -150,10 +166,49 @@ pub enum Malformed {
     },
 }
 
+/// The `option` of an error about the name of a stream that should be opened.
+pub(crate) const OPEN_STREAM: &str = "open_stream";
+
+/// Prints which option an error is about. The reason itself says what a name is for.
+struct OfOption<'a>(&'a str);
+
+impl fmt::Display for OfOption<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            OPEN_STREAM => Ok(()),
+            option => write!(f, "option {option}: "),
+        }
+    }
+}
+
+/// Prints a cause, if there is one.
+struct Because<'a>(Option<&'a Error>);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
 impl Error {
+    /// Returns the error for something that did not happen in time, for no known reason.
+    pub(crate) fn timed_out(what: &'static str, timeout: Duration) -> Self {
+        let (what, cause) = (what.into(), None);
+        Self::TimedOut {
+            what,
+            timeout,
+            cause,
+        }
+    }
+
     pub(crate) fn malformed(what: &'static str, cause: impl Into<Malformed>) -> Self {
         let cause = cause.into();
         Self::Malformed { what, cause }
+    }
+
+    pub(crate) fn explained(self, text: String) -> Self {
+        let cause = Box::new(self);
+        Self::Explained { text, cause }
     }
 
     /// Returns whether retrying cannot help, as far as this can be known: the
@@ -162,7 +217,8 @@ impl Error {
     ///
     /// Anything that may change with time is not permanent: a server that is
     /// down, a validator that cannot decide now, a name that another session
-    /// still owns. A server written with go-wirenet sends no code, and refuses
+    /// still owns, a certificate that is not valid yet or has expired by the
+    /// clock of either side. A server written with go-wirenet sends no code, and refuses
     /// sessions only for their tokens; its refusals count as permanent.
     #[doc(alias = "retryable")]
     #[doc(alias = "is_transient")]
@@ -179,6 +235,7 @@ impl Error {
                         | RefusalCode::NameNotAllowed
                 )
             ),
+            Self::Explained { cause, .. } => cause.is_permanent(),
             _ => false,
         }
     }
@@ -196,6 +253,7 @@ impl Error {
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
             Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
+            Self::Explained { cause, .. } => cause.kind(),
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }

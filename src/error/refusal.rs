@@ -42,9 +42,20 @@ impl Refusal {
     }
 }
 
+/// Says more than the text that is sent, and is the same on both sides.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(self.text()).fmt(f)
+        f.write_str(match self {
+            Self::HandlerNotFound => {
+                "no handler for this name (at a hub: no connected client offers it)"
+            }
+            Self::SessionNotFound => {
+                "the client that offers this name has just left the hub; try again once it is \
+                 connected"
+            }
+            Self::SessionClosed => "the session is closed; open the stream on the next session",
+            Self::Other(text) => return Printable(text).fmt(f),
+        })
     }
 }
 
@@ -98,6 +109,11 @@ impl RefusalCode {
 /// up; a client whose session is denied temporarily retries. For streams there is
 /// no difference: the opener gets the text, and decides whether to retry.
 ///
+/// Everything that can be printed converts into it: a `&str`, a `String`, an
+/// [`io::Error`](std::io::Error) or any other error, of this or of another library. **`?`
+/// on an error therefore denies permanently**, and sends the error's text to the peer.
+/// `.map_err(Denied::for_now)?` denies temporarily.
+///
 /// # Examples
 ///
 /// ```
@@ -105,20 +121,23 @@ impl RefusalCode {
 /// # fn look_up(_: &[u8]) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
 ///
 /// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
+///     // Permanently, with the error's text.
+///     let id = std::str::from_utf8(id)?;
 ///     // While the database is unreachable, clients retry.
-///     let known = look_up(id).map_err(|_| Denied::for_now("try again later"))?;
+///     let known = look_up(id.as_bytes()).map_err(Denied::for_now)?;
 ///     match known {
 ///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
 ///         // Permanently.
-///         _ => Err("bad token".into()),
+///         _ => Err(format!("bad token of {id}").into()),
 ///     }
 /// });
 /// # let _ = server;
 /// ```
+// Neither `Display` nor `Error`, because `From<T: Display>` would then overlap with the
+// conversion of each type into itself.
 #[doc(alias = "unauthorized")]
 #[doc(alias = "forbidden")]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", Printable(.text))]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     text: String,
     for_now: bool,
@@ -126,14 +145,14 @@ pub struct Denied {
 
 impl Denied {
     /// Denies permanently: retrying will not help.
-    pub fn new(text: impl Into<String>) -> Self {
-        let (text, for_now) = (text.into(), false);
+    pub fn new(text: impl fmt::Display) -> Self {
+        let (text, for_now) = (text.to_string(), false);
         Self { text, for_now }
     }
 
     /// Denies temporarily: retrying may help.
-    pub fn for_now(text: impl Into<String>) -> Self {
-        let (text, for_now) = (text.into(), true);
+    pub fn for_now(text: impl fmt::Display) -> Self {
+        let (text, for_now) = (text.to_string(), true);
         Self { text, for_now }
     }
 
@@ -152,16 +171,9 @@ impl Denied {
     }
 }
 
-/// Denies permanently, as [`Denied::new`].
-impl From<&str> for Denied {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-/// Denies permanently, as [`Denied::new`].
-impl From<String> for Denied {
-    fn from(text: String) -> Self {
-        Self::new(text)
+/// Denies permanently, as [`Denied::new`], with what `Display` prints.
+impl<T: fmt::Display> From<T> for Denied {
+    fn from(reason: T) -> Self {
+        Self::new(reason)
     }
 }

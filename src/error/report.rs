@@ -1,11 +1,12 @@
 //! Errors that no call can return, which go to the error handler.
 
+use super::printable::PrintableBytes;
 use crate::wire::session::id::SessionId;
 use std::{fmt, net::SocketAddr};
 
 /// An error that no call can return, as it is reported to the
 /// [error handler](crate::Builder::on_error).
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{operation}{}: {cause}", OfPeer(.identification, *.peer_addr))]
 #[non_exhaustive]
 pub struct OpError {
@@ -22,6 +23,19 @@ pub struct OpError {
     /// Why the operation failed.
     #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl fmt::Debug for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpError")
+            .field("operation", &self.operation)
+            .field("session", &self.session)
+            .field("identification", &PrintableBytes(&self.identification))
+            .field("local_addr", &self.local_addr)
+            .field("peer_addr", &self.peer_addr)
+            .field("cause", &self.cause)
+            .finish()
+    }
 }
 
 /// The operation that an [`OpError`] is about.
@@ -44,6 +58,9 @@ pub enum Operation {
     Hook(&'static str),
     /// Closing a wire whose last handle was dropped.
     Close,
+    /// Reporting errors: some were dropped, because the error handler or the logger is
+    /// too slow, or had to wait, because no thread could be started.
+    Report,
 }
 
 impl fmt::Display for Operation {
@@ -57,6 +74,7 @@ impl fmt::Display for Operation {
             Self::Handler(name) => write!(f, "handler of stream {name:?}"),
             Self::Hook(name) => write!(f, "hook {name}"),
             Self::Close => write!(f, "close"),
+            Self::Report => write!(f, "report"),
         }
     }
 }
@@ -67,7 +85,7 @@ pub(super) struct OfPeer<'a>(pub(super) &'a [u8], pub(super) Option<SocketAddr>)
 impl fmt::Display for OfPeer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.0.is_empty() {
-            write!(f, " of {:?}", String::from_utf8_lossy(self.0))?;
+            write!(f, " of {}", PrintableBytes(self.0))?;
         }
         match self.1 {
             Some(addr) => write!(f, " ({addr})"),

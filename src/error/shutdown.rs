@@ -1,6 +1,6 @@
 //! The error of a close that could not end everything gracefully.
 
-use super::report::OfPeer;
+use super::{printable::PrintableBytes, report::OfPeer};
 use crate::wire::session::id::SessionId;
 use std::{fmt, io, net::SocketAddr};
 
@@ -20,7 +20,7 @@ pub struct ShutdownError {
 }
 
 /// A session that a close has cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CutSession {
     /// The session.
@@ -36,6 +36,18 @@ pub struct CutSession {
     /// received, although their writes returned `Ok`: the peer had not
     /// acknowledged them by the deadline.
     pub unacknowledged: u64,
+}
+
+impl fmt::Debug for CutSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CutSession")
+            .field("id", &self.id)
+            .field("identification", &PrintableBytes(&self.identification))
+            .field("peer_addr", &self.peer_addr)
+            .field("streams", &self.streams)
+            .field("unacknowledged", &self.unacknowledged)
+            .finish()
+    }
 }
 
 impl ShutdownError {

@@ -1,6 +1,6 @@
 //! Verification of server certificates without an authority.
 
-use super::{provider::sha256, x509};
+use super::{TlsError, provider::sha256, refusal, x509};
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -53,6 +53,10 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         match self.accepts {
             Accepts::Pinned(pin) if sha256(end_entity) != pin => {
+                refusal::note(TlsError::WrongPin {
+                    certificate: sha256(end_entity),
+                    pinned: pin,
+                });
                 Err(CertificateError::ApplicationVerificationFailure.into())
             }
             Accepts::Pinned(_) | Accepts::Anything => Ok(ServerCertVerified::assertion()),

@@ -2,9 +2,29 @@
 //!
 //! A [`Transport`] splits into a half that one thread reads, a half that the holder
 //! of the writing role writes, and a [`Closer`] with which any thread can end both.
-//! It knows nothing about frames. [`std::net::TcpStream`] is TCP, `TlsStream` is
-//! TLS over TCP, and [`memory::pair`] creates two connected ends inside one
-//! process, for tests and examples.
+//! It knows nothing about frames.
+//!
+//! | transport | for |
+//! |---|---|
+//! | [`std::net::TcpStream`] | TCP |
+//! | `TlsStream` | TLS over TCP |
+//! | `UnixStream` of std | Unix sockets |
+//! | `Pipes` | child processes, standard input and output, pipes, terminals; Unix only |
+//! | [`memory::pair`] | two ends inside one process, for tests and examples |
+//!
+//! # A transport of your own
+//!
+//! Implement [`Transport`], [`ReadHalf`], [`WriteHalf`] and [`Closer`]. What a connection
+//! relies on:
+//!
+//! - **Timeouts.** Reads have one, for keepalive and to notice a close; so have writes, to
+//!   notice a peer that reads nothing. Where the system has none, `poll` on the descriptor
+//!   has, as in `Pipes`.
+//! - **Waking.** [`Closer::shutdown`] ends blocked reads and writes.
+//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this direction,
+//!   while the other one stays open. A close waits for the peer's end in turn. A half that
+//!   cannot do this must say so with [`WriteHalf::can_finish`]; otherwise each close takes
+//!   the whole write timeout.
 
 use std::{
     fmt,
@@ -14,11 +34,17 @@ use std::{
     time::Duration,
 };
 
+mod best_effort;
 pub mod memory;
+#[cfg(unix)]
+mod pipes;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use best_effort::best_effort;
+#[cfg(unix)]
+pub use pipes::Pipes;
 #[cfg(unix)]
 pub(crate) use tcp::send;
 #[cfg(feature = "tls")]
@@ -110,8 +136,21 @@ pub trait WriteHalf: Send + fmt::Debug {
         Ok(())
     }
 
+    /// Returns whether [`finish`](Self::finish) can end this direction while the other
+    /// one stays open. Default: `true`. Asked once, before anything is written.
+    ///
+    /// A half that cannot do that must say so: for example, a pseudoterminal, a serial
+    /// line, or a standard output that the process keeps open. A connection that closes
+    /// cannot wait for the peer's end then, as the peer would not notice its own. Instead
+    /// it asks the peer, with a ping behind all data, whether everything has arrived, and
+    /// shuts the transport down on the answer.
+    fn can_finish(&self) -> bool {
+        true
+    }
+
     /// Flushes, and ends this direction: the peer reads everything that was
-    /// written, and then the end. Nothing may be written afterwards.
+    /// written, and then the end. Nothing may be written afterwards. Only flushes if
+    /// [`can_finish`](Self::can_finish) is `false`.
     ///
     /// # Errors
     ///
@@ -132,5 +171,9 @@ pub trait WriteHalf: Send + fmt::Debug {
 pub trait Closer: Send + Sync + fmt::Debug {
     /// Ends both directions immediately, and wakes the threads that are blocked in
     /// them. Never blocks; further calls do nothing.
+    ///
+    /// The peer must read an end once both halves are dropped, at the latest. If a read
+    /// cannot be woken, it must at least respect its timeout, which is 15 seconds or less:
+    /// until it returns, the connection's reader thread and the half stay.
     fn shutdown(&self);
 }

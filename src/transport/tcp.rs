@@ -1,9 +1,11 @@
-//! TCP: std's stream, with socket2 for what std lacks: a write that does not wait,
+//! TCP and Unix sockets: std's stream, with socket2 for what std lacks: a write that does not wait,
 //! on a blocking socket.
 
-use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf, best_effort};
 use crate::sync;
 use socket2::Socket;
+#[cfg(unix)]
+use std::os::{fd::OwnedFd, unix::net::UnixStream};
 use std::{
     io::{self, IoSlice, Read},
     net::{Shutdown, TcpStream},
@@ -12,24 +14,40 @@ use std::{
 };
 
 impl Transport for TcpStream {
-    /// Sets `TCP_NODELAY`: frames are combined before they are written, so the
-    /// kernel gains nothing by waiting for more.
+    /// Sets `TCP_NODELAY`, if the system has it: frames are combined before they are
+    /// written, so the kernel gains nothing by waiting for more.
     fn split(self) -> io::Result<Halves> {
-        self.set_nodelay(true)?;
-        self.set_nonblocking(false)?;
+        best_effort("TCP_NODELAY", self.set_nodelay(true));
         // On some systems, a socket has no addresses once the peer has closed it.
         // That is not an error here: the first read reports it.
         let local_addr = self.local_addr().ok();
         let peer_addr = self.peer_addr().ok();
-        let socket = Arc::new(Socket::from(self));
         Ok(Halves {
-            reader: Box::new(TcpReader(Arc::clone(&socket))),
-            writer: Box::new(TcpWriter(Arc::clone(&socket))),
-            closer: Arc::new(TcpCloser(socket)),
             local_addr,
             peer_addr,
+            ..split(self.into())?
         })
     }
+}
+
+/// A Unix socket is used like one of TCP.
+#[cfg(unix)]
+impl Transport for UnixStream {
+    fn split(self) -> io::Result<Halves> {
+        split(OwnedFd::from(self).into())
+    }
+}
+
+fn split(socket: Socket) -> io::Result<Halves> {
+    socket.set_nonblocking(false)?;
+    let socket = Arc::new(socket);
+    Ok(Halves {
+        reader: Box::new(TcpReader(Arc::clone(&socket))),
+        writer: Box::new(TcpWriter(Arc::clone(&socket))),
+        closer: Arc::new(TcpCloser(socket)),
+        local_addr: None,
+        peer_addr: None,
+    })
 }
 
 #[derive(Debug)]

@@ -94,15 +94,22 @@ mod models;
 #[cfg(test)]
 mod tests;
 
-pub use builder::Builder;
+pub use builder::{Address, Builder};
 pub use handle::Wire;
 #[cfg(unix)]
 pub use session::pipe::Piped;
 pub use session::{
-    byte_stream::ByteStream, frame::FrameError, id::SessionId, session::Session, stats::Stats,
-    stream::Stream, stream_read::Reader, stream_write::Writer,
+    byte_stream::ByteStream,
+    frame::FrameError,
+    id::{ParseSessionIdError, SessionId},
+    session::Session,
+    stats::Stats,
+    stream::Stream,
+    stream_read::Reader,
+    stream_write::Writer,
 };
 pub use state::{
     access::{Caller, Request},
+    any_error::any_error,
     retry::Retry,
 };

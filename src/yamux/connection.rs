@@ -296,9 +296,12 @@ impl Connection {
 
     /// Closes the connection. Its streams end with an error, and every blocked call
     /// returns; what was written before is still sent. Waits up to the write timeout
-    /// for the peer to close its side, and then cuts the transport. May be called
-    /// again. Afterwards [`unacknowledged`](Self::unacknowledged) returns how much may
+    /// for the peer to close its side, or, over a transport that [cannot end] a direction
+    /// alone, to confirm that it has received everything. Then cuts the transport. May be
+    /// called again. Afterwards [`unacknowledged`](Self::unacknowledged) returns how much may
     /// not have arrived.
+    ///
+    /// [cannot end]: crate::transport::WriteHalf::can_finish
     pub fn close(&self) {
         let shared = &self.handle.shared;
         shared.close();
@@ -451,10 +454,12 @@ fn assemble(
     acceptor: Acceptor,
 ) -> io::Result<(Arc<Shared>, Box<ConnectionReader>)> {
     halves.writer.set_timeout(Some(config.write_timeout))?;
+    let can_finish = halves.writer.can_finish();
     let shared = Arc::new(Shared::new(
         role,
         config,
         Outbox::new(halves.writer),
+        can_finish,
         halves.closer,
         [halves.local_addr, halves.peer_addr],
     ));

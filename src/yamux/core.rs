@@ -15,7 +15,10 @@ use crate::sync::{
     self, Condvar, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -32,6 +35,9 @@ pub(super) struct Core {
     pub(super) recv: Mutex<RecvHalf>,
     /// Notified by [`wake_readers`](Self::wake_readers) only.
     pub(super) readable: Condvar,
+    /// Signalled when the receiving half ends in any way. Not `readable`, so that data does
+    /// not wake threads that wait for the end.
+    ended: Condvar,
     /// Called when readers are woken, if a thread waits for input elsewhere.
     waker: OnceLock<Weak<dyn Wake>>,
     pub(super) send: Mutex<SendHalf>,
@@ -53,6 +59,9 @@ pub(super) struct Core {
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
+    /// Whether the peer has finished or reset the stream, or the connection has ended. The
+    /// state forgets it if this side then resets the stream.
+    peer_has_ended: bool,
     /// Whether reading was ended on this side. Received bytes were discarded then,
     /// so no read may report the end of the stream.
     pub(super) reads_ended: bool,
@@ -67,6 +76,9 @@ pub(super) struct RecvHalf {
 pub(super) struct SendHalf {
     pub(super) state: SendState,
     pub(super) window: SendWindow,
+    /// Whether nothing is being sent: the stream may end here. Always `false` for streams
+    /// whose user does not tell; see [`Stream::rest`](super::Stream::rest).
+    pub(super) at_rest: bool,
 }
 
 /// What to do after data was delivered.
@@ -89,16 +101,19 @@ impl Core {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
+                peer_has_ended: false,
                 reads_ended: false,
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
             }),
             readable: Condvar::new(),
+            ended: Condvar::new(),
             waker: OnceLock::new(),
             send: Mutex::new(SendHalf {
                 state: SendState::Open,
                 window: SendWindow::new(),
+                at_rest: false,
             }),
             writable: Condvar::new(),
             done: AtomicU8::new(0),
@@ -212,6 +227,13 @@ impl Core {
         }
     }
 
+    /// Wakes the threads that wait for data or for the end, after the receiving half has
+    /// ended. The receiving half must not be locked.
+    pub(super) fn wake_at_end(&self) {
+        self.wake_readers();
+        self.ended.notify_all();
+    }
+
     /// Handles the header of a Data frame of `len` bytes.
     pub(super) fn on_data(&self, len: u32) -> Result<(), Violation> {
         if len == 0 {
@@ -266,10 +288,34 @@ impl Core {
     pub(super) fn on_fin(&self) -> bool {
         let mut recv = self.recv.lock();
         recv.state.on_fin();
+        recv.peer_has_ended = true;
         drop(recv);
-        self.wake_readers();
+        self.wake_at_end();
         self.input_arrives();
         self.mark_done(RECV_DONE)
+    }
+
+    /// Returns whether the peer has finished or reset the stream, or the connection has
+    /// ended.
+    pub(super) fn peer_has_ended(&self) -> bool {
+        self.recv.lock().peer_has_ended
+    }
+
+    /// Waits until the peer has ended the stream, reading was ended on this side, or the
+    /// deadline has passed. Returns whether the peer has ended it.
+    pub(super) fn wait_peer_end(&self, deadline: Option<Instant>) -> bool {
+        let mut recv = self.recv.lock();
+        while !recv.peer_has_ended && !recv.reads_ended && !recv.state.is_done() {
+            match deadline {
+                None => self.ended.wait(&mut recv),
+                Some(deadline) => {
+                    if self.ended.wait_until(&mut recv, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        recv.peer_has_ended
     }
 
     /// Resets the sending half, because nothing more can be sent on the connection.
@@ -285,12 +331,13 @@ impl Core {
     pub(super) fn mark_reset(&self, by: ResetBy) -> bool {
         let mut recv = self.recv.lock();
         recv.state.reset(by);
-        if by == ResetBy::Us {
-            recv.inbox.clear();
+        match by {
+            ResetBy::Us => drop(recv.inbox.clear()),
+            ResetBy::Peer | ResetBy::Connection => recv.peer_has_ended = true,
         }
         drop(recv);
         self.send.lock().state.reset(by);
-        self.wake_readers();
+        self.wake_at_end();
         self.writable.notify_all();
         self.mark_done(RECV_DONE | SEND_DONE)
     }

@@ -167,9 +167,10 @@ pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
-pub(crate) use relay::pair::{Buffered, Framing, join_relay};
+pub(crate) use relay::pair::{Buffered, Framing, Passed, join_relay};
 pub(crate) use role::Role;
 pub use stats::Stats;
+pub(crate) use stream::Rest;
 pub use stream::Stream;
 #[cfg(unix)]
 pub(crate) use waker::{Armed, Wake};

@@ -15,6 +15,11 @@
 //!    └────────┴──▶ Ended   have ended           Ended        cut
 //! ```
 //!
+//! Over a transport that cannot end a direction alone, this side's close ends when the peer
+//! answers a ping behind all data, or closes too, which its second go-away says. Without a
+//! close of this side, that go-away ends the streams, and the reader waits shortly for the
+//! peer to cut the transport.
+//!
 //! `end()` is called for the peer's end, a violation, a failure, and when the write
 //! timeout after a `close()` or a failed write has passed. Until the transport is cut,
 //! each side may announce that it is leaving:
@@ -25,13 +30,13 @@
 //! ```
 //!
 //! `shared/ending.rs` decides what this side sends when it closes (a go-away, and
-//! to some peers a ping and a second go-away); `shared/lingering.rs` decides how
+//! in some cases a ping and a second go-away); `shared/lingering.rs` decides how
 //! long it then waits.
 //!
 //! Some state of a connection's end is kept elsewhere:
 //!
 //! - `Outbox` has a phase of its own, under its own lock, which every frame takes.
-//! - `Shared::closed_at` is read before each read of the transport, without a lock.
+//! - `Shared::linger_until` is read before each read of the transport, without a lock.
 //! - `Shared::closer` is `None` once the transport is cut. Cutting takes a system
 //!   call, and follows the end of the streams.
 //! - `Shared::peer_took_all` does not change what may be done; it only goes into

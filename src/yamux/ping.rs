@@ -141,6 +141,12 @@ impl Pings {
         }
     }
 
+    /// Returns whether a ping for which no thread waits was answered.
+    pub(super) fn is_answered(&self, value: u32) -> bool {
+        let state = self.state.lock();
+        state.waiting.iter().all(|ping| ping.value != value)
+    }
+
     /// Waits for the answer to `value`. Returns `None` if it was not received by the
     /// deadline.
     pub(super) fn wait(&self, value: u32, deadline: Instant) -> Option<Duration> {

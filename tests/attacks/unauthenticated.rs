@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use std::{
+    io::Write,
     net::Shutdown,
     time::{Duration, Instant},
 };
@@ -293,7 +294,8 @@ fn refused_and_staying(stage: &Stage<'_>) -> Vec<Peer> {
 /// Returns whether a new connection gets a place, which it then gives back.
 fn gets_a_place(stage: &Stage<'_>) -> bool {
     let mut peer = Peer::over_tcp(stage.server.dial());
-    // The server may have closed it already.
+    // The server may have closed it already. A peer that sends nothing is not reported.
+    let _ = peer.socket().write_all(b"x");
     let _ = peer.socket().shutdown(Shutdown::Write);
     peer.read_to_close();
     !stage

@@ -232,7 +232,8 @@ fn the_error_handler_may_close_the_wire() {
         // A handshake fails.
         |wire| {
             let addr = addr_of(wire);
-            let unauthenticated = std::net::TcpStream::connect(addr).unwrap();
+            let mut unauthenticated = std::net::TcpStream::connect(addr).unwrap();
+            io::Write::write_all(&mut unauthenticated, b"x").unwrap();
             drop(unauthenticated);
             client_of(wire)
         },

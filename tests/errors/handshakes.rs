@@ -1,1 +1,370 @@
 //! Peers that speak another protocol, or none.
+
+use crate::{
+    support::{
+        PATIENCE,
+        encoding::{OPEN_SESSION, layer_2},
+        frames::{Frame, SYN},
+        in_time,
+        peer::{Peer, play},
+        tls,
+        wires::{Told, addr_of, echo, errors, joining, mounting, started},
+    },
+    table::row,
+};
+use crossbeam_channel::Receiver;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+use wirenet::{Builder, Error, Operation, Wire, yamux};
+
+/// A server, and the errors that it reports.
+fn reporting(server: Builder) -> (Wire, Receiver<Told>) {
+    let (handler, told) = errors();
+    (started(server.on_error(handler)), told)
+}
+
+/// The next failure of a handshake.
+fn failure(told: &Receiver<Told>) -> String {
+    loop {
+        match told.recv_timeout(PATIENCE).expect("a failure") {
+            (Operation::Handshake, cause) => return cause,
+            _ => continue,
+        }
+    }
+}
+
+/// Sends `first` one byte at a time, and ends the connection.
+fn dribble(addr: SocketAddr, first: &[u8]) {
+    let mut peer = TcpStream::connect(addr).unwrap();
+    peer.set_nodelay(true).unwrap();
+    for byte in first {
+        // The server may have read enough.
+        if peer.write_all(&[*byte]).is_err() {
+            break;
+        }
+    }
+    let _ = peer.shutdown(Shutdown::Write);
+    let _ = io::copy(&mut peer, &mut io::sink());
+}
+
+/// What other clients send first, and what the error must say about them.
+const CLIENTS: &[(&str, &[u8], &str)] = &[
+    (
+        "a TLS client",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x8b",
+        "the client speaks TLS; this server has no `.tls(…)`",
+    ),
+    (
+        "an HTTP client",
+        b"GET / HTTP/1.1\r\n\r\n",
+        "speaks HTTP, not wirenet",
+    ),
+    (
+        "an HTTP/2 client",
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+        "speaks HTTP/2, not wirenet",
+    ),
+    (
+        "an ssh client",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        "speaks SSH, not wirenet",
+    ),
+    (
+        "a Redis client",
+        b"*1\r\n$4\r\nPING\r\n",
+        "speaks Redis, not wirenet",
+    ),
+    (
+        "a PostgreSQL client",
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        "speaks PostgreSQL, not wirenet",
+    ),
+    (
+        "an RDP client",
+        b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0",
+        "speaks RDP, not wirenet",
+    ),
+    (
+        "an SMB client",
+        b"\0\0\0\x54\xfeSMB@\0\0\0\0\0\0\0",
+        "speaks SMB, not wirenet",
+    ),
+    (
+        "something else",
+        b"\x7fhello\nworld\x1b[2J",
+        r#"the client does not speak wirenet: it began with "\x7fhello\nworld"#,
+    ),
+    (
+        "something that begins with a zero",
+        b"\0\x09hello, world",
+        r#"the client does not speak wirenet: it began with "\x00\thello"#,
+    ),
+];
+
+#[test]
+fn a_server_names_the_protocol_of_a_client_that_speaks_another() {
+    in_time(|| {
+        let (server, told) = reporting(mounting());
+        for (who, first, expected) in CLIENTS {
+            // In one piece, and byte by byte.
+            let mut peer = TcpStream::connect(addr_of(&server)).unwrap();
+            peer.write_all(first).unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+            let whole = failure(&told);
+            row(format!("{who} at a server"), &whole, &[expected]);
+            dribble(addr_of(&server), first);
+            // A header is judged when it is complete.
+            let dribbled = failure(&told);
+            let begun = dribbled.trim_end_matches('"');
+            assert!(whole.starts_with(begun), "{dribbled}");
+        }
+    });
+}
+
+/// A server that reads something, sends `first`, and ends the connection. Each of its
+/// clients gets the same.
+fn serving(first: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || -> io::Result<()> {
+        let (mut client, _) = listener.accept()?;
+        client.read_exact(&mut [0; 12])?;
+        client.write_all(first)?;
+        client.shutdown(Shutdown::Write)?;
+        io::copy(&mut client, &mut io::sink())?;
+        Ok(())
+    });
+    addr
+}
+
+fn joining_at(addr: SocketAddr) -> Builder {
+    Wire::join(addr.to_string()).retry_max(0)
+}
+
+fn start_error(client: Builder) -> Error {
+    client.build().unwrap().start().unwrap_err()
+}
+
+#[test]
+fn a_client_names_the_protocol_of_a_server_that_speaks_another() {
+    in_time(|| {
+        for (who, first, expected) in [
+            (
+                "a TLS server",
+                &b"\x15\x03\x03\0\x02\x02\x0a"[..],
+                "the server speaks TLS; this client has no `.tls(…)`",
+            ),
+            (
+                "an HTTP server",
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                "the server speaks HTTP, not wirenet",
+            ),
+            (
+                "an ssh server",
+                b"SSH-2.0-OpenSSH_9.2\r\n",
+                "the server speaks SSH, not wirenet",
+            ),
+            (
+                "an FTP server",
+                b"220 (vsFTPd 3.0.3)\r\n",
+                "the server speaks SMTP or FTP, not wirenet",
+            ),
+            (
+                "a Redis server",
+                b"-ERR unknown command\r\n",
+                "the server speaks Redis, not wirenet",
+            ),
+            (
+                "a server that closes without a word",
+                b"",
+                "during the session handshake; does the server need TLS",
+            ),
+        ] {
+            let error = start_error(joining_at(serving(first)));
+            row(format!("a client at {who}"), &error, &[expected]);
+            let Error::Explained { cause, .. } = &error else {
+                panic!("{error:?}");
+            };
+            assert!(matches!(**cause, Error::Connection(_)), "{cause:?}");
+            assert!(!error.is_permanent());
+            // As without the reason.
+            let kind = io::Error::from((**cause).clone()).kind();
+            let error = io::Error::from(error);
+            assert_eq!(error.kind(), kind);
+            assert!(error.get_ref().is_some_and(|inner| inner.is::<Error>()));
+        }
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_is_named_as_such() {
+    in_time(|| {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = joining_at(silent.local_addr().unwrap());
+        let error = start_error(client.handshake_timeout(Duration::from_millis(50)));
+        let expected = "no answer from the server, which accepted the connection";
+        row(
+            "a silent server",
+            &error,
+            &[expected, "is it a wirenet server?", "within 50ms"],
+        );
+        assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn yamux_without_a_session_handshake_is_named_as_such() {
+    in_time(|| {
+        let (server, told) = reporting(mounting());
+        let (hub, hub_told) = reporting(Wire::hub("127.0.0.1:0"));
+        for (who, wire, told) in [("server", server, told), ("hub", hub, hub_told)] {
+            let mut bare = Peer::dial(addr_of(&wire));
+            bare.send([
+                Frame::flags(1, SYN),
+                Frame::data(1, b"hello, anybody?".to_vec()),
+            ]);
+            let expected = [
+                "malformed session handshake",
+                "does the client speak yamux without wirenet's session handshake?",
+            ];
+            row(format!("bare yamux at a {who}"), failure(&told), &expected);
+        }
+        // An echo server that speaks yamux, for example.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || -> io::Result<()> {
+            let bare = yamux::Connection::server(listener.accept()?.0, Default::default())?;
+            let mut stream = bare.accept()?;
+            stream.write_all(&layer_2(OPEN_SESSION, "openSession", b""))?;
+            io::copy(&mut stream, &mut io::sink())?;
+            Ok(())
+        });
+        let error = start_error(joining_at(addr));
+        let expected = "does the server speak yamux without wirenet's session handshake?";
+        row("a client at a bare yamux server", error, &[expected]);
+    });
+}
+
+/// A peer leaves before its first byte: by closing, and by a reset.
+fn check_health(addr: SocketAddr) {
+    drop(TcpStream::connect(addr).unwrap());
+    let reset = TcpStream::connect(addr).unwrap();
+    socket2::SockRef::from(&reset)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+#[test]
+fn a_peer_that_leaves_before_its_first_byte_is_not_reported_and_one_that_sent_something_is() {
+    in_time(|| {
+        for over_tls in [false, cfg!(feature = "tls")] {
+            let (server, told) = reporting(tls::server(mounting(), over_tls));
+            for _ in 0..100 {
+                check_health(addr_of(&server));
+            }
+            for first in [&b"\0"[..], b"\x16", b"x"] {
+                dribble(addr_of(&server), first);
+                failure(&told);
+            }
+            server.close().unwrap();
+            drop(server);
+            let others: Vec<Told> = told.try_iter().collect();
+            assert!(others.is_empty(), "{others:?}");
+        }
+    });
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_peer_without_tls_is_named_at_both_sides() {
+    in_time(|| {
+        let (server, told) = reporting(tls::server(mounting(), true));
+        let error = start_error(joining(&server).retry_max(0));
+        let expected = "the server speaks TLS; this client has no `.tls(…)`";
+        row("a client without TLS at a TLS server", error, &[expected]);
+        let expected = "the client does not speak TLS; this server has `.tls(…)`";
+        row("the same, at the server", failure(&told), &[expected]);
+        let mut http = TcpStream::connect(addr_of(&server)).unwrap();
+        http.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let expected = "the client speaks HTTP, not TLS; this server has `.tls(…)`";
+        row(
+            "an HTTP client at a TLS server",
+            failure(&told),
+            &[expected],
+        );
+
+        let (server, told) = reporting(mounting());
+        let client = tls::client(joining(&server).retry_max(0), true);
+        let error = start_error(client);
+        row(
+            "a TLS client at a server without TLS",
+            error,
+            &["server", "`.tls(…)`"],
+        );
+        let expected = "the client speaks TLS; this server has no `.tls(…)`";
+        row("the same, at the server", failure(&told), &[expected]);
+    });
+}
+
+#[test]
+fn an_address_that_cannot_be_reached_is_named_in_the_first_error() {
+    in_time(|| {
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = unused.local_addr().unwrap().to_string();
+        drop(unused);
+        for addr in ["no-such-host.invalid:8989", &*refused] {
+            let (handler, told) = errors();
+            let client = Wire::join(addr).on_error(handler).build().unwrap();
+            let starting = client.clone();
+            let starter = thread::spawn(move || starting.start());
+            let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
+            row(addr, &cause, &[&format!("cannot connect to {addr}: ")]);
+            assert_eq!(operation, Operation::Dial);
+            client.close().unwrap();
+            starter.join().unwrap().unwrap_err();
+        }
+    });
+}
+
+#[test]
+fn a_refused_stream_says_what_to_do() {
+    in_time(|| {
+        let hub = started(Wire::hub("127.0.0.1:0"));
+        let server = started(mounting().stream("echo", echo));
+        for (who, wire) in [("server", server), ("hub", hub)] {
+            let client = started(joining(&wire));
+            let error = client.sessions()[0].open_stream("ecko").unwrap_err();
+            let expected = [
+                "stream \"ecko\" refused: no handler for this name",
+                "at a hub: no connected client offers it",
+            ];
+            row(format!("an unknown name at a {who}"), error, &expected);
+        }
+        for (text, expected) in [
+            (
+                "wirenet: session not found",
+                "try again once it is connected",
+            ),
+            (
+                "wirenet: session closed",
+                "open the stream on the next session",
+            ),
+            ("not for\nyou", "stream \"s\" refused: not for\\nyou"),
+        ] {
+            let addr = play(vec![Box::new(move |mut client: Peer| {
+                client.confirm_session()?;
+                let open = client.next_open();
+                client.refuse(&open, text);
+                io::copy(&mut client, &mut io::sink())?;
+                Ok(())
+            })]);
+            let client = started(joining_at(addr).session_close_timeout(Duration::ZERO));
+            let error = client.sessions()[0].open_stream("s").unwrap_err();
+            row(format!("a refusal with {text:?}"), error, &[expected]);
+        }
+    });
+}

@@ -67,14 +67,14 @@ const EXAMPLES: &[Example] = &[
         port: 7722,
         server: "hub",
         clients: &["expose"],
-        args: &["--name", "x", "--to", "127.0.0.1:22"],
+        args: &["--name", "x", "--to", "127.0.0.1:22", "--fail-fast"],
     },
     Example {
         name: "tunnel",
         port: 7722,
         server: "hub",
         clients: &["forward"],
-        args: &["--name", "x", "--listen", "127.0.0.1:0"],
+        args: &["--name", "x", "--listen", "127.0.0.1:0", "--fail-fast"],
     },
 ];
 

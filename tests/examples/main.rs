@@ -15,9 +15,11 @@ mod quickstart;
 mod reconnect;
 mod recovery_from_kills;
 mod resources;
+mod service_manager;
 mod shell;
 mod through_nat;
 #[cfg(feature = "tls")]
 mod tls;
 mod transfer_files;
 mod tunnel;
+mod tunnel_options;

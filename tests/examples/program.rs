@@ -60,28 +60,29 @@ impl Program {
         Self::spawn(command.stdin(Stdio::piped()))
     }
 
+    /// Starts a program whose stderr is not read by [`warning`](Self::warning).
+    pub fn start_with_stderr(command: &mut Command, stderr: impl Into<Stdio>) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self::spawn_with(command.stderr(stderr))
+    }
+
+    /// Starts a program whose stdout is not read by [`line`](Self::line).
+    pub fn start_with_stdout(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        Self::spawn_with(command.stdout(stdout))
+    }
+
     fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
-        let (lines, stdout) = channel();
-        let out = BufReader::new(child.stdout.take().expect("piped"));
-        // This ends early if the receiver has been dropped.
-        thread::spawn(move || out.lines().try_for_each(|line| lines.send(line.unwrap())));
-        let (text, stderr) = channel();
-        let mut err = child.stderr.take().expect("piped");
-        thread::spawn(move || {
-            let mut all = String::new();
-            err.read_to_string(&mut all).unwrap();
-            text.send(all)
-        });
+        Self::spawn_with(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    fn spawn_with(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the example starts");
         Self {
             stdin: child.stdin.take(),
+            stdout: lines(child.stdout.take()),
+            stderr: lines(child.stderr.take()),
             child,
-            stdout,
-            stderr,
         }
     }
 
@@ -105,22 +106,37 @@ impl Program {
     /// Waits for a line that begins with `begin`. Returns the lines before it, and
     /// then the rest of that line.
     pub fn lines_to(&self, begin: &str) -> Vec<String> {
+        let mut lines = self.wait(&self.stdout, |line| line.starts_with(begin));
+        let found = lines.pop().expect("the line itself");
+        lines.push(found[begin.len()..].into());
+        lines
+    }
+
+    /// Waits for a line on stderr that contains `part`, and returns it. Earlier lines
+    /// are discarded.
+    pub fn warning(&self, part: &str) -> String {
+        let mut lines = self.wait(&self.stderr, |line| line.contains(part));
+        lines.pop().expect("the line itself")
+    }
+
+    /// Waits for a line. Returns the lines before it too.
+    fn wait(&self, from: &Receiver<String>, found: impl Fn(&str) -> bool) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
         let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.stdout.recv_timeout(left) {
+            match from.recv_timeout(left) {
                 Ok(line) => {
-                    if let Some(rest) = line.strip_prefix(begin) {
-                        lines.push(rest.into());
+                    let found = found(&line);
+                    lines.push(line);
+                    if found {
                         return lines;
                     }
-                    lines.push(line);
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no line {begin:?} in time"),
+                Err(RecvTimeoutError::Timeout) => panic!("no such line in time, after {lines:?}"),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let stderr = self.stderr.recv_timeout(DEADLINE);
-                    panic!("no line {begin:?}; on stderr: {stderr:?}");
+                    let stderr = rest(&self.stderr);
+                    panic!("no such line after {lines:?}; on stderr: {stderr:?}");
                 }
             }
         }
@@ -136,7 +152,7 @@ impl Program {
         self.child.id()
     }
 
-    /// Sends a signal: `TERM`, `INT` or `KILL`.
+    /// Sends a signal: `TERM`, `INT`, `HUP`, `STOP` or `KILL`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
@@ -155,21 +171,43 @@ impl Program {
 
     /// Waits for the end.
     pub fn end(mut self) -> Ended {
-        let deadline = Instant::now() + DEADLINE;
-        let mut lines = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.stdout.recv_timeout(left) {
-                Ok(line) => lines.push(line),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("no end in time, after {lines:?}"),
-            }
-        }
+        let stdout = rest(&self.stdout);
+        let stderr = rest(&self.stderr);
         // Its output is closed, so the process is about to end.
         Ended {
-            stderr: self.stderr.recv_timeout(DEADLINE).expect("its stderr"),
             status: self.child.wait().expect("its status"),
-            stdout: lines,
+            stderr: stderr.iter().map(|line| format!("{line}\n")).collect(),
+            stdout,
+        }
+    }
+}
+
+/// Reads lines on a thread of its own. Without a reader there are none.
+fn lines(from: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (lines, read) = channel();
+    if let Some(from) = from {
+        // This ends early if the receiver has been dropped.
+        thread::spawn(move || {
+            let mut all = BufReader::new(from).split(b'\n');
+            all.try_for_each(|line| {
+                let line = String::from_utf8_lossy(&line.unwrap()).into();
+                lines.send(line)
+            })
+        });
+    }
+    read
+}
+
+/// Waits until the program has closed this output. Returns what was not read before.
+fn rest(from: &Receiver<String>) -> Vec<String> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut lines = Vec::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match from.recv_timeout(left) {
+            Ok(line) => lines.push(line),
+            Err(RecvTimeoutError::Disconnected) => return lines,
+            Err(RecvTimeoutError::Timeout) => panic!("no end in time, after {lines:?}"),
         }
     }
 }

@@ -462,6 +462,8 @@ fn a_session_id_that_is_taken_is_refused() {
         let request = [field(1, owner.session.id().as_bytes()), field(4, b"b")];
         let answer = connect(&hub.addr, |_| Ok(())).ask(&request.concat());
         assert!(String::from_utf8_lossy(&answer).contains("session id"));
+        // The owner knows of its session before the hub lists it.
+        hub.wire.wait_session(PATIENCE).unwrap();
         assert_eq!(hub.wire.sessions().len(), 1);
         assert_eq!(hub.caller().ask("a", b"still").unwrap(), b"still");
     });

@@ -8,7 +8,7 @@ use crate::support::{
 use std::{
     fs,
     io::{ErrorKind, Write},
-    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, ToSocketAddrs},
     process::Command,
     time::Duration,
 };
@@ -183,6 +183,14 @@ fn other_process() {
                 assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
                 process::tell("done").unwrap();
             }
+            "families" => {
+                set_addrs(&["::1", "127.0.0.1"]);
+                for listening in ["127.0.0.1:0", "[::1]:0", &format!("{NAME}:0")] {
+                    let server = echoing(listening);
+                    assert_reaches(&format!("{NAME}:{}", addr_of(&server).port()));
+                }
+                process::tell("done").unwrap();
+            }
             "again" => {
                 let server = echoing("127.0.0.3:0");
                 set_addrs(&["127.0.0.2"]);
@@ -231,9 +239,56 @@ fn a_dial_tries_every_address_of_a_host_name() {
     }
 }
 
+/// `localhost` is such a name on most machines.
+#[test]
+fn a_name_with_addresses_of_both_families_is_reached_at_either() {
+    if has_ipv6() && names_can_be_changed() {
+        assert_eq!(in_other_process("families").unwrap(), "done");
+    }
+}
+
 #[test]
 fn a_host_name_is_resolved_again_for_each_dial() {
     if names_can_be_changed() {
         assert_eq!(in_other_process("again").unwrap(), "done");
     }
+}
+
+#[test]
+fn an_address_may_be_a_socket_address_or_a_host_and_a_port() {
+    in_time(|| {
+        let server = started(Wire::mount((Ipv4Addr::LOCALHOST, 0)).stream("echo", echo));
+        let addr = addr_of(&server);
+        for joining in [
+            Wire::join(addr),
+            Wire::join(&addr),
+            Wire::join(("localhost", addr.port())),
+            Wire::join((addr.ip(), addr.port())),
+            Wire::join(format!("127.0.0.1:{}", addr.port())),
+        ] {
+            let client = joining.retry_max(0).build().unwrap();
+            assert_echoes(&client.start_within(PATIENCE).unwrap());
+        }
+        let hub = started(Wire::hub(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+        started(Wire::join(addr_of(&hub)));
+    });
+}
+
+#[test]
+fn the_scope_id_of_an_ipv6_address_is_kept() {
+    in_time(|| {
+        if !has_ipv6() {
+            return;
+        }
+        let server = echoing("[::1]:0");
+        // Each system has an interface with this index.
+        let addr = SocketAddrV6::new(Ipv6Addr::LOCALHOST, addr_of(&server).port(), 0, 1);
+        let client = Wire::join(addr).retry_max(0).build().unwrap();
+        assert_echoes(&client.start_within(PATIENCE).unwrap());
+        // No system has one with this.
+        let addr = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 4_000_000_000);
+        let client = Wire::join(addr).retry_max(0).build().unwrap();
+        let error = client.start_within(PATIENCE).unwrap_err().to_string();
+        assert!(error.contains("[fe80::1%4000000000]:80"), "{error}");
+    });
 }

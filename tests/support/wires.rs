@@ -28,7 +28,7 @@ impl Link {
         let server = server.build().unwrap();
         server.start().unwrap();
         let addr = server.local_addr().expect("it listens");
-        let client = client(tls::client(Wire::join(addr.to_string()), selected));
+        let client = client(tls::client(Wire::join(addr), selected));
         let client = client.build().unwrap();
         client.start().unwrap();
         Self {
@@ -55,7 +55,7 @@ pub fn mounting() -> Builder {
 
 /// A client of this server.
 pub fn joining(server: &Wire) -> Builder {
-    Wire::join(addr_of(server).to_string())
+    Wire::join(addr_of(server))
 }
 
 /// A side of a link without options.

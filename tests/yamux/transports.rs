@@ -45,6 +45,28 @@ impl WriteHalf for Refusable {
     }
 }
 
+/// A writer that cannot end its direction.
+#[derive(Debug)]
+pub struct Endless(pub Box<dyn WriteHalf>);
+
+impl WriteHalf for Endless {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        self.0.write(slices, wait)
+    }
+
+    fn can_finish(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self, wait: Wait) -> io::Result<()> {
+        self.0.flush(wait)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_timeout(timeout)
+    }
+}
+
 /// A reader that reports its timeouts.
 #[derive(Debug)]
 pub struct Reporting {

@@ -27,10 +27,10 @@ impl Builder {
     /// server.start()?;
     /// let addr = server.local_addr().expect("the server listens");
     ///
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .identification("box-1", "secret")
     ///     .build()?;
-    /// client.start()?;
+    /// client.start_within(Duration::from_secs(5))?;
     ///
     /// let session = server.wait_session(Duration::from_secs(5))?;
     /// assert_eq!(session.identification(), b"box-1");
@@ -48,12 +48,14 @@ impl Builder {
     /// The closure is called with a stream name, the client's identification and the
     /// token: once for each session that a client opens, with the name `confirmSession`,
     /// and once for each stream that the peer opens. If it returns an error, the peer is
-    /// refused with the error's text. Default: every peer is accepted.
+    /// refused with the error's text. The error may be anything that can be printed: see
+    /// [`Denied`]. Default: every peer is accepted.
     ///
     /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`],
     /// unless the validator returns [`Denied::for_now`], for example because its
     /// database cannot be reached: then the client retries, with
-    /// [`RefusalCode::TryLater`].
+    /// [`RefusalCode::TryLater`]. With `?`, any error refuses permanently;
+    /// `.map_err(Denied::for_now)?` refuses for now.
     ///
     /// Compare tokens with [`same_token`](crate::same_token), whose running time
     /// does not reveal where two tokens differ.
@@ -79,7 +81,7 @@ impl Builder {
     /// let addr = server.local_addr().expect("the server listens");
     ///
     /// let client = |token: &str| {
-    ///     Wire::join(addr.to_string())
+    ///     Wire::join(addr)
     ///         .identification("box-1", token)
     ///         .build()
     /// };
@@ -112,7 +114,8 @@ impl Builder {
     /// An error refuses the whole session, with [`RefusalCode::NameNotAllowed`]. The
     /// refusal is permanent for a client that has not had a session since it was
     /// started. Any other client retries after its longest wait, so that a mistake in
-    /// this closure does not lose clients permanently. [`Denied::for_now`] refuses for
+    /// this closure does not lose clients permanently. As for a validator, the error may be
+    /// anything that can be printed, also with `?`. [`Denied::for_now`] refuses for
     /// now, with [`RefusalCode::TryLater`], and so does a panic, which is reported to
     /// the [error handler](Self::on_error).
     ///
@@ -149,7 +152,7 @@ impl Builder {
     /// let addr = hub.local_addr().expect("the hub listens");
     ///
     /// let client = |name: &str| {
-    ///     Wire::join(addr.to_string())
+    ///     Wire::join(addr)
     ///         .identification("box-1", "secret 1")
     ///         .stream(name, |stream| stream.write_message(b"hello"))
     ///         .build()

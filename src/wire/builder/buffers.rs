@@ -34,6 +34,9 @@ impl Builder {
 
     /// Sets the size in bytes of the kernel's send buffer for each connection
     /// (`SO_SNDBUF`). Default: the kernel adapts the size, which is best on most links.
+    ///
+    /// The kernel may use another size: Linux, for example, doubles it, up to a limit of its
+    /// own. If it refuses the size, it keeps its default.
     #[doc(alias("SO_SNDBUF"))]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.options.send_buffer = Some(bytes);
@@ -42,6 +45,8 @@ impl Builder {
 
     /// Sets the size in bytes of the kernel's receive buffer for each connection
     /// (`SO_RCVBUF`). Default: the kernel adapts the size, which is best on most links.
+    ///
+    /// The kernel may use another size, as for [`send_buffer`](Self::send_buffer).
     #[doc(alias("SO_RCVBUF"))]
     pub fn recv_buffer(mut self, bytes: usize) -> Self {
         self.options.recv_buffer = Some(bytes);

@@ -20,6 +20,10 @@ impl Builder {
     /// later handler replaces the earlier one. [`Wire::stream`] adds handlers later,
     /// and documents the limits.
     ///
+    /// A handler returns an [`io::Result`], in which `?` also works on an
+    /// [`Error`](crate::Error) of this library. [`any_error`](crate::any_error) makes
+    /// handlers that fail with any other error.
+    ///
     /// A handler reaches its wire with [`Session::wire`]. A handler that captures a
     /// [`Wire`] keeps it running forever.
     ///
@@ -38,10 +42,9 @@ impl Builder {
     ///     .build()?;
     /// server.start()?;
     ///
-    /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
-    /// # client.start()?;
-    /// let session = client.wait_session(Duration::from_secs(5))?;
+    /// let addr = server.local_addr().expect("the server listens");
+    /// let client = Wire::join(addr).build()?;
+    /// let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("echo")?;
     /// stream.write_message(b"hello")?;
     /// let mut answer = Vec::new();
@@ -101,10 +104,10 @@ impl Builder {
     /// server.start()?;
     /// let addr = server.local_addr().expect("the server listens");
     ///
-    /// let client = Wire::join(addr.to_string())
+    /// let client = Wire::join(addr)
     ///     .stream("greeting", |stream| stream.write_message(b"hello"))
     ///     .build()?;
-    /// client.start()?;
+    /// client.start_within(Duration::from_secs(5))?;
     /// assert_eq!(received.recv_timeout(Duration::from_secs(5))?, "hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -137,8 +140,17 @@ impl Builder {
     ///
     /// A server or a hub reports connections that do not become sessions on a pool
     /// thread, one error after the other, so that a slow error handler does not delay
-    /// other clients. If 256 of these errors are waiting, further ones are logged
-    /// instead. If no thread can be started, they wait for the next error.
+    /// other clients. If 256 of these errors are waiting, further ones are dropped, and
+    /// their number is reported later, as [`Operation::Report`](crate::Operation::Report).
+    /// If no thread can be started, they wait for the next error. Without an error
+    /// handler, all errors are logged in this way, so a logger that blocks stops neither
+    /// sessions nor a close.
+    ///
+    /// A peer that connects and leaves before it has sent a byte is no error: health
+    /// checks and port scans do that. It is logged at `debug`.
+    ///
+    /// Each failed attempt of a client to connect is reported. Without an error handler,
+    /// an attempt that fails like the one before is logged at `debug`.
     ///
     /// # Examples
     ///
@@ -156,9 +168,8 @@ impl Builder {
     ///     .build()?;
     /// server.start()?;
     /// # let addr = server.local_addr().expect("the server listens");
-    /// # let client = Wire::join(addr.to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = Wire::join(addr).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// # let _stream = session.open_stream("backup")?;
     ///
     /// // A client opens the stream.

@@ -18,6 +18,10 @@ mod limits;
 
 mod buffers;
 
+mod address;
+
+pub use address::Address;
+
 use crate::{
     error::Error,
     wire::{
@@ -166,7 +170,7 @@ use std::{fmt, sync::Arc};
 #[must_use]
 pub struct Builder {
     kind: WireKind,
-    addr: String,
+    addr: Address,
     handlers: Vec<(String, Handler)>,
     on_connect: Option<ConnectHook>,
     options: Options,
@@ -213,25 +217,25 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("kind", &self.kind.name)
-            .field("addr", &self.addr)
+            .field("addr", &self.addr.to_string())
             .finish_non_exhaustive()
     }
 }
 
 impl Builder {
-    pub(super) fn mount(addr: String) -> Self {
+    pub(super) fn mount(addr: Address) -> Self {
         Self::new(SERVER, addr)
     }
 
-    pub(super) fn hub(addr: String) -> Self {
+    pub(super) fn hub(addr: Address) -> Self {
         Self::new(HUB, addr)
     }
 
-    pub(super) fn join(addr: String) -> Self {
+    pub(super) fn join(addr: Address) -> Self {
         Self::new(CLIENT, addr)
     }
 
-    fn new(kind: WireKind, addr: String) -> Self {
+    fn new(kind: WireKind, addr: Address) -> Self {
         Self {
             kind,
             addr,
@@ -270,7 +274,7 @@ impl Builder {
         for (name, handler) in self.handlers {
             handlers.insert(name, handler)?;
         }
-        let addr = Addr::parse(self.kind.name, self.addr)?;
+        let addr = Addr::parse(self.kind.name, self.kind.role, self.addr.into_text())?;
         let state = WireState::new(self.options, handlers, self.kind.names, self.kind.find);
         Ok(Wire::new(state, (self.kind.run)(addr), self.on_connect))
     }

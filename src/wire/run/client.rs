@@ -5,7 +5,6 @@ use crate::{
     error::{Error, Operation},
     sync,
     time::deadline,
-    user_code,
     wire::{
         run::{
             Failure, Runner, addr::Addr, connect, dial::dial, handshake::Handshake,
@@ -13,8 +12,8 @@ use crate::{
         },
         session::session::Session,
         state::{
-            error_context::ErrorContext, handshakes::NoHandshake, retry::History,
-            wire_state::WireState,
+            error_context::ErrorContext, handshakes::NoHandshake, last_failure::Step,
+            retry::History, wire_state::WireState,
         },
     },
     yamux::{self, Role},
@@ -90,6 +89,7 @@ impl Client {
 
     /// Connects, opens a session and serves it until it ends.
     fn attempt(&self, wire: &Arc<WireState>, up: &mut dyn FnMut(Option<&Session>)) -> Attempt {
+        wire.note_step(Step::Dial(self.addr.to_string()));
         let dialled = dial(wire, &self.addr).map_err(|cause| Error::Dial {
             addr: self.addr.to_string(),
             cause: Arc::new(cause),
@@ -98,6 +98,7 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => return Attempt::failed(Operation::Dial, ErrorContext::default(), error),
         };
+        wire.note_step(Step::Handshake);
         let mut context = ErrorContext::connection(&stream);
         context.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream, &context) {
@@ -105,7 +106,7 @@ impl Client {
             Err(error) => return Attempt::failed(Operation::Handshake, context, error),
         };
         let (session, since) = (established.session.clone(), sync::now());
-        wire.forget_nudge();
+        wire.client_is_up();
         up(Some(&session));
         let (_, served) = wire.serve(established);
         let failure = served.err().map(|error| {
@@ -139,13 +140,14 @@ impl Client {
         let halves = connect::dialled(stream, &self.addr, &wire.options, deadline)?;
         let handshake = Handshake::new(wire, halves, Role::Client, deadline);
         let mut handshake = handshake.map_err(connect::io_error)?;
-        let agreed = handshake.ask().map_err(connect::tls_error)?;
+        let agreed = handshake.ask();
+        let agreed = agreed.map_err(|error| handshake.explain(connect::tls_error(error)))?;
         wire.establish(handshake, agreed, &pending)
     }
 
     /// Returns how long to wait before the next attempt, or `None` to give up.
     fn wait_before_retry(
-        wire: &WireState,
+        wire: &Arc<WireState>,
         failures: u32,
         history: History,
         ended: &Attempt,
@@ -156,9 +158,38 @@ impl Client {
             .wait(failures, history, &ended.cause());
         wait.unwrap_or_else(|panicked| {
             let operation = Operation::Hook("retry_policy");
-            wire.report(operation, ended.session(), panicked.cause);
+            wire.report_and_go_on(operation, ended.session(), panicked.cause);
             panicked.wait
         })
+    }
+}
+
+impl Client {
+    /// Reports why the client has no session, and when it connects again. Without an
+    /// error handler, a failure that repeats the one before is logged at `debug`.
+    fn report_retry(
+        &self,
+        wire: &Arc<WireState>,
+        failure: Option<Box<Failure>>,
+        previous: Option<Error>,
+        wait: Duration,
+    ) {
+        let (addr, mut level) = (&self.addr, log::Level::Debug);
+        let mut cause = String::new();
+        match failure {
+            Some(failure) if wire.options.on_error.is_some() => failure.report(wire),
+            Some(failure) => {
+                let repeats = previous
+                    .is_some_and(|previous| previous.to_string() == failure.error.to_string());
+                if !repeats {
+                    level = log::Level::Warn;
+                }
+                cause = format!("{}; ", failure.into_op_error());
+            }
+            None => {}
+        }
+        let text = || format!("{cause}connecting to {addr} again in {wait:.1?}");
+        wire.log_later(level, module_path!(), text);
     }
 }
 
@@ -175,6 +206,7 @@ impl Runner for Client {
         let (mut failures, mut history) = (0u32, History::NoSession);
         loop {
             let ended = self.attempt(wire, up);
+            let previous = wire.note_failure(ended.cause());
             if let Attempt::Served(served) = &ended {
                 history = History::HadSession;
                 if served.lifetime >= wire.options.retrying.min_lifetime() {
@@ -188,7 +220,7 @@ impl Runner for Client {
                     // A close ends a session gracefully, so this session was lost
                     // before the close, which does not report it. A failed attempt
                     // needs no report, because the close interrupted it.
-                    failure.report(wire);
+                    failure.report_and_go_on(wire);
                 }
                 return closed(history);
             }
@@ -198,10 +230,7 @@ impl Runner for Client {
             let Some(wait) = wait else {
                 return failure.map_or(Ok(()), Err);
             };
-            if let Some(failure) = failure {
-                failure.report(wire);
-            }
-            user_code::log(|| log::debug!("connecting to {} again in {wait:?}", self.addr));
+            self.report_retry(wire, failure, previous, wait);
             wire.pause(wait);
             if wire.is_closing() {
                 return closed(history);

@@ -8,11 +8,29 @@ use crate::{
 };
 #[cfg(feature = "tls")]
 use crate::{
+    sync,
     tls::{TlsClient, TlsConfig, TlsError, TlsServer},
     transport::TlsStream,
+    wire::run::handshake::{foreign::without_tls, is_reset},
     yamux::Role,
 };
+#[cfg(feature = "tls")]
+use std::time::Duration;
 use std::{io, net::TcpStream, time::Instant};
+
+/// Why an accepted connection has no transport.
+pub(crate) enum NotAccepted {
+    /// The peer has left before its first byte.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    PeerLeft,
+    Failed(Error),
+}
+
+impl From<Error> for NotAccepted {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// Creates the transport of an accepted connection. Runs the TLS handshake, if any.
 #[cfg(feature = "tls")]
@@ -20,18 +38,63 @@ pub(crate) fn accepted(
     stream: TcpStream,
     options: &Options,
     deadline: Instant,
-) -> Result<Halves, Error> {
+) -> Result<Halves, NotAccepted> {
     match &options.tls {
         Some(TlsConfig::Server(config)) => accepted_tls(stream, config, deadline),
-        _ => split(stream),
+        _ => Ok(split(stream)?),
     }
 }
 
 /// Not inlined, because a TLS handshake takes much more stack than the rest.
 #[cfg(feature = "tls")]
 #[inline(never)]
-fn accepted_tls(stream: TcpStream, config: &TlsServer, deadline: Instant) -> Result<Halves, Error> {
-    split(TlsStream::server(stream, config, deadline)?)
+fn accepted_tls(
+    stream: TcpStream,
+    config: &TlsServer,
+    deadline: Instant,
+) -> Result<Halves, NotAccepted> {
+    let first = peek(&stream, deadline).ok_or(NotAccepted::PeerLeft)?;
+    let tls = TlsStream::server(stream, config, deadline);
+    let tls = tls.map_err(|error| explained(error.into(), Role::Server, &first))?;
+    Ok(split(tls)?)
+}
+
+/// Waits for the first bytes of a peer, and returns some of them without taking them:
+/// none if the deadline passes or the connection fails. Returns `None` if the peer leaves
+/// before its first byte.
+#[cfg(feature = "tls")]
+fn peek(stream: &TcpStream, deadline: Instant) -> Option<Vec<u8>> {
+    let mut first = [0; 24];
+    loop {
+        let left = deadline.saturating_duration_since(sync::now());
+        let left = left.max(Duration::from_millis(1));
+        let peeked = stream.set_read_timeout(Some(left));
+        match peeked.and_then(|()| stream.peek(&mut first)) {
+            Ok(0) => return None,
+            Ok(len) => return Some(first[..len].into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_reset(&error) => return None,
+            // The handshake, which comes next, returns the reason.
+            Err(_) => return Some(Vec::new()),
+        }
+    }
+}
+
+/// Adds the probable reason to the error of a TLS handshake: the peer speaks no TLS.
+#[cfg(feature = "tls")]
+#[cold]
+fn explained(error: Error, role: Role, first: &[u8]) -> Error {
+    use rustls::{Error::InvalidMessage, InvalidMessage::InvalidContentType};
+    match &error {
+        Error::Tls(TlsError::Handshake(InvalidMessage(InvalidContentType))) => {
+            error.explained(without_tls(role, first))
+        }
+        Error::Tls(TlsError::Connection(_)) if role == Role::Client => {
+            let text = format!("{error}; does the server have `.tls(…)`, as this client has?");
+            error.explained(text)
+        }
+        _ => error,
+    }
 }
 
 /// Creates the transport of a dialled connection. Runs the TLS handshake, if any.
@@ -56,7 +119,8 @@ fn dialled_tls(
     addr: &Addr,
     deadline: Instant,
 ) -> Result<Halves, Error> {
-    split(TlsStream::client(stream, config, addr.host(), deadline)?)
+    let tls = TlsStream::client(stream, config, addr.host(), deadline);
+    split(tls.map_err(|error| explained(error.into(), Role::Client, &[]))?)
 }
 
 /// Checks that the TLS configuration is for this kind of wire.
@@ -78,8 +142,8 @@ pub(crate) fn check(options: &Options, role: Role) -> Result<(), Error> {
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn accepted(stream: TcpStream, _: &Options, _: Instant) -> Result<Halves, Error> {
-    split(stream)
+pub(crate) fn accepted(stream: TcpStream, _: &Options, _: Instant) -> Result<Halves, NotAccepted> {
+    Ok(split(stream)?)
 }
 
 #[cfg(not(feature = "tls"))]

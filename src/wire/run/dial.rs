@@ -85,7 +85,10 @@ impl Dial {
             } else if self.changed.wait_until(&mut state, deadline).timed_out()
                 && !state.is_resolved
             {
-                let text = format!("the name was not resolved within {timeout:?}");
+                let host = self.addr.host();
+                let text = format!(
+                    "{host:?} was not looked up within {timeout:?}; check this machine's DNS"
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
         }
@@ -108,7 +111,7 @@ impl Dial {
     fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         let options = &self.wire.options;
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket::set_buffers(&SockRef::from(&socket), options)?;
+        socket::set_buffers(&SockRef::from(&socket), options);
         let socket = Arc::new(socket);
         let mut state = self.state.lock();
         if state.is_abandoned {
@@ -122,7 +125,7 @@ impl Dial {
             .saturating_add(Duration::from_millis(1));
         socket.connect_timeout(&addr.into(), timeout)?;
         // Set earlier, these options would apply to connecting too.
-        socket::watch(&SockRef::from(&*socket), options)?;
+        socket::watch(&SockRef::from(&*socket), options);
         let mut state = self.state.lock();
         state.socket = Weak::new();
         if state.is_abandoned {

@@ -12,7 +12,7 @@ use crate::{
     wire::{
         run::handshake::truncated,
         session::{
-            chunk,
+            chunk, forwarding,
             frame::{self, Frame, FrameKind},
             handshake_messages::CONFIRM_SESSION,
             receiving::IncomingMessages,
@@ -22,6 +22,7 @@ use crate::{
         },
         state::{
             admitted::{Admitted, OwnerLeg},
+            any_error::cause_of,
             handlers::Handler,
             registry::NameOwner,
             wire_state::WireState,
@@ -29,7 +30,7 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
-use std::mem;
+use std::{mem, sync::Arc};
 
 /// A stream that the peer has opened, before the caller is answered.
 pub(crate) struct InboundStream {
@@ -89,7 +90,7 @@ impl InboundStream {
 
     /// Refuses a stream for which there is no thread. Waits neither for the open frame,
     /// if it has not been received yet, nor for room to answer.
-    pub(crate) fn refuse(self, wire: &WireState, session: &Session, reason: &str) {
+    pub(crate) fn refuse(self, wire: &Arc<WireState>, session: &Session, reason: &str) {
         let refusal = Refusal::Other(format!("wirenet: {reason}"));
         let refused = answer(FrameKind::Error, self.name(), refusal.text());
         if self.raw.try_queue(&refused.encode()) {
@@ -102,14 +103,19 @@ impl InboundStream {
     }
 
     /// Answers the caller, and serves the stream until it is closed.
-    pub(crate) fn serve(mut self, wire: &WireState, session: &Session, opening: UnansweredOpening) {
+    pub(crate) fn serve(
+        mut self,
+        wire: &Arc<WireState>,
+        session: &Session,
+        opening: UnansweredOpening,
+    ) {
         let _current = wire_threads::set_current_stream(&self.raw);
         let (open, rest) = match self.wait_open(wire) {
             Ok(opened) => opened,
             Err(error) => {
                 self.raw.reset();
                 let operation = Operation::OpenStream(String::new());
-                return wire.report(operation, Some(session), error);
+                return wire.report_and_go_on(operation, Some(session), error);
             }
         };
         let name = open.command;
@@ -117,7 +123,7 @@ impl InboundStream {
         if let Err(error) = self.answer_caller(wire, &name, &admitted) {
             self.raw.reset();
             let operation = Operation::OpenStream(name);
-            return wire.report(operation, Some(session), error);
+            return wire.report_and_go_on(operation, Some(session), error);
         }
         match admitted {
             Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
@@ -151,10 +157,7 @@ impl InboundStream {
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {
-                yamux::Error::TimedOut => Error::TimedOut {
-                    what: "open frame",
-                    timeout,
-                },
+                yamux::Error::TimedOut => Error::timed_out("open frame", timeout),
                 error => error.into(),
             })?;
             self.take(segment.ok_or_else(|| malformed(Malformed::EndedEarly))?);
@@ -165,20 +168,20 @@ impl InboundStream {
     /// stream.
     fn admit(
         &self,
-        wire: &WireState,
+        wire: &Arc<WireState>,
         session: &Session,
         name: &str,
         token: &[u8],
     ) -> Result<Admitted, Refusal> {
         let validated = if name == CONFIRM_SESSION {
             // A validator would mistake this name for the opening of a session.
-            Err(Refusal::HandlerNotFound.to_string())
+            Err(Refusal::HandlerNotFound.text().into())
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
             validated.map_err(|rejected| {
                 let (denied, panicked) = rejected.split();
                 if let Some(cause) = panicked {
-                    wire.report(Operation::Hook("token_validator"), Some(session), cause);
+                    wire.report_and_go_on(Operation::Hook("token_validator"), Some(session), cause);
                 }
                 denied.into_text()
             })
@@ -209,10 +212,10 @@ impl InboundStream {
         let timeout = wire.options.handshake_timeout;
         let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
         match sent {
-            Err(yamux::Error::TimedOut) => Err(Error::TimedOut {
-                what: "room to answer the opening of a stream",
+            Err(yamux::Error::TimedOut) => Err(Error::timed_out(
+                "room to answer the opening of a stream",
                 timeout,
-            }),
+            )),
             // Any other error means that the stream has ended: nothing can follow.
             Ok(()) | Err(_) => Ok(()),
         }
@@ -226,7 +229,7 @@ struct AcceptedLeg(Option<(yamux::Stream, Segment)>);
 impl OwnerLeg for AcceptedLeg {
     fn join(mut self: Box<Self>, caller: (yamux::Stream, Segment)) {
         if let Some(leg) = self.0.take() {
-            yamux::join_relay(caller, leg, chunk::FRAMING);
+            yamux::join_relay(caller, leg, forwarding::FRAMING);
         }
     }
 }
@@ -300,24 +303,24 @@ fn answer(kind: FrameKind, name: &str, text: &str) -> Frame {
     }
 }
 
-fn report_refused(wire: &WireState, session: &Session, name: String, refusal: Refusal) {
+fn report_refused(wire: &Arc<WireState>, session: &Session, name: String, refusal: Refusal) {
     session.connection().count_refused();
     let operation = Operation::OpenStream(name.clone());
-    wire.report(operation, Some(session), Error::Refused { name, refusal });
+    wire.report_and_go_on(operation, Some(session), Error::Refused { name, refusal });
 }
 
 /// Runs a handler. `Ok` closes the stream gracefully; an error or a panic resets it.
-fn run_handler(wire: &WireState, session: &Session, mut stream: Stream, handler: &Handler) {
+fn run_handler(wire: &Arc<WireState>, session: &Session, mut stream: Stream, handler: &Handler) {
     let outcome = caught(|| handler(&mut stream));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
         Ok(Ok(())) => match stream.close_exclusive() {
             Ok(()) => return,
             Err(error) => error.into(),
         },
-        Ok(Err(error)) => error.into(),
+        Ok(Err(error)) => cause_of(error),
         Err(panicked) => panicked.into(),
     };
     stream.reset();
     let operation = Operation::Handler(stream.name().into());
-    wire.report(operation, Some(session), cause);
+    wire.report_and_go_on(operation, Some(session), cause);
 }

@@ -16,7 +16,7 @@ use super::{
     session::session::Session,
     state::{error_context::ErrorContext, wire_state::WireState},
 };
-use crate::error::{Error, Operation};
+use crate::error::{Error, OpError, Operation};
 use std::sync::Arc;
 
 pub(crate) mod addr;
@@ -56,6 +56,14 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn report(self, wire: &WireState) {
         wire.report(self.operation, self.context, self.error);
+    }
+
+    pub(crate) fn report_and_go_on(self, wire: &Arc<WireState>) {
+        wire.report_and_go_on(self.operation, self.context, self.error);
+    }
+
+    fn into_op_error(self) -> OpError {
+        self.context.error(self.operation, self.error.into())
     }
 }
 

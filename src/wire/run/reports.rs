@@ -1,25 +1,59 @@
 //! Calls into the user's code: the error handler, for errors that no call can
-//! return, and hooks.
+//! return, the logger, and hooks.
+//!
+//! A logger may block: standard error may be a pipe that nobody reads. No thread that
+//! accepts, reads a session, runs a handler or dials calls the logger; a pool thread does.
 
 use crate::{
     error::{OpError, Operation},
     user_code::{self, caught},
     wire::{
         session::session::Session,
-        state::{error_context::ErrorContext, wire_state::WireState},
+        state::{
+            deferred::{LogLine, Report},
+            error_context::ErrorContext,
+            wire_state::WireState,
+        },
     },
 };
-use std::sync::Arc;
+use std::{io, sync::Arc};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why reports are missing, or late.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error("{0} more reports were dropped: the error handler, or the logger, is too slow")]
+    Dropped(u64),
+    #[error("reports had to wait, because no thread could be started: {0}")]
+    NoThread(#[source] io::Error),
+}
 
 impl WireState {
-    /// Passes an error that no call can return to the error handler.
+    /// Passes an error that no call can return to the error handler, or logs it, on this
+    /// thread. For a thread on which nothing depends any more.
     pub(crate) fn report(
         &self,
         operation: Operation,
         context: impl Into<ErrorContext>,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        cause: impl Into<Cause>,
     ) {
         self.call_error_handler(&context.into().error(operation, cause.into()));
+    }
+
+    /// Passes an error that no call can return to the error handler, on this thread. If
+    /// there is none, a pool thread logs the error, because a logger that blocks must not
+    /// stop what this thread does next.
+    pub(crate) fn report_and_go_on(
+        self: &Arc<Self>,
+        operation: Operation,
+        context: impl Into<ErrorContext>,
+        cause: impl Into<Cause>,
+    ) {
+        match &self.options.on_error {
+            Some(_) => self.report(operation, context, cause),
+            None => self.report_later(operation, context.into(), cause),
+        }
     }
 
     fn call_error_handler(&self, error: &OpError) {
@@ -32,74 +66,110 @@ impl WireState {
         });
     }
 
-    /// Passes an error to the error handler on a pool thread. For errors that
-    /// unauthenticated peers can cause, because the accept loop must not wait for the
-    /// user's code. If no thread can be started, the errors wait for the next report.
+    /// Passes an error to the error handler, or logs it, on a pool thread. For errors
+    /// that unauthenticated peers can cause, because the accept loop must not wait for
+    /// the user's code. If no thread can be started, the errors wait for the next report.
     pub(crate) fn report_later(
         self: &Arc<Self>,
         operation: Operation,
         context: ErrorContext,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        cause: impl Into<Cause>,
     ) {
-        let error = context.error(operation, cause.into());
+        if self.options.on_error.is_none() && !is_logged(log::Level::Warn) {
+            return;
+        }
+        self.defer(Report::Error(context.error(operation, cause.into())));
+    }
+
+    /// Logs on a pool thread. `target` is the module that logs.
+    pub(crate) fn log_later(
+        self: &Arc<Self>,
+        level: log::Level,
+        target: &'static str,
+        text: impl FnOnce() -> String,
+    ) {
+        if is_logged(level) {
+            let text = text();
+            self.defer(Report::Log(LogLine {
+                level,
+                target,
+                text,
+            }));
+        }
+    }
+
+    /// Leaves a report to a pool thread. Calls none of the user's code.
+    fn defer(self: &Arc<Self>, report: Report) {
         let mut deferred = self.deferred.lock();
-        let rejected = deferred.push(error);
+        let rejected = deferred.push(report);
         let needs_thread = deferred.claim_thread();
         drop(deferred);
-        if let Some(error) = rejected {
-            guarded(|| log::warn!("{error} (not reported: the error handler is too slow)"));
-        }
+        drop(rejected);
         if !needs_thread {
             return;
         }
         let wire = Arc::clone(self);
         let job = self.threads.track(move || wire.report_deferred());
         if let Err(error) = self.pool.submit(job) {
-            self.deferred.lock().release_thread();
-            user_code::log(|| {
-                log::warn!(
-                    "errors wait because no thread could be started to report them: {error}"
-                );
-            });
+            self.deferred.lock().no_thread(error);
         }
     }
 
     fn report_deferred(&self) {
         loop {
-            let error = self.deferred.lock().pop();
-            let Some(error) = error else {
+            let report = self.deferred.lock().pop();
+            let Some(report) = report else {
                 return;
             };
-            self.call_error_handler(&error);
+            let missing = match report {
+                Report::Error(error) => {
+                    self.call_error_handler(&error);
+                    continue;
+                }
+                Report::Log(line) => {
+                    let LogLine { level, target, .. } = line;
+                    user_code::log(|| log::log!(target: target, level, "{}", line.text));
+                    continue;
+                }
+                Report::Dropped(count) => ReportError::Dropped(count),
+                Report::NoThread(error) => ReportError::NoThread(error),
+            };
+            self.report(Operation::Report, ErrorContext::default(), missing);
         }
     }
 
     /// Runs `job`, which calls a hook, on a pool thread. If no thread can be
     /// started, reports the error and returns `false`.
     pub(crate) fn submit_hook(
-        &self,
+        self: &Arc<Self>,
         name: &'static str,
         session: Option<&Session>,
         job: impl FnOnce() + Send + 'static,
     ) -> bool {
         let submitted = self.pool.submit(self.threads.track(job));
         let submitted = submitted.map_err(|error| {
-            self.report(Operation::Hook(name), session, error);
+            self.report_later(Operation::Hook(name), session.into(), error);
         });
         submitted.is_ok()
     }
 
     /// Runs a hook on this thread.
     pub(crate) fn run_hook(
-        &self,
+        self: &Arc<Self>,
         name: &'static str,
         session: Option<&Session>,
         hook: impl FnOnce(),
     ) {
         if let Err(cause) = caught(hook) {
-            self.report(Operation::Hook(name), session, cause);
+            self.report_and_go_on(Operation::Hook(name), session, cause);
         }
     }
+}
+
+/// Returns whether the program's log level includes `level`. Does not ask the logger, which
+/// is the user's code.
+fn is_logged(level: log::Level) -> bool {
+    level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
 }
 
 /// Calls code that may panic because it runs the user's code: the error handler, or
@@ -148,11 +218,11 @@ mod tests {
         }
         // This is what a pool thread does.
         wire.report_deferred();
-        let numbers: Vec<usize> = reported
-            .try_iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
-        assert!(numbers.into_iter().eq(0..MAX_DEFERRED));
+        let mut texts: Vec<String> = reported.try_iter().collect();
+        assert!(texts.remove(0).contains("no thread could be started"));
+        assert!(texts.pop().unwrap().starts_with("256 more"));
+        let numbers = texts.iter().map(|text| text.parse::<usize>().unwrap());
+        assert!(numbers.eq(0..MAX_DEFERRED));
     }
 
     /// An error whose `Display` panics.

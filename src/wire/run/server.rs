@@ -5,12 +5,12 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
-    user_code,
+    transport::best_effort,
     wire::{
         run::{
             Failure, Runner,
             addr::{Addr, no_address},
-            connect,
+            connect::{self, NotAccepted},
             handshake::Handshake,
             serving::Established,
             socket,
@@ -81,13 +81,14 @@ pub(crate) fn listen_at(addr: SocketAddr, wire: &WireState) -> io::Result<TcpLis
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // As in std: a server can restart while its old connections linger.
     #[cfg(not(windows))]
-    listener.set_reuse_address(true)?;
+    best_effort("SO_REUSEADDR", listener.set_reuse_address(true));
     if addr.is_ipv6() && addr.ip().is_unspecified() {
-        // Listen for IPv4, too.
+        // Listen for IPv4, too. A system without this listens at the IPv4 address
+        // instead.
         listener.set_only_v6(false)?;
     }
     // Accepted connections inherit these.
-    socket::set_buffers(&SockRef::from(&listener), &wire.options)?;
+    socket::set_buffers(&SockRef::from(&listener), &wire.options);
     listener.bind(&addr.into())?;
     listener.listen(BACKLOG)?;
     Ok(listener.into())
@@ -106,7 +107,8 @@ impl Runner for Server {
         spawn::limit_threads();
         let listener = Arc::new(self.listen(wire)?);
         if let Some(addr) = wire.local_addr() {
-            user_code::log(|| log::info!("listening at {addr}"));
+            let listening = || format!("listening at {addr}");
+            wire.log_later(log::Level::Info, module_path!(), listening);
         }
         let to_wake = Arc::clone(&listener);
         wire.set_interrupt(move || wake(&to_wake));
@@ -124,14 +126,13 @@ fn accept_all(wire: &Arc<WireState>, listener: &TcpListener) {
         }
         match accepted {
             Ok((stream, peer)) => admit(wire, stream, peer),
+            Err(error) if is_of_one_connection(&error) => {
+                log_peer_left(wire, None);
+            }
             Err(error) => {
-                let pause = !is_of_one_connection(&error);
                 wire.report_later(Operation::Accept, ErrorContext::default(), error);
-                if pause {
-                    // Most likely the process has no descriptors left, until some are
-                    // closed.
-                    wire.pause(ACCEPT_PAUSE);
-                }
+                // Most likely the process has no descriptors left, until some are closed.
+                wire.pause(ACCEPT_PAUSE);
             }
         }
     }
@@ -192,7 +193,7 @@ fn serve(wire: &Arc<WireState>, stream: TcpStream, pending: Pending) {
         let session = established.session.clone();
         let (slot, ended) = wire.serve(established);
         if let Err(error) = ended {
-            wire.report(Operation::Session, &session, error);
+            wire.report_and_go_on(Operation::Session, &session, error);
         }
         // The session counts towards the limit until the error handler has returned.
         drop(slot);
@@ -207,7 +208,11 @@ fn open_session(
 ) -> Option<Established> {
     let mut handshake = match begin(wire, stream) {
         Ok(handshake) => handshake,
-        Err(error) => return failed(pending, Vec::new(), error),
+        Err(NotAccepted::PeerLeft) => {
+            peer_left(pending);
+            return None;
+        }
+        Err(NotAccepted::Failed(error)) => return failed(pending, Vec::new(), error),
     };
     match handshake.answer(pending) {
         Ok(agreed) => {
@@ -222,11 +227,37 @@ fn open_session(
         }
         Err(error) => {
             let identification = std::mem::take(&mut handshake.client_identification);
-            failed(pending, identification, connect::tls_error(error));
+            if handshake.peer_left_silently(&error) {
+                peer_left(pending);
+            } else {
+                let error = handshake.explain(connect::tls_error(error));
+                failed(pending, identification, error);
+            }
             handshake.dismiss();
             None
         }
     }
+}
+
+/// Handles the end of a connection on which nothing was received.
+#[cold]
+fn peer_left(pending: &Pending) {
+    if pending.was_evicted() {
+        // It was not the peer that ended the connection.
+        failed(pending, Vec::new(), Error::Closed);
+    } else {
+        log_peer_left(pending.wire(), pending.context().peer_addr);
+    }
+}
+
+/// Logs that a peer has left before its first byte. That is no error: health checks and
+/// port scans do nothing else.
+fn log_peer_left(wire: &Arc<WireState>, peer: Option<SocketAddr>) {
+    let text = || match peer {
+        Some(addr) => format!("a peer ({addr}) left before its first byte"),
+        None => "a peer left before its first byte".into(),
+    };
+    wire.log_later(log::Level::Debug, module_path!(), text);
 }
 
 /// Reports the failure of a handshake. Not inlined, so that established sessions use
@@ -237,6 +268,7 @@ fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Es
     let mut context = pending.context();
     context.identification = identification;
     let wire = pending.wire();
+    wire.note_failure(error.clone());
     if pending.was_evicted() {
         wire.report_later(Operation::Handshake, context, NoHandshake::Evicted);
     } else {
@@ -246,12 +278,12 @@ fn failed(pending: &Pending, identification: Vec<u8>, error: Error) -> Option<Es
 }
 
 /// Prepares a handshake: TLS, and the connection.
-fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, Error> {
+fn begin(wire: &WireState, stream: TcpStream) -> Result<Handshake<'_>, NotAccepted> {
     let deadline = deadline(wire.options.handshake_timeout);
-    socket::watch(&SockRef::from(&stream), &wire.options).map_err(connect::io_error)?;
+    socket::watch(&SockRef::from(&stream), &wire.options);
     let halves = connect::accepted(stream, &wire.options, deadline)?;
     let handshake = Handshake::new(wire, halves, Role::Server, deadline);
-    handshake.map_err(connect::io_error)
+    Ok(handshake.map_err(connect::io_error)?)
 }
 
 #[cfg(test)]

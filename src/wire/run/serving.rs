@@ -4,7 +4,6 @@
 use super::{handshake::Handshake, hooks::Hooks, inbound::InboundStream};
 use crate::{
     error::{Error, Operation},
-    user_code,
     wire::{
         session::session::{Agreed, Session},
         state::{
@@ -83,7 +82,7 @@ impl WireState {
             // would treat that as a graceful end.
             raw.reset();
             let operation = Operation::OpenStream(String::new());
-            self.report(operation, Some(session), error);
+            self.report_and_go_on(operation, Some(session), error);
         }
     }
 
@@ -99,7 +98,8 @@ impl WireState {
             mut reader,
         } = established;
         let (id, peer) = (session.id(), session.peer_addr());
-        user_code::log(|| log::debug!("session {id} with {peer:?} established"));
+        let established = || format!("session {id} with {peer:?} established");
+        self.log_later(log::Level::Debug, module_path!(), established);
         let hooks = Hooks::of(self, &session);
         if let Some(hooks) = &hooks {
             hooks.opened();
@@ -109,7 +109,8 @@ impl WireState {
         // session gone.
         let slot = Arc::new(self.leave(&session));
         drop(reader);
-        user_code::log(|| log::debug!("session {id} ended: {ended:?}"));
+        let log_ended = || format!("session {id} ended: {ended:?}");
+        self.log_later(log::Level::Debug, module_path!(), log_ended);
         if let Some(hooks) = &hooks {
             hooks.closed(&slot);
         }

@@ -253,6 +253,7 @@ impl Shared {
         let is_whole = matches!(*send, OutgoingMessage::Between | OutgoingMessage::Inside(_));
         if is_whole && inner.end_now(&mut send) {
             inner.raw.flush_queued();
+            inner.raw.rest();
         } else {
             // Returns the error, or waits for credit that the message before has used up.
             inner.finish(&mut send, self.stream.handle)?;

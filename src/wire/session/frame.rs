@@ -4,6 +4,8 @@
 //! Layout (little-endian): type u32, command length u32, payload length u32, command
 //! (UTF-8), payload.
 
+use std::fmt;
+
 /// The length of a header in bytes.
 pub(crate) const HEADER_LEN: usize = 12;
 
@@ -95,12 +97,13 @@ pub enum FrameError {
 /// Returns what is wrong with the name of a stream, if anything.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("the name of a stream must not be empty".into());
+        return Err("the stream name is empty".into());
     }
     if name.len() > MAX_COMMAND {
-        let len = name.len();
+        let (len, shown): (_, String) = (name.len(), name.chars().take(32).collect());
         return Err(format!(
-            "the name of a stream has {len} bytes, must be at most {MAX_COMMAND}"
+            "the stream name has {len} bytes, and at most {MAX_COMMAND} are allowed; it begins \
+             with {shown:?}"
         ));
     }
     Ok(())
@@ -122,9 +125,18 @@ impl Frame {
 
 /// Decodes one frame from bytes that are received in pieces of any size. Holds no more
 /// memory than has been received, whatever the lengths in the header.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct FrameDecoder {
     bytes: Vec<u8>,
+}
+
+/// Without the bytes, which may be a token.
+impl fmt::Debug for FrameDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameDecoder")
+            .field("len", &self.bytes.len())
+            .finish()
+    }
 }
 
 struct FrameHeader {

@@ -8,7 +8,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    error::Error,
+    error::{Error, OPEN_STREAM},
     time::deadline,
     yamux::{self, Connection, segment::Segment},
 };
@@ -40,9 +40,8 @@ impl Session {
     /// #     .stream("time", |stream| stream.write_message(b"12:00"))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let mut stream = session.open_stream("time")?;
     /// let mut time = String::new();
     /// stream.read_to_string(&mut time)?;
@@ -57,7 +56,7 @@ impl Session {
     #[doc(alias = "dial")]
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
-        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+        Ok(Stream::opened(raw, self.clone(), name.into(), answer))
     }
 
     /// Opens the stream `name` at the peer without waiting for the answer.
@@ -87,9 +86,8 @@ impl Session {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// // The request follows the opening of the stream without a pause.
     /// let mut stream = session.open_stream_nowait("echo")?;
     /// stream.write_message(b"hello")?;
@@ -110,7 +108,7 @@ impl Session {
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = IncomingMessages::unanswered();
-        Ok(Stream::new(raw, self.clone(), name.into(), recv))
+        Ok(Stream::opened(raw, self.clone(), name.into(), recv))
     }
 
     /// Opens the leg of a relay at the owner of a name. Also works while this wire is
@@ -155,7 +153,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<yamux::Stream, Error> {
         check_name(name).map_err(|reason| Error::Option {
-            option: "name",
+            option: OPEN_STREAM,
             reason,
         })?;
         let opened = open(self.connection(), Some(deadline));
@@ -175,10 +173,10 @@ impl Session {
 
     fn opening_error(&self, error: Error) -> Error {
         match error {
-            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
-                what: "answer to the opening of a stream",
-                timeout: self.settings().open_timeout,
-            },
+            Error::Connection(yamux::Error::TimedOut) => {
+                let timeout = self.settings().open_timeout;
+                Error::timed_out("answer to the opening of a stream", timeout)
+            }
             // A peer that is going away resets streams that it has not seen before.
             Error::Connection(yamux::Error::ResetByPeer) if self.is_closing() => {
                 yamux::Error::GoingAway.into()

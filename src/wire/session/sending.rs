@@ -98,6 +98,24 @@ impl OutgoingMessage {
         };
     }
 
+    /// Returns whether the last write failed, or the message cannot be completed.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Broken)
+    }
+
+    /// Returns the kind of the failure after which nothing more is sent unless the caller
+    /// calls `resume`.
+    pub(super) fn unresumed_failure(&self) -> Option<io::ErrorKind> {
+        match *self {
+            Self::Failed {
+                kind,
+                begun: true,
+                resumed: false,
+            } => Some(kind),
+            _ => None,
+        }
+    }
+
     /// Lets the message continue after a failed write.
     pub(super) fn resume(&mut self) {
         if let Self::Failed { resumed, .. } = self {

@@ -10,7 +10,7 @@ use super::{
 #[cfg(doc)]
 use crate::wire::Wire;
 use crate::{
-    error::{Error, Refusal, ShutdownError},
+    error::{Error, PrintableBytes, Refusal, ShutdownError},
     sync::atomic::{AtomicUsize, Ordering},
     time::wall_clock,
     yamux::{self, Connection},
@@ -41,13 +41,11 @@ use std::{
 ///
 /// let server = Wire::mount("127.0.0.1:0").build()?;
 /// server.start()?;
-/// let client = Wire::join(server.local_addr().unwrap().to_string())
+/// let client = Wire::join(server.local_addr().unwrap())
 ///     .identification("box-1", "secret")
 ///     .build()?;
-/// client.start()?;
-///
+/// let on_client = client.start_within(Duration::from_secs(5))?;
 /// let on_server = server.wait_session(Duration::from_secs(5))?;
-/// let on_client = client.wait_session(Duration::from_secs(5))?;
 /// assert_eq!(on_server.id(), on_client.id());
 /// assert_eq!(on_server.identification(), b"box-1");
 /// # Ok::<(), wirenet::Error>(())
@@ -80,8 +78,8 @@ pub(crate) trait HostWire: Send + Sync {
     fn handle(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 }
 
-/// The options of a wire that its sessions use.
-#[derive(Clone, Debug)]
+/// The options of a wire that its sessions use. No `Debug`, because of the token.
+#[derive(Clone)]
 pub(crate) struct SessionSettings {
     /// Sent with each stream that this side opens.
     pub(crate) token: Vec<u8>,
@@ -106,6 +104,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id())
+            .field("identification", &PrintableBytes(self.identification()))
             .field("peer_addr", &self.peer_addr())
             .finish_non_exhaustive()
     }
@@ -223,9 +222,8 @@ impl Session {
     /// #     .stream("echo", |stream| std::io::copy(&mut &*stream, &mut &*stream).and_then(|_| stream.finish()))
     /// #     .build()?;
     /// # server.start()?;
-    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
-    /// # client.start()?;
-    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
     /// let before = session.stats();
     /// session.open_stream("echo")?.write_message(&[7; 1000])?;
     /// let after = session.stats();

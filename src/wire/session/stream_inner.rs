@@ -16,7 +16,7 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     yamux::{
-        self,
+        self, Rest,
         segment::{MAX_PAYLOAD, Segment},
     },
 };
@@ -161,6 +161,10 @@ impl StreamInner {
         let fill = |segment: &mut Segment, count: usize| {
             debug_assert_eq!(planned.get().encoded_len(), count);
             planned.get().fill(payload, segment);
+            match planned.get().end {
+                EndMark::With => Rest::Resting,
+                EndMark::Without => Rest::Busy,
+            }
         };
         loop {
             self.check_answer()?;
@@ -203,7 +207,7 @@ impl StreamInner {
 
     /// Returns the refusal, or else an error which states that an earlier write to
     /// the message failed.
-    fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+    pub(super) fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
         match self.refusal.get() {
             Some(refusal) => refusal.clone().into(),
             None => Incomplete::WriteFailed.error(kind),

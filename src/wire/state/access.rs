@@ -4,10 +4,10 @@
 #[cfg(doc)]
 use crate::wire::Builder;
 use crate::{
-    error::Denied,
+    error::{Denied, PrintableBytes},
     user_code::{Panicked, caught},
 };
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 /// A request that [`Builder::access`] decides about.
 ///
@@ -27,10 +27,19 @@ pub enum Request<'a> {
 }
 
 /// The client that makes a [`Request`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     pub(crate) identification: Vec<u8>,
     pub(crate) addr: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("identification", &PrintableBytes(&self.identification))
+            .field("addr", &self.addr)
+            .finish()
+    }
 }
 
 impl Caller {

@@ -38,7 +38,7 @@ impl Handlers {
         check_name(&name).map_err(wrong)?;
         if name == CONFIRM_SESSION {
             return Err(wrong(format!(
-                "the name {name:?} is reserved by the protocol"
+                "the stream name {name:?} is reserved by the protocol; choose another one"
             )));
         }
         let mut by_name = self.by_name.lock();
@@ -47,9 +47,10 @@ impl Handlers {
             Err(index) => {
                 let names: usize = by_name.iter().map(|(name, _)| name.len()).sum();
                 if by_name.len() >= MAX_HANDLERS || names + name.len() > MAX_NAMES {
+                    let handlers = by_name.len();
                     return Err(wrong(format!(
-                        "no room for {name:?}: a wire can have {MAX_HANDLERS} handlers, whose \
-                         names have {MAX_NAMES} bytes in all"
+                        "no room for {name:?}: there are {handlers} handlers, whose names have \
+                         {names} bytes, and at most {MAX_HANDLERS} and {MAX_NAMES} are allowed"
                     )));
                 }
                 by_name.insert(index, (name, handler));
@@ -60,6 +61,16 @@ impl Handlers {
         // Not under the lock: dropping the user's closure runs the user's code.
         drop(replaced);
         Ok(())
+    }
+
+    /// Removes a handler. Returns whether there was one.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        let mut by_name = self.by_name.lock();
+        let removed = position(&by_name, name).map(|index| by_name.remove(index));
+        drop(by_name);
+        // The handler is dropped here and not under the lock: dropping the user's closure
+        // runs the user's code.
+        removed.is_ok()
     }
 
     /// Returns all names, sorted.

@@ -1,7 +1,10 @@
 //! Whether a wire runs, is being closed, or is closed, and the threads that wait
 //! for a change.
 
-use super::wire_state::{WireData, WireState};
+use super::{
+    last_failure::LastFailure,
+    wire_state::{WireData, WireState},
+};
 use crate::{
     error::{Error, ShutdownError},
     sync::MutexGuard,
@@ -63,6 +66,10 @@ impl Lifecycle {
     pub(super) fn is_closing(&self) -> bool {
         self.close_deadline.is_some()
     }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
 }
 
 impl WireState {
@@ -80,6 +87,7 @@ impl WireState {
         if std::mem::replace(&mut data.life.is_running, true) {
             return Err(Error::AlreadyConnected);
         }
+        data.last_failure = LastFailure::Nothing;
         Ok(RunGuard {
             wire: Arc::clone(self),
         })
@@ -177,8 +185,8 @@ impl WireState {
         self.changed.notify_all();
     }
 
-    /// Forgets a [`nudge`](Self::nudge): a session has been established.
-    pub(crate) fn forget_nudge(&self) {
+    /// Notes that a client has established a session: forgets a [`nudge`](Self::nudge).
+    pub(crate) fn client_is_up(&self) {
         self.data.lock().life.is_nudged = false;
     }
 }

@@ -8,18 +8,22 @@
 //! 2. `wire_state`: everything that the threads of a wire share, and its lock.
 //! 3. `lifecycle`: whether the wire runs, is being closed, or is closed.
 //! 4. `handshakes`: connections on which a session is being opened; `registry`: sessions,
-//!    and on a hub the owners of names. Both are data under the lock of
+//!    with an `index` by identification, and on a hub the owners of names. Both are data under the lock of
 //!    `wire_state`; `session_opening` moves a session through them.
-//! 5. `handlers`: the handlers by name; `admitted`: what a name is looked up as; `pool`: the
+//! 5. `handlers`: the handlers by name; `any_error` makes handlers; `admitted`: what a name is looked up as; `pool`: the
 //!    threads that run handlers.
-//! 6. `error_context` and `deferred`: errors on their way to the error handler.
+//! 6. `error_context` and `deferred`: errors on their way to the error handler;
+//!    `last_failure`: why there is no session.
 
 pub(crate) mod access;
 pub(crate) mod admitted;
+pub(crate) mod any_error;
 pub(crate) mod deferred;
 pub(crate) mod error_context;
 pub(crate) mod handlers;
 pub(crate) mod handshakes;
+mod index;
+pub(crate) mod last_failure;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod pool;

@@ -121,7 +121,8 @@ impl Options {
         self.check_counts()?;
         self.check_times()?;
         if self.thread_name.contains('\0') {
-            let reason = format!("{:?} contains a NUL character", self.thread_name);
+            let name = &self.thread_name;
+            let reason = format!("{name:?} contains a NUL character, which threads cannot have");
             return Err(invalid("thread_name", reason));
         }
         Ok(())
@@ -159,18 +160,33 @@ impl Options {
     }
 
     fn check_times(&self) -> Result<(), Error> {
-        for (option, what, time) in [
-            ("dial_timeout", "", Some(self.dial_timeout)),
-            ("handshake_timeout", "", Some(self.handshake_timeout)),
-            ("keep_alive_interval", "", Some(self.keep_alive_interval)),
-            ("read_write_timeouts", "`read` ", self.read_timeout),
-            ("read_write_timeouts", "`write` ", Some(self.write_timeout)),
-            ("retry_wait", "`min` ", Some(self.retrying.min)),
+        let no_pings = "; `keep_alive(false)` switches pings off";
+        let no_timeout = "; `None` is no timeout";
+        for (option, what, time, instead) in [
+            ("dial_timeout", "", Some(self.dial_timeout), ""),
+            ("handshake_timeout", "", Some(self.handshake_timeout), ""),
+            (
+                "keep_alive_interval",
+                "",
+                Some(self.keep_alive_interval),
+                no_pings,
+            ),
+            (
+                "read_write_timeouts",
+                "`read` ",
+                self.read_timeout,
+                no_timeout,
+            ),
+            (
+                "read_write_timeouts",
+                "`write` ",
+                Some(self.write_timeout),
+                "",
+            ),
+            ("retry_wait", "`min` ", Some(self.retrying.min), ""),
         ] {
-            if let Some(time) = time
-                && time.is_zero()
-            {
-                let reason = format!("{what}must be greater than zero, but is {time:?}");
+            if time.is_some_and(|time| time.is_zero()) {
+                let reason = format!("{what}must be greater than zero, but is 0{instead}");
                 return Err(invalid(option, reason));
             }
         }

@@ -1,5 +1,6 @@
 //! The sessions of a wire, and on a hub the owners of stream names.
 
+use super::index::{Index, Order};
 use crate::wire::session::{id::SessionId, session::Session};
 use std::collections::BTreeMap;
 
@@ -7,6 +8,8 @@ use std::collections::BTreeMap;
 pub(crate) trait Member: Clone {
     fn id(&self) -> SessionId;
     fn identification(&self) -> &[u8];
+    /// The streams that the peer handles.
+    fn stream_names(&self) -> &[String];
     fn is_closing(&self) -> bool;
     fn is_closed(&self) -> bool;
 }
@@ -18,6 +21,10 @@ impl Member for Session {
 
     fn identification(&self) -> &[u8] {
         self.identification()
+    }
+
+    fn stream_names(&self) -> &[String] {
+        self.stream_names()
     }
 
     fn is_closing(&self) -> bool {
@@ -50,12 +57,21 @@ pub(crate) struct Registry<S> {
     names: Names,
     /// Invariant: empty if names are shared.
     owners: BTreeMap<String, SessionId>,
+    /// Invariant: contains exactly the established sessions.
+    by_identification: Index,
+    /// The established sessions by the names that their peers offer. Invariant: empty if
+    /// names are owned.
+    by_name: Index,
+    /// The position of the session that was established last.
+    last: Order,
 }
 
 struct SessionEntry<S> {
     id: SessionId,
     /// `None` while the session is being opened.
     session: Option<S>,
+    /// The position among the established sessions.
+    order: Order,
     /// The names that were reserved for the session. Other sessions may own them in
     /// the meantime.
     names: Vec<String>,
@@ -113,6 +129,9 @@ impl<S: Member> Registry<S> {
             limit,
             names,
             owners: BTreeMap::new(),
+            by_identification: Index::default(),
+            by_name: Index::default(),
+            last: Order::default(),
         }
     }
 
@@ -121,6 +140,31 @@ impl<S: Member> Registry<S> {
         self.entries
             .iter()
             .filter_map(|entry| entry.session.as_ref())
+    }
+
+    /// Returns an established session that has not ended.
+    pub(crate) fn open_session(&self) -> Option<&S> {
+        self.established().find(|session| !session.is_closed())
+    }
+
+    /// Returns the session of the client with this identification that was established
+    /// last and has not ended.
+    pub(crate) fn session_for(&self, identification: &[u8]) -> Option<&S> {
+        self.first_open(self.by_identification.latest_first(identification))
+    }
+
+    /// Returns the session whose peer offers this stream name: on a hub the owner,
+    /// otherwise the one that was established last and has not ended.
+    pub(crate) fn session_offering(&self, name: &str) -> Option<&S> {
+        match self.names {
+            Names::Owned => self.first_open(self.owners.get(name).copied()),
+            Names::Shared => self.first_open(self.by_name.latest_first(name.as_bytes())),
+        }
+    }
+
+    fn first_open(&self, ids: impl IntoIterator<Item = SessionId>) -> Option<&S> {
+        let mut sessions = ids.into_iter().filter_map(|id| self.get(id));
+        sessions.find(|session| !session.is_closed())
     }
 
     /// Returns the index of the entry, or `Err` with where it belongs.
@@ -162,6 +206,7 @@ impl<S: Member> Registry<S> {
         let entry = SessionEntry {
             id,
             session: None,
+            order: Order::default(),
             names: names.into(),
         };
         self.entries.insert(index, entry);
@@ -223,18 +268,32 @@ impl<S: Member> Registry<S> {
     /// Registers an established session, for which the id was reserved.
     pub(crate) fn enter(&mut self, session: &S) {
         let id = session.id();
-        let established = Some(session.clone());
-        match self.search(id) {
-            Ok(index) => self.entries[index].session = established,
+        let index = self.search(id).unwrap_or_else(|index| {
             // A client reserves nothing.
-            Err(index) => {
-                let entry = SessionEntry {
-                    id,
-                    session: established,
-                    names: Vec::new(),
-                };
-                self.entries.insert(index, entry);
-            }
+            let entry = SessionEntry {
+                id,
+                session: None,
+                order: Order::default(),
+                names: Vec::new(),
+            };
+            self.entries.insert(index, entry);
+            index
+        });
+        self.last = self.last.next();
+        self.entries[index].order = self.last;
+        self.entries[index].session = Some(session.clone());
+        self.by_identification
+            .insert(session.identification(), self.last, id);
+        for name in self.indexed_names(session) {
+            self.by_name.insert(name.as_bytes(), self.last, id);
+        }
+    }
+
+    /// Returns the names of a session that belong into the index.
+    fn indexed_names<'a>(&self, session: &'a S) -> &'a [String] {
+        match self.names {
+            Names::Owned => &[],
+            Names::Shared => session.stream_names(),
         }
     }
 
@@ -250,6 +309,14 @@ impl<S: Member> Registry<S> {
         for name in entry.names {
             if self.owners.get(&name) == Some(&id) {
                 self.owners.remove(&name);
+            }
+        }
+        if let Some(session) = &entry.session {
+            let identification = session.identification();
+            self.by_identification
+                .remove(identification, entry.order, id);
+            for name in self.indexed_names(session) {
+                self.by_name.remove(name.as_bytes(), entry.order, id);
             }
         }
     }
@@ -269,7 +336,10 @@ impl<S: Member> Registry<S> {
     /// Returns whether there are neither sessions, nor reservations, nor names.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.owners.is_empty()
+        self.entries.is_empty()
+            && self.owners.is_empty()
+            && self.by_identification.is_empty()
+            && self.by_name.is_empty()
     }
 
     pub(crate) fn owner(&self, name: &str) -> NameOwner<S> {
@@ -284,158 +354,4 @@ impl<S: Member> Registry<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    struct Fake {
-        id: SessionId,
-        identification: &'static [u8],
-        is_closing: bool,
-        is_closed: bool,
-    }
-
-    impl Member for Fake {
-        fn id(&self) -> SessionId {
-            self.id
-        }
-
-        fn identification(&self) -> &[u8] {
-            self.identification
-        }
-
-        fn is_closing(&self) -> bool {
-            self.is_closing
-        }
-
-        fn is_closed(&self) -> bool {
-            self.is_closed
-        }
-    }
-
-    fn fake(number: u8, identification: &'static [u8]) -> Fake {
-        Fake {
-            id: SessionId::from_bytes(&[number; 16]).unwrap(),
-            identification,
-            is_closing: false,
-            is_closed: false,
-        }
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).into()).collect()
-    }
-
-    /// A hub on which this session owns the name "a".
-    fn hub(limit: usize, owner: &Fake) -> Registry<Fake> {
-        let mut hub = Registry::new(limit, Names::Owned);
-        let replaced = hub.reserve(owner.id, owner.identification, &names(&["a"]));
-        assert_eq!(replaced, Ok(Vec::new()));
-        hub.enter(owner);
-        hub
-    }
-
-    #[test]
-    fn a_reserved_name_belongs_to_an_opening_session_until_that_is_entered() {
-        let first = fake(1, b"first");
-        let mut hub = Registry::new(2, Names::Owned);
-        assert_eq!(hub.owner("a"), NameOwner::Nobody);
-        hub.reserve(first.id, b"first", &names(&["a"])).unwrap();
-        assert_eq!(hub.owner("a"), NameOwner::Opening);
-        assert_eq!(hub.get(first.id), None);
-        hub.enter(&first);
-        assert_eq!(hub.owner("a"), NameOwner::Session(first.clone()));
-        hub.remove(first.id);
-        assert_eq!(hub.owner("a"), NameOwner::Nobody);
-        assert!(hub.is_empty());
-    }
-
-    #[test]
-    fn a_name_of_another_client_is_refused_and_nothing_is_reserved() {
-        let (owner, other) = (fake(1, b"owner"), fake(2, b"other"));
-        let mut hub = hub(9, &owner);
-        let refused = hub.reserve(other.id, other.identification, &names(&["b", "a"]));
-        assert_eq!(refused, Err(Conflict::Name("a".into())));
-        assert_eq!(hub.owner("b"), NameOwner::Nobody);
-        let conflict = Conflict::Name("a".into());
-        assert_eq!(
-            hub.obstacle(&conflict, b"other"),
-            Some(Obstacle::Owner(owner.clone()))
-        );
-        assert_eq!(hub.obstacle(&conflict, b"owner"), None);
-    }
-
-    #[test]
-    fn clients_without_an_identification_never_replace_each_other() {
-        let (owner, other) = (fake(1, b""), fake(2, b""));
-        let refused = hub(9, &owner).reserve(other.id, b"", &names(&["a"]));
-        assert_eq!(refused, Err(Conflict::Name("a".into())));
-    }
-
-    #[test]
-    fn a_client_that_comes_back_replaces_its_session_once_and_keeps_the_name() {
-        let (old, new) = (fake(1, b"client"), fake(2, b"client"));
-        let mut hub = Registry::new(1, Names::Owned);
-        hub.reserve(old.id, b"client", &names(&["a", "b"])).unwrap();
-        hub.enter(&old);
-        let replaced = hub.reserve(new.id, b"client", &names(&["a", "b"]));
-        assert_eq!(replaced, Ok(vec![old.clone()]), "the limit counts it once");
-        // The old session leaves later, and takes nothing with it.
-        hub.leave(old.id);
-        assert_eq!(hub.owner("a"), NameOwner::Opening);
-        hub.enter(&new);
-        assert_eq!(hub.owner("a"), NameOwner::Session(new));
-    }
-
-    #[test]
-    fn a_closing_or_closed_session_loses_its_names_and_is_not_replaced() {
-        let closing = Fake {
-            is_closing: true,
-            ..fake(1, b"client")
-        };
-        let replaced = hub(9, &closing).reserve(fake(2, b"").id, b"client", &names(&["a"]));
-        assert_eq!(replaced, Ok(Vec::new()));
-        let closed = Fake {
-            is_closed: true,
-            ..fake(1, b"client")
-        };
-        let mut hub = hub(9, &closed);
-        assert_eq!(hub.obstacle(&Conflict::Name("a".into()), b"other"), None);
-        let replaced = hub.reserve(fake(2, b"").id, b"other", &names(&["a"]));
-        assert_eq!(replaced, Ok(Vec::new()));
-    }
-
-    #[test]
-    fn sessions_count_towards_the_limit_until_they_are_given_up() {
-        let (first, second) = (fake(1, b"1"), fake(2, b"2"));
-        let mut hub = hub(1, &first);
-        let reserve = |hub: &mut Registry<Fake>| hub.reserve(second.id, b"2", &names(&["b"]));
-        assert_eq!(reserve(&mut hub), Err(Conflict::Full));
-        hub.leave(first.id);
-        assert_eq!(reserve(&mut hub), Err(Conflict::Full));
-        assert_eq!(hub.obstacle(&Conflict::Full, b"2"), Some(Obstacle::Other));
-        hub.end_departure();
-        assert_eq!(hub.obstacle(&Conflict::Full, b"2"), None);
-        assert_eq!(reserve(&mut hub), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn an_id_is_reserved_once() {
-        let first = fake(1, b"1");
-        let refused = hub(9, &first).reserve(first.id, b"2", &names(&["b"]));
-        assert_eq!(refused, Err(Conflict::Id));
-    }
-
-    #[test]
-    fn shared_names_have_no_owner() {
-        let mut server = Registry::new(9, Names::Shared);
-        for number in [1, 2] {
-            let session = fake(number, b"same");
-            let replaced = server.reserve(session.id, b"same", &names(&["a"]));
-            assert_eq!(replaced, Ok(Vec::new()));
-            server.enter(&session);
-        }
-        assert_eq!(server.owner("a"), NameOwner::Nobody);
-        assert_eq!(server.established().count(), 2);
-    }
-}
+mod tests;

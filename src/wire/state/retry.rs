@@ -133,6 +133,7 @@ fn is_forgeable(cause: &Error) -> bool {
     match cause {
         #[cfg(feature = "tls")]
         Error::Tls(_) => true,
+        Error::Explained { cause, .. } => is_forgeable(cause),
         _ => false,
     }
 }

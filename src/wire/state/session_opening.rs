@@ -4,12 +4,13 @@
 use super::{
     error_context::ErrorContext,
     handshakes::NoHandshake,
+    last_failure::LastFailure,
     registry::{Conflict, Names, Obstacle},
     wire_state::WireState,
 };
 use crate::{
     error::Error,
-    sync, user_code,
+    sync,
     wire::session::{id::SessionId, session::Session},
 };
 use std::{
@@ -50,13 +51,13 @@ impl WireState {
     }
 
     /// Reserves an id, and on a hub the names, for a session that is being opened.
-    /// Cuts the sessions that the new one replaces.
+    /// Cuts the sessions that the new one replaces, and returns them.
     pub(crate) fn reserve(
         &self,
         id: SessionId,
         identification: &[u8],
         names: &[String],
-    ) -> Result<(), Conflict> {
+    ) -> Result<Vec<Session>, Conflict> {
         if self.names == Names::Owned
             && let Some(own) = names.iter().find(|name| self.handlers.get(name).is_some())
         {
@@ -65,14 +66,10 @@ impl WireState {
         let mut data = self.data.lock();
         let replaced = data.registry.reserve(id, identification, names)?;
         drop(data);
-        for session in replaced {
+        for session in &replaced {
             session.connection().cut();
-            let replaced = session.id();
-            user_code::log(|| {
-                log::debug!("session {replaced} is replaced by {id}, the same client")
-            });
         }
-        Ok(())
+        Ok(replaced)
     }
 
     /// Releases the id and the names reserved for a session that could not be
@@ -174,6 +171,7 @@ impl WireState {
         };
         data.registry.enter(session);
         data.totals.sessions += 1;
+        data.last_failure = LastFailure::Nothing;
         drop(data);
         // Closes a descriptor, so not under the lock.
         drop(stream);

@@ -5,13 +5,14 @@ use super::{
     deferred::Deferred,
     handlers::Handlers,
     handshakes::Handshakes,
+    last_failure::LastFailure,
     lifecycle::Lifecycle,
     options::Options,
     pool::HandlerPool,
     registry::{NameOwner, Names, Registry},
 };
 use crate::{
-    error::Error,
+    error::{Error, PrintableBytes},
     sync::{Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
     wire::session::{id::SessionId, session::Session, stats::Stats, wire_threads::Threads},
@@ -19,6 +20,7 @@ use crate::{
 };
 use std::{
     any::Any,
+    borrow::Cow,
     net::SocketAddr,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
@@ -53,6 +55,7 @@ pub(crate) struct WireData {
     pub(super) handshakes: Handshakes,
     pub(super) life: Lifecycle,
     pub(super) totals: Totals,
+    pub(super) last_failure: LastFailure,
     local_addr: Option<SocketAddr>,
 }
 
@@ -77,6 +80,7 @@ impl WireState {
             handshakes: Handshakes::new(options.max_handshakes),
             life: Lifecycle::new(),
             totals: Totals::default(),
+            last_failure: LastFailure::default(),
             local_addr: None,
         };
         Arc::new(Self {
@@ -104,22 +108,78 @@ impl WireState {
         self.data.lock().registry.get(id).cloned()
     }
 
+    pub(crate) fn session_for(&self, identification: &[u8]) -> Option<Session> {
+        let data = self.data.lock();
+        data.registry.session_for(identification).cloned()
+    }
+
+    pub(crate) fn session_offering(&self, name: &str) -> Option<Session> {
+        self.data.lock().registry.session_offering(name).cloned()
+    }
+
     /// Waits until a session is established, and returns it.
     pub(crate) fn wait_session(&self, timeout: Duration) -> Result<Session, Error> {
+        self.wait_open(timeout, "session", Registry::open_session)
+    }
+
+    /// Waits until there is a session with this identification, and returns it.
+    pub(crate) fn wait_session_for(
+        &self,
+        identification: &[u8],
+        timeout: Duration,
+    ) -> Result<Session, Error> {
+        let what = format!("session of {}", PrintableBytes(identification));
+        self.wait_open(timeout, what, |registry| {
+            registry.session_for(identification)
+        })
+    }
+
+    fn wait_open(
+        &self,
+        timeout: Duration,
+        what: impl Into<Cow<'static, str>>,
+        find: impl Fn(&Registry<Session>) -> Option<&Session>,
+    ) -> Result<Session, Error> {
+        self.wait_for(timeout, what, |data| match data.life.is_closing() {
+            true => Some(Err(Error::Closed)),
+            false => find(&data.registry).cloned().map(Ok),
+        })?
+    }
+
+    /// Waits for the first session of a wire that has begun to run. Returns `None` if the
+    /// wire no longer runs.
+    pub(crate) fn wait_first_session(&self, timeout: Duration) -> Result<Option<Session>, Error> {
+        self.wait_for(timeout, "session", |data| match data.life.is_running() {
+            true => data.registry.open_session().cloned().map(Some),
+            false => Some(None),
+        })
+    }
+
+    /// Waits until `check` returns something. It is called again after each change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], with the reason why there is no `what`.
+    fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        what: impl Into<Cow<'static, str>>,
+        check: impl Fn(&WireData) -> Option<T>,
+    ) -> Result<T, Error> {
         let deadline = deadline(timeout);
         let mut data = self.data.lock();
         loop {
-            if data.life.is_closing() {
-                return Err(Error::Closed);
+            if let Some(found) = check(&data) {
+                return Ok(found);
             }
-            let mut established = data.registry.established();
-            if let Some(session) = established.find(|session| !session.is_closed()) {
-                return Ok(session.clone());
-            }
-            drop(established);
             if self.changed.wait_until(&mut data, deadline).timed_out() {
-                let what = "session";
-                return Err(Error::TimedOut { what, timeout });
+                let what = what.into();
+                let cause = data.last_failure.error().map(Arc::new);
+                return Err(Error::TimedOut {
+                    what,
+                    timeout,
+                    cause,
+                });
             }
         }
     }

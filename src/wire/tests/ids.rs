@@ -32,7 +32,7 @@ fn a_client_gets_a_new_session_when_either_side_has_used_up_its_ids() {
         .unwrap();
     server.stream("echo", echo).unwrap();
     server.start().unwrap();
-    let client = Wire::join(server.local_addr().unwrap().to_string());
+    let client = Wire::join(server.local_addr().unwrap());
     let client = client.retry_wait(Duration::from_millis(1), Duration::from_millis(1));
     let client = client.build().unwrap();
     client.stream("echo", echo).unwrap();

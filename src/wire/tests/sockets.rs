@@ -1,14 +1,36 @@
 //! Socket options of the two ends of an established session.
 
-use crate::wire::{
-    Builder, Wire,
-    run::{addr::Addr, client::Client, dial::dial, server, socket::LONGEST},
-    state::error_context::ErrorContext,
+use crate::{
+    wire::{
+        Builder, Wire,
+        run::{
+            addr::Addr,
+            client::Client,
+            dial::dial,
+            server,
+            socket::{self, LONGEST},
+        },
+        state::error_context::ErrorContext,
+    },
+    yamux::Role,
 };
 use socket2::{Domain, SockRef, Socket, Type};
 use std::time::Duration;
+#[cfg(unix)]
+use std::{
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+};
 
 type Set = fn(Builder) -> Builder;
+
+/// Returns two connected sockets that refuse every option of TCP, as sockets of a small
+/// kernel refuse some of them.
+#[cfg(unix)]
+fn sockets_without_tcp_options() -> [TcpStream; 2] {
+    let (one, other) = UnixStream::pair().unwrap();
+    [one, other].map(|end| OwnedFd::from(end).into())
+}
 
 /// Calls `check` with the socket that was dialled and the one that was accepted, while a
 /// session is open between them; over TCP, and over TLS.
@@ -39,7 +61,7 @@ fn check_session(
     let listener = server::listen_at(any, server.state()).unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let client = client(Wire::join(&addr)).build().unwrap();
-    let addr = Addr::parse("join", addr).unwrap();
+    let addr = Addr::parse("join", Role::Client, addr).unwrap();
     let dialled = dial(client.state(), &addr).unwrap();
     let (accepted, peer) = listener.accept().unwrap();
     let ends = [&dialled, &accepted].map(|end| end.try_clone().unwrap());
@@ -116,4 +138,45 @@ fn durations_outside_the_range_of_the_kernel_are_clamped() {
             .read_write_timeouts(None, Duration::from_millis(900))
     };
     assert_tcp_timers(short, Some([1, 1]), 1);
+}
+
+/// Old kernels, WSL 1 and gVisor lack some of TCP's options.
+#[cfg(unix)]
+#[test]
+fn a_session_is_opened_on_sockets_that_refuse_every_option_of_tcp() {
+    let server = Wire::mount("127.0.0.1:0").build().unwrap();
+    let client = Wire::join("127.0.0.1:1").build().unwrap();
+    let [accepted, dialled] = sockets_without_tcp_options();
+    let peer = "127.0.0.1:1".parse().unwrap();
+    server::admit(server.state(), accepted, peer);
+    // What a dial sets once it is connected.
+    socket::watch(&SockRef::from(&dialled), &client.state().options);
+    let about = ErrorContext::connection(&dialled);
+    let addr = Addr::parse("join", Role::Client, "127.0.0.1:1".into()).unwrap();
+    let opened = Client::new(addr).open_session(client.state(), dialled, &about);
+    opened.unwrap();
+}
+
+/// The options are set one by one if the kernel does not take all.
+#[cfg(unix)]
+#[test]
+fn a_refused_option_does_not_keep_the_others_from_being_set() {
+    let [socket, _] = sockets_without_tcp_options();
+    let socket = SockRef::from(&socket);
+    let wire = Wire::mount("127.0.0.1:0").send_buffer(50_000);
+    let wire = wire.build().unwrap();
+    socket.set_tcp_nodelay(true).unwrap_err();
+    socket::watch(&socket, &wire.state().options);
+    assert!(socket.keepalive().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn sizes_of_buffers_that_the_system_refuses_are_ignored() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let wire = Wire::mount("127.0.0.1:0");
+    let wire = wire.send_buffer(50_000).recv_buffer(50_000);
+    let pipe = SockRef::from(&writer);
+    pipe.set_send_buffer_size(50_000).unwrap_err();
+    socket::set_buffers(&pipe, &wire.build().unwrap().state().options);
 }

@@ -4,7 +4,7 @@ use super::stage::{PeerSender, STREAM, Stage, client, run, send_all};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
-        Error, INITIAL_WINDOW, Stream,
+        Error, INITIAL_WINDOW, Rest, Stream,
         frame::{Flags, Header},
     },
 };
@@ -196,7 +196,7 @@ fn awaited_input_wakes_waiting_writers() {
             sender.data(STREAM, b"refused");
             sender
         });
-        let sent = stream.send_frame(|credit| credit, |_, _| ());
+        let sent = stream.send_frame(|credit| credit, |_, _| Rest::Busy);
         assert!(matches!(sent, Ok(0)), "{sent:?}");
         assert!(stream.take_input());
         stage.connection.cut();

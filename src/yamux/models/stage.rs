@@ -15,6 +15,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write},
     sync::Arc,
+    time::Duration,
 };
 
 /// A capacity that is large enough for everything that most models send.
@@ -70,6 +71,38 @@ pub(super) fn stage(role: Role, config: Config, capacity: usize) -> Stage {
         reader,
         arrived,
         peer: ScriptedPeer::new(theirs),
+    }
+}
+
+/// A transport that cannot end one direction.
+pub(super) struct Endless(pub(super) memory::End);
+
+#[derive(Debug)]
+struct EndlessWriter(Box<dyn WriteHalf>);
+
+impl Transport for Endless {
+    fn split(self) -> io::Result<Halves> {
+        let mut halves = self.0.split()?;
+        halves.writer = Box::new(EndlessWriter(halves.writer));
+        Ok(halves)
+    }
+}
+
+impl WriteHalf for EndlessWriter {
+    fn write(&mut self, slices: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        self.0.write(slices, wait)
+    }
+
+    fn can_finish(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self, wait: Wait) -> io::Result<()> {
+        self.0.flush(wait)
+    }
+
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_timeout(timeout)
     }
 }
 

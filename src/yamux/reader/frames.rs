@@ -2,7 +2,7 @@
 
 use super::{Body, ConnectionReader};
 use crate::{
-    sync, user_code,
+    sync,
     yamux::{
         core::Core,
         error::{Error, Violation},
@@ -43,9 +43,6 @@ impl ConnectionReader {
 
     fn on_go_away(&mut self, code: u32) -> Result<(), Error> {
         if code != 0 {
-            user_code::log(
-                || log::warn!(target: "wirenet::yamux", "peer went away with code {code}"),
-            );
             return Err(Error::PeerFailed(code));
         }
         self.shared.table.lock().life.on_go_away();
@@ -172,6 +169,8 @@ impl ConnectionReader {
     pub(super) fn on_fin(&mut self, core: &Arc<Core>) {
         if core.on_fin() {
             self.shared.forget(core, Gone::Finished);
+        } else {
+            self.shared.end_at_rest(core);
         }
         self.touch(core);
     }

@@ -34,6 +34,10 @@ const IDLE_BUFFER: usize = 512;
 /// if its request is split into small frames), and a ping or two while it waits.
 const PREAUTH_FRAMES: u32 = 1024;
 
+/// How many of a connection's first bytes are kept: enough to recognise a protocol, and to
+/// show how it began.
+const FIRST_BYTES: usize = 24;
+
 /// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
@@ -49,6 +53,9 @@ pub(crate) struct ConnectionReader {
     shared: Arc<Shared>,
     /// How many more frames the peer may send, while it is not authenticated.
     preauth_frames: Option<u32>,
+    /// The first bytes that were received, until another acceptor is set: they show what
+    /// the peer speaks.
+    first: Option<Vec<u8>>,
     decoder: Decoder,
     /// Empty between reads.
     buf: Segment,
@@ -98,6 +105,7 @@ impl ConnectionReader {
             half,
             shared,
             preauth_frames: None,
+            first: None,
             decoder: Decoder::default(),
             buf: Segment::with_room(IDLE_BUFFER),
             unsettled: false,
@@ -118,6 +126,17 @@ impl ConnectionReader {
     pub(crate) fn set_acceptor(&mut self, acceptor: Acceptor) {
         self.shared.set_acceptor(acceptor);
         self.preauth_frames = None;
+        self.first = None;
+    }
+
+    /// Keeps the first bytes that are received, until another acceptor is set.
+    pub(crate) fn keep_first_bytes(&mut self) {
+        self.first = Some(Vec::new());
+    }
+
+    /// Returns the first bytes that were received, if they are kept.
+    pub(crate) fn first_bytes(&self) -> &[u8] {
+        self.first.as_deref().unwrap_or_default()
     }
 
     /// Limits the peer to one stream and few frames, until another acceptor is set.
@@ -180,7 +199,18 @@ impl ConnectionReader {
             Ok(0) => Err(self.at_end()),
             Ok(_) => {
                 self.shared.pings.hear();
-                self.dispatch().map(|()| ReadOutcome::More)
+                if let Some(first) = &mut self.first {
+                    let left = FIRST_BYTES - first.len();
+                    first.extend(self.buf.data().iter().take(left));
+                }
+                self.dispatch()?;
+                if !self.shared.can_finish {
+                    if self.shared.is_done_without_end() {
+                        return Err(self.at_end());
+                    }
+                    self.shared.end_if_peer_has_closed();
+                }
+                Ok(ReadOutcome::More)
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(ReadOutcome::More),
@@ -198,7 +228,7 @@ impl ConnectionReader {
         }
     }
 
-    /// Handles the end of the peer's direction.
+    /// Handles the end of the peer's direction, or what replaces it.
     fn at_end(&self) -> Error {
         if self.decoder.at_boundary() {
             self.shared.peer_ends();

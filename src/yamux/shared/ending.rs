@@ -60,7 +60,7 @@ impl Shared {
 
     /// Notes why the connection ended, and wakes all waiting threads but the
     /// outbox's. Returns whether it had not ended before.
-    fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
+    pub(super) fn end_streams(&self, error: Error, due: &mut Flushes) -> bool {
         let Some(streams) = self.table.lock().end_with(error) else {
             return false;
         };
@@ -102,8 +102,7 @@ impl Shared {
         }
         self.freed.notify_all();
         self.outbox.end();
-        // `closed_at` is already set if this side has closed the connection.
-        let _ = self.closed_at.set(sync::now());
+        self.linger(self.config.write_timeout);
         pump_relays(&streams, due);
     }
 
@@ -121,8 +120,7 @@ impl Shared {
     pub(in crate::yamux) fn close_into(self: &Arc<Self>, due: &mut Flushes) {
         if self.end_streams(Error::Closed, due) {
             let now = sync::now();
-            // `closed_at` is already set if nothing more could be sent.
-            let _ = self.closed_at.set(now);
+            self.linger(self.config.write_timeout);
             let first = self.table.lock().life.go_away();
             let go_away = first.then(|| Header::go_away(0));
             let last = self.last_frames(now);
@@ -132,13 +130,13 @@ impl Shared {
         }
     }
 
-    /// Returns the frames to send after all data, for peers that understand them: a
-    /// ping, and a second go-away. A single go-away may also come from a side
-    /// whose connection then broke; a second one means that it has closed. The peer may
-    /// have closed too before it answers the ping, so its own second go-away also
-    /// confirms that it has received everything.
+    /// Returns the frames to send after all data, for peers that understand them or
+    /// cannot see the end of our direction: a ping, and a second go-away. A single go-away
+    /// may also come from a side whose connection then broke; a second one means that it
+    /// has closed. The peer may have closed too before it answers the ping, so its own
+    /// second go-away also confirms that it has received everything.
     fn last_frames(&self, now: Instant) -> [Option<Header>; 2] {
-        if !self.sends_go_away.load(Ordering::Acquire) {
+        if self.can_finish && !self.sends_go_away.load(Ordering::Acquire) {
             return [None, None];
         }
         [self.last_ping(now), Some(Header::go_away(0))]
@@ -148,20 +146,34 @@ impl Shared {
     /// received the data.
     fn last_ping(&self, now: Instant) -> Option<Header> {
         let value = self.pings.begin(now, self.outbox.queued_total(), false)?;
+        // It is the first: a connection closes once.
+        let _ = self.last_ping.set(value);
         Some(Header::ping(Flags::SYN, value))
     }
 
     /// Refuses new streams, and closes the connection when the open ones have
-    /// ended.
+    /// ended. Ends those that nothing keeps running; see
+    /// [`end_at_rest`](Self::end_at_rest).
     pub(in crate::yamux) fn close_when_idle(self: &Arc<Self>) {
         self.go_away();
         let mut table = self.table.lock();
         table.life.close_when_idle();
         let idle = table.is_idle();
+        let streams = table.cores();
         drop(table);
         if idle {
-            self.close();
+            return self.close();
         }
+        for core in &streams {
+            self.end_at_rest(core);
+        }
+        let mut due = Flushes::default();
+        pump_relays(&streams, &mut due);
+        due.run();
+    }
+
+    pub(in crate::yamux) fn closes_when_idle(&self) -> bool {
+        self.table.lock().life.closes_when_idle()
     }
 
     /// Tells the peer, once, that no new streams are wanted.
@@ -176,7 +188,7 @@ impl Shared {
     }
 }
 
-/// Passes the end of these streams on to the other ends of their relays.
+/// Lets the relays of these streams pass on what has ended.
 fn pump_relays(streams: &[Arc<Core>], due: &mut Flushes) {
     for relay in streams.iter().filter_map(|core| core.relay()) {
         Arc::clone(relay).pump(due);

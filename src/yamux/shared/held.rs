@@ -22,7 +22,6 @@ use super::Shared;
 use crate::{
     spawn::spawn,
     sync::{self, thread},
-    user_code,
     yamux::{
         acceptor::Acceptor,
         core::{Core, Incoming},
@@ -76,13 +75,8 @@ impl Shared {
         let helper = thread::Builder::new()
             .name(format!("{}-acceptor", self.config.thread_name))
             .stack_size(self.config.stack_size);
-        if let Err(error) = spawn(helper, move || shared.hand_over_promoted()) {
-            user_code::log(|| {
-                log::debug!(
-                    target: "wirenet::yamux",
-                    "no thread for a promoted stream, left to the next read: {error}"
-                );
-            });
+        if spawn(helper, move || shared.hand_over_promoted()).is_err() {
+            // The next read hands the stream over.
             self.handing_over.end();
         }
     }

@@ -4,6 +4,7 @@
 use super::Shared;
 use crate::{
     sync::{self, atomic::Ordering, thread},
+    time::deadline,
     yamux::{error::Error, relay::Flushes},
 };
 use std::{
@@ -19,14 +20,49 @@ impl Shared {
     /// Returns the time by which the peer must have closed the connection too, once
     /// this side has.
     pub(in crate::yamux) fn linger_deadline(&self) -> Option<Instant> {
-        let closed_at = self.closed_at.get();
-        closed_at.map(|closed_at| *closed_at + self.config.write_timeout)
+        self.linger_until.get().copied()
+    }
+
+    /// Gives the peer this time to close the connection too, unless it has a deadline
+    /// already.
+    pub(super) fn linger(&self, patience: Duration) {
+        // The first deadline stays.
+        let _ = self.linger_until.set(deadline(patience));
     }
 
     /// Returns whether the peer has had its time to close the connection too.
     pub(in crate::yamux) fn lingered_enough(&self) -> bool {
         let deadline = self.linger_deadline();
         deadline.is_some_and(|deadline| sync::now() >= deadline)
+    }
+
+    /// Returns whether both sides have closed the connection, for a transport whose
+    /// directions do not end one by one: the peer has answered the last ping of this side's
+    /// close, or has closed too.
+    pub(in crate::yamux) fn is_done_without_end(&self) -> bool {
+        let last = self.last_ping.get();
+        last.is_some_and(|ping| self.pings.is_answered(*ping))
+            || (self.linger_deadline().is_some() && self.table.lock().life.peer_has_closed())
+    }
+
+    /// Ends the connection, if the peer has closed it without an end of its direction. The
+    /// transport is not cut yet, because that could take the answer from the peer for which
+    /// its close waits.
+    pub(in crate::yamux) fn end_if_peer_has_closed(&self) {
+        let table = self.table.lock();
+        if !table.life.peer_has_closed() {
+            return;
+        }
+        let reason = match table.peer_has_finished() {
+            true => Error::ClosedByPeer,
+            false => Error::EndedByPeer,
+        };
+        drop(table);
+        let mut due = Flushes::default();
+        if self.end_streams(reason, &mut due) {
+            self.linger(self.config.write_timeout.min(LAST_ANSWERS));
+        }
+        due.run();
     }
 
     /// Notes that the peer has ended its direction of the connection, between two
@@ -36,7 +72,8 @@ impl Shared {
         // unless this is its answer to the end of our direction.
         let gracefully = match self.sends_go_away.load(Ordering::Acquire) {
             true => self.table.lock().life.peer_has_closed(),
-            false => self.outbox.has_begun_to_finish(),
+            // Without an end of our direction there is no answer to it.
+            false => self.can_finish && self.outbox.has_begun_to_finish(),
         };
         self.peer_took_all.store(gracefully, Ordering::Release);
     }
@@ -64,7 +101,7 @@ impl Shared {
                 Ok(None) => {}
                 // Data that this side had finished is worth waiting for, and so is an
                 // answer without which the peer's close fails.
-                Ok(Some(writer)) if is_awaited || self.closed_at.get().is_some() => {
+                Ok(Some(writer)) if is_awaited || self.linger_deadline().is_some() => {
                     self.spawn_helper(writer, &mut due);
                 }
                 // A peer that has closed and accepts nothing needs no answer.

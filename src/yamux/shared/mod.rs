@@ -43,14 +43,19 @@ pub(super) struct Shared {
     pub(super) orphaned: Mutex<Orphaned>,
     /// `None` when the transport is cut, which closes its descriptor.
     closer: Mutex<Option<Arc<dyn Closer>>>,
-    /// When this side closed the connection, or could send no more. From then on
-    /// the reader waits for the peer's end no longer than the write timeout.
-    closed_at: OnceLock<Instant>,
+    /// Set when this side has closed the connection, or can send no more, or the peer has
+    /// closed it. The reader then waits for the peer's end until this time.
+    linger_until: OnceLock<Instant>,
     /// Whether the peer does not treat a reset as an error.
     pub(super) avoids_resets: AtomicBool,
     /// Whether the peer sends a go-away when it goes away, and another when it
     /// closes.
     pub(super) sends_go_away: AtomicBool,
+    /// Whether the transport can end our direction alone. If it cannot, the last ping
+    /// and the go-aways replace the ends of both directions.
+    pub(super) can_finish: bool,
+    /// The ping behind everything that was sent, once this side has closed.
+    last_ping: OnceLock<u32>,
     /// Whether the peer has closed the connection gracefully, and so has received
     /// everything that the transport accepted.
     peer_took_all: AtomicBool,
@@ -84,6 +89,7 @@ impl Shared {
         role: Role,
         config: Arc<Config>,
         outbox: Outbox,
+        can_finish: bool,
         closer: Arc<dyn Closer>,
         addrs: [Option<SocketAddr>; 2],
     ) -> Self {
@@ -98,9 +104,11 @@ impl Shared {
             budget: Budget::new(config.window_budget),
             orphaned: Mutex::default(),
             closer: Mutex::new(Some(closer)),
-            closed_at: OnceLock::new(),
+            linger_until: OnceLock::new(),
             avoids_resets: AtomicBool::new(false),
             sends_go_away: AtomicBool::new(false),
+            can_finish,
+            last_ping: OnceLock::new(),
             peer_took_all: AtomicBool::new(false),
             since: sync::now(),
             reader: Mutex::default(),

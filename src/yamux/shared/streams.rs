@@ -61,7 +61,7 @@ impl Shared {
         // A writer of this stream may be waiting for room.
         self.outbox.wake_all();
         let update = core.recv.lock().stop(|| self.tuning());
-        core.wake_readers();
+        core.wake_at_end();
         if let Some(delta) = update {
             self.update_window(core.id, delta);
         }
@@ -99,6 +99,36 @@ impl Shared {
         }
         self.table.lock().count_reset();
         CutShort::Sent
+    }
+
+    /// Ends the stream if nothing keeps it running on a connection that closes when idle:
+    /// this side opened it, is [at rest](crate::yamux::Stream::rest), and the peer has
+    /// ended it. What was received stays readable.
+    ///
+    /// Called after each event that one of these conditions waits for. Each event is noted
+    /// before the others are checked, so the last one finds all of them.
+    pub(in crate::yamux) fn end_at_rest(self: &Arc<Self>, core: &Core) {
+        if !core.has_received_all() {
+            return;
+        }
+        let table = self.table.lock();
+        let is_over = table.life.closes_when_idle() && table.is_ours(core.id);
+        drop(table);
+        if !is_over {
+            return;
+        }
+        let mut send = core.send.lock();
+        if !send.at_rest || !send.state.finish() {
+            return;
+        }
+        let fin = Header::window_update(core.id, Flags::FIN, 0);
+        self.outbox.push(Lane::Data, fin);
+        drop(send);
+        core.writable.notify_all();
+        if core.send_done() {
+            self.forget(core, Gone::Finished);
+        }
+        self.flush(Wait::Never);
     }
 
     /// Returns what the growth of a receive window currently depends on.

@@ -25,6 +25,15 @@ pub(in crate::yamux) struct SharedStream {
     pub(super) timeouts: Mutex<Timeouts>,
 }
 
+/// Whether the stream may end after the frame that was just filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It may: nothing is being sent.
+    Resting,
+    /// More must follow.
+    Busy,
+}
+
 #[derive(Clone, Copy, Default)]
 pub(super) struct Timeouts {
     pub(super) read: Option<Duration>,
@@ -81,7 +90,7 @@ impl SharedStream {
         &self,
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
-        mut fill: impl FnMut(&mut Segment, usize),
+        mut fill: impl FnMut(&mut Segment, usize) -> Rest,
     ) -> Result<usize, Error> {
         let shared = &self.handle.shared;
         loop {
@@ -98,8 +107,12 @@ impl SharedStream {
                 continue;
             }
             let pushed = self.push_frame(&mut send, count, &mut fill);
+            let rests = send.at_rest;
             drop(send);
             if self.after_push(pushed, wait_for(deadline)) {
+                if rests {
+                    shared.end_at_rest(&self.core);
+                }
                 return Ok(count);
             }
             shared.wait_room(deadline)?;
@@ -112,13 +125,15 @@ impl SharedStream {
         &self,
         send: &mut SendHalf,
         count: usize,
-        fill: impl FnOnce(&mut Segment, usize),
+        fill: impl FnOnce(&mut Segment, usize) -> Rest,
     ) -> Pushed {
         let header = Header::data(self.core.id, count as u32);
         let outbox = &self.handle.shared.outbox;
-        let pushed = outbox.try_send(header, count, |segment| fill(segment, count));
+        let mut rest = Rest::Busy;
+        let pushed = outbox.try_send(header, count, |segment| rest = fill(segment, count));
         if !matches!(pushed, Pushed::NoRoom) {
             send.window.take(count as u32);
+            send.at_rest = rest == Rest::Resting;
         }
         pushed
     }
@@ -195,7 +210,7 @@ impl SharedStream {
     pub(super) fn stop_receiving(&self) {
         let shared = &self.handle.shared;
         let update = self.core.recv.lock().stop(|| shared.tuning());
-        self.core.wake_readers();
+        self.core.wake_at_end();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
         }

@@ -13,7 +13,7 @@ use crate::{
             frame,
             handshake_messages::{CONFIRM_SESSION, Features, OpenSessionRequest},
             id::SessionId,
-            session::Agreed,
+            session::{Agreed, Session},
         },
         state::{
             access::{Caller, Rejected, Request},
@@ -66,8 +66,12 @@ impl Handshake<'_> {
         self.check_still_wanted(pending)?;
         let identification = &request.identification;
         let names = &request.local_stream_names;
-        if let Err(conflict) = self.wire.reserve(id, identification, names) {
-            self.resolve(conflict, id, &request, pending)?;
+        let replaced = match self.wire.reserve(id, identification, names) {
+            Ok(replaced) => replaced,
+            Err(conflict) => self.resolve(conflict, id, &request, pending)?,
+        };
+        for old in &replaced {
+            taken_over(old, id, pending);
         }
         Ok(Agreed {
             id,
@@ -136,7 +140,7 @@ impl Handshake<'_> {
         id: SessionId,
         request: &OpenSessionRequest,
         pending: &Pending,
-    ) -> Result<(), Refused> {
+    ) -> Result<Vec<Session>, Refused> {
         let (wire, identification) = (self.wire, &request.identification);
         loop {
             if !conflict.may_pass() {
@@ -169,7 +173,7 @@ impl Handshake<'_> {
             }
             self.check_still_wanted(pending)?;
             match wire.reserve(id, identification, &request.local_stream_names) {
-                Ok(()) => return Ok(()),
+                Ok(replaced) => return Ok(replaced),
                 Err(other) => conflict = other,
             }
         }
@@ -188,6 +192,16 @@ impl Handshake<'_> {
         }
         denied
     }
+}
+
+/// Reports that the session `old` has lost its names to the new session of its client.
+#[cold]
+#[inline(never)]
+fn taken_over(old: &Session, new: SessionId, pending: &Pending) {
+    let old = old.id();
+    let text = || format!("session {old} is replaced by {new}, the same client");
+    let wire = pending.wire();
+    wire.log_later(log::Level::Debug, module_path!(), text);
 }
 
 /// Checks the form of a request, and returns the id of the session.

@@ -4,14 +4,17 @@
 //! - `ask`: the client's part.
 //! - `answer`: the server's part.
 //! - `judge`: how the server decides about a request.
+//! - `foreign`: what a peer speaks that does not speak this protocol.
 //!
 //! The thread that runs the handshake drives the connection's reader itself, and
 //! becomes the reader thread of the session. No other thread reads the connection.
 
 mod answer;
 mod ask;
+pub(super) mod foreign;
 mod judge;
 
+use self::foreign::{Foreign, sides};
 use crate::{
     error::{Error, Malformed},
     protobuf::PayloadError,
@@ -34,6 +37,7 @@ pub(crate) struct Handshake<'a> {
     wire: &'a WireState,
     pub(crate) connection: Connection,
     pub(crate) reader: Box<ConnectionReader>,
+    role: Role,
     early: Arc<Mutex<EarlyStreams>>,
     deadline: Instant,
     /// On a server, the identification in the client's request, once it has been read.
@@ -75,6 +79,10 @@ fn admit(early: &Mutex<EarlyStreams>, stream: Incoming) -> bool {
     }
 }
 
+/// What a client waited for, if its server has not sent a byte.
+const SILENT_SERVER: &str =
+    "answer from the server, which accepted the connection (is it a wirenet server?),";
+
 impl<'a> Handshake<'a> {
     pub(crate) fn new(
         wire: &'a WireState,
@@ -94,6 +102,7 @@ impl<'a> Handshake<'a> {
         let acceptor = Acceptor::new(move |stream| admit(&admitting, stream));
         let config = Arc::clone(&wire.connection);
         let (connection, mut reader) = Connection::driven(halves, role, config, acceptor)?;
+        reader.keep_first_bytes();
         if role == Role::Server {
             reader.limit_preauth();
         }
@@ -101,6 +110,7 @@ impl<'a> Handshake<'a> {
             wire,
             connection,
             reader,
+            role,
             early,
             deadline,
             client_identification: Vec::new(),
@@ -158,11 +168,72 @@ impl<'a> Handshake<'a> {
     }
 
     fn timed_out(&self) -> Error {
-        Error::TimedOut {
-            what: "session handshake",
-            timeout: self.wire.options.handshake_timeout,
-        }
+        let is_silent = self.reader.first_bytes().is_empty();
+        let what = match self.role {
+            Role::Client if is_silent => SILENT_SERVER,
+            Role::Client | Role::Server => "session handshake",
+        };
+        Error::timed_out(what, self.wire.options.handshake_timeout)
     }
+
+    /// Returns whether the peer has left before its first byte: a health check, or a port
+    /// scan.
+    pub(crate) fn peer_left_silently(&self, error: &Error) -> bool {
+        self.reader.first_bytes().is_empty() && is_departure(error)
+    }
+
+    /// Adds the probable reason to the error of this handshake, if the peer's first bytes
+    /// tell it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        let (role, first) = (self.role, self.reader.first_bytes());
+        let (peer, _) = sides(role);
+        match &error {
+            Error::Connection(_) | Error::TimedOut { .. } => {}
+            Error::Malformed { cause, .. } => match cause {
+                Malformed::Frame(_) | Malformed::UnexpectedFrame => {
+                    let text = format!(
+                        "{error}; does the {peer} speak yamux without wirenet's session \
+                         handshake?"
+                    );
+                    return error.explained(text);
+                }
+                _ => return error,
+            },
+            _ => return error,
+        }
+        if let Some(foreign) = Foreign::recognise(first) {
+            return error.explained(foreign.explain(role, first));
+        }
+        if role == Role::Client && self.peer_left_silently(&error) {
+            let text = format!(
+                "{error} during the session handshake; does the server need TLS, or is it \
+                 no wirenet server?"
+            );
+            return error.explained(text);
+        }
+        error
+    }
+}
+
+/// Returns whether the peer has ended or reset the connection.
+fn is_departure(error: &Error) -> bool {
+    use yamux::Error::{ClosedByPeer, EndedByPeer, Io};
+    match error {
+        Error::Connection(EndedByPeer | ClosedByPeer) => true,
+        Error::Connection(Io(error)) => is_reset(error),
+        _ => false,
+    }
+}
+
+/// Returns whether the error of a socket means that the peer has reset the connection.
+pub(super) fn is_reset(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+    )
 }
 
 fn parse<M>(

@@ -1,0 +1,190 @@
+//! Waiting for a session, for a limited time.
+
+use crate::support::{
+    in_time,
+    peer::ScriptedServer,
+    unreachable::Unreachable,
+    wires::{addr_of, joining, mounting, started},
+};
+use crossbeam_channel::unbounded;
+use std::{
+    error::Error as _,
+    io,
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
+use wirenet::{Error, RefusalCode, Wire};
+
+/// Longer than a test may take.
+const HOUR: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(200);
+
+/// An address that refuses connections.
+fn refusing() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn start_within_returns_the_session_of_a_client() {
+    in_time(|| {
+        let server = started(mounting().stream("of-server", |_| Ok(())));
+        let client = joining(&server).build().unwrap();
+        let session = client.start_within(HOUR).unwrap();
+        assert_eq!(session.stream_names(), ["of-server"]);
+        assert_eq!(client.session(session.id()).unwrap().id(), session.id());
+    });
+}
+
+#[test]
+fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
+    in_time(|| {
+        let addr = refusing().to_string();
+        let client = Wire::join(&addr).build().unwrap();
+        let error = client.start_within(SHORT).unwrap_err();
+        let text = error.to_string();
+        let expected = format!("no session within 200ms: cannot connect to {addr}: ");
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(!error.is_permanent());
+        let source = error.source().unwrap().to_string();
+        assert!(source.starts_with("cannot connect to"), "{source}");
+        let Error::TimedOut { cause, .. } = error else {
+            panic!("{text}");
+        };
+        let Error::Dial { cause, .. } = &*cause.unwrap() else {
+            panic!("{text}");
+        };
+        assert_eq!(cause.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(matches!(client.start(), Err(Error::Closed)));
+        client.wait().unwrap();
+    });
+}
+
+#[test]
+fn the_cause_of_a_timeout_is_known_while_the_first_attempt_is_in_progress() {
+    in_time(|| {
+        let unreachable = Unreachable::new();
+        let client = Wire::join(unreachable.addr.to_string()).build().unwrap();
+        let text = client.start_within(SHORT).unwrap_err().to_string();
+        let cause = format!("cannot connect to {}: no answer yet", unreachable.addr);
+        assert!(text.ends_with(&cause), "{text}");
+
+        let silent = ScriptedServer::silent();
+        let client = Wire::join(silent.addr.to_string()).build().unwrap();
+        let text = client.start_within(SHORT).unwrap_err().to_string();
+        assert!(
+            text.contains("200ms: no session handshake within"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn start_within_returns_a_permanent_failure_immediately_and_the_client_can_start_again() {
+    in_time(|| {
+        let refuse = |_: &str, _: &[u8], _: &[u8]| Err("wrong token".into());
+        let server = started(mounting().token_validator(refuse));
+        let client = joining(&server).build().unwrap();
+        for _ in 0..2 {
+            let error = client.start_within(HOUR).unwrap_err();
+            let Error::SessionRefused { code, text } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(code, Some(RefusalCode::TokenRefused));
+            assert_eq!(text, "wrong token");
+        }
+        let taken = mounting_at(addr_of(&server)).start_within(HOUR);
+        assert!(matches!(taken, Err(Error::Listen { .. })), "{taken:?}");
+        let running = server.start_within(HOUR);
+        assert!(matches!(running, Err(Error::AlreadyConnected)));
+    });
+}
+
+fn mounting_at(addr: SocketAddr) -> Wire {
+    Wire::mount(addr.to_string()).build().unwrap()
+}
+
+#[test]
+fn a_close_ends_start_within() {
+    in_time(|| {
+        let client = Wire::join(refusing().to_string());
+        let (fails, failed) = unbounded();
+        let client = client.on_error(move |_| fails.send(()).unwrap());
+        let client = client.build().unwrap();
+        let starting = client.clone();
+        let starting = thread::spawn(move || starting.start_within(HOUR));
+        failed.recv().unwrap();
+        client.close().unwrap();
+        let outcome = starting.join().unwrap();
+        assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_server_that_starts_within_a_time_waits_for_its_first_client() {
+    in_time(|| {
+        let (connects, connected) = unbounded();
+        let connect = move |server: &Wire| {
+            let client = joining(server).identification("box-1", "").build().unwrap();
+            client.start().unwrap();
+            connects.send(client).unwrap();
+        };
+        let server = mounting().on_connect(connect).build().unwrap();
+        let session = server.start_within(HOUR).unwrap();
+        assert_eq!(session.identification(), b"box-1");
+        connected.recv().unwrap().close().unwrap();
+
+        let lonely = mounting().build().unwrap();
+        let error = lonely.start_within(SHORT).unwrap_err();
+        assert_eq!(error.to_string(), "no session within 200ms");
+        assert!(matches!(lonely.start(), Err(Error::Closed)));
+    });
+}
+
+#[test]
+fn wait_session_says_why_there_is_no_session() {
+    in_time(|| {
+        let addr = refusing().to_string();
+        let client = Wire::join(&addr).build().unwrap();
+        let connecting = client.clone();
+        let connecting = thread::spawn(move || connecting.connect());
+        let text = client.wait_session(SHORT).unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("cannot connect to {addr}: ")),
+            "{text}"
+        );
+        client.close().unwrap();
+        connecting.join().unwrap().unwrap_err();
+    });
+}
+
+#[test]
+fn wait_session_of_a_server_says_why_the_last_client_has_none() {
+    in_time(|| {
+        let refuse = |_: &str, _: &[u8], _: &[u8]| Err("wrong token".into());
+        let server = started(mounting().token_validator(refuse));
+        joining(&server).build().unwrap().start().unwrap_err();
+        let text = server.wait_session(SHORT).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "no session within 200ms: session refused: wrong token"
+        );
+    });
+}
+
+#[test]
+fn a_client_that_has_lost_its_session_says_so() {
+    in_time(|| {
+        let server = started(mounting());
+        let client = joining(&server).build().unwrap();
+        let session = client.start_within(HOUR).unwrap();
+        assert!(client.wait_session(HOUR).is_ok());
+        server.close().unwrap();
+        while !session.is_closed() || !client.sessions().is_empty() {
+            thread::yield_now();
+        }
+        let text = client.wait_session(SHORT).unwrap_err().to_string();
+        assert!(text.starts_with("no session within 200ms: "), "{text}");
+    });
+}
