@@ -8,6 +8,7 @@ use super::{
     relay::{Relay, RelayEnd},
     segment::Segment,
     state::{OnData, RecvState, ResetBy, SendState},
+    waker::Wake,
     window::{RecvWindow, SendWindow, Tuning},
 };
 use crate::sync::{
@@ -15,7 +16,6 @@ use crate::sync::{
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
 use std::{
-    fmt,
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -79,12 +79,6 @@ pub(super) struct SendHalf {
     /// Whether nothing is being sent: the stream may end here. Always `false` for streams
     /// whose user does not tell; see [`Stream::rest`](super::Stream::rest).
     pub(super) at_rest: bool,
-}
-
-/// Wakes a thread that waits for the input of a stream together with something else.
-pub(crate) trait Wake: fmt::Debug + Send + Sync {
-    /// Called without a lock, by the connection's reader among others. Must not block.
-    fn wake(&self);
 }
 
 /// What to do after data was delivered.
@@ -220,6 +214,7 @@ impl Core {
 
     /// Calls `waker` whenever readers are woken. Returns `false` if the stream has a
     /// waker already.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(super) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
         self.waker.set(waker).is_ok()
     }

@@ -157,10 +157,11 @@ mod state;
 mod stats;
 mod stream;
 mod table;
+mod waker;
 mod window;
 mod writer;
 
-pub(crate) use self::core::{Incoming, Wake};
+pub(crate) use self::core::Incoming;
 pub(crate) use acceptor::Acceptor;
 pub use config::Config;
 pub use connection::Connection;
@@ -174,5 +175,7 @@ pub(crate) use role::Role;
 pub use stats::Stats;
 pub(crate) use stream::Rest;
 pub use stream::Stream;
+#[cfg(unix)]
+pub(crate) use waker::{Armed, Wake};
 pub use window::INITIAL_WINDOW;
 pub(crate) use window::LEAST_GRANT;

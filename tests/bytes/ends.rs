@@ -226,6 +226,27 @@ fn readable_means_that_a_read_does_not_wait() {
     assert_reset(&pair.bytes);
 }
 
+#[test]
+fn a_close_does_not_wait_for_bytes_that_both_sides_have_ended() {
+    let Pair {
+        link,
+        mut bytes,
+        peer,
+        _running,
+    } = Pair::new();
+    bytes.write_all(b"question").unwrap();
+    bytes.shutdown(Shutdown::Write).unwrap();
+    assert_reads(&peer, "question");
+    assert_end(&peer);
+    peer.write_message(b"answer").unwrap();
+    peer.close().unwrap();
+    let began = Instant::now();
+    link.client.close().unwrap();
+    // It waits for 5 seconds at most, and then fails.
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert_reads(&bytes, "answer");
+}
+
 /// The bytes of the protocol, seen by a peer of its own.
 #[test]
 fn bytes_and_their_ends_on_the_wire() {

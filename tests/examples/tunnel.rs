@@ -71,6 +71,13 @@ impl Tunnel {
         (client, served)
     }
 
+    /// Stops all programs, after connections have failed.
+    fn end_after_failures(self) {
+        self.forward.terminate();
+        self.expose.terminate();
+        self.hub.terminate().assert_success();
+    }
+
     /// Stops all programs, while no connection is open.
     pub fn end(self) {
         self.forward.terminate().assert_success();
@@ -269,6 +276,31 @@ fn an_unresponsive_service_is_disconnected_when_the_client_is_gone() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
     tunnel.expose.terminate();
     tunnel.hub.terminate();
+}
+
+/// The service has read everything, and stays silent.
+#[test]
+fn half_closed_connections_leave_nothing_behind_when_their_clients_are_gone() {
+    const CONNECTIONS: usize = 100;
+    let tunnel = Tunnel::new();
+    drop(tunnel.connect());
+    let before = [&tunnel.expose, &tunnel.forward].map(settled);
+    let connections: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (client, served) = tunnel.connect();
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_end(&served);
+            (client, served)
+        })
+        .collect();
+    let (clients, services): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
+    clients.into_iter().for_each(reset);
+    // Idle handler threads end later.
+    for (program, before) in [&tunnel.expose, &tunnel.forward].into_iter().zip(&before) {
+        await_resources(program, before, CONNECTIONS + 2);
+    }
+    drop(services);
+    tunnel.end_after_failures();
 }
 
 #[test]

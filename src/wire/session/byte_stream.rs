@@ -209,7 +209,9 @@ impl ByteStream {
                 self.0.read_ended.store(true, Ordering::Release);
                 true
             }
-            Ok(Input::Bytes(_)) | Err(_) => true,
+            Ok(Input::Bytes(_)) => true,
+            // A read returns the error again.
+            Err(_) => true,
         }
     }
 
@@ -251,6 +253,7 @@ impl Shared {
         let is_whole = matches!(*send, OutgoingMessage::Between | OutgoingMessage::Inside(_));
         if is_whole && inner.end_now(&mut send) {
             inner.raw.flush_queued();
+            inner.raw.rest();
         } else {
             // Returns the error, or waits for credit that the message before has used up.
             inner.finish(&mut send, self.stream.handle)?;

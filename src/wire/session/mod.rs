@@ -16,11 +16,9 @@
 //!    [`stream_write`].
 //! 10. [`polling`]: reading a stream without waiting.
 //! 11. [`byte_stream`]: a stream without messages.
-//! 12. [`alarm`], [`pipe`]: connecting a stream with a socket.
+//! 12. [`pipe`]: connecting a stream with a socket.
 //! 13. [`open_stream`]: how a session opens streams at the peer.
 
-#[cfg(unix)]
-mod alarm;
 pub(crate) mod byte_stream;
 pub(crate) mod chunk;
 pub(crate) mod closing;

@@ -23,6 +23,7 @@ pub(super) enum Input {
 }
 
 /// Like [`IncomingMessages::read`], but does not wait. `buf` must not be empty.
+#[cfg_attr(not(unix), allow(dead_code))]
 pub(super) fn try_read(
     stream: &StreamInner,
     recv: &mut IncomingMessages,
@@ -55,6 +56,7 @@ impl<'a> NoWait<'a> {
 
     fn input(&self, read: io::Result<usize>) -> io::Result<Input> {
         match read {
+            // This is the error of `read_segment`.
             Err(_) if self.waits.get() => Ok(Input::Nothing),
             Err(error) => Err(error),
             Ok(0) => Ok(Input::End),

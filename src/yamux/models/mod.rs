@@ -15,3 +15,4 @@ mod receiving;
 mod relay;
 mod sending;
 mod stage;
+mod waker;

@@ -3,7 +3,7 @@
 pub(super) mod shared_stream;
 
 use super::{
-    core::{Core, RecvHalf, Wake},
+    core::{Core, RecvHalf},
     error::Error,
     error_context::WaitedFor,
     frame::{Flags, Header, StreamId},
@@ -11,6 +11,7 @@ use super::{
     segment::{MAX_PAYLOAD, Segment},
     shared::{Handle, Shared},
     state::{RecvState, SendState},
+    waker::Wake,
 };
 use crate::{
     sync::{self, Mutex, MutexGuard, thread},
@@ -193,12 +194,14 @@ impl Stream {
 
     /// Calls `waker` from now on whenever [`poll_segment`](Self::poll_segment) may return
     /// something else than before. Returns `false` if the stream has a waker already.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn set_waker(&self, waker: Weak<dyn Wake>) -> bool {
         self.inner.core.set_waker(waker)
     }
 
     /// Returns the error of the receiving half if it was reset, although bytes that were
     /// received before may still be unread.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn reset_cause(&self) -> Option<Error> {
         let state = self.inner.core.recv.lock().state;
         match state {
@@ -208,6 +211,7 @@ impl Stream {
     }
 
     /// Returns how to start a thread that works for the stream.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn thread(&self, what: &str) -> thread::Builder {
         let config = &self.shared().config;
         thread::Builder::new()

@@ -1,21 +1,15 @@
 //! Wakes a thread that waits in `poll`.
 
-use crate::{
-    sync::atomic::{AtomicBool, Ordering},
-    yamux::Wake,
-};
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-};
+use crate::yamux::{Armed, Wake};
+use std::{io, os::fd::BorrowedFd};
 
 /// Wakes one thread that waits in `poll` for a descriptor and for something else.
 ///
-/// The thread [arms](Armed::arm) the alarm, looks whether what it waits for has happened,
+/// The thread [arms](Self::arm) the alarm, looks whether what it waits for has happened,
 /// and only then polls [`fd`](Self::fd).
 #[derive(Debug)]
 pub(super) struct Alarm {
-    pub(super) armed: Armed,
+    armed: Armed,
     signal: signal::Signal,
 }
 
@@ -25,6 +19,11 @@ impl Alarm {
             armed: Armed::default(),
             signal: signal::Signal::new()?,
         })
+    }
+
+    /// Makes the next call of [`wake`](Wake::wake) end a poll.
+    pub(super) fn arm(&self) {
+        self.armed.arm();
     }
 
     /// Returns the descriptor to poll for input.
@@ -46,27 +45,13 @@ impl Wake for Alarm {
     }
 }
 
-/// Whether a thread waits, or is about to: others signal only then.
-#[derive(Debug, Default)]
-pub(super) struct Armed(AtomicBool);
-
-impl Armed {
-    /// Makes the next [`take`](Self::take) return `true`.
-    pub(super) fn arm(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Returns whether the thread is to be woken, once.
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::SeqCst)
-    }
-}
-
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod signal {
-    use super::{AsFd, BorrowedFd, io};
     use rustix::event::{EventfdFlags, eventfd};
-    use std::os::fd::OwnedFd;
+    use std::{
+        io,
+        os::fd::{AsFd, BorrowedFd, OwnedFd},
+    };
 
     #[derive(Debug)]
     pub(super) struct Signal(OwnedFd);
@@ -95,10 +80,12 @@ mod signal {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod signal {
-    use super::{AsFd, BorrowedFd, io};
     use std::{
-        io::{Read, Write},
-        os::unix::net::UnixStream,
+        io::{self, Read, Write},
+        os::{
+            fd::{AsFd, BorrowedFd},
+            unix::net::UnixStream,
+        },
     };
 
     #[derive(Debug)]

@@ -1,0 +1,32 @@
+//! Waking a thread that waits for the input of a stream and for something else, so that it
+//! cannot wait for the stream's condition variable.
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+
+/// Wakes such a thread.
+pub(crate) trait Wake: fmt::Debug + Send + Sync {
+    /// Called whenever the readers of the stream are woken, without a lock, by the
+    /// connection's reader among others. Must not block.
+    fn wake(&self);
+}
+
+/// Whether the thread waits, or is about to. Only then does it need a signal.
+///
+/// The thread arms this, looks whether what it waits for has happened, and only then waits
+/// for the signal.
+#[derive(Debug, Default)]
+pub(crate) struct Armed(AtomicBool);
+
+#[cfg_attr(not(unix), allow(dead_code))]
+impl Armed {
+    /// Makes the next [`take`](Self::take) return `true`.
+    pub(crate) fn arm(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether to send the signal; `true` once after each [`arm`](Self::arm).
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
