@@ -19,6 +19,7 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use tcp::canonical;
 #[cfg(feature = "tls")]
 pub use tls::TlsStream;
 
