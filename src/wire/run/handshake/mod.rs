@@ -216,7 +216,7 @@ impl<'a> Handshake<'a> {
 }
 
 /// Returns whether the peer has ended or reset the connection.
-fn is_departure(error: &Error) -> bool {
+pub(super) fn is_departure(error: &Error) -> bool {
     use yamux::Error::{ClosedByPeer, EndedByPeer, Io};
     match error {
         Error::Connection(EndedByPeer | ClosedByPeer) => true,
