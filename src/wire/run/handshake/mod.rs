@@ -189,16 +189,15 @@ impl<'a> Handshake<'a> {
         let (peer, _) = sides(role);
         match &error {
             Error::Connection(_) | Error::TimedOut { .. } => {}
-            Error::Malformed { cause, .. } => match cause {
-                Malformed::Frame(_) | Malformed::UnexpectedFrame => {
-                    let text = format!(
-                        "{error}; does the {peer} speak yamux without wirenet's session \
-                         handshake?"
-                    );
-                    return error.explained(text);
-                }
-                _ => return error,
-            },
+            Error::Malformed {
+                cause: Malformed::Frame(_) | Malformed::UnexpectedFrame,
+                ..
+            } => {
+                let text = format!(
+                    "{error}; does the {peer} speak yamux without wirenet's session handshake?"
+                );
+                return error.explained(text);
+            }
             _ => return error,
         }
         if let Some(foreign) = Foreign::recognise(first) {
