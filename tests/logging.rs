@@ -40,8 +40,10 @@ impl Log for Collector {
     fn log(&self, record: &Record<'_>) {
         let thread = thread::current();
         let wire = thread.name().unwrap_or("").split('-').next().unwrap_or("");
-        while wire == BLOCKED {
-            thread::park();
+        if wire == BLOCKED {
+            loop {
+                thread::park();
+            }
         }
         let target = record.target().to_owned();
         let entry = (record.level(), target, record.args().to_string());

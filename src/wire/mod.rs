@@ -77,7 +77,7 @@
 //!    whether they are closing or have ended, and for their round trip.
 //! 3. What [`yamux`](crate::yamux) locks.
 //!
-//! All other locks (handlers, pool, deferred errors, tracked threads, the progress of hooks,
+//! All other locks (handlers, pool, deferred errors, takeovers, tracked threads, the progress of hooks,
 //! streams that come early, a dial) are the last that a thread takes. Locks from 2 on are
 //! never held over a system call, or while the library calls the program's code.
 

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
-    transport::best_effort,
+    transport::{best_effort, canonical},
     wire::{
         run::{
             Failure, Runner,
@@ -172,7 +172,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) {
     let mut context = ErrorContext::connection(&stream);
     // The socket no longer knows the address if the peer has disconnected.
-    context.peer_addr = Some(peer);
+    context.peer_addr = Some(canonical(peer));
     let pending = match wire.begin_handshake(&stream, &context) {
         Ok(pending) => pending,
         Err(cause) => return wire.report_later(Operation::Accept, context, cause),

@@ -10,6 +10,7 @@ use super::{
     options::Options,
     pool::HandlerPool,
     registry::{NameOwner, Names, Registry},
+    takeovers::Takeovers,
 };
 use crate::{
     error::{Error, PrintableBytes},
@@ -42,6 +43,7 @@ pub(crate) struct WireState {
     pub(super) names: Names,
     since: SystemTime,
     pub(crate) deferred: Mutex<Deferred>,
+    pub(crate) takeovers: Mutex<Takeovers>,
     pub(super) data: Mutex<WireData>,
     /// Signalled when a session is established, ends, or could not be opened; when a
     /// handshake is evicted; when the wire stops running or is closed; and on a nudge.
@@ -94,6 +96,7 @@ impl WireState {
             names,
             since: wall_clock(),
             deferred: Mutex::default(),
+            takeovers: Mutex::default(),
             data: Mutex::new(data),
             changed: Condvar::new(),
         })

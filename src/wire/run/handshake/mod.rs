@@ -191,16 +191,15 @@ impl<'a> Handshake<'a> {
         let (peer, _) = sides(role);
         match &error {
             Error::Connection(_) | Error::TimedOut { .. } => {}
-            Error::Malformed { cause, .. } => match cause {
-                Malformed::Frame(_) | Malformed::UnexpectedFrame => {
-                    let text = format!(
-                        "{error}; does the {peer} speak yamux without wirenet's session \
-                         handshake?"
-                    );
-                    return error.explained(text);
-                }
-                _ => return error,
-            },
+            Error::Malformed {
+                cause: Malformed::Frame(_) | Malformed::UnexpectedFrame,
+                ..
+            } => {
+                let text = format!(
+                    "{error}; does the {peer} speak yamux without wirenet's session handshake?"
+                );
+                return error.explained(text);
+            }
             _ => return error,
         }
         if let Some(foreign) = Foreign::recognise(first) {
@@ -218,7 +217,7 @@ impl<'a> Handshake<'a> {
 }
 
 /// Returns whether the peer has ended or reset the connection.
-fn is_departure(error: &Error) -> bool {
+pub(super) fn is_departure(error: &Error) -> bool {
     use yamux::Error::{ClosedByPeer, EndedByPeer, Io};
     match error {
         Error::Connection(EndedByPeer | ClosedByPeer) => true,
