@@ -8,6 +8,8 @@ mod support;
 #[path = "errors/table.rs"]
 mod table;
 
+#[path = "errors/addresses.rs"]
+mod addresses;
 #[path = "errors/handshakes.rs"]
 mod handshakes;
 #[path = "errors/options.rs"]

@@ -10,7 +10,7 @@ use crate::{
     wire::{
         run::{
             Failure, Runner,
-            addr::{Addr, no_address},
+            addr::{Addr, no_address, not_bound},
             connect,
             handshake::Handshake,
             serving::Established,
@@ -53,7 +53,7 @@ impl Server {
     fn listen(&self, wire: &WireState) -> Result<TcpListener, Error> {
         let listener = self.listen_any(wire).map_err(|cause| Error::Listen {
             addr: self.addr.to_string(),
-            cause: Arc::new(cause),
+            cause: Arc::new(not_bound(cause)),
         })?;
         // `Wire::local_addr` returns `None` if the system does not know the address.
         wire.set_local_addr(listener.local_addr().ok());
