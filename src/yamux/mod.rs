@@ -3,7 +3,8 @@
 //!
 //! Implements the [public specification], and interoperates with hashicorp/yamux and
 //! libp2p's implementation. A [`Connection`] runs over any
-//! [`Transport`](crate::transport). One thread reads it and delivers the bytes to the
+//! [`Transport`](crate::transport): TCP, TLS, a Unix socket, the standard input and output
+//! of a child process, or one of your own. One thread reads it and delivers the bytes to the
 //! streams; a thread that writes to a stream also writes to the socket. A [`Stream`]
 //! implements `Read` and `Write`, like a `TcpStream`.
 //!

@@ -9,7 +9,7 @@ use crate::{
     wire::{
         run::{
             Failure, Runner,
-            addr::{Addr, no_address},
+            addr::{Addr, no_address, not_bound},
             connect::{self, NotAccepted},
             handshake::Handshake,
             serving::Established,
@@ -52,7 +52,7 @@ impl Server {
     fn listen(&self, wire: &WireState) -> Result<TcpListener, Error> {
         let listener = self.listen_any(wire).map_err(|cause| Error::Listen {
             addr: self.addr.to_string(),
-            cause: Arc::new(cause),
+            cause: Arc::new(not_bound(cause)),
         })?;
         // `Wire::local_addr` returns `None` if the system does not know the address.
         wire.set_local_addr(listener.local_addr().ok());
