@@ -72,6 +72,8 @@
 //! - `tls` (default): TLS 1.3 by rustls, with ring.
 //! - `aws-lc-rs`: TLS 1.3 by rustls, with AWS-LC, which is larger and has
 //!   post-quantum key exchange. ring is still compiled, but unused.
+//! - `system-roots`: `TlsClient::system_roots`, which accepts the servers that the
+//!   operating system's authorities certify.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -17,3 +17,6 @@ mod streams;
 #[cfg(feature = "tls")]
 #[path = "errors/tls.rs"]
 mod tls;
+#[cfg(feature = "tls")]
+#[path = "errors/tls_files.rs"]
+mod tls_files;

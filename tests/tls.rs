@@ -9,8 +9,12 @@ mod support;
 mod ending;
 #[path = "tls/fixtures.rs"]
 mod fixtures;
+#[path = "tls/loading.rs"]
+mod loading;
 #[path = "tls/pair.rs"]
 mod pair;
+#[path = "tls/reload.rs"]
+mod reload;
 #[path = "tls/rustls_peer.rs"]
 mod rustls_peer;
 #[path = "tls/streams.rs"]

@@ -3,6 +3,14 @@
 
 mod support;
 
+#[path = "tls/fixtures.rs"]
+#[allow(dead_code, reason = "the tests of the transport use it")]
+mod fixtures;
+#[path = "tls/pair.rs"]
+#[allow(dead_code, reason = "the tests of the transport use it")]
+mod pair;
+
+use fixtures::Authority;
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -10,10 +18,11 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    wires::{assert_echoes, echo, errors},
+    wires::{addr_of, assert_echoes, echo, errors, mounting, started},
 };
 use wirenet::{
-    Error, Operation, TlsClient, TlsServer, Wire, load_certificates, transport::TlsStream,
+    Certificates, Error, Operation, TlsClient, TlsError, TlsServer, Wire, load_certificates,
+    tls::rustls, transport::TlsStream,
 };
 
 fn server() -> TlsServer {
@@ -65,6 +74,87 @@ fn a_missing_client_certificate_is_a_permanent_error() {
     in_time(|| {
         let server = server().client_ca("certs/ca.pem").unwrap();
         assert_given_up(server, TlsClient::with_ca("certs/ca.pem").unwrap());
+    });
+}
+
+/// A certificate for the server and one for clients, valid between these years.
+fn between(authority: &Authority, from: i32, to: i32) -> Certificates {
+    authority.certify(&["127.0.0.1"], |params| {
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    })
+}
+
+/// Asserts that a client retries, each time for a reason with this text, until `mend` was
+/// called, and then has a session.
+fn assert_retries_until(server: TlsServer, client: TlsClient, reason: &str, mend: impl FnOnce()) {
+    let server = started(mounting().tls(server).stream("echo", echo));
+    let (handler, told) = errors();
+    let soon = Duration::from_millis(1);
+    let client = Wire::join(addr_of(&server).to_string())
+        .tls(client)
+        .retry_wait(soon, soon)
+        .on_error(handler)
+        .build()
+        .unwrap();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| client.connect());
+        for _ in 0..3 {
+            let (_, cause) = told.recv_timeout(PATIENCE).unwrap();
+            assert!(cause.contains(reason), "{cause}");
+        }
+        mend();
+        assert_echoes(&client.wait_session(PATIENCE).unwrap());
+        client.close().unwrap();
+        running.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_client_retries_while_the_clock_of_the_server_is_behind_its_certificate() {
+    in_time(|| {
+        let authority = Authority::new();
+        let server = server().client_ca(authority.ca()).unwrap();
+        let client = TlsClient::with_ca("certs/ca.pem").unwrap();
+        let client = client.certificate(between(&authority, 2190, 2191)).unwrap();
+        let mend = || client.reload(between(&authority, 2000, 2191)).unwrap();
+        assert_retries_until(server, client.clone(), "by the peer's clock", mend);
+    });
+}
+
+#[test]
+fn a_client_retries_while_its_clock_is_behind_or_the_server_has_not_renewed_its_certificate() {
+    in_time(|| {
+        let authority = Authority::new();
+        for (from, to, reason) in [(2190, 2191, "valid from 2190"), (2000, 2001, "expired on")] {
+            let server = TlsServer::new(between(&authority, from, to)).unwrap();
+            let client = TlsClient::with_ca(authority.ca()).unwrap();
+            let mend = || server.reload(between(&authority, 2000, 2191)).unwrap();
+            assert_retries_until(server.clone(), client, reason, mend);
+        }
+    });
+}
+
+#[test]
+fn a_retry_policy_may_give_up_when_the_server_refuses_a_certificate_for_its_dates() {
+    in_time(|| {
+        let authority = Authority::new();
+        let server = server().client_ca(authority.ca()).unwrap();
+        let server = started(mounting().tls(server));
+        let client = TlsClient::with_ca("certs/ca.pem").unwrap();
+        let client = client.certificate(between(&authority, 2190, 2191)).unwrap();
+        let client = Wire::join(addr_of(&server).to_string())
+            .tls(client)
+            .retry_policy(|retry| {
+                assert!(retry.wait.is_some(), "{}", retry.cause);
+                None
+            });
+        let error = client.build().unwrap().connect().unwrap_err();
+        let expired = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
+        assert!(
+            matches!(&error, Error::Tls(TlsError::Handshake(cause)) if *cause == expired),
+            "{error:?}"
+        );
     });
 }
 

@@ -162,7 +162,8 @@ impl Error {
     ///
     /// Anything that may change with time is not permanent: a server that is
     /// down, a validator that cannot decide now, a name that another session
-    /// still owns. A server written with go-wirenet sends no code, and refuses
+    /// still owns, a certificate that is not valid yet or has expired by the
+    /// clock of either side. A server written with go-wirenet sends no code, and refuses
     /// sessions only for their tokens; its refusals count as permanent.
     #[doc(alias = "retryable")]
     #[doc(alias = "is_transient")]

@@ -2,15 +2,16 @@
 
 use super::{
     Certificates, TlsError,
-    certificates::read_roots,
+    certificates::roots,
+    pem::Pem,
     provider::provider,
-    verify::{Accepts, Verifier},
+    shown::ShownCertificate,
+    verify::{Accepts, Issued, Verifier},
 };
 use rustls::{
-    ClientConfig,
+    ClientConfig, RootCertStore,
     client::{ResolvesClientCert, Resumption},
     pki_types::ServerName,
-    sign::SingleCertAndKey,
     version::TLS13,
 };
 use std::{
@@ -21,13 +22,15 @@ use std::{
 };
 
 /// The TLS configuration of a client, including which servers it accepts. Cheap to
-/// clone.
+/// clone; clones share the certificate, which [`reload`](Self::reload) replaces.
 ///
 /// Pass it to [`Builder::tls`](crate::Builder::tls).
 #[derive(Clone)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
     name: Name,
+    /// What [`certificate`](Self::certificate) set.
+    shown: Option<Arc<ShownCertificate>>,
 }
 
 /// The name that is sent to the server and checked.
@@ -52,6 +55,7 @@ impl TlsClient {
     /// # Errors
     ///
     /// When the file is missing, empty, not PEM, or contains no valid certificate.
+    /// [`with_ca_pem`](Self::with_ca_pem) takes bytes.
     ///
     /// # Examples
     ///
@@ -66,11 +70,86 @@ impl TlsClient {
     #[doc(alias = "root_certificates")]
     #[doc(alias = "RootCertStore")]
     pub fn with_ca(path: impl AsRef<Path>) -> Result<Self, TlsError> {
-        let roots = read_roots(path.as_ref())?;
+        Self::accepting(roots(&Pem::read(path.as_ref())?)?)
+    }
+
+    /// Takes the authorities from PEM in memory; otherwise like
+    /// [`with_ca`](Self::with_ca).
+    ///
+    /// # Errors
+    ///
+    /// As with [`with_ca`](Self::with_ca). Instead of a file, the error names `<ca>`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::TlsClient;
+    ///
+    /// # const CA: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem"));
+    /// // const CA: &str = include_str!("../certs/ca.pem");
+    /// let client = TlsClient::with_ca_pem(CA)?;
+    /// # Ok::<(), wirenet::TlsError>(())
+    /// ```
+    #[doc(alias = "with_ca_bytes")]
+    pub fn with_ca_pem(pem: impl AsRef<[u8]>) -> Result<Self, TlsError> {
+        Self::accepting(roots(&Pem::given("<ca>", pem.as_ref()))?)
+    }
+
+    /// Accepts servers whose certificate comes from an authority that the operating system
+    /// trusts; otherwise like [`with_ca`](Self::with_ca).
+    ///
+    /// Needs the feature `system-roots`. Reads the authorities when it is called, which
+    /// takes some milliseconds: keep the result, whose clones are cheap. On Linux, the
+    /// environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the usual places, as
+    /// with OpenSSL. Certificates that are not valid are skipped, and logged.
+    ///
+    /// # Errors
+    ///
+    /// When there is no valid certificate. The error says how many were found, and what
+    /// could not be read.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use wirenet::{TlsClient, Wire};
+    ///
+    /// let client = Wire::join("hub.example:8989")
+    ///     .tls(TlsClient::system_roots()?)
+    ///     .build()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[cfg(feature = "system-roots")]
+    #[doc(alias("native_roots", "rustls_native_certs", "webpki_roots", "SSL_CERT_FILE"))]
+    pub fn system_roots() -> Result<Self, TlsError> {
+        let loaded = rustls_native_certs::load_native_certs();
+        let found = loaded.certs.len();
+        let failures = loaded.errors.iter().map(ToString::to_string);
+        let failures: Vec<String> = failures.collect();
+        let mut roots = RootCertStore::empty();
+        let (_, invalid) = roots.add_parsable_certificates(loaded.certs);
+        if roots.is_empty() {
+            return Err(TlsError::NoSystemRoots { found, failures });
+        }
+        if invalid > 0 {
+            log::warn!("{invalid} of {found} authorities of the operating system are not valid");
+        }
+        for failure in failures {
+            log::warn!("authorities of the operating system: {failure}");
+        }
+        Self::accepting(roots)
+    }
+
+    /// Accepts servers with certificates from `roots`.
+    fn accepting(roots: RootCertStore) -> Result<Self, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Config)?;
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let provider = provider();
+        let verifier = Issued { roots, provider };
+        let config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
         Ok(Self::without_sessions(config, Name::Dialled))
     }
 
@@ -142,10 +221,33 @@ impl TlsClient {
     #[doc(alias = "client_auth")]
     #[doc(alias = "mtls")]
     pub fn certificate(mut self, certificates: Certificates) -> Result<Self, TlsError> {
-        let resolver: Arc<dyn ResolvesClientCert> =
-            Arc::new(SingleCertAndKey::from(certificates.0));
+        let shown = ShownCertificate::new(certificates);
+        let resolver: Arc<dyn ResolvesClientCert> = Arc::<ShownCertificate>::clone(&shown);
         Arc::make_mut(&mut self.config).client_auth_cert_resolver = resolver;
+        self.shown = Some(shown);
         Ok(self)
+    }
+
+    /// Replaces the [certificate](Self::certificate), also of running clients: keep a clone
+    /// of the `TlsClient` that the client was built with.
+    ///
+    /// The new certificate is shown from the next TLS handshake on; a session that exists
+    /// goes on. May be called from any thread, and does not block.
+    ///
+    /// # Errors
+    ///
+    /// When no certificate was set with [`certificate`](Self::certificate).
+    #[doc(alias("renew", "rotate"))]
+    pub fn reload(&self, certificates: Certificates) -> Result<(), TlsError> {
+        let Some(shown) = &self.shown else {
+            return Err(TlsError::Config(rustls::Error::General(
+                "this TlsClient shows no certificate that could be replaced; set one with \
+                 `certificate`"
+                    .into(),
+            )));
+        };
+        shown.replace(certificates);
+        Ok(())
     }
 
     /// Sends and checks this DNS name or IP address instead of the dialled host.
@@ -174,6 +276,7 @@ impl TlsClient {
         Self {
             config: Arc::new(config),
             name,
+            shown: None,
         }
     }
 
@@ -203,6 +306,7 @@ impl From<Arc<ClientConfig>> for TlsClient {
         Self {
             config,
             name: Name::Dialled,
+            shown: None,
         }
     }
 }

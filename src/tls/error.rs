@@ -1,7 +1,16 @@
 //! TLS errors, and whether retrying may help.
 
+use super::{
+    explain::{Explained, Loading},
+    foreign, refusal,
+};
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
-use std::{error::Error, io, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why certificates could not be loaded, a configuration could not be created, or a
 /// TLS handshake failed.
@@ -11,7 +20,7 @@ use std::{error::Error, io, path::PathBuf, sync::Arc};
 #[non_exhaustive]
 pub enum TlsError {
     /// A file is missing or cannot be read.
-    #[error("cannot read {path}: {cause}", path = .path.display())]
+    #[error("cannot read {path}: {cause}; {}", unreadable(.path, .cause), path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -20,28 +29,53 @@ pub enum TlsError {
         cause: Arc<io::Error>,
     },
     /// A file is not valid PEM.
-    #[error("{path} is not PEM: {cause}", path = .path.display())]
+    #[error("{path} is not valid PEM: {reason}", path = .path.display())]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, and in which line.
+        reason: String,
+        /// The same, for programs.
         #[source]
         cause: Arc<pem::Error>,
     },
     /// A file contains no certificate.
-    #[error("{path} contains no certificate", path = .path.display())]
+    #[error("{path} contains no certificate: {found}", path = .path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
+        /// What it contains instead.
+        found: String,
     },
     /// A file contains no private key, or only an encrypted one.
-    #[error("{path} contains no private key that is not encrypted", path = .path.display())]
+    #[error("{path} contains no private key that can be read: {found}", path = .path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
+        /// What it contains instead.
+        found: String,
+    },
+    /// No certificate of the operating system's authorities can be used: see
+    /// [`TlsClient::system_roots`](crate::TlsClient::system_roots).
+    #[cfg(feature = "system-roots")]
+    #[error(
+        "no certificate authority of the operating system can be used: {found} certificates \
+         found, of which none is valid{failed}; install the package `ca-certificates`, or set \
+         SSL_CERT_FILE to a PEM file with authorities",
+        failed = listed(.failures)
+    )]
+    NoSystemRoots {
+        /// How many certificates were found.
+        found: usize,
+        /// What could not be read, and why.
+        failures: Vec<String>,
     },
     /// A certificate is invalid.
-    #[error("certificate in {path}: {cause}", path = .path.display())]
+    #[error(
+        "the certificate in {path} cannot be used: {cause}",
+        path = .path.display(),
+        cause = Loading(.cause)
+    )]
     Certificate {
         /// The file.
         path: PathBuf,
@@ -50,7 +84,11 @@ pub enum TlsError {
         cause: rustls::Error,
     },
     /// A private key is invalid, or belongs to another certificate.
-    #[error("private key in {path}: {cause}", path = .path.display())]
+    #[error(
+        "the private key in {path} cannot be used: {cause}",
+        path = .path.display(),
+        cause = Loading(.cause)
+    )]
     Key {
         /// The file.
         path: PathBuf,
@@ -59,7 +97,7 @@ pub enum TlsError {
         cause: rustls::Error,
     },
     /// rustls refused a configuration.
-    #[error("TLS configuration refused: {0}")]
+    #[error("invalid TLS configuration: {}", Explained(.0))]
     Config(#[source] rustls::Error),
     /// The name to check is neither a DNS name nor an IP address.
     #[error("{name:?} is neither a DNS name nor an IP address")]
@@ -68,17 +106,77 @@ pub enum TlsError {
         name: String,
     },
     /// One side did not accept what the other sent in the handshake.
-    #[error("TLS handshake failed: {0}{remedy}", remedy = remedy(.0))]
+    #[error("handshake failed: {}", Explained(.0))]
     Handshake(#[source] rustls::Error),
+    /// The server's certificate is not the [pinned](crate::TlsClient::pinned) one.
+    #[error(
+        "the server's certificate has the SHA-256 {}, but pinned is {}; if the server's \
+         certificate was renewed, pin the new one, else the connection may be intercepted",
+        hex(.certificate),
+        hex(.pinned)
+    )]
+    WrongPin {
+        /// The SHA-256 of the server's certificate.
+        certificate: [u8; 32],
+        /// The pinned SHA-256.
+        pinned: [u8; 32],
+    },
+    /// The peer's certificate was not issued by an authority that this side trusts. With
+    /// rustls's own configurations this is a [`Handshake`](Self::Handshake) error.
+    #[error("{}", unknown_issuer(.peer, .subject, .issuer))]
+    UnknownIssuer {
+        /// `"server"` or `"client"`.
+        peer: &'static str,
+        /// To whom the certificate was issued, for example `CN=box-1, O=Example`.
+        subject: String,
+        /// Who issued the certificate; for a self-signed one, equal to `subject`.
+        issuer: String,
+    },
+    /// The peer sent something that is not TLS.
+    #[error(
+        "the {peer} did not {} with TLS, but with {received}; is TLS off there, or the port \
+         wrong?",
+        if *peer == "server" { "answer" } else { "begin" }
+    )]
+    NotTls {
+        /// `"server"` or `"client"`.
+        peer: &'static str,
+        /// What it sent: the name of the protocol, if it is known, or the first bytes.
+        received: String,
+        /// rustls's error.
+        #[source]
+        cause: rustls::Error,
+    },
     /// The connection failed during the handshake.
-    #[error("connection lost during the TLS handshake: {0}")]
+    #[error("connection lost during the TLS handshake: {0}{hint}", hint = hint(.0))]
     Connection(#[source] Arc<io::Error>),
     /// The handshake was not complete by its deadline.
-    #[error("no TLS handshake within the handshake timeout")]
+    #[error(
+        "no TLS handshake within the handshake timeout; is TLS off at the peer, or the network slow?"
+    )]
     TimedOut,
 }
 
 impl TlsError {
+    /// Converts rustls's error of a handshake with the given peer, `"server"` or
+    /// `"client"`. `received` is the beginning of what the peer sent.
+    pub(crate) fn from_handshake(
+        cause: rustls::Error,
+        peer: &'static str,
+        received: &[u8],
+    ) -> Self {
+        let refusal = refusal::take();
+        match cause {
+            rustls::Error::InvalidCertificate(_) => refusal.unwrap_or(Self::Handshake(cause)),
+            rustls::Error::InvalidMessage(_) if !foreign::is_tls(received) => Self::NotTls {
+                peer,
+                received: foreign::name(received),
+                cause,
+            },
+            cause => Self::Handshake(cause),
+        }
+    }
+
     /// Converts an error of the connection during a handshake. `WouldBlock` means
     /// that the deadline has passed.
     pub(crate) fn from_handshake_io(error: io::Error) -> Self {
@@ -113,52 +211,108 @@ impl TlsError {
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Handshake(error) => is_permanent(error),
-            Self::Connection(_) | Self::TimedOut => false,
+            Self::NotTls { .. } | Self::Connection(_) | Self::TimedOut => false,
             _ => true,
         }
+    }
+}
+
+#[cfg(feature = "system-roots")]
+fn listed(failures: &[String]) -> String {
+    match failures {
+        [] => String::new(),
+        failures => format!("; failed to load: {}", failures.join("; ")),
+    }
+}
+
+/// Returns what to do about a file that cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound if path.is_relative() => {
+            "check the path, which is relative to the working directory of this process"
+        }
+        io::ErrorKind::IsADirectory => "give a file in it",
+        io::ErrorKind::PermissionDenied => {
+            "let the user of this process read it (certbot's keys are readable only by root)"
+        }
+        _ => "check the path",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unknown_issuer(peer: &str, subject: &str, issuer: &str) -> String {
+    let is_self_signed = subject == issuer;
+    let issued = match is_self_signed {
+        true => "is self-signed".into(),
+        false => format!("was issued by an authority that is not trusted ({issuer})"),
+    };
+    let remedy = match peer {
+        "server" if is_self_signed => {
+            "pin it (`TlsClient::pinned`), or trust it as its own authority (`with_ca`)"
+        }
+        "server" => {
+            "pin it (`TlsClient::pinned`), or trust its authority (`with_ca`); if that is an \
+             intermediate one, the server must send the whole chain, as in certbot's \
+             `fullchain.pem`"
+        }
+        _ => "trust its authority (`client_ca`), or give the client another certificate",
+    };
+    format!("the {peer}'s certificate ({subject}) {issued}; {remedy}")
+}
+
+/// Returns what to do about a lost connection.
+fn hint(error: &io::Error) -> &'static str {
+    use io::ErrorKind::*;
+    match error.kind() {
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
+            "; is TLS off at the peer, or the port wrong?"
+        }
+        _ => "",
     }
 }
 
 fn is_permanent(error: &rustls::Error) -> bool {
     use rustls::Error::*;
     match error {
-        // The clock of this machine may not be set yet.
-        InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => false,
-        InvalidCertificate(_) | NoCertificatesPresented | UnsupportedNameType => true,
+        InvalidCertificate(cause) => !is_about_time(cause),
+        NoCertificatesPresented | UnsupportedNameType => true,
         PeerIncompatible(_) => true,
         AlertReceived(alert) => is_refusal(*alert),
         _ => false,
     }
 }
 
-/// Returns what to do about an error, if its own text does not say that.
-fn remedy(error: &rustls::Error) -> &'static str {
-    use rustls::Error::InvalidCertificate;
-    // rustls has no variant for this error of webpki, so it is known by its name.
-    match error {
-        InvalidCertificate(CertificateError::Other(other))
-            if format!("{other:?}").contains("UnsupportedCertVersion") =>
-        {
-            "; X.509 version 1 is accepted only for a pinned certificate: pin it, or make one of \
-             version 3, as `openssl req -x509` does"
-        }
-        _ => "",
-    }
+/// Returns whether a certificate may be accepted later: once this machine's clock is set,
+/// or once the certificate or the revocation list was renewed.
+fn is_about_time(cause: &CertificateError) -> bool {
+    use CertificateError::*;
+    matches!(
+        cause,
+        NotValidYet
+            | NotValidYetContext { .. }
+            | Expired
+            | ExpiredContext { .. }
+            | ExpiredRevocationList
+            | ExpiredRevocationListContext { .. }
+    )
 }
 
-/// Returns whether the peer refused our certificate, name or ciphers.
+/// Returns whether the peer permanently refused our certificate, name or ciphers.
+///
+/// Three alerts are left out, because the peer's clock may be the reason, which may be set
+/// later. For a certificate that has expired or is not valid yet, rustls and Go send
+/// `CertificateExpired`, OpenSSL sends `BadCertificate` if it is not valid yet, and others
+/// send `CertificateUnknown` for any reason.
 fn is_refusal(alert: AlertDescription) -> bool {
     use AlertDescription::*;
     matches!(
         alert,
         NoCertificate
-            | BadCertificate
             | UnsupportedCertificate
             | CertificateRevoked
-            | CertificateExpired
-            | CertificateUnknown
             | CertificateRequired
             | UnknownCA
             | AccessDenied
@@ -203,16 +357,37 @@ mod tests {
         }
     }
 
+    fn of(cause: CertificateError) -> TlsError {
+        TlsError::Handshake(rustls::Error::InvalidCertificate(cause))
+    }
+
+    #[test]
+    fn what_a_clock_or_a_renewal_may_mend_is_not_permanent() {
+        use AlertDescription::{BadCertificate, CertificateExpired, CertificateUnknown};
+        use CertificateError::{Expired, NotValidYet};
+        assert!(!of(Expired).is_permanent());
+        assert!(!of(NotValidYet).is_permanent());
+        for alert in [CertificateExpired, BadCertificate, CertificateUnknown] {
+            let error = TlsError::Handshake(rustls::Error::AlertReceived(alert));
+            assert!(!error.is_permanent(), "{error}");
+        }
+    }
+
     #[test]
     fn a_refusal_is_permanent_and_a_failed_connection_is_not() {
-        use CertificateError::{Expired, NotValidForName, NotValidYet, UnknownIssuer};
-        let of = |cause| TlsError::Handshake(rustls::Error::InvalidCertificate(cause));
+        use CertificateError::{NotValidForName, UnknownIssuer};
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(TlsError::Handshake(refusal()).is_permanent());
         assert!(of(UnknownIssuer).is_permanent());
         assert!(of(NotValidForName).is_permanent());
-        assert!(of(Expired).is_permanent());
-        assert!(!of(NotValidYet).is_permanent());
+        assert!(
+            !TlsError::NotTls {
+                peer: "server",
+                received: String::new(),
+                cause: rustls::Error::DecryptError
+            }
+            .is_permanent()
+        );
         assert!(!TlsError::Handshake(rustls::Error::DecryptError).is_permanent());
         assert!(!TlsError::from_handshake_io(reset).is_permanent());
         assert!(!TlsError::TimedOut.is_permanent());

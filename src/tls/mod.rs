@@ -2,7 +2,9 @@
 //!
 //! TLS 1.3 with [rustls], without session tickets, resumption and early data.
 //! [`TlsServer`] and [`TlsClient`] have the options that most programs need. For
-//! everything else, rustls's own configurations can be converted into them.
+//! everything else, rustls's own configurations can be converted into them. Keys of
+//! connections are never written to a file: the variable `SSLKEYLOGFILE` has no effect,
+//! unless rustls's own configuration sets a `key_log`.
 //!
 //! # Examples
 //!
@@ -23,9 +25,15 @@
 
 mod certificates;
 mod client;
+mod date;
 mod error;
+mod explain;
+mod foreign;
+mod pem;
 mod provider;
+mod refusal;
 mod server;
+mod shown;
 mod verify;
 mod x509;
 
@@ -37,7 +45,7 @@ pub use rustls;
 pub use server::TlsServer;
 
 use rustls::{ClientConfig, ServerConfig};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 /// The TLS configuration of either side, for [`Builder::tls`](crate::Builder::tls).
 #[derive(Clone, Debug)]
@@ -71,6 +79,12 @@ impl From<Arc<ClientConfig>> for TlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self::Client(config.into())
     }
+}
+
+/// Explains the error of rustls that an I/O error of a connection holds, if it does.
+pub(crate) fn explained(error: &io::Error) -> Option<String> {
+    let cause = error.get_ref()?.downcast_ref()?;
+    Some(explain::Explained(cause).to_string())
 }
 
 /// Creates a certificate for this machine, with its key, because the package

@@ -1,20 +1,28 @@
 //! The TLS configuration of a server.
 
-use super::{Certificates, TlsError, certificates::read_roots, provider::provider};
+use super::{
+    Certificates, TlsError, certificates::roots, pem::Pem, provider::provider,
+    shown::ShownCertificate, verify::ClientVerifier,
+};
 use rustls::{
-    ConfigBuilder, ServerConfig, WantsVerifier,
-    server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier},
-    sign::SingleCertAndKey,
+    ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
+    server::{
+        NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     version::TLS13,
 };
 use std::{fmt, path::Path, sync::Arc};
 
-/// The TLS configuration of a server or a hub. Cheap to clone.
+/// The TLS configuration of a server or a hub. Cheap to clone; clones share the
+/// certificate, which [`reload`](Self::reload) replaces.
 ///
 /// Pass it to [`Builder::tls`](crate::Builder::tls).
 #[derive(Clone)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
+    /// `None` if the configuration is rustls's own.
+    shown: Option<Arc<ShownCertificate>>,
 }
 
 impl TlsServer {
@@ -38,18 +46,63 @@ impl TlsServer {
     /// # Ok::<(), wirenet::Error>(())
     /// ```
     pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        let resolver = SingleCertAndKey::from(certificates.0);
+        let shown = ShownCertificate::new(certificates);
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<ShownCertificate>::clone(&shown);
         let config = Self::builder()?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver));
-        Ok(Self::without_sessions(config))
+            .with_cert_resolver(resolver);
+        Ok(Self::without_sessions(config, Some(shown)))
+    }
+
+    /// Replaces the certificate, also of running servers: keep a clone of the
+    /// `TlsServer` that the server was built with.
+    ///
+    /// TLS handshakes that begin afterwards show the new certificate. Sessions that exist
+    /// and their streams go on. May be called from any thread, and does not block.
+    ///
+    /// A client that [pins](crate::TlsClient::pinned) the old certificate does not accept
+    /// the new one.
+    ///
+    /// # Errors
+    ///
+    /// When `self` was created from rustls's own configuration, whose `cert_resolver`
+    /// decides. A file that cannot be read, or a key that does not belong to its
+    /// certificate, is an error of [`Certificates::from_files`]; the old certificate
+    /// then stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Certificates, TlsServer, Wire, load_certificates};
+    ///
+    /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
+    /// # let certs = folder.path();
+    /// let tls = TlsServer::new(load_certificates("server", certs)?)?;
+    /// let server = Wire::mount("127.0.0.1:0").tls(tls.clone()).build()?;
+    /// server.start()?;
+    ///
+    /// // After the certificate was renewed, for example in a signal handler's thread.
+    /// tls.reload(Certificates::from_files(certs.join("server.pem"), certs.join("server.key"))?)?;
+    /// # server.close()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    #[doc(alias("certbot", "hot_reload", "renew", "rotate", "SIGHUP"))]
+    pub fn reload(&self, certificates: Certificates) -> Result<(), TlsError> {
+        let Some(shown) = &self.shown else {
+            return Err(TlsError::Config(rustls::Error::General(
+                "the certificate of rustls's own ServerConfig is replaced in its cert_resolver"
+                    .into(),
+            )));
+        };
+        shown.replace(certificates);
+        Ok(())
     }
 
     /// Accepts only clients that show a certificate from these authorities: a PEM
     /// file with one or more certificates. Default: any client.
     ///
     /// If `self` was created from rustls's configuration, only its certificate is
-    /// kept.
+    /// kept. [`client_ca_pem`](Self::client_ca_pem) takes bytes.
     ///
     /// # Errors
     ///
@@ -69,15 +122,31 @@ impl TlsServer {
     #[doc(alias = "mtls")]
     #[doc(alias = "client_auth")]
     pub fn client_ca(self, path: impl AsRef<Path>) -> Result<Self, TlsError> {
-        let roots = Arc::new(read_roots(path.as_ref())?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        self.accepting(roots(&Pem::read(path.as_ref())?)?)
+    }
+
+    /// Takes the authorities from PEM in memory; otherwise like
+    /// [`client_ca`](Self::client_ca).
+    ///
+    /// # Errors
+    ///
+    /// As with [`client_ca`](Self::client_ca). Instead of a file, the error names `<ca>`.
+    #[doc(alias = "client_ca_bytes")]
+    pub fn client_ca_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, TlsError> {
+        self.accepting(roots(&Pem::given("<ca>", pem.as_ref()))?)
+    }
+
+    /// Accepts only clients with certificates from `roots`.
+    fn accepting(self, roots: RootCertStore) -> Result<Self, TlsError> {
+        let verifier: Arc<dyn ClientCertVerifier> =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.config.cert_resolver);
         let config = Self::builder()?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::new(ClientVerifier(verifier)))
             .with_cert_resolver(resolver);
-        Ok(Self::without_sessions(config))
+        Ok(Self::without_sessions(config, self.shown))
     }
 
     fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
@@ -88,11 +157,12 @@ impl TlsServer {
 
     /// Switches off session tickets: connections last long, so resumption is not
     /// worth the cost of the tickets.
-    fn without_sessions(mut config: ServerConfig) -> Self {
+    fn without_sessions(mut config: ServerConfig, shown: Option<Arc<ShownCertificate>>) -> Self {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Self {
             config: Arc::new(config),
+            shown,
         }
     }
 
@@ -104,7 +174,8 @@ impl TlsServer {
 impl From<Arc<ServerConfig>> for TlsServer {
     /// Uses rustls's own configuration without changes.
     fn from(config: Arc<ServerConfig>) -> Self {
-        Self { config }
+        let shown = None;
+        Self { config, shown }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{io, sync::Arc};
 #[non_exhaustive]
 pub enum Error {
     /// The transport failed.
-    #[error("connection lost: {0}")]
+    #[error("connection lost: {}", shown(.0))]
     Io(#[source] Arc<io::Error>),
     /// The peer ended the connection inside a frame, or while streams were open.
     #[error("connection cut by the peer")]
@@ -53,6 +53,15 @@ pub enum Error {
     /// The stream's read or write timeout passed.
     #[error("timed out")]
     TimedOut,
+}
+
+/// Shows an error of the transport. What rustls reports is explained.
+fn shown(error: &io::Error) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(explained) = crate::tls::explained(error) {
+        return explained;
+    }
+    error.to_string()
 }
 
 /// How a peer violated the protocol.

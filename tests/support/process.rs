@@ -5,6 +5,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::{
     env,
     io::{self, BufRead, BufReader, Read, Write},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -26,6 +27,13 @@ impl Other {
     /// Starts the process. It runs the test `test`, in which [`role`] returns `role`.
     pub fn start(test: &str, role: &str) -> io::Result<Self> {
         Self::spawn(Command::new(env::current_exe()?), test, role)
+    }
+
+    /// Starts the process with these environment variables.
+    pub fn start_with(test: &str, role: &str, variables: &[(&str, &Path)]) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.envs(variables.iter().copied());
+        Self::spawn(command, test, role)
     }
 
     /// Starts the process through another program, which runs its last arguments as a

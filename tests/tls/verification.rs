@@ -30,6 +30,14 @@ fn refused(outcome: Outcome) -> CertificateError {
     }
 }
 
+/// Asserts that the certificate of `peer` was refused for its authority.
+#[track_caller]
+fn assert_unknown_issuer(outcome: Outcome, peer: &str) {
+    let error = outcome.unwrap_err();
+    let is_unknown = matches!(error, TlsError::UnknownIssuer { peer: found, .. } if found == peer);
+    assert!(is_unknown, "{error:?}");
+}
+
 fn alert(outcome: Outcome) -> AlertDescription {
     match outcome.unwrap_err() {
         TlsError::Handshake(rustls::Error::AlertReceived(alert)) => alert,
@@ -47,7 +55,7 @@ fn a_server_of_another_authority_is_refused_with_an_alert() {
     in_time(|| {
         let other = TlsClient::with_ca(Authority::new().ca()).unwrap();
         let (near, far) = meet((other, server()));
-        assert_eq!(refused(near), CertificateError::UnknownIssuer);
+        assert_unknown_issuer(near, "server");
         assert_eq!(alert(far), AlertDescription::UnknownCA);
     });
 }
@@ -140,9 +148,21 @@ fn only_the_pinned_server_is_accepted() {
         let (near, far) = meet((pinned.clone(), server()));
         near.unwrap();
         far.unwrap();
-        let other = TlsServer::new(self_signed()).unwrap();
-        let cause = why(pinned, other);
-        assert_eq!(cause, CertificateError::ApplicationVerificationFailure);
+        let other_certificates = self_signed();
+        let other = TlsServer::new(other_certificates.clone()).unwrap();
+        let shown = other_certificates.fingerprint();
+        let (near, far) = meet((pinned, other));
+        assert_eq!(alert(far), AlertDescription::AccessDenied);
+        match near.unwrap_err() {
+            TlsError::WrongPin {
+                certificate,
+                pinned,
+            } => {
+                assert_eq!(certificate, shown);
+                assert_eq!(pinned, certificates.fingerprint());
+            }
+            error => panic!("{error:?}"),
+        }
     });
 }
 
@@ -204,7 +224,7 @@ fn a_client_of_another_authority_is_refused_by_the_server() {
         let server = server().client_ca(ca()).unwrap();
         let untrusted = Authority::new().certify(&[], |_| {});
         let (_, far) = meet((client().certificate(untrusted).unwrap(), server));
-        assert_eq!(refused(far), CertificateError::UnknownIssuer);
+        assert_unknown_issuer(far, "client");
     });
 }
 
@@ -236,9 +256,16 @@ fn a_peer_that_does_not_speak_tls_is_refused_by_either_side() {
                 });
                 far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
                 let error = ours.join().unwrap().unwrap_err();
-                let invalid =
-                    matches!(error, TlsError::Handshake(rustls::Error::InvalidMessage(_)));
-                assert!(invalid, "{error:?}");
+                let peer = if ours_is_client { "server" } else { "client" };
+                let foreign = matches!(
+                    error,
+                    TlsError::NotTls {
+                        peer: found,
+                        cause: rustls::Error::InvalidMessage(_),
+                        ..
+                    } if found == peer
+                );
+                assert!(foreign, "{error:?}");
                 // The last record is an alert: fatal, of two bytes.
                 let mut received = Vec::new();
                 far.read_to_end(&mut received).unwrap();
@@ -268,7 +295,7 @@ fn errors_of_loading_certificates_name_the_file() {
 
     fs::write(path("a.key"), "").unwrap();
     let error = load("a");
-    assert!(matches!(error, TlsError::NoKey { path: ref named } if *named == path("a.key")));
+    assert!(matches!(error, TlsError::NoKey { path: ref named, .. } if *named == path("a.key")));
 
     copy("client.key", "a.key");
     let error = load("a");
@@ -277,7 +304,7 @@ fn errors_of_loading_certificates_name_the_file() {
     fs::write(path("b.pem"), "").unwrap();
     let error = load("b");
     assert!(
-        matches!(error, TlsError::NoCertificate { path: ref named } if *named == path("b.pem"))
+        matches!(error, TlsError::NoCertificate { path: ref named, .. } if *named == path("b.pem"))
     );
 
     fs::write(path("b.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();

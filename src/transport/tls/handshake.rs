@@ -76,7 +76,7 @@ impl TlsStream {
         let name = config.name_for(host, peer)?;
         let connection = ClientConnection::new(Arc::clone(config.config()), name);
         let connection = connection.map_err(TlsError::Config)?;
-        Self::shake_hands(stream, connection.into(), deadline)
+        Self::shake_hands(stream, connection.into(), "server", deadline)
     }
 
     /// Does the handshake of the accepting side; otherwise like
@@ -93,12 +93,14 @@ impl TlsStream {
     ) -> Result<Self, TlsError> {
         let connection = ServerConnection::new(Arc::clone(config.config()));
         let connection = connection.map_err(TlsError::Config)?;
-        Self::shake_hands(stream, connection.into(), deadline)
+        Self::shake_hands(stream, connection.into(), "client", deadline)
     }
 
+    /// `peer` is what errors call the peer.
     fn shake_hands(
         stream: TcpStream,
         connection: Connection,
+        peer: &'static str,
         deadline: Instant,
     ) -> Result<Self, TlsError> {
         let mut this = Self {
@@ -106,7 +108,7 @@ impl TlsStream {
             connection,
         };
         this.prepare().map_err(TlsError::from_handshake_io)?;
-        let outcome = this.until_done(deadline);
+        let outcome = this.until_done(peer, deadline);
         if outcome.is_err() {
             this.send_alert();
         }
@@ -125,10 +127,11 @@ impl TlsStream {
         self.socket.set_nonblocking(false)
     }
 
-    fn until_done(&mut self, deadline: Instant) -> Result<(), TlsError> {
+    fn until_done(&mut self, peer: &'static str, deadline: Instant) -> Result<(), TlsError> {
         let mut socket = Timed {
             socket: &self.socket,
             deadline,
+            beginning: Beginning::default(),
         };
         loop {
             while self.connection.wants_write() {
@@ -140,11 +143,12 @@ impl TlsStream {
             }
             let read = self.connection.read_tls(&mut socket);
             if read.map_err(TlsError::from_handshake_io)? == 0 {
-                let ended = io::ErrorKind::UnexpectedEof;
-                return Err(TlsError::from_handshake_io(ended.into()));
+                let ended = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed it");
+                return Err(TlsError::from_handshake_io(ended));
             }
             let processed = self.connection.process_new_packets();
-            processed.map_err(TlsError::Handshake)?;
+            processed
+                .map_err(|error| TlsError::from_handshake(error, peer, socket.beginning.get()))?;
         }
     }
 
@@ -178,6 +182,33 @@ impl TlsStream {
 struct Timed<'a> {
     socket: &'a Socket,
     deadline: Instant,
+    beginning: Beginning,
+}
+
+/// The first bytes that the peer sent, which show whether it speaks TLS.
+struct Beginning {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Default for Beginning {
+    fn default() -> Self {
+        let (bytes, len) = ([0; 64], 0);
+        Self { bytes, len }
+    }
+}
+
+impl Beginning {
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn add(&mut self, received: &[u8]) {
+        for (place, byte) in self.bytes[self.len..].iter_mut().zip(received) {
+            *place = *byte;
+            self.len += 1;
+        }
+    }
 }
 
 impl Timed<'_> {
@@ -202,10 +233,14 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        uninterrupted(|| {
+        let outcome = uninterrupted(|| {
             self.socket.set_read_timeout(Some(self.left()?))?;
             self.socket.read(buf).map_err(tcp::timeout_error)
-        })
+        });
+        if let Ok(count) = outcome {
+            self.beginning.add(&buf[..count]);
+        }
+        outcome
     }
 }
 

@@ -64,7 +64,9 @@ impl Builder {
     /// `None` to give up. Default: [`Retry::wait`], which gives up immediately on a
     /// [permanent](Error::is_permanent) error. Once a session has been established,
     /// however, it gives up neither on a TLS failure, which anyone on the network path
-    /// can cause, nor on [`RefusalCode::NameNotAllowed`].
+    /// can cause, nor on [`RefusalCode::NameNotAllowed`]. A certificate that one side
+    /// does not accept for its dates is never permanent: a clock may be set later, or the
+    /// certificate renewed.
     ///
     /// The policy runs on the thread that serves the session. A panic is caught and
     /// reported to the [error handler](Self::on_error), and the default applies.

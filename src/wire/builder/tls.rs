@@ -16,6 +16,9 @@ impl Builder {
     /// A small machine without a correct clock, or without a certificate authority, can
     /// pin the server's certificate with [`TlsClient::pinned`](crate::TlsClient::pinned).
     ///
+    /// A server's certificate can be renewed while the server runs: keep a clone of its
+    /// `TlsServer`, and call [`TlsServer::reload`](crate::TlsServer::reload).
+    ///
     /// # Examples
     ///
     /// ```
