@@ -208,7 +208,7 @@ fn hub(addr: String, token: String, tls: &ServerTls, stop: &Stop) -> io::Result<
         })
         .on_session_open(|session| print_names(session, "exposed"))
         .on_session_close(|session| print_names(session, "no longer exposed"));
-    support::serve(tls.apply(wire)?, stop)
+    support::serve(tls.apply(wire, stop)?, stop)
 }
 
 fn print_names(session: &Session, event: &str) {

@@ -91,6 +91,36 @@ fn the_client_identifies_itself_by_its_certificate() {
 }
 
 #[test]
+fn sighup_makes_the_server_read_its_certificate_again() {
+    let certs = tempfile::tempdir().unwrap();
+    let copy = |from: &str| {
+        for kind in ["pem", "key"] {
+            let to = certs.path().join(format!("server.{kind}"));
+            fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
+        }
+    };
+    copy("server");
+    let (server, addr, old) = server(certs.path().to_str().unwrap());
+    let before = join("tls", "client", &addr, ["--pin", &old]);
+    assert_receives_news(&before);
+
+    // A certificate that cannot be used changes nothing.
+    fs::remove_file(certs.path().join("server.key")).unwrap();
+    server.signal("HUP");
+    server.warning("the certificate stays as it was: ");
+    copy("client");
+    server.signal("HUP");
+    let new = server.line("fingerprint ");
+    assert_ne!(old, new);
+    let after = join("tls", "client", &addr, ["--pin", &new]);
+    assert_receives_news(&after);
+    assert_receives_news(&before);
+    before.terminate();
+    after.terminate();
+    server.terminate();
+}
+
+#[test]
 fn missing_or_wrong_certificates_are_reported() {
     let certs = tempfile::tempdir().unwrap();
     let dir = certs.path().to_str().unwrap();
