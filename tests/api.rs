@@ -8,9 +8,15 @@ mod closing;
 mod limits;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/peer_end.rs"]
+mod peer_end;
+#[path = "api/read_message.rs"]
+mod read_message;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "api/streams.rs"]
 mod streams;
 #[path = "api/truncation.rs"]
 mod truncation;
+#[path = "api/writer.rs"]
+mod writer;

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "closing/cut.rs"]
 mod cut;
+#[path = "closing/ended_by_peer.rs"]
+mod ended_by_peer;
 #[path = "closing/graceful.rs"]
 mod graceful;
 #[path = "closing/own_code.rs"]

@@ -36,7 +36,7 @@
 //!    joins the two ([`join_relay`](crate::yamux)). From then on the readers of both
 //!    connections pass the bytes on, and no thread of the hub waits.
 //! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
-//!    new streams, a deadline for those that are open, then a cut.
+//!    new streams, a deadline for those that still run, then a cut.
 //!
 //! # A new message of the session handshake
 //!

@@ -14,7 +14,7 @@ use crate::sync::{
     self, Condvar, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// States of [`Core::input`].
 const NOT_AWAITED: u8 = 0;
@@ -30,6 +30,9 @@ pub(super) struct Core {
     pub(super) id: StreamId,
     pub(super) recv: Mutex<RecvHalf>,
     pub(super) readable: Condvar,
+    /// Signalled when the receiving half ends in any way. Not `readable`, so that data does
+    /// not wake threads that wait for the end.
+    ended: Condvar,
     pub(super) send: Mutex<SendHalf>,
     pub(super) writable: Condvar,
     /// Which halves are done. Each half sets its bit and reads the other's in one
@@ -49,6 +52,9 @@ pub(super) struct Core {
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
+    /// Whether the peer has finished or reset the stream, or the connection has ended. The
+    /// state forgets it if this side then resets the stream.
+    peer_has_ended: bool,
     /// Whether reading was ended on this side. Received bytes were discarded then,
     /// so no read may report the end of the stream.
     pub(super) reads_ended: bool,
@@ -63,6 +69,9 @@ pub(super) struct RecvHalf {
 pub(super) struct SendHalf {
     pub(super) state: SendState,
     pub(super) window: SendWindow,
+    /// Whether nothing is being sent: the stream may end here. Always `false` for streams
+    /// whose user does not tell; see [`Stream::rest`](super::Stream::rest).
+    pub(super) at_rest: bool,
 }
 
 /// What to do after data was delivered.
@@ -85,15 +94,18 @@ impl Core {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
+                peer_has_ended: false,
                 reads_ended: false,
                 inbox: Inbox::default(),
                 window: RecvWindow::new(),
                 discard_left: 0,
             }),
             readable: Condvar::new(),
+            ended: Condvar::new(),
             send: Mutex::new(SendHalf {
                 state: SendState::Open,
                 window: SendWindow::new(),
+                at_rest: false,
             }),
             writable: Condvar::new(),
             done: AtomicU8::new(0),
@@ -246,10 +258,41 @@ impl Core {
     pub(super) fn on_fin(&self) -> bool {
         let mut recv = self.recv.lock();
         recv.state.on_fin();
+        recv.peer_has_ended = true;
         drop(recv);
-        self.readable.notify_all();
+        self.wake_readers();
         self.input_arrives();
         self.mark_done(RECV_DONE)
+    }
+
+    /// Wakes the threads that wait for data or for the end, after the receiving half has
+    /// ended.
+    pub(super) fn wake_readers(&self) {
+        self.readable.notify_all();
+        self.ended.notify_all();
+    }
+
+    /// Returns whether the peer has finished or reset the stream, or the connection has
+    /// ended.
+    pub(super) fn peer_has_ended(&self) -> bool {
+        self.recv.lock().peer_has_ended
+    }
+
+    /// Waits until the peer has ended the stream, reading was ended on this side, or the
+    /// deadline has passed. Returns whether the peer has ended it.
+    pub(super) fn wait_peer_end(&self, deadline: Option<Instant>) -> bool {
+        let mut recv = self.recv.lock();
+        while !recv.peer_has_ended && !recv.reads_ended && !recv.state.is_done() {
+            match deadline {
+                None => self.ended.wait(&mut recv),
+                Some(deadline) => {
+                    if self.ended.wait_until(&mut recv, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        recv.peer_has_ended
     }
 
     /// Resets the sending half, because nothing more can be sent on the connection.
@@ -265,12 +308,13 @@ impl Core {
     pub(super) fn mark_reset(&self, by: ResetBy) -> bool {
         let mut recv = self.recv.lock();
         recv.state.reset(by);
-        if by == ResetBy::Us {
-            recv.inbox.clear();
+        match by {
+            ResetBy::Us => drop(recv.inbox.clear()),
+            ResetBy::Peer | ResetBy::Connection => recv.peer_has_ended = true,
         }
         drop(recv);
         self.send.lock().state.reset(by);
-        self.readable.notify_all();
+        self.wake_readers();
         self.writable.notify_all();
         self.mark_done(RECV_DONE | SEND_DONE)
     }

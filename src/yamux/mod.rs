@@ -91,6 +91,7 @@
 /// - **grant**: credit that is sent in a window update.
 /// - **place**: one of the `max_streams` that the peer may have open and that are served.
 ///   A stream of the peer that has no place yet is **held**.
+/// - **at rest**: a stream on which nothing is being sent, so that it may end.
 /// - **half open**: no longer used on this side, and not yet ended by the peer.
 ///
 /// # Lock order
@@ -134,6 +135,7 @@ mod config;
 mod connection;
 mod core;
 mod error;
+mod error_context;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -164,11 +166,13 @@ pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
+pub use error_context::{AboutStream, Waited};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
-pub(crate) use relay::pair::{Buffered, Framing, join_relay};
+pub(crate) use relay::pair::{Buffered, Framing, Passed, join_relay};
 pub(crate) use role::Role;
 pub use stats::Stats;
+pub(crate) use stream::Rest;
 pub use stream::Stream;
 pub use window::INITIAL_WINDOW;
 pub(crate) use window::LEAST_GRANT;

@@ -12,7 +12,7 @@ use crate::{
     wire::{
         run::handshake::truncated,
         session::{
-            chunk,
+            chunk, forwarding,
             frame::{self, Frame, FrameKind},
             handshake_messages::CONFIRM_SESSION,
             receiving::IncomingMessages,
@@ -151,7 +151,7 @@ impl InboundStream {
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {
-                yamux::Error::TimedOut => Error::TimedOut {
+                yamux::Error::TimedOut(_) => Error::TimedOut {
                     what: "open frame",
                     timeout,
                 },
@@ -209,7 +209,7 @@ impl InboundStream {
         let timeout = wire.options.handshake_timeout;
         let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
         match sent {
-            Err(yamux::Error::TimedOut) => Err(Error::TimedOut {
+            Err(yamux::Error::TimedOut(_)) => Err(Error::TimedOut {
                 what: "room to answer the opening of a stream",
                 timeout,
             }),
@@ -226,7 +226,7 @@ struct AcceptedLeg(Option<(yamux::Stream, Segment)>);
 impl OwnerLeg for AcceptedLeg {
     fn join(mut self: Box<Self>, caller: (yamux::Stream, Segment)) {
         if let Some(leg) = self.0.take() {
-            yamux::join_relay(caller, leg, chunk::FRAMING);
+            yamux::join_relay(caller, leg, forwarding::FRAMING);
         }
     }
 }
@@ -277,7 +277,7 @@ fn open_leg(
         Ok((raw, answer)) => Ok((raw, answer.into_rest())),
         Err(Error::Refused { refusal, .. }) => Err(refusal),
         Err(Error::TimedOut { .. }) => Err(other("wirenet: the stream's owner does not answer")),
-        Err(Error::Connection(yamux::Error::ResetByPeer)) => {
+        Err(Error::Connection(yamux::Error::ResetByPeer(_))) => {
             Err(other("wirenet: the stream's owner takes no more streams"))
         }
         Err(Error::Malformed { .. }) => {

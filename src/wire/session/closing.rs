@@ -13,13 +13,29 @@ impl Session {
     /// Ends the session gracefully, as [`Wire::close`] ends all sessions of a wire.
     ///
     /// Announces the end to the peer, so that both sides open no new streams. Waits up to
-    /// [`Builder::session_close_timeout`], by default 5 seconds, for open streams to end and
-    /// for the peer to acknowledge what was sent. Then cuts what is left.
+    /// [`Builder::session_close_timeout`], by default 5 seconds, for
+    /// [running streams](#running-streams) to end and for the peer to acknowledge what was
+    /// sent. Then cuts what is left.
     ///
     /// A client whose session ends reconnects. To end it permanently, close its wire.
     ///
     /// Closing a session again does no harm. Neither does a call from a handler, hook or
     /// validator; it does not wait for the handler's own stream.
+    ///
+    /// # Running streams
+    ///
+    /// A stream that the peer opened runs until its handler returns, even if its caller has
+    /// left: the handler may be at work on what the caller sent.
+    ///
+    /// A stream that this side opened runs until it is closed or dropped on this side, or
+    /// until the peer ends it while no message is being sent. Thus a stream that was read to
+    /// its end, and is still held, delays no close and is not cut. What the peer sent before
+    /// it ended the stream can also be read after the close, to its end. Writes fail then.
+    /// While a message is being sent, the stream runs, although the peer has ended it: the
+    /// message would be truncated.
+    ///
+    /// A hub takes a stream that it relays as its handler's side does: it runs until the
+    /// handler returns, or until both sides have left.
     ///
     /// [`Wire::close`]: crate::Wire::close
     /// [`Builder::session_close_timeout`]: crate::Builder::session_close_timeout

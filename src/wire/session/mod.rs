@@ -5,7 +5,8 @@
 //!
 //! 1. [`id`], [`stats`]: public types of a session, apart from the session itself.
 //! 2. [`frame`], [`handshake_messages`]: the frames that open sessions and streams. Pure.
-//! 3. [`chunk`]: how messages are cut into chunks, and how a relay forwards them. Pure.
+//! 3. [`chunk`], [`forwarding`]: how messages are cut into chunks, and how a relay forwards
+//!    them. Pure.
 //! 4. [`wire_threads`]: the threads of a wire, and which of them a close waits for.
 //! 5. [`receiving`], [`sending`]: the two directions of a named stream. Pure.
 //! 6. [`session`]: the session, apart from opening streams and closing.
@@ -17,6 +18,7 @@
 
 pub(crate) mod chunk;
 pub(crate) mod closing;
+pub(crate) mod forwarding;
 pub(crate) mod frame;
 pub(crate) mod handshake_messages;
 pub(crate) mod id;

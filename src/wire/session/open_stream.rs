@@ -57,7 +57,7 @@ impl Session {
     #[doc(alias = "dial")]
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
-        Ok(Stream::new(raw, self.clone(), name.into(), answer))
+        Ok(Stream::opened(raw, self.clone(), name.into(), answer))
     }
 
     /// Opens the stream `name` at the peer without waiting for the answer.
@@ -110,7 +110,7 @@ impl Session {
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = IncomingMessages::unanswered();
-        Ok(Stream::new(raw, self.clone(), name.into(), recv))
+        Ok(Stream::opened(raw, self.clone(), name.into(), recv))
     }
 
     /// Opens the leg of a relay at the owner of a name. Also works while this wire is
@@ -175,12 +175,12 @@ impl Session {
 
     fn opening_error(&self, error: Error) -> Error {
         match error {
-            Error::Connection(yamux::Error::TimedOut) => Error::TimedOut {
+            Error::Connection(yamux::Error::TimedOut(_)) => Error::TimedOut {
                 what: "answer to the opening of a stream",
                 timeout: self.settings().open_timeout,
             },
             // A peer that is going away resets streams that it has not seen before.
-            Error::Connection(yamux::Error::ResetByPeer) if self.is_closing() => {
+            Error::Connection(yamux::Error::ResetByPeer(_)) if self.is_closing() => {
                 yamux::Error::GoingAway.into()
             }
             error => error,
@@ -198,7 +198,8 @@ struct UnansweredStream<'a> {
 
 impl Source for UnansweredStream<'_> {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.raw.read_segment_by(self.deadline)
+        let segment = self.raw.read_segment_by(self.deadline);
+        segment.map_err(|error| error.on_stream(self.name))
     }
 
     fn try_read_segment(&self) -> Option<Segment> {

@@ -9,7 +9,7 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
-use std::io;
+use std::{io, mem};
 
 /// The stream that provides the bytes.
 pub(crate) trait Source {
@@ -40,8 +40,13 @@ pub(crate) struct IncomingMessages {
     answer: OpenAnswer,
     chunks: ChunkDecoder,
     position: Position,
+    /// Whether the caller has read a part of the current message.
+    begun: bool,
     /// Whether the rest of the current message is to be skipped.
     skipping: bool,
+    /// What [`read_message`](Self::read_message) had read of the current message when it
+    /// failed. The next read continues with it.
+    kept: Vec<u8>,
 }
 
 /// The answer to the opening of the stream.
@@ -99,7 +104,9 @@ impl IncomingMessages {
             answer,
             chunks: ChunkDecoder::default(),
             position: Position::Between,
+            begun: false,
             skipping: false,
+            kept: Vec::new(),
         }
     }
 
@@ -186,6 +193,12 @@ impl IncomingMessages {
         if buf.is_empty() {
             return Ok(0);
         }
+        if !self.kept.is_empty() {
+            let count = buf.len().min(self.kept.len());
+            buf[..count].copy_from_slice(&self.kept[..count]);
+            self.consume(count);
+            return Ok(count);
+        }
         let mut count = 0;
         let mut blocking = Blocking::Yes;
         while count < buf.len() {
@@ -200,6 +213,7 @@ impl IncomingMessages {
                 }
                 Next::End if count > 0 => {
                     self.position = Position::AtEnd;
+                    self.begun = true;
                     break;
                 }
                 Next::Nothing if count == 0 => {
@@ -217,6 +231,9 @@ impl IncomingMessages {
     /// Returns the received bytes of the current message, or the next one. Waits for at
     /// least one byte; returns none only at the end of the message or the stream.
     pub(crate) fn fill_buf(&mut self, source: &impl Source) -> io::Result<&[u8]> {
+        if !self.kept.is_empty() {
+            return Ok(&self.kept);
+        }
         match self.step(source, Blocking::Yes)? {
             Next::Bytes(available) => Ok(&self.segment.data()[..available]),
             Next::End => Ok(&[]),
@@ -229,14 +246,74 @@ impl IncomingMessages {
 
     /// Marks `count` bytes of those that [`fill_buf`](Self::fill_buf) returned as used.
     pub(crate) fn consume(&mut self, count: usize) {
+        self.begun |= count > 0;
+        if self.kept.is_empty() {
+            self.take(count);
+        } else {
+            self.kept.drain(..count);
+        }
+    }
+
+    /// Removes `count` bytes of the current message from those that were received.
+    fn take(&mut self, count: usize) {
         self.segment.consume(count);
         self.chunks.take(count);
     }
 
+    /// Reads the whole current message if the caller has read nothing of it, or else the
+    /// next one. Returns `None` at the end of the stream.
+    ///
+    /// If the message is longer than `max`, its rest is skipped when the stream is read
+    /// again. If a read fails, nothing is lost: the next one continues.
+    ///
+    /// # Errors
+    ///
+    /// Also if the caller has read a part of the current message, and more of it follows.
+    pub(crate) fn read_message(
+        &mut self,
+        source: &impl Source,
+        max: usize,
+    ) -> io::Result<Option<Vec<u8>>> {
+        self.skip(source)?;
+        if self.begun {
+            self.expect_end(source)?;
+        }
+        loop {
+            match self.step(source, Blocking::Yes)? {
+                Next::Bytes(count) if count > max.saturating_sub(self.kept.len()) => {
+                    self.skip_message();
+                    return Err(too_long(source.name(), max));
+                }
+                Next::Bytes(count) => {
+                    let bytes = &self.segment.data()[..count];
+                    self.kept.extend_from_slice(bytes);
+                    self.take(count);
+                }
+                Next::Nothing if self.kept.is_empty() => {
+                    source.on_message_end(false);
+                    return Ok(None);
+                }
+                Next::End | Next::Nothing => return Ok(Some(mem::take(&mut self.kept))),
+            }
+        }
+    }
+
+    /// Moves to the end of the current message, of which the caller has read a part.
+    ///
+    /// # Errors
+    ///
+    /// If the caller has not read all of it.
+    fn expect_end(&mut self, source: &impl Source) -> io::Result<()> {
+        let is_at_end =
+            self.kept.is_empty() && !matches!(self.step(source, Blocking::Yes)?, Next::Bytes(_));
+        is_at_end.then_some(()).ok_or_else(|| unread(source.name()))
+    }
+
     /// Skips the rest of the current message, when the stream is read again.
     pub(crate) fn skip_message(&mut self) {
+        self.kept = Vec::new();
         match self.position {
-            Position::AtEnd => self.position = Position::Between,
+            Position::AtEnd => self.leave_message(),
             Position::Inside => self.skipping = true,
             // Nothing of the next message has been received: it is not the current one yet.
             Position::Between => {}
@@ -249,7 +326,7 @@ impl IncomingMessages {
             self.skip_message();
         }
         self.skip(source)?;
-        self.position = Position::Between;
+        self.leave_message();
         match self.step(source, Blocking::Yes)? {
             Next::Bytes(_) => Ok(true),
             Next::Nothing => Ok(false),
@@ -265,7 +342,7 @@ impl IncomingMessages {
     fn skip(&mut self, source: &impl Source) -> io::Result<()> {
         while self.skipping {
             match self.advance(source, Blocking::Yes)? {
-                Next::Bytes(count) => self.consume(count),
+                Next::Bytes(count) => self.take(count),
                 Next::End | Next::Nothing => self.skipping = false,
             }
         }
@@ -276,7 +353,7 @@ impl IncomingMessages {
     fn step(&mut self, source: &impl Source, blocking: Blocking) -> io::Result<Next> {
         self.skip(source)?;
         if self.position == Position::AtEnd {
-            self.position = Position::Between;
+            self.leave_message();
             return Ok(Next::End);
         }
         self.advance(source, blocking)
@@ -296,7 +373,7 @@ impl IncomingMessages {
                     return Ok(Next::Bytes(count));
                 }
                 Step::End => {
-                    self.position = Position::Between;
+                    self.leave_message();
                     source.on_message_end(true);
                     return Ok(Next::End);
                 }
@@ -327,18 +404,46 @@ impl IncomingMessages {
         }
         source.on_message_end(false);
         if inside_chunk {
-            return Err(truncated("the stream ended inside a chunk"));
+            return Err(truncated(
+                source.name(),
+                "inside a chunk: its handler failed, it aborted the stream, or its connection \
+                 broke; see the peer's log",
+            ));
         }
         if !source.takes_unmarked_end() {
             return Err(truncated(
-                "the stream ended inside a message, without its end mark",
+                source.name(),
+                "inside a message, without its end mark: the message may be incomplete; if \
+                 the peer never sends end marks, call set_takes_unmarked_end",
             ));
         }
-        self.position = Position::Between;
+        self.leave_message();
         Ok(())
+    }
+
+    fn leave_message(&mut self) {
+        self.position = Position::Between;
+        self.begun = false;
     }
 }
 
-fn truncated(text: &str) -> io::Error {
+fn truncated(name: &str, text: &str) -> io::Error {
+    let text = format!("stream {name:?} was ended by the peer {text}");
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+fn too_long(name: &str, max: usize) -> io::Error {
+    let text = format!(
+        "a message on stream {name:?} is longer than the limit of {max} bytes; the rest of it \
+         is skipped"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+fn unread(name: &str) -> io::Error {
+    let text = format!(
+        "the current message on stream {name:?} was read in part, and read_message reads whole \
+         messages; read the rest with read_to_end, or skip it with next_message"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

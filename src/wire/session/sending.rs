@@ -98,6 +98,24 @@ impl OutgoingMessage {
         };
     }
 
+    /// Returns whether the last write failed, or the message cannot be completed.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Broken)
+    }
+
+    /// Returns the kind of the failure after which nothing more is sent unless the caller
+    /// calls `resume`.
+    pub(super) fn unresumed_failure(&self) -> Option<io::ErrorKind> {
+        match *self {
+            Self::Failed {
+                kind,
+                begun: true,
+                resumed: false,
+            } => Some(kind),
+            _ => None,
+        }
+    }
+
     /// Lets the message continue after a failed write.
     pub(super) fn resume(&mut self) {
         if let Self::Failed { resumed, .. } = self {
@@ -163,9 +181,20 @@ impl Planned {
 /// Why a message was not ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
-    #[error("a write to the message failed, so it is incomplete")]
+    #[error(
+        "an earlier write to the message failed, so it is incomplete; call resume, and write \
+         the missing bytes again"
+    )]
     WriteFailed,
-    #[error("only a part of the message was sent; the stream was aborted")]
+    #[error(
+        "the last write to the message failed, so it is incomplete, and the stream was \
+         aborted; send the message again on another stream"
+    )]
+    Missing,
+    #[error(
+        "only a part of the message was sent, so the stream was aborted; send the message \
+         again on another stream"
+    )]
     Aborted,
     #[error(
         "another thread wrote last to the message and may not be done; \

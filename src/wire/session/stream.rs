@@ -4,6 +4,7 @@
 use super::stream_write::Writer;
 use crate::{
     sync::atomic::Ordering,
+    time::deadline,
     wire::session::{
         receiving::IncomingMessages,
         sending::{Author, HandleId},
@@ -12,14 +13,15 @@ use crate::{
     },
     yamux::{self, StreamId},
 };
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 /// A two-way stream of messages between two programs, opened under a name.
 ///
 /// Each direction carries any number of messages of any length, one after another:
 ///
-/// - A **write** adds bytes to the current message and sends them at once.
-///   [`finish`](Self::finish) ends the message.
+/// - A **write** adds bytes to the current message and sends them at once, in a frame of
+///   their own. [`finish`](Self::finish) ends the message. For many small writes, use
+///   [`writer`](Self::writer), which buffers, or [`write_message`](Self::write_message).
 /// - A **read** returns bytes of the current message, and `Ok(0)` once at its end. The
 ///   next read belongs to the next message.
 ///
@@ -62,6 +64,38 @@ use std::{fmt, io, sync::Arc};
 /// let mut answer = String::new();
 /// stream.read_to_string(&mut answer)?;
 /// assert_eq!(answer, "HELLO");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # The end of a message
+///
+/// Every message ends with exactly one `Ok(0)` of a read. `read_to_end`, `read_to_string` and
+/// `io::copy` read it, and so read one message each. `read_exact` does not: after it has read
+/// all bytes of a message, the end is still unread, and `read_to_string` would return `""`.
+///
+/// - [`next_message`](Self::next_message) and [`read_message`](Self::read_message) go on to
+///   the next message then. If bytes of the current message are unread, `next_message` skips
+///   them, and `read_message` returns an error.
+/// - [`reader`](Self::reader) and the methods of `Read` stay in the current message until its
+///   end was read.
+///
+/// ```
+/// # use std::{io::Read, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("two", |stream| {
+/// #         stream.write_message(b"head")?;
+/// #         stream.write_message(b"body")
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+/// let mut stream = session.open_stream("two")?;
+/// let mut head = [0; 4];
+/// stream.read_exact(&mut head)?;
+/// assert_eq!(&head, b"head");
+/// // The end of this message is still unread; this goes on to the next one.
+/// assert_eq!(stream.read_message(100)?.unwrap(), b"body");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -129,6 +163,18 @@ impl Stream {
         Self { inner, handle }
     }
 
+    /// Like [`new`](Self::new), for a stream that this side has opened. A close does not wait
+    /// for it once the peer has ended it, unless a message is being sent.
+    pub(super) fn opened(
+        raw: yamux::Stream,
+        session: Session,
+        name: String,
+        recv: IncomingMessages,
+    ) -> Self {
+        raw.rest();
+        Self::new(raw, session, name, recv)
+    }
+
     /// Returns the number of the stream, which is unique in its session.
     pub fn id(&self) -> StreamId {
         self.inner.raw.id()
@@ -179,8 +225,76 @@ impl Stream {
         Ok(self.clone())
     }
 
+    /// Returns whether the peer has ended the stream: it has closed or aborted it, or the
+    /// connection has ended.
+    ///
+    /// For a handler, this means that its caller has left and waits for no answer. Data that
+    /// the peer sent before may still be unread. The end of a message is not the end of the
+    /// stream. Never blocks.
+    ///
+    /// [`wait_for_peer_end`](Self::wait_for_peer_end) waits for it.
+    #[doc(alias = "is_cancelled")]
+    #[doc(alias = "hangup")]
+    #[doc(alias = "eof")]
+    pub fn peer_has_ended(&self) -> bool {
+        self.inner.raw.peer_has_ended()
+    }
+
+    /// Waits until the peer has ended the stream, or it was closed on this side. Returns
+    /// whether the [peer has ended](Self::peer_has_ended) it. `None` waits forever.
+    ///
+    /// Returns `false` when `timeout` has passed, and when the stream was closed or reset on
+    /// this side, through any handle. A handler that returns closes or resets its stream.
+    ///
+    /// Any number of threads may wait on clones of the stream while others read and write.
+    /// The wait takes no data away from a reader, and ends even if received data is unread.
+    /// Behind a hub that still holds data which this side does not read, the peer's close
+    /// becomes visible once that data was read; its abort, or the loss of its connection, at
+    /// once.
+    ///
+    /// # Examples
+    ///
+    /// A handler that runs a program, and kills it when its caller leaves:
+    ///
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// use std::{process::{Command, Stdio}, thread};
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("run", |stream| {
+    ///         let mut child = Command::new("sleep").arg("100").stdout(Stdio::piped()).spawn()?;
+    ///         let mut output = child.stdout.take().expect("it is piped");
+    ///         let caller = stream.clone();
+    ///         thread::spawn(move || {
+    ///             // Also ends when this handler has returned.
+    ///             caller.wait_for_peer_end(None);
+    ///             child.kill().and_then(|()| child.wait())
+    ///         });
+    ///         io::copy(&mut output, stream)?;
+    ///         stream.finish()
+    ///     })
+    ///     .build()?;
+    /// server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # client.start()?;
+    /// # let session = client.wait_session(Duration::from_secs(5))?;
+    /// # drop(session.open_stream("run")?);
+    /// # server.close()?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[doc(alias = "cancelled")]
+    #[doc(alias = "cancellation")]
+    #[doc(alias = "hangup")]
+    pub fn wait_for_peer_end(&self, timeout: Option<Duration>) -> bool {
+        self.inner.raw.wait_peer_end(timeout.map(deadline))
+    }
+
     /// Returns whether the stream was closed on this side, or has ended in both
     /// directions.
+    ///
+    /// A peer that has left does not close this side; see
+    /// [`peer_has_ended`](Self::peer_has_ended).
     pub fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::Acquire) || self.inner.raw.is_closed()
     }

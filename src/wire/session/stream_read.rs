@@ -51,11 +51,58 @@ impl Stream {
         inner.recv.lock().next_message(inner)
     }
 
+    /// Reads one whole message of at most `max` bytes. Returns `None` when the stream has
+    /// ended.
+    ///
+    /// That is the message that [`next_message`](Self::next_message) has moved to, or else
+    /// the next one, also after all bytes of a message were read without its end: see
+    /// [the end of a message](#the-end-of-a-message).
+    ///
+    /// Blocks until the message has ended. Takes no more memory than was received, up to
+    /// twice for a long message, whatever lengths the peer announces.
+    ///
+    /// # Errors
+    ///
+    /// - [`io::ErrorKind::InvalidData`] if the message is longer than `max`. Its rest is
+    ///   skipped when the stream is read again, so the next call reads the next message.
+    /// - [`io::ErrorKind::InvalidInput`] if the current message was read in part, and more
+    ///   of it follows. Nothing is lost: read the rest, or call `next_message`.
+    /// - The errors of a read. After a [timeout](Self::set_read_timeout) nothing is lost:
+    ///   call again, or read what was received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("list", |stream| {
+    /// #         stream.write_message(b"first")?;
+    /// #         stream.write_message(b"second")
+    /// #     })
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+    /// # let session = client.start().and_then(|()| client.wait_session(Duration::from_secs(5)))?;
+    /// let stream = session.open_stream("list")?;
+    /// let mut messages = Vec::new();
+    /// while let Some(message) = stream.read_message(1_000_000)? {
+    ///     messages.push(message);
+    /// }
+    /// assert_eq!(messages, [&b"first"[..], b"second"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "receive")]
+    #[doc(alias = "recv")]
+    pub fn read_message(&self, max: usize) -> io::Result<Option<Vec<u8>>> {
+        let inner = &*self.inner;
+        inner.recv.lock().read_message(inner, max)
+    }
+
     /// Returns a reader of the current message, or of the next one if none is being
     /// read. It stays at the end of the message.
     ///
-    /// A message ends only when a read returns `Ok(0)`. After reading a fixed number of
-    /// bytes, call [`next_message`](Self::next_message) first.
+    /// A message ends only when a read returns `Ok(0)`: see [the end of a
+    /// message](#the-end-of-a-message).
     ///
     /// Other reads of the stream wait until the reader is dropped. If it is dropped before
     /// the end of the message, and any of the message was received, the rest is skipped
@@ -165,6 +212,8 @@ impl Stream {
     }
 }
 
+/// Reads the messages one after another. Every message ends with exactly one `Ok(0)`; see
+/// [the end of a message](Stream#the-end-of-a-message).
 impl Read for &Stream {
     /// Reads from the current message. Returns `Ok(0)` once at its end, and at the end of
     /// the stream.
@@ -174,7 +223,11 @@ impl Read for &Stream {
     }
 }
 
+/// Reads the messages one after another. Every message ends with exactly one `Ok(0)`; see
+/// [the end of a message](Stream#the-end-of-a-message).
 impl Read for Stream {
+    /// Reads from the current message. Returns `Ok(0)` once at its end, and at the end of
+    /// the stream.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buf)
     }

@@ -3,7 +3,7 @@
 use crate::{
     sync::SendMutexGuard,
     wire::session::{
-        sending::{HandleId, OutgoingMessage},
+        sending::{HandleId, Incomplete, OutgoingMessage},
         stream::Stream,
         stream_inner::StreamInner,
     },
@@ -75,7 +75,7 @@ impl Stream {
         self.inner.finish(&mut send, self.handle)
     }
 
-    /// Returns a writer of one message, which [`Writer::finish`] ends.
+    /// Returns a buffered writer of one message, which [`Writer::finish`] ends.
     ///
     /// Other writes to the stream wait until the writer is dropped. If it is dropped
     /// before `finish`, the stream is [aborted](Self#how-a-stream-is-aborted).
@@ -152,8 +152,11 @@ impl Stream {
     }
 }
 
+/// Not buffered: each call sends a frame at once. For many small writes, for example those
+/// of `serde_json::to_writer` or `write!`, use [`Stream::writer`], which buffers, or
+/// [`Stream::write_message`].
 impl Write for &Stream {
-    /// Sends up to 64 KiB at once. An empty `buf` sends nothing.
+    /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let inner = &*self.inner;
         inner.write(&mut inner.send.lock(), self.handle, buf)
@@ -165,22 +168,40 @@ impl Write for &Stream {
     }
 }
 
+/// Not buffered: each call sends a frame at once. For many small writes, for example those
+/// of `serde_json::to_writer` or `write!`, use [`Stream::writer`], which buffers, or
+/// [`Stream::write_message`].
 impl Write for Stream {
+    /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
     }
 
+    /// Does nothing: writes are not buffered.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
+/// The capacity of a [`Writer`]'s buffer: what `io::copy` moves at a time, so that its
+/// writes are sent without being copied.
+const BUFFER: usize = 8 * 1024;
+
 /// Writes one message of a stream; created by
 /// [`Stream::writer`](crate::Stream::writer).
 ///
-/// Each write is sent at once, and blocks as writes to the stream do. [`finish`] ends the
-/// message. A writer that is dropped before `finish` [aborts the stream], so that the peer
-/// does not mistake a part of the message for all of it.
+/// Buffered: small writes are gathered, up to 8 KiB, and sent in one frame. A write of 8 KiB
+/// or more is sent at once, after what was gathered. Sending blocks as writes to the stream
+/// do.
+///
+/// - [`finish`] sends the rest of the message with its end.
+/// - [`flush`](Write::flush) sends what was gathered so far. In a dialogue, flush before
+///   waiting for an answer to a part of the message.
+/// - A writer that is dropped before `finish` [aborts the stream], so that the peer does not
+///   mistake a part of the message for all of it.
+///
+/// A write that only gathers does not wait for the peer: if its bytes cannot be sent, a later
+/// call returns the error.
 ///
 /// [`finish`]: Self::finish
 /// [aborts the stream]: crate::Stream#how-a-stream-is-aborted
@@ -214,6 +235,10 @@ pub struct Writer<'a> {
     inner: &'a StreamInner,
     send: SendMutexGuard<'a, OutgoingMessage>,
     handle: HandleId,
+    /// Bytes that were accepted and not sent yet. Allocated when there are some.
+    gathered: Vec<u8>,
+    /// The kind of the last write's error, if it failed: its bytes are missing.
+    missing: Option<io::ErrorKind>,
     finished: bool,
 }
 
@@ -235,17 +260,22 @@ impl<'a> Writer<'a> {
             inner,
             send,
             handle,
+            gathered: Vec::new(),
+            missing: None,
             finished: false,
         }
     }
 
-    /// Lets the message continue after a write to it has failed; see
+    /// Lets the message continue after a write to it, or a flush, has failed; see
     /// [`Stream::resume`](crate::Stream::resume).
+    ///
+    /// A write that failed has accepted none of its bytes, so write them again. What earlier
+    /// writes accepted is kept, and sent once: a flush that failed may just be repeated.
     pub fn resume(&mut self) {
         self.send.resume();
     }
 
-    /// Ends the message; an empty one if nothing was written.
+    /// Sends the rest of the message with its end; an empty message if nothing was written.
     ///
     /// Blocks as a write does.
     ///
@@ -256,19 +286,57 @@ impl<'a> Writer<'a> {
     #[doc(alias = "eof")]
     #[doc(alias = "end")]
     pub fn finish(mut self) -> io::Result<()> {
-        self.inner.finish(&mut self.send, self.handle)?;
+        // Without these bytes the message is not complete, although the rest could be sent.
+        if let Some(kind) = self.missing.or(self.send.unresumed_failure()) {
+            return Err(self.inner.refusal_or_incomplete(Incomplete::Missing, kind));
+        }
+        self.inner
+            .write_message(&mut self.send, self.handle, &self.gathered)?;
         self.finished = true;
         Ok(())
+    }
+
+    /// Sends what was gathered.
+    fn send_gathered(&mut self) -> io::Result<()> {
+        while !self.gathered.is_empty() {
+            let gathered = &self.gathered;
+            let sent = self.inner.write(&mut self.send, self.handle, gathered)?;
+            self.gathered.drain(..sent);
+        }
+        Ok(())
+    }
+
+    fn gather_or_send(&mut self, buf: &[u8]) -> io::Result<usize> {
+        // Nothing is accepted for a message that cannot continue.
+        let sends = self.send.has_failed() || self.inner.raw.is_closed();
+        if sends || self.gathered.len() + buf.len() > BUFFER {
+            self.send_gathered()?;
+        }
+        if sends || buf.len() >= BUFFER {
+            return self.inner.write(&mut self.send, self.handle, buf);
+        }
+        if self.gathered.capacity() == 0 {
+            self.gathered.reserve_exact(BUFFER);
+        }
+        self.gathered.extend_from_slice(buf);
+        Ok(buf.len())
     }
 }
 
 impl Write for Writer<'_> {
+    /// Gathers `buf` if it is shorter than 8 KiB; otherwise sends up to 64 KiB of it.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.inner.write(&mut self.send, self.handle, buf)
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let accepted = self.gather_or_send(buf);
+        self.missing = accepted.as_ref().err().map(io::Error::kind);
+        accepted
     }
 
+    /// Sends what was gathered. If it fails, what was not sent is kept.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.send_gathered()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     sync::{Time, check, thread},
     transport::memory,
     yamux::{
-        Connection, Error, INITIAL_WINDOW,
+        Connection, Error, INITIAL_WINDOW, Rest,
         frame::{Flags, Header},
     },
 };
@@ -45,6 +45,8 @@ fn every_call_returns(time: Time, also: Also) {
             with(|connection| connection.ping().map(drop)),
         ];
         let (mut reads, mut writes) = (stream.clone(), stream.clone());
+        let watching = stream.clone();
+        let watcher = thread::spawn(move || watching.wait_peer_end(None));
         let reader = thread::spawn(move || reads.read(&mut [0; 8]));
         let writer = thread::spawn(move || writes.write(b"no credit"));
         let closing = connection.clone();
@@ -66,6 +68,7 @@ fn every_call_returns(time: Time, also: Also) {
         for wait in waits {
             assert!(wait.join().unwrap().is_err());
         }
+        assert!(watcher.join().unwrap());
         assert!(reader.join().unwrap().is_err());
         assert!(writer.join().unwrap().is_err());
         other.join().unwrap();
@@ -147,5 +150,49 @@ fn a_connection_that_closes_when_idle_closes_with_its_last_stream() {
         assert!(connection.is_closed());
         assert!(matches!(connection.open(), Err(Error::Closed)));
         drop(connection);
+    });
+}
+
+/// The peer ends a stream, this side ends its message, and the connection is to close when
+/// idle. Whichever comes last ends the stream, although a handle is kept.
+#[test]
+fn a_stream_at_rest_that_the_peer_has_ended_keeps_no_connection_open() {
+    check(Time::Fixed, || {
+        let (ours, theirs) = memory::pair(1 << 20);
+        let connection = Connection::client(ours, config()).unwrap();
+        let stream = connection.open().unwrap();
+        let id = stream.id();
+        let ScriptedPeer {
+            receiver,
+            mut sender,
+        } = ScriptedPeer::new(theirs);
+        let sending = stream.clone();
+        let writer = thread::spawn(move || {
+            sending.send_frame(
+                |_| 1,
+                |segment, _| {
+                    segment.put(b"!");
+                    Rest::Resting
+                },
+            )
+        });
+        let idle = connection.clone();
+        let closing = thread::spawn(move || idle.close_when_idle());
+        let peer = thread::spawn(move || {
+            let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+            sender.send(Header::window_update(id, flags, 0), b"");
+            sender
+        });
+        let received = receiver.read_to_end();
+        let mut sender = peer.join().unwrap();
+        sender.finish();
+        writer.join().unwrap().unwrap();
+        closing.join().unwrap();
+        assert!(connection.is_closed());
+        let of_stream = received.iter().filter(|frame| frame.header.stream == id);
+        let ends = of_stream.filter(|frame| frame.header.flags.contains(Flags::FIN));
+        assert_eq!(ends.count(), 1);
+        assert!(received.iter().any(|frame| frame.body == b"!"));
+        drop(stream);
     });
 }

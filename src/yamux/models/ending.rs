@@ -11,8 +11,8 @@ use crate::{
 };
 use std::{net::Shutdown, sync::Arc};
 
-/// The peer runs `peer`, and two threads run `here`, each with a handle of its own.
-/// Afterwards the counters of the connection must be right, while it is still open.
+/// The peer runs `peer`, and two threads run `here`, each with a handle of its own. A third
+/// waits for the peer's end, which any of these ends. Afterwards the counters of the connection must be right, while it is still open.
 fn ending(
     peer: fn(&mut PeerSender),
     here: [fn(&Stream); 2],
@@ -37,10 +37,11 @@ fn ending(
             thread::spawn(move || here(&stream))
         });
         let shared = Arc::clone(stream.shared());
-        drop(stream);
+        let watcher = thread::spawn(move || stream.wait_peer_end(None));
         for user in users {
             user.join().unwrap();
         }
+        watcher.join().unwrap();
         let halves = peer.join().unwrap();
         let table = shared.table.lock();
         assert_eq!(table.len(), 0);

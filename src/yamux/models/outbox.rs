@@ -6,7 +6,7 @@ use super::stage::{PeerFrame, Stage, bytes_of, config, run, send_all, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
-        Error, INITIAL_WINDOW, Role, Stream,
+        Error, INITIAL_WINDOW, Rest, Role, Stream,
         frame::{Flags, Header, Kind, StreamId},
         segment::MAX_PAYLOAD,
     },
@@ -26,6 +26,7 @@ fn send(stream: &Stream) -> Result<(), Error> {
         let fill = |credit: usize| credit.min(MAX_PAYLOAD);
         let put = |segment: &mut crate::yamux::segment::Segment, count| {
             segment.put(&vec![number; count]);
+            Rest::Busy
         };
         stream.send_frame(fill, put).map(drop)
     })

@@ -60,9 +60,12 @@ fn leg(capacity: usize, is_call: bool) -> (Stage, Stream) {
     (stage, stream)
 }
 
-/// A stream may be cut after any byte.
+/// A stream may be cut after any byte, and its message never ends.
 const ANYWHERE: Framing = Framing {
-    next: |_, buffered, room| buffered.len.min(room),
+    next: |passed, buffered, room| {
+        passed.in_message |= buffered.len > 0;
+        buffered.len.min(room)
+    },
     cut_short: &[],
 };
 
@@ -144,6 +147,11 @@ fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Doe
     for (peer, itself, other) in [(&ended[0], caller, owner), (&ended[1], owner, caller)] {
         let received = peer.bytes();
         assert!(all.starts_with(&received));
+        let is_owner = peer.stream == LEG;
+        if is_owner && itself == Does::Finishes && received.is_empty() && peer.has(Flags::FIN) {
+            // The owner had ended the stream before the caller began a message.
+            continue;
+        }
         // A truncated message is never taken for complete.
         if peer.has(Flags::FIN) {
             assert!(received == all, "an end after {} bytes", received.len());

@@ -172,6 +172,8 @@ impl ConnectionReader {
     pub(super) fn on_fin(&mut self, core: &Arc<Core>) {
         if core.on_fin() {
             self.shared.forget(core, Gone::Finished);
+        } else {
+            self.shared.end_at_rest(core);
         }
         self.touch(core);
     }

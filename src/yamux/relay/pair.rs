@@ -34,13 +34,21 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Framing {
     /// Returns how many bytes to pass on next, in one frame of at most the given
-    /// size: whole units, or a part of a unit that is too large to be buffered. The
-    /// first argument holds how much of such a unit is still to follow, and is
-    /// updated.
-    pub(crate) next: fn(&mut u32, Buffered<'_, '_>, usize) -> usize,
+    /// size: whole units, or a part of a unit that is too large to be buffered.
+    /// Updates where the bytes end that were passed on.
+    pub(crate) next: fn(&mut Passed, Buffered<'_, '_>, usize) -> usize,
     /// Data that announces more data. A peer treats a stream that ends right after
     /// it as truncated, even between two units.
     pub(crate) cut_short: &'static [u8],
+}
+
+/// Where the bytes end that were passed on in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// How much is still to follow of a unit that was passed on in part.
+    pub(crate) left: u32,
+    /// Whether a message has begun and not ended.
+    pub(crate) in_message: bool,
 }
 
 /// The bytes that have been received and not yet passed on.
@@ -55,7 +63,7 @@ pub(crate) struct Buffered<'a, 'b> {
 impl Framing {
     /// Returns how many of the received bytes to pass on next, with this much
     /// credit.
-    fn next_of(&self, recv: &RecvHalf, credit: u32, left: &mut u32) -> u32 {
+    fn next_of(&self, recv: &RecvHalf, credit: u32, passed: &mut Passed) -> u32 {
         let buffered = Buffered {
             pieces: &mut recv.inbox.pieces(),
             len: recv.inbox.len(),
@@ -64,7 +72,7 @@ impl Framing {
         // Some credit is kept for aborting the stream.
         let room = (credit as usize).saturating_sub(self.cut_short.len());
         // No more than the room, which is a u32.
-        (self.next)(left, buffered, room) as u32
+        (self.next)(passed, buffered, room) as u32
     }
 }
 
@@ -83,8 +91,8 @@ struct Leg {
     core: Arc<Core>,
     /// Whether data from the other leg waits for room in this leg's outbox.
     parked: bool,
-    /// How much is still to follow of a unit that was passed on to this leg in part.
-    left: u32,
+    /// Where the bytes end that were passed on to this leg.
+    passed: Passed,
     /// What this leg's connection accounts for, if the other leg's stream is gone
     /// and bytes of it are buffered.
     orphaned: Option<usize>,
@@ -104,15 +112,16 @@ struct Due<'a> {
     unused: Vec<(Arc<Shared>, Arc<Core>)>,
 }
 
-/// Joins two streams, each with the bytes that were already read from it. Both then
-/// belong to the relay, and remaining handles no longer affect them.
-pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Framing) {
+/// Joins the stream of a caller and that of an owner, each with the bytes that were
+/// already read from it. Both then belong to the relay, and remaining handles no longer
+/// affect them.
+pub(crate) fn join_relay(caller: (Stream, Segment), owner: (Stream, Segment), framing: Framing) {
     let pair = Arc::new(RelayPair {
         legs: Mutex::new(None),
         framing,
         touched: AtomicBool::new(false),
     });
-    let ends = [(RelayEnd::A, a), (RelayEnd::B, b)];
+    let ends = [(RelayEnd::A, caller), (RelayEnd::B, owner)];
     // Readers that pump the relay meanwhile wait for this lock, but only during
     // work in memory.
     let mut legs = pair.legs.lock();
@@ -123,7 +132,7 @@ pub(crate) fn join_relay(a: (Stream, Segment), b: (Stream, Segment), framing: Fr
             shared: Arc::clone(stream.shared()),
             core: Arc::clone(stream.core()),
             parked: false,
-            left: 0,
+            passed: Passed::default(),
             orphaned: None,
         };
         streams.push(stream);
@@ -153,6 +162,7 @@ impl Relay for RelayPair {
         for from in RelayEnd::BOTH {
             self.pass_on_end(legs, from, &mut due);
         }
+        self.end_at_rest(legs, &mut due);
         for from in RelayEnd::BOTH {
             self.grant(legs, from);
             self.charge_orphaned(legs, from, &mut due);
@@ -177,6 +187,7 @@ impl Relay for RelayPair {
             let outbox = &legs[to as usize].shared.outbox;
             outbox.park(Arc::clone(&self) as _, to);
         }
+        self.end_at_rest(legs, &mut due);
         // Passing data on makes room in its sender's window. A grant on this leg may
         // also have been waiting for room.
         for from in RelayEnd::BOTH {
@@ -222,8 +233,8 @@ impl RelayPair {
             return false;
         }
         let mut recv = source.core.recv.lock();
-        let mut left = sink.left;
-        let count = self.framing.next_of(&recv, credit, &mut left);
+        let mut passed = sink.passed;
+        let count = self.framing.next_of(&recv, credit, &mut passed);
         if count == 0 {
             let ended = recv.state == RecvState::Finished && recv.inbox.is_empty();
             drop(recv);
@@ -244,7 +255,7 @@ impl RelayPair {
         recv.window.relayed(count);
         drop(recv);
         sink.core.send.lock().window.take(count);
-        legs[to as usize].left = left;
+        legs[to as usize].passed = passed;
         true
     }
 
@@ -259,6 +270,25 @@ impl RelayPair {
             // the far peer sends.
             RecvState::Finished if lost => far.stop_receiving(),
             RecvState::Open | RecvState::Stopped | RecvState::Finished => {}
+        }
+    }
+
+    /// Ends a stream that its owner has ended, while its caller is between two messages,
+    /// if one of the connections closes when idle: nothing keeps the stream running. See
+    /// [`Shared::end_at_rest`] for streams without a relay.
+    fn end_at_rest(&self, legs: &[Leg; 2], due: &mut Due<'_>) {
+        let [caller, owner] = legs;
+        let is_ended = caller.core.send.lock().state == SendState::Finished;
+        if !is_ended || !owner.is_sending() || owner.passed.in_message {
+            return;
+        }
+        let recv = caller.core.recv.lock();
+        let is_at_rest = recv.state == RecvState::Open && recv.inbox.is_empty();
+        drop(recv);
+        if is_at_rest && (caller.shared.closes_when_idle() || owner.shared.closes_when_idle()) {
+            owner.finish(due);
+            caller.stop_receiving();
+            due.flush(&owner.shared);
         }
     }
 
@@ -340,7 +370,7 @@ impl Leg {
     /// [`Shared::abort`].
     fn abort(&self, framing: Framing, due: &mut Due<'_>) {
         // Inside a unit, the end alone shows the truncation.
-        let cut_short = if self.left > 0 {
+        let cut_short = if self.passed.left > 0 {
             &[]
         } else {
             framing.cut_short

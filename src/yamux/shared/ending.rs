@@ -152,16 +152,28 @@ impl Shared {
     }
 
     /// Refuses new streams, and closes the connection when the open ones have
-    /// ended.
+    /// ended. Ends those that nothing keeps running; see
+    /// [`end_at_rest`](Self::end_at_rest).
     pub(in crate::yamux) fn close_when_idle(self: &Arc<Self>) {
         self.go_away();
         let mut table = self.table.lock();
         table.life.close_when_idle();
         let idle = table.is_idle();
+        let streams = table.cores();
         drop(table);
         if idle {
-            self.close();
+            return self.close();
         }
+        for core in &streams {
+            self.end_at_rest(core);
+        }
+        let mut due = Flushes::default();
+        pump_relays(&streams, &mut due);
+        due.run();
+    }
+
+    pub(in crate::yamux) fn closes_when_idle(&self) -> bool {
+        self.table.lock().life.closes_when_idle()
     }
 
     /// Tells the peer, once, that no new streams are wanted.
@@ -176,7 +188,7 @@ impl Shared {
     }
 }
 
-/// Passes the end of these streams on to the other ends of their relays.
+/// Lets the relays of these streams pass on what has ended.
 fn pump_relays(streams: &[Arc<Core>], due: &mut Flushes) {
     for relay in streams.iter().filter_map(|core| core.relay()) {
         Arc::clone(relay).pump(due);

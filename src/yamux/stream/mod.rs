@@ -5,6 +5,7 @@ pub(super) mod shared_stream;
 use super::{
     core::{Core, RecvHalf},
     error::Error,
+    error_context::WaitedFor,
     frame::{Flags, Header, StreamId},
     outbox::Lane,
     segment::{MAX_PAYLOAD, Segment},
@@ -16,6 +17,7 @@ use crate::{
     time::deadline,
     transport::Wait,
 };
+pub(crate) use shared_stream::Rest;
 use shared_stream::SharedStream;
 use std::{
     fmt,
@@ -143,12 +145,30 @@ impl Stream {
         self.inner.core.is_gone()
     }
 
+    /// Returns whether the peer has ended the stream in any way, even if not everything was
+    /// read.
+    pub(crate) fn peer_has_ended(&self) -> bool {
+        self.inner.core.peer_has_ended()
+    }
+
+    /// Waits until the peer has ended the stream in any way, or reading was ended on this
+    /// side. Returns whether the peer has ended it.
+    pub(crate) fn wait_peer_end(&self, deadline: Option<Instant>) -> bool {
+        self.inner.core.wait_peer_end(deadline)
+    }
+
     /// Takes the oldest bytes out of the inbox without copying. Waits until there are
     /// some. Returns `None` at the stream's end.
     pub(crate) fn read_segment(&self) -> Result<Option<Segment>, Error> {
-        let deadline = self.inner.timeouts.lock().read.map(deadline);
-        let recv = self.inner.wait_readable(deadline)?;
+        let recv = self.wait_readable()?;
         Ok(recv.and_then(|recv| self.take_segment(recv)))
+    }
+
+    /// Waits until there is data, for as long as the read timeout.
+    fn wait_readable(&self) -> Result<Option<MutexGuard<'_, RecvHalf>>, Error> {
+        let timeout = self.inner.timeouts.lock().read;
+        let waited = self.inner.wait_readable(timeout.map(deadline));
+        waited.map_err(|error| error.after(WaitedFor::Data, self.id(), timeout))
     }
 
     /// Like [`read_segment`](Self::read_segment), with a deadline.
@@ -181,28 +201,41 @@ impl Stream {
         self.inner.core.take_input()
     }
 
+    /// Notes that the stream rests: nothing is being sent, and it may end here. If this side
+    /// opened it, a connection that [closes when idle](super::Connection::close_when_idle)
+    /// no longer waits for it once the peer has ended it, and ends it. The next frame that
+    /// is sent ends the rest, or not.
+    pub(crate) fn rest(&self) {
+        self.inner.core.send.lock().at_rest = true;
+        self.shared().end_at_rest(&self.inner.core);
+    }
+
     /// Sends one Data frame. `plan` is called with the credit and returns how many
-    /// bytes the frame is to carry, or 0 to wait for more credit; `fill` appends them.
-    /// Returns `Ok(0)` when [awaited](Self::await_input) input has arrived.
+    /// bytes the frame is to carry, or 0 to wait for more credit; `fill` appends them, and
+    /// returns whether the stream [rests](Self::rest) then. Returns `Ok(0)` when
+    /// [awaited](Self::await_input) input has arrived.
     pub(crate) fn send_frame(
         &self,
         plan: impl Fn(usize) -> usize,
-        fill: impl FnMut(&mut Segment, usize),
+        fill: impl FnMut(&mut Segment, usize) -> Rest,
     ) -> Result<usize, Error> {
-        let deadline = self.inner.timeouts.lock().write.map(deadline);
-        self.send_frame_by(deadline, plan, fill)
+        let timeout = self.inner.timeouts.lock().write;
+        let sent = self.send_frame_by(timeout.map(deadline), plan, fill);
+        sent.map_err(|error| error.after(WaitedFor::Room, self.id(), timeout))
     }
 
     fn send_frame_by(
         &self,
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
-        fill: impl FnMut(&mut Segment, usize),
+        fill: impl FnMut(&mut Segment, usize) -> Rest,
     ) -> Result<usize, Error> {
         let sent = self.inner.send_frame(deadline, plan, fill);
         if sent.is_err() {
             // This thread may have been woken for room that it does not use.
             self.inner.handle.shared.outbox.pass_on();
+            // The peer must not mistake the end of the stream for that of what it lacks.
+            self.inner.core.send.lock().at_rest = false;
         }
         sent
     }
@@ -222,7 +255,10 @@ impl Stream {
         self.send_frame_by(
             deadline,
             |credit| credit.min(limit),
-            |segment, count| segment.put(&bytes[..count]),
+            |segment, count| {
+                segment.put(&bytes[..count]);
+                Rest::Busy
+            },
         )
     }
 
@@ -278,8 +314,7 @@ impl Read for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let deadline = self.inner.timeouts.lock().read.map(deadline);
-        let Some(mut recv) = self.inner.wait_readable(deadline)? else {
+        let Some(mut recv) = self.wait_readable()? else {
             return Ok(0);
         };
         let count = recv.inbox.read(buf);
@@ -295,8 +330,9 @@ impl Write for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let deadline = self.inner.timeouts.lock().write.map(deadline);
-        Ok(self.send_some(buf, deadline)?)
+        let timeout = self.inner.timeouts.lock().write;
+        let sent = self.send_some(buf, timeout.map(deadline));
+        Ok(sent.map_err(|error| error.after(WaitedFor::Room, self.id(), timeout))?)
     }
 
     /// Does nothing, because written data is already on its way.
@@ -365,7 +401,7 @@ mod tests {
                         called.send(()).unwrap();
                         0
                     };
-                    stream.send_frame(plan, |_, _| {})
+                    stream.send_frame(plan, |_, _| Rest::Busy)
                 }
             });
             for _ in 0..CALLS {
@@ -374,7 +410,7 @@ mod tests {
             // Needs the lock that the writer holds until it waits.
             stream.abort(kept);
             let error = writer.join().unwrap().unwrap_err();
-            assert!(matches!(error, Error::Reset), "{error:?}");
+            assert!(matches!(error, Error::Reset(_)), "{error:?}");
         }
     }
 }

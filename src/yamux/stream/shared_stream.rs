@@ -6,6 +6,7 @@ use crate::{
     yamux::{
         core::{Core, RecvHalf, SendHalf},
         error::Error,
+        error_context::AboutStream,
         frame::{Flags, Header},
         outbox::{Lane, Pushed},
         segment::Segment,
@@ -23,6 +24,15 @@ pub(in crate::yamux) struct SharedStream {
     pub(super) core: Arc<Core>,
     pub(super) handle: Arc<Handle>,
     pub(super) timeouts: Mutex<Timeouts>,
+}
+
+/// Whether the stream may end after the frame that was just filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It may: nothing is being sent.
+    Resting,
+    /// More must follow.
+    Busy,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -43,7 +53,7 @@ impl SharedStream {
                 return Ok(Some(recv));
             }
             match recv.state {
-                _ if recv.reads_ended => return Err(Error::StreamClosed),
+                _ if recv.reads_ended => return Err(Error::StreamClosed(self.about())),
                 RecvState::Open | RecvState::Stopped => {}
                 RecvState::Finished => return Ok(None),
                 RecvState::Reset(by) => {
@@ -60,7 +70,7 @@ impl SharedStream {
                         .wait_until(&mut recv, deadline)
                         .timed_out();
                     if timed_out && recv.waits() {
-                        return Err(Error::TimedOut);
+                        return Err(Error::timed_out());
                     }
                 }
             }
@@ -81,7 +91,7 @@ impl SharedStream {
         &self,
         deadline: Option<Instant>,
         plan: impl Fn(usize) -> usize,
-        mut fill: impl FnMut(&mut Segment, usize),
+        mut fill: impl FnMut(&mut Segment, usize) -> Rest,
     ) -> Result<usize, Error> {
         let shared = &self.handle.shared;
         loop {
@@ -98,8 +108,12 @@ impl SharedStream {
                 continue;
             }
             let pushed = self.push_frame(&mut send, count, &mut fill);
+            let rests = send.at_rest;
             drop(send);
             if self.after_push(pushed, wait_for(deadline)) {
+                if rests {
+                    shared.end_at_rest(&self.core);
+                }
                 return Ok(count);
             }
             shared.wait_room(deadline)?;
@@ -112,13 +126,15 @@ impl SharedStream {
         &self,
         send: &mut SendHalf,
         count: usize,
-        fill: impl FnOnce(&mut Segment, usize),
+        fill: impl FnOnce(&mut Segment, usize) -> Rest,
     ) -> Pushed {
         let header = Header::data(self.core.id, count as u32);
         let outbox = &self.handle.shared.outbox;
-        let pushed = outbox.try_send(header, count, |segment| fill(segment, count));
+        let mut rest = Rest::Busy;
+        let pushed = outbox.try_send(header, count, |segment| rest = fill(segment, count));
         if !matches!(pushed, Pushed::NoRoom) {
             send.window.take(count as u32);
+            send.at_rest = rest == Rest::Resting;
         }
         pushed
     }
@@ -148,7 +164,7 @@ impl SharedStream {
                 None => self.core.writable.wait(send),
                 Some(deadline) => {
                     if self.core.writable.wait_until(send, deadline).timed_out() {
-                        return Err(Error::TimedOut);
+                        return Err(Error::timed_out());
                     }
                 }
             }
@@ -159,15 +175,19 @@ impl SharedStream {
     fn check_sending(&self, send: &SendHalf) -> Result<(), Error> {
         match send.state {
             SendState::Open => Ok(()),
-            SendState::Finished => Err(Error::StreamClosed),
+            SendState::Finished => Err(Error::StreamClosed(self.about())),
             SendState::Reset(by) => Err(self.reset_error(by)),
         }
     }
 
+    fn about(&self) -> AboutStream {
+        AboutStream::new(self.core.id)
+    }
+
     fn reset_error(&self, by: ResetBy) -> Error {
         match by {
-            ResetBy::Us => Error::Reset,
-            ResetBy::Peer => Error::ResetByPeer,
+            ResetBy::Us => Error::Reset(self.about()),
+            ResetBy::Peer => Error::ResetByPeer(self.about()),
             ResetBy::Connection => self.handle.shared.end_error(),
         }
     }
@@ -195,7 +215,7 @@ impl SharedStream {
     pub(super) fn stop_receiving(&self) {
         let shared = &self.handle.shared;
         let update = self.core.recv.lock().stop(|| shared.tuning());
-        self.core.readable.notify_all();
+        self.core.wake_readers();
         if let Some(delta) = update {
             shared.update_window(self.core.id, delta);
         }

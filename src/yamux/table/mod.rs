@@ -265,6 +265,11 @@ impl Table {
     /// Notes that nothing more can be sent. Returns all streams.
     pub(super) fn fail_writing(&mut self, error: Error) -> Vec<Arc<Core>> {
         self.life.fail_writing(error);
+        self.cores()
+    }
+
+    /// Returns all streams.
+    pub(super) fn cores(&self) -> Vec<Arc<Core>> {
         let streams = self.streams.values();
         streams.map(|entry| Arc::clone(&entry.core)).collect()
     }

@@ -124,7 +124,7 @@ impl<'a> Handshake<'a> {
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
         let sent = stream.send_all_by(&frame.encode(), self.deadline);
         sent.map_err(|error| match error {
-            yamux::Error::TimedOut => self.timed_out(),
+            yamux::Error::TimedOut(_) => self.timed_out(),
             error => error.into(),
         })
     }

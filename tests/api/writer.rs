@@ -1,0 +1,235 @@
+//! A `Writer` gathers small writes.
+
+use crate::support::{
+    frames::{DATA, FIN, Frame, RST},
+    in_time,
+    pattern::Pattern,
+    peer::Peer,
+    wires::{Link, as_it_is, message, mounting, started},
+};
+use crossbeam_channel::bounded;
+use serde_json::json;
+use std::{
+    io::{self, Read, Write},
+    thread,
+    time::Duration,
+};
+use wirenet::{Stream, Wire};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+/// More than a peer lets this side send before it reads.
+const WINDOW: usize = 262_144;
+
+/// A server, a scripted peer, and a stream between them, with its id at the peer.
+fn scripted() -> (Wire, Peer, Stream, u32) {
+    let server = started(mounting());
+    let mut peer = Peer::join(&server, [1; 16]);
+    let session = server.wait_session(crate::support::PATIENCE).unwrap();
+    let opening = thread::spawn(move || session.open_stream("any").unwrap());
+    let id = peer.accept_next();
+    (server, peer, opening.join().unwrap(), id)
+}
+
+/// Returns the bodies of the data frames of a stream, up to its FIN.
+fn bodies(peer: &mut Peer, id: u32) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    loop {
+        let frame: Frame = peer.next_of(id);
+        assert!(!frame.has(RST));
+        if frame.kind == DATA && !frame.body.is_empty() {
+            bodies.push(frame.body.clone());
+        }
+        if frame.has(FIN) {
+            return bodies;
+        }
+    }
+}
+
+/// Returns the body of the frames that carry one short message.
+fn one_chunk(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_le_bytes()[..], bytes, &[0; 4]].concat()
+}
+
+#[test]
+fn a_json_value_of_many_fields_is_sent_in_one_frame() {
+    in_time(|| {
+        let (_server, mut peer, stream, id) = scripted();
+        let value = json!({ "id": 7, "list": [1, 2, 3], "text": "Grüße", "none": null });
+        let mut writer = stream.writer();
+        serde_json::to_writer(&mut writer, &value).unwrap();
+        writer.finish().unwrap();
+        stream.close().unwrap();
+        let expected = one_chunk(&serde_json::to_vec(&value).unwrap());
+        assert_eq!(bodies(&mut peer, id), [expected]);
+    });
+}
+
+#[test]
+fn a_flush_sends_what_was_gathered_and_no_empty_frame() {
+    in_time(|| {
+        let (_server, mut peer, stream, id) = scripted();
+        let mut writer = stream.writer();
+        writer.flush().unwrap();
+        for word in ["one", " ", "two"] {
+            writer.write_all(word.as_bytes()).unwrap();
+        }
+        writer.flush().unwrap();
+        writer.flush().unwrap();
+        assert_eq!(peer.next_of(id).body, b"\x07\0\0\0one two");
+        writer.finish().unwrap();
+        stream.close().unwrap();
+        assert_eq!(bodies(&mut peer, id), [[0; 4]]);
+    });
+}
+
+#[test]
+fn large_writes_are_sent_as_they_are() {
+    in_time(|| {
+        let (_server, mut peer, stream, id) = scripted();
+        let bytes = Pattern::new(3).to_vec(5 * 8192 + 100);
+        let mut writer = stream.writer();
+        // Read in pieces of 8 KiB, as a file is.
+        let copied = io::copy(&mut (&bytes[..]).chain(io::empty()), &mut writer).unwrap();
+        assert_eq!(copied, bytes.len() as u64);
+        writer.finish().unwrap();
+        stream.close().unwrap();
+        let bodies = bodies(&mut peer, id);
+        let lens: Vec<_> = bodies.iter().map(Vec::len).collect();
+        // Eight heads of chunks in each; the last has its rest and the end.
+        let whole = 8192 + 8 * 4;
+        assert_eq!(lens, [whole, whole, whole, whole, whole, 100 + 8]);
+    });
+}
+
+/// Small writes, some as large as what is gathered, and some larger.
+#[test]
+fn the_order_of_small_and_large_writes_is_kept() {
+    in_time(|| {
+        let link = Link::serving("mirror", |stream| {
+            let bytes = message(stream)?;
+            stream.write_message(&bytes)
+        });
+        let stream = link.near.open_stream("mirror").unwrap();
+        let bytes = Pattern::new(4).to_vec(200_000);
+        let mut writer = stream.writer();
+        let sizes = [1, 100, 8191, 1, 8192, 3, 5000, 4000, 70_000, 8191, 8191, 10];
+        let mut rest = &bytes[..];
+        for size in sizes.into_iter().cycle() {
+            let (part, after) = rest.split_at(size.min(rest.len()));
+            writer.write_all(part).unwrap();
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        writer.finish().unwrap();
+        assert!(message(&stream).unwrap() == bytes);
+    });
+}
+
+/// Returns a link whose handler reads nothing until the sender is dropped, and then sends
+/// the size and the outcome of what it receives.
+fn late_reader() -> (Link, crossbeam_channel::Sender<()>) {
+    let (release, released) = bounded::<()>(0);
+    let link = Link::new(
+        |server| {
+            server.on_error(|_| {}).stream("late", move |stream| {
+                assert!(released.recv().is_err());
+                let bytes = message(stream)?;
+                stream.write_message(&bytes)
+            })
+        },
+        as_it_is,
+    );
+    (link, release)
+}
+
+#[test]
+fn after_a_flush_that_timed_out_nothing_is_lost_or_sent_twice() {
+    in_time(|| {
+        let (link, release) = late_reader();
+        let stream = link.near.open_stream("late").unwrap();
+        stream.set_write_timeout(Some(SHORT)).unwrap();
+        let bytes = Pattern::new(5).to_vec(WINDOW + 1000);
+        let mut writer = stream.writer();
+        let mut sent = 0;
+        // The flush that fails has sent a part of what was gathered, or nothing.
+        for part in bytes.chunks(1000) {
+            writer.write_all(part).unwrap();
+            sent += part.len();
+            if let Err(error) = writer.flush() {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                break;
+            }
+        }
+        assert!(sent < bytes.len());
+        let error = writer.flush().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "not resumed");
+        writer.resume();
+        drop(release);
+        stream.set_write_timeout(None).unwrap();
+        writer.flush().unwrap();
+        writer.write_all(&bytes[sent..]).unwrap();
+        writer.finish().unwrap();
+        assert!(message(&stream).unwrap() == bytes);
+    });
+}
+
+#[test]
+fn after_a_resume_a_finish_sends_the_rest() {
+    in_time(|| {
+        let (link, release) = late_reader();
+        let stream = link.near.open_stream("late").unwrap();
+        stream.set_write_timeout(Some(SHORT)).unwrap();
+        let mut writer = stream.writer();
+        let mut len = 0;
+        while writer.flush().is_ok() {
+            len += writer.write(&[7; 1000]).unwrap();
+        }
+        writer.resume();
+        drop(release);
+        stream.set_write_timeout(None).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(message(&stream).unwrap(), vec![7; len]);
+    });
+}
+
+/// What was gathered is sent, but not the bytes of the write that failed.
+#[test]
+fn a_message_without_its_last_write_is_never_finished() {
+    for continues in [false, true] {
+        in_time(move || {
+            let (link, release) = late_reader();
+            let stream = link.near.open_stream("late").unwrap();
+            stream.set_write_timeout(Some(SHORT)).unwrap();
+            let mut writer = stream.writer();
+            let error = loop {
+                if let Err(error) = writer.write(&[7; 5000]) {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            drop(release);
+            stream.set_write_timeout(None).unwrap();
+            if continues {
+                writer.resume();
+                writer.flush().unwrap();
+            }
+            let error = writer.finish().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            message(&stream).unwrap_err();
+        });
+    }
+}
+
+#[test]
+fn a_writer_that_is_dropped_aborts_what_it_has_gathered() {
+    in_time(|| {
+        let (link, release) = late_reader();
+        drop(release);
+        let mut stream = link.near.open_stream("late").unwrap();
+        stream.writer().write_all(b"part").unwrap();
+        stream.read(&mut [0]).unwrap_err();
+    });
+}
