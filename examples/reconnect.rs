@@ -121,8 +121,13 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
         })
         .on_session_close(|session| say!("close session {}", session.id()));
     support::run_client(&wire.build()?, stop)?;
-    if reached.load(Ordering::Acquire) > LAST {
-        say!("data complete!");
+    match reached.load(Ordering::Acquire) {
+        count if count > LAST => say!("data complete!"),
+        _ if stop.is_requested() => {}
+        count => {
+            let text = format!("only {count} of {} greetings were received", LAST + 1);
+            return Err(io::Error::other(text));
+        }
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ pub fn run_role<const PORT: u16, Role: Subcommand>(
 /// The end of each program's `--help`.
 pub const SIGNALS: &str = "\
 Ctrl-C, SIGTERM and SIGHUP close all sessions gracefully. The exit status is then 0, \
-unless the program leaves a result incomplete. But a server with a certificate reads \
+unless a copy is left incomplete. But a server with a certificate reads \
 it again on SIGHUP. A second Ctrl-C or SIGTERM ends the \
 program at once. A signal that was ignored when the program started, as with nohup, \
 stays ignored. Set RUST_LOG=debug to see the library's log.";
