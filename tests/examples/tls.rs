@@ -39,6 +39,17 @@ fn a_client_that_pins_the_certificate_receives_news_until_the_server_ends() {
     client.end().assert_success();
 }
 
+#[test]
+fn a_client_that_loses_its_server_fails() {
+    for _ in 0..5 {
+        let (server, addr, _) = server("certs");
+        let client = join("tls", "client", &addr, NONE);
+        assert_receives_news(&client);
+        server.signal("KILL");
+        client.end().assert_failure("error: ");
+    }
+}
+
 fn assert_refused(addr: &str, args: &[&str], reason: &str) {
     let ended: Ended = join("tls", "client", addr, args).end();
     ended.assert_failure(reason);
