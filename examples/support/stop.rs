@@ -83,7 +83,12 @@ impl Stop {
         let mut state = self.lock();
         state.sender = None;
         for wire in state.wires.drain(..) {
-            thread::spawn(move || wire.close());
+            let closing = wire.clone();
+            let spawned = thread::Builder::new().spawn(move || closing.close());
+            if spawned.is_err() {
+                // What was cut is reported by whoever waits for this wire.
+                let _ = wire.close();
+            }
         }
     }
 
