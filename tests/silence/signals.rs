@@ -28,7 +28,8 @@ fn other_process() -> io::Result<()> {
     if process::role().is_none() {
         return Ok(());
     }
-    ctrlc::set_handler(|| {}).expect("no other handler");
+    let handled = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGINT, handled)?;
     let server = ScriptedServer::listen(Peer::confirm_session);
     let (ended, ends) = channel();
     let client = Wire::join(server.addr.to_string())
