@@ -118,7 +118,7 @@ impl Error {
     }
 
     /// A deadline passed that is not a stream's timeout.
-    pub(super) fn timed_out() -> Self {
+    pub(crate) fn timed_out() -> Self {
         Self::TimedOut(Waited::default())
     }
 

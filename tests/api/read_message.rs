@@ -174,6 +174,15 @@ fn after_a_timeout_inside_a_message_nothing_is_lost() {
         assert_eq!(next(&stream).unwrap(), b"first rest");
         time_out(&stream);
         assert_eq!(message(&stream).unwrap(), b"first rest");
+        // The limit may be another one the next time.
+        time_out(&stream);
+        let error = stream.read_message(3).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        time_out(&stream);
+        assert_eq!(
+            stream.reader().lines().next().unwrap().unwrap(),
+            "first rest"
+        );
         drop(release);
     });
 }
