@@ -15,12 +15,15 @@ pub(super) fn name(bytes: &[u8]) -> String {
     let line = line.unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
     let first_line = format!("{line:?}");
-    let is_text = !line.is_empty() && bytes.iter().take(4).all(u8::is_ascii_graphic);
+    let is_text = bytes
+        .iter()
+        .take(4)
+        .all(|byte| (b' '..=b'~').contains(byte));
     match bytes {
         // Version 0, and one of the four types of frames.
         [0, 0..=3, ..] => "plain yamux".into(),
         [b'S', b'S', b'H', b'-', ..] => format!("SSH ({first_line})"),
-        _ if line.contains("HTTP/") => format!("HTTP ({first_line})"),
+        _ if bytes.windows(5).any(|part| part == b"HTTP/") => format!("HTTP ({first_line})"),
         _ if is_text => format!("the text {first_line}"),
         _ => {
             let bytes = bytes.iter().take(8).map(|byte| format!(" {byte:02x}"));

@@ -18,6 +18,7 @@ pub(super) fn note(error: TlsError) {
 
 /// Returns the error that was noted on this thread since the last call.
 pub(super) fn take() -> Option<TlsError> {
+    // At the end of a thread nothing was noted.
     REFUSAL.try_with(Cell::take).ok().flatten()
 }
 

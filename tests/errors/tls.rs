@@ -216,7 +216,10 @@ fn certificates_of_servers() {
             shake_hands(sockets(), pair::both(), "no name")
                 .0
                 .unwrap_err(),
-            &["\"no name\" is neither a DNS name nor an IP address"],
+            &[
+                "\"no name\" is neither a DNS name nor an IP address",
+                "server_name",
+            ],
         );
     });
 }

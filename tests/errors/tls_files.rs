@@ -64,8 +64,9 @@ fn files_that_cannot_be_read() {
     row(
         "a missing file",
         from_files(&missing, "server.key"),
-        &["missing.pem", "No such file", "check the path"],
+        &["missing.pem", "(os error 2)", "check the path"],
     );
+    #[cfg(unix)]
     row(
         "a directory",
         TlsClient::with_ca(dir).unwrap_err(),
@@ -85,7 +86,7 @@ fn files_that_cannot_be_read() {
     row(
         "the name of a relative path that does not exist",
         load_certificates("server", "no/folder").unwrap_err(),
-        &["no/folder/server.pem", "No such file", "working directory"],
+        &["server.pem", "(os error", "working directory"],
     );
 }
 
