@@ -82,7 +82,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
 fn send_messages(stream: &mut Stream, interval: Duration) -> io::Result<()> {
     loop {
         stream.write_message(b"HELLO FROM SERVER!")?;
-        if !pause(stream, interval)? {
+        if !pause(stream, interval) {
             return Ok(());
         }
     }
