@@ -85,6 +85,7 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

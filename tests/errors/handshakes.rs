@@ -287,11 +287,11 @@ fn a_peer_without_tls_is_named_at_both_sides() {
         let error = start_error(joining(&server).retry_max(0));
         let expected = "the server speaks TLS; this client has no `.tls(…)`";
         row("a client without TLS at a TLS server", error, &[expected]);
-        let expected = "the client does not speak TLS; this server has `.tls(…)`";
+        let expected = "the client did not begin with TLS, but with plain yamux";
         row("the same, at the server", failure(&told), &[expected]);
         let mut http = TcpStream::connect(addr_of(&server)).unwrap();
         http.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let expected = "the client speaks HTTP, not TLS; this server has `.tls(…)`";
+        let expected = "the client did not begin with TLS, but with HTTP (\"GET / HTTP/1.1\")";
         row(
             "an HTTP client at a TLS server",
             failure(&told),
@@ -304,7 +304,7 @@ fn a_peer_without_tls_is_named_at_both_sides() {
         row(
             "a TLS client at a server without TLS",
             error,
-            &["server", "`.tls(…)`"],
+            &["the server did not answer with TLS", "is TLS off there"],
         );
         let expected = "the client speaks TLS; this server has no `.tls(…)`";
         row("the same, at the server", failure(&told), &[expected]);

@@ -11,12 +11,13 @@
 
 mod answer;
 mod ask;
-pub(super) mod foreign;
+mod foreign;
 mod judge;
 
-use self::foreign::{Foreign, sides};
+use self::foreign::{explain, sides};
 use crate::{
     error::{Error, Malformed},
+    foreign::Foreign,
     protobuf::PayloadError,
     sync::{self, Mutex},
     transport::Halves,
@@ -203,7 +204,7 @@ impl<'a> Handshake<'a> {
             _ => return error,
         }
         if let Some(foreign) = Foreign::recognise(first) {
-            return error.explained(foreign.explain(role, first));
+            return error.explained(explain(foreign, role, first));
         }
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
