@@ -171,7 +171,10 @@ pub use error::{Error, Violation};
 pub use error_context::{AboutStream, Waited};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
-pub(crate) use relay::pair::{Buffered, Framing, Passed, join_relay};
+pub(crate) use relay::{
+    framing::{Buffered, Framing, Passed},
+    pair::join_relay,
+};
 pub(crate) use role::Role;
 pub use stats::Stats;
 pub(crate) use stream::Rest;
