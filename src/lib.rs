@@ -53,6 +53,9 @@
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
 //!   [`Stream::finish`] send a message, `io::copy` receives one;
 //!   [`Stream::reader`] and [`Stream::writer`] receive and send message by message.
+//! - A [`ByteStream`] is a stream without messages, for libraries that own their
+//!   connection. `Stream::pipe_with` (on Unix) connects a stream with a TCP or Unix
+//!   socket.
 //! - [`Wire::close`] ends everything gracefully, and returns what it had to cut.
 //! - An [`Error`] is the reason why a call failed. An [`OpError`] is an error that
 //!   no call can return; it goes to [`Builder::on_error`].
