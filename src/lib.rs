@@ -55,6 +55,9 @@
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
 //!   [`Stream::finish`] send a message, `io::copy` receives one;
 //!   [`Stream::reader`] and [`Stream::writer`] receive and send message by message.
+//! - A [`ByteStream`] is a stream without messages, for libraries that own their
+//!   connection. `Stream::pipe_with` (on Unix) connects a stream with a TCP or Unix
+//!   socket.
 //! - [`Wire::close`] ends everything gracefully, and returns what it had to cut.
 //! - Handlers return [`io::Result`](std::io::Result); [`any_error`] makes handlers that
 //!   fail with other errors.

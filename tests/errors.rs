@@ -14,6 +14,9 @@ mod addresses;
 mod handshakes;
 #[path = "errors/options.rs"]
 mod options;
+#[cfg(unix)]
+#[path = "errors/pipes.rs"]
+mod pipes;
 #[path = "errors/streams.rs"]
 mod streams;
 #[cfg(feature = "tls")]

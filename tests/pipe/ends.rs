@@ -1,8 +1,11 @@
 //! Directions that end, one after the other.
 
 use crate::{
-    Rig, assert_end, assert_reads, assert_reset, reset, support::wires::means_broken, tcp_pair,
+    Rig, assert_end, assert_reads, assert_reset, reset,
+    support::{narrow, wires::means_broken},
+    tcp_pair,
 };
+use socket2::SockRef;
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
@@ -77,6 +80,21 @@ fn messages_that_have_begun_are_continued() {
         assert_eq!((piped.sent, piped.received), (5, 0));
     });
     assert_eq!(rig.outcome().unwrap().received, 14);
+}
+
+#[test]
+fn what_the_system_still_buffers_is_sent_after_the_pipe_has_ended() {
+    const LEN: usize = 60_000;
+    let (socket, piped) = narrow::sockets(|_| Ok(())).unwrap();
+    // The peer's receive buffer stays small.
+    SockRef::from(&piped).set_send_buffer_size(4 * LEN).unwrap();
+    let rig = Rig::new(piped, socket);
+    rig.socket.shutdown(Shutdown::Write).unwrap();
+    assert_end(&rig.stream);
+    rig.stream.write_message(&[7; LEN]).unwrap();
+    assert_eq!(rig.outcome().unwrap().received, LEN as u64);
+    let received = io::copy(&mut &rig.socket, &mut io::sink()).unwrap();
+    assert_eq!(received, LEN as u64);
 }
 
 /// As a service does that answers without reading everything.
