@@ -119,13 +119,13 @@ impl Drop for WireInner {
 }
 
 /// Closes a wire whose last handle was dropped.
-fn close_dropped(state: &WireState) {
+fn close_dropped(state: &Arc<WireState>) {
     // An earlier close has returned the error to its caller.
     let was_closed = state.is_closing();
     if let Err(error) = close_wire(state)
         && !was_closed
     {
-        state.report(Operation::Close, ErrorContext::default(), error);
+        state.report_last(Operation::Close, ErrorContext::default(), error);
     }
 }
 
@@ -383,7 +383,7 @@ impl Wire {
             });
             match ended {
                 Ok(()) => {}
-                Err(failure) if was_up => failure.report(&running.wire),
+                Err(failure) if was_up => failure.report_last(&running.wire),
                 Err(failure) => {
                     drop(running);
                     // The channel has room: nothing was sent before.
