@@ -172,6 +172,31 @@ fn a_logger_that_blocks_stops_neither_accepting_nor_sessions_nor_close() {
     });
 }
 
+/// A program whose last wire is dropped must end.
+#[test]
+fn a_wire_can_be_dropped_while_the_logger_blocks() {
+    in_time(|| {
+        install();
+        let link = Link::new(
+            |server| {
+                let server = server.thread_name(BLOCKED).stream("echo", echo);
+                server.session_close_timeout(Duration::from_millis(10))
+            },
+            |client| client.thread_name("dropping"),
+        );
+        // Its end is an error, which is logged.
+        let _open = link.near.open_stream("echo").unwrap();
+        let Link { server, far, .. } = link;
+        drop(far);
+        let dropping = thread::Builder::new().name(format!("{BLOCKED}-main"));
+        dropping
+            .spawn(move || drop(server))
+            .unwrap()
+            .join()
+            .unwrap();
+    });
+}
+
 /// Waits for a warning or a repeated failure of a wire that cannot connect.
 fn await_entries(wire: &str, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();

@@ -1,59 +1,55 @@
-//! Sockets and byte streams that fail.
+//! What a pipe returns: the text says which side has failed.
 
-/// What a pipe returns: the text says which side has failed.
-#[cfg(unix)]
-mod pipes {
-    use crate::{support::wires::Link, table::row};
-    use socket2::SockRef;
-    use std::{
-        fs::File,
-        net::{TcpListener, TcpStream},
-        time::Duration,
-    };
+use crate::{support::wires::Link, table::row};
+use socket2::SockRef;
+use std::{
+    fs::File,
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
 
-    fn tcp_pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (near, listener.accept().unwrap().0)
-    }
+fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
 
-    #[test]
-    fn a_pipe_says_which_side_has_failed() {
-        let link = Link::serving("silent", |stream| stream.next_message().map(drop));
-        let stream = link.near.open_stream("silent").unwrap();
-        let (piped, peer) = tcp_pair();
-        SockRef::from(&peer)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
-        drop(peer);
-        let error = stream.pipe_with(piped).unwrap_err();
-        row(
-            "a pipe whose TCP peer resets the connection",
-            error,
-            &["cannot read from the socket: ", "reset"],
-        );
+#[test]
+fn a_pipe_says_which_side_has_failed() {
+    let link = Link::serving("silent", |stream| stream.next_message().map(drop));
+    let stream = link.near.open_stream("silent").unwrap();
+    let (piped, peer) = tcp_pair();
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    let error = stream.pipe_with(piped).unwrap_err();
+    row(
+        "a pipe whose TCP peer resets the connection",
+        error,
+        &["cannot read from the socket: ", "reset"],
+    );
 
-        let link = Link::serving("failing", |_| Err(std::io::Error::other("on purpose")));
-        let stream = link.near.open_stream("failing").unwrap();
-        let (piped, _peer) = tcp_pair();
-        let error = stream.pipe_with(piped).unwrap_err();
-        row(
-            "a pipe whose stream is reset",
-            error,
-            &["cannot read from the stream: ", "reset"],
-        );
+    let link = Link::serving("failing", |_| Err(std::io::Error::other("on purpose")));
+    let stream = link.near.open_stream("failing").unwrap();
+    let (piped, _peer) = tcp_pair();
+    let error = stream.pipe_with(piped).unwrap_err();
+    row(
+        "a pipe whose stream is reset",
+        error,
+        &["cannot read from the stream: ", "reset"],
+    );
 
-        let link = Link::serving("silent", |stream| stream.next_message().map(drop));
-        let stream = link.near.open_stream("silent").unwrap();
-        let error = stream
-            .pipe_with(File::open("Cargo.toml").unwrap())
-            .unwrap_err();
-        row(
-            "a pipe with a file",
-            error,
-            &["cannot use the socket: ", "ocket operation on non-socket"],
-        );
-    }
+    let link = Link::serving("silent", |stream| stream.next_message().map(drop));
+    let stream = link.near.open_stream("silent").unwrap();
+    let error = stream
+        .pipe_with(File::open("Cargo.toml").unwrap())
+        .unwrap_err();
+    row(
+        "a pipe with a file",
+        error,
+        &["cannot use the socket: ", "ocket operation on non-socket"],
+    );
 }
 
 /// A byte stream.

@@ -207,7 +207,7 @@ impl Client {
         let (addr, mut level) = (&self.addr, log::Level::Debug);
         let mut cause = String::new();
         match failure {
-            Some(failure) if wire.options.on_error.is_some() => failure.report(wire),
+            Some(failure) if wire.options.on_error.is_some() => failure.report_and_go_on(wire),
             Some(failure) => {
                 let repeats = previous
                     .is_some_and(|previous| previous.to_string() == failure.error.to_string());

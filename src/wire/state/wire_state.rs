@@ -43,6 +43,8 @@ pub(crate) struct WireState {
     pub(super) names: Names,
     since: SystemTime,
     pub(crate) deferred: Mutex<Deferred>,
+    /// Signalled when no report is left, or no thread can be started for them.
+    pub(crate) reported: Condvar,
     pub(crate) takeovers: Mutex<Takeovers>,
     pub(super) data: Mutex<WireData>,
     /// Signalled when a session is established, ends, or could not be opened; when a
@@ -96,6 +98,7 @@ impl WireState {
             names,
             since: wall_clock(),
             deferred: Mutex::default(),
+            reported: Condvar::new(),
             takeovers: Mutex::default(),
             data: Mutex::new(data),
             changed: Condvar::new(),
