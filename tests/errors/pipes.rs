@@ -1,10 +1,11 @@
-//! What a pipe returns: the text says which side has failed.
+//! What pipes and byte streams return: the text says which side has failed, and why.
 
 use crate::{support::wires::Link, table::row};
 use socket2::SockRef;
 use std::{
     fs::File,
-    net::{TcpListener, TcpStream},
+    io::Write,
+    net::{Shutdown, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -52,37 +53,31 @@ fn a_pipe_says_which_side_has_failed() {
     );
 }
 
-/// A byte stream.
-mod bytes {
-    use crate::{support::wires::Link, table::row};
-    use std::{io::Write, net::Shutdown, time::Duration};
+#[test]
+fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
+    let link = Link::serving("silent", |stream| {
+        stream.wait_for_peer_end(None);
+        Ok(())
+    });
+    let open = || link.near.open_stream("silent").unwrap().into_byte_stream();
+    let mut bytes = open();
+    bytes.shutdown(Shutdown::Write).unwrap();
+    let error = bytes.write(b"late").unwrap_err();
+    row(
+        "a write to a byte stream after shutdown(Write)",
+        error,
+        &["shut down for writing"],
+    );
 
-    #[test]
-    fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
-        let link = Link::serving("silent", |stream| {
-            stream.wait_for_peer_end(None);
-            Ok(())
-        });
-        let open = || link.near.open_stream("silent").unwrap().into_byte_stream();
-        let mut bytes = open();
-        bytes.shutdown(Shutdown::Write).unwrap();
-        let error = bytes.write(b"late").unwrap_err();
-        row(
-            "a write to a byte stream after shutdown(Write)",
-            error,
-            &["shut down for writing"],
-        );
-
-        let mut bytes = open();
-        bytes
-            .set_write_timeout(Some(Duration::from_millis(1)))
-            .unwrap();
-        bytes.write_all(&[7; 400_000]).unwrap_err();
-        let error = bytes.shutdown(Shutdown::Write).unwrap_err();
-        row(
-            "shutdown(Write) of a byte stream whose last write has timed out",
-            error,
-            &["write to the message failed, so it is incomplete"],
-        );
-    }
+    let mut bytes = open();
+    bytes
+        .set_write_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    bytes.write_all(&[7; 400_000]).unwrap_err();
+    let error = bytes.shutdown(Shutdown::Write).unwrap_err();
+    row(
+        "shutdown(Write) of a byte stream whose last write has timed out",
+        error,
+        &["write to the message failed, so it is incomplete"],
+    );
 }

@@ -129,7 +129,7 @@ fn close_unasked(state: &WireState) {
     if let Err(error) = close_wire(state)
         && !was_closed
     {
-        state.report(Operation::Close, ErrorContext::default(), error);
+        state.report_last(Operation::Close, ErrorContext::default(), error);
     }
 }
 

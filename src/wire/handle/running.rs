@@ -195,7 +195,7 @@ impl Wire {
             });
             match ended {
                 Ok(()) => {}
-                Err(failure) if was_up => failure.report(&running.wire),
+                Err(failure) if was_up => failure.report_last(&running.wire),
                 Err(failure) => {
                     drop(running);
                     // The channel has room: nothing was sent before.
