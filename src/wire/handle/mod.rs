@@ -123,7 +123,7 @@ impl Drop for WireInner {
 }
 
 /// Closes a wire for a caller that cannot return the error.
-fn close_unasked(state: &WireState) {
+fn close_unasked(state: &Arc<WireState>) {
     // An earlier close has returned the error to its caller.
     let was_closed = state.is_closing();
     if let Err(error) = close_wire(state)
