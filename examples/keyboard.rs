@@ -9,7 +9,13 @@
 mod support;
 
 use clap::Subcommand;
-use std::{io, process::ExitCode, thread, time::Duration};
+use std::{
+    io::{self, BufRead},
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 use support::{
     command::{self, send_output},
     messages::{print_message, read_text},
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
 // -- the server --
 
 fn server(addr: String, stop: &Stop) -> io::Result<()> {
+    let (input_ended, ended) = mpsc::channel();
     let wire = Wire::mount(addr)
         .session_close_timeout(CLOSE_TIMEOUT)
         // go-wirenet clients end their message by closing the stream.
@@ -66,24 +73,28 @@ fn server(addr: String, stop: &Stop) -> io::Result<()> {
         .on_connect({
             let stop = stop.clone();
             move |wire| {
-                let (wire, stop) = (wire.clone(), stop.clone());
+                let (wire, stop, ended) = (wire.clone(), stop.clone(), input_ended.clone());
                 // Reading a terminal cannot be interrupted, so no thread waits
                 // for this one.
                 thread::spawn(move || {
-                    if let Err(error) = read_commands(&wire) {
-                        log::error!("{error}");
-                    }
+                    // The receiver is gone if the program was stopped before.
+                    let _ = ended.send(read_commands(&wire));
                     stop.request();
                 });
             }
         });
-    support::serve(wire, stop)
+    support::serve(wire, stop)?;
+    ended.try_recv().unwrap_or(Ok(()))
 }
 
 fn read_commands(wire: &Wire) -> io::Result<()> {
     print_line!("enter commands:")?;
-    for line in io::stdin().lines() {
-        let line = line?;
+    for line in io::stdin().lock().split(b'\n') {
+        let Ok(line) = String::from_utf8(line?) else {
+            print_line!("the command is not UTF-8, so no client can run it")?;
+            continue;
+        };
+        let line = line.trim_end_matches('\r');
         if line.trim().is_empty() {
             continue;
         }
@@ -95,7 +106,7 @@ fn read_commands(wire: &Wire) -> io::Result<()> {
         thread::scope(|scope| {
             for session in &sessions {
                 scope.spawn(|| {
-                    if let Err(error) = execute(session, &line) {
+                    if let Err(error) = execute(session, line) {
                         say!("{}: error: {error}", Client(session));
                     }
                 });

@@ -92,10 +92,11 @@ fn serve(file: PathBuf, checksum: String) -> io::Result<Wire> {
 /// Receives the file on the client and writes it to `copy`. Prints the rate, and
 /// returns the checksum that the server sent.
 fn receive(session: &Session, copy: &Path, len: u64) -> io::Result<String> {
+    let file = File::create(copy).map_err(support::with_path(copy))?;
     let bar = progress_bar(len);
     let start = Instant::now();
     let mut stream = session.open_stream("file")?;
-    let count = io::copy(&mut stream, &mut bar.wrap_write(File::create(copy)?))?;
+    let count = io::copy(&mut stream, &mut bar.wrap_write(file))?;
     let time = start.elapsed();
     bar.finish_and_clear();
 
@@ -124,7 +125,9 @@ fn create_file(path: PathBuf, mib: u32, stop: &Stop) -> io::Result<PathBuf> {
     let len = u64::from(mib) << 20;
     say!("creating a file of {} of random bytes", HumanBytes(len));
     let bytes = RandomBytes::new().take(len);
-    io::copy(&mut stop.interruptible(bytes), &mut File::create(&path)?)?;
+    let copied = File::create(&path)
+        .and_then(|mut file| io::copy(&mut stop.interruptible(bytes), &mut file));
+    copied.map_err(support::with_path(&path))?;
     Ok(path)
 }
 

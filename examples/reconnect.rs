@@ -84,7 +84,7 @@ fn say_hello(stream: &mut Stream, interval: Duration) -> io::Result<()> {
     stream.read_exact(&mut start)?;
     let start = u32::from_le_bytes(start);
     for index in start..=LAST {
-        if index > start && !pause(stream, interval)? {
+        if index > start && !pause(stream, interval) {
             // An error aborts the stream, so that the client sees that
             // greetings are missing.
             return Err(io::Error::other("stopped before the last greeting"));
@@ -121,8 +121,13 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
         })
         .on_session_close(|session| say!("close session {}", session.id()));
     support::run_client(&wire.build()?, stop)?;
-    if reached.load(Ordering::Acquire) > LAST {
-        say!("data complete!");
+    match reached.load(Ordering::Acquire) {
+        count if count > LAST => say!("data complete!"),
+        _ if stop.is_requested() => {}
+        count => {
+            let text = format!("only {count} of {} greetings were received", LAST + 1);
+            return Err(io::Error::other(text));
+        }
     }
     Ok(())
 }

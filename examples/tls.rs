@@ -30,7 +30,8 @@ use wirenet::{Stream, Wire};
 struct Args {
     #[command(flatten)]
     addr: Addr<9076>,
-    /// The folder with `server.pem`, `server.key` and `ca.pem`
+    /// The folder with `server.pem`, `server.key` and `ca.pem`; SIGHUP makes the
+    /// server read its two files again
     #[arg(long, global = true, value_name = "DIR", default_value = "certs")]
     certs: PathBuf,
     #[command(subcommand)]
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
 fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::Result<()> {
     let certs = Some(certs);
     let wire = ServerTls { certs }
-        .apply(Wire::mount(addr))?
+        .apply(Wire::mount(addr), stop)?
         .stream("info", move |stream| send_messages(stream, interval))
         .on_session_open(|session| {
             let id = String::from_utf8_lossy(session.identification());
@@ -81,7 +82,7 @@ fn server(addr: String, certs: PathBuf, interval: Duration, stop: &Stop) -> io::
 fn send_messages(stream: &mut Stream, interval: Duration) -> io::Result<()> {
     loop {
         stream.write_message(b"HELLO FROM SERVER!")?;
-        if !pause(stream, interval)? {
+        if !pause(stream, interval) {
             return Ok(());
         }
     }

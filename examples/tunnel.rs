@@ -202,7 +202,7 @@ fn hub(addr: String, token: String, tls: &ServerTls, stop: &Stop) -> io::Result<
         })
         .on_session_open(|session| print_names(session, "exposed"))
         .on_session_close(|session| print_names(session, "no longer exposed"));
-    support::serve(tls.apply(wire)?, stop)
+    support::serve(tls.apply(wire, stop)?, stop)
 }
 
 fn print_names(session: &Session, event: &str) {
@@ -256,7 +256,8 @@ fn expose(addr: &str, token: &str, args: Expose, stop: &Stop) -> io::Result<()> 
         .iter()
         .map(|Service { name, to }| {
             let to = to.clone();
-            let wire = client(addr, token, &id, &hub.tls)?
+            // Each name is taken over for itself.
+            let wire = client(addr, token, &format!("{id}/{name}"), &hub.tls)?
                 .stream(format!("{PREFIX}{name}"), move |stream| {
                     stream.pipe_with(connect(&to)?).map(drop)
                 });
@@ -304,7 +305,9 @@ fn run_all(services: &[Service], wires: &[Wire], stop: &Stop) -> io::Result<()> 
         };
         let spawn = |both| thread::Builder::new().spawn_scoped(scope, move || run(both));
         let spawned = services.iter().zip(wires).map(spawn);
-        let threads = spawned.collect::<io::Result<Vec<_>>>()?;
+        let threads = spawned.collect::<io::Result<Vec<_>>>();
+        // The threads that were started must end, too.
+        let threads = threads.inspect_err(|_| stop.request())?;
         let outcomes = threads.into_iter().map(|thread| thread.join());
         let failed = outcomes.filter(|outcome| outcome.as_ref().is_ok_and(Result::is_err));
         Ok::<_, io::Error>(failed.count())

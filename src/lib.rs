@@ -50,6 +50,8 @@
 //!   [`Wire::start_within`] starts a client and waits for its session.
 //! - A [`Session`] is one authenticated connection between two wires. Either side
 //!   may [open](Session::open_stream) streams that its peer handles.
+//!   [`Wire::session_for`] finds the session of a client, [`Wire::session_offering`] the
+//!   one whose peer offers a stream.
 //! - A [`Stream`] carries messages in both directions. `io::copy` and
 //!   [`Stream::finish`] send a message, `io::copy` receives one;
 //!   [`Stream::reader`] and [`Stream::writer`] receive and send message by message.
@@ -57,6 +59,8 @@
 //!   connection. `Stream::pipe_with` (on Unix) connects a stream with a TCP or Unix
 //!   socket.
 //! - [`Wire::close`] ends everything gracefully, and returns what it had to cut.
+//! - Handlers return [`io::Result`](std::io::Result); [`any_error`] makes handlers that
+//!   fail with other errors.
 //! - An [`Error`] is the reason why a call failed. An [`OpError`] is an error that
 //!   no call can return; it goes to [`Builder::on_error`].
 //! - The module `tls` contains certificates and the TLS configuration of each side.
@@ -84,6 +88,7 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 mod error;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

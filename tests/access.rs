@@ -30,8 +30,7 @@ fn offering(hub: &Wire, id: &str, token: &str, name: &str) -> Wire {
 }
 
 fn session(wire: &Wire) -> Session {
-    wire.start().unwrap();
-    wire.sessions().remove(0)
+    wire.start_within(support::PATIENCE).unwrap()
 }
 
 fn ask(session: &Session, name: &str) -> String {
@@ -75,7 +74,7 @@ fn a_client_cannot_take_a_name_of_the_hub_or_of_a_client_that_is_offline() {
         let hub = started(hub);
         let box_1 = || offering(&hub, "box-1", "token of box-1", "box-1:files");
         let caller = started(joining(&hub).identification("caller", "token of caller"));
-        let caller = caller.sessions().remove(0);
+        let caller = caller.wait_session(support::PATIENCE).unwrap();
         let offline = box_1();
         session(&offline);
         assert_eq!(ask(&caller, "box-1:files"), "box-1");
@@ -126,7 +125,7 @@ fn a_handler_added_to_the_hub_later_takes_precedence_over_the_names_owner() {
         let owner = offering(&hub, "box-1", "", "status");
         session(&owner);
         let calling = started(joining(&hub));
-        let caller = calling.sessions().remove(0);
+        let caller = calling.wait_session(support::PATIENCE).unwrap();
         assert_eq!(ask(&caller, "status"), "box-1");
         hub.stream("status", |stream| stream.write_message(b"the hub"))
             .unwrap();

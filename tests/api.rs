@@ -12,6 +12,8 @@ mod lookups;
 mod opening;
 #[path = "api/peer_end.rs"]
 mod peer_end;
+#[path = "api/printing.rs"]
+mod printing;
 #[path = "api/read_message.rs"]
 mod read_message;
 #[path = "api/sessions.rs"]

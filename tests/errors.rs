@@ -14,8 +14,14 @@ mod addresses;
 mod handshakes;
 #[path = "errors/options.rs"]
 mod options;
+#[cfg(unix)]
+#[path = "errors/pipes.rs"]
+mod pipes;
 #[path = "errors/streams.rs"]
 mod streams;
 #[cfg(feature = "tls")]
 #[path = "errors/tls.rs"]
 mod tls;
+#[cfg(feature = "tls")]
+#[path = "errors/tls_files.rs"]
+mod tls_files;

@@ -15,6 +15,7 @@ use std::{
 /// The longest match decides. A file may use its own floor and those below.
 const FLOORS: &[&[&str]] = &[
     &[
+        "foreign.rs",
         "protobuf.rs",
         "spawn.rs",
         "sync/",

@@ -40,8 +40,10 @@ impl Log for Collector {
     fn log(&self, record: &Record<'_>) {
         let thread = thread::current();
         let wire = thread.name().unwrap_or("").split('-').next().unwrap_or("");
-        while wire == BLOCKED {
-            thread::park();
+        if wire == BLOCKED {
+            loop {
+                thread::park();
+            }
         }
         let target = record.target().to_owned();
         let entry = (record.level(), target, record.args().to_string());
@@ -167,6 +169,31 @@ fn a_logger_that_blocks_stops_neither_accepting_nor_sessions_nor_close() {
             assert_eq!(error.running, 1, "the thread that logs");
         }
         assert!(closing.elapsed() < Duration::from_secs(10));
+    });
+}
+
+/// A program whose last wire is dropped must end.
+#[test]
+fn a_wire_can_be_dropped_while_the_logger_blocks() {
+    in_time(|| {
+        install();
+        let link = Link::new(
+            |server| {
+                let server = server.thread_name(BLOCKED).stream("echo", echo);
+                server.session_close_timeout(Duration::from_millis(10))
+            },
+            |client| client.thread_name("dropping"),
+        );
+        // Its end is an error, which is logged.
+        let _open = link.near.open_stream("echo").unwrap();
+        let Link { server, far, .. } = link;
+        drop(far);
+        let dropping = thread::Builder::new().name(format!("{BLOCKED}-main"));
+        dropping
+            .spawn(move || drop(server))
+            .unwrap()
+            .join()
+            .unwrap();
     });
 }
 

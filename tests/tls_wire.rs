@@ -14,6 +14,10 @@ use fixtures::Authority;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use support::{
@@ -22,7 +26,14 @@ use support::{
 };
 use wirenet::{
     Certificates, Error, Operation, TlsClient, TlsError, TlsServer, Wire, load_certificates,
-    tls::rustls, transport::TlsStream,
+    tls::rustls::{
+        self, RootCertStore, ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+        server::WebPkiClientVerifier,
+        time_provider::TimeProvider,
+        version::TLS13,
+    },
+    transport::TlsStream,
 };
 
 fn server() -> TlsServer {
@@ -42,8 +53,7 @@ fn a_stream_works_over_tls() {
             .tls(TlsClient::with_ca("certs/ca.pem").unwrap())
             .build()
             .unwrap();
-        client.start().unwrap();
-        let session = client.sessions().remove(0);
+        let session = client.start_within(PATIENCE).unwrap();
         let mut hello = String::new();
         let mut stream = session.open_stream("hello").unwrap();
         stream.read_to_string(&mut hello).unwrap();
@@ -110,13 +120,60 @@ fn assert_retries_until(server: TlsServer, client: TlsClient, reason: &str, mend
     });
 }
 
+/// A clock that is set later.
+#[derive(Debug, Default)]
+struct Clock(AtomicU64);
+
+impl Clock {
+    fn set(&self, to: UnixTime) {
+        self.0.store(to.as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = Duration::from_secs(self.0.load(Ordering::Relaxed));
+        Some(UnixTime::since_unix_epoch(seconds))
+    }
+}
+
+/// A server that requires client certificates, and has this clock.
+fn mutual_server(clock: Arc<Clock>) -> TlsServer {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file("certs/ca.pem").unwrap();
+    roots.add(ca).unwrap();
+    let roots = Arc::new(roots);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+    let chain = vec![CertificateDer::from_pem_file("certs/server.pem").unwrap()];
+    let key = PrivateKeyDer::from_pem_file("certs/server.key").unwrap();
+    let config = ServerConfig::builder_with_details(provider, clock)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, key);
+    Arc::new(config.unwrap()).into()
+}
+
 #[test]
 fn a_client_retries_while_the_clock_of_the_server_is_behind_its_certificate() {
+    in_time(|| {
+        let clock = Arc::new(Clock::default());
+        let server = mutual_server(Arc::clone(&clock));
+        let client = TlsClient::with_ca("certs/ca.pem").unwrap();
+        let client = client.certificate(load_certificates("client", "certs").unwrap());
+        let mend = || clock.set(UnixTime::now());
+        assert_retries_until(server, client.unwrap(), "by the peer's clock", mend);
+    });
+}
+
+#[test]
+fn a_client_retries_with_its_new_certificate() {
     in_time(|| {
         let authority = Authority::new();
         let server = server().client_ca(authority.ca()).unwrap();
         let client = TlsClient::with_ca("certs/ca.pem").unwrap();
-        let client = client.certificate(between(&authority, 2190, 2191)).unwrap();
+        let client = client.certificate(between(&authority, 2000, 2001)).unwrap();
         let mend = || client.reload(between(&authority, 2000, 2191)).unwrap();
         assert_retries_until(server, client.clone(), "by the peer's clock", mend);
     });

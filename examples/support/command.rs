@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 use wirenet::Stream;
@@ -16,7 +17,7 @@ pub fn shell(line: &str) -> Command {
 
 /// Runs a command, sends its output as one message, and closes the stream.
 ///
-/// Kills the command if the stream fails.
+/// Kills the command if the peer leaves before all output is sent.
 pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
     let (output, input) = io::pipe()?;
     command.stdin(Stdio::null());
@@ -25,34 +26,27 @@ pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
     // `command` holds the pipe's writing end: without this, reading from the
     // pipe would never reach the end.
     drop(command);
+    let sent = AtomicBool::new(false);
     thread::scope(|scope| {
-        let copier = scope.spawn(|| copy(output, stream));
-        wait(stream, &mut child)?;
+        let copier = scope.spawn(|| copy(output, stream, &sent));
+        // `copy` closes the stream, which ends this wait too.
+        if stream.wait_for_peer_end(None) && !sent.load(Ordering::SeqCst) {
+            // Fails only if the command has already ended.
+            let _ = child.kill();
+        }
+        child.wait()?;
         copier.join().expect("no thread panics")
     })
 }
 
-fn copy(mut output: io::PipeReader, stream: &Stream) -> io::Result<()> {
-    let copied = io::copy(&mut output, &mut &*stream).and_then(|_| stream.finish());
+fn copy(mut output: io::PipeReader, stream: &Stream, sent: &AtomicBool) -> io::Result<()> {
+    let copied = io::copy(&mut output, &mut &*stream).and_then(|_| {
+        sent.store(true, Ordering::SeqCst);
+        stream.finish()
+    });
     if copied.is_err() {
         stream.reset();
     }
     stream.close()?;
     copied
-}
-
-/// Waits until the command has ended, or until the stream has: `copy` closes
-/// the stream once all output is sent.
-fn wait(stream: &Stream, child: &mut Child) -> io::Result<()> {
-    let ended = loop {
-        match stream.next_message() {
-            Ok(true) => {}
-            ended => break ended,
-        }
-    };
-    if ended.is_err() {
-        // Fails only if the command has already ended.
-        let _ = child.kill();
-    }
-    child.wait().map(drop)
 }

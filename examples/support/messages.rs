@@ -4,7 +4,7 @@ use super::output;
 use std::{
     io::{self, BufRead, Read},
     mem,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use wirenet::Stream;
 
@@ -49,22 +49,8 @@ pub fn read_text(stream: &Stream, max: u64) -> io::Result<String> {
 }
 
 /// Waits for `time`, and returns whether the caller should continue: `false` if
-/// the peer closed the stream meanwhile, or if the session is about to end.
-/// Discards all messages that arrive while it waits.
-pub fn pause(stream: &Stream, time: Duration) -> io::Result<bool> {
-    let until = Instant::now() + time;
-    while !stream.session().is_closing() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(true);
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.next_message() {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
+/// the peer ended the stream meanwhile, or if the session is about to end.
+pub fn pause(stream: &Stream, time: Duration) -> bool {
+    let session = stream.session();
+    !session.is_closing() && !stream.wait_for_peer_end(Some(time)) && !session.is_closing()
 }

@@ -67,9 +67,10 @@ pub fn run_role<const PORT: u16, Role: Subcommand>(
 /// The end of each program's `--help`.
 pub const SIGNALS: &str = "\
 Ctrl-C, SIGTERM and SIGHUP close all sessions gracefully. The exit status is then 0, \
-unless the program leaves a result incomplete. A second Ctrl-C or SIGTERM ends the \
-program at once. A signal that was ignored when the program started, as with nohup, \
-stays ignored. Set RUST_LOG=debug to see the library's log.";
+unless a copy is left incomplete. A second Ctrl-C or SIGTERM ends the program at once. \
+A server with a certificate reads it again on SIGHUP instead. A signal that was ignored \
+when the program started, as with nohup, stays ignored. Set RUST_LOG=debug to see the \
+library's log.";
 
 /// How long to wait for the first session.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);

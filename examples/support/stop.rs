@@ -56,7 +56,11 @@ impl Stop {
         let hangs_up = matches!(request, Request::HangUp);
         if let Some(action) = state.on_hang_up.clone().filter(|_| hangs_up) {
             drop(state);
-            return action();
+            // On a thread of its own: it may read files, and must not delay a stop.
+            if let Err(error) = thread::Builder::new().spawn(move || action()) {
+                log::error!("SIGHUP has no effect: {error}");
+            }
+            return;
         }
         if mem::replace(&mut state.interrupted, true) {
             // A terminal that closes may send SIGHUP twice: once from the kernel, and
@@ -72,7 +76,8 @@ impl Stop {
         self.request();
     }
 
-    /// Makes SIGHUP call `action` instead of stopping the program.
+    /// Makes SIGHUP call `action`, on a thread of its own, instead of stopping the
+    /// program.
     pub fn on_hang_up(&self, action: impl Fn() + Send + Sync + 'static) {
         self.lock().on_hang_up = Some(Arc::new(action));
     }
@@ -83,7 +88,12 @@ impl Stop {
         let mut state = self.lock();
         state.sender = None;
         for wire in state.wires.drain(..) {
-            thread::spawn(move || wire.close());
+            let closing = wire.clone();
+            let spawned = thread::Builder::new().spawn(move || closing.close());
+            if spawned.is_err() {
+                // What was cut is reported by whoever waits for this wire.
+                let _ = wire.close();
+            }
         }
     }
 

@@ -1,8 +1,11 @@
 //! The command line options for TLS.
 
-use super::output::say;
-use std::{io, path::PathBuf};
-use wirenet::{Builder, TlsClient, TlsServer, load_certificates};
+use super::{output::say, stop::Stop};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+use wirenet::{Builder, Certificates, TlsClient, TlsServer, load_certificates};
 
 /// Formats a fingerprint as 64 hexadecimal digits.
 pub fn to_hex(fingerprint: [u8; 32]) -> String {
@@ -29,7 +32,7 @@ pub fn from_hex(text: &str) -> Result<[u8; 32], String> {
 #[derive(clap::Args)]
 pub struct ServerTls {
     /// Use TLS with `server.pem` and `server.key` from this folder, and print
-    /// the fingerprint for the clients' --pin
+    /// the fingerprint for the clients' --pin; SIGHUP reads both files again
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
 }
@@ -46,15 +49,33 @@ pub struct ClientTls {
 }
 
 impl ServerTls {
-    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+    /// Sets the certificate, which SIGHUP replaces with what the folder contains then.
+    pub fn apply(&self, wire: Builder, stop: &Stop) -> io::Result<Builder> {
         let Some(dir) = &self.certs else {
             return Ok(wire);
         };
-        let certificates = load_certificates("server", dir).map_err(io::Error::other)?;
-        say!("fingerprint {}", to_hex(certificates.fingerprint()));
-        let config = TlsServer::new(certificates).map_err(io::Error::other)?;
+        let certificates = load_certificates("server", dir)?;
+        say_fingerprint(&certificates);
+        let config = TlsServer::new(certificates)?;
+        let (shown, dir) = (config.clone(), dir.clone());
+        stop.on_hang_up(move || {
+            if let Err(error) = renew(&shown, &dir) {
+                log::error!("the certificate stays as it was: {error}");
+            }
+        });
         Ok(wire.tls(config))
     }
+}
+
+fn renew(shown: &TlsServer, dir: &Path) -> io::Result<()> {
+    let certificates = load_certificates("server", dir)?;
+    shown.reload(certificates.clone())?;
+    say_fingerprint(&certificates);
+    Ok(())
+}
+
+fn say_fingerprint(certificates: &Certificates) {
+    say!("fingerprint {}", to_hex(certificates.fingerprint()));
 }
 
 impl ClientTls {

@@ -1,6 +1,7 @@
 //! Replaces `tls_options.rs` when the library is built without TLS: there are
 //! no TLS options.
 
+use super::stop::Stop;
 use std::io;
 use wirenet::Builder;
 
@@ -11,7 +12,7 @@ pub struct ServerTls {}
 pub struct ClientTls {}
 
 impl ServerTls {
-    pub fn apply(&self, wire: Builder) -> io::Result<Builder> {
+    pub fn apply(&self, wire: Builder, _stop: &Stop) -> io::Result<Builder> {
         Ok(wire)
     }
 }

@@ -107,7 +107,8 @@ pub enum Error {
         /// How long the call waited.
         timeout: Duration,
         /// Why it did not happen, if this is known. If no session was established, this
-        /// is the error of the last attempt.
+        /// is the error of the last attempt. [`source`](std::error::Error::source) returns
+        /// it as an `Arc<Error>`.
         #[source]
         cause: Option<Arc<Error>>,
     },
@@ -124,6 +125,9 @@ pub enum Error {
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
     AlreadyConnected,
+    /// The wire was not started, or it no longer runs, so that there is nothing to wait for.
+    #[error("the wire does not run: call `start` or `connect` first")]
+    NotRunning,
     /// The wire was closed on this side.
     #[error("the wire is closed")]
     Closed,
@@ -255,6 +259,7 @@ impl Error {
             Self::TimedOut { .. } | Self::Shutdown(_) => io::ErrorKind::TimedOut,
             Self::Explained { cause, .. } => cause.kind(),
             Self::AlreadyConnected => io::ErrorKind::AlreadyExists,
+            Self::NotRunning => io::ErrorKind::NotConnected,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
     }

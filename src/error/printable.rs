@@ -32,6 +32,7 @@ impl fmt::Display for PrintableBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(self.0) {
             Ok(text) => write!(f, "{text:?}"),
+            // Where the text is invalid does not matter.
             Err(_) => write!(f, "b\"{}\"", self.0.escape_ascii()),
         }
     }

@@ -5,13 +5,12 @@ use super::{
     certificates::roots,
     pem::Pem,
     provider::provider,
-    refusal::Noting,
     shown::ShownCertificate,
-    verify::{Accepts, Verifier},
+    verify::{Accepts, Issued, Verifier},
 };
 use rustls::{
     ClientConfig, RootCertStore,
-    client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
+    client::{ResolvesClientCert, Resumption},
     pki_types::ServerName,
     version::TLS13,
 };
@@ -51,12 +50,12 @@ impl TlsClient {
     /// an IP address among the certificate's subject alternative names.
     ///
     /// A self-signed certificate can be its own authority if it has `CA:FALSE`;
-    /// [`pinned`](Self::pinned) accepts any certificate.
+    /// [`pinned`](Self::pinned) accepts any certificate. [`with_ca_pem`](Self::with_ca_pem)
+    /// takes bytes.
     ///
     /// # Errors
     ///
     /// When the file is missing, empty, not PEM, or contains no valid certificate.
-    /// [`with_ca_pem`](Self::with_ca_pem) takes bytes.
     ///
     /// # Examples
     ///
@@ -100,9 +99,9 @@ impl TlsClient {
     /// trusts; otherwise like [`with_ca`](Self::with_ca).
     ///
     /// Needs the feature `system-roots`. Reads the authorities when it is called, which
-    /// takes some milliseconds: keep the result, whose clones are cheap. On Linux, the
-    /// environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the usual places, as
-    /// with OpenSSL. Certificates that are not valid are skipped, and logged.
+    /// takes some milliseconds: keep the result, whose clones are cheap. The environment
+    /// variables `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set, replace the operating system's
+    /// authorities, as with OpenSSL. Certificates that are not valid are skipped, and logged.
     ///
     /// # Errors
     ///
@@ -145,20 +144,19 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Config)?;
-        let verifier: Arc<dyn ServerCertVerifier> =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
+        let provider = provider();
+        let verifier = Issued { roots, provider };
         let config = builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Noting(verifier)))
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(Self::without_sessions(config, Name::Dialled))
     }
 
     /// Accepts only the server whose certificate has this SHA-256: see
     /// [`Certificates::fingerprint`], or run
-    /// `openssl x509 -in server.pem -outform der | sha256sum`.
+    /// `openssl x509 -in server.pem -outform der | sha256sum`. (The option `-fingerprint
+    /// -sha256` of OpenSSL shows the same with colons.)
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
     /// self-signed certificate is enough, and this machine's clock may be wrong.

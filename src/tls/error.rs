@@ -100,7 +100,10 @@ pub enum TlsError {
     #[error("invalid TLS configuration: {}", Explained(.0))]
     Config(#[source] rustls::Error),
     /// The name to check is neither a DNS name nor an IP address.
-    #[error("{name:?} is neither a DNS name nor an IP address")]
+    #[error(
+        "{name:?} is neither a DNS name nor an IP address; set a name of the server's certificate \
+         with `TlsClient::server_name`"
+    )]
     ServerName {
         /// The name.
         name: String,

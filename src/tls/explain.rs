@@ -75,7 +75,7 @@ impl Display for Loading<'_> {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => f.write_str(
                 "it does not belong to the certificate; were they made or renewed together?",
             ),
-            Error::General(text) if text.contains("parse private key") => f.write_str(
+            Error::General(text) if text.starts_with("failed to parse private key") => f.write_str(
                 "it is damaged, or of another kind than RSA, ECDSA (P-256, P-384) and Ed25519",
             ),
             other => Explained(other).fmt(f),
@@ -112,8 +112,7 @@ fn certificate(cause: &CertificateError, f: &mut Formatter<'_>) -> fmt::Result {
         Other(OtherError(cause)) => {
             // rustls has no variants for these errors of webpki, so they are known by their
             // names.
-            let name = format!("{cause:?}");
-            match other(&name) {
+            match other(&format!("{cause:?}")) {
                 Some(text) => f.write_str(text),
                 None => write!(
                     f,
@@ -172,25 +171,37 @@ fn other(name: &str) -> Option<&'static str> {
              is pinned: pin it, or make one with `-addext basicConstraints=critical,CA:FALSE`",
         ),
     ];
-    let found = known.into_iter().find(|(known, _)| name.contains(known));
+    let found = known.into_iter().find(|(known, _)| name == *known);
     found.map(|(_, text)| text)
+}
+
+/// The most names of a certificate that are shown.
+const SHOWN_NAMES: usize = 8;
+
+/// Escapes what could disturb a terminal.
+pub(super) fn escaped(text: &str) -> String {
+    text.chars().flat_map(char::escape_debug).collect()
 }
 
 /// Explains that a certificate is for other names than the expected one.
 fn names(expected: &str, presented: &[String], f: &mut Formatter<'_>) -> fmt::Result {
     // As `DnsName("localhost")`, `IpAddress(::1)`.
     let bare = |name: &String| {
-        let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
-        let inner = inner.trim_end_matches(')').trim_matches('"');
+        let start = name.find('(').map_or(0, |at| at + 1);
+        let inner = name[start..].trim_matches(['"', ')']);
         match inner.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
-            Err(_) => inner.escape_debug().to_string(),
+            // A DNS name.
+            Err(_) => escaped(inner),
         }
     };
-    let names: Vec<String> = presented.iter().map(bare).collect();
-    match names.as_slice() {
-        [] => f.write_str("the peer's certificate is for no name at all (it has no SAN)")?,
-        names => write!(f, "the peer's certificate is for {}", names.join(", "))?,
+    let shown: Vec<String> = presented.iter().take(SHOWN_NAMES).map(bare).collect();
+    match presented.len() {
+        0 => f.write_str("the peer's certificate is for no name at all (it has no SAN)")?,
+        _ => write!(f, "the peer's certificate is for {}", shown.join(", "))?,
+    }
+    if presented.len() > SHOWN_NAMES {
+        write!(f, " and {} other names", presented.len() - SHOWN_NAMES)?;
     }
     write!(
         f,
@@ -323,6 +334,22 @@ fn split(name: &str, between: char, f: &mut Formatter<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::ServerName;
+
+    #[test]
+    fn a_certificate_of_many_names_is_shown_in_short() {
+        let presented = (0..1000).map(|n| format!("DnsName(\"{n}.example\\n\")"));
+        let error = Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("box.example").unwrap(),
+            presented: presented.collect(),
+        });
+        let text = Explained(&error).to_string();
+        assert!(
+            text.contains("7.example\\\\n and 992 other names"),
+            "{text}"
+        );
+        assert!(text.len() < 400, "{text}");
+    }
 
     #[test]
     fn names_of_variants_are_shown_as_words() {

@@ -1,5 +1,7 @@
 //! Recognizes what a peer sent instead of TLS. Pure.
 
+use crate::foreign::Foreign;
+
 /// The most bytes of a peer's first line that an error shows.
 const SHOWN: usize = 60;
 
@@ -15,12 +17,17 @@ pub(super) fn name(bytes: &[u8]) -> String {
     let line = line.unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
     let first_line = format!("{line:?}");
-    let is_text = !line.is_empty() && bytes.iter().take(4).all(u8::is_ascii_graphic);
+    let is_text = bytes
+        .iter()
+        .take(4)
+        .all(|byte| (b' '..=b'~').contains(byte));
     match bytes {
         // Version 0, and one of the four types of frames.
         [0, 0..=3, ..] => "plain yamux".into(),
-        [b'S', b'S', b'H', b'-', ..] => format!("SSH ({first_line})"),
-        _ if line.contains("HTTP/") => format!("HTTP ({first_line})"),
+        _ if let Some(Foreign::Named(name)) = Foreign::recognise(bytes) => match is_text {
+            true => format!("{name} ({first_line})"),
+            false => name.into(),
+        },
         _ if is_text => format!("the text {first_line}"),
         _ => {
             let bytes = bytes.iter().take(8).map(|byte| format!(" {byte:02x}"));
@@ -55,7 +62,7 @@ mod tests {
                 b"SSH-2.0-OpenSSH_9.2p1\r\n",
                 "SSH (\"SSH-2.0-OpenSSH_9.2p1\")",
             ),
-            (b"220 mail\x1b[2J\n", "the text \"220 mail\\u{1b}[2J\""),
+            (b"220 mail\x1b[2J\n", "SMTP or FTP (\"220 mail\\u{1b}[2J\")"),
             (&[0, 1, 0, 1, 0, 0, 0, 1], "plain yamux"),
             (&[0xff; 20], "bytes that begin with ff ff ff ff ff ff ff ff"),
             (&[b'a'; 5], "the text \"aaaaa\""),

@@ -1,6 +1,6 @@
 //! Certificates and keys in PEM (RFC 7468), and what is wrong if there are none.
 
-use super::TlsError;
+use super::{TlsError, explain::escaped};
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{Error, PemObject},
@@ -195,7 +195,7 @@ impl Invalid {
             Self::NotEnded { label, line } => format!(
                 "the line `-----END {}-----` is missing for the section that begins in line \
                  {line}; is the file complete?",
-                label.escape_debug()
+                escaped(label)
             ),
             Self::BadBegin { line } => {
                 format!("line {line} begins with `-----BEGIN `, but does not end with `-----`")

@@ -1,8 +1,8 @@
 //! The TLS configuration of a server.
 
 use super::{
-    Certificates, TlsError, certificates::roots, pem::Pem, provider::provider, refusal::Noting,
-    shown::ShownCertificate,
+    Certificates, TlsError, certificates::roots, pem::Pem, provider::provider,
+    shown::ShownCertificate, verify::ClientVerifier,
 };
 use rustls::{
     ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
@@ -144,7 +144,7 @@ impl TlsServer {
                 .map_err(|error| TlsError::Config(rustls::Error::General(error.to_string())))?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.config.cert_resolver);
         let config = Self::builder()?
-            .with_client_cert_verifier(Arc::new(Noting(verifier)))
+            .with_client_cert_verifier(Arc::new(ClientVerifier(verifier)))
             .with_cert_resolver(resolver);
         Ok(Self::without_sessions(config, self.shown))
     }

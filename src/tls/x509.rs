@@ -2,6 +2,8 @@
 //! rustls uses, accepts only version 3. The key is for certificates that are pinned or
 //! loaded from a file, where only the key matters; the names are for errors. Pure.
 
+use super::explain::escaped;
+
 /// Tags of DER.
 const INTEGER: u8 = 0x02;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -76,8 +78,8 @@ fn name(content: &[u8]) -> Option<String> {
         let kind = attribute.take(OBJECT_IDENTIFIER)?.content;
         let value = attribute.take(*attribute.0.first()?)?.content;
         if let Some((_, key)) = PARTS.iter().find(|(identifier, _)| *identifier == kind) {
-            let value = String::from_utf8_lossy(value);
-            parts.push(format!("{key}={}", value.escape_debug()));
+            let value = escaped(&String::from_utf8_lossy(value));
+            parts.push(format!("{key}={value}"));
         }
     }
     if parts.is_empty() {

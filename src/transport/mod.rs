@@ -45,6 +45,7 @@ mod tls;
 pub(crate) use best_effort::best_effort;
 #[cfg(unix)]
 pub use pipes::Pipes;
+pub(crate) use tcp::canonical;
 #[cfg(unix)]
 pub(crate) use tcp::send;
 #[cfg(feature = "tls")]

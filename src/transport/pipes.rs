@@ -237,6 +237,7 @@ fn wait(
     woken: &OwnedFd,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
+    // Every timeout up to the longest can be converted.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(LONGEST)).ok());
     let mut fds = [
         PollFd::from_borrowed_fd(fd, ready),

@@ -8,7 +8,7 @@ use socket2::Socket;
 use std::os::{fd::OwnedFd, unix::net::UnixStream};
 use std::{
     io::{self, IoSlice, Read},
-    net::{Shutdown, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -20,8 +20,8 @@ impl Transport for TcpStream {
         best_effort("TCP_NODELAY", self.set_nodelay(true));
         // On some systems, a socket has no addresses once the peer has closed it.
         // That is not an error here: the first read reports it.
-        let local_addr = self.local_addr().ok();
-        let peer_addr = self.peer_addr().ok();
+        let local_addr = self.local_addr().ok().map(canonical);
+        let peer_addr = self.peer_addr().ok().map(canonical);
         Ok(Halves {
             local_addr,
             peer_addr,
@@ -48,6 +48,15 @@ fn split(socket: Socket) -> io::Result<Halves> {
         local_addr: None,
         peer_addr: None,
     })
+}
+
+/// Returns an IPv4 address that is mapped into an IPv6 one, as the sockets of a dual-stack
+/// listener have it, as IPv4.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, addr.port()).into(),
+        IpAddr::V6(_) => addr,
+    }
 }
 
 #[derive(Debug)]
@@ -187,6 +196,18 @@ impl Closer for TcpCloser {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_mapped_address_is_changed() {
+        for (given, expected) in [
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("[fe80::1%3]:80", "[fe80::1%3]:80"),
+        ] {
+            let canonical = canonical(given.parse().unwrap());
+            assert_eq!(canonical, expected.parse().unwrap());
+        }
+    }
 
     #[test]
     fn a_write_that_is_interrupted_again_and_again_times_out() {

@@ -36,7 +36,7 @@
 //!    joins the two ([`join_relay`](crate::yamux)). From then on the readers of both
 //!    connections pass the bytes on, and no thread of the hub waits.
 //! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
-//!    new streams, a deadline for those that are open, then a cut.
+//!    new streams, a deadline for those that still run, then a cut.
 //!
 //! # A new message of the session handshake
 //!
@@ -77,7 +77,7 @@
 //!    whether they are closing or have ended, and for their round trip.
 //! 3. What [`yamux`](crate::yamux) locks.
 //!
-//! All other locks (handlers, pool, deferred errors, tracked threads, the progress of hooks,
+//! All other locks (handlers, pool, deferred errors, takeovers, tracked threads, the progress of hooks,
 //! streams that come early, a dial) are the last that a thread takes. Locks from 2 on are
 //! never held over a system call, or while the library calls the program's code.
 

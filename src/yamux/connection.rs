@@ -215,7 +215,7 @@ impl Connection {
                 Some(until) => {
                     let waited = shared.freed.wait_until(&mut table, until);
                     if waited.timed_out() && deadline == Some(until) {
-                        return Err(Error::TimedOut);
+                        return Err(Error::timed_out());
                     }
                 }
             }
@@ -265,13 +265,13 @@ impl Connection {
         let value = shared
             .pings
             .begin(now, behind, true)
-            .ok_or(Error::TimedOut)?;
+            .ok_or_else(Error::timed_out)?;
         shared.push_control(Header::ping(Flags::SYN, value));
         shared.flush(Wait::Never);
         let answer = shared.pings.wait(value, now + shared.config.write_timeout);
         answer.ok_or_else(|| {
             let table = shared.table.lock();
-            table.life.end().cloned().unwrap_or(Error::TimedOut)
+            table.life.end().cloned().unwrap_or_else(Error::timed_out)
         })
     }
 

@@ -1,7 +1,10 @@
 //! Errors of connections and streams.
 
-use super::frame::{HeaderError, StreamId};
-use std::{io, sync::Arc};
+use super::{
+    error_context::{AboutStream, Waited, WaitedFor},
+    frame::{HeaderError, StreamId},
+};
+use std::{io, sync::Arc, time::Duration};
 
 /// Why a connection ended, or a call on it or on a stream failed.
 ///
@@ -15,13 +18,16 @@ pub enum Error {
     #[error("connection lost: {}", shown(.0))]
     Io(#[source] Arc<io::Error>),
     /// The peer ended the connection inside a frame, or while streams were open.
-    #[error("connection cut by the peer")]
+    #[error(
+        "connection cut by the peer: its process died, or the network between cut it; what \
+         was not received yet is lost"
+    )]
     EndedByPeer,
     /// The peer closed the connection gracefully, after it had sent everything.
     #[error("connection closed by the peer")]
     ClosedByPeer,
     /// The connection was closed on this side.
-    #[error("connection closed")]
+    #[error("connection closed on this side")]
     Closed,
     /// The peer violated the protocol. It was sent a go-away with code 1.
     #[error("protocol error by the peer: {0}")]
@@ -34,7 +40,7 @@ pub enum Error {
     #[error("no answer to a ping in time")]
     KeepAlive,
     /// The peer accepted no data during the whole write timeout.
-    #[error("nothing could be written within the write timeout")]
+    #[error("connection lost: the peer accepted no data within the write timeout")]
     WriteTimeout,
     /// One side is going away, so no stream can be opened. A side also goes away
     /// when it has used all stream ids of the connection, about 2,147,483,647; the
@@ -42,17 +48,20 @@ pub enum Error {
     #[error("no new streams: the connection is going away")]
     GoingAway,
     /// The stream was reset by the peer.
-    #[error("stream reset by the peer")]
-    ResetByPeer,
+    #[error(
+        "{} was reset by the peer{}", .0,
+        .0.if_named(": its handler failed, or it aborted the stream; see the peer's log")
+    )]
+    ResetByPeer(AboutStream),
     /// The stream was reset on this side.
-    #[error("stream reset")]
-    Reset,
+    #[error("{0} was reset on this side")]
+    Reset(AboutStream),
     /// This side has closed the direction of the stream that the call needs.
-    #[error("stream closed")]
-    StreamClosed,
-    /// The stream's read or write timeout passed.
-    #[error("timed out")]
-    TimedOut,
+    #[error("{} was closed on this side{}", .0, .0.if_named("; open another one to continue"))]
+    StreamClosed(AboutStream),
+    /// The stream's read or write timeout passed, or another deadline of the call.
+    #[error("{0}")]
+    TimedOut(Waited),
 }
 
 /// Shows an error of the transport. What rustls reports is explained.
@@ -108,6 +117,39 @@ impl Error {
         Self::Io(Arc::new(error))
     }
 
+    /// A deadline passed that is not a stream's timeout.
+    pub(crate) fn timed_out() -> Self {
+        Self::TimedOut(Waited::default())
+    }
+
+    /// Notes which timeout of a stream passed, if one did.
+    pub(super) fn after(
+        self,
+        waited_for: WaitedFor,
+        stream: StreamId,
+        timeout: Option<Duration>,
+    ) -> Self {
+        match (self, timeout) {
+            (Self::TimedOut(_), Some(timeout)) => {
+                let stream = AboutStream::new(stream);
+                Self::TimedOut(Waited(Some((waited_for, stream, timeout))))
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Notes the name of the stream that the error is about, if it is about one.
+    pub(crate) fn on_stream(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::ResetByPeer(stream)
+            | Self::Reset(stream)
+            | Self::StreamClosed(stream)
+            | Self::TimedOut(Waited(Some((_, stream, _)))) => stream.set_name(name),
+            _ => {}
+        }
+        self
+    }
+
     pub(super) fn from_write(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock => Self::WriteTimeout,
@@ -129,15 +171,15 @@ impl Error {
     fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
-            Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer => {
+            Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer(_) => {
                 io::ErrorKind::ConnectionReset
             }
-            Self::Closed | Self::Reset | Self::PeerFailed(_) | Self::GoingAway => {
+            Self::Closed | Self::Reset(_) | Self::PeerFailed(_) | Self::GoingAway => {
                 io::ErrorKind::ConnectionAborted
             }
             Self::Protocol(_) => io::ErrorKind::InvalidData,
-            Self::KeepAlive | Self::WriteTimeout | Self::TimedOut => io::ErrorKind::TimedOut,
-            Self::StreamClosed => io::ErrorKind::BrokenPipe,
+            Self::KeepAlive | Self::WriteTimeout | Self::TimedOut(_) => io::ErrorKind::TimedOut,
+            Self::StreamClosed(_) => io::ErrorKind::BrokenPipe,
         }
     }
 }

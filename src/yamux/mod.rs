@@ -3,7 +3,8 @@
 //!
 //! Implements the [public specification], and interoperates with hashicorp/yamux and
 //! libp2p's implementation. A [`Connection`] runs over any
-//! [`Transport`](crate::transport). One thread reads it and delivers the bytes to the
+//! [`Transport`](crate::transport): TCP, TLS, a Unix socket, the standard input and output
+//! of a child process, or one of your own. One thread reads it and delivers the bytes to the
 //! streams; a thread that writes to a stream also writes to the socket. A [`Stream`]
 //! implements `Read` and `Write`, like a `TcpStream`.
 //!
@@ -91,6 +92,7 @@
 /// - **grant**: credit that is sent in a window update.
 /// - **place**: one of the `max_streams` that the peer may have open and that are served.
 ///   A stream of the peer that has no place yet is **held**.
+/// - **at rest**: a stream on which nothing is being sent, so that it may end.
 /// - **half open**: no longer used on this side, and not yet ended by the peer.
 ///
 /// # Lock order
@@ -134,6 +136,7 @@ mod config;
 mod connection;
 mod core;
 mod error;
+mod error_context;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -165,9 +168,13 @@ pub use config::Config;
 pub use connection::Connection;
 pub(crate) use connection::WeakConnection;
 pub use error::{Error, Violation};
+pub use error_context::{AboutStream, Waited};
 pub use frame::{HeaderError, StreamId};
 pub(crate) use reader::{ConnectionReader, ReadOutcome};
-pub(crate) use relay::pair::{Buffered, Framing, Passed, join_relay};
+pub(crate) use relay::{
+    framing::{Buffered, Framing, Passed},
+    pair::join_relay,
+};
 pub(crate) use role::Role;
 pub use stats::Stats;
 pub(crate) use stream::Rest;

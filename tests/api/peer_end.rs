@@ -16,15 +16,17 @@ use wirenet::{Builder, Session, Stream, Wire};
 
 const SHORT: Duration = Duration::from_millis(20);
 
+/// Whether the caller has left, and what a read of its next message returned then.
+type Found = (bool, io::Result<Vec<u8>>);
+
 /// Reports resets quietly.
 fn quiet(builder: Builder) -> Builder {
     builder.on_error(|_| {})
 }
 
 /// Makes `server` handle "wait": the handler says that it runs, waits for its caller to
-/// leave, and sends what it then finds: whether the caller has left, and what a read of
-/// the next message returns.
-fn waiting(server: Builder) -> (Builder, Receiver<(bool, io::Result<Vec<u8>>)>) {
+/// leave, and sends what it then finds.
+fn waiting(server: Builder) -> (Builder, Receiver<Found>) {
     let (found, finds) = unbounded();
     let server = server.stream("wait", move |stream| {
         assert!(!stream.peer_has_ended());

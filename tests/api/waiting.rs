@@ -11,6 +11,7 @@ use std::{
     error::Error as _,
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -40,15 +41,15 @@ fn start_within_returns_the_session_of_a_client() {
 #[test]
 fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
     in_time(|| {
-        let addr = refusing().to_string();
-        let client = Wire::join(&addr).build().unwrap();
+        let addr = refusing();
+        let client = Wire::join(addr).build().unwrap();
         let error = client.start_within(SHORT).unwrap_err();
         let text = error.to_string();
         let expected = format!("no session within 200ms: cannot connect to {addr}: ");
         assert!(text.starts_with(&expected), "{text}");
         assert!(!error.is_permanent());
-        let source = error.source().unwrap().to_string();
-        assert!(source.starts_with("cannot connect to"), "{source}");
+        let source = error.source().unwrap().downcast_ref::<Arc<Error>>();
+        assert!(source.unwrap().to_string().starts_with("cannot connect to"));
         let Error::TimedOut { cause, .. } = error else {
             panic!("{text}");
         };
@@ -65,13 +66,13 @@ fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
 fn the_cause_of_a_timeout_is_known_while_the_first_attempt_is_in_progress() {
     in_time(|| {
         let unreachable = Unreachable::new();
-        let client = Wire::join(unreachable.addr.to_string()).build().unwrap();
+        let client = Wire::join(unreachable.addr).build().unwrap();
         let text = client.start_within(SHORT).unwrap_err().to_string();
         let cause = format!("cannot connect to {}: no answer yet", unreachable.addr);
         assert!(text.ends_with(&cause), "{text}");
 
         let silent = ScriptedServer::silent();
-        let client = Wire::join(silent.addr.to_string()).build().unwrap();
+        let client = Wire::join(silent.addr).build().unwrap();
         let text = client.start_within(SHORT).unwrap_err().to_string();
         assert!(
             text.contains("200ms: no session handshake within"),
@@ -102,13 +103,13 @@ fn start_within_returns_a_permanent_failure_immediately_and_the_client_can_start
 }
 
 fn mounting_at(addr: SocketAddr) -> Wire {
-    Wire::mount(addr.to_string()).build().unwrap()
+    Wire::mount(addr).build().unwrap()
 }
 
 #[test]
 fn a_close_ends_start_within() {
     in_time(|| {
-        let client = Wire::join(refusing().to_string());
+        let client = Wire::join(refusing());
         let (fails, failed) = unbounded();
         let client = client.on_error(move |_| fails.send(()).unwrap());
         let client = client.build().unwrap();
@@ -145,8 +146,8 @@ fn a_server_that_starts_within_a_time_waits_for_its_first_client() {
 #[test]
 fn wait_session_says_why_there_is_no_session() {
     in_time(|| {
-        let addr = refusing().to_string();
-        let client = Wire::join(&addr).build().unwrap();
+        let addr = refusing();
+        let client = Wire::join(addr).build().unwrap();
         let connecting = client.clone();
         let connecting = thread::spawn(move || connecting.connect());
         let text = client.wait_session(SHORT).unwrap_err().to_string();
@@ -186,5 +187,20 @@ fn a_client_that_has_lost_its_session_says_so() {
         }
         let text = client.wait_session(SHORT).unwrap_err().to_string();
         assert!(text.starts_with("no session within 200ms: "), "{text}");
+    });
+}
+
+#[test]
+fn a_wait_for_a_session_of_a_wire_that_was_not_started_says_so() {
+    in_time(|| {
+        let client = Wire::join(refusing()).retry_max(0).build().unwrap();
+        let error = client.wait_session(SHORT).unwrap_err().to_string();
+        let text =
+            "no session within 200ms: the wire does not run: call `start` or `connect` first";
+        assert_eq!(error, text);
+        // It has given up.
+        client.start().unwrap_err();
+        let error = client.wait_session(SHORT).unwrap_err().to_string();
+        assert!(error.contains("cannot connect to"), "{error}");
     });
 }

@@ -57,7 +57,7 @@ fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 /// permanent).
 pub fn is_timeout(error: &io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(yamux::Error::TimedOut))
+    matches!(cause, Some(yamux::Error::TimedOut(_)))
 }
 
 /// Reads a little, and leaves the rest unread.

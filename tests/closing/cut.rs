@@ -34,7 +34,7 @@ fn the_error_lists_the_sessions_that_are_cut_at_the_deadline() {
         let client = |id: &str| {
             let client = joining(&server).retry_max(0).identification(id, "");
             let client = started(client);
-            let session = client.sessions().remove(0);
+            let session = client.wait_session(PATIENCE).unwrap();
             (client, session)
         };
         let (idle, one, two) = (client("idle"), client("one"), client("two"));

@@ -219,8 +219,7 @@ fn the_error_handler_may_close_the_wire() {
         // The handler limit is reached.
         |wire| {
             let client = client_of(wire);
-            client.start().unwrap();
-            let session = client.sessions().remove(0);
+            let session = client.start_within(PATIENCE).unwrap();
             let running = session.open_stream("wait").unwrap();
             let mut refused = session.open_stream_nowait("wait").unwrap();
             // Waits for the refusal, so that the first stream still occupies the
@@ -354,7 +353,7 @@ fn dropping_the_last_handle_closes_the_wire() {
         let server = started(mounting().thread_name("la-srv"));
         let addr = addr_of(&server);
         let client = started(joining(&server).retry_max(0).thread_name("la-cli"));
-        let session = client.sessions().remove(0);
+        let session = client.wait_session(PATIENCE).unwrap();
         let second = client.clone();
         drop(client);
         assert!(!session.is_closed() && second.sessions().len() == 1);
@@ -382,7 +381,7 @@ fn dropping_the_last_handle_lets_running_streams_end() {
         });
         let server = started(server);
         let client = started(joining(&server).session_close_timeout(NEVER));
-        let session = client.sessions().remove(0);
+        let session = client.wait_session(PATIENCE).unwrap();
         let stream = session.open_stream("take").unwrap();
         let dropping = std::thread::spawn(move || drop(client));
         super::await_closing(&session);
@@ -422,7 +421,7 @@ fn a_handle_that_on_connect_keeps_keeps_the_wire_open() {
         let client = started(joining(&server).on_connect(move |wire| {
             let _ = keep.try_send(wire.clone());
         }));
-        let session = client.sessions().remove(0);
+        let session = client.wait_session(PATIENCE).unwrap();
         let kept = kept.recv().unwrap();
         drop(client);
         assert!(!session.is_closed());
@@ -469,8 +468,7 @@ fn a_handler_that_gets_the_wire_from_its_session_does_not_keep_it_open() {
         let server = started(server);
         let addr = server.local_addr();
         let client = client_of(&server);
-        client.start().unwrap();
-        let session = client.sessions().remove(0);
+        let session = client.start_within(PATIENCE).unwrap();
         session.open_stream("wire").unwrap();
         let (late, far) = told.recv().unwrap();
         assert_eq!(late, addr);

@@ -103,7 +103,7 @@ fn a_client_reconnects_after_its_session_was_closed() {
     in_time(|| {
         let server = started(mounting().stream("echo", echo));
         let client = started(joining(&server).retry_policy(|_| Some(Duration::ZERO)));
-        let first = client.sessions().remove(0);
+        let first = client.wait_session(PATIENCE).unwrap();
         first.close().unwrap();
         let second = client.wait_session(PATIENCE).unwrap();
         assert_ne!(first.id(), second.id());

@@ -1,7 +1,8 @@
-//! Malformed addresses.
+//! Addresses that are malformed, or at which nothing can listen or is reached.
 
 use super::table::row;
 use crate::support::in_time;
+use std::net::TcpListener;
 use wirenet::{Builder, Error, Wire};
 
 type New = fn(&str) -> Builder;
@@ -114,6 +115,41 @@ fn a_name_that_does_not_resolve_is_named_with_what_to_check() {
             "Wire::mount(…).start(), a name that does not exist",
             error,
             &expected,
+        );
+    });
+}
+
+#[test]
+fn an_address_that_cannot_be_used_says_why_and_what_to_do() {
+    in_time(|| {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let given = taken.local_addr().unwrap().to_string();
+        let server = Wire::mount(&given).build().unwrap();
+        row(
+            "Wire::mount(…).start(), where another program listens",
+            server.start().unwrap_err(),
+            &[&given, "in use", "another program", "another port"],
+        );
+        // No machine has an address of this network.
+        let given = "192.0.2.1:8989";
+        let server = Wire::mount(given).build().unwrap();
+        row(
+            "Wire::mount(…).start(), an address of another machine",
+            server.start().unwrap_err(),
+            &[given, "this machine has no such address", "all interfaces"],
+        );
+        let given = taken.local_addr().unwrap().to_string();
+        drop(taken);
+        let client = Wire::join(&given).retry_max(0).build().unwrap();
+        row(
+            "Wire::join(…).start(), where nothing listens",
+            client.start().unwrap_err(),
+            &[
+                &given,
+                "refused",
+                "nothing listens there",
+                "the server runs",
+            ],
         );
     });
 }

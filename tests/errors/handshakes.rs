@@ -3,7 +3,7 @@
 use crate::{
     support::{
         PATIENCE,
-        encoding::{OPEN_SESSION, layer_2},
+        encoding::{OPEN_SESSION, layer_2, request},
         frames::{Frame, SYN},
         in_time,
         peer::{Peer, play},
@@ -16,6 +16,7 @@ use crossbeam_channel::Receiver;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -286,11 +287,11 @@ fn a_peer_without_tls_is_named_at_both_sides() {
         let error = start_error(joining(&server).retry_max(0));
         let expected = "the server speaks TLS; this client has no `.tls(…)`";
         row("a client without TLS at a TLS server", error, &[expected]);
-        let expected = "the client does not speak TLS; this server has `.tls(…)`";
+        let expected = "the client did not begin with TLS, but with plain yamux";
         row("the same, at the server", failure(&told), &[expected]);
         let mut http = TcpStream::connect(addr_of(&server)).unwrap();
         http.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let expected = "the client speaks HTTP, not TLS; this server has `.tls(…)`";
+        let expected = "the client did not begin with TLS, but with HTTP (\"GET / HTTP/1.1\")";
         row(
             "an HTTP client at a TLS server",
             failure(&told),
@@ -303,7 +304,7 @@ fn a_peer_without_tls_is_named_at_both_sides() {
         row(
             "a TLS client at a server without TLS",
             error,
-            &["server", "`.tls(…)`"],
+            &["the server did not answer with TLS", "is TLS off there"],
         );
         let expected = "the client speaks TLS; this server has no `.tls(…)`";
         row("the same, at the server", failure(&told), &[expected]);
@@ -366,5 +367,74 @@ fn a_refused_stream_says_what_to_do() {
             let error = client.sessions()[0].open_stream("s").unwrap_err();
             row(format!("a refusal with {text:?}"), error, &[expected]);
         }
+    });
+}
+
+#[test]
+fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_that_lost() {
+    in_time(|| {
+        let (hub, told) = reporting(Wire::hub("127.0.0.1:0"));
+        let (handler, lost) = errors();
+        let handler = Arc::new(handler);
+        let clients = [(); 2].map(|()| {
+            let handler = Arc::clone(&handler);
+            let client = joining(&hub)
+                .identification("box-1", "secret")
+                .stream("backup", echo)
+                .retry_wait(Duration::from_millis(1), Duration::from_secs(60))
+                .on_error(move |error| handler(error));
+            started(client)
+        });
+        let at_the_hub = failure(&told);
+        let expected = [
+            "took over the session of the client at 127.0.0.1:",
+            "do two clients use it? Give each its own",
+        ];
+        row(
+            "two clients with one identification, at their hub",
+            at_the_hub,
+            &expected,
+        );
+        let expected = "does another client use the identification \"box-1\"?";
+        let at_the_loser = loop {
+            let (operation, cause) = lost.recv_timeout(PATIENCE).expect("a lost session");
+            if operation == Operation::Session && cause.contains(expected) {
+                break cause;
+            }
+        };
+        let expected = ["the server ended 3 sessions in a row", expected];
+        row("the same, at the client that lost", at_the_loser, &expected);
+        for client in clients {
+            // It may be cut by the other one meanwhile.
+            let _ = client.close();
+        }
+        let again = told
+            .try_iter()
+            .filter(|(_, cause)| cause.contains("took over"));
+        assert_eq!(again.count(), 0, "it is reported once in a while");
+    });
+}
+
+#[test]
+fn a_client_that_reconnects_is_not_taken_for_two() {
+    in_time(|| {
+        let (hub, told) = reporting(Wire::hub("127.0.0.1:0"));
+        // Its old connection is still open at the hub. Then it is closed before it returns.
+        let request = request("box-1", &["backup"]);
+        let (_old, _) = Peer::request(addr_of(&hub), &request);
+        let (new, _) = Peer::request(addr_of(&hub), &request);
+        drop(new);
+        for _ in 0..5 {
+            let client = joining(&hub).identification("box-1", "secret");
+            let client = started(client.stream("backup", echo).retry_max(None));
+            client.close().unwrap();
+        }
+        hub.close().unwrap();
+        drop(hub);
+        let told: Vec<Told> = told.iter().collect();
+        let contested = told
+            .iter()
+            .filter(|(_, cause)| cause.contains("two clients"));
+        assert_eq!(contested.count(), 0, "{told:?}");
     });
 }

@@ -1,92 +1,299 @@
 //! Streams that are refused, reset, or too slow.
 
-/// What a pipe returns: the text says which side has failed.
-#[cfg(unix)]
-mod pipes {
-    use crate::{support::wires::Link, table::row};
-    use socket2::SockRef;
-    use std::{
-        fs::File,
-        net::{TcpListener, TcpStream},
-        time::Duration,
-    };
+use crate::{
+    support::{
+        PATIENCE,
+        encoding::request,
+        frames::{FIN, Frame, RST},
+        in_time,
+        peer::Peer,
+        wires::{Link, addr_of, as_it_is, mounting, started},
+    },
+    table::row,
+};
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind, Read, Write},
+    thread,
+    time::Duration,
+};
+use wirenet::{
+    Stream, Wire,
+    transport::memory,
+    yamux::{self, Connection},
+};
 
-    fn tcp_pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (near, listener.accept().unwrap().0)
-    }
+const SHORT: Duration = Duration::from_millis(50);
 
-    #[test]
-    fn a_pipe_says_which_side_has_failed() {
-        let link = Link::serving("silent", |stream| stream.next_message().map(drop));
-        let stream = link.near.open_stream("silent").unwrap();
-        let (piped, peer) = tcp_pair();
-        SockRef::from(&peer)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
-        drop(peer);
-        let error = stream.pipe_with(piped).unwrap_err();
+/// A link whose handler "fails" returns an error, whose handler "waits" reads nothing until
+/// its caller has left, and whose handler "answers" sends a message.
+fn link() -> Link {
+    Link::new(
+        |server| {
+            server
+                .on_error(|_| {})
+                .stream("fails", |_| Err(io::Error::other("no such file")))
+                .stream("waits", |stream| {
+                    stream.wait_for_peer_end(None);
+                    Ok(())
+                })
+                .stream("answers", |stream| stream.write_message(b"an answer"))
+        },
+        as_it_is,
+    )
+}
+
+fn open(link: &Link, name: &str) -> Stream {
+    link.near.open_stream(name).unwrap()
+}
+
+/// Returns the error of this layer that `error` contains.
+fn cause(error: &io::Error) -> Option<&yamux::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+#[track_caller]
+fn kind_is(error: &io::Error, kind: ErrorKind) {
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+#[test]
+fn a_timeout_says_how_long_and_on_which_stream() {
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "waits");
+        stream.set_read_timeout(Some(SHORT)).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        kind_is(&error, ErrorKind::TimedOut);
+        assert!(matches!(cause(&error), Some(yamux::Error::TimedOut(waited))
+            if waited.timeout() == Some(SHORT)));
         row(
-            "a pipe whose TCP peer resets the connection",
+            "read, with a read timeout, from a peer that sends nothing",
             error,
-            &["cannot read from the socket: ", "reset"],
+            &["no data for 50 ms on stream \"waits\""],
         );
 
-        let link = Link::serving("failing", |_| Err(std::io::Error::other("on purpose")));
-        let stream = link.near.open_stream("failing").unwrap();
-        let (piped, _peer) = tcp_pair();
-        let error = stream.pipe_with(piped).unwrap_err();
+        stream.set_write_timeout(Some(SHORT)).unwrap();
+        let error = stream.write_all(&[7; 1_000_000]).unwrap_err();
+        kind_is(&error, ErrorKind::TimedOut);
         row(
-            "a pipe whose stream is reset",
+            "write, with a write timeout, to a peer that does not read",
             error,
-            &["cannot read from the stream: ", "reset"],
+            &[
+                "nothing could be sent for 50 ms",
+                "\"waits\"",
+                "does not read",
+            ],
         );
+        let error = stream.write(b"more").unwrap_err();
+        kind_is(&error, ErrorKind::BrokenPipe);
+        row(
+            "write after a write that timed out",
+            error,
+            &["earlier write", "incomplete", "resume"],
+        );
+        let error = stream.finish().unwrap_err();
+        kind_is(&error, ErrorKind::TimedOut);
+        row(
+            "finish after a write that timed out",
+            error,
+            &["last write", "incomplete", "aborted", "another stream"],
+        );
+        for error in [
+            stream.set_read_timeout(Some(Duration::ZERO)),
+            stream.set_write_timeout(Some(Duration::ZERO)),
+        ] {
+            row(
+                "a timeout of zero",
+                error.unwrap_err(),
+                &["greater than zero", "None waits forever"],
+            );
+        }
+    });
+}
 
-        let link = Link::serving("silent", |stream| stream.next_message().map(drop));
-        let stream = link.near.open_stream("silent").unwrap();
-        let error = stream
-            .pipe_with(File::open("Cargo.toml").unwrap())
-            .unwrap_err();
+#[test]
+fn a_reset_says_who_and_why() {
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "fails");
+        let id = stream.id();
+        for error in [
+            stream.read(&mut [0]).unwrap_err(),
+            stream.write(b"more").unwrap_err(),
+        ] {
+            kind_is(&error, ErrorKind::ConnectionReset);
+            assert!(matches!(
+                cause(&error),
+                Some(yamux::Error::ResetByPeer(about)) if about.id() == id
+            ));
+            row(
+                "a call on a stream whose handler failed",
+                error,
+                &[
+                    "stream \"fails\" was reset by the peer",
+                    "its handler failed",
+                    "peer's log",
+                ],
+            );
+        }
+        let mut stream = open(&link, "waits");
+        stream.reset();
+        for error in [
+            stream.read(&mut [0]).unwrap_err(),
+            stream.write(b"more").unwrap_err(),
+        ] {
+            kind_is(&error, ErrorKind::ConnectionAborted);
+            row(
+                "a call on a stream that was reset here",
+                error,
+                &["stream \"waits\" was reset on this side"],
+            );
+        }
+    });
+}
+
+#[test]
+fn a_call_on_a_closed_stream_says_who_closed_it() {
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "waits");
+        stream.close().unwrap();
+        for error in [
+            stream.read(&mut [0]).unwrap_err(),
+            stream.write(b"more").unwrap_err(),
+            stream.writer().write(b"more").unwrap_err(),
+        ] {
+            kind_is(&error, ErrorKind::BrokenPipe);
+            row(
+                "a call on a stream that was closed here",
+                error,
+                &["stream \"waits\" was closed on this side", "open another"],
+            );
+        }
+    });
+}
+
+#[test]
+fn a_lost_connection_says_who_ended_it() {
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "waits");
+        link.far.abort();
+        let error = stream.read(&mut [0]).unwrap_err();
+        kind_is(&error, ErrorKind::ConnectionReset);
         row(
-            "a pipe with a file",
+            "read from a connection that broke",
             error,
-            &["cannot use the socket: ", "ocket operation on non-socket"],
+            &["connection cut by the peer", "died", "network"],
         );
+    });
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "waits");
+        link.near.abort();
+        let error = stream.read(&mut [0]).unwrap_err();
+        kind_is(&error, ErrorKind::ConnectionAborted);
+        row(
+            "read from a session that was aborted here",
+            error,
+            &["connection closed on this side"],
+        );
+    });
+}
+
+/// Returns a stream to a scripted peer that announces no features, the peer, and the id.
+fn to_old_peer() -> (Wire, Peer, Stream, u32) {
+    let server = started(mounting());
+    let mut old = Peer::dial(addr_of(&server));
+    old.ask(&request("old", &["name"]));
+    let session = server.wait_session(PATIENCE).unwrap();
+    let opening = thread::spawn(move || session.open_stream("name").unwrap());
+    let id = old.accept_next();
+    (server, old, opening.join().unwrap(), id)
+}
+
+#[test]
+fn a_truncated_message_says_how_the_stream_ended() {
+    for (input, sent, expected) in [
+        (
+            "read from a stream that a go-wirenet style peer aborts",
+            &b"\x03\0\0\0abc\x01\0\0\0"[..],
+            &[
+                "stream \"name\"",
+                "inside a chunk",
+                "handler failed",
+                "peer's log",
+            ][..],
+        ),
+        (
+            "read from a stream that the peer ends without an end mark",
+            b"\x03\0\0\0abc",
+            &[
+                "stream \"name\"",
+                "without its end mark",
+                "set_takes_unmarked_end",
+            ],
+        ),
+    ] {
+        in_time(move || {
+            let (_server, mut old, mut stream, id) = to_old_peer();
+            old.send([Frame::data(id, sent.to_vec()), Frame::flags(id, FIN)]);
+            let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+            kind_is(&error, ErrorKind::UnexpectedEof);
+            row(input, error, expected);
+        });
     }
 }
 
-/// A byte stream.
-mod bytes {
-    use crate::{support::wires::Link, table::row};
-    use std::{io::Write, net::Shutdown, time::Duration};
-
-    #[test]
-    fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
-        let link = Link::serving("silent", |stream| {
-            stream.wait_for_peer_end(None);
-            Ok(())
-        });
-        let open = || link.near.open_stream("silent").unwrap().into_byte_stream();
-        let mut bytes = open();
-        bytes.shutdown(Shutdown::Write).unwrap();
-        let error = bytes.write(b"late").unwrap_err();
+#[test]
+fn a_message_that_cannot_be_read_whole_says_what_to_do() {
+    in_time(|| {
+        let link = link();
+        let mut stream = open(&link, "answers");
+        stream.read_exact(&mut [0; 3]).unwrap();
+        let error = stream.read_message(100).unwrap_err();
+        kind_is(&error, ErrorKind::InvalidInput);
         row(
-            "a write to a byte stream after shutdown(Write)",
+            "read_message after a part of the message was read",
             error,
-            &["shut down for writing"],
+            &["\"answers\"", "read in part", "read_to_end", "next_message"],
         );
-
-        let mut bytes = open();
-        bytes
-            .set_write_timeout(Some(Duration::from_millis(1)))
-            .unwrap();
-        bytes.write_all(&[7; 400_000]).unwrap_err();
-        let error = bytes.shutdown(Shutdown::Write).unwrap_err();
+        let error = open(&link, "answers").read_message(5).unwrap_err();
+        kind_is(&error, ErrorKind::InvalidData);
         row(
-            "shutdown(Write) of a byte stream whose last write has timed out",
+            "read_message of a message that is too long",
             error,
-            &["write to the message failed, so it is incomplete"],
+            &["\"answers\"", "longer than the limit of 5 bytes", "skipped"],
         );
-    }
+    });
+}
+
+/// A stream without a name has its number.
+#[test]
+fn a_yamux_stream_says_its_number() {
+    in_time(|| {
+        let (ours, theirs) = memory::pair(1 << 16);
+        let connection = Connection::client(ours, yamux::Config::default()).unwrap();
+        let mut peer = Peer::in_memory(theirs);
+        let mut stream = connection.open().unwrap();
+        stream.set_read_timeout(Some(SHORT)).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        kind_is(&error, ErrorKind::TimedOut);
+        row(
+            "read from a yamux stream, with a read timeout",
+            &error,
+            &["no data for 50 ms on stream 1"],
+        );
+        assert!(error.source().is_none());
+        stream.set_read_timeout(None).unwrap();
+        peer.send(Frame::flags(1, RST));
+        let error = stream.read(&mut [0]).unwrap_err();
+        row(
+            "read from a yamux stream that the peer resets",
+            error,
+            &["stream 1 was reset by the peer"],
+        );
+        drop(peer);
+    });
 }

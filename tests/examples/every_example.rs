@@ -1,6 +1,7 @@
 //! Promises that all examples with several roles keep: help, arguments, addresses.
 
 use crate::program::{NONE, join, refusing, run, serve};
+use std::{fs, path::Path};
 
 struct Example {
     name: &'static str,
@@ -77,6 +78,24 @@ const EXAMPLES: &[Example] = &[
         args: &["--name", "x", "--listen", "127.0.0.1:0", "--fail-fast"],
     },
 ];
+
+/// `println!` panics if stdout is closed, and any write blocks if nobody reads it.
+#[test]
+fn only_one_file_writes_to_stdout_and_stderr() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for folder in [folder.join("support"), folder] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_file() || path.ends_with("support/output.rs") {
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap();
+            for print in ["print!(", "println!(", "dbg!(", "io::stdout()"] {
+                assert!(!source.contains(print), "{path:?} has {print}");
+            }
+        }
+    }
+}
 
 #[test]
 fn help_lists_all_roles_and_options() {

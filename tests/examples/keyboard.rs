@@ -1,5 +1,9 @@
 use crate::program::{DEADLINE, NONE, Program, example, join, run};
-use std::io::Read;
+use std::{
+    io::{BufRead, Read},
+    thread,
+    time::Instant,
+};
 use wirenet::Wire;
 
 fn server() -> (Program, String) {
@@ -64,6 +68,41 @@ fn stopping_the_programs_stops_the_running_command() {
     server.terminate();
     client.terminate();
     assert!(!std::path::Path::new("/proc").join(&id).exists(), "{id}");
+}
+
+#[test]
+fn a_command_ends_when_its_caller_leaves() {
+    let server = Wire::mount("127.0.0.1:0").build().unwrap();
+    server.start().unwrap();
+    let addr = server.local_addr().unwrap().to_string();
+    let client = join("keyboard", "client", &addr, NONE);
+    let session = server.wait_session(DEADLINE).unwrap();
+    let stream = session.open_stream("shell").unwrap();
+    stream
+        .write_message(b"echo id $$; exec sleep 100000")
+        .unwrap();
+    let mut id = String::new();
+    stream.reader().read_line(&mut id).unwrap();
+    let id = id.strip_prefix("id ").unwrap().trim();
+    // The command sends nothing more, so that no write can fail.
+    stream.close().unwrap();
+    // Nothing outside the process reports its end, so this has to poll.
+    let deadline = Instant::now() + DEADLINE;
+    while std::path::Path::new("/proc").join(id).exists() {
+        assert!(Instant::now() < deadline, "{id} goes on");
+        thread::yield_now();
+    }
+    client.terminate();
+}
+
+#[test]
+fn a_command_that_is_not_text_is_reported() {
+    let (mut server, _) = server();
+    server.type_bytes(b"ls \xff\n");
+    server.line("the command is not UTF-8");
+    server.type_line("date");
+    server.line("no client is connected to run \"date\"");
+    server.terminate().assert_success();
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod keyboard;
 #[path = "../support/namespaces.rs"]
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod namespaces;
+mod odd_files;
 mod program;
 mod quickstart;
 mod reconnect;

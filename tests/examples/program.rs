@@ -88,8 +88,13 @@ impl Program {
 
     /// Types a line into its input.
     pub fn type_line(&mut self, line: &str) {
+        self.type_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Types bytes into its input.
+    pub fn type_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("it has an input");
-        writeln!(stdin, "{line}").expect("it reads its input");
+        stdin.write_all(bytes).expect("it reads its input");
     }
 
     /// Ends its input.

@@ -1,6 +1,6 @@
 use crate::program::{Ended, Program, example, join, serve};
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -107,6 +107,18 @@ fn a_greeting_that_was_cut_is_requested_again() {
     assert_complete(&client);
     assert!(greetings(&client.stdout).into_iter().eq(&all_greetings()));
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_client_that_gives_up_before_the_last_greeting_fails() {
+    let server = Wire::mount("127.0.0.1:0").stream("sayHello", |stream| {
+        stream.write_all(b"0. Hello from server! 1. Hello from server! ")
+    });
+    let server = server.build().unwrap();
+    server.start().unwrap();
+    let addr = server.local_addr().unwrap().to_string();
+    let client = join("reconnect", "client", &addr, ["--tries", "0"]).end();
+    client.assert_failure("error: only 2 of 21 greetings were received");
 }
 
 #[test]

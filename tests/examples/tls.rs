@@ -39,6 +39,17 @@ fn a_client_that_pins_the_certificate_receives_news_until_the_server_ends() {
     client.end().assert_success();
 }
 
+#[test]
+fn a_client_that_loses_its_server_fails() {
+    for _ in 0..5 {
+        let (server, addr, _) = server("certs");
+        let client = join("tls", "client", &addr, NONE);
+        assert_receives_news(&client);
+        server.signal("KILL");
+        client.end().assert_failure("error: ");
+    }
+}
+
 fn assert_refused(addr: &str, args: &[&str], reason: &str) {
     let ended: Ended = join("tls", "client", addr, args).end();
     ended.assert_failure(reason);
@@ -88,6 +99,36 @@ fn the_client_identifies_itself_by_its_certificate() {
     assert_eq!(session.identification(), b"client");
     client.line("the last news");
     client.end().assert_success();
+}
+
+#[test]
+fn sighup_makes_the_server_read_its_certificate_again() {
+    let certs = tempfile::tempdir().unwrap();
+    let copy = |from: &str| {
+        for kind in ["pem", "key"] {
+            let to = certs.path().join(format!("server.{kind}"));
+            fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
+        }
+    };
+    copy("server");
+    let (server, addr, old) = server(certs.path().to_str().unwrap());
+    let before = join("tls", "client", &addr, ["--pin", &old]);
+    assert_receives_news(&before);
+
+    // A certificate that cannot be used changes nothing.
+    fs::remove_file(certs.path().join("server.key")).unwrap();
+    server.signal("HUP");
+    server.warning("the certificate stays as it was: ");
+    copy("client");
+    server.signal("HUP");
+    let new = server.line("fingerprint ");
+    assert_ne!(old, new);
+    let after = join("tls", "client", &addr, ["--pin", &new]);
+    assert_receives_news(&after);
+    assert_receives_news(&before);
+    before.terminate();
+    after.terminate();
+    server.terminate();
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::support::{
     wires::message,
     within,
 };
+use log::{LevelFilter, Log, Metadata, Record};
 use std::{
     env, io,
     io::{Read, Write},
@@ -83,6 +84,8 @@ fn other_process() -> io::Result<()> {
     let Some(role) = process::role() else {
         return Ok(());
     };
+    log::set_logger(&TellDepartures).map_err(io::Error::other)?;
+    log::set_max_level(LevelFilter::Debug);
     let server = impatient(Wire::mount("127.0.0.1:0"))
         .thread_name(threads_of(&role))
         .stream("down", send)
@@ -95,7 +98,7 @@ fn other_process() -> io::Result<()> {
             outcome?;
             stream.write_message(b"all")
         })
-        // Each connection ends in one of these two ways.
+        // Each connection ends in one of these two ways, or before its first byte.
         .on_session_close(|_| process::tell("ended").unwrap())
         .on_error(|error| {
             if error.operation == Operation::Handshake {
@@ -117,6 +120,24 @@ fn other_process() -> io::Result<()> {
     );
     server.close()?;
     process::tell("clean")
+}
+
+/// Tells of each peer that left before its first byte, which is no error.
+struct TellDepartures;
+
+impl Log for TellDepartures {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let text = record.args().to_string();
+        if text.ends_with("left before its first byte") {
+            process::tell("ended").unwrap();
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// Sends the message, and its last bytes when the peer asks for them.

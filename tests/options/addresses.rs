@@ -3,16 +3,20 @@
 use crate::support::{
     PATIENCE, in_time,
     process::{self, Other},
+    tls,
     wires::{addr_of, assert_echoes, echo, joining, mounting, started},
 };
+use crossbeam_channel::bounded;
 use std::{
     fs,
     io::{ErrorKind, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, ToSocketAddrs},
+    net::{
+        IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, ToSocketAddrs,
+    },
     process::Command,
     time::Duration,
 };
-use wirenet::{Error, Wire};
+use wirenet::{Error, Request, Wire};
 
 fn echoing(addr: &str) -> Wire {
     started(Wire::mount(addr).stream("echo", echo))
@@ -38,6 +42,40 @@ fn a_port_without_a_host_listens_on_all_interfaces_by_ipv4_and_ipv6() {
         assert_reaches(&format!("127.1.2.3:{port}"));
         if has_ipv6() {
             assert_reaches(&format!("[::1]:{port}"));
+        }
+    });
+}
+
+#[test]
+fn the_addresses_of_an_ipv4_client_of_a_dual_stack_server_are_ipv4() {
+    in_time(|| {
+        for over_tls in [false, cfg!(feature = "tls")] {
+            let (caller, callers) = bounded(1);
+            let (tell, told) = bounded(1);
+            let server = tls::server(Wire::mount(":0"), over_tls)
+                .access(move |request| {
+                    if let Request::Offer { who, .. } = request {
+                        caller.send(who.addr()).unwrap();
+                    }
+                    Ok(())
+                })
+                .on_error(move |error| {
+                    tell.send([error.local_addr, error.peer_addr]).unwrap();
+                });
+            let server = started(server);
+            let addr = SocketAddr::from(([127, 0, 0, 1], addr_of(&server).port()));
+            let client = Wire::join(addr.to_string()).stream("echo", echo);
+            let client = started(tls::client(client, over_tls));
+            let near = client.wait_session(PATIENCE).unwrap();
+            let far = server.wait_session(PATIENCE).unwrap();
+            assert_eq!(far.peer_addr(), near.local_addr());
+            assert_eq!(far.local_addr(), Some(addr));
+            assert_eq!(near.peer_addr(), Some(addr));
+            assert_eq!(callers.recv().unwrap(), near.local_addr());
+            let mut foreign = TcpStream::connect(addr).unwrap();
+            foreign.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+            let local = foreign.local_addr().unwrap();
+            assert_eq!(told.recv().unwrap(), [Some(addr), Some(local)]);
         }
     });
 }
@@ -261,7 +299,6 @@ fn an_address_may_be_a_socket_address_or_a_host_and_a_port() {
         let addr = addr_of(&server);
         for joining in [
             Wire::join(addr),
-            Wire::join(&addr),
             Wire::join(("localhost", addr.port())),
             Wire::join((addr.ip(), addr.port())),
             Wire::join(format!("127.0.0.1:{}", addr.port())),

@@ -1,7 +1,7 @@
 //! `on_error` reports every error that no call can return, with its context.
 
 use crate::support::{
-    in_time,
+    PATIENCE, in_time,
     peer::Peer,
     wires::{Link, addr_of, as_it_is, assert_echoes, echo, joining, mounting, started},
 };
@@ -207,7 +207,7 @@ fn an_error_that_a_caller_gets_is_not_reported() {
             let server = started(mounting().stream("echo", echo));
             let (client, told) = reporting(joining(&server).retry_max(0));
             let client = started(client);
-            let session = client.sessions().remove(0);
+            let session = client.wait_session(PATIENCE).unwrap();
             session.open_stream("missing").unwrap_err();
             assert_echoes(&session);
             server.close().unwrap();

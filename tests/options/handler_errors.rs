@@ -164,7 +164,7 @@ fn any_error_can_deny_for_now() {
             |server: Builder| server.token_validator(|_, _, _| fail().map_err(Denied::for_now));
         assert_eq!(refusal(validator), (for_now, "the disk is full".into()));
         let access =
-            |server: Builder| server.access(|_: &Request<'_>| Ok(fail().map_err(Denied::for_now)?));
+            |server: Builder| server.access(|_: &Request<'_>| fail().map_err(Denied::for_now));
         let (code, text) = refusal(access);
         assert_eq!(code, for_now);
         assert!(text.ends_with(": the disk is full"), "{text}");

@@ -158,12 +158,14 @@ fn a_connection_ends_when_the_child_is_killed() {
         let (near, far) = (client(near), server(far));
         let mut stream = near.open().unwrap();
         stream.write_all(b"hello").unwrap();
-        far.accept().unwrap().read_exact(&mut [0; 5]).unwrap();
+        let mut accepted = far.accept().unwrap();
+        accepted.read_exact(&mut [0; 5]).unwrap();
         for child in &mut children {
             child.kill().unwrap();
             child.wait().unwrap();
         }
         stream.read(&mut [0]).unwrap_err();
+        accepted.read(&mut [0]).unwrap_err();
         assert!(matches!(near.end_reason(), Some(Error::EndedByPeer)));
         far.accept().unwrap_err();
         near.close();

@@ -237,6 +237,7 @@ impl Read for Timed<'_> {
             self.socket.set_read_timeout(Some(self.left()?))?;
             self.socket.read(buf).map_err(tcp::timeout_error)
         });
+        // The caller gets the error.
         if let Ok(count) = outcome {
             self.beginning.add(&buf[..count]);
         }

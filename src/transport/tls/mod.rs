@@ -21,7 +21,7 @@ mod records;
 mod writer;
 
 use self::{outgoing::OutgoingRecords, reader::TlsReader, writer::TlsWriter};
-use super::{Closer, Halves, Transport};
+use super::{Closer, Halves, Transport, canonical};
 use crate::sync::{
     Mutex,
     atomic::{AtomicBool, Ordering, fence},
@@ -49,7 +49,7 @@ impl fmt::Debug for TlsStream {
 impl Transport for TlsStream {
     fn split(self) -> io::Result<Halves> {
         // As with TCP, the socket may no longer have addresses.
-        let addr = |addr: io::Result<SockAddr>| addr.ok().and_then(|addr| addr.as_socket());
+        let addr = |addr: io::Result<SockAddr>| addr.ok()?.as_socket().map(canonical);
         let local_addr = addr(self.socket.local_addr());
         let peer_addr = addr(self.socket.peer_addr());
         let (encryptor, decryptor) = records::split(self.connection);

@@ -127,15 +127,15 @@ mod tests {
     fn every_form_becomes_text() {
         let four: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let six = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0, 0);
+        let borrowed = &String::from(":80");
         let scoped = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 7);
         for (given, expected) in [
             (text("hub.example:80"), "hub.example:80"),
             (text(String::from(":80")), ":80"),
-            (text(&String::from(":80")), ":80"),
+            (text(borrowed), ":80"),
             (text(Cow::from(":80")), ":80"),
             (text(Box::<str>::from(":80")), ":80"),
             (text(four), "127.0.0.1:80"),
-            (text(&four), "127.0.0.1:80"),
             (text(six), "[::1]:80"),
             (text(SocketAddr::from(scoped)), "[fe80::1%7]:80"),
             (text(("hub.example", 80)), "hub.example:80"),

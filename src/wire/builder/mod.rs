@@ -182,7 +182,6 @@ pub struct Builder {
 struct WireKind {
     /// The name of the function that creates the builder.
     name: &'static str,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     role: Role,
     names: Names,
     find: Find,

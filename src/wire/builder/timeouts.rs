@@ -50,7 +50,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long a [close](Wire::close) waits for open streams to end. Default:
+    /// Sets how long a [close](Wire::close) waits for running streams to end. Default:
     /// 5 s.
     ///
     /// Zero cuts them immediately. On a slow link, allow enough time to complete typical

@@ -123,13 +123,13 @@ impl Drop for WireInner {
 }
 
 /// Closes a wire for a caller that cannot return the error.
-fn close_unasked(state: &WireState) {
+fn close_unasked(state: &Arc<WireState>) {
     // An earlier close has returned the error to its caller.
     let was_closed = state.is_closing();
     if let Err(error) = close_wire(state)
         && !was_closed
     {
-        state.report(Operation::Close, ErrorContext::default(), error);
+        state.report_last(Operation::Close, ErrorContext::default(), error);
     }
 }
 

@@ -106,8 +106,9 @@ impl Wire {
     /// Runs the wire on a new thread, and returns its first session.
     ///
     /// For a client that must be connected before the program goes on: waits for the
-    /// session for at most `timeout`, during which the client retries. Later errors go to
-    /// the [error handler](Builder::on_error).
+    /// session for at most `timeout`, during which the client retries. As with
+    /// [`start`](Self::start), failed attempts and later errors go to the [error
+    /// handler](Builder::on_error).
     ///
     /// A server or hub listens, and then waits in the same way for its first client. It
     /// usually needs [`start`](Self::start) instead, which does not wait for clients.
@@ -194,7 +195,7 @@ impl Wire {
             });
             match ended {
                 Ok(()) => {}
-                Err(failure) if was_up => failure.report(&running.wire),
+                Err(failure) if was_up => failure.report_last(&running.wire),
                 Err(failure) => {
                     drop(running);
                     // The channel has room: nothing was sent before.

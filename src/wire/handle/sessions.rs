@@ -112,7 +112,8 @@ impl Wire {
     /// # Errors
     ///
     /// [`Error::TimedOut`] if there is none within `timeout`. Its text and its `cause` say
-    /// why the last attempt failed, or why the last session ended, if the wire knows.
+    /// why the last attempt failed, or why the last session ended, if the wire knows; or
+    /// that the wire was not started.
     /// [`Error::Closed`] if the wire is closed.
     ///
     /// # Examples

@@ -289,3 +289,45 @@ fn a_wait_returns_when_the_wire_stops_running_and_it_may_run_again() {
         assert!(wire.begin().is_ok());
     });
 }
+
+#[test]
+fn a_wait_for_a_client_ends_with_its_session_and_no_other() {
+    check(Time::Fixed, || {
+        let server = hub();
+        let waiting = {
+            let server = Arc::clone(&server);
+            thread::spawn(move || server.wait_session_for(b"box", Duration::from_secs(1)))
+        };
+        let other = open(&server, 2, b"other").unwrap_or_else(|_| panic!());
+        other.end();
+        let opened = open(&server, 1, b"box").unwrap_or_else(|_| panic!());
+        assert_eq!(waiting.join().unwrap().unwrap().id(), id(1));
+        opened.end();
+    });
+}
+
+#[test]
+fn a_wait_for_the_first_session_ends_with_the_session_or_with_the_run() {
+    check(Time::Fixed, || {
+        let wire = hub();
+        let up = wire.begin().unwrap_or_else(|_| panic!());
+        let waiting = {
+            let wire = Arc::clone(&wire);
+            thread::spawn(move || wire.wait_first_session(Duration::from_secs(1)))
+        };
+        let opened = open(&wire, 1, b"box").unwrap_or_else(|_| panic!());
+        assert!(waiting.join().unwrap().unwrap().is_some());
+        opened.end();
+        drop(up);
+    });
+    check_all(|| {
+        let wire = hub();
+        let up = wire.begin().unwrap_or_else(|_| panic!());
+        let waiting = {
+            let wire = Arc::clone(&wire);
+            thread::spawn(move || wire.wait_first_session(Duration::from_secs(1)))
+        };
+        drop(up);
+        assert!(waiting.join().unwrap().unwrap().is_none());
+    });
+}

@@ -24,6 +24,40 @@ struct NotFound {
     cause: io::Error,
 }
 
+/// An address could not be used, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}; {hint}")]
+struct Unusable {
+    #[source]
+    cause: io::Error,
+    hint: &'static str,
+}
+
+/// Adds to the error of a bind what to do about it. The kind stays.
+pub(crate) fn not_bound(cause: io::Error) -> io::Error {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    let hint = match cause.kind() {
+        AddrInUse => "another program listens there; stop it, or choose another port",
+        AddrNotAvailable => {
+            "this machine has no such address; an address without a host means all interfaces"
+        }
+        PermissionDenied => "ports below 1024 may need privileges",
+        _ => return cause,
+    };
+    io::Error::new(cause.kind(), Unusable { cause, hint })
+}
+
+/// Adds to the error of a dial what to do about it. The kind stays.
+pub(crate) fn not_connected(cause: io::Error) -> io::Error {
+    let hint = match cause.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there; check the address, and that the server runs"
+        }
+        _ => return cause,
+    };
+    io::Error::new(cause.kind(), Unusable { cause, hint })
+}
+
 impl Addr {
     /// Parses the address of a server, which listens there, or of a client, which dials
     /// it.

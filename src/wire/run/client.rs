@@ -7,13 +7,17 @@ use crate::{
     time::deadline,
     wire::{
         run::{
-            Failure, Runner, addr::Addr, connect, dial::dial, handshake::Handshake,
+            Failure, Runner,
+            addr::Addr,
+            connect,
+            dial::dial,
+            handshake::{Handshake, is_departure},
             serving::Established,
         },
         session::session::Session,
         state::{
             error_context::ErrorContext, handshakes::NoHandshake, last_failure::Step,
-            retry::History, wire_state::WireState,
+            retry::History, takeovers::EndedSessions, wire_state::WireState,
         },
     },
     yamux::{self, Role},
@@ -42,6 +46,40 @@ struct Served {
     failure: Option<Box<Failure>>,
 }
 
+impl Served {
+    /// Returns why the session ended.
+    fn cause(&self) -> Error {
+        if let Some(failure) = &self.failure {
+            return failure.error.clone();
+        }
+        let ended = self.session.end_reason();
+        ended.unwrap_or(yamux::Error::ClosedByPeer).into()
+    }
+
+    /// Counts the session among those that the peer has ended soon after their start, or
+    /// starts over. If they are suspiciously many, that is an error, also where the
+    /// connection was closed gracefully.
+    fn note_end(&mut self, wire: &WireState, ended: &mut EndedSessions) {
+        let error = self.cause();
+        let is_short = self.lifetime < wire.options.retrying.min_lifetime();
+        let identification = &wire.options.identification;
+        // Without an identification, or names, nobody can take over a session.
+        let may_be_replaced = !identification.is_empty() && !wire.handlers.names().is_empty();
+        if !(is_departure(&error) && is_short && may_be_replaced) {
+            *ended = EndedSessions::default();
+            return;
+        }
+        ended.add(self.lifetime);
+        if let Some(text) = ended.explain(identification) {
+            self.failure = Some(Box::new(Failure {
+                operation: Operation::Session,
+                context: ErrorContext::from(&self.session),
+                error: error.explained(text),
+            }));
+        }
+    }
+}
+
 impl Attempt {
     fn failed(operation: Operation, context: ErrorContext, error: Error) -> Self {
         Self::Failed(Box::new(Failure {
@@ -58,13 +96,6 @@ impl Attempt {
         }
     }
 
-    fn failure(&self) -> Option<&Failure> {
-        match self {
-            Self::Failed(failure) => Some(failure),
-            Self::Served(served) => served.failure.as_deref(),
-        }
-    }
-
     fn into_failure(self) -> Option<Box<Failure>> {
         match self {
             Self::Failed(failure) => Some(failure),
@@ -74,11 +105,10 @@ impl Attempt {
 
     /// Returns why the client must retry.
     fn cause(&self) -> Error {
-        if let Some(failure) = self.failure() {
-            return failure.error.clone();
+        match self {
+            Self::Failed(failure) => failure.error.clone(),
+            Self::Served(served) => served.cause(),
         }
-        let ended = self.session().and_then(Session::end_reason);
-        ended.unwrap_or(yamux::Error::ClosedByPeer).into()
     }
 }
 
@@ -177,7 +207,7 @@ impl Client {
         let (addr, mut level) = (&self.addr, log::Level::Debug);
         let mut cause = String::new();
         match failure {
-            Some(failure) if wire.options.on_error.is_some() => failure.report(wire),
+            Some(failure) if wire.options.on_error.is_some() => failure.report_and_go_on(wire),
             Some(failure) => {
                 let repeats = previous
                     .is_some_and(|previous| previous.to_string() == failure.error.to_string());
@@ -204,15 +234,17 @@ impl Runner for Client {
         up: &mut dyn FnMut(Option<&Session>),
     ) -> Result<(), Box<Failure>> {
         let (mut failures, mut history) = (0u32, History::NoSession);
+        let mut ended_soon = EndedSessions::default();
         loop {
-            let ended = self.attempt(wire, up);
-            let previous = wire.note_failure(ended.cause());
-            if let Attempt::Served(served) = &ended {
+            let mut ended = self.attempt(wire, up);
+            if let Attempt::Served(served) = &mut ended {
+                served.note_end(wire, &mut ended_soon);
                 history = History::HadSession;
                 if served.lifetime >= wire.options.retrying.min_lifetime() {
                     failures = 0;
                 }
             }
+            let previous = wire.note_failure(ended.cause());
             if wire.is_closing() {
                 if let Attempt::Served(served) = ended
                     && let Some(failure) = served.failure

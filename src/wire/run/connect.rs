@@ -11,7 +11,7 @@ use crate::{
     sync,
     tls::{TlsClient, TlsConfig, TlsError, TlsServer},
     transport::TlsStream,
-    wire::run::handshake::{foreign::without_tls, is_reset},
+    wire::run::handshake::is_reset,
     yamux::Role,
 };
 #[cfg(feature = "tls")]
@@ -53,47 +53,27 @@ fn accepted_tls(
     config: &TlsServer,
     deadline: Instant,
 ) -> Result<Halves, NotAccepted> {
-    let first = peek(&stream, deadline).ok_or(NotAccepted::PeerLeft)?;
-    let tls = TlsStream::server(stream, config, deadline);
-    let tls = tls.map_err(|error| explained(error.into(), Role::Server, &first))?;
+    if leaves_silently(&stream, deadline) {
+        return Err(NotAccepted::PeerLeft);
+    }
+    let tls = TlsStream::server(stream, config, deadline).map_err(Error::from)?;
     Ok(split(tls)?)
 }
 
-/// Waits for the first bytes of a peer, and returns some of them without taking them:
-/// none if the deadline passes or the connection fails. Returns `None` if the peer leaves
-/// before its first byte.
+/// Waits for the first byte of a peer without taking it, at most until the deadline.
+/// Returns whether the peer leaves before.
 #[cfg(feature = "tls")]
-fn peek(stream: &TcpStream, deadline: Instant) -> Option<Vec<u8>> {
-    let mut first = [0; 24];
+fn leaves_silently(stream: &TcpStream, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(sync::now());
         let left = left.max(Duration::from_millis(1));
         let peeked = stream.set_read_timeout(Some(left));
-        match peeked.and_then(|()| stream.peek(&mut first)) {
-            Ok(0) => return None,
-            Ok(len) => return Some(first[..len].into()),
+        match peeked.and_then(|()| stream.peek(&mut [0])) {
+            Ok(count) => return count == 0,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_reset(&error) => return None,
-            // The handshake, which comes next, returns the reason.
-            Err(_) => return Some(Vec::new()),
+            // After another error, the handshake returns the reason.
+            Err(error) => return is_reset(&error),
         }
-    }
-}
-
-/// Adds the probable reason to the error of a TLS handshake: the peer speaks no TLS.
-#[cfg(feature = "tls")]
-#[cold]
-fn explained(error: Error, role: Role, first: &[u8]) -> Error {
-    use rustls::{Error::InvalidMessage, InvalidMessage::InvalidContentType};
-    match &error {
-        Error::Tls(TlsError::Handshake(InvalidMessage(InvalidContentType))) => {
-            error.explained(without_tls(role, first))
-        }
-        Error::Tls(TlsError::Connection(_)) if role == Role::Client => {
-            let text = format!("{error}; does the server have `.tls(…)`, as this client has?");
-            error.explained(text)
-        }
-        _ => error,
     }
 }
 
@@ -120,7 +100,7 @@ fn dialled_tls(
     deadline: Instant,
 ) -> Result<Halves, Error> {
     let tls = TlsStream::client(stream, config, addr.host(), deadline);
-    split(tls.map_err(|error| explained(error.into(), Role::Client, &[]))?)
+    split(tls?)
 }
 
 /// Checks that the TLS configuration is for this kind of wire.

@@ -6,7 +6,7 @@ use crate::{
     time::deadline,
     wire::{
         run::{
-            addr::{Addr, no_address},
+            addr::{Addr, no_address, not_connected},
             socket,
         },
         state::wire_state::WireState,
@@ -105,7 +105,7 @@ impl Dial {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(no_address))
+        Err(last.map_or_else(no_address, not_connected))
     }
 
     fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {

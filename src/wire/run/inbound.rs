@@ -157,7 +157,7 @@ impl InboundStream {
             }
             let segment = self.raw.read_segment_by(deadline);
             let segment = segment.map_err(|error| match error {
-                yamux::Error::TimedOut => Error::timed_out("open frame", timeout),
+                yamux::Error::TimedOut(_) => Error::timed_out("open frame", timeout),
                 error => error.into(),
             })?;
             self.take(segment.ok_or_else(|| malformed(Malformed::EndedEarly))?);
@@ -212,7 +212,7 @@ impl InboundStream {
         let timeout = wire.options.handshake_timeout;
         let sent = self.raw.send_all_by(&answer.encode(), deadline(timeout));
         match sent {
-            Err(yamux::Error::TimedOut) => Err(Error::timed_out(
+            Err(yamux::Error::TimedOut(_)) => Err(Error::timed_out(
                 "room to answer the opening of a stream",
                 timeout,
             )),
@@ -280,7 +280,7 @@ fn open_leg(
         Ok((raw, answer)) => Ok((raw, answer.into_rest())),
         Err(Error::Refused { refusal, .. }) => Err(refusal),
         Err(Error::TimedOut { .. }) => Err(other("wirenet: the stream's owner does not answer")),
-        Err(Error::Connection(yamux::Error::ResetByPeer)) => {
+        Err(Error::Connection(yamux::Error::ResetByPeer(_))) => {
             Err(other("wirenet: the stream's owner takes no more streams"))
         }
         Err(Error::Malformed { .. }) => {

@@ -54,8 +54,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn report(self, wire: &WireState) {
-        wire.report(self.operation, self.context, self.error);
+    /// Reports the failure with which the wire ends.
+    pub(crate) fn report_last(self, wire: &Arc<WireState>) {
+        wire.report_last(self.operation, self.context, self.error);
     }
 
     pub(crate) fn report_and_go_on(self, wire: &Arc<WireState>) {

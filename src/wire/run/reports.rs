@@ -6,6 +6,7 @@
 
 use crate::{
     error::{OpError, Operation},
+    time::deadline,
     user_code::{self, caught},
     wire::{
         session::session::Session,
@@ -16,7 +17,14 @@ use crate::{
         },
     },
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for the logger before the program may exit.
+const GRACE: Duration = Duration::from_secs(1);
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -31,7 +39,7 @@ enum ReportError {
 
 impl WireState {
     /// Passes an error that no call can return to the error handler, or logs it, on this
-    /// thread. For a thread on which nothing depends any more.
+    /// thread. Without an error handler, only the thread that logs may call this.
     pub(crate) fn report(
         &self,
         operation: Operation,
@@ -53,6 +61,34 @@ impl WireState {
         match &self.options.on_error {
             Some(_) => self.report(operation, context, cause),
             None => self.report_later(operation, context.into(), cause),
+        }
+    }
+
+    /// Like [`report_and_go_on`](Self::report_and_go_on), for the last error of a wire: the
+    /// program may exit next, so this waits until the error is logged. If the logger
+    /// blocks, waits for [`GRACE`].
+    pub(crate) fn report_last(
+        self: &Arc<Self>,
+        operation: Operation,
+        context: impl Into<ErrorContext>,
+        cause: impl Into<Cause>,
+    ) {
+        self.report_and_go_on(operation, context, cause);
+        if self.options.on_error.is_none() {
+            self.wait_reported(deadline(GRACE));
+        }
+    }
+
+    fn wait_reported(&self, deadline: Instant) {
+        let mut deferred = self.deferred.lock();
+        while deferred.has_thread() {
+            if self
+                .reported
+                .wait_until(&mut deferred, deadline)
+                .timed_out()
+            {
+                return;
+            }
         }
     }
 
@@ -112,6 +148,7 @@ impl WireState {
         let job = self.threads.track(move || wire.report_deferred());
         if let Err(error) = self.pool.submit(job) {
             self.deferred.lock().no_thread(error);
+            self.reported.notify_all();
         }
     }
 
@@ -119,6 +156,7 @@ impl WireState {
         loop {
             let report = self.deferred.lock().pop();
             let Some(report) = report else {
+                self.reported.notify_all();
                 return;
             };
             let missing = match report {

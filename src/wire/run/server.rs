@@ -5,11 +5,11 @@ use crate::{
     error::{Error, Operation},
     spawn::{self, spawn},
     time::deadline,
-    transport::best_effort,
+    transport::{best_effort, canonical},
     wire::{
         run::{
             Failure, Runner,
-            addr::{Addr, no_address},
+            addr::{Addr, no_address, not_bound},
             connect::{self, NotAccepted},
             handshake::Handshake,
             serving::Established,
@@ -52,7 +52,7 @@ impl Server {
     fn listen(&self, wire: &WireState) -> Result<TcpListener, Error> {
         let listener = self.listen_any(wire).map_err(|cause| Error::Listen {
             addr: self.addr.to_string(),
-            cause: Arc::new(cause),
+            cause: Arc::new(not_bound(cause)),
         })?;
         // `Wire::local_addr` returns `None` if the system does not know the address.
         wire.set_local_addr(listener.local_addr().ok());
@@ -172,7 +172,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 pub(crate) fn admit(wire: &Arc<WireState>, stream: TcpStream, peer: SocketAddr) {
     let mut context = ErrorContext::connection(&stream);
     // The socket no longer knows the address if the peer has disconnected.
-    context.peer_addr = Some(peer);
+    context.peer_addr = Some(canonical(peer));
     let pending = match wire.begin_handshake(&stream, &context) {
         Ok(pending) => pending,
         Err(cause) => return wire.report_later(Operation::Accept, context, cause),

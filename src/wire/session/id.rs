@@ -60,6 +60,7 @@ impl FromStr for SessionId {
     type Err = ParseSessionIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The error of this library contains the text itself.
         let uuid = Uuid::try_parse(text).ok();
         // The parser accepts other forms of UUIDs, too, such as URNs.
         uuid.filter(|_| text.len() == Hyphenated::LENGTH)

@@ -173,12 +173,12 @@ impl Session {
 
     fn opening_error(&self, error: Error) -> Error {
         match error {
-            Error::Connection(yamux::Error::TimedOut) => {
+            Error::Connection(yamux::Error::TimedOut(_)) => {
                 let timeout = self.settings().open_timeout;
                 Error::timed_out("answer to the opening of a stream", timeout)
             }
             // A peer that is going away resets streams that it has not seen before.
-            Error::Connection(yamux::Error::ResetByPeer) if self.is_closing() => {
+            Error::Connection(yamux::Error::ResetByPeer(_)) if self.is_closing() => {
                 yamux::Error::GoingAway.into()
             }
             error => error,
@@ -196,7 +196,8 @@ struct UnansweredStream<'a> {
 
 impl Source for UnansweredStream<'_> {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.raw.read_segment_by(self.deadline)
+        let segment = self.raw.read_segment_by(self.deadline);
+        segment.map_err(|error| error.on_stream(self.name))
     }
 
     fn try_read_segment(&self) -> Option<Segment> {

@@ -69,7 +69,7 @@ impl Source for NoWait<'_> {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
         self.stream.raw.poll_segment().unwrap_or_else(|| {
             self.waits.set(true);
-            Err(yamux::Error::TimedOut)
+            Err(yamux::Error::timed_out())
         })
     }
 

@@ -9,7 +9,7 @@ use crate::{
     },
     yamux::{self, segment::Segment},
 };
-use std::{io, mem};
+use std::{collections::VecDeque, io, mem};
 
 /// The stream that provides the bytes.
 pub(crate) trait Source {
@@ -46,7 +46,7 @@ pub(crate) struct IncomingMessages {
     skipping: bool,
     /// What [`read_message`](Self::read_message) had read of the current message when it
     /// failed. The next read continues with it.
-    kept: Vec<u8>,
+    kept: VecDeque<u8>,
 }
 
 /// The answer to the opening of the stream.
@@ -106,7 +106,7 @@ impl IncomingMessages {
             position: Position::Between,
             begun: false,
             skipping: false,
-            kept: Vec::new(),
+            kept: VecDeque::new(),
         }
     }
 
@@ -194,8 +194,9 @@ impl IncomingMessages {
             return Ok(0);
         }
         if !self.kept.is_empty() {
-            let count = buf.len().min(self.kept.len());
-            buf[..count].copy_from_slice(&self.kept[..count]);
+            let kept = self.kept.as_slices().0;
+            let count = buf.len().min(kept.len());
+            buf[..count].copy_from_slice(&kept[..count]);
             self.consume(count);
             return Ok(count);
         }
@@ -232,7 +233,7 @@ impl IncomingMessages {
     /// least one byte; returns none only at the end of the message or the stream.
     pub(crate) fn fill_buf(&mut self, source: &impl Source) -> io::Result<&[u8]> {
         if !self.kept.is_empty() {
-            return Ok(&self.kept);
+            return Ok(self.kept.as_slices().0);
         }
         match self.step(source, Blocking::Yes)? {
             Next::Bytes(available) => Ok(&self.segment.data()[..available]),
@@ -279,21 +280,25 @@ impl IncomingMessages {
             self.expect_end(source)?;
         }
         loop {
-            match self.step(source, Blocking::Yes)? {
-                Next::Bytes(count) if count > max.saturating_sub(self.kept.len()) => {
-                    self.skip_message();
-                    return Err(too_long(source.name(), max));
-                }
+            let next = self.step(source, Blocking::Yes)?;
+            let more = match next {
+                Next::Bytes(count) => count,
+                Next::End | Next::Nothing => 0,
+            };
+            if self.kept.len().saturating_add(more) > max {
+                self.skip_message();
+                return Err(too_long(source.name(), max));
+            }
+            match next {
                 Next::Bytes(count) => {
-                    let bytes = &self.segment.data()[..count];
-                    self.kept.extend_from_slice(bytes);
+                    self.kept.extend(&self.segment.data()[..count]);
                     self.take(count);
                 }
                 Next::Nothing if self.kept.is_empty() => {
                     source.on_message_end(false);
                     return Ok(None);
                 }
-                Next::End | Next::Nothing => return Ok(Some(mem::take(&mut self.kept))),
+                Next::End | Next::Nothing => return Ok(Some(mem::take(&mut self.kept).into())),
             }
         }
     }
@@ -311,7 +316,7 @@ impl IncomingMessages {
 
     /// Skips the rest of the current message, when the stream is read again.
     pub(crate) fn skip_message(&mut self) {
-        self.kept = Vec::new();
+        self.kept = VecDeque::new();
         match self.position {
             Position::AtEnd => self.leave_message(),
             Position::Inside => self.skipping = true,

@@ -183,9 +183,20 @@ impl Planned {
 /// Why a message was not ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
-    #[error("a write to the message failed, so it is incomplete")]
+    #[error(
+        "an earlier write to the message failed, so it is incomplete; call resume, and write \
+         the missing bytes again"
+    )]
     WriteFailed,
-    #[error("only a part of the message was sent; the stream was aborted")]
+    #[error(
+        "the last write to the message failed, so it is incomplete, and the stream was \
+         aborted; send the message again on another stream"
+    )]
+    Missing,
+    #[error(
+        "only a part of the message was sent, so the stream was aborted; send the message \
+         again on another stream"
+    )]
     Aborted,
     #[error(
         "another thread wrote last to the message and may not be done; \

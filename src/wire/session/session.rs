@@ -188,7 +188,8 @@ impl Session {
     /// Returns whether the session has ended, or is about to: one side has announced that
     /// it accepts no new streams.
     ///
-    /// A handler that may run for a long time should check this from time to time.
+    /// A handler that may run for a long time should check this from time to time. Whether
+    /// its caller has left is another question, which [`Stream::peer_has_ended`] answers.
     pub fn is_closing(&self) -> bool {
         self.inner.connection.is_going_away()
     }

@@ -106,7 +106,7 @@ impl StreamInner {
         {
             *send = OutgoingMessage::Broken;
             self.abort();
-            return Err(self.refusal_or_incomplete(kind));
+            return Err(self.refusal_or_incomplete(Incomplete::Missing, kind));
         }
         loop {
             let is_last = message.len() <= MAX_PAYLOAD;
@@ -139,14 +139,22 @@ impl StreamInner {
         end: EndMark,
     ) -> io::Result<Planned> {
         match *send {
-            OutgoingMessage::Broken => return Err(yamux::Error::StreamClosed.into()),
+            OutgoingMessage::Broken => {
+                let stream = yamux::AboutStream::new(self.raw.id());
+                return Err(yamux::Error::StreamClosed(stream)
+                    .on_stream(&self.name)
+                    .into());
+            }
             // Not the kind of the first failure, because callers try again after a
             // timeout.
             OutgoingMessage::Failed {
                 begun: true,
                 resumed: false,
                 ..
-            } => return Err(self.refusal_or_incomplete(io::ErrorKind::BrokenPipe)),
+            } => {
+                let kind = io::ErrorKind::BrokenPipe;
+                return Err(self.refusal_or_incomplete(Incomplete::WriteFailed, kind));
+            }
             OutgoingMessage::Failed { .. }
             | OutgoingMessage::Between
             | OutgoingMessage::Inside(_) => {}
@@ -201,16 +209,20 @@ impl StreamInner {
         match (self.check_answer(), self.refusal.get()) {
             (Err(refusal), _) => refusal,
             (Ok(()), Some(refusal)) => refusal.clone().into(),
-            (Ok(()), None) => error.into(),
+            (Ok(()), None) => error.on_stream(&self.name).into(),
         }
     }
 
     /// Returns the refusal, or else an error which states that an earlier write to
     /// the message failed.
-    pub(super) fn refusal_or_incomplete(&self, kind: io::ErrorKind) -> io::Error {
+    pub(super) fn refusal_or_incomplete(
+        &self,
+        cause: Incomplete,
+        kind: io::ErrorKind,
+    ) -> io::Error {
         match self.refusal.get() {
             Some(refusal) => refusal.clone().into(),
-            None => Incomplete::WriteFailed.error(kind),
+            None => cause.error(kind),
         }
     }
 
@@ -248,7 +260,9 @@ impl StreamInner {
         self.abort();
         let kind = match cause {
             Incomplete::OtherThread => io::ErrorKind::ResourceBusy,
-            Incomplete::WriteFailed | Incomplete::Aborted => io::ErrorKind::BrokenPipe,
+            Incomplete::WriteFailed | Incomplete::Missing | Incomplete::Aborted => {
+                io::ErrorKind::BrokenPipe
+            }
         };
         cause.error(kind)
     }
@@ -261,7 +275,8 @@ impl StreamInner {
 
 impl Source for StreamInner {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.raw.read_segment()
+        let segment = self.raw.read_segment();
+        segment.map_err(|error| error.on_stream(&self.name))
     }
 
     fn try_read_segment(&self) -> Option<Segment> {

@@ -3,7 +3,7 @@
 use crate::{
     sync::SendMutexGuard,
     wire::session::{
-        sending::{HandleId, OutgoingMessage},
+        sending::{HandleId, Incomplete, OutgoingMessage},
         stream::Stream,
         stream_inner::StreamInner,
     },
@@ -230,6 +230,28 @@ const BUFFER: usize = 8 * 1024;
 /// # assert_eq!(size, "100000");
 /// # Ok::<(), io::Error>(())
 /// ```
+///
+/// Sends a value as JSON, in one frame:
+///
+/// ```
+/// # use std::{io, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("log", |stream| {
+/// #         let entry: serde_json::Value = serde_json::from_reader(stream.reader())?;
+/// #         assert_eq!(entry["level"], 3);
+/// #         Ok(())
+/// #     })
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap().to_string()).build()?;
+/// # client.start()?;
+/// # let session = client.wait_session(Duration::from_secs(5))?;
+/// let stream = session.open_stream("log")?;
+/// let mut writer = stream.writer();
+/// serde_json::to_writer(&mut writer, &serde_json::json!({ "level": 3, "text": "started" }))?;
+/// writer.finish()?;
+/// # Ok::<(), io::Error>(())
+/// ```
 pub struct Writer<'a> {
     inner: &'a StreamInner,
     send: SendMutexGuard<'a, OutgoingMessage>,
@@ -287,7 +309,7 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> io::Result<()> {
         // Without these bytes the message is not complete, although the rest could be sent.
         if let Some(kind) = self.missing.or(self.send.unresumed_failure()) {
-            return Err(self.inner.refusal_or_incomplete(kind));
+            return Err(self.inner.refusal_or_incomplete(Incomplete::Missing, kind));
         }
         self.inner
             .write_message(&mut self.send, self.handle, &self.gathered)?;

@@ -74,7 +74,7 @@ impl Deferred {
         report
     }
 
-    #[cfg(all(test, not(shuttle)))]
+    /// Returns whether a pool thread is passing reports on, or is about to.
     pub(crate) fn has_thread(&self) -> bool {
         self.has_thread
     }

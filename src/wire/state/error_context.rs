@@ -2,6 +2,7 @@
 
 use crate::{
     error::{OpError, Operation},
+    transport::canonical,
     wire::session::{id::SessionId, session::Session},
 };
 use std::net::{SocketAddr, TcpStream};
@@ -20,8 +21,8 @@ impl ErrorContext {
     pub(crate) fn connection(stream: &TcpStream) -> Self {
         Self {
             // The system no longer knows the addresses once the peer has closed.
-            local_addr: stream.local_addr().ok(),
-            peer_addr: stream.peer_addr().ok(),
+            local_addr: stream.local_addr().ok().map(canonical),
+            peer_addr: stream.peer_addr().ok().map(canonical),
             ..Self::default()
         }
     }

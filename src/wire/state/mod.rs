@@ -12,7 +12,8 @@
 //!    `wire_state`; `session_opening` moves a session through them.
 //! 5. `handlers`: the handlers by name; `any_error` makes handlers; `admitted`: what a name is looked up as; `pool`: the
 //!    threads that run handlers.
-//! 6. `error_context` and `deferred`: errors on their way to the error handler;
+//! 6. `takeovers`: whether two clients use one identification.
+//! 7. `error_context` and `deferred`: errors on their way to the error handler;
 //!    `last_failure`: why there is no session.
 
 pub(crate) mod access;
@@ -30,4 +31,5 @@ pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod retry;
 pub(crate) mod session_opening;
+pub(crate) mod takeovers;
 pub(crate) mod wire_state;

@@ -10,6 +10,7 @@ use super::{
     options::Options,
     pool::HandlerPool,
     registry::{NameOwner, Names, Registry},
+    takeovers::Takeovers,
 };
 use crate::{
     error::{Error, PrintableBytes},
@@ -42,6 +43,9 @@ pub(crate) struct WireState {
     pub(super) names: Names,
     since: SystemTime,
     pub(crate) deferred: Mutex<Deferred>,
+    /// Signalled when no report is left, or no thread can be started for them.
+    pub(crate) reported: Condvar,
+    pub(crate) takeovers: Mutex<Takeovers>,
     pub(super) data: Mutex<WireData>,
     /// Signalled when a session is established, ends, or could not be opened; when a
     /// handshake is evicted; when the wire stops running or is closed; and on a nudge.
@@ -94,6 +98,8 @@ impl WireState {
             names,
             since: wall_clock(),
             deferred: Mutex::default(),
+            reported: Condvar::new(),
+            takeovers: Mutex::default(),
             data: Mutex::new(data),
             changed: Condvar::new(),
         })
@@ -174,7 +180,9 @@ impl WireState {
             }
             if self.changed.wait_until(&mut data, deadline).timed_out() {
                 let what = what.into();
-                let cause = data.last_failure.error().map(Arc::new);
+                let is_idle = !data.life.is_running();
+                let cause = data.last_failure.error();
+                let cause = cause.or(is_idle.then_some(Error::NotRunning)).map(Arc::new);
                 return Err(Error::TimedOut {
                     what,
                     timeout,

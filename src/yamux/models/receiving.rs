@@ -20,7 +20,7 @@ fn read_all(mut stream: &Stream) -> (Vec<u8>, Outcome) {
             Ok(0) => return (got, Ok(())),
             Ok(count) => got.extend_from_slice(&buf[..count]),
             Err(error) => match cause(error) {
-                Error::TimedOut => {}
+                Error::TimedOut(_) => {}
                 error => return (got, Err(error)),
             },
         }
@@ -101,7 +101,7 @@ fn bytes_before_a_reset_are_read_and_then_the_reset() {
     };
     reading(Time::Fixed, reset, nothing, |bytes, ended| {
         assert_eq!(bytes, b"abc");
-        both_failed(ended, |error| matches!(error, Error::ResetByPeer));
+        both_failed(ended, |error| matches!(error, Error::ResetByPeer(_)));
     });
 }
 

@@ -6,7 +6,7 @@ use crate::{
     yamux::{
         Role, Stream, StreamId,
         frame::{Flags, Header},
-        relay::pair::{Framing, join_relay},
+        relay::{framing::Framing, pair::join_relay},
         segment::Segment,
     },
 };

@@ -104,7 +104,7 @@ fn a_reset_by_the_peer_wakes_waiting_writers() {
     writing(Time::Fixed, reset, nothing, |outcomes, received| {
         let ends = outcomes
             .iter()
-            .all(|outcome| matches!(outcome, Ok(()) | Err(Error::ResetByPeer)));
+            .all(|outcome| matches!(outcome, Ok(()) | Err(Error::ResetByPeer(_))));
         assert!(ends, "{outcomes:?}");
         // There was not enough credit for both.
         assert!(outcomes.iter().any(Result::is_err));
@@ -135,7 +135,7 @@ fn a_shutdown_wakes_waiting_writers() {
         shutdown,
         |outcomes, received| {
             for outcome in outcomes {
-                assert!(matches!(outcome, Ok(()) | Err(Error::StreamClosed)));
+                assert!(matches!(outcome, Ok(()) | Err(Error::StreamClosed(_))));
             }
             assert!(outcomes.iter().any(Result::is_err));
             assert!(received <= CREDIT as usize);
@@ -174,7 +174,7 @@ fn a_write_that_times_out_has_sent_a_part_at_most() {
     let late = |sender: &mut PeerSender| grant(sender, 7);
     writing(Time::Advancing, late, nothing, |outcomes, received| {
         for outcome in outcomes {
-            let in_time = matches!(outcome, Ok(()) | Err(Error::TimedOut));
+            let in_time = matches!(outcome, Ok(()) | Err(Error::TimedOut(_)));
             assert!(in_time, "{outcome:?}");
         }
         let whole = outcomes.iter().filter(|outcome| outcome.is_ok()).count();

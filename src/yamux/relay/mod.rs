@@ -6,6 +6,7 @@
 //! recurse from one connection to the next. Instead, it adds the connections to a
 //! [`Flushes`], and the caller flushes them one after the other.
 
+pub(super) mod framing;
 pub(super) mod pair;
 
 use std::{collections::VecDeque, fmt, sync::Arc};

@@ -111,7 +111,7 @@ impl Shared {
             match self.outbox.wait_room(deadline) {
                 Ok(Admission::Retry) => return Ok(()),
                 Ok(Admission::Role(writer)) => self.drain(writer, wait),
-                Err(NoRoom::TimedOut) => return Err(Error::TimedOut),
+                Err(NoRoom::TimedOut) => return Err(Error::timed_out()),
                 Err(NoRoom::Ended) => return Err(self.end_error()),
             }
         }

@@ -240,3 +240,115 @@ impl Shared {
         idle
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::{Halves, Transport, memory},
+        yamux::{Acceptor, Connection, ConnectionReader, Role, Stream, StreamId, core::Incoming},
+    };
+    use std::{io::IoSlice, sync::mpsc, time::Duration};
+
+    /// What must come together before a close ends a stream.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Event {
+        Closes,
+        PeerEnds,
+        Rests,
+    }
+
+    /// A connection with a stream that this side or the peer has opened.
+    struct Stage {
+        connection: Connection,
+        reader: Box<ConnectionReader>,
+        stream: Stream,
+        peer: Halves,
+        incoming: mpsc::Receiver<Incoming>,
+    }
+
+    impl Stage {
+        fn new(is_ours: bool) -> Self {
+            let (ours, peer) = memory::pair(1 << 16);
+            let (sender, incoming) = mpsc::channel();
+            let acceptor = Acceptor::new(move |stream| sender.send(stream).is_ok());
+            let halves = ours.split().unwrap();
+            let driven = Connection::driven(halves, Role::Client, Arc::default(), acceptor);
+            let (connection, reader) = driven.unwrap();
+            let mut stage = Self {
+                stream: connection.open().unwrap(),
+                connection,
+                reader,
+                peer: peer.split().unwrap(),
+                incoming,
+            };
+            if !is_ours {
+                stage.receive(Header::window_update(StreamId(2), Flags::SYN, 0));
+                let incoming = stage.incoming.recv().unwrap();
+                let theirs = stage.connection.downgrade().stream(incoming).unwrap();
+                drop(std::mem::replace(&mut stage.stream, theirs));
+                // The one of ours is gone.
+                let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+                stage.receive(Header::window_update(StreamId(1), flags, 0));
+            }
+            stage
+        }
+
+        /// Receives a frame of the peer.
+        fn receive(&mut self, header: Header) {
+            let frame = header.encode();
+            let frame = [IoSlice::new(&frame)];
+            self.peer.writer.write(&frame, Wait::Block).unwrap();
+            self.reader.turn(Duration::from_secs(60)).unwrap();
+        }
+
+        fn happen(&mut self, event: Event) {
+            match event {
+                Event::Closes => self.connection.close_when_idle(),
+                Event::PeerEnds => {
+                    let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+                    self.receive(Header::window_update(self.stream.id(), flags, 0));
+                }
+                Event::Rests => self.stream.rest(),
+            }
+        }
+    }
+
+    const ORDERS: [[Event; 3]; 6] = {
+        use Event::{Closes, PeerEnds, Rests};
+        [
+            [Closes, PeerEnds, Rests],
+            [Closes, Rests, PeerEnds],
+            [PeerEnds, Closes, Rests],
+            [PeerEnds, Rests, Closes],
+            [Rests, Closes, PeerEnds],
+            [Rests, PeerEnds, Closes],
+        ]
+    };
+
+    #[test]
+    fn a_close_ends_a_stream_that_rests_and_that_the_peer_has_ended_in_whatever_order() {
+        for order in ORDERS {
+            let mut stage = Stage::new(true);
+            for event in order {
+                assert!(!stage.connection.is_closed(), "{order:?} before {event:?}");
+                stage.happen(event);
+            }
+            assert!(stage.connection.is_closed(), "{order:?}");
+            assert!(stage.stream.is_closed() && stage.stream.peer_has_ended());
+        }
+    }
+
+    #[test]
+    fn a_stream_that_the_peer_opened_runs_until_it_is_ended_here() {
+        for order in ORDERS {
+            let mut stage = Stage::new(false);
+            for event in order {
+                stage.happen(event);
+                assert!(!stage.connection.is_closed(), "{order:?} at {event:?}");
+            }
+            stage.stream.end();
+            assert!(stage.connection.is_closed(), "{order:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ pub(super) mod shared_stream;
 use super::{
     core::{Core, RecvHalf},
     error::Error,
+    error_context::WaitedFor,
     frame::{Flags, Header, StreamId},
     outbox::{Lane, Outbox},
     segment::{MAX_PAYLOAD, Segment},
@@ -160,9 +161,15 @@ impl Stream {
     /// Takes the oldest bytes out of the inbox without copying. Waits until there are
     /// some. Returns `None` at the stream's end.
     pub(crate) fn read_segment(&self) -> Result<Option<Segment>, Error> {
-        let deadline = self.inner.timeouts.lock().read.map(deadline);
-        let recv = self.inner.wait_readable(deadline)?;
+        let recv = self.wait_readable()?;
         Ok(recv.and_then(|recv| self.take_segment(recv)))
+    }
+
+    /// Waits until there is data, for as long as the read timeout.
+    fn wait_readable(&self) -> Result<Option<MutexGuard<'_, RecvHalf>>, Error> {
+        let timeout = self.inner.timeouts.lock().read;
+        let waited = self.inner.wait_readable(timeout.map(deadline));
+        waited.map_err(|error| error.after(WaitedFor::Data, self.id(), timeout))
     }
 
     /// Like [`read_segment`](Self::read_segment), with a deadline.
@@ -180,7 +187,7 @@ impl Stream {
     /// Like [`read_segment`](Self::read_segment), but returns `None` instead of waiting.
     pub(crate) fn poll_segment(&self) -> Option<Result<Option<Segment>, Error>> {
         match self.read_segment_by(sync::now()) {
-            Err(Error::TimedOut) => None,
+            Err(Error::TimedOut(_)) => None,
             received => Some(received),
         }
     }
@@ -248,8 +255,9 @@ impl Stream {
         plan: impl Fn(usize) -> usize,
         fill: impl FnMut(&mut Segment, usize) -> Rest,
     ) -> Result<usize, Error> {
-        let deadline = self.inner.timeouts.lock().write.map(deadline);
-        self.send_frame_by(deadline, plan, fill)
+        let timeout = self.inner.timeouts.lock().write;
+        let sent = self.send_frame_by(timeout.map(deadline), plan, fill);
+        sent.map_err(|error| error.after(WaitedFor::Room, self.id(), timeout))
     }
 
     fn send_frame_by(
@@ -354,8 +362,7 @@ impl Read for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let deadline = self.inner.timeouts.lock().read.map(deadline);
-        let Some(mut recv) = self.inner.wait_readable(deadline)? else {
+        let Some(mut recv) = self.wait_readable()? else {
             return Ok(0);
         };
         let count = recv.inbox.read(buf);
@@ -371,8 +378,9 @@ impl Write for &Stream {
         if buf.is_empty() {
             return Ok(0);
         }
-        let deadline = self.inner.timeouts.lock().write.map(deadline);
-        Ok(self.send_some(buf, deadline)?)
+        let timeout = self.inner.timeouts.lock().write;
+        let sent = self.send_some(buf, timeout.map(deadline));
+        Ok(sent.map_err(|error| error.after(WaitedFor::Room, self.id(), timeout))?)
     }
 
     /// Does nothing, because written data is already on its way.
@@ -450,7 +458,7 @@ mod tests {
             // Needs the lock that the writer holds until it waits.
             stream.abort(kept);
             let error = writer.join().unwrap().unwrap_err();
-            assert!(matches!(error, Error::Reset), "{error:?}");
+            assert!(matches!(error, Error::Reset(_)), "{error:?}");
         }
     }
 }

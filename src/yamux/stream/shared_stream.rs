@@ -6,6 +6,7 @@ use crate::{
     yamux::{
         core::{Core, RecvHalf, SendHalf},
         error::Error,
+        error_context::AboutStream,
         frame::{Flags, Header},
         outbox::{Lane, Pushed},
         segment::Segment,
@@ -52,7 +53,7 @@ impl SharedStream {
                 return Ok(Some(recv));
             }
             match recv.state {
-                _ if recv.reads_ended => return Err(Error::StreamClosed),
+                _ if recv.reads_ended => return Err(Error::StreamClosed(self.about())),
                 RecvState::Open | RecvState::Stopped => {}
                 RecvState::Finished => return Ok(None),
                 RecvState::Reset(by) => {
@@ -69,7 +70,7 @@ impl SharedStream {
                         .wait_until(&mut recv, deadline)
                         .timed_out();
                     if timed_out && recv.waits() {
-                        return Err(Error::TimedOut);
+                        return Err(Error::timed_out());
                     }
                 }
             }
@@ -163,7 +164,7 @@ impl SharedStream {
                 None => self.core.writable.wait(send),
                 Some(deadline) => {
                     if self.core.writable.wait_until(send, deadline).timed_out() {
-                        return Err(Error::TimedOut);
+                        return Err(Error::timed_out());
                     }
                 }
             }
@@ -174,15 +175,19 @@ impl SharedStream {
     fn check_sending(&self, send: &SendHalf) -> Result<(), Error> {
         match send.state {
             SendState::Open => Ok(()),
-            SendState::Finished => Err(Error::StreamClosed),
+            SendState::Finished => Err(Error::StreamClosed(self.about())),
             SendState::Reset(by) => Err(self.reset_error(by)),
         }
     }
 
+    fn about(&self) -> AboutStream {
+        AboutStream::new(self.core.id)
+    }
+
     pub(super) fn reset_error(&self, by: ResetBy) -> Error {
         match by {
-            ResetBy::Us => Error::Reset,
-            ResetBy::Peer => Error::ResetByPeer,
+            ResetBy::Us => Error::Reset(self.about()),
+            ResetBy::Peer => Error::ResetByPeer(self.about()),
             ResetBy::Connection => self.handle.shared.end_error(),
         }
     }

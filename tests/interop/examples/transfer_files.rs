@@ -67,3 +67,53 @@ fn files_from_the_go_server_arrive() {
         go.stop();
     });
 }
+
+/// Files that the Go server cannot read: it ends the stream at the first of them.
+#[test]
+#[cfg(unix)]
+fn a_file_that_the_go_server_cannot_read_ends_the_copy() {
+    with_go_programs("transfer_files: they serve, and fail", |programs| {
+        for halfway in [false, true] {
+            let [from, to] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+            for name in ["a", "c"] {
+                fs::write(from.path().join(name), name).expect("a file");
+            }
+            let odd = from.path().join("b");
+            match halfway {
+                // It is opened, and its name sent, before reading fails.
+                true => fs::create_dir(&odd).expect("a folder"),
+                false => std::os::unix::fs::symlink("nowhere", &odd).expect("a link"),
+            }
+            let (go, addr) = go_serves(programs, "transfer_files", &["-dir", path(&from)]);
+            let ours = join("transfer_files", "client", &addr, ["--dir", path(&to)]).end();
+            assert_eq!(ours.stdout.last().expect("a line"), "received 1 files");
+            assert_eq!(names(to.path()), ["a"]);
+            // Before a name, the end looks as if all files were sent.
+            assert_eq!(ours.status.success(), !halfway, "{ours:?}");
+            drop(go);
+        }
+    });
+}
+
+/// The Go client gets all other files, and then an error.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_we_cannot_open_is_an_error_for_the_go_client() {
+    with_go_programs("transfer_files: we serve, and fail", |programs| {
+        let from = Path::new("/proc/sys/net/ipv4/route");
+        let readable = |name: &String| fs::File::open(from.join(name)).is_ok();
+        let all = names(from);
+        let readable: Vec<_> = all.iter().filter(|name| readable(name)).cloned().collect();
+        assert!(readable.len() < all.len(), "one cannot be opened");
+        let to = tempfile::tempdir().expect("a folder");
+        let args = ["--dir", from.to_str().expect("UTF-8")];
+        let (ours, addr) = serve("transfer_files", "server", args);
+        let args = ["-dir", path(&to)];
+        let mut go = go_joins(programs, "transfer_files", "client", &addr, &args);
+        go.notes(readable.len());
+        drop(go);
+        ours.warning("1 files could not be sent");
+        assert_eq!(names(to.path()), readable);
+        ours.terminate();
+    });
+}

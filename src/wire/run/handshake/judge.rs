@@ -23,7 +23,7 @@ use crate::{
     },
     yamux::{self, ReadOutcome},
 };
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// Why a request is refused, and what its client is told.
 pub(super) enum Refused {
@@ -194,14 +194,37 @@ impl Handshake<'_> {
     }
 }
 
-/// Reports that the session `old` has lost its names to the new session of its client.
+/// Sessions of one identification replace each other again and again.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "took over the session of the client at {}; sessions with this identification are taken over \
+     again and again: do two clients use it? Give each its own",
+    loser.map_or("an unknown address".into(), |addr| addr.to_string())
+)]
+struct Contested {
+    loser: Option<SocketAddr>,
+}
+
+/// Reports that the session `old` has lost its names to the session `new`. Both present the
+/// same identification.
 #[cold]
 #[inline(never)]
 fn taken_over(old: &Session, new: SessionId, pending: &Pending) {
-    let old = old.id();
-    let text = || format!("session {old} is replaced by {new}, the same client");
     let wire = pending.wire();
+    let id = old.id();
+    let text = || format!("session {id} is replaced by {new}, which has its identification");
     wire.log_later(log::Level::Debug, module_path!(), text);
+    let mut context = pending.context();
+    let (loser, winner) = (old.peer_addr(), context.peer_addr);
+    let [loser_ip, winner_ip] = [loser, winner].map(|addr| addr.map(|addr| addr.ip()));
+    let identification = old.identification();
+    let mut takeovers = wire.takeovers.lock();
+    let is_contested = takeovers.note(identification, loser_ip, winner_ip, sync::now());
+    drop(takeovers);
+    if is_contested {
+        context.identification = identification.into();
+        wire.report_later(Operation::Handshake, context, Contested { loser });
+    }
 }
 
 /// Checks the form of a request, and returns the id of the session.

@@ -11,12 +11,13 @@
 
 mod answer;
 mod ask;
-pub(super) mod foreign;
+mod foreign;
 mod judge;
 
-use self::foreign::{Foreign, sides};
+use self::foreign::{explain, sides};
 use crate::{
     error::{Error, Malformed},
+    foreign::Foreign,
     protobuf::PayloadError,
     sync::{self, Mutex},
     transport::Halves,
@@ -134,7 +135,7 @@ impl<'a> Handshake<'a> {
     fn send(&self, stream: &yamux::Stream, frame: &Frame) -> Result<(), Error> {
         let sent = stream.send_all_by(&frame.encode(), self.deadline);
         sent.map_err(|error| match error {
-            yamux::Error::TimedOut => self.timed_out(),
+            yamux::Error::TimedOut(_) => self.timed_out(),
             error => error.into(),
         })
     }
@@ -191,20 +192,19 @@ impl<'a> Handshake<'a> {
         let (peer, _) = sides(role);
         match &error {
             Error::Connection(_) | Error::TimedOut { .. } => {}
-            Error::Malformed { cause, .. } => match cause {
-                Malformed::Frame(_) | Malformed::UnexpectedFrame => {
-                    let text = format!(
-                        "{error}; does the {peer} speak yamux without wirenet's session \
-                         handshake?"
-                    );
-                    return error.explained(text);
-                }
-                _ => return error,
-            },
+            Error::Malformed {
+                cause: Malformed::Frame(_) | Malformed::UnexpectedFrame,
+                ..
+            } => {
+                let text = format!(
+                    "{error}; does the {peer} speak yamux without wirenet's session handshake?"
+                );
+                return error.explained(text);
+            }
             _ => return error,
         }
         if let Some(foreign) = Foreign::recognise(first) {
-            return error.explained(foreign.explain(role, first));
+            return error.explained(explain(foreign, role, first));
         }
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
@@ -218,7 +218,7 @@ impl<'a> Handshake<'a> {
 }
 
 /// Returns whether the peer has ended or reset the connection.
-fn is_departure(error: &Error) -> bool {
+pub(super) fn is_departure(error: &Error) -> bool {
     use yamux::Error::{ClosedByPeer, EndedByPeer, Io};
     match error {
         Error::Connection(EndedByPeer | ClosedByPeer) => true,

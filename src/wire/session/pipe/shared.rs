@@ -55,7 +55,9 @@ impl Shared {
         match stream.set_waker(Arc::downgrade(&waker)) {
             true => Ok(()),
             // Another pipe has used the stream, and has closed it.
-            false => Err(yamux::Error::StreamClosed),
+            false => Err(yamux::Error::StreamClosed(yamux::AboutStream::new(
+                stream.id(),
+            ))),
         }
     }
 }

@@ -37,7 +37,7 @@ const BUILDS: [Build; 2] = [
     Build {
         name: "with TLS",
         tls: true,
-        max_size: 1344 * KIB,
+        max_size: 1376 * KIB,
         // The goal is 3 MB. The client is just above that; nearly all of it is
         // the program itself and the system's libraries, which processes share.
         max_resident: 3_300_000,
