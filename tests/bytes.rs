@@ -8,6 +8,8 @@ mod ends;
 mod handlers;
 #[path = "bytes/libraries.rs"]
 mod libraries;
+#[path = "bytes/stalls.rs"]
+mod stalls;
 #[path = "bytes/writes.rs"]
 mod writes;
 

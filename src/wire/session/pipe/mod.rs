@@ -3,7 +3,7 @@
 //! Two threads copy. The sending thread ([`sending`]) reads the socket and writes the stream,
 //! and ends with its direction. The calling thread ([`receiving`]) reads the stream and writes
 //! the socket, without blocking in either: it waits in `poll` for the socket and for an
-//! [`alarm`], which the stream and the sending thread ring. So it notices the end of both
+//! [`alarm`], which the stream and the sending thread set. So it notices the end of both
 //! sides in every state, and wakes the sending thread, which waits in a read of the socket or
 //! in a write to the stream.
 

@@ -194,7 +194,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Waits until the alarm rings, or the socket has failed, or is ready for bytes that are
+    /// Waits until the alarm is set, or the socket has failed, or is ready for bytes that are
     /// pending.
     fn wait(&mut self) -> Result<(), Failure> {
         let wanted = match self.pending.is_empty() {

@@ -30,7 +30,7 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// Starts the sending thread. It sends its outcome, and rings the alarm.
+    /// Starts the sending thread. It sends its outcome, and sets the alarm.
     pub(super) fn start(self) -> io::Result<Receiver<Sent>> {
         let (sender, receiver) = bounded(1);
         let shared = Arc::clone(&self.shared);

@@ -46,7 +46,7 @@ impl Shared {
         })
     }
 
-    /// Makes the stream ring the alarm.
+    /// Makes the stream set the alarm.
     pub(super) fn wake_on_input(
         self: &Arc<Self>,
         stream: &yamux::Stream,
