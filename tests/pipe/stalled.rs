@@ -18,7 +18,10 @@ fn stuck(rig: &Rig<TcpStream>) {
     let mut refused = 0;
     while refused < 50 {
         match socket.write(&[7; 65_536]) {
-            Ok(_) => refused = 0,
+            Ok(count) => {
+                assert!(count > 0);
+                refused = 0;
+            }
             Err(error) => {
                 assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
                 refused += 1;

@@ -116,7 +116,7 @@ fn the_signal_comes_for_a_reset_by_the_peer() {
         |_, _| {},
         |got, ended| {
             assert_eq!(got, b"abc");
-            assert!(matches!(ended, Err(Error::ResetByPeer)), "{ended:?}");
+            assert!(matches!(ended, Err(Error::ResetByPeer(_))), "{ended:?}");
         },
     );
 }
@@ -126,7 +126,7 @@ fn the_signal_comes_for_a_reset_on_this_side() {
     waiting(
         |_| {},
         |_, stream| stream.reset(),
-        |_, ended| assert!(matches!(ended, Err(Error::Reset)), "{ended:?}"),
+        |_, ended| assert!(matches!(ended, Err(Error::Reset(_))), "{ended:?}"),
     );
 }
 
