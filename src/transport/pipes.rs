@@ -11,13 +11,13 @@ use super::{
 use crate::sync::Mutex;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
     stdio::{dup2_stdin, dup2_stdout},
 };
 use socket2::SockRef;
 use std::{
     fs::File,
-    io::{self, IoSlice, IsTerminal, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::Shutdown,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -143,7 +143,7 @@ impl Transport for Pipes {
                 timeout: None,
             }),
             writer: Box::new(PipesWriter {
-                can_finish: !self.writer.is_terminal(),
+                can_finish: !is_device(&self.writer)?,
                 file: Some(NonBlocking::new(self.writer)?),
                 woken,
                 timeout: None,
@@ -184,8 +184,8 @@ impl ReadHalf for PipesReader {
 struct PipesWriter {
     /// `None` when this direction has ended.
     file: Option<NonBlocking>,
-    /// Whether closing the descriptor ends this direction. On a terminal, the descriptor of
-    /// the reader keeps it open.
+    /// Whether closing the descriptor ends this direction. A terminal, or a port of a
+    /// virtual machine, stays open as long as the reader's descriptor does.
     can_finish: bool,
     woken: Arc<OwnedFd>,
     timeout: Option<Duration>,
@@ -250,6 +250,12 @@ fn wait(
         Ok(_) => Ok(fds[1].revents().is_empty()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns whether this is a character device, and not a pipe or a socket.
+fn is_device(fd: &OwnedFd) -> io::Result<bool> {
+    let mode = fstat(fd)?.st_mode;
+    Ok(FileType::from_raw_mode(mode) == FileType::CharacterDevice)
 }
 
 /// Returns whether the other end of a pseudoterminal is closed.
