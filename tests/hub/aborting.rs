@@ -36,8 +36,6 @@ const OPENING: usize = 12 + 4;
 /// The part of a first window that a sender may use behind an opening. It keeps
 /// the rest to abort the stream.
 const USABLE: usize = INITIAL_WINDOW - OPENING - CUT_SHORT.len();
-/// What a message may use of it: its end mark never waits for credit.
-const PAYLOAD: usize = USABLE - END.len();
 
 /// Long enough for a handshake here.
 const HANDSHAKE: Duration = Duration::from_secs(1);
@@ -403,10 +401,10 @@ fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     });
 }
 
-/// Uses all the credit that a message may use.
+/// Uses all the credit that a sender may use.
 fn use_up(mut stream: &Stream) {
-    const WHOLE: usize = PAYLOAD / 1_028;
-    const REST: usize = PAYLOAD % 1_028 - 4;
+    const WHOLE: usize = USABLE / 1_028;
+    const REST: usize = USABLE % 1_028 - 4;
     for _ in 0..WHOLE {
         stream.write_all(&[5; 1_024]).unwrap();
     }
@@ -414,21 +412,40 @@ fn use_up(mut stream: &Stream) {
 }
 
 #[test]
-fn a_sender_keeps_the_credit_that_an_end_mark_and_an_abort_take() {
+fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
         let mut peer = hub.old_peer("owner", &["name"]);
-        let (mut stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
         use_up(&stream);
-        expect_bytes(&mut peer, far, PAYLOAD);
-        let brief = Some(Duration::from_millis(1));
-        stream.set_write_timeout(brief).unwrap();
-        stream.finish().unwrap();
-        assert_eq!(next(&mut peer, far).body, END);
-        // This takes the credit that is left for the abort.
-        let error = stream.write(&[5]).unwrap_err();
+        expect_bytes(&mut peer, far, USABLE);
+        // The end mark would take the credit that is left.
+        stream
+            .set_write_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        let error = stream.finish().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         stream.reset();
+        expect_abort(&mut peer, far);
+    });
+}
+
+#[test]
+fn a_byte_stream_keeps_credit_for_its_end_too() {
+    const ROOM: usize = USABLE - END.len();
+    in_time(|| {
+        let hub = Hub::new();
+        let mut peer = hub.old_peer("owner", &["name"]);
+        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let mut bytes = stream.into_byte_stream();
+        for _ in 0..ROOM / 1_028 {
+            bytes.write_all(&[5; 1_024]).unwrap();
+        }
+        bytes.write_all(&[5; ROOM % 1_028 - 4]).unwrap();
+        expect_bytes(&mut peer, far, ROOM);
+        bytes.shutdown(Shutdown::Write).unwrap();
+        expect_bytes(&mut peer, far, END.len());
+        bytes.reset();
         expect_abort(&mut peer, far);
     });
 }
@@ -462,7 +479,7 @@ fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
         let mut peer = hub.old_peer("owner", &["name"]);
         let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
         use_up(&stream);
-        expect_bytes(&mut peer, far, PAYLOAD);
+        expect_bytes(&mut peer, far, USABLE);
         let (begun, begins) = bounded(0);
         let writer = {
             let stream = stream.try_clone().unwrap();
