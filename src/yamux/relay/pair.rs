@@ -250,6 +250,7 @@ impl RelayPair {
             owner.finish(due);
             caller.stop_receiving();
             due.flush(&owner.shared);
+            due.flush(&caller.shared);
         }
     }
 
