@@ -4,17 +4,20 @@
 //! on it. So each half waits in `poll`, for its descriptor and for the end of a pipe that
 //! the closer drops.
 
-use super::{Closer, Halves, ReadHalf, Transport, Wait, WriteHalf};
+use super::{
+    Closer, Halves, ReadHalf, Transport, Wait, WriteHalf,
+    tcp::{interrupted_as_timeout, retry_on_signal},
+};
 use crate::sync::Mutex;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
     stdio::{dup2_stdin, dup2_stdout},
 };
 use socket2::SockRef;
 use std::{
     fs::File,
-    io::{self, IoSlice, IsTerminal, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::Shutdown,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -140,7 +143,7 @@ impl Transport for Pipes {
                 timeout: None,
             }),
             writer: Box::new(PipesWriter {
-                can_finish: !self.writer.is_terminal(),
+                can_finish: !is_device(&self.writer)?,
                 file: Some(NonBlocking::new(self.writer)?),
                 woken,
                 timeout: None,
@@ -161,15 +164,13 @@ struct PipesReader {
 
 impl ReadHalf for PipesReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if !wait(self.file.as_fd(), PollFlags::IN, &self.woken, self.timeout)? {
+        let waited = wait(self.file.as_fd(), PollFlags::IN, &self.woken, self.timeout);
+        if !waited.map_err(interrupted_as_timeout)? {
             return Ok(0);
         }
         match self.file.read(buf) {
             Err(error) if is_hang_up(&error) => Ok(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            outcome => outcome,
+            outcome => outcome.map_err(interrupted_as_timeout),
         }
     }
 
@@ -183,8 +184,8 @@ impl ReadHalf for PipesReader {
 struct PipesWriter {
     /// `None` when this direction has ended.
     file: Option<NonBlocking>,
-    /// Whether closing the descriptor ends this direction. On a terminal, the descriptor of
-    /// the reader keeps it open.
+    /// Whether closing the descriptor ends this direction. A terminal, or a port of a
+    /// virtual machine, stays open as long as the reader's descriptor does.
     can_finish: bool,
     woken: Arc<OwnedFd>,
     timeout: Option<Duration>,
@@ -203,7 +204,8 @@ impl WriteHalf for PipesWriter {
             if wait_for_room == Wait::Never {
                 return Err(full);
             }
-            if !wait(file.0.as_fd(), PollFlags::OUT, &self.woken, self.timeout)? {
+            let wait = || wait(file.0.as_fd(), PollFlags::OUT, &self.woken, self.timeout);
+            if !retry_on_signal(wait, || Ok(self.timeout))? {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
@@ -230,7 +232,7 @@ impl WriteHalf for PipesWriter {
 }
 
 /// Waits until the descriptor is ready or has failed; returns `false` if the closer has
-/// ended the connection. A timeout or a signal is `WouldBlock`.
+/// ended the connection. A timeout is `WouldBlock`, and a signal `Interrupted`.
 fn wait(
     fd: BorrowedFd<'_>,
     ready: PollFlags,
@@ -244,10 +246,16 @@ fn wait(
         PollFd::new(woken, PollFlags::IN),
     ];
     match poll(&mut fds, timeout.as_ref()) {
-        Ok(0) | Err(rustix::io::Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
         Ok(_) => Ok(fds[1].revents().is_empty()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns whether this is a character device, and not a pipe or a socket.
+fn is_device(fd: &OwnedFd) -> io::Result<bool> {
+    let mode = fstat(fd)?.st_mode;
+    Ok(FileType::from_raw_mode(mode) == FileType::CharacterDevice)
 }
 
 /// Returns whether the other end of a pseudoterminal is closed.

@@ -120,7 +120,7 @@ pub(super) fn send_again(socket: &Socket, slices: &[IoSlice<'_>], wait: Wait) ->
 /// Each signal restarts the system's timeout. The time is taken at the first
 /// signal, so that a call without a signal does not read the clock. A wait thus
 /// lasts up to twice the timeout.
-fn retry_on_signal<T>(
+pub(super) fn retry_on_signal<T>(
     mut call: impl FnMut() -> io::Result<T>,
     timeout: impl Fn() -> io::Result<Option<Duration>>,
 ) -> io::Result<T> {

@@ -223,6 +223,47 @@ fn a_message_without_its_last_write_is_never_finished() {
     }
 }
 
+/// The write fails before anything of the message was sent, but a part was accepted.
+#[test]
+fn a_message_does_not_continue_after_a_lost_write_although_nothing_was_sent_yet() {
+    in_time(|| {
+        let (release, released) = bounded::<()>(0);
+        let (tell, told) = bounded(1);
+        let link = Link::serving("late", move |stream| {
+            assert!(released.recv().is_err());
+            let count = loop {
+                match stream.read_message(WINDOW) {
+                    Ok(Some(message)) if message.len() == 1000 => {}
+                    other => break other,
+                }
+            };
+            tell.send(count.map_err(|error| error.kind())).unwrap();
+            Ok(())
+        });
+        let stream = link.near.open_stream("late").unwrap();
+        // These use up almost the whole window.
+        for _ in 0..WINDOW / 1008 {
+            stream.write_message(&[7; 1000]).unwrap();
+        }
+        stream.set_write_timeout(Some(SHORT)).unwrap();
+        let mut writer = stream.writer();
+        writer.write_all(&[1; 5000]).unwrap();
+        let error = writer.write(&[2; 5000]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(release);
+        stream.set_write_timeout(None).unwrap();
+        let error = writer.write(&[3; 5000]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "not resumed");
+        writer.finish().unwrap_err();
+        let message = told.recv().unwrap();
+        assert!(
+            message.is_err(),
+            "{:?}",
+            message.map(|m| m.map(|m| m.len()))
+        );
+    });
+}
+
 #[test]
 fn a_writer_that_is_dropped_aborts_what_it_has_gathered() {
     in_time(|| {

@@ -66,8 +66,10 @@ pub(crate) enum OutgoingMessage {
     /// message ended here.
     Failed {
         kind: io::ErrorKind,
-        /// Whether a part of the message was sent before. If so, nothing more is sent
-        /// unless the caller has called `resume`.
+        /// Whether a part of the message was sent before, or a [`Writer`] has accepted one.
+        /// If so, nothing more is sent unless the caller has called `resume`.
+        ///
+        /// [`Writer`]: super::stream_write::Writer
         begun: bool,
         resumed: bool,
     },
@@ -96,6 +98,13 @@ impl OutgoingMessage {
             begun,
             resumed: false,
         };
+    }
+
+    /// Notes that a part of the message was accepted, if the last write failed.
+    pub(super) fn fail_begun(&mut self) {
+        if let Self::Failed { begun, .. } = self {
+            *begun = true;
+        }
     }
 
     /// Returns whether the last write failed, or the message cannot be completed.

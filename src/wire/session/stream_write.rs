@@ -352,6 +352,9 @@ impl Write for Writer<'_> {
         }
         let accepted = self.gather_or_send(buf);
         self.missing = accepted.as_ref().err().map(io::Error::kind);
+        if accepted.is_err() && !self.gathered.is_empty() {
+            self.send.fail_begun();
+        }
         accepted
     }
 

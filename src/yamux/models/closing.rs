@@ -1,12 +1,13 @@
 //! Closing a connection while other threads use it.
 
-use super::stage::{Endless, ScriptedPeer, config};
+use super::stage::{Endless, ScriptedPeer, bytes_of, config};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
     yamux::{
         Connection, Error, INITIAL_WINDOW, Rest,
         frame::{Flags, Header},
+        segment::Segment,
     },
 };
 use std::io::{Read, Write};
@@ -189,14 +190,17 @@ fn closes_of_both_sides_over_a_transport_without_an_end_do_not_wait_for_each_oth
     endless_closes_return(true);
 }
 
-/// The peer ends a stream, this side ends its message, and the connection is to close when
-/// idle. Whichever comes last ends the stream, although a handle is kept.
-#[test]
-fn a_stream_at_rest_that_the_peer_has_ended_keeps_no_connection_open() {
-    check(Time::Fixed, || {
+/// The peer ends a stream, this side sends a message of two frames, and the connection is to
+/// close when idle. Whichever comes last ends the stream, although a handle is kept. If the
+/// stream rests before, it may end before the message begins, but not inside it.
+fn ends_at_rest(rests_before: bool) {
+    check(Time::Fixed, move || {
         let (ours, theirs) = memory::pair(1 << 20);
         let connection = Connection::client(ours, config()).unwrap();
         let stream = connection.open().unwrap();
+        if rests_before {
+            stream.rest();
+        }
         let id = stream.id();
         let ScriptedPeer {
             receiver,
@@ -204,13 +208,18 @@ fn a_stream_at_rest_that_the_peer_has_ended_keeps_no_connection_open() {
         } = ScriptedPeer::new(theirs);
         let sending = stream.clone();
         let writer = thread::spawn(move || {
-            sending.send_frame(
-                |_| 1,
-                |segment, _| {
-                    segment.put(b"!");
-                    Rest::Resting
-                },
-            )
+            let send = |byte: u8, rest| {
+                let fill = |segment: &mut Segment, _| {
+                    segment.put(&[byte]);
+                    rest
+                };
+                sending.send_frame(|_| 1, fill)
+            };
+            let begun = send(b'a', Rest::Busy);
+            if begun.is_ok() {
+                send(b'b', Rest::Resting).unwrap();
+            }
+            begun.is_ok()
         });
         let idle = connection.clone();
         let closing = thread::spawn(move || idle.close_when_idle());
@@ -222,13 +231,25 @@ fn a_stream_at_rest_that_the_peer_has_ended_keeps_no_connection_open() {
         let received = receiver.read_to_end();
         let mut sender = peer.join().unwrap();
         sender.finish();
-        writer.join().unwrap().unwrap();
+        let sent = writer.join().unwrap();
         closing.join().unwrap();
         assert!(connection.is_closed());
         let of_stream = received.iter().filter(|frame| frame.header.stream == id);
         let ends = of_stream.filter(|frame| frame.header.flags.contains(Flags::FIN));
         assert_eq!(ends.count(), 1);
-        assert!(received.iter().any(|frame| frame.body == b"!"));
+        assert!(sent || rests_before);
+        let message: &[u8] = if sent { b"ab" } else { b"" };
+        assert_eq!(bytes_of(&received, id), message);
         drop(stream);
     });
+}
+
+#[test]
+fn a_stream_at_rest_that_the_peer_has_ended_keeps_no_connection_open() {
+    ends_at_rest(false);
+}
+
+#[test]
+fn a_stream_that_rested_is_not_ended_inside_a_message_that_begins_meanwhile() {
+    ends_at_rest(true);
 }

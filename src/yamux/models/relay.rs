@@ -1,10 +1,10 @@
 //! A relay between two connections, whose peers finish, reset, or vanish.
 
-use super::stage::{PeerFrame, Stage, bytes_of, config, run, stage};
+use super::stage::{Frames, PeerFrame, Stage, bytes_of, config, run, stage};
 use crate::{
     sync::{Time, check, thread},
     yamux::{
-        Role, Stream, StreamId,
+        INITIAL_WINDOW, Role, Stream, StreamId,
         frame::{Flags, Header},
         relay::{framing::Framing, pair::join_relay},
         segment::Segment,
@@ -165,6 +165,125 @@ fn judge(ended: &[ReceivedFrames; 2], traffic: Traffic, caller: Does, owner: Doe
             assert!(peer.has(Flags::RST));
         }
     }
+}
+
+/// A message ends with a full stop.
+const SENTENCES: Framing = Framing {
+    next: |passed, buffered, room| {
+        let count = buffered.len.min(room);
+        let bytes = buffered.pieces.flatten().take(count);
+        passed.in_message = bytes.last().map_or(passed.in_message, |last| *last != b'.');
+        count
+    },
+    cut_short: &[],
+};
+
+/// The owner ends the stream while its caller sends a message and then rests, and one or
+/// both connections are to close when idle.
+fn resting(closing: &'static [usize]) {
+    check(Time::Fixed, move || {
+        let (call, call_stream) = leg(1 << 20, true);
+        let (own, own_stream) = leg(1 << 20, false);
+        let readers = [call.reader, own.reader].map(run);
+        let (mut caller, mut owner) = (call.peer.sender, own.peer.sender);
+        let received = [call.peer.receiver, own.peer.receiver]
+            .map(|receiver| thread::spawn(move || receiver.read_to_end()));
+        let speaking = thread::spawn(move || {
+            caller.data(CALL, b"a");
+            caller.data(CALL, b".");
+            caller
+        });
+        let ending = thread::spawn(move || {
+            let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+            owner.send(Header::window_update(LEG, flags, 0), b"");
+            owner
+        });
+        let none = Segment::default;
+        join_relay((call_stream, none()), (own_stream, none()), SENTENCES);
+        let connections = [call.connection, own.connection];
+        for closes in closing {
+            connections[*closes].close_when_idle();
+        }
+        let mut senders = [speaking.join().unwrap(), ending.join().unwrap()];
+        // The streams end, although the caller never does: if they did not, these would
+        // wait forever.
+        let mut received = received.map(Some);
+        let mut frames = |at: usize| received[at].take().unwrap().join().unwrap();
+        let order = if closing[0] == 0 { [0, 1] } else { [1, 0] };
+        let mut ended = order.map(|at| {
+            connections[at].close_when_idle();
+            let frames = frames(at);
+            senders[at].finish();
+            let stream = [CALL, LEG][at];
+            (at, ReceivedFrames { frames, stream })
+        });
+        ended.sort_by_key(|(at, _)| *at);
+        for (_, peer) in &ended {
+            let of_stream = peer.frames.iter().map(|frame| frame.header);
+            let ends = of_stream
+                .filter(|header| header.stream == peer.stream && header.flags.contains(Flags::FIN));
+            assert_eq!(ends.count(), 1);
+        }
+        let bytes = ended[1].1.bytes();
+        assert!(bytes.is_empty() || bytes == b"a.", "{bytes:?}");
+        for reader in readers {
+            let _ = reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_its_owner_has_ended_ends_between_two_messages_of_its_caller() {
+    resting(&[0, 1]);
+    resting(&[1, 0]);
+    resting(&[0]);
+    resting(&[1]);
+}
+
+/// The caller has used up its window. Only the owner's connection, which is full at first,
+/// is to close when idle.
+#[test]
+fn a_caller_without_credit_gets_some_when_its_stream_ends_between_two_messages() {
+    check(Time::Fixed, || {
+        let (call, call_stream) = leg(1 << 20, true);
+        let (own, own_stream) = leg(50_000, false);
+        let readers = [call.reader, own.reader].map(run);
+        let (mut caller, mut owner) = (call.peer.sender, own.peer.sender);
+        let owner_receives = own.peer.receiver;
+        let received = thread::spawn(move || owner_receives.read_to_end());
+        let speaking = thread::spawn(move || {
+            let mut message = vec![b'a'; INITIAL_WINDOW as usize];
+            *message.last_mut().unwrap() = b'.';
+            for part in message.chunks(MUCH.each) {
+                caller.data(CALL, part);
+            }
+            caller
+        });
+        let ending = thread::spawn(move || {
+            let flags = Flags(Flags::ACK.0 | Flags::FIN.0);
+            owner.send(Header::window_update(LEG, flags, 0), b"");
+            owner
+        });
+        let none = Segment::default;
+        join_relay((call_stream, none()), (own_stream, none()), SENTENCES);
+        own.connection.close_when_idle();
+        let mut caller_receives = call.peer.receiver;
+        let mut frames = Frames::default();
+        // If nothing were granted, this would wait forever.
+        while !frames.any(|header| header.stream == CALL && header.length > 0) {
+            frames.take(&caller_receives.read());
+        }
+        let mut senders = [speaking.join().unwrap(), ending.join().unwrap()];
+        let bytes = bytes_of(&received.join().unwrap(), LEG).len();
+        assert!(bytes == 0 || bytes == INITIAL_WINDOW as usize);
+        call.connection.cut();
+        for sender in &mut senders {
+            sender.finish();
+        }
+        for reader in readers {
+            let _ = reader.join().unwrap();
+        }
+    });
 }
 
 #[test]

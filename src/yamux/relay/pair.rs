@@ -235,8 +235,12 @@ impl RelayPair {
     /// [`Shared::end_at_rest`] for streams without a relay.
     fn end_at_rest(&self, legs: &[Leg; 2], due: &mut Due<'_>) {
         let [caller, owner] = legs;
+        // Without a lock, because this is called for each frame.
+        if owner.passed.in_message || !owner.core.has_received_all() {
+            return;
+        }
         let is_ended = caller.core.send.lock().state == SendState::Finished;
-        if !is_ended || !owner.is_sending() || owner.passed.in_message {
+        if !is_ended || !owner.is_sending() {
             return;
         }
         let recv = caller.core.recv.lock();
@@ -246,6 +250,7 @@ impl RelayPair {
             owner.finish(due);
             caller.stop_receiving();
             due.flush(&owner.shared);
+            due.flush(&caller.shared);
         }
     }
 
