@@ -297,3 +297,32 @@ fn a_yamux_stream_says_its_number() {
         drop(peer);
     });
 }
+
+/// A program that polls with a read timeout, and tries again after `TimedOut`, gets out of its
+/// loop.
+#[test]
+fn a_connection_that_ends_for_silence_is_no_timeout_of_a_call() {
+    in_time(|| {
+        let (ours, peer) = memory::pair(1 << 16);
+        let config = yamux::Config::default()
+            .keep_alive(Some(SHORT))
+            .write_timeout(SHORT);
+        let connection = Connection::client(ours, config).unwrap();
+        let mut stream = connection.open().unwrap();
+        stream.set_read_timeout(Some(SHORT / 10)).unwrap();
+        let error = loop {
+            match stream.read(&mut [0]) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                read => break read.unwrap_err(),
+            }
+        };
+        kind_is(&error, ErrorKind::ConnectionAborted);
+        assert!(matches!(cause(&error), Some(yamux::Error::KeepAlive)));
+        row(
+            "read from a peer that answers no ping",
+            error,
+            &["no answer to a ping in time"],
+        );
+        drop(peer);
+    });
+}
