@@ -210,7 +210,9 @@ mod tests {
 
     #[test]
     fn no_error_that_ends_the_connection_asks_to_try_again() {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock,
+        };
         for kind in [TimedOut, WouldBlock, Interrupted] {
             let error = Error::from_read(kind.into());
             let Error::Io(source) = &error else {

@@ -6,6 +6,8 @@
 //! received may have any length, because the length is only counted down, and no memory is
 //! reserved for it.
 
+use std::io::IoSlice;
+
 /// The maximum payload of a chunk that is sent, in bytes.
 pub(crate) const CHUNK: usize = 1024;
 
@@ -34,11 +36,30 @@ pub(crate) fn payload_for(room: usize, payload: usize) -> usize {
     }
 }
 
-/// Cuts `payload` into chunks, and calls `put` with their heads and bytes in order.
-pub(crate) fn encode(payload: &[u8], mut put: impl FnMut(&[u8])) {
-    for chunk in payload.chunks(CHUNK) {
-        put(&(chunk.len() as u32).to_le_bytes());
-        put(chunk);
+/// Cuts the first `len` bytes of `payload` into chunks, and calls `put` with their heads and
+/// bytes in order. The slices of the payload may begin and end inside chunks.
+pub(crate) fn encode(payload: &[IoSlice<'_>], len: usize, mut put: impl FnMut(&[u8])) {
+    let mut slices = payload.iter();
+    let mut slice: &[u8] = &[];
+    let mut left = len;
+    while left > 0 {
+        let mut chunk = left.min(CHUNK);
+        left -= chunk;
+        put(&(chunk as u32).to_le_bytes());
+        while chunk > 0 {
+            if slice.is_empty() {
+                let Some(next) = slices.next() else {
+                    debug_assert!(false, "the payload has {len} bytes");
+                    return;
+                };
+                slice = next;
+                continue;
+            }
+            let (piece, rest) = slice.split_at(chunk.min(slice.len()));
+            put(piece);
+            chunk -= piece.len();
+            slice = rest;
+        }
     }
 }
 
@@ -113,7 +134,10 @@ mod tests {
 
     fn encoded(payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(payload, |piece| bytes.extend_from_slice(piece));
+        let slices = [IoSlice::new(payload)];
+        encode(&slices, payload.len(), |piece| {
+            bytes.extend_from_slice(piece)
+        });
         bytes
     }
 

@@ -365,6 +365,7 @@ impl Stream {
     #[doc(alias = "abort")]
     #[doc(alias = "cancel")]
     pub fn reset(&self) {
+        self.inner.was_reset.store(true, Ordering::Release);
         self.inner.closed.store(true, Ordering::Release);
         self.inner.abort();
     }

@@ -48,7 +48,7 @@ impl Stream {
     #[doc(alias = "receive")]
     pub fn next_message(&self) -> io::Result<bool> {
         let inner = &*self.inner;
-        inner.recv.lock().next_message(inner)
+        inner.lock_recv()?.next_message(inner)
     }
 
     /// Reads one whole message of at most `max` bytes. Returns `None` when the stream has
@@ -95,7 +95,7 @@ impl Stream {
     #[doc(alias = "recv")]
     pub fn read_message(&self, max: usize) -> io::Result<Option<Vec<u8>>> {
         let inner = &*self.inner;
-        inner.recv.lock().read_message(inner, max)
+        inner.lock_recv()?.read_message(inner, max)
     }
 
     /// Returns a reader of the current message, or of the next one if none is being
@@ -110,7 +110,7 @@ impl Stream {
     ///
     /// See [`Reader`] for an example.
     pub fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.inner, self.inner.recv.lock())
+        Reader::new(&self.inner)
     }
 
     /// Returns whether the last message that was read to its end had an end mark.
@@ -219,7 +219,7 @@ impl Read for &Stream {
     /// the stream.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let inner = &*self.inner;
-        inner.recv.lock().read(inner, buf)
+        inner.lock_recv()?.read(inner, buf)
     }
 }
 
@@ -266,21 +266,33 @@ impl Read for Stream {
 /// ```
 pub struct Reader<'a> {
     inner: &'a StreamInner,
-    recv: SendMutexGuard<'a, IncomingMessages>,
+    /// `None` if the thread already held a reader of the stream.
+    recv: Option<SendMutexGuard<'a, IncomingMessages>>,
     at_end: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(inner: &'a StreamInner, recv: SendMutexGuard<'a, IncomingMessages>) -> Self {
+    fn new(inner: &'a StreamInner) -> Self {
+        let recv = inner.recv.lock().ok();
+        let recv = recv.inspect(SendMutexGuard::note_holder);
         Self {
             inner,
             recv,
             at_end: false,
         }
     }
-}
 
-impl Reader<'_> {
+    /// Returns the state of the messages, which this thread uses.
+    fn messages(&mut self) -> io::Result<&mut IncomingMessages> {
+        match &mut self.recv {
+            Some(recv) => {
+                recv.note_holder();
+                Ok(recv)
+            }
+            None => Err(self.inner.reader_held()),
+        }
+    }
+
     /// Returns whether the message was ended by an end mark; see
     /// [`Stream::was_finished`](crate::Stream::was_finished). Returns `false` until
     /// the message has been read to its end.
@@ -302,7 +314,8 @@ impl Read for Reader<'_> {
         if self.at_end || buf.is_empty() {
             return Ok(0);
         }
-        let count = self.recv.read(self.inner, buf)?;
+        let inner = self.inner;
+        let count = self.messages()?.read(inner, buf)?;
         self.at_end = count == 0;
         Ok(count)
     }
@@ -313,22 +326,30 @@ impl BufRead for Reader<'_> {
         if self.at_end {
             return Ok(&[]);
         }
-        let buf = self.recv.fill_buf(self.inner)?;
+        let Some(recv) = &mut self.recv else {
+            return Err(self.inner.reader_held());
+        };
+        recv.note_holder();
+        let buf = recv.fill_buf(self.inner)?;
         self.at_end = buf.is_empty();
         Ok(buf)
     }
 
     fn consume(&mut self, count: usize) {
-        if !self.at_end {
-            self.recv.consume(count);
+        if let Some(recv) = &mut self.recv
+            && !self.at_end
+        {
+            recv.consume(count);
         }
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        if !self.at_end {
-            self.recv.skip_message();
+        if let Some(recv) = &mut self.recv
+            && !self.at_end
+        {
+            recv.skip_message();
         }
     }
 }

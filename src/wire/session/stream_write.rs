@@ -7,10 +7,12 @@ use crate::{
         stream::Stream,
         stream_inner::StreamInner,
     },
+    yamux::segment::total_len,
 };
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IoSlice, Write},
+    mem,
     time::Duration,
 };
 
@@ -28,8 +30,9 @@ impl Stream {
     /// was sent, the message may be sent again; until then the stream is in the same
     /// state as after any [write that failed](Self::finish).
     #[doc(alias = "send")]
-    pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
-        let mut send = self.inner.send.lock();
+    pub fn write_message(&self, message: impl AsRef<[u8]>) -> io::Result<()> {
+        let message = message.as_ref();
+        let mut send = self.inner.lock_send()?;
         self.inner.write_message(&mut send, self.handle, message)
     }
 
@@ -71,7 +74,7 @@ impl Stream {
     #[doc(alias = "eof")]
     #[doc(alias = "end")]
     pub fn finish(&self) -> io::Result<()> {
-        let mut send = self.inner.send.lock();
+        let mut send = self.inner.lock_send()?;
         self.inner.finish(&mut send, self.handle)
     }
 
@@ -82,7 +85,7 @@ impl Stream {
     ///
     /// See [`Writer`] for an example.
     pub fn writer(&self) -> Writer<'_> {
-        Writer::new(&self.inner, self.inner.send.lock(), self.handle)
+        Writer::new(&self.inner, self.handle)
     }
 
     /// Lets a message continue after a write to it has failed.
@@ -134,7 +137,10 @@ impl Stream {
     /// # Ok::<(), io::Error>(())
     /// ```
     pub fn resume(&self) {
-        self.inner.send.lock().resume();
+        // A `Writer` of this thread has a method of its own.
+        if let Ok(mut send) = self.inner.send.lock() {
+            send.resume();
+        }
     }
 
     /// Sets how long a write waits for the peer to read. `None`, the default, means
@@ -158,8 +164,13 @@ impl Stream {
 impl Write for &Stream {
     /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Sends the slices in order, up to 64 KiB, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let inner = &*self.inner;
-        inner.write(&mut inner.send.lock(), self.handle, buf)
+        inner.write(&mut *inner.lock_send()?, self.handle, bufs)
     }
 
     /// Does nothing: writes are not buffered.
@@ -175,6 +186,11 @@ impl Write for Stream {
     /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    /// Sends the slices in order, up to 64 KiB, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     /// Does nothing: writes are not buffered.
@@ -254,12 +270,15 @@ const BUFFER: usize = 8 * 1024;
 /// ```
 pub struct Writer<'a> {
     inner: &'a StreamInner,
-    send: SendMutexGuard<'a, OutgoingMessage>,
+    /// `None` if the thread already held a writer of the stream.
+    send: Option<SendMutexGuard<'a, OutgoingMessage>>,
     handle: HandleId,
     /// Bytes that were accepted and not sent yet. Allocated when there are some.
     gathered: Vec<u8>,
     /// The kind of the last write's error, if it failed: its bytes are missing.
     missing: Option<io::ErrorKind>,
+    /// Whether `resume` was called since.
+    resumed: bool,
     finished: bool,
 }
 
@@ -272,18 +291,28 @@ impl fmt::Debug for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(
-        inner: &'a StreamInner,
-        send: SendMutexGuard<'a, OutgoingMessage>,
-        handle: HandleId,
-    ) -> Self {
+    fn new(inner: &'a StreamInner, handle: HandleId) -> Self {
+        let send = inner.send.lock().ok();
+        let send = send.inspect(SendMutexGuard::note_holder);
         Self {
             inner,
             send,
             handle,
             gathered: Vec::new(),
             missing: None,
+            resumed: false,
             finished: false,
+        }
+    }
+
+    /// Returns the state of the message, which this thread uses.
+    fn message(&mut self) -> io::Result<&mut OutgoingMessage> {
+        match &mut self.send {
+            Some(send) => {
+                send.note_holder();
+                Ok(send)
+            }
+            None => Err(self.inner.writer_held()),
         }
     }
 
@@ -293,7 +322,10 @@ impl<'a> Writer<'a> {
     /// A write that failed has accepted none of its bytes, so write them again. What earlier
     /// writes accepted is kept, and sent once: a flush that failed may just be repeated.
     pub fn resume(&mut self) {
-        self.send.resume();
+        if let Ok(message) = self.message() {
+            message.resume();
+            self.resumed = true;
+        }
     }
 
     /// Sends the rest of the message with its end; an empty message if nothing was written.
@@ -307,64 +339,98 @@ impl<'a> Writer<'a> {
     #[doc(alias = "eof")]
     #[doc(alias = "end")]
     pub fn finish(mut self) -> io::Result<()> {
+        let missing = self.missing;
         // Without these bytes the message is not complete, although the rest could be sent.
-        if let Some(kind) = self.missing.or(self.send.unresumed_failure()) {
-            return Err(self.inner.refusal_or_incomplete(Incomplete::Missing, kind));
+        if let Some(kind) = missing.or(self.message()?.unresumed_failure()) {
+            let cause = Incomplete::Missing(kind);
+            return Err(self.inner.refusal_or_incomplete(cause, kind));
         }
-        self.inner
-            .write_message(&mut self.send, self.handle, &self.gathered)?;
+        let gathered = mem::take(&mut self.gathered);
+        let (inner, handle) = (self.inner, self.handle);
+        inner.write_message(self.message()?, handle, &gathered)?;
         self.finished = true;
         Ok(())
     }
 
-    /// Sends what was gathered.
-    fn send_gathered(&mut self) -> io::Result<()> {
-        while !self.gathered.is_empty() {
-            let gathered = &self.gathered;
-            let sent = self.inner.write(&mut self.send, self.handle, gathered)?;
-            self.gathered.drain(..sent);
-        }
-        Ok(())
+    /// Sends one frame.
+    fn send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (inner, handle) = (self.inner, self.handle);
+        inner.write(self.message()?, handle, bufs)
     }
 
-    fn gather_or_send(&mut self, buf: &[u8]) -> io::Result<usize> {
+    /// Sends what was gathered.
+    fn send_gathered(&mut self) -> io::Result<()> {
+        let mut gathered = mem::take(&mut self.gathered);
+        let mut outcome = Ok(());
+        while !gathered.is_empty() && outcome.is_ok() {
+            let sent = self.send(&[IoSlice::new(&gathered)]);
+            outcome = sent.map(|sent| drop(gathered.drain(..sent)));
+        }
+        self.gathered = gathered;
+        outcome
+    }
+
+    fn gather_or_send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = total_len(bufs);
         // Nothing is accepted for a message that cannot continue.
-        let sends = self.send.has_failed() || self.inner.raw.is_closed();
-        if sends || self.gathered.len() + buf.len() > BUFFER {
+        let sends = self.message()?.has_failed() || self.inner.raw.is_closed();
+        if sends || len.saturating_add(self.gathered.len()) > BUFFER {
             self.send_gathered()?;
         }
-        if sends || buf.len() >= BUFFER {
-            return self.inner.write(&mut self.send, self.handle, buf);
+        if sends || len >= BUFFER {
+            return self.send(bufs);
         }
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(BUFFER);
         }
-        self.gathered.extend_from_slice(buf);
-        Ok(buf.len())
+        for buf in bufs {
+            self.gathered.extend_from_slice(buf);
+        }
+        Ok(len)
     }
 }
 
 impl Write for Writer<'_> {
     /// Gathers `buf` if it is shorter than 8 KiB; otherwise sends up to 64 KiB of it.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Gathers the slices if they are shorter than 8 KiB together; otherwise sends up to
+    /// 64 KiB of them in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
         }
-        let accepted = self.gather_or_send(buf);
+        let accepted = self.gather_or_send(bufs);
         self.missing = accepted.as_ref().err().map(io::Error::kind);
+        self.resumed = false;
         accepted
     }
 
-    /// Sends what was gathered. If it fails, what was not sent is kept.
+    /// Sends what was gathered. If it fails, what was not sent is kept. Also fails if the last
+    /// write has failed and [`resume`](Writer::resume) was not called since: its bytes are
+    /// missing.
     fn flush(&mut self) -> io::Result<()> {
-        self.send_gathered()
+        self.message()?;
+        self.send_gathered()?;
+        match self.missing {
+            Some(kind) if !self.resumed => {
+                let cause = Incomplete::WriteFailed(kind);
+                let kind = io::ErrorKind::BrokenPipe;
+                Err(self.inner.refusal_or_incomplete(cause, kind))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            *self.send = OutgoingMessage::Broken;
+        if let Some(send) = &mut self.send
+            && !self.finished
+        {
+            **send = OutgoingMessage::Broken;
             self.inner.abort();
         }
     }
