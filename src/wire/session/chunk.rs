@@ -210,6 +210,23 @@ mod tests {
 
     proptest! {
         #[test]
+        fn several_slices_give_the_chunks_of_one(
+            payload in prop::collection::vec(any::<u8>(), 0..5000),
+            ends in prop::collection::vec(0usize..5000, 0..6),
+            len in 0usize..5000,
+        ) {
+            let mut ends: Vec<_> = ends.iter().map(|end| *end.min(&payload.len())).collect();
+            ends.extend([0, payload.len()]);
+            ends.sort_unstable();
+            let slices = ends.windows(2).map(|at| IoSlice::new(&payload[at[0]..at[1]]));
+            let slices: Vec<_> = slices.collect();
+            let len = len.min(payload.len());
+            let mut bytes = Vec::new();
+            encode(&slices, len, |piece| bytes.extend_from_slice(piece));
+            prop_assert_eq!(bytes, encoded(&payload[..len]));
+        }
+
+        #[test]
         fn any_split_of_the_input_gives_the_same_messages(
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..4),
             tail in prop::collection::vec(any::<u8>(), 0..1500),

@@ -50,7 +50,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 ///     .stream("upper", |stream| {
 ///         let mut text = String::new();
 ///         stream.read_to_string(&mut text)?;
-///         stream.write_message(text.to_uppercase().as_bytes())
+///         stream.write_message(text.to_uppercase())
 ///     })
 ///     .build()?;
 /// server.start()?;

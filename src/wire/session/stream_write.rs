@@ -109,7 +109,7 @@ impl Stream {
     /// #     .stream("slow", |stream| {
     /// #         thread::sleep(Duration::from_millis(50));
     /// #         let size = io::copy(&mut &*stream, &mut io::sink())?;
-    /// #         stream.write_message(size.to_string().as_bytes())
+    /// #         stream.write_message(size.to_string())
     /// #     })
     /// #     .build()?;
     /// # server.start()?;
@@ -229,7 +229,7 @@ const BUFFER: usize = 8 * 1024;
 /// # let server = wirenet::Wire::mount("127.0.0.1:0")
 /// #     .stream("upload", |stream| {
 /// #         let size = io::copy(&mut &*stream, &mut io::sink())?;
-/// #         stream.write_message(size.to_string().as_bytes())
+/// #         stream.write_message(size.to_string())
 /// #     })
 /// #     .build()?;
 /// # server.start()?;
