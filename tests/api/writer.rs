@@ -313,6 +313,8 @@ fn a_flush_after_a_write_that_failed_fails() {
         let failed = writer.write(b"after").unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::ConnectionAborted);
         let error = writer.flush().unwrap_err();
-        assert!(error.to_string().contains("connection aborted"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(": connection aborted"), "{text}");
+        assert!(text.contains("on another stream"), "{text}");
     });
 }

@@ -48,6 +48,14 @@ use std::{
 /// write that fails has sent nothing of its buffer; after [`Write::write_all`] or
 /// [`io::copy`] has failed, it is unknown how much was sent.
 ///
+/// No other error has that kind, also not that of a lost connection.
+///
+/// # Pools
+///
+/// A close of the session waits for the streams that are open, also for an idle one, for as
+/// long as its timeout: only the program knows whether it still needs one. Drop pooled and
+/// idle streams when [`Session::is_closing`] returns `true`.
+///
 /// # Examples
 ///
 /// A server that speaks WebSocket on a stream, with the library tungstenite:

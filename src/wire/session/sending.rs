@@ -184,8 +184,8 @@ impl Planned {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
     #[error(
-        "an earlier write to the message failed: {0}; the message is incomplete: call resume, \
-         and write the missing bytes again"
+        "an earlier write to the message failed: {}; the message is incomplete: {}",
+        .0, advice(*.0)
     )]
     WriteFailed(io::ErrorKind),
     #[error(
@@ -208,6 +208,14 @@ pub(super) enum Incomplete {
          was aborted (finish the Writer first)"
     )]
     HeldHere,
+}
+
+/// Returns what to do after a write that failed with an error of this kind.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::TimedOut => "call resume, and write the missing bytes again",
+        _ => "send it again on another stream",
+    }
 }
 
 impl Incomplete {

@@ -104,11 +104,47 @@ impl Stream {
     /// A message ends only when a read returns `Ok(0)`: see [the end of a
     /// message](#the-end-of-a-message).
     ///
-    /// Other reads of the stream wait until the reader is dropped. If it is dropped before
-    /// the end of the message, and any of the message was received, the rest is skipped
-    /// when the stream is read again.
+    /// While the reader exists, reads of other threads wait. Other calls of this thread that
+    /// read ([`read_message`](Self::read_message), [`next_message`](Self::next_message), the
+    /// methods of `Read` on any handle) fail with [`io::ErrorKind::Deadlock`], and so do all
+    /// calls on a second reader that it requests. If the reader moves to another thread, these
+    /// errors move with it when that thread first uses it.
     ///
-    /// See [`Reader`] for an example.
+    /// If the reader is dropped before the end of the message, and any of the message was
+    /// received, the rest is skipped when the stream is read again.
+    ///
+    /// The reader borrows the stream, so that writing meanwhile needs a second `&Stream`, as
+    /// below, or [another handle](Self::try_clone).
+    ///
+    /// # Examples
+    ///
+    /// A handler that answers each line:
+    ///
+    /// ```
+    /// # use std::{io::Read, time::Duration};
+    /// use std::io::{BufRead, Write};
+    /// # use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("lengths", |stream| {
+    ///         let mut out = &*stream;
+    ///         for line in stream.reader().lines() {
+    ///             writeln!(out, "{}", line?.len())?;
+    ///         }
+    ///         stream.finish()
+    ///     })
+    ///     .build()?;
+    /// # server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// # let mut stream = session.open_stream("lengths")?;
+    /// # stream.write_message("one\nthree\n")?;
+    /// # let mut lengths = String::new();
+    /// # stream.read_to_string(&mut lengths)?;
+    /// # assert_eq!(lengths, "3\n5\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "lines")]
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(&self.inner)
     }
@@ -184,7 +220,8 @@ impl Stream {
     /// The default is the wire's
     /// [`read_write_timeouts`](Builder::read_write_timeouts), which is `None` for reads.
     /// A read that takes longer fails with [`io::ErrorKind::TimedOut`], and can be tried
-    /// again. The timeout applies to all handles of the stream.
+    /// again. No other error of a read has that kind: if the connection is lost, a loop that
+    /// tries again ends. The timeout applies to all handles of the stream.
     ///
     /// # Errors
     ///

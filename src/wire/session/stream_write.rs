@@ -18,7 +18,8 @@ use std::{
 
 /// Sending messages.
 impl Stream {
-    /// Sends a whole message with its end, in a single frame if it is short.
+    /// Sends a whole message with its end, in a single frame if it is short. The message is
+    /// text, a vector, a slice, or anything else that is bytes.
     ///
     /// If a message has begun already, adds these bytes to it and ends it. Blocks as a
     /// write does.
@@ -48,7 +49,7 @@ impl Stream {
     /// If the last write to the message failed, for example by a write timeout, bytes of
     /// the message are missing: the stream is
     /// [aborted](Self#how-a-stream-is-aborted), and the error has the kind of that
-    /// write's error.
+    /// write's error, or says that the stream was [reset](Self::reset) on this side.
     ///
     /// # Examples
     ///
@@ -80,10 +81,39 @@ impl Stream {
 
     /// Returns a buffered writer of one message, which [`Writer::finish`] ends.
     ///
-    /// Other writes to the stream wait until the writer is dropped. If it is dropped
-    /// before `finish`, the stream is [aborted](Self#how-a-stream-is-aborted).
+    /// While the writer exists, writes of other threads wait. Other calls of this thread that
+    /// write ([`write_message`](Self::write_message), [`finish`](Self::finish), the methods of
+    /// `Write` on any handle) fail with [`io::ErrorKind::Deadlock`], and so do all calls on a
+    /// second writer that it requests. If the writer moves to another thread, these errors
+    /// move with it when that thread first uses it.
+    ///
+    /// If the writer is dropped before `finish`, the stream is
+    /// [aborted](Self#how-a-stream-is-aborted).
+    ///
+    /// The writer borrows the stream. For one that owns it, for example in a struct or for a
+    /// spawned thread, use [`BufWriter<Stream>`](io::BufWriter), and at the end `into_inner`,
+    /// which sends the rest, and then [`finish`](Self::finish).
     ///
     /// See [`Writer`] for an example.
+    ///
+    /// # Examples
+    ///
+    /// A writer that owns its stream:
+    ///
+    /// ```
+    /// # use std::{io::{self, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("log", |stream| io::copy(stream, &mut io::sink()).map(drop))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// let mut log = io::BufWriter::new(session.open_stream("log")?);
+    /// writeln!(log, "started")?;
+    /// log.into_inner()?.finish()?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[doc(alias = "BufWriter")]
     pub fn writer(&self) -> Writer<'_> {
         Writer::new(&self.inner, self.handle)
     }
@@ -98,6 +128,9 @@ impl Stream {
     ///
     /// A caller of [`Write::write`] does know, because a call that fails has sent none of
     /// its bytes. Such a caller may call `resume`, and then write those bytes again.
+    ///
+    /// For a write through a [`Writer`], call [`Writer::resume`]; while this thread holds one,
+    /// this does nothing.
     ///
     /// # Examples
     ///
@@ -147,8 +180,9 @@ impl Stream {
     /// until the session ends.
     ///
     /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
-    /// [`resume`](Self::resume) for how to continue then. The timeout applies to all
-    /// handles of the stream.
+    /// [`resume`](Self::resume) for how to continue then. No other error of a write has that
+    /// kind, so that a loop which tries again ends if the connection is lost. The timeout
+    /// applies to all handles of the stream.
     ///
     /// # Errors
     ///

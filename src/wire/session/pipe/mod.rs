@@ -85,8 +85,9 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The first error of either side, with its kind; the text says which side it was. The
-    /// stream has been aborted or closed then.
+    /// The first error of either side, with its kind; the text says which side it was.
+    /// [`io::ErrorKind::Deadlock`] if this thread holds a [`Reader`](crate::Reader) or
+    /// [`Writer`](crate::Writer) of the stream. The stream has been aborted or closed then.
     ///
     /// # Examples
     ///
