@@ -26,6 +26,7 @@ fn run(stream: &mut Stream) -> io::Result<()> {
     let (caller, group) = (stream.clone(), format!("-{}", child.id()));
     thread::spawn(move || {
         if caller.wait_for_peer_end(None) {
+            // Fails if everything has ended already.
             let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
         }
     });

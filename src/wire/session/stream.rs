@@ -275,6 +275,7 @@ impl Stream {
     ///         thread::spawn(move || {
     ///             // `false` when this handler has returned.
     ///             if caller.wait_for_peer_end(None) {
+    ///                 // Fails if everything has ended already.
     ///                 let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
     ///             }
     ///         });

@@ -310,6 +310,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(inner: &'a StreamInner) -> Self {
+        // If this thread holds a reader already, the calls on this one fail.
         let recv = inner.recv.lock().ok();
         let recv = recv.inspect(SendMutexGuard::note_holder);
         Self {

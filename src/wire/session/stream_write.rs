@@ -326,6 +326,7 @@ impl fmt::Debug for Writer<'_> {
 
 impl<'a> Writer<'a> {
     fn new(inner: &'a StreamInner, handle: HandleId) -> Self {
+        // If this thread holds a writer already, the calls on this one fail.
         let send = inner.send.lock().ok();
         let send = send.inspect(SendMutexGuard::note_holder);
         Self {
@@ -356,6 +357,7 @@ impl<'a> Writer<'a> {
     /// A write that failed has accepted none of its bytes, so write them again. What earlier
     /// writes accepted is kept, and sent once: a flush that failed may just be repeated.
     pub fn resume(&mut self) {
+        // Without the turn there is no message that could have failed.
         if let Ok(message) = self.message() {
             message.resume();
             self.resumed = true;
