@@ -23,11 +23,11 @@ fn run(stream: &mut Stream) -> io::Result<()> {
         .process_group(0)
         .stdout(Stdio::piped())
         .spawn()?;
-    let (caller, group) = (stream.clone(), format!("-{}", child.id()));
+    let (caller, kill) = (stream.clone(), format!("kill -s KILL -- -{}", child.id()));
     thread::spawn(move || {
         if caller.wait_for_peer_end(None) {
             // Fails if everything has ended already.
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
+            let _ = Command::new("sh").args(["-c", &kill]).output();
         }
     });
     let copied = io::copy(&mut child.stdout.take().expect("it is piped"), stream);

@@ -271,12 +271,12 @@ impl Stream {
     ///         // A process group of its own, which is killed as a whole.
     ///         command.args(["-c", "sleep 100; true"]).process_group(0);
     ///         let mut child = command.stdout(Stdio::piped()).spawn()?;
-    ///         let (caller, group) = (stream.clone(), format!("-{}", child.id()));
+    ///         let (caller, kill) = (stream.clone(), format!("kill -s KILL -- -{}", child.id()));
     ///         thread::spawn(move || {
     ///             // `false` when this handler has returned.
     ///             if caller.wait_for_peer_end(None) {
     ///                 // Fails if everything has ended already.
-    ///                 let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
+    ///                 let _ = Command::new("sh").args(["-c", &kill]).output();
     ///             }
     ///         });
     ///         let copied = io::copy(&mut child.stdout.take().expect("it is piped"), stream);
