@@ -85,7 +85,7 @@ fn client(addr: String, node: &str, token: &str, stop: &Stop) -> io::Result<()> 
     let wire = Wire::join(addr)
         .identification(format!("{node}.svc"), token)
         .stream(format!("{node}:read"), move |stream| {
-            stream.write_message(payload.as_bytes())
+            stream.write_message(&payload)
         });
     support::stay_connected(wire, stop)
 }

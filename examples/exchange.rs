@@ -116,7 +116,7 @@ fn send_quotes(stream: &mut Stream, symbol: &str, interval: Duration) -> io::Res
         let timestamp = since.map_or(0, |since| since.as_secs());
         let quote =
             format!(r#"{{"Symbol":"{symbol}","Price":{price},"Timestamp":{timestamp}}}"#) + "\n";
-        stream.write_message(quote.as_bytes())?;
+        stream.write_message(quote)?;
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ fn read_commands(wire: &Wire) -> io::Result<()> {
 
 fn execute(session: &Session, command: &str) -> io::Result<()> {
     let stream = session.open_stream("shell")?;
-    stream.write_message(command.as_bytes())?;
+    stream.write_message(command)?;
     print_line!("{} on {command:?}:", Client(session))?;
     print_message(&stream)?;
     stream.close()

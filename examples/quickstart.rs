@@ -82,7 +82,7 @@ fn serve(file: PathBuf, checksum: String) -> io::Result<Wire> {
         .stream("file", move |stream| {
             io::copy(&mut File::open(&file)?, stream)?;
             stream.finish()?;
-            stream.write_message(checksum.as_bytes())
+            stream.write_message(&checksum)
         })
         .build()?;
     server.start()?;

@@ -121,5 +121,5 @@ fn read_amount(session: &Session) -> io::Result<String> {
 
 fn send_path(stream: &mut Stream) -> io::Result<()> {
     let path = env::var("PATH").unwrap_or_default();
-    stream.write_message(format!("{path}\n").as_bytes())
+    stream.write_message(format!("{path}\n"))
 }

@@ -158,7 +158,7 @@ fn tell_failure(session: &Session, path: &Path, error: &io::Error) -> io::Result
     let bytes = to_bytes(name).unwrap_or_else(|| name.to_string_lossy().as_bytes().into());
     let stream = session.open_stream(FAILURES)?;
     stream.write_message(&bytes)?;
-    stream.write_message(error.to_string().as_bytes())?;
+    stream.write_message(error.to_string())?;
     // The client ends the stream when it has taken note.
     while stream.next_message()? {}
     Ok(true)

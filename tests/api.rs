@@ -10,6 +10,8 @@ mod limits;
 mod lookups;
 #[path = "api/opening.rs"]
 mod opening;
+#[path = "api/own_turn.rs"]
+mod own_turn;
 #[path = "api/peer_end.rs"]
 mod peer_end;
 #[path = "api/printing.rs"]

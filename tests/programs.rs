@@ -9,6 +9,7 @@ mod backup;
 mod calls;
 #[path = "programs/chat.rs"]
 mod chat;
+#[cfg(unix)]
 #[path = "programs/commands.rs"]
 mod commands;
 #[path = "programs/download.rs"]

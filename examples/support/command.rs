@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -17,8 +17,11 @@ pub fn shell(line: &str) -> Command {
 
 /// Runs a command, sends its output as one message, and closes the stream.
 ///
-/// Kills the command if the peer leaves before all output is sent.
+/// Kills the command, and what it has started, if the peer leaves before all output is sent.
 pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
+    // What the command starts holds the pipe too.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let (output, input) = io::pipe()?;
     command.stdin(Stdio::null());
     command.stdout(input.try_clone()?).stderr(input);
@@ -32,11 +35,23 @@ pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
         // `copy` closes the stream, which ends this wait too.
         if stream.wait_for_peer_end(None) && !sent.load(Ordering::SeqCst) {
             // Fails only if the command has already ended.
-            let _ = child.kill();
+            let _ = kill(&mut child);
         }
         child.wait()?;
         copier.join().expect("no thread panics")
     })
+}
+
+/// Kills the command's process group.
+#[cfg(unix)]
+fn kill(child: &mut Child) -> io::Result<()> {
+    let kill = format!("kill -s KILL -- -{}", child.id());
+    Command::new("sh").args(["-c", &kill]).output().map(drop)
+}
+
+#[cfg(not(unix))]
+fn kill(child: &mut Child) -> io::Result<()> {
+    child.kill()
 }
 
 fn copy(mut output: io::PipeReader, stream: &Stream, sent: &AtomicBool) -> io::Result<()> {

@@ -196,12 +196,11 @@ impl fmt::Display for Because<'_> {
 
 impl Error {
     /// Returns the error for something that did not happen in time, for no known reason.
-    pub(crate) fn timed_out(what: &'static str, timeout: Duration) -> Self {
-        let (what, cause) = (what.into(), None);
+    pub(crate) fn timed_out(what: impl Into<Cow<'static, str>>, timeout: Duration) -> Self {
         Self::TimedOut {
-            what,
+            what: what.into(),
             timeout,
-            cause,
+            cause: None,
         }
     }
 

@@ -21,4 +21,4 @@ pub(crate) use model::*;
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use real::*;
 
-pub(crate) use send_mutex::{SendMutex, SendMutexGuard};
+pub(crate) use send_mutex::{HeldHere, SendMutex, SendMutexGuard};

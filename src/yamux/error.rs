@@ -11,6 +11,11 @@ use std::{io, sync::Arc, time::Duration};
 /// Cheap to clone: every stream of a connection gets the same error. Converts into
 /// [`io::Error`], from which [`io::Error::get_ref`] and `downcast_ref` return this
 /// error again.
+///
+/// Only [`TimedOut`](Self::TimedOut) converts into an error of the kind
+/// [`io::ErrorKind::TimedOut`], after which the call may be tried again. The errors that end
+/// a connection have other kinds, also those of a peer that was silent for too long
+/// ([`io::ErrorKind::ConnectionAborted`]).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -168,17 +173,26 @@ impl Error {
         matches!(self, Self::Closed | Self::ClosedByPeer)
     }
 
+    /// Returns the kind of the [`io::Error`]. Callers try again after `TimedOut` and its like,
+    /// so it is never the kind of an error that ends the connection.
     fn kind(&self) -> io::ErrorKind {
+        use io::ErrorKind::{ConnectionAborted, Interrupted, TimedOut, WouldBlock};
         match self {
-            Self::Io(error) => error.kind(),
+            Self::Io(error) => match error.kind() {
+                TimedOut | WouldBlock | Interrupted => ConnectionAborted,
+                kind => kind,
+            },
             Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer(_) => {
                 io::ErrorKind::ConnectionReset
             }
-            Self::Closed | Self::Reset(_) | Self::PeerFailed(_) | Self::GoingAway => {
-                io::ErrorKind::ConnectionAborted
-            }
+            Self::Closed
+            | Self::Reset(_)
+            | Self::PeerFailed(_)
+            | Self::GoingAway
+            | Self::KeepAlive
+            | Self::WriteTimeout => ConnectionAborted,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
-            Self::KeepAlive | Self::WriteTimeout | Self::TimedOut(_) => io::ErrorKind::TimedOut,
+            Self::TimedOut(_) => TimedOut,
             Self::StreamClosed(_) => io::ErrorKind::BrokenPipe,
         }
     }
@@ -187,5 +201,31 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_that_ends_the_connection_asks_to_try_again() {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock,
+        };
+        for kind in [TimedOut, WouldBlock, Interrupted] {
+            let error = Error::from_read(kind.into());
+            let Error::Io(source) = &error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(source.kind(), kind);
+            assert_eq!(error.kind(), ConnectionAborted);
+        }
+        for error in [Error::KeepAlive, Error::WriteTimeout] {
+            assert_eq!(error.kind(), ConnectionAborted);
+        }
+        let reset = Error::from_read(ConnectionReset.into());
+        assert_eq!(reset.kind(), ConnectionReset);
+        assert_eq!(Error::timed_out().kind(), TimedOut);
     }
 }

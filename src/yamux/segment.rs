@@ -7,7 +7,7 @@
 
 // Not from `crate::sync`: the pool belongs to the process, not to one run of a model.
 use parking_lot::Mutex;
-use std::io;
+use std::io::{self, IoSlice};
 
 /// The most of the user's bytes that one frame carries. A bulk transfer on one
 /// stream delays the others by no more than the time it takes to send this much.
@@ -110,6 +110,16 @@ impl Segment {
         debug_assert_eq!(count, bytes.len());
     }
 
+    /// Appends the first `count` bytes of `slices`. The caller has checked
+    /// [`room`](Self::room).
+    pub(crate) fn put_slices(&mut self, slices: &[IoSlice<'_>], mut count: usize) {
+        for slice in slices {
+            let piece = &slice[..count.min(slice.len())];
+            self.put(piece);
+            count -= piece.len();
+        }
+    }
+
     /// Fills the segment, which must be empty, with one call of `read`, up to
     /// `limit` bytes.
     pub(crate) fn fill(
@@ -125,6 +135,14 @@ impl Segment {
         self.end = read(&mut self.buf[..limit])?.min(limit);
         Ok(self.end)
     }
+}
+
+/// Returns how many bytes `slices` have. Does not overflow, although several may be the same
+/// bytes.
+pub(crate) fn total_len(slices: &[IoSlice<'_>]) -> usize {
+    slices
+        .iter()
+        .fold(0, |sum, slice| slice.len().saturating_add(sum))
 }
 
 impl Drop for Segment {

@@ -10,7 +10,7 @@ use crate::support::{
 use crossbeam_channel::bounded;
 use serde_json::json;
 use std::{
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     thread,
     time::Duration,
 };
@@ -80,6 +80,64 @@ fn a_flush_sends_what_was_gathered_and_no_empty_frame() {
         writer.finish().unwrap();
         stream.close().unwrap();
         assert_eq!(bodies(&mut peer, id), [[0; 4]]);
+    });
+}
+
+/// rustls writes its last alert together with the data before it.
+#[test]
+fn several_slices_are_sent_in_one_frame() {
+    in_time(|| {
+        let long = [b'x'; 3000];
+        let slices = [&b""[..], b"one", b" ", &long, b" two"].map(IoSlice::new);
+        let bytes = slices.map(|slice| slice.to_vec()).concat();
+        let (_server, mut peer, stream, id) = scripted();
+        let mut expected = Vec::new();
+        for chunk in bytes.chunks(1024) {
+            expected.extend((chunk.len() as u32).to_le_bytes());
+            expected.extend(chunk);
+        }
+        let mut arrives = |written: io::Result<usize>| {
+            assert_eq!(written.unwrap(), bytes.len());
+            assert!(peer.next_of(id).body == expected);
+        };
+        arrives((&stream).write_vectored(&slices));
+        arrives(stream.clone().write_vectored(&slices));
+        let byte_stream = stream.clone().into_byte_stream();
+        arrives((&byte_stream).write_vectored(&slices));
+        arrives(byte_stream.clone().write_vectored(&slices));
+        let mut writer = stream.writer();
+        let written = writer.write_vectored(&slices);
+        writer.flush().unwrap();
+        arrives(written);
+        writer.finish().unwrap();
+        assert_eq!(peer.next_of(id).body, [0; 4]);
+        assert_eq!((&stream).write_vectored(&[]).unwrap(), 0);
+        assert_eq!((&stream).write_vectored(&slices[..1]).unwrap(), 0);
+        stream.reset();
+    });
+}
+
+/// As one large write is: up to 64 KiB at once, without being gathered.
+#[test]
+fn large_slices_are_sent_as_they_are() {
+    in_time(|| {
+        let (_server, mut peer, stream, id) = scripted();
+        let bytes = Pattern::new(9).to_vec(100_000);
+        let (one, two) = bytes.split_at(40_000);
+        let slices = [one, two].map(IoSlice::new);
+        let mut writer = stream.writer();
+        writer.write_all(b"before").unwrap();
+        assert_eq!(writer.write_vectored(&slices).unwrap(), 65_536);
+        assert_eq!(peer.next_of(id).body.len(), 6 + 4);
+        let body = peer.next_of(id).body;
+        assert_eq!(body.len(), 65_536 + 64 * 4);
+        let received: Vec<u8> = body
+            .chunks(1028)
+            .flat_map(|chunk| &chunk[4..])
+            .copied()
+            .collect();
+        assert!(received == bytes[..65_536]);
+        writer.finish().unwrap();
     });
 }
 
@@ -212,6 +270,11 @@ fn a_message_without_its_last_write_is_never_finished() {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             drop(release);
             stream.set_write_timeout(None).unwrap();
+            for _ in 0..2 {
+                let error = writer.flush().unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                assert!(error.to_string().contains(": timed out"), "{error}");
+            }
             if continues {
                 writer.resume();
                 writer.flush().unwrap();
@@ -272,5 +335,27 @@ fn a_writer_that_is_dropped_aborts_what_it_has_gathered() {
         let mut stream = link.near.open_stream("late").unwrap();
         stream.writer().write_all(b"part").unwrap();
         stream.read(&mut [0]).unwrap_err();
+    });
+}
+
+/// Nothing was gathered that a flush could fail to send.
+#[test]
+fn a_flush_after_a_write_that_failed_fails() {
+    in_time(|| {
+        let link = Link::serving("waits", |stream| {
+            stream.wait_for_peer_end(None);
+            Ok(())
+        });
+        let stream = link.near.open_stream("waits").unwrap();
+        let mut writer = stream.writer();
+        writer.write_all(b"before").unwrap();
+        writer.flush().unwrap();
+        link.near.abort();
+        let failed = writer.write(b"after").unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionAborted);
+        let error = writer.flush().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(": connection aborted"), "{text}");
+        assert!(text.contains("on another stream"), "{text}");
     });
 }

@@ -66,55 +66,90 @@ fn websocket_with_tungstenite() {
 }
 
 #[cfg(feature = "tls")]
-#[test]
-fn tls_inside_a_stream_with_rustls() {
-    use std::{io::Read, sync::Arc};
-    use wirenet::tls::rustls::{
-        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+mod tls {
+    use super::{Hub, unbounded};
+    use std::{
+        io::{self, BufRead, BufReader, Read, Write},
+        sync::Arc,
+    };
+    use wirenet::{
+        ByteStream,
+        tls::rustls::{
+            ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+            StreamOwned,
+            crypto::ring,
+            pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        },
     };
 
-    let chain = CertificateDer::pem_file_iter("certs/server.pem").unwrap();
-    let key = PrivateKeyDer::from_pem_file("certs/server.key").unwrap();
-    let provider = Arc::new(ring::default_provider());
-    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain.map(Result::unwrap).collect(), key)
-        .unwrap();
-    let config = Arc::new(config);
-    let hub = Hub::serving(move |stream| {
-        let tls = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
-        let mut tls = StreamOwned::new(tls, stream.clone().into_byte_stream());
-        let mut line = String::new();
-        BufReader::new(&mut tls).read_line(&mut line)?;
-        tls.write_all(line.to_uppercase().as_bytes())?;
-        tls.conn.send_close_notify();
-        tls.flush()
-    });
+    fn server() -> Arc<ServerConfig> {
+        let chain = CertificateDer::pem_file_iter("certs/server.pem").unwrap();
+        let key = PrivateKeyDer::from_pem_file("certs/server.key").unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(Result::unwrap).collect(), key)
+            .unwrap();
+        Arc::new(config)
+    }
 
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file("certs/ca.pem").unwrap())
-        .unwrap();
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let bytes = hub
-        .session()
-        .open_stream("service")
-        .unwrap()
-        .into_byte_stream();
-    let mut tls = StreamOwned::new(tls, bytes);
-    tls.write_all(b"secret\n").unwrap();
-    let mut answer = String::new();
-    tls.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "SECRET\n");
+    fn client(hub: &Hub, name: &'static str) -> StreamOwned<ClientConnection, ByteStream> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file("certs/ca.pem").unwrap())
+            .unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tls = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
+        let stream = hub.session().open_stream("service").unwrap();
+        StreamOwned::new(tls, stream.into_byte_stream())
+    }
+
+    #[test]
+    fn tls_inside_a_stream_with_rustls() {
+        let config = server();
+        let hub = Hub::serving(move |stream| {
+            let tls = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
+            let mut tls = StreamOwned::new(tls, stream.clone().into_byte_stream());
+            let mut line = String::new();
+            BufReader::new(&mut tls).read_line(&mut line)?;
+            tls.write_all(line.to_uppercase().as_bytes())?;
+            tls.conn.send_close_notify();
+            tls.flush()
+        });
+        let mut tls = client(&hub, "localhost");
+        tls.write_all(b"secret\n").unwrap();
+        let mut answer = String::new();
+        tls.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "SECRET\n");
+    }
+
+    /// The client of rustls writes its alert in one call together with other data, and does
+    /// not write again.
+    #[test]
+    fn the_alert_of_a_client_that_refuses_the_certificate_arrives() {
+        const TIMES: usize = 20;
+
+        let config = server();
+        let (sender, seen) = unbounded();
+        let hub = Hub::serving(move |stream| {
+            let tls = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
+            let mut tls = StreamOwned::new(tls, stream.clone().into_byte_stream());
+            let error = tls.read(&mut [0]).unwrap_err();
+            sender.send(error.to_string()).map_err(io::Error::other)
+        });
+        for _ in 0..TIMES {
+            client(&hub, "other").write_all(b"secret").unwrap_err();
+            let error = seen.recv_timeout(crate::support::PATIENCE).unwrap();
+            assert!(error.contains("BadCertificate"), "{error}");
+        }
+    }
 }
 
 mod http {

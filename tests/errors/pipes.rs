@@ -78,6 +78,6 @@ fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
     row(
         "shutdown(Write) of a byte stream whose last write has timed out",
         error,
-        &["write to the message failed, so it is incomplete"],
+        &["write to the message failed: timed out"],
     );
 }

@@ -90,15 +90,37 @@ fn a_timeout_says_how_long_and_on_which_stream() {
         row(
             "write after a write that timed out",
             error,
-            &["earlier write", "incomplete", "resume"],
+            &["earlier write", ": timed out", "incomplete", "resume"],
         );
         let error = stream.finish().unwrap_err();
         kind_is(&error, ErrorKind::TimedOut);
         row(
             "finish after a write that timed out",
             error,
-            &["last write", "incomplete", "aborted", "another stream"],
+            &[
+                "last write",
+                ": timed out",
+                "incomplete",
+                "aborted",
+                "another stream",
+            ],
         );
+        let stream = open(&link, "waits");
+        stream.set_write_timeout(Some(SHORT)).unwrap();
+        (&stream).write_all(&[7; 1_000_000]).unwrap_err();
+        stream.reset();
+        for error in [
+            (&stream).write(b"more").unwrap_err(),
+            stream.finish().unwrap_err(),
+            (&stream).write(b"more").unwrap_err(),
+        ] {
+            kind_is(&error, ErrorKind::ConnectionAborted);
+            row(
+                "write or finish after a timeout and a reset",
+                error,
+                &["stream \"waits\" was reset on this side"],
+            );
+        }
         for error in [
             stream.set_read_timeout(Some(Duration::ZERO)),
             stream.set_write_timeout(Some(Duration::ZERO)),
@@ -295,5 +317,50 @@ fn a_yamux_stream_says_its_number() {
             &["stream 1 was reset by the peer"],
         );
         drop(peer);
+    });
+}
+
+/// A program that polls with a read timeout, and tries again after `TimedOut`, gets out of its
+/// loop.
+#[test]
+fn a_connection_that_ends_for_silence_is_no_timeout_of_a_call() {
+    in_time(|| {
+        let (ours, peer) = memory::pair(1 << 16);
+        let config = yamux::Config::default()
+            .keep_alive(Some(SHORT))
+            .write_timeout(SHORT);
+        let connection = Connection::client(ours, config).unwrap();
+        let mut stream = connection.open().unwrap();
+        stream.set_read_timeout(Some(SHORT / 10)).unwrap();
+        let error = loop {
+            match stream.read(&mut [0]) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                read => break read.unwrap_err(),
+            }
+        };
+        kind_is(&error, ErrorKind::ConnectionAborted);
+        assert!(matches!(cause(&error), Some(yamux::Error::KeepAlive)));
+        row(
+            "read from a peer that answers no ping",
+            error,
+            &["no answer to a ping in time"],
+        );
+        drop(peer);
+    });
+}
+
+#[test]
+fn an_opening_that_is_not_answered_names_the_stream() {
+    in_time(|| {
+        let server = started(mounting().handshake_timeout(SHORT));
+        let mut silent = Peer::join(&server, [1; 16]);
+        let session = server.wait_session(PATIENCE).unwrap();
+        let error = session.open_stream("log").unwrap_err();
+        row(
+            "open_stream at a peer that does not answer",
+            error,
+            &["no answer to the opening of stream \"log\" within 50ms"],
+        );
+        silent.next_open();
     });
 }

@@ -78,9 +78,9 @@ fn a_command_ends_when_its_caller_leaves() {
     let client = join("keyboard", "client", &addr, NONE);
     let session = server.wait_session(DEADLINE).unwrap();
     let stream = session.open_stream("shell").unwrap();
-    stream
-        .write_message(b"echo id $$; exec sleep 100000")
-        .unwrap();
+    // What the shell has started ends too.
+    let command = "sleep 100000 & echo id $!; wait";
+    stream.write_message(command).unwrap();
     let mut id = String::new();
     stream.reader().read_line(&mut id).unwrap();
     let id = id.strip_prefix("id ").unwrap().trim();

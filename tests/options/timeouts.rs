@@ -110,7 +110,7 @@ fn write_until_error(mut stream: &Stream) -> io::Error {
 }
 
 fn assert_write_timeout(error: &io::Error) {
-    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "{error}");
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     assert!(
         matches!(cause, Some(yamux::Error::WriteTimeout)),

@@ -2,43 +2,44 @@
 
 use super::{Outcome, PATIENCE};
 use std::{
+    ffi::OsStr,
     io::{self, Read},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::mpsc,
     thread,
 };
 use wirenet::{Session, Stream, Wire};
 
 /// Runs the command that the first message contains. Sends its output as one message, and
-/// its exit code as another. Kills the command when the caller leaves.
+/// its exit code as another. Kills the command, and what it has started, when the caller
+/// leaves.
 fn run(stream: &mut Stream) -> io::Result<()> {
     let command = stream.read_message(4096)?.unwrap_or_default();
     let mut child = Command::new("sh")
         .arg("-c")
-        .arg(String::from_utf8_lossy(&command).as_ref())
+        .arg(OsStr::from_bytes(&command))
+        // What the shell starts keeps the pipe open, so it is killed with the shell.
+        .process_group(0)
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut output = child.stdout.take().expect("it is piped");
-
-    let child = Arc::new(Mutex::new(child));
-    let (watched, killed) = (stream.try_clone()?, Arc::clone(&child));
+    let (caller, kill) = (stream.clone(), format!("kill -s KILL -- -{}", child.id()));
     thread::spawn(move || {
-        if watched.wait_for_peer_end(None) {
-            let _ = killed.lock().unwrap().kill();
+        if caller.wait_for_peer_end(None) {
+            // Fails if everything has ended already.
+            let _ = Command::new("sh").args(["-c", &kill]).output();
         }
     });
-
-    io::copy(&mut output, stream)?;
-    stream.finish()?;
-    let status = child.lock().unwrap().wait()?;
-    let code = status.code().unwrap_or(-1);
-    stream.write_message(code.to_string().as_bytes())
+    let copied = io::copy(&mut child.stdout.take().expect("it is piped"), stream);
+    let code = child.wait()?.code().unwrap_or(-1);
+    copied.and_then(|_| stream.finish())?;
+    stream.write_message(code.to_string())
 }
 
 /// Runs a command on a client. Returns its output and its exit code.
 fn call(session: &Session, command: &str) -> io::Result<(String, i32)> {
     let mut stream = session.open_stream("run")?;
-    stream.write_message(command.as_bytes())?;
+    stream.write_message(command)?;
     let mut output = String::new();
     stream.read_to_string(&mut output)?;
     let code = stream.read_message(16)?.unwrap_or_default();
@@ -64,10 +65,16 @@ fn a_command_runs_on_a_client_and_ends_when_its_caller_leaves() -> Outcome {
     assert_eq!(call(&session, "echo hello; exit 3")?, ("hello\n".into(), 3));
     ended.recv_timeout(PATIENCE)?;
 
-    let mut stream = session.open_stream("run")?;
-    stream.write_message(b"echo started; exec sleep 1000")?;
-    stream.read_exact(&mut [0; "started".len()])?;
-    drop(stream);
-    ended.recv_timeout(PATIENCE)?;
+    // A program that the shell replaces, and one that it starts.
+    for command in [
+        "echo started; exec sleep 1000",
+        "echo started; sleep 1000; true",
+    ] {
+        let mut stream = session.open_stream("run")?;
+        stream.write_message(command)?;
+        stream.read_exact(&mut [0; "started".len()])?;
+        drop(stream);
+        ended.recv_timeout(PATIENCE)?;
+    }
     Ok(())
 }

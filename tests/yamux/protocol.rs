@@ -7,7 +7,7 @@ use crate::support::{
     frames::{ACK, DATA, FIN, Frame, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE},
 };
 use std::{
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::Shutdown,
     thread,
     time::{Duration, Instant},
@@ -50,6 +50,23 @@ fn data_with_a_syn_is_read_first() {
     let (connection, mut peer) = accepted(quiet());
     peer.send(data(SYN | FIN, 1, b"all at once"));
     assert_eq!(read_next_stream(&connection), "all at once");
+}
+
+#[test]
+fn several_slices_are_sent_in_one_frame() {
+    let (connection, mut peer) = dialled(quiet());
+    let mut stream = connection.open().unwrap();
+    let slices = [&b""[..], b"one", b"", b" two"].map(IoSlice::new);
+    assert_eq!(stream.write_vectored(&slices).unwrap(), 7);
+    assert_eq!((&stream).write_vectored(&slices[..2]).unwrap(), 3);
+    assert_eq!(stream.write_vectored(&slices[..1]).unwrap(), 0);
+    let long = vec![7; 50_000];
+    let long = [&long[..], &long].map(IoSlice::new);
+    assert_eq!(stream.write_vectored(&long).unwrap(), 65_536);
+    assert_eq!(peer.receive(), Some(Frame::flags(1, SYN)));
+    assert_eq!(peer.receive(), Some(data(0, 1, b"one two")));
+    assert_eq!(peer.receive(), Some(data(0, 1, b"one")));
+    assert_eq!(peer.receive(), Some(data(0, 1, &[7; 65_536])));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::IoSlice,
     sync::Arc,
     time::Duration,
 };
@@ -494,7 +495,10 @@ fn message(len: usize, end: bool) -> Vec<u8> {
     let payload: Vec<u8> = (0..len).map(|index| (index % 251) as u8).collect();
     let mut bytes = Vec::with_capacity(chunk::encoded_len(len) + END.len());
     if len > 0 {
-        chunk::encode(&payload, |piece| bytes.extend_from_slice(piece));
+        let slices = [IoSlice::new(&payload)];
+        chunk::encode(&slices, payload.len(), |piece| {
+            bytes.extend_from_slice(piece);
+        });
         if end {
             bytes.extend(END);
         }

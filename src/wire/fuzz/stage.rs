@@ -230,7 +230,10 @@ pub(super) fn some_bytes(script: &mut Script<'_>) -> Vec<u8> {
 pub(super) fn some_chunks(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let payload = some_bytes(script);
-    crate::wire::session::chunk::encode(&payload, |piece| bytes.extend_from_slice(piece));
+    let slices = [std::io::IoSlice::new(&payload)];
+    crate::wire::session::chunk::encode(&slices, payload.len(), |piece| {
+        bytes.extend_from_slice(piece);
+    });
     if script.byte() & 1 == 0 {
         bytes.extend(crate::wire::session::chunk::END);
     }

@@ -232,7 +232,7 @@ impl Session {
     /// let server = Wire::mount("127.0.0.1:0").stream("count", |stream| {
     ///     let wire = stream.session().wire().ok_or(wirenet::Error::Closed)?;
     ///     let count = wire.sessions().len();
-    ///     stream.write_message(count.to_string().as_bytes())
+    ///     stream.write_message(count.to_string())
     /// });
     /// # server.build()?;
     /// # Ok::<(), wirenet::Error>(())

@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::Shutdown,
     sync::Arc,
     thread,
@@ -47,6 +47,14 @@ use std::{
 /// A read or write that has failed with [`io::ErrorKind::TimedOut`] may be tried again. A
 /// write that fails has sent nothing of its buffer; after [`Write::write_all`] or
 /// [`io::copy`] has failed, it is unknown how much was sent.
+///
+/// No other error has that kind, also not that of a lost connection.
+///
+/// # Pools
+///
+/// A close of the session waits for the streams that are open, also for an idle one, for as
+/// long as its timeout: only the program knows whether it still needs one. Drop pooled and
+/// idle streams when [`Session::is_closing`] returns `true`.
 ///
 /// # Examples
 ///
@@ -246,7 +254,7 @@ impl Shared {
     /// Sends the end of the data.
     fn end_writing(&self) -> io::Result<()> {
         let inner = &*self.stream.inner;
-        let mut send = inner.send.lock();
+        let mut send = inner.lock_send()?;
         if self.write_ended.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -301,7 +309,7 @@ impl Read for &ByteStream {
             return Ok(0);
         }
         let read_ended = &self.0.read_ended;
-        let mut recv = self.inner().recv.lock();
+        let mut recv = self.inner().lock_recv()?;
         if read_ended.load(Ordering::Acquire) {
             return Ok(0);
         }
@@ -324,14 +332,19 @@ impl Read for ByteStream {
 impl Write for &ByteStream {
     /// Sends up to 64 KiB at once. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let mut send = self.inner().send.lock();
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Sends the slices in order, up to 64 KiB, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut send = self.inner().lock_send()?;
         if self.0.write_ended.load(Ordering::Acquire) {
             let text = "the stream was shut down for writing";
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
         }
         // A write that failed has sent nothing of its buffer.
         send.resume();
-        self.inner().write(&mut send, self.0.stream.handle, buf)
+        self.inner().write(&mut send, self.0.stream.handle, bufs)
     }
 
     /// Does nothing: writes are not buffered.
@@ -343,6 +356,10 @@ impl Write for &ByteStream {
 impl Write for ByteStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

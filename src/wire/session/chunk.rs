@@ -6,6 +6,8 @@
 //! received may have any length, because the length is only counted down, and no memory is
 //! reserved for it.
 
+use std::io::IoSlice;
+
 /// The maximum payload of a chunk that is sent, in bytes.
 pub(crate) const CHUNK: usize = 1024;
 
@@ -34,11 +36,30 @@ pub(crate) fn payload_for(room: usize, payload: usize) -> usize {
     }
 }
 
-/// Cuts `payload` into chunks, and calls `put` with their heads and bytes in order.
-pub(crate) fn encode(payload: &[u8], mut put: impl FnMut(&[u8])) {
-    for chunk in payload.chunks(CHUNK) {
-        put(&(chunk.len() as u32).to_le_bytes());
-        put(chunk);
+/// Cuts the first `len` bytes of `payload` into chunks, and calls `put` with their heads and
+/// bytes in order. The slices of the payload may begin and end inside chunks.
+pub(crate) fn encode(payload: &[IoSlice<'_>], len: usize, mut put: impl FnMut(&[u8])) {
+    let mut slices = payload.iter();
+    let mut slice: &[u8] = &[];
+    let mut left = len;
+    while left > 0 {
+        let mut chunk = left.min(CHUNK);
+        left -= chunk;
+        put(&(chunk as u32).to_le_bytes());
+        while chunk > 0 {
+            if slice.is_empty() {
+                let Some(next) = slices.next() else {
+                    debug_assert!(false, "the payload has {len} bytes");
+                    return;
+                };
+                slice = next;
+                continue;
+            }
+            let (piece, rest) = slice.split_at(chunk.min(slice.len()));
+            put(piece);
+            chunk -= piece.len();
+            slice = rest;
+        }
     }
 }
 
@@ -113,7 +134,10 @@ mod tests {
 
     fn encoded(payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(payload, |piece| bytes.extend_from_slice(piece));
+        let slices = [IoSlice::new(payload)];
+        encode(&slices, payload.len(), |piece| {
+            bytes.extend_from_slice(piece)
+        });
         bytes
     }
 
@@ -185,6 +209,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn several_slices_give_the_chunks_of_one(
+            payload in prop::collection::vec(any::<u8>(), 0..5000),
+            ends in prop::collection::vec(0usize..5000, 0..6),
+            len in 0usize..5000,
+        ) {
+            let mut ends: Vec<_> = ends.iter().map(|end| *end.min(&payload.len())).collect();
+            ends.extend([0, payload.len()]);
+            ends.sort_unstable();
+            let slices = ends.windows(2).map(|at| IoSlice::new(&payload[at[0]..at[1]]));
+            let slices: Vec<_> = slices.collect();
+            let len = len.min(payload.len());
+            let mut bytes = Vec::new();
+            encode(&slices, len, |piece| bytes.extend_from_slice(piece));
+            prop_assert_eq!(bytes, encoded(&payload[..len]));
+        }
+
         #[test]
         fn any_split_of_the_input_gives_the_same_messages(
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..4),

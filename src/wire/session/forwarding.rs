@@ -124,10 +124,13 @@ mod tests {
     use super::*;
     use crate::wire::session::chunk::{CHUNK, END, encode};
     use proptest::prelude::*;
+    use std::io::IoSlice;
 
     fn encoded(payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(payload, |piece| bytes.extend_from_slice(piece));
+        encode(&[IoSlice::new(payload)], payload.len(), |piece| {
+            bytes.extend_from_slice(piece)
+        });
         bytes
     }
 

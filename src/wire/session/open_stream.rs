@@ -19,7 +19,7 @@ type OpenRaw = fn(&Connection, Option<Instant>) -> Result<yamux::Stream, yamux::
 
 /// Opening streams.
 impl Session {
-    /// Opens the stream `name` at the peer, and waits until the peer accepts it.
+    /// Opens the stream `name` (a `&str`, a `String`) at the peer, and waits until the peer accepts it.
     ///
     /// Blocks for at most
     /// [`Builder::handshake_timeout`](crate::Builder::handshake_timeout), by default 10
@@ -54,7 +54,8 @@ impl Session {
     #[doc(alias = "connect")]
     #[doc(alias = "call")]
     #[doc(alias = "dial")]
-    pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
+    pub fn open_stream(&self, name: impl AsRef<str>) -> Result<Stream, Error> {
+        let name = name.as_ref();
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
         Ok(Stream::opened(raw, self.clone(), name.into(), answer))
     }
@@ -103,7 +104,8 @@ impl Session {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "pipelining")]
-    pub fn open_stream_nowait(&self, name: &str) -> Result<Stream, Error> {
+    pub fn open_stream_nowait(&self, name: impl AsRef<str>) -> Result<Stream, Error> {
+        let name = name.as_ref();
         let deadline = deadline(self.settings().open_timeout);
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
@@ -135,7 +137,7 @@ impl Session {
         match answer.await_answer(&source) {
             Ok(()) => Ok((raw, answer)),
             Err(error) => {
-                let error = self.opening_error(error);
+                let error = self.opening_error(error, name);
                 if !matches!(error, Error::Refused { .. }) {
                     // The peer may have accepted the stream. A graceful end would tell
                     // the peer that there was nothing to send, and leave its half open.
@@ -157,7 +159,7 @@ impl Session {
             reason,
         })?;
         let opened = open(self.connection(), Some(deadline));
-        let raw = opened.map_err(|error| self.opening_error(error.into()))?;
+        let raw = opened.map_err(|error| self.opening_error(error.into(), name))?;
         let frame = Frame {
             kind: FrameKind::Open,
             command: name.into(),
@@ -166,16 +168,17 @@ impl Session {
         let sent = raw.send_all_by(&frame.encode(), deadline);
         sent.map_err(|error| {
             raw.reset();
-            self.opening_error(error.into())
+            self.opening_error(error.into(), name)
         })?;
         Ok(raw)
     }
 
-    fn opening_error(&self, error: Error) -> Error {
+    fn opening_error(&self, error: Error, name: &str) -> Error {
         match error {
             Error::Connection(yamux::Error::TimedOut(_)) => {
                 let timeout = self.settings().open_timeout;
-                Error::timed_out("answer to the opening of a stream", timeout)
+                let what = format!("answer to the opening of stream {name:?}");
+                Error::timed_out(what, timeout)
             }
             // A peer that is going away resets streams that it has not seen before.
             Error::Connection(yamux::Error::ResetByPeer(_)) if self.is_closing() => {

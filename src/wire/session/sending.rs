@@ -8,7 +8,7 @@ use crate::{
     wire::session::chunk::{CUT_SHORT, END, HEAD, encode, encoded_len, payload_for},
     yamux::segment::Segment,
 };
-use std::io;
+use std::io::{self, IoSlice};
 
 /// Identifies one handle among those of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +179,8 @@ impl Planned {
     }
 
     /// Appends the frame's body to `segment`.
-    pub(super) fn fill(self, payload: &[u8], segment: &mut Segment) {
-        encode(&payload[..self.bytes], |piece| segment.put(piece));
+    pub(super) fn fill(self, payload: &[IoSlice<'_>], segment: &mut Segment) {
+        encode(payload, self.bytes, |piece| segment.put(piece));
         if self.end == EndMark::With {
             segment.put(&END);
         }
@@ -191,15 +191,15 @@ impl Planned {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomplete {
     #[error(
-        "an earlier write to the message failed, so it is incomplete; call resume, and write \
-         the missing bytes again"
+        "an earlier write to the message failed: {}; the message is incomplete: {}",
+        .0, advice(*.0)
     )]
-    WriteFailed,
+    WriteFailed(io::ErrorKind),
     #[error(
-        "the last write to the message failed, so it is incomplete, and the stream was \
-         aborted; send the message again on another stream"
+        "the last write to the message failed: {0}; the message is incomplete, and the stream \
+         was aborted: send the message again on another stream"
     )]
-    Missing,
+    Missing(io::ErrorKind),
     #[error(
         "only a part of the message was sent, so the stream was aborted; send the message \
          again on another stream"
@@ -210,6 +210,19 @@ pub(super) enum Incomplete {
          the stream was aborted (call finish first)"
     )]
     OtherThread,
+    #[error(
+        "this thread holds a Writer of the stream, whose message is not finished; the stream \
+         was aborted (finish the Writer first)"
+    )]
+    HeldHere,
+}
+
+/// Returns what to do after a write that failed with an error of this kind.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::TimedOut => "call resume, and write the missing bytes again",
+        _ => "send it again on another stream",
+    }
 }
 
 impl Incomplete {
@@ -292,7 +305,7 @@ mod tests {
             }
             prop_assert!(planned.bytes == len || planned.bytes.is_multiple_of(CHUNK));
             let mut segment = Segment::with_room(planned.encoded_len());
-            planned.fill(&vec![7; len], &mut segment);
+            planned.fill(&[IoSlice::new(&vec![7; len])], &mut segment);
             prop_assert_eq!(segment.len(), planned.encoded_len());
         }
     }

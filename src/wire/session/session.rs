@@ -190,6 +190,9 @@ impl Session {
     ///
     /// A handler that may run for a long time should check this from time to time. Whether
     /// its caller has left is another question, which [`Stream::peer_has_ended`] answers.
+    ///
+    /// Drop pooled and idle streams when this returns `true`, or the close waits for them, up
+    /// to its whole timeout.
     pub fn is_closing(&self) -> bool {
         self.inner.connection.is_going_away()
     }

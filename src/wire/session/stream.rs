@@ -34,7 +34,9 @@ use std::{fmt, io, sync::Arc, time::Duration};
 ///
 /// `Read` and `Write` are also implemented for `&Stream`: one thread may read while
 /// another writes, as with a `TcpStream`. If two threads read, or two write, one waits
-/// while the other is in a call.
+/// while the other is in a call, or holds a [`reader`](Self::reader) or
+/// [`writer`](Self::writer). The thread that holds it does not wait for itself: its other
+/// calls of that direction fail with [`io::ErrorKind::Deadlock`].
 ///
 /// Dropping the last handle ends the stream. If a message has begun and was not ended, or
 /// its last write failed, it [aborts](#how-a-stream-is-aborted) the stream instead.
@@ -50,7 +52,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 ///     .stream("upper", |stream| {
 ///         let mut text = String::new();
 ///         stream.read_to_string(&mut text)?;
-///         stream.write_message(text.to_uppercase().as_bytes())
+///         stream.write_message(text.to_uppercase())
 ///     })
 ///     .build()?;
 /// server.start()?;
@@ -253,25 +255,34 @@ impl Stream {
     ///
     /// # Examples
     ///
-    /// A handler that runs a program, and kills it when its caller leaves:
+    /// A handler that runs a command, sends its output and its exit status, and kills it when
+    /// its caller leaves. A kill of the shell alone would leave the programs that it has
+    /// started: they keep the pipe open, and the handler would wait for them.
     ///
     /// ```
+    /// # #[cfg(unix)] {
     /// # use std::{io, time::Duration};
-    /// use std::{process::{Command, Stdio}, thread};
+    /// use std::{os::unix::process::CommandExt, process::{Command, Stdio}, thread};
     /// use wirenet::Wire;
     ///
     /// let server = Wire::mount("127.0.0.1:0")
     ///     .stream("run", |stream| {
-    ///         let mut child = Command::new("sleep").arg("100").stdout(Stdio::piped()).spawn()?;
-    ///         let mut output = child.stdout.take().expect("it is piped");
-    ///         let caller = stream.clone();
+    ///         let mut command = Command::new("sh");
+    ///         // A process group of its own, which is killed as a whole.
+    ///         command.args(["-c", "sleep 100; true"]).process_group(0);
+    ///         let mut child = command.stdout(Stdio::piped()).spawn()?;
+    ///         let (caller, kill) = (stream.clone(), format!("kill -s KILL -- -{}", child.id()));
     ///         thread::spawn(move || {
-    ///             // Also ends when this handler has returned.
-    ///             caller.wait_for_peer_end(None);
-    ///             child.kill().and_then(|()| child.wait())
+    ///             // `false` when this handler has returned.
+    ///             if caller.wait_for_peer_end(None) {
+    ///                 // Fails if everything has ended already.
+    ///                 let _ = Command::new("sh").args(["-c", &kill]).output();
+    ///             }
     ///         });
-    ///         io::copy(&mut output, stream)?;
-    ///         stream.finish()
+    ///         let copied = io::copy(&mut child.stdout.take().expect("it is piped"), stream);
+    ///         let status = child.wait()?;
+    ///         copied.and_then(|_| stream.finish())?;
+    ///         stream.write_message(status.to_string())
     ///     })
     ///     .build()?;
     /// server.start()?;
@@ -280,7 +291,8 @@ impl Stream {
     /// # let session = client.wait_session(Duration::from_secs(5))?;
     /// # drop(session.open_stream("run")?);
     /// # server.close()?;
-    /// # Ok::<(), io::Error>(())
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias = "cancelled")]
     #[doc(alias = "cancellation")]
@@ -315,6 +327,7 @@ impl Stream {
     /// - a write to the message had [failed](Self::finish),
     /// - another thread wrote last, and may still be writing the message. This does not
     ///   apply if it wrote through another handle and that handle is gone.
+    /// - a [`Writer`] exists, also one of this thread: [finish](Writer::finish) it first.
     ///
     /// After joining a thread that wrote through a reference, call
     /// [`finish`](Self::finish) first. When a handler returns and no other handle is
@@ -365,6 +378,7 @@ impl Stream {
     #[doc(alias = "abort")]
     #[doc(alias = "cancel")]
     pub fn reset(&self) {
+        self.inner.was_reset.store(true, Ordering::Release);
         self.inner.closed.store(true, Ordering::Release);
         self.inner.abort();
     }

@@ -12,15 +12,18 @@ use super::{
 use crate::{
     error::Error,
     sync::{
-        OnceLock, SendMutex,
+        HeldHere, OnceLock, SendMutex, SendMutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     yamux::{
         self, Rest,
-        segment::{MAX_PAYLOAD, Segment},
+        segment::{MAX_PAYLOAD, Segment, total_len},
     },
 };
-use std::{cell::Cell, io};
+use std::{
+    cell::Cell,
+    io::{self, IoSlice},
+};
 
 pub(crate) struct StreamInner {
     pub(super) raw: yamux::Stream,
@@ -31,6 +34,8 @@ pub(crate) struct StreamInner {
     /// Why the peer refused the stream, once the refusal was read.
     refusal: OnceLock<Error>,
     pub(super) closed: AtomicBool,
+    /// Whether the program has reset the stream.
+    pub(super) was_reset: AtomicBool,
     pub(super) takes_unmarked_end: AtomicBool,
     /// Whether a [`ByteStream`](super::byte_stream::ByteStream) closes the stream.
     pub(super) is_byte_stream: AtomicBool,
@@ -58,6 +63,7 @@ impl StreamInner {
             send: SendMutex::new(OutgoingMessage::Between),
             refusal: OnceLock::new(),
             closed: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
             takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
             is_byte_stream: AtomicBool::new(false),
             was_finished: AtomicBool::new(false),
@@ -81,12 +87,12 @@ impl StreamInner {
         &self,
         send: &mut OutgoingMessage,
         handle: HandleId,
-        buf: &[u8],
+        bufs: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        if buf.is_empty() {
+        if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
         }
-        let sent = self.send_frame(send, handle, buf, EndMark::Without);
+        let sent = self.send_frame(send, handle, bufs, EndMark::Without);
         Ok(sent.inspect_err(|error| send.fail(error))?.bytes)
     }
 
@@ -106,7 +112,7 @@ impl StreamInner {
         {
             *send = OutgoingMessage::Broken;
             self.abort();
-            return Err(self.refusal_or_incomplete(Incomplete::Missing, kind));
+            return Err(self.refusal_or_incomplete(Incomplete::Missing(kind), kind));
         }
         loop {
             let is_last = message.len() <= MAX_PAYLOAD;
@@ -114,7 +120,7 @@ impl StreamInner {
                 true => EndMark::With,
                 false => EndMark::Without,
             };
-            let sent = self.send_frame(send, handle, message, end);
+            let sent = self.send_frame(send, handle, &[IoSlice::new(message)], end);
             let sent = sent.inspect_err(|error| {
                 if message.len() < len {
                     *send = OutgoingMessage::Broken;
@@ -135,31 +141,34 @@ impl StreamInner {
         &self,
         send: &mut OutgoingMessage,
         handle: HandleId,
-        payload: &[u8],
+        payload: &[IoSlice<'_>],
         end: EndMark,
     ) -> io::Result<Planned> {
         match *send {
             OutgoingMessage::Broken => {
                 let stream = yamux::AboutStream::new(self.raw.id());
-                return Err(yamux::Error::StreamClosed(stream)
+                let closed = yamux::Error::StreamClosed(stream);
+                return Err(self
+                    .reset_error()
+                    .unwrap_or(closed)
                     .on_stream(&self.name)
                     .into());
             }
             // Not the kind of the first failure, because callers try again after a
             // timeout.
             OutgoingMessage::Failed {
+                kind,
                 begun: true,
                 resumed: false,
-                ..
             } => {
-                let kind = io::ErrorKind::BrokenPipe;
-                return Err(self.refusal_or_incomplete(Incomplete::WriteFailed, kind));
+                let cause = Incomplete::WriteFailed(kind);
+                return Err(self.refusal_or_incomplete(cause, io::ErrorKind::BrokenPipe));
             }
             OutgoingMessage::Failed { .. }
             | OutgoingMessage::Between
             | OutgoingMessage::Inside(_) => {}
         }
-        let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+        let len = total_len(payload).min(MAX_PAYLOAD);
         // Invariant: the frame that is filled is the one that was planned last.
         let planned = Cell::new(Planned::NOTHING);
         // A byte stream ends without waiting, whatever was written.
@@ -169,7 +178,7 @@ impl StreamInner {
         };
         let plan = |credit: usize| {
             let credit = credit.saturating_sub(kept);
-            planned.set(Planned::within(credit, payload.len(), end));
+            planned.set(Planned::within(credit, len, end));
             planned.get().encoded_len()
         };
         let fill = |segment: &mut Segment, count: usize| {
@@ -219,17 +228,61 @@ impl StreamInner {
         }
     }
 
-    /// Returns the refusal, or else an error which states that an earlier write to
-    /// the message failed.
+    /// Returns the refusal, or an error which states that this side has reset the stream, or
+    /// else one which states that an earlier write to the message failed.
     pub(super) fn refusal_or_incomplete(
         &self,
         cause: Incomplete,
         kind: io::ErrorKind,
     ) -> io::Error {
-        match self.refusal.get() {
-            Some(refusal) => refusal.clone().into(),
-            None => cause.error(kind),
+        match (self.refusal.get(), self.reset_error()) {
+            (Some(refusal), _) => refusal.clone().into(),
+            (None, Some(reset)) => reset.on_stream(&self.name).into(),
+            (None, None) => cause.error(kind),
         }
+    }
+
+    /// Returns the error of a stream that the program has reset.
+    fn reset_error(&self) -> Option<yamux::Error> {
+        let was_reset = self.was_reset.load(Ordering::Acquire);
+        let about = || yamux::AboutStream::new(self.raw.id());
+        was_reset.then(|| yamux::Error::Reset(about()))
+    }
+
+    // -- turns --
+
+    /// Waits for the turn to send.
+    ///
+    /// # Errors
+    ///
+    /// If this thread holds a [`Writer`](super::stream_write::Writer).
+    pub(super) fn lock_send(&self) -> io::Result<SendMutexGuard<'_, OutgoingMessage>> {
+        self.send.lock().map_err(|HeldHere| self.writer_held())
+    }
+
+    /// Waits for the turn to receive.
+    ///
+    /// # Errors
+    ///
+    /// If this thread holds a [`Reader`](super::stream_read::Reader).
+    pub(super) fn lock_recv(&self) -> io::Result<SendMutexGuard<'_, IncomingMessages>> {
+        self.recv.lock().map_err(|HeldHere| self.reader_held())
+    }
+
+    /// Returns the error of a thread that would wait for its own `Writer`.
+    pub(super) fn writer_held(&self) -> io::Error {
+        self.deadlock("Writer", "finish or drop it first")
+    }
+
+    /// Returns the error of a thread that would wait for its own `Reader`.
+    pub(super) fn reader_held(&self) -> io::Error {
+        self.deadlock("Reader", "drop it first")
+    }
+
+    fn deadlock(&self, held: &str, advice: &str) -> io::Error {
+        let name = &self.name;
+        let text = format!("this thread holds a {held} of stream {name:?}; {advice}");
+        io::Error::new(io::ErrorKind::Deadlock, text)
     }
 
     // -- the end --
@@ -245,7 +298,10 @@ impl StreamInner {
             return Ok(());
         }
         let Some(mut send) = self.send.try_lock() else {
-            return Err(self.abort_incomplete(Incomplete::OtherThread));
+            return Err(self.abort_incomplete(match self.send.is_held_here() {
+                true => Incomplete::HeldHere,
+                false => Incomplete::OtherThread,
+            }));
         };
         match *send {
             OutgoingMessage::Between => {}
@@ -265,8 +321,8 @@ impl StreamInner {
     fn abort_incomplete(&self, cause: Incomplete) -> io::Error {
         self.abort();
         let kind = match cause {
-            Incomplete::OtherThread => io::ErrorKind::ResourceBusy,
-            Incomplete::WriteFailed | Incomplete::Missing | Incomplete::Aborted => {
+            Incomplete::OtherThread | Incomplete::HeldHere => io::ErrorKind::ResourceBusy,
+            Incomplete::WriteFailed(_) | Incomplete::Missing(_) | Incomplete::Aborted => {
                 io::ErrorKind::BrokenPipe
             }
         };

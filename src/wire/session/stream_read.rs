@@ -48,7 +48,7 @@ impl Stream {
     #[doc(alias = "receive")]
     pub fn next_message(&self) -> io::Result<bool> {
         let inner = &*self.inner;
-        inner.recv.lock().next_message(inner)
+        inner.lock_recv()?.next_message(inner)
     }
 
     /// Reads one whole message of at most `max` bytes. Returns `None` when the stream has
@@ -95,7 +95,7 @@ impl Stream {
     #[doc(alias = "recv")]
     pub fn read_message(&self, max: usize) -> io::Result<Option<Vec<u8>>> {
         let inner = &*self.inner;
-        inner.recv.lock().read_message(inner, max)
+        inner.lock_recv()?.read_message(inner, max)
     }
 
     /// Returns a reader of the current message, or of the next one if none is being
@@ -104,13 +104,49 @@ impl Stream {
     /// A message ends only when a read returns `Ok(0)`: see [the end of a
     /// message](#the-end-of-a-message).
     ///
-    /// Other reads of the stream wait until the reader is dropped. If it is dropped before
-    /// the end of the message, and any of the message was received, the rest is skipped
-    /// when the stream is read again.
+    /// While the reader exists, reads of other threads wait. Other calls of this thread that
+    /// read ([`read_message`](Self::read_message), [`next_message`](Self::next_message), the
+    /// methods of `Read` on any handle) fail with [`io::ErrorKind::Deadlock`], and so do all
+    /// calls on a second reader that it requests. If the reader moves to another thread, these
+    /// errors move with it when that thread first uses it.
     ///
-    /// See [`Reader`] for an example.
+    /// If the reader is dropped before the end of the message, and any of the message was
+    /// received, the rest is skipped when the stream is read again.
+    ///
+    /// The reader borrows the stream, so that writing meanwhile needs a second `&Stream`, as
+    /// below, or [another handle](Self::try_clone).
+    ///
+    /// # Examples
+    ///
+    /// A handler that answers each line:
+    ///
+    /// ```
+    /// # use std::{io::Read, time::Duration};
+    /// use std::io::{BufRead, Write};
+    /// # use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("lengths", |stream| {
+    ///         let mut out = &*stream;
+    ///         for line in stream.reader().lines() {
+    ///             writeln!(out, "{}", line?.len())?;
+    ///         }
+    ///         stream.finish()
+    ///     })
+    ///     .build()?;
+    /// # server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// # let mut stream = session.open_stream("lengths")?;
+    /// # stream.write_message("one\nthree\n")?;
+    /// # let mut lengths = String::new();
+    /// # stream.read_to_string(&mut lengths)?;
+    /// # assert_eq!(lengths, "3\n5\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "lines")]
     pub fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.inner, self.inner.recv.lock())
+        Reader::new(&self.inner)
     }
 
     /// Returns whether the last message that was read to its end had an end mark.
@@ -184,7 +220,8 @@ impl Stream {
     /// The default is the wire's
     /// [`read_write_timeouts`](Builder::read_write_timeouts), which is `None` for reads.
     /// A read that takes longer fails with [`io::ErrorKind::TimedOut`], and can be tried
-    /// again. The timeout applies to all handles of the stream.
+    /// again. No other error of a read has that kind: if the connection is lost, a loop that
+    /// tries again ends. The timeout applies to all handles of the stream.
     ///
     /// # Errors
     ///
@@ -219,7 +256,7 @@ impl Read for &Stream {
     /// the stream.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let inner = &*self.inner;
-        inner.recv.lock().read(inner, buf)
+        inner.lock_recv()?.read(inner, buf)
     }
 }
 
@@ -266,21 +303,34 @@ impl Read for Stream {
 /// ```
 pub struct Reader<'a> {
     inner: &'a StreamInner,
-    recv: SendMutexGuard<'a, IncomingMessages>,
+    /// `None` if the thread already held a reader of the stream.
+    recv: Option<SendMutexGuard<'a, IncomingMessages>>,
     at_end: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(inner: &'a StreamInner, recv: SendMutexGuard<'a, IncomingMessages>) -> Self {
+    fn new(inner: &'a StreamInner) -> Self {
+        // If this thread holds a reader already, the calls on this one fail.
+        let recv = inner.recv.lock().ok();
+        let recv = recv.inspect(SendMutexGuard::note_holder);
         Self {
             inner,
             recv,
             at_end: false,
         }
     }
-}
 
-impl Reader<'_> {
+    /// Returns the state of the messages, which this thread uses.
+    fn messages(&mut self) -> io::Result<&mut IncomingMessages> {
+        match &mut self.recv {
+            Some(recv) => {
+                recv.note_holder();
+                Ok(recv)
+            }
+            None => Err(self.inner.reader_held()),
+        }
+    }
+
     /// Returns whether the message was ended by an end mark; see
     /// [`Stream::was_finished`](crate::Stream::was_finished). Returns `false` until
     /// the message has been read to its end.
@@ -302,7 +352,8 @@ impl Read for Reader<'_> {
         if self.at_end || buf.is_empty() {
             return Ok(0);
         }
-        let count = self.recv.read(self.inner, buf)?;
+        let inner = self.inner;
+        let count = self.messages()?.read(inner, buf)?;
         self.at_end = count == 0;
         Ok(count)
     }
@@ -313,22 +364,30 @@ impl BufRead for Reader<'_> {
         if self.at_end {
             return Ok(&[]);
         }
-        let buf = self.recv.fill_buf(self.inner)?;
+        let Some(recv) = &mut self.recv else {
+            return Err(self.inner.reader_held());
+        };
+        recv.note_holder();
+        let buf = recv.fill_buf(self.inner)?;
         self.at_end = buf.is_empty();
         Ok(buf)
     }
 
     fn consume(&mut self, count: usize) {
-        if !self.at_end {
-            self.recv.consume(count);
+        if let Some(recv) = &mut self.recv
+            && !self.at_end
+        {
+            recv.consume(count);
         }
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        if !self.at_end {
-            self.recv.skip_message();
+        if let Some(recv) = &mut self.recv
+            && !self.at_end
+        {
+            recv.skip_message();
         }
     }
 }

@@ -7,16 +7,19 @@ use crate::{
         stream::Stream,
         stream_inner::StreamInner,
     },
+    yamux::segment::total_len,
 };
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IoSlice, Write},
+    mem,
     time::Duration,
 };
 
 /// Sending messages.
 impl Stream {
-    /// Sends a whole message with its end, in a single frame if it is short.
+    /// Sends a whole message with its end, in a single frame if it is short. The message is
+    /// text, a vector, a slice, or anything else that is bytes.
     ///
     /// If a message has begun already, adds these bytes to it and ends it. Blocks as a
     /// write does.
@@ -28,8 +31,9 @@ impl Stream {
     /// was sent, the message may be sent again; until then the stream is in the same
     /// state as after any [write that failed](Self::finish).
     #[doc(alias = "send")]
-    pub fn write_message(&self, message: &[u8]) -> io::Result<()> {
-        let mut send = self.inner.send.lock();
+    pub fn write_message(&self, message: impl AsRef<[u8]>) -> io::Result<()> {
+        let message = message.as_ref();
+        let mut send = self.inner.lock_send()?;
         self.inner.write_message(&mut send, self.handle, message)
     }
 
@@ -45,7 +49,7 @@ impl Stream {
     /// If the last write to the message failed, for example by a write timeout, bytes of
     /// the message are missing: the stream is
     /// [aborted](Self#how-a-stream-is-aborted), and the error has the kind of that
-    /// write's error.
+    /// write's error, or says that the stream was [reset](Self::reset) on this side.
     ///
     /// # Examples
     ///
@@ -71,18 +75,47 @@ impl Stream {
     #[doc(alias = "eof")]
     #[doc(alias = "end")]
     pub fn finish(&self) -> io::Result<()> {
-        let mut send = self.inner.send.lock();
+        let mut send = self.inner.lock_send()?;
         self.inner.finish(&mut send, self.handle)
     }
 
     /// Returns a buffered writer of one message, which [`Writer::finish`] ends.
     ///
-    /// Other writes to the stream wait until the writer is dropped. If it is dropped
-    /// before `finish`, the stream is [aborted](Self#how-a-stream-is-aborted).
+    /// While the writer exists, writes of other threads wait. Other calls of this thread that
+    /// write ([`write_message`](Self::write_message), [`finish`](Self::finish), the methods of
+    /// `Write` on any handle) fail with [`io::ErrorKind::Deadlock`], and so do all calls on a
+    /// second writer that it requests. If the writer moves to another thread, these errors
+    /// move with it when that thread first uses it.
+    ///
+    /// If the writer is dropped before `finish`, the stream is
+    /// [aborted](Self#how-a-stream-is-aborted).
+    ///
+    /// The writer borrows the stream. For one that owns it, for example in a struct or for a
+    /// spawned thread, use [`BufWriter<Stream>`](io::BufWriter), and at the end `into_inner`,
+    /// which sends the rest, and then [`finish`](Self::finish).
     ///
     /// See [`Writer`] for an example.
+    ///
+    /// # Examples
+    ///
+    /// A writer that owns its stream:
+    ///
+    /// ```
+    /// # use std::{io::{self, Write}, time::Duration};
+    /// # let server = wirenet::Wire::mount("127.0.0.1:0")
+    /// #     .stream("log", |stream| io::copy(stream, &mut io::sink()).map(drop))
+    /// #     .build()?;
+    /// # server.start()?;
+    /// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// let mut log = io::BufWriter::new(session.open_stream("log")?);
+    /// writeln!(log, "started")?;
+    /// log.into_inner()?.finish()?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    #[doc(alias = "BufWriter")]
     pub fn writer(&self) -> Writer<'_> {
-        Writer::new(&self.inner, self.inner.send.lock(), self.handle)
+        Writer::new(&self.inner, self.handle)
     }
 
     /// Lets a message continue after a write to it has failed.
@@ -96,6 +129,9 @@ impl Stream {
     /// A caller of [`Write::write`] does know, because a call that fails has sent none of
     /// its bytes. Such a caller may call `resume`, and then write those bytes again.
     ///
+    /// For a write through a [`Writer`], call [`Writer::resume`]; while this thread holds one,
+    /// this does nothing.
+    ///
     /// # Examples
     ///
     /// Waits at most 10 milliseconds at a time, to show the progress:
@@ -106,7 +142,7 @@ impl Stream {
     /// #     .stream("slow", |stream| {
     /// #         thread::sleep(Duration::from_millis(50));
     /// #         let size = io::copy(&mut &*stream, &mut io::sink())?;
-    /// #         stream.write_message(size.to_string().as_bytes())
+    /// #         stream.write_message(size.to_string())
     /// #     })
     /// #     .build()?;
     /// # server.start()?;
@@ -134,15 +170,19 @@ impl Stream {
     /// # Ok::<(), io::Error>(())
     /// ```
     pub fn resume(&self) {
-        self.inner.send.lock().resume();
+        // A `Writer` of this thread has a method of its own.
+        if let Ok(mut send) = self.inner.send.lock() {
+            send.resume();
+        }
     }
 
     /// Sets how long a write waits for the peer to read. `None`, the default, means
     /// until the session ends.
     ///
     /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
-    /// [`resume`](Self::resume) for how to continue then. The timeout applies to all
-    /// handles of the stream.
+    /// [`resume`](Self::resume) for how to continue then. No other error of a write has that
+    /// kind, so that a loop which tries again ends if the connection is lost. The timeout
+    /// applies to all handles of the stream.
     ///
     /// # Errors
     ///
@@ -158,8 +198,13 @@ impl Stream {
 impl Write for &Stream {
     /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Sends the slices in order, up to 64 KiB, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let inner = &*self.inner;
-        inner.write(&mut inner.send.lock(), self.handle, buf)
+        inner.write(&mut *inner.lock_send()?, self.handle, bufs)
     }
 
     /// Does nothing: writes are not buffered.
@@ -175,6 +220,11 @@ impl Write for Stream {
     /// Sends up to 64 KiB at once, in a frame of its own. An empty `buf` sends nothing.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    /// Sends the slices in order, up to 64 KiB, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     /// Does nothing: writes are not buffered.
@@ -213,7 +263,7 @@ const BUFFER: usize = 8 * 1024;
 /// # let server = wirenet::Wire::mount("127.0.0.1:0")
 /// #     .stream("upload", |stream| {
 /// #         let size = io::copy(&mut &*stream, &mut io::sink())?;
-/// #         stream.write_message(size.to_string().as_bytes())
+/// #         stream.write_message(size.to_string())
 /// #     })
 /// #     .build()?;
 /// # server.start()?;
@@ -254,12 +304,15 @@ const BUFFER: usize = 8 * 1024;
 /// ```
 pub struct Writer<'a> {
     inner: &'a StreamInner,
-    send: SendMutexGuard<'a, OutgoingMessage>,
+    /// `None` if the thread already held a writer of the stream.
+    send: Option<SendMutexGuard<'a, OutgoingMessage>>,
     handle: HandleId,
     /// Bytes that were accepted and not sent yet. Allocated when there are some.
     gathered: Vec<u8>,
     /// The kind of the last write's error, if it failed: its bytes are missing.
     missing: Option<io::ErrorKind>,
+    /// Whether `resume` was called since.
+    resumed: bool,
     finished: bool,
 }
 
@@ -272,18 +325,29 @@ impl fmt::Debug for Writer<'_> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(
-        inner: &'a StreamInner,
-        send: SendMutexGuard<'a, OutgoingMessage>,
-        handle: HandleId,
-    ) -> Self {
+    fn new(inner: &'a StreamInner, handle: HandleId) -> Self {
+        // If this thread holds a writer already, the calls on this one fail.
+        let send = inner.send.lock().ok();
+        let send = send.inspect(SendMutexGuard::note_holder);
         Self {
             inner,
             send,
             handle,
             gathered: Vec::new(),
             missing: None,
+            resumed: false,
             finished: false,
+        }
+    }
+
+    /// Returns the state of the message, which this thread uses.
+    fn message(&mut self) -> io::Result<&mut OutgoingMessage> {
+        match &mut self.send {
+            Some(send) => {
+                send.note_holder();
+                Ok(send)
+            }
+            None => Err(self.inner.writer_held()),
         }
     }
 
@@ -293,7 +357,11 @@ impl<'a> Writer<'a> {
     /// A write that failed has accepted none of its bytes, so write them again. What earlier
     /// writes accepted is kept, and sent once: a flush that failed may just be repeated.
     pub fn resume(&mut self) {
-        self.send.resume();
+        // Without the turn there is no message that could have failed.
+        if let Ok(message) = self.message() {
+            message.resume();
+            self.resumed = true;
+        }
     }
 
     /// Sends the rest of the message with its end; an empty message if nothing was written.
@@ -307,67 +375,101 @@ impl<'a> Writer<'a> {
     #[doc(alias = "eof")]
     #[doc(alias = "end")]
     pub fn finish(mut self) -> io::Result<()> {
+        let missing = self.missing;
         // Without these bytes the message is not complete, although the rest could be sent.
-        if let Some(kind) = self.missing.or(self.send.unresumed_failure()) {
-            return Err(self.inner.refusal_or_incomplete(Incomplete::Missing, kind));
+        if let Some(kind) = missing.or(self.message()?.unresumed_failure()) {
+            let cause = Incomplete::Missing(kind);
+            return Err(self.inner.refusal_or_incomplete(cause, kind));
         }
-        self.inner
-            .write_message(&mut self.send, self.handle, &self.gathered)?;
+        let gathered = mem::take(&mut self.gathered);
+        let (inner, handle) = (self.inner, self.handle);
+        inner.write_message(self.message()?, handle, &gathered)?;
         self.finished = true;
         Ok(())
     }
 
-    /// Sends what was gathered.
-    fn send_gathered(&mut self) -> io::Result<()> {
-        while !self.gathered.is_empty() {
-            let gathered = &self.gathered;
-            let sent = self.inner.write(&mut self.send, self.handle, gathered)?;
-            self.gathered.drain(..sent);
-        }
-        Ok(())
+    /// Sends one frame.
+    fn send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (inner, handle) = (self.inner, self.handle);
+        inner.write(self.message()?, handle, bufs)
     }
 
-    fn gather_or_send(&mut self, buf: &[u8]) -> io::Result<usize> {
+    /// Sends what was gathered.
+    fn send_gathered(&mut self) -> io::Result<()> {
+        let mut gathered = mem::take(&mut self.gathered);
+        let mut outcome = Ok(());
+        while !gathered.is_empty() && outcome.is_ok() {
+            let sent = self.send(&[IoSlice::new(&gathered)]);
+            outcome = sent.map(|sent| drop(gathered.drain(..sent)));
+        }
+        self.gathered = gathered;
+        outcome
+    }
+
+    fn gather_or_send(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = total_len(bufs);
         // Nothing is accepted for a message that cannot continue.
-        let sends = self.send.has_failed() || self.inner.raw.is_closed();
-        if sends || self.gathered.len() + buf.len() > BUFFER {
+        let sends = self.message()?.has_failed() || self.inner.raw.is_closed();
+        if sends || len.saturating_add(self.gathered.len()) > BUFFER {
             self.send_gathered()?;
         }
-        if sends || buf.len() >= BUFFER {
-            return self.inner.write(&mut self.send, self.handle, buf);
+        if sends || len >= BUFFER {
+            return self.send(bufs);
         }
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(BUFFER);
         }
-        self.gathered.extend_from_slice(buf);
-        Ok(buf.len())
+        for buf in bufs {
+            self.gathered.extend_from_slice(buf);
+        }
+        Ok(len)
     }
 }
 
 impl Write for Writer<'_> {
     /// Gathers `buf` if it is shorter than 8 KiB; otherwise sends up to 64 KiB of it.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Gathers the slices if they are shorter than 8 KiB together; otherwise sends up to
+    /// 64 KiB of them in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
         }
-        let accepted = self.gather_or_send(buf);
+        let accepted = self.gather_or_send(bufs);
         self.missing = accepted.as_ref().err().map(io::Error::kind);
         if accepted.is_err() && !self.gathered.is_empty() {
             self.send.fail_begun();
         }
+        self.resumed = false;
         accepted
     }
 
-    /// Sends what was gathered. If it fails, what was not sent is kept.
+    /// Sends what was gathered. If it fails, what was not sent is kept. Also fails if the last
+    /// write has failed and [`resume`](Writer::resume) was not called since: its bytes are
+    /// missing.
     fn flush(&mut self) -> io::Result<()> {
-        self.send_gathered()
+        self.message()?;
+        self.send_gathered()?;
+        match self.missing {
+            Some(kind) if !self.resumed => {
+                let cause = Incomplete::WriteFailed(kind);
+                let kind = io::ErrorKind::BrokenPipe;
+                Err(self.inner.refusal_or_incomplete(cause, kind))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            *self.send = OutgoingMessage::Broken;
+        if let Some(send) = &mut self.send
+            && !self.finished
+        {
+            **send = OutgoingMessage::Broken;
             self.inner.abort();
         }
     }

@@ -40,7 +40,7 @@ use std::{error::Error, fmt, io};
 ///     let mut text = String::new();
 ///     stream.read_to_string(&mut text)?;
 ///     let number: u32 = text.parse()?;
-///     stream.write_message((number + 1).to_string().as_bytes())?;
+///     stream.write_message((number + 1).to_string())?;
 ///     Ok(())
 /// }
 ///

@@ -8,7 +8,7 @@ use super::{
     error_context::WaitedFor,
     frame::{Flags, Header, StreamId},
     outbox::{Lane, Outbox},
-    segment::{MAX_PAYLOAD, Segment},
+    segment::{MAX_PAYLOAD, Segment, total_len},
     shared::{Handle, Shared},
     state::{RecvState, SendState},
     waker::Wake,
@@ -22,7 +22,7 @@ pub(crate) use shared_stream::Rest;
 use shared_stream::SharedStream;
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::Shutdown,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -287,20 +287,20 @@ impl Stream {
     /// Sends `bytes` by a given deadline, in as few frames as possible.
     pub(crate) fn send_all_by(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let sent = self.send_some(bytes, Some(deadline))?;
+            let sent = self.send_some(&[IoSlice::new(bytes)], Some(deadline))?;
             bytes = &bytes[sent..];
         }
         Ok(())
     }
 
-    /// Sends one frame with as much of `bytes` as there is credit for.
-    fn send_some(&self, bytes: &[u8], deadline: Option<Instant>) -> Result<usize, Error> {
-        let limit = bytes.len().min(MAX_PAYLOAD);
+    /// Sends one frame with as much of `slices` as there is credit for.
+    fn send_some(&self, slices: &[IoSlice<'_>], deadline: Option<Instant>) -> Result<usize, Error> {
+        let limit = total_len(slices).min(MAX_PAYLOAD);
         self.send_frame_by(
             deadline,
             |credit| credit.min(limit),
             |segment, count| {
-                segment.put(&bytes[..count]);
+                segment.put_slices(slices, count);
                 Rest::Busy
             },
         )
@@ -383,11 +383,16 @@ impl Write for &Stream {
     /// Writes as much as the peer's window has room for, up to 64 KiB, and sends it
     /// at once.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    /// Writes the slices in order as [`write`](Write::write) does, in one frame.
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
             return Ok(0);
         }
         let timeout = self.inner.timeouts.lock().write;
-        let sent = self.send_some(buf, timeout.map(deadline));
+        let sent = self.send_some(bufs, timeout.map(deadline));
         Ok(sent.map_err(|error| error.after(WaitedFor::Room, self.id(), timeout))?)
     }
 
@@ -406,6 +411,10 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

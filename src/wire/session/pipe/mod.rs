@@ -18,7 +18,7 @@ use super::stream::Stream;
 use crate::sync::atomic::Ordering;
 use receiving::{End, Receiving};
 use sending::Sending;
-use shared::{Failure, Shared};
+use shared::{Failure, READING_STREAM, Shared, WRITING_STREAM};
 use socket2::{Domain, Socket, TcpKeepalive};
 use std::{io, net::Shutdown, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -85,8 +85,9 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The first error of either side, with its kind; the text says which side it was. The
-    /// stream has been aborted or closed then.
+    /// The first error of either side, with its kind; the text says which side it was.
+    /// [`io::ErrorKind::Deadlock`] if this thread holds a [`Reader`](crate::Reader) or
+    /// [`Writer`](crate::Writer) of the stream. The stream has been aborted or closed then.
     ///
     /// # Examples
     ///
@@ -172,7 +173,12 @@ impl Stream {
 
     /// Starts the sending thread.
     fn start<'a>(&'a self, socket: &'a Arc<Socket>) -> Result<Receiving<'a>, Failure> {
-        let recv = self.inner.recv.lock();
+        let inner = &self.inner;
+        let recv = inner.lock_recv().map_err(Failure::of(READING_STREAM))?;
+        if inner.send.is_held_here() {
+            // The sending thread would wait for this one, which waits for it.
+            return Err(Failure::of(WRITING_STREAM)(inner.writer_held()));
+        }
         let is_tcp = prepare(socket).map_err(Failure::of("cannot use the socket"))?;
         let shared = Shared::new().map_err(Failure::of("cannot start"))?;
         let shared = Arc::new(shared);
