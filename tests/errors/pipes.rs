@@ -5,9 +5,11 @@ use socket2::SockRef;
 use std::{
     fs::File,
     io::Write,
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
+    os::fd::OwnedFd,
     time::Duration,
 };
+use wirenet::Stream;
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,16 +42,62 @@ fn a_pipe_says_which_side_has_failed() {
         error,
         &["cannot read from the stream: ", "reset"],
     );
+}
 
+#[test]
+fn a_pipe_says_what_it_needs() {
     let link = Link::serving("silent", |stream| stream.next_message().map(drop));
-    let stream = link.near.open_stream("silent").unwrap();
-    let error = stream
-        .pipe_with(File::open("Cargo.toml").unwrap())
-        .unwrap_err();
+    let refused = |socket: OwnedFd| {
+        let stream = link.near.open_stream("silent").unwrap();
+        stream.pipe_with(socket).unwrap_err()
+    };
     row(
         "a pipe with a file",
-        error,
-        &["cannot use the socket: ", "ocket operation on non-socket"],
+        refused(File::open("Cargo.toml").unwrap().into()),
+        &[
+            "cannot use the socket: ",
+            "a file",
+            "connected stream socket",
+        ],
+    );
+    row(
+        "a pipe with a UdpSocket",
+        refused(UdpSocket::bind("127.0.0.1:0").unwrap().into()),
+        &[
+            "a datagram socket cannot be piped",
+            "connected stream socket",
+        ],
+    );
+    row(
+        "a pipe with a TcpListener",
+        refused(TcpListener::bind("127.0.0.1:0").unwrap().into()),
+        &["cannot use the socket: ", "not connected", "not a listener"],
+    );
+
+    let closed = |how: fn(&Stream)| {
+        let stream = link.near.open_stream("silent").unwrap();
+        how(&stream);
+        stream.pipe_with(tcp_pair().0).unwrap_err()
+    };
+    row(
+        "a pipe with a stream that was closed",
+        closed(|stream| stream.close().unwrap()),
+        &["stream \"silent\" was closed on this side", "open another"],
+    );
+    row(
+        "a pipe with a stream that was reset",
+        closed(Stream::reset),
+        &["stream \"silent\" was reset on this side"],
+    );
+    let stream = link.near.open_stream("silent").unwrap();
+    stream.finish().unwrap();
+    let (piped, peer) = tcp_pair();
+    drop(peer);
+    stream.pipe_with(piped).unwrap();
+    row(
+        "a pipe with a stream that was piped before",
+        stream.pipe_with(tcp_pair().0).unwrap_err(),
+        &["stream \"silent\" was closed on this side", "open another"],
     );
 }
 

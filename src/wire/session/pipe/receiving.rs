@@ -166,7 +166,10 @@ impl<'a> Receiving<'a> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match self.stream.raw.reset_cause() {
-                    Some(cause) => Err(Failure::of(READING_STREAM)(cause.into())),
+                    Some(cause) => {
+                        let cause = cause.on_stream(&self.stream.name);
+                        Err(Failure::of(READING_STREAM)(cause.into()))
+                    }
                     None => Ok(false),
                 }
             }
