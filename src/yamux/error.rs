@@ -85,7 +85,10 @@ pub enum Violation {
     #[error("frame with the invalid stream id {0}")]
     WrongStream(StreamId),
     /// The peer opened a stream with an id of this side's parity.
-    #[error("stream {0} opened with an id of the wrong parity")]
+    #[error(
+        "stream {0} opened with an id of the wrong parity; both sides have the same role, or the \
+         peer echoes"
+    )]
     WrongParity(StreamId),
     /// The peer opened a stream that is already open.
     #[error("stream {0} opened twice")]

@@ -77,11 +77,26 @@ pub(crate) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The version is not 0.
-    #[error("unknown yamux version {0}")]
+    #[error("unknown yamux version {}; {NOT_YAMUX}", Byte(*.0))]
     Version(u8),
     /// The type is not one of the four.
-    #[error("unknown yamux frame type {0}")]
+    #[error("unknown yamux frame type {}; {NOT_YAMUX}", Byte(*.0))]
     Kind(u8),
+}
+
+const NOT_YAMUX: &str = "the peer does not speak yamux, or its program prints to the connection";
+
+/// A byte that may be one of text.
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(byte) = *self;
+        match byte.is_ascii_graphic() {
+            true => write!(f, "{byte} (the character {:?})", char::from(byte)),
+            false => byte.fmt(f),
+        }
+    }
 }
 
 impl Header {

@@ -4,12 +4,17 @@ use crate::{support::wires::Link, table::row};
 use socket2::SockRef;
 use std::{
     fs::File,
-    io::Write,
+    io::{self, Write},
     net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     os::fd::OwnedFd,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
-use wirenet::Stream;
+use wirenet::{
+    Stream,
+    transport::Pipes,
+    yamux::{Config, Connection},
+};
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -128,4 +133,75 @@ fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
         error,
         &["write to the message failed, so it is incomplete"],
     );
+}
+
+/// How a connection over these pipes ends.
+fn end_of(pipes: Pipes) -> String {
+    let connection = Connection::client(pipes, Config::default()).unwrap();
+    // The connection may have ended by now.
+    let _ = connection
+        .open()
+        .map(|mut stream| stream.write_all(b"hello"));
+    connection.accept().unwrap_err().to_string()
+}
+
+fn child(script: &str) -> Child {
+    let mut child = Command::new("sh");
+    child.args(["-c", script]);
+    child.stdin(Stdio::piped()).stdout(Stdio::piped());
+    child.spawn().unwrap()
+}
+
+#[test]
+fn pipes_to_a_child_say_what_is_wrong_with_it() {
+    let mut swapped = child("cat");
+    let (stdin, stdout) = (
+        swapped.stdin.take().unwrap(),
+        swapped.stdout.take().unwrap(),
+    );
+    let error = Connection::client(Pipes::new(stdin, stdout), Config::default()).unwrap_err();
+    row(
+        "Pipes::new(stdin, stdout)",
+        error,
+        &["to read from is open for writing only", "read from first"],
+    );
+    swapped.wait().unwrap();
+    let (read_only, _kept) = io::pipe().unwrap();
+    let pipes = Pipes::new(read_only.try_clone().unwrap(), read_only);
+    let error = Connection::client(pipes, Config::default()).unwrap_err();
+    row(
+        "Pipes::new with two reading ends",
+        error,
+        &["to write to is open for reading only"],
+    );
+
+    let mut child_without = Command::new("true").spawn().unwrap();
+    row(
+        "Pipes::child of a child without pipes",
+        Pipes::child(&mut child_without).unwrap_err(),
+        &["no stdin", "stdin(Stdio::piped())"],
+    );
+    child_without.wait().unwrap();
+
+    let mut echo = child("cat");
+    row(
+        "a child that echoes",
+        end_of(Pipes::child(&mut echo).unwrap()),
+        &[
+            "wrong parity",
+            "both sides have the same role, or the peer echoes",
+        ],
+    );
+    echo.wait().unwrap();
+
+    let mut talkative = child("echo Welcome to this machine; cat");
+    row(
+        "a child that prints something first",
+        end_of(Pipes::child(&mut talkative).unwrap()),
+        &[
+            "version 87 (the character 'W')",
+            "does not speak yamux, or its program prints",
+        ],
+    );
+    talkative.wait().unwrap();
 }
