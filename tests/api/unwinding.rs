@@ -23,6 +23,7 @@ macro_rules! assert_unwind_safe {
 assert_unwind_safe!(
     wirenet::Address,
     wirenet::Builder,
+    wirenet::ByteStream,
     wirenet::Caller,
     wirenet::CutSession,
     wirenet::Denied,
@@ -57,6 +58,9 @@ assert_unwind_safe!(
     wirenet::yamux::StreamId,
     wirenet::yamux::Violation,
 );
+
+#[cfg(unix)]
+assert_unwind_safe!(wirenet::Piped,);
 
 #[cfg(feature = "tls")]
 assert_unwind_safe!(

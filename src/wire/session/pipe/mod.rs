@@ -146,12 +146,9 @@ impl Stream {
         match ended {
             Ok(End::InOrder) => {}
             Ok(End::StreamGone) => {
-                receiving.shared.stream_gone.store(true, Ordering::SeqCst);
+                // Without an end mark: the message has not ended. A write fails now.
+                self.inner.raw.stop_sending();
                 end_reading(socket);
-                if receiving.shared.writing.load(Ordering::SeqCst) {
-                    // Ends the write.
-                    self.reset();
-                }
             }
             // `result` returns the error.
             Err(_) => {
@@ -163,7 +160,6 @@ impl Stream {
         let piped = receiving.result(ended).inspect_err(|_| self.reset())?;
         close_in_order(socket)?;
         if is_gone {
-            // Without an end mark: the message has not ended.
             self.inner.closed.store(true, Ordering::Release);
             self.inner.raw.end();
         }

@@ -239,8 +239,12 @@ impl<'a> Receiving<'a> {
         let outcome = self.sent.or_else(|| self.sending.recv().ok());
         let Sent { bytes, failure } = outcome.unwrap_or_default();
         match (ended, failure) {
-            // Bytes that it had read are lost.
-            (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => Err(failure),
+            // Bytes that were read are lost.
+            (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => {
+                let text = "the peer has closed the stream";
+                let gone = io::Error::new(io::ErrorKind::BrokenPipe, text);
+                Err(Failure::of(WRITING_STREAM)(gone))
+            }
             (Ok(_), _) => Ok(Piped {
                 sent: bytes,
                 received: self.received,
