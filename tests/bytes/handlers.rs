@@ -9,10 +9,14 @@ use crate::{
 };
 use crossbeam_channel::unbounded;
 use std::{
-    io::{self, Write},
+    io::{self, Read, Write},
     net::Shutdown,
+    time::Duration,
 };
 use wirenet::Stream;
+
+/// Long enough to see that nothing is received.
+const MOMENT: Duration = Duration::from_millis(20);
 
 #[test]
 fn a_byte_stream_lives_on_after_its_handler() {
@@ -110,31 +114,41 @@ fn a_handler_that_fails_after_it_dropped_its_byte_stream_resets_it() {
 #[test]
 fn the_end_waits_for_the_handler_unless_it_shuts_down() {
     let (proceed, told) = unbounded::<()>();
-    let link = Link::serving("bytes", move |stream| {
-        let mut bytes = stream.clone().into_byte_stream();
-        bytes.write_all(b"all of it")?;
-        if stream.next_message()? {
-            bytes.shutdown(Shutdown::Write)?;
+    let serve = move |shuts_down| {
+        let told = told.clone();
+        move |stream: &mut Stream| {
+            let mut bytes = stream.clone().into_byte_stream();
+            bytes.write_all(b"all of it")?;
+            if shuts_down {
+                bytes.shutdown(Shutdown::Write)?;
+            }
+            drop(bytes);
+            stream.read_message(10)?;
+            told.recv_timeout(PATIENCE).map_err(io::Error::other)
         }
-        drop(bytes);
-        told.recv_timeout(PATIENCE).map_err(io::Error::other)
-    });
-    let near = link.near.open_stream("bytes").unwrap();
-    near.write_message(b"shut down").unwrap();
+    };
+    let serve = |server: wirenet::Builder| {
+        let server = server.stream("shuts down", serve(true));
+        server.stream("returns", serve(false))
+    };
+    let link = Link::new(serve, as_it_is);
+    let near = link.near.open_stream("shuts down").unwrap();
     assert_reads(&near, "all of it");
-    // The handler still runs.
     assert_end(&near);
     assert!(!near.peer_has_ended());
+    near.finish().unwrap();
     proceed.send(()).unwrap();
     assert!(!near.next_message().unwrap());
 
-    let near = link.near.open_stream("bytes").unwrap();
-    near.close().unwrap();
-    let near = link.near.open_stream("bytes").unwrap().into_byte_stream();
-    near.shutdown(Shutdown::Write).unwrap();
+    let near = link.near.open_stream("returns").unwrap();
+    let mut near = near.into_byte_stream();
     assert_reads(&near, "all of it");
-    assert!(!near.is_readable());
-    proceed.send(()).unwrap();
+    near.set_read_timeout(Some(MOMENT)).unwrap();
+    let error = near.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    near.set_read_timeout(None).unwrap();
+    // The handler still reads the stream.
+    near.shutdown(Shutdown::Write).unwrap();
     proceed.send(()).unwrap();
     assert_end(&near);
 }
