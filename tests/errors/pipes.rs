@@ -78,6 +78,17 @@ fn a_pipe_says_what_it_needs() {
         refused(TcpListener::bind("127.0.0.1:0").unwrap().into()),
         &["cannot use the socket: ", "not connected", "not a listener"],
     );
+    let (shut_down, _peer) = tcp_pair();
+    shut_down.shutdown(Shutdown::Write).unwrap();
+    row(
+        "a pipe with a TcpStream that was shut down for writing",
+        refused(shut_down.into()),
+        &[
+            "cannot use the socket: ",
+            "shut down for writing",
+            "io::copy",
+        ],
+    );
 
     let closed = |how: fn(&Stream)| {
         let stream = link.near.open_stream("silent").unwrap();

@@ -121,11 +121,14 @@ fn what_is_no_connected_stream_socket_is_refused_and_the_stream_is_aborted() {
     let unix = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     let [connected, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     connected.connect(other.local_addr().unwrap()).unwrap();
+    let (shut_down, _peer) = tcp_pair();
+    shut_down.shutdown(Shutdown::Write).unwrap();
     for (kind, socket) in [
         (InvalidInput, File::open("Cargo.toml").unwrap().into()),
         (InvalidInput, io::pipe().unwrap().0.into()),
         (InvalidInput, connected.into()),
         (InvalidInput, UnixDatagram::unbound().unwrap().into()),
+        (InvalidInput, shut_down.into()),
         (
             NotConnected,
             TcpListener::bind("127.0.0.1:0").unwrap().into(),

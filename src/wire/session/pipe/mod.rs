@@ -29,7 +29,8 @@ impl Stream {
     /// ended.
     ///
     /// The socket is a connected `TcpStream`, `UnixStream`, or anything else that converts
-    /// into an [`OwnedFd`] and is a stream socket. Only on Unix systems.
+    /// into an [`OwnedFd`] and is a stream socket. A TCP socket must not have been shut down for
+    /// writing. Only on Unix systems.
     ///
     /// Each direction of the stream is one message. Its end mark is the end of the direction:
     ///
@@ -85,8 +86,9 @@ impl Stream {
     /// The first error of either side, with its kind; the text says which side it was. The
     /// stream has been aborted or closed then.
     ///
-    /// [`io::ErrorKind::InvalidInput`] if `socket` is a datagram socket or no socket at all,
-    /// [`io::ErrorKind::NotConnected`] if it is not connected, such as a listener.
+    /// [`io::ErrorKind::InvalidInput`] if `socket` is a datagram socket, no socket at all, or
+    /// was shut down for writing; [`io::ErrorKind::NotConnected`] if it is not connected, such
+    /// as a listener.
     ///
     /// # Examples
     ///
@@ -170,8 +172,9 @@ impl Stream {
 
     /// Starts the sending thread.
     fn start<'a>(&'a self, socket: &'a Arc<Socket>) -> Result<Receiving<'a>, Failure> {
-        let recv = self.inner.recv.lock();
+        // First, so that a TCP connection is reset whatever fails.
         let is_tcp = prepare(socket)?;
+        let recv = self.inner.recv.lock();
         let shared = Shared::new().map_err(Failure::of("cannot start"))?;
         let shared = Arc::new(shared);
         shared

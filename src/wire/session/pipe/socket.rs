@@ -1,6 +1,7 @@
 //! The socket of a pipe: what it must be, and its options.
 
-use super::shared::{Failure, READING_SOCKET};
+use super::shared::{Failure, READING_SOCKET, SOCKET_FAILED};
+use crate::transport::{Wait, send};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::{
     io::{self, ErrorKind},
@@ -19,7 +20,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) fn prepare(socket: &Socket) -> Result<bool, Failure> {
     check_type(socket).map_err(unusable)?;
     check_connected(socket)?;
-    set_options(socket).map_err(unusable)
+    let is_tcp = set_options(socket).map_err(unusable)?;
+    if is_tcp {
+        check_open_for_writing(socket)?;
+    }
+    Ok(is_tcp)
 }
 
 /// Wakes a thread from a read of the socket. The socket's peer does not notice.
@@ -68,6 +73,25 @@ fn check_connected(socket: &Socket) -> Result<(), Failure> {
             Err(unusable(io::Error::new(ErrorKind::NotConnected, text)))
         }
         _ => Err(Failure::of(READING_SOCKET)(error)),
+    }
+}
+
+/// The end of the data that such a socket receives cannot be told from a reset.
+fn check_open_for_writing(socket: &Socket) -> Result<(), Failure> {
+    // A connection that has ended or was reset has none. The threads find out which.
+    if socket.peer_addr().is_err() {
+        return Ok(());
+    }
+    match send(socket, &[], Wait::Never) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            let text = "it was shut down for writing; give a socket that is open in both \
+                        directions, or copy the rest with io::copy";
+            Err(unusable(io::Error::new(ErrorKind::InvalidInput, text)))
+        }
+        Err(error) if error.kind() != ErrorKind::WouldBlock => {
+            Err(Failure::of(SOCKET_FAILED)(error))
+        }
+        _ => Ok(()),
     }
 }
 
