@@ -30,7 +30,8 @@ impl Stream {
     ///
     /// The socket is a connected `TcpStream`, `UnixStream`, or anything else that converts
     /// into an [`OwnedFd`] and is a stream socket. A TCP socket must not have been shut down for
-    /// writing. Only on Unix systems.
+    /// writing. Keep no clone of it: the connection is closed or reset only when all are dropped.
+    /// Only on Unix systems.
     ///
     /// Each direction of the stream is one message. Its end mark is the end of the direction:
     ///
@@ -80,6 +81,10 @@ impl Stream {
     ///
     /// Uses the calling thread, and a second one until the socket's peer has ended its
     /// direction.
+    ///
+    /// A handler that connects to a service first should limit that wait with
+    /// [`TcpStream::connect_timeout`](std::net::TcpStream::connect_timeout): a service that does
+    /// not answer keeps its thread for minutes, even if the caller has left.
     ///
     /// # Errors
     ///
