@@ -11,9 +11,10 @@ use crossbeam_channel::unbounded;
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
+    thread,
     time::Duration,
 };
-use wirenet::Stream;
+use wirenet::{ByteStream, Stream};
 
 /// Long enough to see that nothing is received.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -170,4 +171,34 @@ fn a_stream_is_closed_with_the_last_of_its_byte_streams() {
     assert_reads(&near, "answer");
     assert_end(&near);
     assert!(near.was_finished());
+}
+
+#[test]
+fn a_drop_while_the_handler_returns_ends_the_stream_once() {
+    let (sender, streams) = unbounded::<ByteStream>();
+    let handler = move |stream: &mut Stream| {
+        let mut bytes = stream.clone().into_byte_stream();
+        bytes.write_all(b"all of it")?;
+        sender.send(bytes).unwrap();
+        match stream.name() {
+            "returns" => Ok(()),
+            _ => Err(io::Error::other("on purpose")),
+        }
+    };
+    let serve = |server: wirenet::Builder| {
+        let server = server.stream("returns", handler.clone());
+        server.stream("fails", handler)
+    };
+    let link = Link::new(serve, as_it_is);
+    let dropper = thread::spawn(move || streams.iter().for_each(drop));
+    for _ in 0..100 {
+        let near = link.near.open_stream("returns").unwrap();
+        assert_reads(&near, "all of it");
+        assert_end(&near);
+        assert!(near.was_finished());
+        assert!(!near.next_message().unwrap());
+        assert_reset(link.near.open_stream("fails").unwrap());
+    }
+    drop(link);
+    dropper.join().unwrap();
 }
