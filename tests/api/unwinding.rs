@@ -49,6 +49,7 @@ assert_unwind_safe!(
     wirenet::Writer<'static>,
     wirenet::transport::Wait,
     wirenet::transport::memory::End,
+    wirenet::yamux::AboutStream,
     wirenet::yamux::Config,
     wirenet::yamux::Connection,
     wirenet::yamux::Error,
@@ -57,10 +58,11 @@ assert_unwind_safe!(
     wirenet::yamux::Stream,
     wirenet::yamux::StreamId,
     wirenet::yamux::Violation,
+    wirenet::yamux::Waited,
 );
 
 #[cfg(unix)]
-assert_unwind_safe!(wirenet::Piped,);
+assert_unwind_safe!(wirenet::Piped, wirenet::transport::Pipes,);
 
 #[cfg(feature = "tls")]
 assert_unwind_safe!(
