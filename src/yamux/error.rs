@@ -77,7 +77,13 @@ fn shown(error: &io::Error) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A header is invalid.
+    /// The first bytes of the peer, which these are, are no header.
+    #[error(
+        "the peer does not speak yamux, or its program printed something first: it began with \
+         \"{}\"", .0.escape_ascii()
+    )]
+    NotYamux([u8; 12]),
+    /// A later header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// A frame for a stream has the id 0, or a frame for the session has another
