@@ -9,6 +9,8 @@ mod support;
 mod ends;
 #[path = "pipe/failures.rs"]
 mod failures;
+#[path = "pipe/random.rs"]
+mod random;
 #[path = "pipe/stalled.rs"]
 mod stalled;
 #[path = "pipe/unix.rs"]

@@ -20,6 +20,7 @@ use std::{
     io::{self, IoSlice, Read, Write},
     net::Shutdown,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    process::Child,
     sync::Arc,
     time::Duration,
 };
@@ -54,8 +55,7 @@ const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 ///     .stdin(Stdio::piped())
 ///     .stdout(Stdio::piped())
 ///     .spawn()?;
-/// let pipes = Pipes::new(child.stdout.take().unwrap(), child.stdin.take().unwrap());
-/// let connection = Connection::client(pipes, Config::default())?;
+/// let connection = Connection::client(Pipes::child(&mut child)?, Config::default())?;
 /// io::copy(&mut connection.open()?, &mut io::stdout())?;
 /// connection.close();
 /// child.wait()?;
@@ -86,7 +86,10 @@ pub struct Pipes {
 }
 
 impl Pipes {
-    /// Creates a transport that reads from one descriptor and writes to another.
+    /// Creates a transport that reads from the first descriptor and writes to the second.
+    ///
+    /// A connection over it fails with [`io::ErrorKind::InvalidInput`] if they are swapped: if
+    /// the first is open for writing only, or the second for reading only.
     ///
     /// # Examples
     ///
@@ -112,6 +115,33 @@ impl Pipes {
         }
     }
 
+    /// Takes the standard input and output of a child process, which must both be piped. The
+    /// child itself stays with the caller, who waits for it after the connection has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if one of them is not piped, or was taken before.
+    ///
+    /// # Examples
+    ///
+    /// See [above](#examples).
+    #[doc(alias = "spawn")]
+    pub fn child(child: &mut Child) -> io::Result<Self> {
+        let missing = |name: &str| {
+            let text = format!(
+                "the child has no {name} to take; call {name}(Stdio::piped()) on its Command"
+            );
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        // Nothing is taken if the other is missing.
+        if child.stdin.is_none() {
+            return Err(missing("stdin"));
+        }
+        let reader = child.stdout.take().ok_or_else(|| missing("stdout"))?;
+        let writer = child.stdin.take().ok_or_else(|| missing("stdin"))?;
+        Ok(Self::new(reader, writer))
+    }
+
     /// Takes over the standard input and output of this process, for a child that talks to
     /// its parent. From then on, the process reads nothing from its standard input, and what
     /// it prints goes to standard error, so that a stray `println!` does not disturb the
@@ -134,6 +164,13 @@ impl Pipes {
 
 impl Transport for Pipes {
     fn split(self) -> io::Result<Halves> {
+        check_access(
+            &self.reader,
+            OFlags::WRONLY,
+            "read from",
+            "for writing only",
+        )?;
+        check_access(&self.writer, OFlags::RDONLY, "write to", "for reading only")?;
         let (wakes, waker) = io::pipe()?;
         let woken = Arc::new(OwnedFd::from(wakes));
         Ok(Halves {
@@ -153,6 +190,18 @@ impl Transport for Pipes {
             peer_addr: None,
         })
     }
+}
+
+/// Refuses a descriptor that has the wrong access mode.
+fn check_access(fd: &OwnedFd, wrong: OFlags, purpose: &str, is: &str) -> io::Result<()> {
+    if fcntl_getfl(fd)? & OFlags::RWMODE != wrong {
+        return Ok(());
+    }
+    let text = format!(
+        "the descriptor to {purpose} is open {is}; Pipes::new takes the one to read from first, \
+         then the one to write to"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 #[derive(Debug)]

@@ -82,7 +82,13 @@ fn shown(error: &io::Error) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A header is invalid.
+    /// The first bytes of the peer, which these are, are no header.
+    #[error(
+        "the peer does not speak yamux, or its program printed something first: it began with \
+         \"{}\"", .0.escape_ascii()
+    )]
+    NotYamux([u8; 12]),
+    /// A later header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// A frame for a stream has the id 0, or a frame for the session has another
@@ -90,7 +96,10 @@ pub enum Violation {
     #[error("frame with the invalid stream id {0}")]
     WrongStream(StreamId),
     /// The peer opened a stream with an id of this side's parity.
-    #[error("stream {0} opened with an id of the wrong parity")]
+    #[error(
+        "stream {0} opened with an id of the wrong parity; both sides have the same role, or the \
+         peer echoes"
+    )]
     WrongParity(StreamId),
     /// The peer opened a stream that is already open.
     #[error("stream {0} opened twice")]

@@ -77,11 +77,27 @@ pub(crate) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The version is not 0.
-    #[error("unknown yamux version {0}")]
+    #[error("unknown yamux version {}{STRAY}", Byte(*.0))]
     Version(u8),
     /// The type is not one of the four.
-    #[error("unknown yamux frame type {0}")]
+    #[error("unknown yamux frame type {}{STRAY}", Byte(*.0))]
     Kind(u8),
+}
+
+/// After a frame was received, the peer is known to speak yamux.
+const STRAY: &str = "; does the peer's program print to the connection?";
+
+/// A byte that may be one of text.
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(byte) = *self;
+        match byte.is_ascii_graphic() {
+            true => write!(f, "{byte} (the character {:?})", char::from(byte)),
+            false => byte.fmt(f),
+        }
+    }
 }
 
 impl Header {
@@ -187,6 +203,8 @@ pub(crate) struct Decoder {
     /// between calls.
     filled: usize,
     body_left: u32,
+    /// Whether a valid header was found.
+    begun: bool,
 }
 
 impl Decoder {
@@ -220,8 +238,14 @@ impl Decoder {
         }
         self.filled = 0;
         let header = Header::decode(&self.header)?;
+        self.begun = true;
         self.body_left = header.body_len();
         Ok(Some(Event::Header(header)))
+    }
+
+    /// Returns the bytes that [`next`](Self::next) found to be no header, if they came first.
+    pub(crate) fn first_bytes(&self) -> Option<[u8; HEADER_LEN]> {
+        (!self.begun).then_some(self.header)
     }
 
     /// Notes that the caller read `count` bytes of the current body itself.
@@ -308,6 +332,25 @@ mod tests {
         assert_eq!(Header::decode(&bytes), Err(HeaderError::Kind(4)));
         bytes[0] = 7;
         assert_eq!(Header::decode(&bytes), Err(HeaderError::Version(7)));
+        let text = HeaderError::Version(b'W').to_string();
+        assert!(text.contains("version 87 (the character 'W')"), "{text}");
+        let text = HeaderError::Kind(b'\n').to_string();
+        assert!(text.contains("type 10;"), "{text}");
+    }
+
+    #[test]
+    fn only_the_first_bytes_of_all_show_that_the_peer_speaks_something_else() {
+        let foreign = b"Welcome to t";
+        let mut decoder = Decoder::default();
+        decoder.next(&mut &foreign[..]).unwrap_err();
+        assert_eq!(decoder.first_bytes().as_ref(), Some(foreign));
+
+        let mut decoder = Decoder::default();
+        let bytes = [Header::ping(Flags::SYN, 1).encode(), *foreign].concat();
+        let mut input = &bytes[..];
+        decoder.next(&mut input).unwrap();
+        decoder.next(&mut input).unwrap_err();
+        assert_eq!(decoder.first_bytes(), None);
     }
 
     proptest! {

@@ -8,7 +8,16 @@ use crate::{
     },
 };
 use crossbeam_channel::unbounded;
-use std::io::{self, Write};
+use std::{
+    io::{self, Read, Write},
+    net::Shutdown,
+    thread,
+    time::Duration,
+};
+use wirenet::{ByteStream, Stream};
+
+/// Long enough to see that nothing is received.
+const MOMENT: Duration = Duration::from_millis(20);
 
 #[test]
 fn a_byte_stream_lives_on_after_its_handler() {
@@ -68,4 +77,128 @@ fn a_handler_that_fails_resets_its_byte_stream() {
     let near = link.near.open_stream("bytes").unwrap();
     assert_reset(&near);
     assert_eq!(told_of_handler(&told).1, "on purpose");
+}
+
+#[test]
+fn a_handler_that_fails_after_it_dropped_its_byte_stream_resets_it() {
+    let (on_error, told) = errors();
+    let fail = |stream: &mut Stream| {
+        let mut bytes = stream.clone().into_byte_stream();
+        bytes.write_all(b"half of an ans")?;
+        Err(io::Error::other("on purpose"))
+    };
+    let panic = |stream: &mut Stream| {
+        let mut bytes = stream.clone().into_byte_stream();
+        bytes.write_all(b"half of an ans")?;
+        drop(bytes);
+        panic!("on purpose");
+    };
+    let silent = |stream: &mut Stream| {
+        drop(stream.clone().into_byte_stream());
+        Err(io::Error::other("on purpose"))
+    };
+    let serve = |server: wirenet::Builder| {
+        let server = server.on_error(on_error);
+        let server = server.stream("fails", fail).stream("panics", panic);
+        server.stream("silent", silent)
+    };
+    let link = Link::new(serve, as_it_is);
+    for name in ["fails", "panics", "silent"] {
+        let near = link.near.open_stream(name).unwrap();
+        assert_reset(near.into_byte_stream());
+        let (failed, cause) = told_of_handler(&told);
+        assert_eq!(failed, name);
+        assert!(cause.contains("on purpose"), "{cause}");
+    }
+}
+
+#[test]
+fn the_end_waits_for_the_handler_unless_it_shuts_down() {
+    let (proceed, told) = unbounded::<()>();
+    let serve = move |shuts_down| {
+        let told = told.clone();
+        move |stream: &mut Stream| {
+            let mut bytes = stream.clone().into_byte_stream();
+            bytes.write_all(b"all of it")?;
+            if shuts_down {
+                bytes.shutdown(Shutdown::Write)?;
+            }
+            drop(bytes);
+            stream.read_message(10)?;
+            told.recv_timeout(PATIENCE).map_err(io::Error::other)
+        }
+    };
+    let serve = |server: wirenet::Builder| {
+        let server = server.stream("shuts down", serve(true));
+        server.stream("returns", serve(false))
+    };
+    let link = Link::new(serve, as_it_is);
+    let near = link.near.open_stream("shuts down").unwrap();
+    assert_reads(&near, "all of it");
+    assert_end(&near);
+    assert!(!near.peer_has_ended());
+    near.finish().unwrap();
+    proceed.send(()).unwrap();
+    assert!(!near.next_message().unwrap());
+
+    let near = link.near.open_stream("returns").unwrap();
+    let mut near = near.into_byte_stream();
+    assert_reads(&near, "all of it");
+    near.set_read_timeout(Some(MOMENT)).unwrap();
+    let error = near.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+    near.set_read_timeout(None).unwrap();
+    // The handler still reads the stream.
+    near.shutdown(Shutdown::Write).unwrap();
+    proceed.send(()).unwrap();
+    assert_end(&near);
+}
+
+#[test]
+fn a_stream_is_closed_with_the_last_of_its_byte_streams() {
+    let (sender, streams) = unbounded();
+    let link = Link::serving("bytes", move |stream| {
+        drop(stream.clone().into_byte_stream());
+        sender.send(stream.clone().into_byte_stream()).unwrap();
+        Ok(())
+    });
+    let near = link.near.open_stream("bytes").unwrap();
+    let mut far = streams.recv_timeout(PATIENCE).unwrap();
+    near.write_message(b"still there").unwrap();
+    assert_reads(&far, "still there");
+    far.write_all(b"answer").unwrap();
+    drop(far);
+    assert_reads(&near, "answer");
+    assert_end(&near);
+    assert!(near.was_finished());
+}
+
+#[test]
+fn a_drop_while_the_handler_returns_ends_the_stream_once() {
+    let (sender, streams) = unbounded::<ByteStream>();
+    let handler = move |stream: &mut Stream| {
+        let mut bytes = stream.clone().into_byte_stream();
+        bytes.write_all(b"all of it")?;
+        sender.send(bytes).unwrap();
+        match stream.name() {
+            "returns" => Ok(()),
+            _ => Err(io::Error::other("on purpose")),
+        }
+    };
+    let serve = |server: wirenet::Builder| {
+        let server = server.stream("returns", handler.clone());
+        server.stream("fails", handler)
+    };
+    let link = Link::new(serve, as_it_is);
+    let dropper = thread::spawn(move || streams.iter().for_each(drop));
+    for _ in 0..100 {
+        let near = link.near.open_stream("returns").unwrap();
+        assert_reads(&near, "all of it");
+        assert_end(&near);
+        assert!(near.was_finished());
+        assert!(!near.next_message().unwrap());
+        assert_reset(link.near.open_stream("fails").unwrap());
+    }
+    drop(link);
+    dropper.join().unwrap();
 }

@@ -1,11 +1,12 @@
 //! Failures of one side, which the other side must not take for an end.
 
 use crate::{Rig, assert_end, assert_reads, assert_reset, reset, tcp_pair};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     fs::File,
     io::{self, Write},
-    net::Shutdown,
+    net::{Shutdown, TcpListener, UdpSocket},
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     time::Duration,
 };
 
@@ -114,19 +115,41 @@ fn a_refusal_is_the_error_of_the_pipe() {
 }
 
 #[test]
-fn what_is_no_socket_is_refused_and_the_stream_is_aborted() {
-    let rig = Rig::tcp();
-    let file = File::open("Cargo.toml").unwrap();
-    let error = rig.stream.pipe_with(file).unwrap_err();
-    assert!(
-        error.to_string().starts_with("cannot use the socket: "),
-        "{error}"
-    );
-    rig.assert_fails(
-        io::ErrorKind::ConnectionReset,
-        "cannot read from the stream",
-    );
-    assert_reset(&rig.socket);
+fn what_is_no_connected_stream_socket_is_refused_and_the_stream_is_aborted() {
+    use io::ErrorKind::{InvalidInput, NotConnected};
+    let tcp = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let unix = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let [connected, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    connected.connect(other.local_addr().unwrap()).unwrap();
+    let (shut_down, _peer) = tcp_pair();
+    shut_down.shutdown(Shutdown::Write).unwrap();
+    for (kind, socket) in [
+        (InvalidInput, File::open("Cargo.toml").unwrap().into()),
+        (InvalidInput, io::pipe().unwrap().0.into()),
+        (InvalidInput, connected.into()),
+        (InvalidInput, UnixDatagram::unbound().unwrap().into()),
+        (InvalidInput, shut_down.into()),
+        (
+            NotConnected,
+            TcpListener::bind("127.0.0.1:0").unwrap().into(),
+        ),
+        (NotConnected, tcp.into()),
+        (NotConnected, unix.into()),
+    ] {
+        let socket: OwnedFd = socket;
+        let rig = Rig::tcp();
+        let error = rig.stream.pipe_with(socket).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(
+            error.to_string().starts_with("cannot use the socket: "),
+            "{error}"
+        );
+        rig.assert_fails(
+            io::ErrorKind::ConnectionReset,
+            "cannot read from the stream",
+        );
+        assert_reset(&rig.socket);
+    }
 }
 
 #[test]

@@ -66,6 +66,25 @@ fn cat() -> Child {
     cat.spawn().unwrap()
 }
 
+#[test]
+fn the_pipes_of_a_child_are_taken_together_or_not_at_all() {
+    in_time(|| {
+        let mut child = cat();
+        let taken = child.stdin.take();
+        Pipes::child(&mut child).unwrap_err();
+        assert!(child.stdout.is_some());
+        child.stdin = taken;
+        let mut halves = Pipes::child(&mut child).unwrap().split().unwrap();
+        let slices = &[io::IoSlice::new(b"hello")];
+        assert_eq!(halves.writer.write(slices, Wait::Block).unwrap(), 5);
+        let mut echoed = [0; 5];
+        assert_eq!(halves.reader.read(&mut echoed).unwrap(), 5);
+        assert_eq!(&echoed, b"hello");
+        drop(halves);
+        assert!(child.wait().unwrap().success());
+    });
+}
+
 /// Two ends that are connected by two processes, one for each direction.
 fn processes() -> ([Child; 2], (Pipes, Pipes)) {
     let (mut to_far, mut to_near) = (cat(), cat());

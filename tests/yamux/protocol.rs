@@ -262,11 +262,21 @@ fn a_stream_that_opens_with_a_violation_is_not_accepted() {
 #[test]
 fn bytes_that_are_not_a_frame_end_the_connection() {
     for bytes in [*b"GET / HTTP/1", [0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
-        let (connection, mut peer) = accepted(quiet());
-        peer.send_bytes(&bytes);
-        assert_eq!(peer.receive_all(), [Frame::go_away(1)]);
-        let reason = connection.end_reason().unwrap();
-        assert!(matches!(reason, Error::Protocol(Violation::Header(_))));
+        for begun in [false, true] {
+            let (connection, mut peer) = accepted(quiet());
+            if begun {
+                peer.send(Frame::pong(1));
+            }
+            peer.send_bytes(&bytes);
+            assert_eq!(peer.receive_all(), [Frame::go_away(1)]);
+            let Error::Protocol(violation) = connection.end_reason().unwrap() else {
+                panic!("{:?}", connection.end_reason());
+            };
+            match begun {
+                false => assert_eq!(violation, Violation::NotYamux(bytes)),
+                true => assert!(matches!(violation, Violation::Header(_)), "{violation:?}"),
+            }
+        }
     }
 }
 

@@ -311,9 +311,10 @@ fn report_refused(wire: &Arc<WireState>, session: &Session, name: String, refusa
 
 /// Runs a handler. `Ok` closes the stream gracefully; an error or a panic resets it.
 fn run_handler(wire: &Arc<WireState>, session: &Session, mut stream: Stream, handler: &Handler) {
+    stream.begin_handler();
     let outcome = caught(|| handler(&mut stream));
     let cause: Box<dyn std::error::Error + Send + Sync> = match outcome {
-        Ok(Ok(())) => match stream.close_exclusive() {
+        Ok(Ok(())) => match stream.end_handler() {
             Ok(()) => return,
             Err(error) => error.into(),
         },

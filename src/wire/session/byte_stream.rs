@@ -38,9 +38,20 @@ use std::{
 /// - **[`shutdown(Write)`](Self::shutdown)** ends this side's message; reading continues.
 /// - **Dropping** the last handle ends what was written, and closes the stream. It does not
 ///   wait, even if the peer reads nothing. What the peer still sends is discarded; if that is
-///   more than a window, the stream is reset.
+///   more than a window, the stream is reset. In a [handler](#in-a-handler), this happens when
+///   it returns.
 /// - If the last write has failed, or the thread panics before the end was sent, dropping
 ///   [aborts](Stream#how-a-stream-is-aborted) the stream instead: the peer gets an error.
+/// - An early return, for example with `?`, drops as well: as with a `TcpStream`, the peer takes
+///   what was written for everything. Call [`reset`](Self::reset) first if it must not.
+///
+/// # In a handler
+///
+/// The result of a handler decides, as always. While the handler runs, dropping the last handle
+/// does not end the stream yet: a handler that then returns `Ok` ends it, and one that returns
+/// an error or panics resets it. To end the data earlier, call `shutdown(Write)`. A handle that
+/// outlives its handler, in another thread, ends the stream when it is dropped; but an error of
+/// the handler has reset it.
 ///
 /// # Timeouts
 ///
@@ -111,9 +122,9 @@ impl Stream {
     ///
     /// # In a handler
     ///
-    /// A handler has a `&mut Stream`; use `stream.clone().into_byte_stream()`. The stream
-    /// then belongs to the byte stream: it is closed when that is dropped, and not when the
-    /// handler returns `Ok`, so that another thread may go on with it. A handler that returns
+    /// A handler has a `&mut Stream`; use `stream.clone().into_byte_stream()`. The stream is
+    /// then closed when the byte stream is dropped and the handler has returned `Ok`,
+    /// whichever comes last, so that another thread may go on with it. A handler that returns
     /// an error, or panics, resets the stream as always.
     ///
     /// Other handles of the stream should not be used any more.
@@ -125,6 +136,7 @@ impl Stream {
     #[doc(alias = "into_inner")]
     pub fn into_byte_stream(self) -> ByteStream {
         self.set_takes_unmarked_end(true);
+        self.inner.hold();
         self.inner.is_byte_stream.store(true, Ordering::Release);
         ByteStream(Arc::new(Shared {
             stream: self,
@@ -283,23 +295,10 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let inner = &*self.stream.inner;
-        if inner.closed.swap(true, Ordering::AcqRel) {
-            return;
+        if thread::panicking() {
+            inner.abort_begun();
         }
-        // If it is locked, another handle of the stream has a writer.
-        let mut send = inner.send.try_lock();
-        let is_complete = match send.as_deref() {
-            Some(OutgoingMessage::Between) => true,
-            Some(OutgoingMessage::Inside(_)) if !thread::panicking() => {
-                send.as_deref_mut().is_some_and(|send| inner.end_now(send))
-            }
-            _ => false,
-        };
-        if is_complete {
-            inner.raw.end();
-        } else {
-            inner.abort();
-        }
+        inner.release();
     }
 }
 
@@ -378,6 +377,42 @@ impl fmt::Debug for ByteStream {
 }
 
 impl StreamInner {
+    /// Keeps the stream open until [`release`](Self::release) is called as often.
+    pub(super) fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends the data and closes the stream, if nothing holds it any more. Does not wait.
+    pub(super) fn release(&self) {
+        if self.holds.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // If it is locked, another handle of the stream has a writer.
+        let mut send = self.send.try_lock();
+        let is_complete = match send.as_deref_mut() {
+            Some(OutgoingMessage::Between) => true,
+            Some(send @ OutgoingMessage::Inside(_)) => self.end_now(send),
+            _ => false,
+        };
+        if is_complete {
+            self.raw.end();
+        } else {
+            self.abort();
+        }
+    }
+
+    /// Aborts the stream if a message has begun. A handler may go on after a panic.
+    fn abort_begun(&self) {
+        let send = self.send.try_lock();
+        if !matches!(send.as_deref(), Some(OutgoingMessage::Between)) {
+            self.closed.store(true, Ordering::Release);
+            self.abort();
+        }
+    }
+
     /// Queues the end mark of the current message without waiting: writes leave credit for
     /// it. If the window was full before the stream became one of bytes, this takes the
     /// credit that is kept for an abort, which the whole message no longer needs. Returns

@@ -356,10 +356,16 @@ impl Stream {
         })
     }
 
-    /// Closes a stream that is not borrowed elsewhere, unless it was turned into a byte
-    /// stream, which closes itself.
-    pub(crate) fn close_exclusive(&mut self) -> io::Result<()> {
+    /// Notes that a handler serves the stream from now on.
+    pub(crate) fn begin_handler(&self) {
+        self.inner.hold();
+    }
+
+    /// Closes the stream after its handler has returned `Ok`. If it was turned into a byte
+    /// stream that still exists, that closes it.
+    pub(crate) fn end_handler(&mut self) -> io::Result<()> {
         if self.inner.is_byte_stream.load(Ordering::Acquire) {
+            self.inner.release();
             return Ok(());
         }
         let is_done = |author: Author| author.is_current_thread() || self.is_last();

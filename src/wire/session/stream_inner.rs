@@ -39,6 +39,8 @@ pub(crate) struct StreamInner {
     pub(super) takes_unmarked_end: AtomicBool,
     /// Whether a [`ByteStream`](super::byte_stream::ByteStream) closes the stream.
     pub(super) is_byte_stream: AtomicBool,
+    /// What keeps a stream of bytes open: its byte streams, and its handler while it runs.
+    pub(super) holds: AtomicU32,
     /// Whether the last message that was read to its end had an end mark. Not inside
     /// `recv`, because a [`Reader`](super::stream_read::Reader) holds that lock.
     was_finished: AtomicBool,
@@ -66,6 +68,7 @@ impl StreamInner {
             was_reset: AtomicBool::new(false),
             takes_unmarked_end: AtomicBool::new(takes_unmarked_end),
             is_byte_stream: AtomicBool::new(false),
+            holds: AtomicU32::new(0),
             was_finished: AtomicBool::new(false),
             handles: AtomicU32::new(0),
         };

@@ -441,7 +441,7 @@ impl Write for Writer<'_> {
         let accepted = self.gather_or_send(bufs);
         self.missing = accepted.as_ref().err().map(io::Error::kind);
         if accepted.is_err() && !self.gathered.is_empty() {
-            self.send.fail_begun();
+            self.message()?.fail_begun();
         }
         self.resumed = false;
         accepted

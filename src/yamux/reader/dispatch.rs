@@ -37,7 +37,10 @@ impl ConnectionReader {
                     Ok(())
                 }
                 Ok(None) => Ok(()),
-                Err(error) => Err(Violation::Header(error).into()),
+                Err(error) => Err(match self.decoder.first_bytes() {
+                    Some(first) => Violation::NotYamux(first).into(),
+                    None => Violation::Header(error).into(),
+                }),
             };
             let used = buf.len() - input.len();
             buf.consume(used);

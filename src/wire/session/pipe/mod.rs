@@ -11,6 +11,7 @@ pub(super) mod alarm;
 mod receiving;
 mod sending;
 mod shared;
+mod socket;
 
 pub use shared::Piped;
 
@@ -19,20 +20,18 @@ use crate::sync::atomic::Ordering;
 use receiving::{End, Receiving};
 use sending::Sending;
 use shared::{Failure, READING_STREAM, Shared, WRITING_STREAM};
-use socket2::{Domain, Socket, TcpKeepalive};
-use std::{io, net::Shutdown, os::fd::OwnedFd, sync::Arc, time::Duration};
-
-/// After this much silence, the system asks a TCP peer whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-/// How long after an unanswered question the system asks again.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+use socket::{close_in_order, end_reading, prepare};
+use socket2::Socket;
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 impl Stream {
     /// Connects the stream with a socket: copies bytes in both directions until both have
     /// ended.
     ///
     /// The socket is a connected `TcpStream`, `UnixStream`, or anything else that converts
-    /// into an [`OwnedFd`] and is a stream socket. Only on Unix systems.
+    /// into an [`OwnedFd`] and is a stream socket. A TCP socket must not have been shut down for
+    /// writing. Keep no clone of it: the connection is closed or reset only when all are dropped.
+    /// Only on Unix systems.
     ///
     /// Each direction of the stream is one message. Its end mark is the end of the direction:
     ///
@@ -83,11 +82,19 @@ impl Stream {
     /// Uses the calling thread, and a second one until the socket's peer has ended its
     /// direction.
     ///
+    /// A handler that connects to a service first should limit that wait with
+    /// [`TcpStream::connect_timeout`](std::net::TcpStream::connect_timeout): a service that does
+    /// not answer keeps its thread for minutes, even if the caller has left.
+    ///
     /// # Errors
     ///
     /// The first error of either side, with its kind; the text says which side it was.
     /// [`io::ErrorKind::Deadlock`] if this thread holds a [`Reader`](crate::Reader) or
     /// [`Writer`](crate::Writer) of the stream. The stream has been aborted or closed then.
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if `socket` is a datagram socket, no socket at all, or
+    /// was shut down for writing; [`io::ErrorKind::NotConnected`] if it is not connected, such
+    /// as a listener.
     ///
     /// # Examples
     ///
@@ -159,9 +166,7 @@ impl Stream {
         }
         let is_gone = matches!(ended, Ok(End::StreamGone));
         let piped = receiving.result(ended).inspect_err(|_| self.reset())?;
-        // The kernel sends what it still buffers.
-        let kept = socket.set_linger(None);
-        kept.map_err(Failure::of("cannot use the socket"))?;
+        close_in_order(socket)?;
         if is_gone {
             self.inner.closed.store(true, Ordering::Release);
             self.inner.raw.end();
@@ -173,17 +178,19 @@ impl Stream {
 
     /// Starts the sending thread.
     fn start<'a>(&'a self, socket: &'a Arc<Socket>) -> Result<Receiving<'a>, Failure> {
+        // First, so that a TCP connection is reset whatever fails.
+        let is_tcp = prepare(socket)?;
         let inner = &self.inner;
         let recv = inner.lock_recv().map_err(Failure::of(READING_STREAM))?;
         if inner.send.is_held_here() {
             // The sending thread would wait for this one, which waits for it.
             return Err(Failure::of(WRITING_STREAM)(inner.writer_held()));
         }
-        let is_tcp = prepare(socket).map_err(Failure::of("cannot use the socket"))?;
         let shared = Shared::new().map_err(Failure::of("cannot start"))?;
         let shared = Arc::new(shared);
         shared
             .wake_on_input(&self.inner.raw)
+            .map_err(|error| error.on_stream(self.name()))
             .map_err(|error| Failure::of("cannot use the stream")(error.into()))?;
         let sending = Sending {
             socket: Arc::clone(socket),
@@ -194,30 +201,4 @@ impl Stream {
         let sending = sending.start().map_err(Failure::of("cannot start"))?;
         Ok(Receiving::new(socket, &self.inner, recv, shared, sending))
     }
-}
-
-/// Wakes a thread from a read of the socket. The socket's peer does not notice.
-fn end_reading(socket: &Socket) {
-    // Fails only if the connection is gone.
-    let _ = socket.shutdown(Shutdown::Read);
-}
-
-/// Sets the options of the socket. From now on, closing a TCP connection resets it, even if
-/// the process is killed. Returns whether it is one.
-fn prepare(socket: &Socket) -> io::Result<bool> {
-    let domain = socket.local_addr()?.domain();
-    let is_tcp = domain == Domain::IPV4 || domain == Domain::IPV6;
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(None)?;
-    if is_tcp {
-        socket.set_linger(Some(Duration::ZERO))?;
-        // Without it, small pieces may be delayed.
-        let _ = socket.set_tcp_nodelay(true);
-        if let Ok(false) = socket.keepalive() {
-            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-            // Without it, a peer that is gone without a trace is not noticed.
-            let _ = socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL));
-        }
-    }
-    Ok(is_tcp)
 }
