@@ -459,7 +459,8 @@ fn without_retries_a_client_ends_with_its_session() {
         let error = client.connect().unwrap_err();
         assert!(matches!(error, Error::Connection(_)), "{error}");
         assert!(client.sessions().is_empty());
-        client.wait().unwrap();
+        let again = client.wait().unwrap_err();
+        assert_eq!(again.to_string(), error.to_string());
     });
 }
 
@@ -480,13 +481,43 @@ fn a_client_that_gives_up_later_reports_it_to_the_error_handler() {
         let addr = play(vec![Box::new(break_session), refuse(1)]);
         let client = Wire::join(addr.to_string())
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
-            .on_error(move |error| told.send(error.operation.clone()).unwrap());
+            .retry_max(1)
+            .on_error(move |error| {
+                let gives_up = error.to_string().ends_with("session refused: no; giving up");
+                assert_eq!(gives_up, error.gives_up);
+                told.send((error.operation.clone(), gives_up)).unwrap();
+            });
         let client = started(client);
-        client.wait().unwrap();
+        let is_refused = |error: Error| matches!(error, Error::SessionRefused { .. });
+        assert!(is_refused(client.wait().unwrap_err()), "as `connect` does");
         client.close().unwrap();
+        assert!(is_refused(client.wait().unwrap_err()), "later, too");
         drop(client);
-        let told: Vec<Operation> = errors.iter().collect();
-        assert_eq!(told, [Operation::Session, Operation::Handshake]);
+        let told: Vec<_> = errors.iter().collect();
+        let expected = [(Operation::Session, false), (Operation::Handshake, true)];
+        assert_eq!(told, expected);
+    });
+}
+
+/// Its database may be down, or its rules be wrong for a while.
+#[test]
+fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
+    in_time(|| {
+        // Each code of a refusal by a validator; none, as go-wirenet sends it.
+        for code in [1, 6, 0] {
+            let (policy, asked) = at_once();
+            let scripts: Vec<Script> = vec![Box::new(hang_up), refuse(code), Box::new(stay)];
+            let (up, ups) = unbounded();
+            let client = Wire::join(play(scripts).to_string())
+                .retry_policy(policy)
+                .session_close_timeout(Duration::ZERO)
+                .on_session_open(move |_| up.send(()).unwrap());
+            let client = started(client);
+            (0..2).for_each(|_| ups.recv_timeout(PATIENCE).unwrap());
+            client.close().unwrap();
+            let waits: Vec<bool> = asked.try_iter().map(|asked| asked.wait.is_some()).collect();
+            assert_eq!(waits, [true, true], "code {code}");
+        }
     });
 }
 

@@ -260,6 +260,8 @@ impl Runner for Client {
             let wait = Self::wait_before_retry(wire, failures, history, &ended);
             let failure = ended.into_failure();
             let Some(wait) = wait else {
+                let text = || format!("not connecting to {} again", self.addr);
+                wire.log_later(log::Level::Debug, module_path!(), text);
                 return failure.map_or(Ok(()), Err);
             };
             self.report_retry(wire, failure, previous, wait);
