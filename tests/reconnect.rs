@@ -14,6 +14,7 @@ use std::{
 };
 use support::{
     PATIENCE,
+    encoding::FEATURES,
     frames::{FIN, Frame, PING},
     in_time,
     peer::{Peer, Script, ScriptedServer, play},
@@ -22,7 +23,7 @@ use support::{
     wires::{addr_of, assert_echoes, echo, errors, joining, mounting, started},
     within,
 };
-use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire};
+use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -83,6 +84,16 @@ fn hang_up(mut client: Peer) -> io::Result<()> {
     client.confirm_session()?;
     client.socket().shutdown(Shutdown::Write)?;
     keep(client)
+}
+
+/// Confirms the session as wirenet does, sends so many go-aways, and ends the connection.
+fn leave_after(go_aways: usize) -> Script {
+    Box::new(move |mut client| {
+        client.answer_request(&FEATURES)?;
+        client.try_send(vec![Frame::go_away(0); go_aways])?;
+        client.socket().shutdown(Shutdown::Write)?;
+        keep(client)
+    })
 }
 
 /// The connection breaks while the session is being opened.
@@ -461,6 +472,25 @@ fn without_retries_a_client_ends_with_its_session() {
         assert!(client.sessions().is_empty());
         let again = client.wait().unwrap_err();
         assert_eq!(again.to_string(), error.to_string());
+    });
+}
+
+/// A process that is killed ends the connection, too; one that closes its wire says so.
+#[test]
+fn the_end_of_an_idle_session_that_its_server_did_not_announce_is_an_error() {
+    in_time(|| {
+        let ended = |script| {
+            let client = Wire::join(play(vec![script]).to_string()).retry_max(0);
+            client.build().unwrap().connect()
+        };
+        for go_aways in [0, 1] {
+            let broken = ended(leave_after(go_aways));
+            let is_cut = matches!(broken, Err(Error::Connection(yamux::Error::EndedByPeer)));
+            assert!(is_cut, "{go_aways} go-aways: {broken:?}");
+        }
+        ended(leave_after(2)).unwrap();
+        // go-wirenet closes without a go-away.
+        ended(Box::new(hang_up)).unwrap();
     });
 }
 

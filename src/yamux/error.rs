@@ -17,10 +17,11 @@ pub enum Error {
     /// The transport failed.
     #[error("connection lost: {}", shown(.0))]
     Io(#[source] Arc<io::Error>),
-    /// The peer ended the connection inside a frame, or while streams were open.
+    /// The peer ended the connection inside a frame, or while streams were open, or, if it
+    /// uses this library's sessions, without announcing that it closes.
     #[error(
-        "connection cut by the peer: its process died, or the network between cut it; what \
-         was not received yet is lost"
+        "connection cut by the peer: its process died or aborted it, or the network between \
+         cut it; what was not received yet is lost"
     )]
     EndedByPeer,
     /// The peer closed the connection gracefully, after it had sent everything.
