@@ -513,7 +513,9 @@ fn a_client_that_gives_up_later_reports_it_to_the_error_handler() {
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
             .retry_max(1)
             .on_error(move |error| {
-                let gives_up = error.to_string().ends_with("session refused: no; giving up");
+                let gives_up = error
+                    .to_string()
+                    .ends_with("session refused: no; giving up");
                 assert_eq!(gives_up, error.gives_up);
                 told.send((error.operation.clone(), gives_up)).unwrap();
             });

@@ -1,6 +1,6 @@
 //! Errors that no call can return, which go to the error handler.
 
-use super::{Error, printable::PrintableBytes};
+use super::{Error, Refusal, printable::PrintableBytes};
 use crate::{wire::session::id::SessionId, yamux};
 use std::{fmt, io, net::SocketAddr};
 
@@ -11,7 +11,8 @@ use std::{fmt, io, net::SocketAddr};
 /// [sources](std::error::Error::source), on one line.
 #[derive(thiserror::Error)]
 #[error(
-    "{operation}{}: {}{}", OfPeer(.identification, *.peer_addr), WithSources(&**.cause),
+    "{operation}{}: {}{}", OfPeer(.identification, *.peer_addr),
+    CauseOf(.operation, &**.cause),
     if *.gives_up { "; giving up" } else { "" }
 )]
 #[non_exhaustive]
@@ -104,6 +105,22 @@ impl fmt::Display for OfPeer<'_> {
     }
 }
 
+/// Prints the cause of an error about an operation.
+struct CauseOf<'a>(&'a Operation, &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for CauseOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1.downcast_ref()) {
+            // The operation names the stream, and this side knows what it is.
+            (Operation::OpenStream(_), Some(Error::Refused { refusal, .. })) => match refusal {
+                Refusal::HandlerNotFound => f.write_str("refused: no handler for this name"),
+                refusal => write!(f, "refused: {refusal}"),
+            },
+            _ => WithSources(self.1).fmt(f),
+        }
+    }
+}
+
 /// Prints an error, and those of its sources that its text does not already contain. The
 /// texts of this library's errors contain everything.
 struct WithSources<'a>(&'a (dyn std::error::Error + 'static));
@@ -112,7 +129,9 @@ impl fmt::Display for WithSources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut error = self.0;
         let mut text = error.to_string();
-        while !is_own(error) && let Some(source) = error.source() {
+        while !is_own(error)
+            && let Some(source) = error.source()
+        {
             let more = source.to_string();
             if !text.contains(&more) {
                 text = format!("{text}: {more}");
@@ -140,7 +159,10 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Layer(&'static str, #[source] Option<Box<dyn std::error::Error + Send + Sync>>);
+    struct Layer(
+        &'static str,
+        #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
+    );
 
     fn shown(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> String {
         WithSources(&*cause.into()).to_string()

@@ -28,7 +28,9 @@ pub enum Error {
     #[error("connection closed by the peer")]
     ClosedByPeer,
     /// The connection was closed on this side.
-    #[error("connection closed on this side")]
+    #[error(
+        "connection closed on this side: it, or the `Wire` that owns it, was closed or dropped"
+    )]
     Closed,
     /// The peer violated the protocol. It was sent a go-away with code 1.
     #[error("protocol error by the peer: {0}")]
@@ -46,8 +48,11 @@ pub enum Error {
     /// One side is going away, so no stream can be opened. A side also goes away
     /// when it has used all stream ids of the connection, about 2,147,483,647; the
     /// connection then closes once the open streams have ended.
-    #[error("no new streams: the connection is going away")]
-    GoingAway,
+    #[error("no new streams: {}", closing_side(*.by_peer))]
+    GoingAway {
+        /// Whether only the peer is going away.
+        by_peer: bool,
+    },
     /// The stream was reset by the peer.
     #[error(
         "{} was reset by the peer{}", .0,
@@ -63,6 +68,13 @@ pub enum Error {
     /// The stream's read or write timeout passed, or another deadline of the call.
     #[error("{0}")]
     TimedOut(Waited),
+}
+
+fn closing_side(by_peer: bool) -> &'static str {
+    match by_peer {
+        true => "the peer is closing this connection; wait for the next one",
+        false => "this side is closing the connection, or has used all its stream ids",
+    }
 }
 
 /// Shows an error of the transport. What rustls reports is explained.
@@ -175,7 +187,7 @@ impl Error {
             Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer(_) => {
                 io::ErrorKind::ConnectionReset
             }
-            Self::Closed | Self::Reset(_) | Self::PeerFailed(_) | Self::GoingAway => {
+            Self::Closed | Self::Reset(_) | Self::PeerFailed(_) | Self::GoingAway { .. } => {
                 io::ErrorKind::ConnectionAborted
             }
             Self::Protocol(_) => io::ErrorKind::InvalidData,

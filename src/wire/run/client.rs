@@ -128,7 +128,7 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => return Attempt::failed(Operation::Dial, ErrorContext::default(), error),
         };
-        wire.note_step(Step::Handshake);
+        wire.note_step(Step::Handshake(self.addr.to_string()));
         let mut context = ErrorContext::connection(&stream);
         context.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream, &context) {
