@@ -122,7 +122,9 @@ impl Wire {
     /// # Errors
     ///
     /// - [`Error::TimedOut`] if there is no session within `timeout`. Its text and its
-    ///   `cause` say why the last attempt failed. The wire is closed.
+    ///   `cause` say why the last attempt failed. The wire is closed, and cannot be started
+    ///   again: build another one. To keep trying, use [`start`](Self::start) on another
+    ///   thread, and [`wait_session`](Self::wait_session).
     /// - The errors of [`start`](Self::start), immediately: for example
     ///   [`Error::SessionRefused`], if a client's token is wrong. The wire does not run,
     ///   and may be started again.
