@@ -211,13 +211,16 @@ impl WireState {
     ) -> Result<T, Error> {
         let deadline = deadline(timeout);
         let mut data = self.data.lock();
+        let mut timed_out = false;
         loop {
+            // Also after the last wait: it may have come while this thread woke.
             if let Some(found) = check(&data) {
                 return Ok(found);
             }
-            if self.changed.wait_until(&mut data, deadline).timed_out() {
+            if timed_out {
                 return Err(data.missing(what.into(), timeout));
             }
+            timed_out = self.changed.wait_until(&mut data, deadline).timed_out();
         }
     }
 
@@ -226,12 +229,14 @@ impl WireState {
     pub(crate) fn owner_of(&self, name: &str) -> NameOwner<Session> {
         let deadline = deadline(self.options.handshake_timeout);
         let mut data = self.data.lock();
+        let mut timed_out = false;
         loop {
             let owner = data.registry.owner(name);
             let is_opening = matches!(owner, NameOwner::Opening) && !data.life.is_closing();
-            if !is_opening || self.changed.wait_until(&mut data, deadline).timed_out() {
+            if !is_opening || timed_out {
                 return owner;
             }
+            timed_out = self.changed.wait_until(&mut data, deadline).timed_out();
         }
     }
 
@@ -262,5 +267,24 @@ impl WireState {
 
     pub(crate) fn set_local_addr(&self, addr: Option<SocketAddr>) {
         self.data.lock().local_addr = addr;
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::wire::run::inbound::find_handler;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_comes_while_a_wait_times_out_is_found() {
+        let (options, handlers) = (Options::default(), Handlers::default());
+        let wire = WireState::new(options, handlers, Names::Shared, find_handler);
+        let checks = Cell::new(0);
+        let second = |_: &WireData| {
+            checks.set(checks.get() + 1);
+            (checks.get() == 2).then_some("found")
+        };
+        assert_eq!(wire.wait_for(Duration::ZERO, "it", second).unwrap(), "found");
     }
 }
