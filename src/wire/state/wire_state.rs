@@ -285,6 +285,9 @@ mod tests {
             checks.set(checks.get() + 1);
             (checks.get() == 2).then_some("found")
         };
-        assert_eq!(wire.wait_for(Duration::ZERO, "it", second).unwrap(), "found");
+        assert_eq!(
+            wire.wait_for(Duration::ZERO, "it", second).unwrap(),
+            "found"
+        );
     }
 }
