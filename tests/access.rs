@@ -113,7 +113,10 @@ fn a_name_that_the_hub_serves_is_taken_even_without_access_rules() {
         let hub = started(hub);
         let (code, text) = refusal_of(&offering(&hub, "box-2", "", "login"));
         assert_eq!(code, Some(RefusalCode::NameTaken));
-        assert_eq!(text, "wirenet: the stream name \"login\" is the hub's own");
+        assert_eq!(
+            text,
+            "wirenet: the stream name \"login\" is the hub's own; offer another name"
+        );
         assert!(hub.sessions().is_empty());
     });
 }

@@ -47,7 +47,7 @@ fn await_closing(session: &Session) {
 
 /// Returns whether the error says that the connection takes no new streams.
 fn is_going_away(error: &Error) -> bool {
-    matches!(error, Error::Connection(yamux::Error::GoingAway))
+    matches!(error, Error::Connection(yamux::Error::GoingAway { .. }))
 }
 
 /// Removes the errors that [`await_closing`] has caused.

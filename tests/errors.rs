@@ -17,6 +17,8 @@ mod options;
 #[cfg(unix)]
 #[path = "errors/pipes.rs"]
 mod pipes;
+#[path = "errors/sessions.rs"]
+mod sessions;
 #[path = "errors/streams.rs"]
 mod streams;
 #[cfg(feature = "tls")]

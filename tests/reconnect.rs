@@ -14,6 +14,7 @@ use std::{
 };
 use support::{
     PATIENCE,
+    encoding::FEATURES,
     frames::{FIN, Frame, PING},
     in_time,
     peer::{Peer, Script, ScriptedServer, play},
@@ -22,7 +23,7 @@ use support::{
     wires::{addr_of, assert_echoes, echo, errors, joining, mounting, started},
     within,
 };
-use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire};
+use wirenet::{Builder, Error, Operation, RefusalCode, Retry, Wire, yamux};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -83,6 +84,16 @@ fn hang_up(mut client: Peer) -> io::Result<()> {
     client.confirm_session()?;
     client.socket().shutdown(Shutdown::Write)?;
     keep(client)
+}
+
+/// Confirms the session as wirenet does, sends so many go-aways, and ends the connection.
+fn leave_after(go_aways: usize) -> Script {
+    Box::new(move |mut client| {
+        client.answer_request(&FEATURES)?;
+        client.try_send(vec![Frame::go_away(0); go_aways])?;
+        client.socket().shutdown(Shutdown::Write)?;
+        keep(client)
+    })
 }
 
 /// The connection breaks while the session is being opened.
@@ -396,10 +407,8 @@ fn a_policy_may_retry_after_a_permanent_failure() {
 #[test]
 fn a_policy_may_give_up_on_a_temporary_failure() {
     within(SOON, || {
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = nobody.local_addr().unwrap().to_string();
-        drop(nobody);
-        let client = Wire::join(addr).retry_policy(|retry| {
+        // Nothing listens there, and no other test is given this port.
+        let client = Wire::join("127.0.0.1:1").retry_policy(|retry| {
             assert!(retry.wait.is_some());
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
@@ -459,7 +468,27 @@ fn without_retries_a_client_ends_with_its_session() {
         let error = client.connect().unwrap_err();
         assert!(matches!(error, Error::Connection(_)), "{error}");
         assert!(client.sessions().is_empty());
-        client.wait().unwrap();
+        let again = client.wait().unwrap_err();
+        assert_eq!(again.to_string(), error.to_string());
+    });
+}
+
+/// A process that is killed ends the connection, too; one that closes its wire says so.
+#[test]
+fn the_end_of_an_idle_session_that_its_server_did_not_announce_is_an_error() {
+    in_time(|| {
+        let ended = |script| {
+            let client = Wire::join(play(vec![script]).to_string()).retry_max(0);
+            client.build().unwrap().connect()
+        };
+        for go_aways in [0, 1] {
+            let broken = ended(leave_after(go_aways));
+            let is_cut = matches!(broken, Err(Error::Connection(yamux::Error::EndedByPeer)));
+            assert!(is_cut, "{go_aways} go-aways: {broken:?}");
+        }
+        ended(leave_after(2)).unwrap();
+        // go-wirenet closes without a go-away.
+        ended(Box::new(hang_up)).unwrap();
     });
 }
 
@@ -480,13 +509,45 @@ fn a_client_that_gives_up_later_reports_it_to_the_error_handler() {
         let addr = play(vec![Box::new(break_session), refuse(1)]);
         let client = Wire::join(addr.to_string())
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
-            .on_error(move |error| told.send(error.operation.clone()).unwrap());
+            .retry_max(1)
+            .on_error(move |error| {
+                let gives_up = error
+                    .to_string()
+                    .ends_with("session refused: no; giving up");
+                assert_eq!(gives_up, error.gives_up);
+                told.send((error.operation.clone(), gives_up)).unwrap();
+            });
         let client = started(client);
-        client.wait().unwrap();
+        let is_refused = |error: Error| matches!(error, Error::SessionRefused { .. });
+        assert!(is_refused(client.wait().unwrap_err()), "as `connect` does");
         client.close().unwrap();
+        assert!(is_refused(client.wait().unwrap_err()), "later, too");
         drop(client);
-        let told: Vec<Operation> = errors.iter().collect();
-        assert_eq!(told, [Operation::Session, Operation::Handshake]);
+        let told: Vec<_> = errors.iter().collect();
+        let expected = [(Operation::Session, false), (Operation::Handshake, true)];
+        assert_eq!(told, expected);
+    });
+}
+
+/// Its database may be down, or its rules be wrong for a while.
+#[test]
+fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
+    in_time(|| {
+        // Each code of a refusal by a validator; none, as go-wirenet sends it.
+        for code in [1, 6, 0] {
+            let (policy, asked) = at_once();
+            let scripts: Vec<Script> = vec![Box::new(hang_up), refuse(code), Box::new(stay)];
+            let (up, ups) = unbounded();
+            let client = Wire::join(play(scripts).to_string())
+                .retry_policy(policy)
+                .session_close_timeout(Duration::ZERO)
+                .on_session_open(move |_| up.send(()).unwrap());
+            let client = started(client);
+            (0..2).for_each(|_| ups.recv_timeout(PATIENCE).unwrap());
+            client.close().unwrap();
+            let waits: Vec<bool> = asked.try_iter().map(|asked| asked.wait.is_some()).collect();
+            assert_eq!(waits, [true, true], "code {code}");
+        }
     });
 }
 

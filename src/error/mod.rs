@@ -5,7 +5,7 @@ mod refusal;
 mod report;
 mod shutdown;
 
-pub(crate) use printable::PrintableBytes;
+pub(crate) use printable::{Printable, PrintableBytes};
 pub use refusal::{Denied, Refusal, RefusalCode};
 pub use report::{OpError, Operation};
 pub use shutdown::{CutSession, ShutdownError};
@@ -13,7 +13,6 @@ pub use shutdown::{CutSession, ShutdownError};
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
-use printable::Printable;
 use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
@@ -129,7 +128,7 @@ pub enum Error {
     #[error("the wire does not run: call `start` or `connect` first")]
     NotRunning,
     /// The wire was closed on this side.
-    #[error("the wire is closed")]
+    #[error("the wire is closed; build another one to continue")]
     Closed,
     /// The wire was closed on this side, and not everything ended gracefully.
     #[error("closed: {0}")]
@@ -180,6 +179,7 @@ impl fmt::Display for OfOption<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             OPEN_STREAM => Ok(()),
+            constructor @ ("join" | "mount" | "hub") => write!(f, "Wire::{constructor}: "),
             option => write!(f, "option {option}: "),
         }
     }

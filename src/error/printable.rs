@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// Prints a peer's text on a single line, without characters that control a
 /// terminal.
-pub(super) struct Printable<'a>(pub(super) &'a str);
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

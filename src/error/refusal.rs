@@ -61,6 +61,14 @@ impl fmt::Display for Refusal {
 
 /// Why a session was refused, as a number. Peers written with go-wirenet send
 /// none.
+///
+/// A client that has not had a session since it was started gives up after
+/// [`TokenRefused`](Self::TokenRefused), [`NameNotAllowed`](Self::NameNotAllowed),
+/// [`Malformed`](Self::Malformed), and a refusal without a code. A client that has had one
+/// retries after the [longest wait](crate::Builder::retry_wait): the server has accepted it
+/// before, so the reason may be a fault of the server that passes. After the other codes a
+/// client always retries. [`Builder::retry_policy`](crate::Builder::retry_policy) can
+/// decide otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalCode {
@@ -105,14 +113,19 @@ impl RefusalCode {
 /// [`access`](crate::Builder::access), denies something: permanently or
 /// temporarily.
 ///
-/// The text is sent to the peer. A client whose session is denied permanently gives
-/// up; a client whose session is denied temporarily retries. For streams there is
-/// no difference: the opener gets the text, and decides whether to retry.
+/// **The text is sent to the peer, which may be anyone who can connect.** A client whose
+/// session is denied permanently gives up, unless it has had a session before; a client
+/// whose session is denied temporarily retries. For streams there is no difference: the
+/// opener gets the text, and decides whether to retry.
+///
+/// This side's [error handler](crate::Builder::on_error) gets the text, too, or more: what
+/// the alternate form `{:#}` prints, which for an `anyhow::Error` contains its causes.
 ///
 /// Everything that can be printed converts into it: a `&str`, a `String`, an
 /// [`io::Error`](std::io::Error) or any other error, of this or of another library. **`?`
-/// on an error therefore denies permanently**, and sends the error's text to the peer.
-/// `.map_err(Denied::for_now)?` denies temporarily.
+/// on an error therefore denies permanently**, and sends the error's text to the peer, with
+/// the paths and addresses that it contains. `.map_err(Denied::for_now)?` denies
+/// temporarily; `.map_err(|_| Denied::for_now("try again later"))?` also hides the error.
 ///
 /// # Examples
 ///
@@ -123,8 +136,11 @@ impl RefusalCode {
 /// let server = Wire::mount("127.0.0.1:0").token_validator(|_stream, id, token| {
 ///     // Permanently, with the error's text.
 ///     let id = std::str::from_utf8(id)?;
-///     // While the database is unreachable, clients retry.
-///     let known = look_up(id.as_bytes()).map_err(Denied::for_now)?;
+///     // While the database is unreachable, clients retry. They do not get its address.
+///     let known = look_up(id.as_bytes()).map_err(|error| {
+///         log::error!("cannot look up {id}: {error}");
+///         Denied::for_now("try again later")
+///     })?;
 ///     match known {
 ///         Some(known) if wirenet::same_token(token, &known) => Ok(()),
 ///         // Permanently.
@@ -140,20 +156,30 @@ impl RefusalCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     text: String,
+    /// The alternate form of an error, with its causes, if it differs from the text.
+    detail: Option<Box<str>>,
     for_now: bool,
 }
 
 impl Denied {
     /// Denies permanently: retrying will not help.
     pub fn new(text: impl fmt::Display) -> Self {
-        let (text, for_now) = (text.to_string(), false);
-        Self { text, for_now }
+        Self::from_display(&text, false)
     }
 
     /// Denies temporarily: retrying may help.
     pub fn for_now(text: impl fmt::Display) -> Self {
-        let (text, for_now) = (text.to_string(), true);
-        Self { text, for_now }
+        Self::from_display(&text, true)
+    }
+
+    fn from_display(reason: &dyn fmt::Display, for_now: bool) -> Self {
+        let (text, detail) = (reason.to_string(), format!("{reason:#}"));
+        let detail = (detail != text).then(|| detail.into());
+        Self {
+            text,
+            detail,
+            for_now,
+        }
     }
 
     /// Returns the text that is sent to the peer.
@@ -166,6 +192,11 @@ impl Denied {
         self.for_now
     }
 
+    /// Takes what only this side reports.
+    pub(crate) fn take_detail(&mut self) -> Option<Box<str>> {
+        self.detail.take()
+    }
+
     pub(crate) fn into_text(self) -> String {
         self.text
     }
@@ -175,5 +206,20 @@ impl Denied {
 impl<T: fmt::Display> From<T> for Denied {
     fn from(reason: T) -> Self {
         Self::new(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_causes_of_an_error_are_kept_for_this_side() {
+        let error = anyhow::anyhow!("db.internal:5432 refused").context("cannot look you up");
+        let mut denied = Denied::for_now(error);
+        assert_eq!(denied.text(), "cannot look you up");
+        let detail = denied.take_detail().unwrap();
+        assert_eq!(&*detail, "cannot look you up: db.internal:5432 refused");
+        assert_eq!(Denied::from("no").take_detail(), None);
     }
 }

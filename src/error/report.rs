@@ -1,13 +1,20 @@
 //! Errors that no call can return, which go to the error handler.
 
-use super::printable::PrintableBytes;
-use crate::wire::session::id::SessionId;
-use std::{fmt, net::SocketAddr};
+use super::{Error, Refusal, printable::PrintableBytes};
+use crate::{wire::session::id::SessionId, yamux};
+use std::{fmt, io, net::SocketAddr};
 
 /// An error that no call can return, as it is reported to the
 /// [error handler](crate::Builder::on_error).
+///
+/// Displays the operation, the peer, and the cause with its
+/// [sources](std::error::Error::source), on one line.
 #[derive(thiserror::Error)]
-#[error("{operation}{}: {cause}", OfPeer(.identification, *.peer_addr))]
+#[error(
+    "{operation}{}: {}{}", OfPeer(.identification, *.peer_addr),
+    CauseOf(.operation, &**.cause),
+    if *.gives_up { "; giving up" } else { "" }
+)]
 #[non_exhaustive]
 pub struct OpError {
     /// The operation that failed.
@@ -23,6 +30,9 @@ pub struct OpError {
     /// Why the operation failed.
     #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
+    /// Whether this error has ended the run of a client, which does not connect again. See
+    /// [`Wire::wait`](crate::Wire::wait).
+    pub gives_up: bool,
 }
 
 impl fmt::Debug for OpError {
@@ -34,6 +44,7 @@ impl fmt::Debug for OpError {
             .field("local_addr", &self.local_addr)
             .field("peer_addr", &self.peer_addr)
             .field("cause", &self.cause)
+            .field("gives_up", &self.gives_up)
             .finish()
     }
 }
@@ -91,5 +102,89 @@ impl fmt::Display for OfPeer<'_> {
             Some(addr) => write!(f, " ({addr})"),
             None => Ok(()),
         }
+    }
+}
+
+/// Prints the cause of an error about an operation.
+struct CauseOf<'a>(&'a Operation, &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for CauseOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1.downcast_ref()) {
+            // The operation names the stream, and this side knows what it is.
+            (Operation::OpenStream(_), Some(Error::Refused { refusal, .. })) => match refusal {
+                Refusal::HandlerNotFound => f.write_str("refused: no handler for this name"),
+                refusal => write!(f, "refused: {refusal}"),
+            },
+            _ => WithSources(self.1).fmt(f),
+        }
+    }
+}
+
+/// Prints an error, and those of its sources that its text does not already contain. The
+/// texts of this library's errors contain everything.
+struct WithSources<'a>(&'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for WithSources<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut error = self.0;
+        let mut text = error.to_string();
+        while !is_own(error)
+            && let Some(source) = error.source()
+        {
+            let more = source.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            error = source;
+        }
+        f.write_str(&text)
+    }
+}
+
+/// Returns whether the error is one of this library's, or an [`io::Error`] made of one.
+fn is_own(error: &(dyn std::error::Error + 'static)) -> bool {
+    #[cfg(feature = "tls")]
+    if error.is::<crate::tls::TlsError>() {
+        return true;
+    }
+    let inner = error.downcast_ref::<io::Error>();
+    let inner = inner.and_then(io::Error::get_ref);
+    error.is::<Error>() || error.is::<yamux::Error>() || inner.is_some_and(|inner| is_own(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(
+        &'static str,
+        #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
+    );
+
+    fn shown(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> String {
+        WithSources(&*cause.into()).to_string()
+    }
+
+    #[test]
+    fn the_sources_of_an_error_are_printed_once() {
+        let root = Layer("no such table", None);
+        let middle = Layer("cannot query: no such table", Some(root.into()));
+        let top = Layer("cannot load the job", Some(middle.into()));
+        let text = "cannot load the job: cannot query: no such table";
+        assert_eq!(shown(top), text);
+        let context = anyhow::anyhow!("no such table").context("cannot load the job");
+        assert_eq!(shown(context), "cannot load the job: no such table");
+    }
+
+    #[test]
+    fn an_error_of_this_library_says_everything() {
+        let error = || Error::Closed.explained("the reason".into());
+        assert_eq!(shown(error()), "the reason");
+        assert_eq!(shown(io::Error::from(error())), "the reason");
+        let top = Layer("cannot send", Some(error().into()));
+        assert_eq!(shown(top), "cannot send: the reason");
     }
 }

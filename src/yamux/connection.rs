@@ -501,7 +501,7 @@ mod tests {
             let mut last = near.open().unwrap();
             assert!(last.id().0 >= u32::MAX - 1);
             let error = near.open().unwrap_err();
-            assert!(matches!(error, Error::GoingAway), "{error:?}");
+            assert!(matches!(error, Error::GoingAway { .. }), "{error:?}");
             assert!(near.is_going_away() && !near.is_closed());
             // The last stream is like any other.
             let mut accepted = far.accept().unwrap();

@@ -22,17 +22,20 @@ pub enum Error {
     /// The transport failed.
     #[error("connection lost: {}", shown(.0))]
     Io(#[source] Arc<io::Error>),
-    /// The peer ended the connection inside a frame, or while streams were open.
+    /// The peer ended the connection inside a frame, or while streams were open, or, if it
+    /// uses this library's sessions, without announcing that it closes.
     #[error(
-        "connection cut by the peer: its process died, or the network between cut it; what \
-         was not received yet is lost"
+        "connection cut by the peer: its process died or aborted it, or the network between \
+         cut it; what was not received yet is lost"
     )]
     EndedByPeer,
     /// The peer closed the connection gracefully, after it had sent everything.
     #[error("connection closed by the peer")]
     ClosedByPeer,
     /// The connection was closed on this side.
-    #[error("connection closed on this side")]
+    #[error(
+        "connection closed on this side: it, or the `Wire` that owns it, was closed or dropped"
+    )]
     Closed,
     /// The peer violated the protocol. It was sent a go-away with code 1.
     #[error("protocol error by the peer: {0}")]
@@ -50,8 +53,11 @@ pub enum Error {
     /// One side is going away, so no stream can be opened. A side also goes away
     /// when it has used all stream ids of the connection, about 2,147,483,647; the
     /// connection then closes once the open streams have ended.
-    #[error("no new streams: the connection is going away")]
-    GoingAway,
+    #[error("no new streams: {}", closing_side(*.by_peer))]
+    GoingAway {
+        /// Whether only the peer is going away.
+        by_peer: bool,
+    },
     /// The stream was reset by the peer.
     #[error(
         "{} was reset by the peer{}", .0,
@@ -67,6 +73,13 @@ pub enum Error {
     /// The stream's read or write timeout passed, or another deadline of the call.
     #[error("{0}")]
     TimedOut(Waited),
+}
+
+fn closing_side(by_peer: bool) -> &'static str {
+    match by_peer {
+        true => "the peer is closing this connection; wait for the next one",
+        false => "this side is closing the connection, or has used all its stream ids",
+    }
 }
 
 /// Shows an error of the transport. What rustls reports is explained.
@@ -197,7 +210,7 @@ impl Error {
             Self::Closed
             | Self::Reset(_)
             | Self::PeerFailed(_)
-            | Self::GoingAway
+            | Self::GoingAway { .. }
             | Self::KeepAlive
             | Self::WriteTimeout => ConnectionAborted,
             Self::Protocol(_) => io::ErrorKind::InvalidData,

@@ -171,7 +171,12 @@ impl ConnectionLife {
 
     /// Returns whether either side has announced that it wants no new streams.
     pub(super) fn is_going_away(&self) -> bool {
-        self.ours != OurNotice::Staying || self.peer_is_going_away()
+        self.leaves() || self.peer_is_going_away()
+    }
+
+    /// Returns whether this side is going away.
+    pub(super) fn leaves(&self) -> bool {
+        self.ours != OurNotice::Staying
     }
 
     /// Returns whether a stream that the peer opens now is refused.

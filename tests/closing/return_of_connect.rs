@@ -21,8 +21,16 @@ fn connecting(wire: &Wire) -> Receiver<Result<(), Error>> {
 fn waiting(wire: &Wire) -> Receiver<Result<(), ShutdownError>> {
     let (end, ended) = bounded(1);
     let wire = wire.clone();
-    thread::spawn(move || end.send(wire.wait()));
+    thread::spawn(move || end.send(wait(&wire)));
     ended
+}
+
+/// Waits for the wire's end, and returns what a close has cut.
+fn wait(wire: &Wire) -> Result<(), ShutdownError> {
+    wire.wait().map_err(|error| match error {
+        Error::Shutdown(cut) => cut,
+        other => panic!("not the error of a close: {other}"),
+    })
 }
 
 /// A wire, the receiver of its `connect`'s result, and its session.
@@ -90,7 +98,7 @@ fn connect_and_wait_return_the_error_of_the_close() {
                 Err(Error::Shutdown(told)) => assert_eq!(told, error),
                 other => panic!("expected the close's error, got {other:?}"),
             }
-            assert_eq!(wire.wait(), Err(error), "later calls return it too");
+            assert_eq!(wait(wire), Err(error), "later calls return it too");
         }
     });
 }
@@ -196,7 +204,7 @@ fn a_handler_may_wait_for_a_close_that_waits_for_handlers() {
                 server.stream("wait", move |_| {
                     let wire = given_wire.recv().expect("the wire");
                     tell.send(None).unwrap();
-                    tell.send(Some(wire.wait())).unwrap();
+                    tell.send(Some(wait(&wire))).unwrap();
                     Ok(())
                 })
             },

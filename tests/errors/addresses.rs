@@ -68,18 +68,28 @@ fn a_malformed_address_says_what_to_write_instead() {
         ("hub\0:80", &["it contains '\\0'", "remove"]),
         ("hub:８０", &["it contains '８'", "digits 0 to 9"]),
         ("１0.0.0.1:80", &["it contains '１'", "digits 0 to 9"]),
-        ("*:80", &["all interfaces", "\":80\""]),
+        ("*:80", &["give the server's host", "\"hub.example:80\""]),
     ] {
         for (option, new) in news {
             let message = build_error(new, given);
             let input = format!("Wire::{option}({given:?})");
-            let start = format!("option {option}: invalid address {given:?}: ");
+            let start = format!("Wire::{option}: invalid address {given:?}: ");
             assert!(message.starts_with(&start), "{input}: {message}");
             if option == "join" {
                 row(input, message, expected);
             }
         }
     }
+}
+
+#[test]
+fn a_server_is_told_how_to_write_all_interfaces() {
+    let message = build_error(|addr| Wire::mount(addr), "*:80");
+    row(
+        "Wire::mount(\"*:80\")",
+        message,
+        &["all interfaces", "\":80\""],
+    );
 }
 
 #[test]

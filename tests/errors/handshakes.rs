@@ -157,36 +157,38 @@ fn a_client_names_the_protocol_of_a_server_that_speaks_another() {
             (
                 "a TLS server",
                 &b"\x15\x03\x03\0\x02\x02\x0a"[..],
-                "the server speaks TLS; this client has no `.tls(…)`",
+                " speaks TLS; this client has no `.tls(…)`",
             ),
             (
                 "an HTTP server",
                 b"HTTP/1.1 400 Bad Request\r\n\r\n",
-                "the server speaks HTTP, not wirenet",
+                " speaks HTTP, not wirenet",
             ),
             (
                 "an ssh server",
                 b"SSH-2.0-OpenSSH_9.2\r\n",
-                "the server speaks SSH, not wirenet",
+                " speaks SSH, not wirenet",
             ),
             (
                 "an FTP server",
                 b"220 (vsFTPd 3.0.3)\r\n",
-                "the server speaks SMTP or FTP, not wirenet",
+                " speaks SMTP or FTP, not wirenet",
             ),
             (
                 "a Redis server",
                 b"-ERR unknown command\r\n",
-                "the server speaks Redis, not wirenet",
+                " speaks Redis, not wirenet",
             ),
             (
                 "a server that closes without a word",
                 b"",
-                "during the session handshake; does the server need TLS",
+                "; does it need TLS",
             ),
         ] {
-            let error = start_error(joining_at(serving(first)));
-            row(format!("a client at {who}"), &error, &[expected]);
+            let addr = serving(first);
+            let error = start_error(joining_at(addr));
+            let named = format!("the server at {addr}");
+            row(format!("a client at {who}"), &error, &[&named, expected]);
             let Error::Explained { cause, .. } = &error else {
                 panic!("{error:?}");
             };
@@ -205,13 +207,14 @@ fn a_client_names_the_protocol_of_a_server_that_speaks_another() {
 fn a_server_that_says_nothing_is_named_as_such() {
     in_time(|| {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = joining_at(silent.local_addr().unwrap());
+        let addr = silent.local_addr().unwrap();
+        let client = joining_at(addr);
         let error = start_error(client.handshake_timeout(Duration::from_millis(50)));
-        let expected = "no answer from the server, which accepted the connection";
+        let expected = format!("no answer from the server at {addr}, which accepted");
         row(
             "a silent server",
             &error,
-            &[expected, "is it a wirenet server?", "within 50ms"],
+            &[&expected, "is it a wirenet server?", "within 50ms"],
         );
         assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
     });
@@ -245,8 +248,13 @@ fn yamux_without_a_session_handshake_is_named_as_such() {
             Ok(())
         });
         let error = start_error(joining_at(addr));
-        let expected = "does the server speak yamux without wirenet's session handshake?";
-        row("a client at a bare yamux server", error, &[expected]);
+        let named = format!("does the server at {addr} speak yamux");
+        let expected = "without wirenet's session handshake?";
+        row(
+            "a client at a bare yamux server",
+            error,
+            &[&named, expected],
+        );
     });
 }
 
@@ -285,7 +293,7 @@ fn a_peer_without_tls_is_named_at_both_sides() {
     in_time(|| {
         let (server, told) = reporting(tls::server(mounting(), true));
         let error = start_error(joining(&server).retry_max(0));
-        let expected = "the server speaks TLS; this client has no `.tls(…)`";
+        let expected = "speaks TLS; this client has no `.tls(…)`";
         row("a client without TLS at a TLS server", error, &[expected]);
         let expected = "the client did not begin with TLS, but with plain yamux";
         row("the same, at the server", failure(&told), &[expected]);

@@ -140,7 +140,7 @@ fn wrong_arguments_are_refused() {
         run(name, [server, "--addr", "nowhere"]).assert_failure("nowhere");
         for role in *clients {
             let client = join(name, role, "nowhere", *args).end();
-            client.assert_failure("error: option join: invalid address \"nowhere\"");
+            client.assert_failure("error: Wire::join: invalid address \"nowhere\"");
         }
     }
 }

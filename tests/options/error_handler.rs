@@ -68,7 +68,12 @@ fn assert_context(link: &Link, told: &Report) {
     assert_eq!(told.session, Some(link.far.id()));
     assert_eq!(told.identification, b"box-1");
     assert_eq!(told.addrs, [link.far.local_addr(), link.far.peer_addr()]);
-    for part in ["box-1", &told.cause, &told.operation.to_string()] {
+    // The operation already names the stream.
+    let cause = match told.refusal {
+        Some(_) => "refused: ",
+        None => &told.cause,
+    };
+    for part in ["box-1", cause, &told.operation.to_string()] {
         assert!(told.text.contains(part), "{}", told.text);
     }
 }

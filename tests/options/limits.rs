@@ -83,7 +83,10 @@ fn pending_handshakes_do_not_keep_others_from_being_accepted() {
         assert!(matches!(closed, Ok(0)) || closed.is_err());
         let (operation, cause) = told.recv().unwrap();
         assert_eq!(operation, Operation::Accept);
-        assert_eq!(cause, "connection closed: 2 handshakes are under way");
+        assert_eq!(
+            cause,
+            "connection closed: 2 handshakes are under way; see `Builder::max_handshakes`"
+        );
         assert_echoes(&client.sessions()[0]);
         drop(first);
         // There is room as soon as the server notices the end of the first one.

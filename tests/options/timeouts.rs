@@ -179,7 +179,9 @@ fn the_write_timeout_ends_a_connection_for_readers_and_writers() {
         });
         assert!(begin.elapsed() >= 3 * SHORT);
         assert!(session.is_closed());
-        client.wait().unwrap();
+        let ended = client.wait().unwrap_err();
+        let is_timeout = matches!(ended, Error::Connection(yamux::Error::WriteTimeout));
+        assert!(is_timeout, "{ended}");
         let (operation, cause) = told.recv().unwrap();
         assert_eq!(operation, Operation::Session);
         assert_eq!(cause, yamux::Error::WriteTimeout.to_string());

@@ -474,7 +474,10 @@ fn after_a_go_away_streams_continue_but_none_are_opened() {
     let mut stream = connection.open().unwrap();
     peer.send(Frame::go_away(0));
     peer.settle();
-    assert!(matches!(connection.open(), Err(Error::GoingAway)));
+    assert!(matches!(
+        connection.open(),
+        Err(Error::GoingAway { by_peer: true })
+    ));
     stream.write_all(b"on").unwrap();
     assert_eq!(peer.receive(), Some(data(0, 1, b"on")));
 

@@ -51,10 +51,15 @@ impl Builder {
     /// refused with the error's text. The error may be anything that can be printed: see
     /// [`Denied`]. Default: every peer is accepted.
     ///
-    /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`],
-    /// unless the validator returns [`Denied::for_now`], for example because its
-    /// database cannot be reached: then the client retries, with
-    /// [`RefusalCode::TryLater`]. With `?`, any error refuses permanently;
+    /// **The text is sent to a peer that is not authenticated.** With `?`, the text of an
+    /// error can contain paths, addresses of databases, and more: send a text of your own,
+    /// as in `.map_err(|_| Denied::for_now("try again later"))?`.
+    ///
+    /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`];
+    /// if it has had a session since it was started, it retries after the [longest
+    /// wait](Self::retry_wait). With [`Denied::for_now`], for example because the
+    /// validator's database cannot be reached, every client retries, with
+    /// [`RefusalCode::TryLater`]. `?` refuses with [`Denied::new`];
     /// `.map_err(Denied::for_now)?` refuses for now.
     ///
     /// Compare tokens with [`same_token`](crate::same_token), whose running time

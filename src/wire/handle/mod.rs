@@ -129,7 +129,8 @@ fn close_unasked(state: &Arc<WireState>) {
     if let Err(error) = close_wire(state)
         && !was_closed
     {
-        state.report_last(Operation::Close, ErrorContext::default(), error);
+        let error = ErrorContext::default().error(Operation::Close, error.into());
+        state.report_last(error);
     }
 }
 

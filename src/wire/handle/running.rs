@@ -64,7 +64,10 @@ impl Wire {
         let run = || self.inner.run.run(&running.wire, &mut connected);
         let ended = running.wire.threads.track(run)();
         // From here on a close does not wait for this thread.
-        drop(running);
+        match &ended {
+            Ok(()) => drop(running),
+            Err(failure) => running.fail(&failure.error),
+        }
         let closed = self.inner.state.wait_closed();
         ended.map_err(|failure| failure.error)?;
         closed.map_err(Error::from)
@@ -119,7 +122,9 @@ impl Wire {
     /// # Errors
     ///
     /// - [`Error::TimedOut`] if there is no session within `timeout`. Its text and its
-    ///   `cause` say why the last attempt failed. The wire is closed.
+    ///   `cause` say why the last attempt failed. The wire is closed, and cannot be started
+    ///   again: build another one. To keep trying, use [`start`](Self::start) on another
+    ///   thread, and [`wait_session`](Self::wait_session).
     /// - The errors of [`start`](Self::start), immediately: for example
     ///   [`Error::SessionRefused`], if a client's token is wrong. The wire does not run,
     ///   and may be started again.
@@ -193,15 +198,17 @@ impl Wire {
                 // The channel is full if the wire was up before.
                 let _ = sender.try_send(Ok(()));
             });
-            match ended {
-                Ok(()) => {}
-                Err(failure) if was_up => failure.report_last(&running.wire),
-                Err(failure) => {
-                    drop(running);
-                    // The channel has room: nothing was sent before.
-                    let _ = sender.try_send(Err(failure.error));
-                }
+            let Err(failure) = ended else {
+                return;
+            };
+            let error = failure.error.clone();
+            if was_up {
+                failure.report_last(&running.wire);
+                return running.fail(&error);
             }
+            running.fail(&error);
+            // The channel has room: nothing was sent before.
+            let _ = sender.try_send(Err(error));
         };
         let spawned = spawn(thread, state.threads.track(work));
         spawned.map_err(|error| Error::Thread(Arc::new(error)))?;
@@ -256,7 +263,10 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// What a [`close`](Self::close) has cut, on whichever thread it was called.
+    /// - The last error of a client that gave up, or another error that ended the run, as
+    ///   [`connect`](Self::connect) returns it.
+    /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, on whichever
+    ///   thread it was called.
     ///
     /// # Examples
     ///
@@ -275,7 +285,7 @@ impl Wire {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[doc(alias("block", "join"))]
-    pub fn wait(&self) -> Result<(), ShutdownError> {
+    pub fn wait(&self) -> Result<(), Error> {
         self.inner.state.wait()
     }
 
@@ -285,7 +295,7 @@ impl Wire {
     ///
     /// 1. stops accepting and connecting;
     /// 2. tells every peer that it accepts no new streams;
-    /// 3. waits for the [running streams](Session::close#running-streams) of all sessions
+    /// 3. waits for the [running streams](Session::close) of all sessions
     ///    to end, for up to [`Builder::session_close_timeout`] in all;
     /// 4. cuts the remaining streams, which wakes every blocked read, write, open and
     ///    wait;

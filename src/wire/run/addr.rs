@@ -66,7 +66,7 @@ impl Addr {
     ///
     /// [`Error::Option`] for the option `option`.
     pub(crate) fn parse(option: &'static str, role: Role, given: String) -> Result<Self, Error> {
-        let problem = match parse(&given) {
+        let problem = match parse(role, &given) {
             Ok((_, 0)) if role == Role::Client => {
                 "port 0 cannot be dialled; give the port at which the server listens".into()
             }
@@ -127,11 +127,11 @@ impl fmt::Display for Addr {
 
 /// Splits an address into host and port. Fails with what is wrong and what to write
 /// instead.
-fn parse(given: &str) -> Result<(Option<&str>, u16), String> {
+fn parse(role: Role, given: &str) -> Result<(Option<&str>, u16), String> {
     check_characters(given)?;
     let (host, port) = match given.strip_prefix('[') {
         Some(rest) => split_brackets(rest)?,
-        None => split_host(given)?,
+        None => split_host(role, given)?,
     };
     Ok(((!host.is_empty()).then_some(host), parse_port(host, port)?))
 }
@@ -197,7 +197,7 @@ fn split_brackets(rest: &str) -> Result<(&str, &str), String> {
 }
 
 /// Splits an address without brackets.
-fn split_host(given: &str) -> Result<(&str, &str), String> {
+fn split_host(role: Role, given: &str) -> Result<(&str, &str), String> {
     let Some((host, port)) = given.rsplit_once(':') else {
         if is_number(given) {
             return Err(format!(
@@ -207,9 +207,12 @@ fn split_host(given: &str) -> Result<(&str, &str), String> {
         return Err(no_port(given));
     };
     if host == "*" {
-        return Err(format!(
-            "all interfaces are written without a host: \":{port}\""
-        ));
+        return Err(match role {
+            Role::Server => format!("all interfaces are written without a host: \":{port}\""),
+            Role::Client => {
+                format!("give the server's host, as in \"hub.example:{port}\"")
+            }
+        });
     }
     if host.contains(':') {
         return Err(match is_ipv6(given) || is_ipv6(host) {
@@ -261,7 +264,7 @@ mod tests {
     use super::*;
 
     fn parts(given: &str) -> Option<(Option<&str>, u16)> {
-        parse(given).ok()
+        parse(Role::Server, given).ok()
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Client {
             Ok(stream) => stream,
             Err(error) => return Attempt::failed(Operation::Dial, ErrorContext::default(), error),
         };
-        wire.note_step(Step::Handshake);
+        wire.note_step(Step::Handshake(self.addr.to_string()));
         let mut context = ErrorContext::connection(&stream);
         context.identification = wire.options.identification.clone();
         let established = match self.open_session(wire, stream, &context) {
@@ -260,6 +260,8 @@ impl Runner for Client {
             let wait = Self::wait_before_retry(wire, failures, history, &ended);
             let failure = ended.into_failure();
             let Some(wait) = wait else {
+                let text = || format!("not connecting to {} again", self.addr);
+                wire.log_later(log::Level::Debug, module_path!(), text);
                 return failure.map_or(Ok(()), Err);
             };
             self.report_retry(wire, failure, previous, wait);

@@ -6,7 +6,7 @@
 //! answering on the reader's was tried and was slower, because it cannot read meanwhile.
 
 use crate::{
-    error::{Error, Malformed, Operation, Refusal},
+    error::{Error, Malformed, Operation, Printable, Refusal},
     time::deadline,
     user_code::caught,
     wire::{
@@ -37,6 +37,8 @@ pub(crate) struct InboundStream {
     raw: yamux::Stream,
     decoder: frame::FrameDecoder,
     open: OpenFrame,
+    /// What this side reports about a refusal, if that is more than the caller gets.
+    detail: Option<Box<str>>,
 }
 
 /// The part of a stream's open frame that has been received.
@@ -55,6 +57,7 @@ impl InboundStream {
             raw,
             decoder: frame::FrameDecoder::default(),
             open: OpenFrame::Incomplete,
+            detail: None,
         };
         if let Some(segment) = inbound.raw.try_read_segment() {
             inbound.take(segment);
@@ -99,7 +102,8 @@ impl InboundStream {
         } else {
             self.raw.reset();
         }
-        report_refused(wire, session, self.name().into(), refusal);
+        let detail = format!("{reason}; see `Builder::handler_limit`");
+        report_refused(wire, session, self.name().into(), refusal, Some(&detail));
     }
 
     /// Answers the caller, and serves the stream until it is closed.
@@ -136,7 +140,7 @@ impl InboundStream {
             Err(refusal) => {
                 // The stream is closed before the error handler is called.
                 self.raw.end();
-                report_refused(wire, session, name, refusal);
+                report_refused(wire, session, name, refusal, self.detail.as_deref());
             }
         }
     }
@@ -167,7 +171,7 @@ impl InboundStream {
     /// Checks the caller's token, and looks up the handler or owner that serves the
     /// stream.
     fn admit(
-        &self,
+        &mut self,
         wire: &Arc<WireState>,
         session: &Session,
         name: &str,
@@ -179,7 +183,8 @@ impl InboundStream {
         } else {
             let validated = wire.options.validate(name, session.identification(), token);
             validated.map_err(|rejected| {
-                let (denied, panicked) = rejected.split();
+                let (mut denied, panicked) = rejected.split();
+                self.detail = denied.take_detail();
                 if let Some(cause) = panicked {
                     wire.report_and_go_on(Operation::Hook("token_validator"), Some(session), cause);
                 }
@@ -303,10 +308,21 @@ fn answer(kind: FrameKind, name: &str, text: &str) -> Frame {
     }
 }
 
-fn report_refused(wire: &Arc<WireState>, session: &Session, name: String, refusal: Refusal) {
+/// Reports that this side has refused a stream. `detail` replaces what the caller gets.
+fn report_refused(
+    wire: &Arc<WireState>,
+    session: &Session,
+    name: String,
+    refusal: Refusal,
+    detail: Option<&str>,
+) {
     session.connection().count_refused();
     let operation = Operation::OpenStream(name.clone());
-    wire.report_and_go_on(operation, Some(session), Error::Refused { name, refusal });
+    let mut error = Error::Refused { name, refusal };
+    if let Some(detail) = detail {
+        error = error.explained(format!("refused: {}", Printable(detail)));
+    }
+    wire.report_and_go_on(operation, Some(session), error);
 }
 
 /// Runs a handler. `Ok` closes the stream gracefully; an error or a panic resets it.

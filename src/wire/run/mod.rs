@@ -54,9 +54,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Reports the failure with which the wire ends.
+    /// Reports the failure with which the run ends.
     pub(crate) fn report_last(self, wire: &Arc<WireState>) {
-        wire.report_last(self.operation, self.context, self.error);
+        let mut error = self.into_op_error();
+        error.gives_up = true;
+        wire.report_last(error);
     }
 
     pub(crate) fn report_and_go_on(self, wire: &Arc<WireState>) {

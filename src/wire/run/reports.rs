@@ -64,17 +64,15 @@ impl WireState {
         }
     }
 
-    /// Like [`report_and_go_on`](Self::report_and_go_on), for the last error of a wire: the
-    /// program may exit next, so this waits until the error is logged. If the logger
-    /// blocks, waits for [`GRACE`].
-    pub(crate) fn report_last(
-        self: &Arc<Self>,
-        operation: Operation,
-        context: impl Into<ErrorContext>,
-        cause: impl Into<Cause>,
-    ) {
-        self.report_and_go_on(operation, context, cause);
-        if self.options.on_error.is_none() {
+    /// Reports the last error of a wire: the program may exit next, so without an error
+    /// handler this waits until the error is logged. If the logger blocks, waits for
+    /// [`GRACE`].
+    pub(crate) fn report_last(self: &Arc<Self>, error: OpError) {
+        if self.options.on_error.is_some() {
+            return self.call_error_handler(&error);
+        }
+        if is_logged(log::Level::Warn) {
+            self.defer(Report::Error(error));
             self.wait_reported(deadline(GRACE));
         }
     }

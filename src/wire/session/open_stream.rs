@@ -182,7 +182,7 @@ impl Session {
             }
             // A peer that is going away resets streams that it has not seen before.
             Error::Connection(yamux::Error::ResetByPeer(_)) if self.is_closing() => {
-                yamux::Error::GoingAway.into()
+                yamux::Error::GoingAway { by_peer: true }.into()
             }
             error => error,
         }

@@ -11,7 +11,8 @@ use std::{error::Error, fmt, io};
 /// In the closure, `?` works on errors of all types that convert into its own error type,
 /// which may be `anyhow::Error`, `Box<dyn Error + Send + Sync>`, or a type of the program.
 /// The [error handler](Builder::on_error) gets the error itself as the
-/// [`cause`](crate::OpError::cause), from which `downcast_ref` returns it. A boxed
+/// [`cause`](crate::OpError::cause), from which `downcast_ref` returns it; the
+/// [`OpError`](crate::OpError) prints it with its [sources](Error::source). A boxed
 /// [`io::Error`] is still an [`io::Error`].
 ///
 /// The closure needs its return type. `Builder::stream` itself takes only closures that

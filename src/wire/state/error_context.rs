@@ -40,6 +40,7 @@ impl ErrorContext {
             local_addr: self.local_addr,
             peer_addr: self.peer_addr,
             cause,
+            gives_up: false,
         }
     }
 }

@@ -49,7 +49,7 @@ impl From<IpAddr> for Origin {
 /// Why no handshake can run on a connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoHandshake {
-    #[error("connection closed: {0} handshakes are under way")]
+    #[error("connection closed: {0} handshakes are under way; see `Builder::max_handshakes`")]
     TooMany(usize),
     #[error("connection closed: evicted in favor of an address with fewer handshakes")]
     Evicted,

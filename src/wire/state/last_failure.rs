@@ -1,12 +1,8 @@
 //! Why a wire has no session, as far as it knows: for the errors of calls that wait for one.
 
 use super::wire_state::WireState;
-use crate::{error::Error, sync};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use crate::{error::Error, yamux};
+use std::{io, sync::Arc};
 
 /// What has prevented a session since the last one was established.
 #[derive(Default)]
@@ -15,7 +11,7 @@ pub(super) enum LastFailure {
     #[default]
     Nothing,
     /// The first attempt is in progress.
-    InProgress(Step, Instant),
+    InProgress(Step),
     /// The last attempt failed, or the session ended.
     Failed(Error),
 }
@@ -24,8 +20,8 @@ pub(super) enum LastFailure {
 pub(crate) enum Step {
     /// The server at this address accepts the connection.
     Dial(String),
-    /// The server answers the handshake.
-    Handshake,
+    /// The server at this address answers the handshake.
+    Handshake(String),
 }
 
 impl LastFailure {
@@ -33,24 +29,26 @@ impl LastFailure {
     pub(super) fn error(&self) -> Option<Error> {
         match self {
             Self::Nothing => None,
-            Self::InProgress(step, since) => Some(step.error(*since)),
+            Self::InProgress(step) => Some(step.error()),
             Self::Failed(error) => Some(error.clone()),
         }
     }
 }
 
 impl Step {
-    fn error(&self, since: Instant) -> Error {
+    fn error(&self) -> Error {
         match self {
             Self::Dial(addr) => {
                 let cause = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
                 let (addr, cause) = (addr.clone(), Arc::new(cause));
                 Error::Dial { addr, cause }
             }
-            Self::Handshake => {
-                let elapsed = sync::now().saturating_duration_since(since).as_millis();
-                let elapsed = Duration::from_millis(u64::try_from(elapsed).unwrap_or(u64::MAX));
-                Error::timed_out("session handshake", elapsed)
+            Self::Handshake(addr) => {
+                let text = format!(
+                    "the server at {addr} accepted the connection, but has not answered yet (is \
+                     it a wirenet server?)"
+                );
+                Error::from(yamux::Error::timed_out()).explained(text)
             }
         }
     }
@@ -60,9 +58,12 @@ impl WireState {
     /// Notes that an attempt to open a session has reached `step`, unless an earlier
     /// attempt has failed: then its error says more.
     pub(crate) fn note_step(&self, step: Step) {
-        let last = &mut self.data.lock().last_failure;
+        let mut data = self.data.lock();
+        let (Step::Dial(addr) | Step::Handshake(addr)) = &step;
+        data.server_addr.get_or_insert_with(|| addr.clone());
+        let last = &mut data.last_failure;
         if !matches!(last, LastFailure::Failed(_)) {
-            *last = LastFailure::InProgress(step, sync::now());
+            *last = LastFailure::InProgress(step);
         }
     }
 
@@ -72,8 +73,14 @@ impl WireState {
         let last = &mut self.data.lock().last_failure;
         match std::mem::replace(last, LastFailure::Failed(error)) {
             LastFailure::Failed(previous) => Some(previous),
-            LastFailure::Nothing | LastFailure::InProgress(..) => None,
+            LastFailure::Nothing | LastFailure::InProgress(_) => None,
         }
+    }
+
+    /// Returns the address of a client's server, as it was given, once the client has
+    /// dialled it.
+    pub(crate) fn server_addr(&self) -> Option<String> {
+        self.data.lock().server_addr.clone()
     }
 
     pub(crate) fn last_failure(&self) -> Option<Error> {

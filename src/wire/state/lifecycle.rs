@@ -44,6 +44,8 @@ pub(crate) struct Lifecycle {
     closers: usize,
     /// The combined result of all calls of close that have returned.
     outcome: Result<(), ShutdownError>,
+    /// Why the last run ended, if a failure ended it: a client has given up, for example.
+    failure: Option<Error>,
     /// Whether the next wait of a client before it dials again ends immediately.
     is_nudged: bool,
     /// Wakes the thread that waits outside of any session: in accept, or in a dial.
@@ -57,6 +59,7 @@ impl Lifecycle {
             close_deadline: None,
             closers: 0,
             outcome: Ok(()),
+            failure: None,
             is_nudged: false,
             interrupt: None,
         }
@@ -88,6 +91,7 @@ impl WireState {
             return Err(Error::AlreadyConnected);
         }
         data.last_failure = LastFailure::Nothing;
+        data.life.failure = None;
         Ok(RunGuard {
             wire: Arc::clone(self),
         })
@@ -103,26 +107,31 @@ impl WireState {
     pub(crate) fn wait_closed(&self) -> Result<(), ShutdownError> {
         // A close must not wait for this thread.
         let _excluded = self.threads.exclude_current();
-        self.wait_closers(self.data.lock())
+        let mut data = self.data.lock();
+        self.wait_closers(&mut data);
+        data.life.outcome.clone()
     }
 
-    /// Waits until the wire no longer runs and no close is in progress, and returns the
-    /// combined result of the closes. A thread of the wire itself, in the user's code,
-    /// waits for closes alone, because it keeps the wire running.
-    pub(crate) fn wait(&self) -> Result<(), ShutdownError> {
+    /// Waits until the wire no longer runs and no close is in progress. Returns the failure
+    /// that ended the run, or else the combined result of the closes. A thread of the wire
+    /// itself, in the user's code, waits for closes alone, because it keeps the wire running.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
         let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();
         while data.life.is_running && !(excluded.is_own() && data.life.is_closing()) {
             self.changed.wait(&mut data);
         }
-        self.wait_closers(data)
+        self.wait_closers(&mut data);
+        match &data.life.failure {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(data.life.outcome.clone()?),
+        }
     }
 
-    fn wait_closers(&self, mut data: MutexGuard<'_, WireData>) -> Result<(), ShutdownError> {
+    fn wait_closers(&self, data: &mut MutexGuard<'_, WireData>) {
         while data.life.closers > 0 {
-            self.changed.wait(&mut data);
+            self.changed.wait(data);
         }
-        data.life.outcome.clone()
     }
 
     /// Notes that a close is in progress until the returned guard is dropped.
@@ -194,6 +203,16 @@ impl WireState {
 /// The wire runs while this exists. Afterwards it may run again.
 pub(crate) struct RunGuard {
     pub(crate) wire: Arc<WireState>,
+}
+
+impl RunGuard {
+    /// Ends the run because of a failure, which [`WireState::wait`] returns.
+    pub(crate) fn fail(self, error: &Error) {
+        // A close before the first session is how the program wanted the run to end.
+        if !matches!(error, Error::Closed) {
+            self.wire.data.lock().life.failure = Some(error.clone());
+        }
+    }
 }
 
 impl Drop for RunGuard {

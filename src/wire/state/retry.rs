@@ -2,7 +2,7 @@
 //! random numbers.
 
 use crate::{
-    error::{Error, RefusalCode},
+    error::Error,
     user_code::{Panicked, caught},
 };
 use std::{fmt, time::Duration};
@@ -89,11 +89,11 @@ impl Retrying {
         cause: &Error,
     ) -> Result<Option<Duration>, PolicyPanicked> {
         let had_session = history == History::HadSession;
-        let is_not_allowed = is_name_not_allowed(cause);
-        let may_pass = had_session && (is_forgeable(cause) || is_not_allowed);
+        let is_refused = cause.is_permanent() && is_refusal(cause);
+        let may_pass = had_session && (is_forgeable(cause) || is_refused);
         let gives_up = cause.is_permanent() && !may_pass;
         let is_within_limit = self.limit.is_none_or(|limit| attempt <= limit);
-        let longest = match is_not_allowed {
+        let longest = match is_refused {
             true => self.max,
             false => self.longest(attempt),
         };
@@ -138,16 +138,16 @@ fn is_forgeable(cause: &Error) -> bool {
     }
 }
 
-/// Returns whether the server does not allow this client to offer a stream name. If
-/// the client has had a session, the server did allow it, and may do so again: a
-/// mistake in its rules that is fixed after a minute must not lose every client
-/// permanently.
-fn is_name_not_allowed(cause: &Error) -> bool {
-    let code = match cause {
-        Error::SessionRefused { code, .. } => *code,
-        _ => None,
-    };
-    code == Some(RefusalCode::NameNotAllowed)
+/// Returns whether the server refused the session. If the client has had a session, the
+/// server did accept its request, and may do so again: a validator whose database is down,
+/// or a mistake in the server's rules, must not lose every client permanently. This
+/// includes servers that send no code, which have validators, too.
+fn is_refusal(cause: &Error) -> bool {
+    match cause {
+        Error::SessionRefused { .. } => true,
+        Error::Explained { cause, .. } => is_refusal(cause),
+        _ => false,
+    }
 }
 
 /// Returns a random part of `longest`, so that clients that lost the same server do not
@@ -165,6 +165,7 @@ fn random() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::RefusalCode;
 
     const S: Duration = Duration::from_secs(1);
 
@@ -228,15 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_allowed_is_final_only_without_an_earlier_session() {
+    fn a_refusal_is_final_only_without_an_earlier_session() {
         let retrying = Retrying::default();
-        let cause = refused(RefusalCode::NameNotAllowed);
-        let wait = |history| retrying.wait(1, history, &cause).unwrap();
-        assert_eq!(wait(History::NoSession), None);
-        let waits: Vec<Duration> = (0..50).filter_map(|_| wait(History::HadSession)).collect();
-        assert_eq!(waits.len(), 50);
-        // A part of the longest wait, from the first attempt on.
-        assert!(waits.iter().any(|wait| *wait > 5 * S));
+        // go-wirenet sends no code.
+        let (code, text) = (None, "failed to validate".into());
+        for cause in [
+            refused(RefusalCode::NameNotAllowed),
+            refused(RefusalCode::TokenRefused),
+            refused(RefusalCode::Malformed),
+            Error::SessionRefused { code, text },
+        ] {
+            let wait = |history| retrying.wait(1, history, &cause).unwrap();
+            assert_eq!(wait(History::NoSession), None);
+            let waits: Vec<Duration> = (0..50).filter_map(|_| wait(History::HadSession)).collect();
+            assert_eq!(waits.len(), 50);
+            // A part of the longest wait, from the first attempt on.
+            assert!(waits.iter().any(|wait| *wait > 5 * S));
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(crate) struct WireData {
     pub(super) life: Lifecycle,
     pub(super) totals: Totals,
     pub(super) last_failure: LastFailure,
+    pub(super) server_addr: Option<String>,
     local_addr: Option<SocketAddr>,
 }
 
@@ -70,6 +71,41 @@ pub(super) struct Totals {
     /// Sessions established so far, ended or not.
     pub(super) sessions: u64,
     pub(super) round_trip_time: Option<Duration>,
+}
+
+impl WireData {
+    /// Returns the error for something that did not happen in time, with the reason, and
+    /// with the server that a client dials, unless the reason names it.
+    fn missing(&self, what: Cow<'static, str>, timeout: Duration) -> Error {
+        let cause = self.why_no_session();
+        let addr = self.server_addr.as_ref().filter(|addr| {
+            let cause = cause.as_ref().map(Error::to_string);
+            !cause.is_some_and(|cause| cause.contains(addr.as_str()))
+        });
+        let what = match addr {
+            Some(addr) => format!("{what} with {addr}").into(),
+            None => what,
+        };
+        let cause = cause.map(Arc::new);
+        Error::TimedOut {
+            what,
+            timeout,
+            cause,
+        }
+    }
+
+    fn why_no_session(&self) -> Option<Error> {
+        let is_running = self.life.is_running();
+        match self.last_failure.error() {
+            // A server runs until it is closed.
+            Some(error) if !is_running && self.server_addr.is_some() => {
+                let text = format!("the client gave up: {error}");
+                Some(error.explained(text))
+            }
+            None if !is_running => Some(Error::NotRunning),
+            error => error,
+        }
+    }
 }
 
 impl WireState {
@@ -85,6 +121,7 @@ impl WireState {
             life: Lifecycle::new(),
             totals: Totals::default(),
             last_failure: LastFailure::default(),
+            server_addr: None,
             local_addr: None,
         };
         Arc::new(Self {
@@ -174,21 +211,16 @@ impl WireState {
     ) -> Result<T, Error> {
         let deadline = deadline(timeout);
         let mut data = self.data.lock();
+        let mut timed_out = false;
         loop {
+            // Also after the last wait: it may have come while this thread woke.
             if let Some(found) = check(&data) {
                 return Ok(found);
             }
-            if self.changed.wait_until(&mut data, deadline).timed_out() {
-                let what = what.into();
-                let is_idle = !data.life.is_running();
-                let cause = data.last_failure.error();
-                let cause = cause.or(is_idle.then_some(Error::NotRunning)).map(Arc::new);
-                return Err(Error::TimedOut {
-                    what,
-                    timeout,
-                    cause,
-                });
+            if timed_out {
+                return Err(data.missing(what.into(), timeout));
             }
+            timed_out = self.changed.wait_until(&mut data, deadline).timed_out();
         }
     }
 
@@ -197,12 +229,14 @@ impl WireState {
     pub(crate) fn owner_of(&self, name: &str) -> NameOwner<Session> {
         let deadline = deadline(self.options.handshake_timeout);
         let mut data = self.data.lock();
+        let mut timed_out = false;
         loop {
             let owner = data.registry.owner(name);
             let is_opening = matches!(owner, NameOwner::Opening) && !data.life.is_closing();
-            if !is_opening || self.changed.wait_until(&mut data, deadline).timed_out() {
+            if !is_opening || timed_out {
                 return owner;
             }
+            timed_out = self.changed.wait_until(&mut data, deadline).timed_out();
         }
     }
 
@@ -233,5 +267,27 @@ impl WireState {
 
     pub(crate) fn set_local_addr(&self, addr: Option<SocketAddr>) {
         self.data.lock().local_addr = addr;
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::wire::run::inbound::find_handler;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_comes_while_a_wait_times_out_is_found() {
+        let (options, handlers) = (Options::default(), Handlers::default());
+        let wire = WireState::new(options, handlers, Names::Shared, find_handler);
+        let checks = Cell::new(0);
+        let second = |_: &WireData| {
+            checks.set(checks.get() + 1);
+            (checks.get() == 2).then_some("found")
+        };
+        assert_eq!(
+            wire.wait_for(Duration::ZERO, "it", second).unwrap(),
+            "found"
+        );
     }
 }

@@ -48,7 +48,7 @@ fn a_client_gets_a_new_session_when_either_side_has_used_up_its_ids() {
         assert!(session.is_closing() && !session.is_closed());
         let refused = session.open_stream("echo").unwrap_err();
         assert!(
-            matches!(refused, Error::Connection(yamux::Error::GoingAway)),
+            matches!(refused, Error::Connection(yamux::Error::GoingAway { .. })),
             "{refused:?}"
         );
         expect_echo(last);

@@ -234,8 +234,8 @@ impl ConnectionReader {
             self.shared.peer_ends();
             self.shared.write_last();
         }
-        let all_finished = self.shared.table.lock().peer_has_finished();
-        self.end_found(if all_finished && self.decoder.at_boundary() {
+        let gracefully = self.shared.peer_left_gracefully();
+        self.end_found(if gracefully && self.decoder.at_boundary() {
             Error::ClosedByPeer
         } else {
             Error::EndedByPeer

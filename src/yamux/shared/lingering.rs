@@ -65,6 +65,15 @@ impl Shared {
         due.run();
     }
 
+    /// Returns whether a peer that has ended its direction had sent everything. A peer that
+    /// sends go-aways has then announced that it closes; without that its process may have
+    /// died, whether streams were open or not.
+    pub(in crate::yamux) fn peer_left_gracefully(&self) -> bool {
+        let sends = self.sends_go_away.load(Ordering::Acquire);
+        let table = self.table.lock();
+        (!sends || table.life.peer_has_closed()) && table.peer_has_finished()
+    }
+
     /// Notes that the peer has ended its direction of the connection, between two
     /// frames.
     pub(in crate::yamux) fn peer_ends(&self) {

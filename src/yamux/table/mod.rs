@@ -130,7 +130,8 @@ impl Table {
     fn closed_if(&self, going_away: bool) -> Option<Error> {
         let closed = going_away || self.has_used_up_ids();
         let failure = self.life.failure().cloned();
-        failure.or(closed.then_some(Error::GoingAway))
+        let by_peer = !self.life.leaves() && !self.has_used_up_ids();
+        failure.or(closed.then_some(Error::GoingAway { by_peer }))
     }
 
     /// Returns whether this side has used all its ids.
@@ -186,7 +187,7 @@ impl Table {
 
     /// Assigns an id to a new stream of ours, and adds the stream.
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
-        let id = self.next.ok_or(Error::GoingAway)?;
+        let id = self.next.ok_or(Error::GoingAway { by_peer: false })?;
         self.next = id.checked_add(2);
         let core = Arc::new(Core::new(StreamId(id), false));
         self.insert(&core);

@@ -2,7 +2,7 @@
 
 use super::{Handshake, judge::Refused, malformed, parse};
 use crate::{
-    error::{Error, Malformed, RefusalCode},
+    error::{Error, Malformed, Printable, RefusalCode},
     wire::{
         session::{
             frame::{self, Frame, FrameKind},
@@ -50,7 +50,7 @@ impl Handshake<'_> {
             Err(Refused::ForNow(error)) => {
                 // After any answer this client would give up permanently.
                 self.connection.cut();
-                return Err(error);
+                return Err(self.as_reported(error));
             }
             Err(Refused::Silently(error)) => return Err(error),
         };
@@ -61,7 +61,27 @@ impl Handshake<'_> {
         if let (Ok(agreed), Err(_)) = (&verdict, &sent) {
             self.wire.release(agreed.id);
         }
-        sent.and(verdict)
+        sent.and(verdict.map_err(|error| self.as_reported(error)))
+    }
+
+    /// Adds to a refusal what only this side reports: the causes of a validator's error, or
+    /// the option that sets a limit.
+    #[cold]
+    #[inline(never)]
+    fn as_reported(&mut self, error: Error) -> Error {
+        let Error::SessionRefused { code, .. } = &error else {
+            return error;
+        };
+        let text = match (self.detail.take(), code) {
+            (Some(detail), _) => format!("session refused: {}", Printable(&detail)),
+            (None, Some(RefusalCode::TooManySessions)) => format!(
+                "session refused: too many sessions: {} are open, the limit of \
+                 `Builder::max_sessions`",
+                self.wire.options.max_sessions
+            ),
+            _ => return error,
+        };
+        error.explained(text)
     }
 
     /// Waits for the stream on which the client sends its request.

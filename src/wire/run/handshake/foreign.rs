@@ -3,13 +3,13 @@
 use crate::{foreign::Foreign, yamux::Role};
 
 /// Says what the peer of a wire of this role speaks, and what to do.
-pub(super) fn explain(foreign: Foreign, role: Role, first: &[u8]) -> String {
-    let (peer, this) = sides(role);
+pub(super) fn explain(foreign: Foreign, peer: &str, role: Role, first: &[u8]) -> String {
+    let (_, this) = sides(role);
     match foreign {
-        Foreign::Tls => format!("the {peer} speaks TLS; this {this} has no `.tls(…)`"),
-        Foreign::Named(name) => format!("the {peer} speaks {name}, not wirenet"),
+        Foreign::Tls => format!("{peer} speaks TLS; this {this} has no `.tls(…)`"),
+        Foreign::Named(name) => format!("{peer} speaks {name}, not wirenet"),
         Foreign::Unknown => format!(
-            "the {peer} does not speak wirenet: it began with \"{}\"",
+            "{peer} does not speak wirenet: it began with \"{}\"",
             first.escape_ascii()
         ),
     }
@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn the_first_bytes_of_an_unknown_protocol_are_printed_on_one_line() {
         let first = b"\x01\n\x1b[2J\"";
-        let text = explain(Foreign::Unknown, Role::Server, first);
+        let text = explain(Foreign::Unknown, "the client", Role::Server, first);
         assert_eq!(
             text,
             r#"the client does not speak wirenet: it began with "\x01\n\x1b[2J\"""#

@@ -83,7 +83,11 @@ impl Handshake<'_> {
 
     /// Asks the validator about the client's token.
     #[inline(never)]
-    fn check_token(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), Refused> {
+    fn check_token(
+        &mut self,
+        request: &OpenSessionRequest,
+        pending: &Pending,
+    ) -> Result<(), Refused> {
         let options = &self.wire.options;
         let validated = options.validate(CONFIRM_SESSION, &request.identification, &request.token);
         validated.map_err(|rejected| {
@@ -93,7 +97,11 @@ impl Handshake<'_> {
     }
 
     /// Asks the `access` closure about each name that the client offers.
-    fn check_names(&self, request: &OpenSessionRequest, pending: &Pending) -> Result<(), Refused> {
+    fn check_names(
+        &mut self,
+        request: &OpenSessionRequest,
+        pending: &Pending,
+    ) -> Result<(), Refused> {
         let options = &self.wire.options;
         let who = Caller {
             identification: request.identification.clone(),
@@ -182,14 +190,15 @@ impl Handshake<'_> {
     /// Returns the refusal of the user's code. If the code panicked, reports that.
     #[cold]
     #[inline(never)]
-    fn denied(&self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
-        let (denied, panicked) = rejected.split();
+    fn denied(&mut self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
+        let (mut denied, panicked) = rejected.split();
         if let Some(cause) = panicked {
             let mut context = pending.context();
             context.identification = self.client_identification.clone();
             let operation = Operation::Hook(hook);
             pending.wire().report_later(operation, context, cause);
         }
+        self.detail = denied.take_detail();
         denied
     }
 }
@@ -270,11 +279,14 @@ fn conflicting(conflict: Conflict) -> Error {
         Conflict::Id => return malformed(Malformed::SessionId),
         Conflict::Name(name) => (
             RefusalCode::NameTaken,
-            format!("wirenet: the stream name {name:?} belongs to another session"),
+            format!(
+                "wirenet: the stream name {name:?} belongs to another session; offer another \
+                 name, or, if this is the same client, present that session's identification"
+            ),
         ),
         Conflict::Own(name) => (
             RefusalCode::NameTaken,
-            format!("wirenet: the stream name {name:?} is the hub's own"),
+            format!("wirenet: the stream name {name:?} is the hub's own; offer another name"),
         ),
         Conflict::Full => (
             RefusalCode::TooManySessions,

@@ -43,6 +43,8 @@ pub(crate) struct Handshake<'a> {
     deadline: Instant,
     /// On a server, the identification in the client's request, once it has been read.
     pub(crate) client_identification: Vec<u8>,
+    /// What the program's code said about a refusal, and only this side reports.
+    detail: Option<Box<str>>,
 }
 
 /// Streams that the peer opens before the session is established. A client opens one,
@@ -81,8 +83,9 @@ fn admit(early: &Mutex<EarlyStreams>, stream: Incoming) -> bool {
 }
 
 /// What a client waited for, if its server has not sent a byte.
-const SILENT_SERVER: &str =
-    "answer from the server, which accepted the connection (is it a wirenet server?),";
+fn silent_server(server: &str) -> String {
+    format!("answer from {server}, which accepted the connection (is it a wirenet server?),")
+}
 
 impl<'a> Handshake<'a> {
     pub(crate) fn new(
@@ -115,6 +118,7 @@ impl<'a> Handshake<'a> {
             early,
             deadline,
             client_identification: Vec::new(),
+            detail: None,
         })
     }
 
@@ -171,10 +175,25 @@ impl<'a> Handshake<'a> {
     fn timed_out(&self) -> Error {
         let is_silent = self.reader.first_bytes().is_empty();
         let what = match self.role {
-            Role::Client if is_silent => SILENT_SERVER,
-            Role::Client | Role::Server => "session handshake",
+            Role::Client if is_silent => silent_server(&self.peer()).into(),
+            Role::Client => format!("session handshake with {}", self.peer()).into(),
+            Role::Server => "session handshake".into(),
         };
-        Error::timed_out(what, self.wire.options.handshake_timeout)
+        Error::TimedOut {
+            what,
+            timeout: self.wire.options.handshake_timeout,
+            cause: None,
+        }
+    }
+
+    /// Returns what errors call the peer: a server with its address, which errors of a
+    /// client contain nowhere else.
+    fn peer(&self) -> String {
+        let (peer, _) = sides(self.role);
+        match self.wire.server_addr() {
+            Some(addr) => format!("the {peer} at {addr}"),
+            None => format!("the {peer}"),
+        }
     }
 
     /// Returns whether the peer has left before its first byte: a health check, or a port
@@ -189,7 +208,7 @@ impl<'a> Handshake<'a> {
     #[inline(never)]
     pub(crate) fn explain(&self, error: Error) -> Error {
         let (role, first) = (self.role, self.reader.first_bytes());
-        let (peer, _) = sides(role);
+        let peer = self.peer();
         match &error {
             Error::Connection(_) | Error::TimedOut { .. } => {}
             Error::Malformed {
@@ -197,18 +216,18 @@ impl<'a> Handshake<'a> {
                 ..
             } => {
                 let text = format!(
-                    "{error}; does the {peer} speak yamux without wirenet's session handshake?"
+                    "{error}; does {peer} speak yamux without wirenet's session handshake?"
                 );
                 return error.explained(text);
             }
             _ => return error,
         }
         if let Some(foreign) = Foreign::recognise(first) {
-            return error.explained(explain(foreign, role, first));
+            return error.explained(explain(foreign, &peer, role, first));
         }
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
-                "{error} during the session handshake; does the server need TLS, or is it \
+                "{error} during the session handshake with {peer}; does it need TLS, or is it \
                  no wirenet server?"
             );
             return error.explained(text);

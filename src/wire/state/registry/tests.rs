@@ -1,4 +1,5 @@
 use super::*;
+use proptest::{collection::vec, prelude::*};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fake {
@@ -208,5 +209,82 @@ fn nothing_is_left_of_sessions_that_have_ended() {
             registry.remove(fake(number, b"same").id);
         }
         assert!(registry.is_empty(), "{names:?}");
+    }
+}
+
+/// What a registry should contain, in the simplest form.
+#[derive(Default)]
+struct Model {
+    /// In the order in which they were established.
+    established: Vec<Fake>,
+    owners: BTreeMap<String, SessionId>,
+}
+
+impl Model {
+    fn last(&self, is_it: impl Fn(&Fake) -> bool) -> Option<&Fake> {
+        self.established.iter().rev().find(|session| is_it(session))
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        self.established.retain(|session| session.id != id);
+        self.owners.retain(|_, owner| *owner != id);
+    }
+
+    fn assert_is(&self, registry: &Registry<Fake>) {
+        for identification in IDENTIFICATIONS {
+            let last = self.last(|session| session.identification == identification);
+            assert_eq!(registry.session_for(identification), last);
+        }
+        for name in NAMES {
+            let offering = match registry.names {
+                Names::Shared => self.last(|session| session.names.iter().any(|it| it == name)),
+                Names::Owned => self.owners.get(name).and_then(|id| {
+                    // A session that is being opened is not found.
+                    self.last(|session| session.id == *id)
+                }),
+            };
+            assert_eq!(registry.session_offering(name), offering, "{name}");
+        }
+        assert_eq!(registry.established().count(), self.established.len());
+    }
+}
+
+const IDENTIFICATIONS: [&[u8]; 3] = [b"", b"box", b"box-1"];
+const NAMES: [&str; 3] = ["a", "b", "ab"];
+
+proptest! {
+    /// Sessions are opened, given up while being opened, and end, in any order.
+    #[test]
+    fn lookups_find_what_a_plain_list_would(
+        is_hub in any::<bool>(),
+        steps in vec((0..3, 0..12u8, 0..3usize, 0..8u8), 0..200),
+    ) {
+        let names = if is_hub { Names::Owned } else { Names::Shared };
+        let (mut registry, mut model) = (Registry::new(9, names), Model::default());
+        for (step, number, identification, offered) in steps {
+            let mut session = fake(number, IDENTIFICATIONS[identification]);
+            let offers = |(bit, name): (usize, &&str)| {
+                (offered & 1 << bit != 0).then(|| String::from(*name))
+            };
+            session.names = NAMES.iter().enumerate().filter_map(offers).collect();
+            if step == 0 {
+                registry.remove(session.id);
+                model.remove(session.id);
+            } else if registry.reserve(session.id, session.identification, &session.names).is_ok() {
+                if is_hub {
+                    let owned = session.names.iter().map(|name| (name.clone(), session.id));
+                    model.owners.extend(owned);
+                }
+                if step == 1 {
+                    registry.enter(&session);
+                    model.established.push(session);
+                }
+            }
+            model.assert_is(&registry);
+        }
+        for number in 0..12 {
+            registry.remove(fake(number, b"").id);
+        }
+        assert!(registry.is_empty());
     }
 }
