@@ -168,7 +168,17 @@ impl Error {
         matches!(self, Self::Closed | Self::ClosedByPeer)
     }
 
-    fn kind(&self) -> io::ErrorKind {
+    /// Returns the kind of the [`io::Error`] that this error converts into.
+    ///
+    /// | error | kind |
+    /// |---|---|
+    /// | [`Io`](Self::Io) | that of the transport's error |
+    /// | [`EndedByPeer`](Self::EndedByPeer), [`ClosedByPeer`](Self::ClosedByPeer), [`ResetByPeer`](Self::ResetByPeer) | [`ConnectionReset`](io::ErrorKind::ConnectionReset) |
+    /// | [`Closed`](Self::Closed), [`Reset`](Self::Reset), [`PeerFailed`](Self::PeerFailed), [`GoingAway`](Self::GoingAway) | [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) |
+    /// | [`Protocol`](Self::Protocol) | [`InvalidData`](io::ErrorKind::InvalidData) |
+    /// | [`KeepAlive`](Self::KeepAlive), [`WriteTimeout`](Self::WriteTimeout), [`TimedOut`](Self::TimedOut) | [`TimedOut`](io::ErrorKind::TimedOut) |
+    /// | [`StreamClosed`](Self::StreamClosed) | [`BrokenPipe`](io::ErrorKind::BrokenPipe) |
+    pub fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
             Self::EndedByPeer | Self::ClosedByPeer | Self::ResetByPeer(_) => {

@@ -56,7 +56,7 @@ impl Session {
     #[doc(alias = "dial")]
     pub fn open_stream(&self, name: &str) -> Result<Stream, Error> {
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
-        Ok(Stream::opened(raw, self.clone(), name.into(), answer))
+        Ok(Stream::opened(raw, self.clone(), name, answer))
     }
 
     /// Opens the stream `name` at the peer without waiting for the answer.
@@ -108,13 +108,15 @@ impl Session {
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = IncomingMessages::unanswered();
-        Ok(Stream::opened(raw, self.clone(), name.into(), recv))
+        Ok(Stream::opened(raw, self.clone(), name, recv))
     }
 
     /// Opens the leg of a relay at the owner of a name. Also works while this wire is
     /// closing, because the call was admitted before.
     pub(crate) fn open_leg(&self, name: &str) -> Result<(yamux::Stream, IncomingMessages), Error> {
-        self.open_answered(name, Connection::open_relay)
+        let (raw, answer) = self.open_answered(name, Connection::open_relay)?;
+        raw.set_name(name.into());
+        Ok((raw, answer))
     }
 
     /// Returns the stream, and the messages received together with the answer.

@@ -48,6 +48,7 @@ use std::{
 /// let on_server = server.wait_session(Duration::from_secs(5))?;
 /// assert_eq!(on_server.id(), on_client.id());
 /// assert_eq!(on_server.identification(), b"box-1");
+/// assert!(on_server.to_string().starts_with("\"box-1\" (127.0.0.1:"));
 /// # Ok::<(), wirenet::Error>(())
 /// ```
 #[doc(alias = "connection")]
@@ -107,6 +108,21 @@ impl fmt::Debug for Session {
             .field("identification", &PrintableBytes(self.identification()))
             .field("peer_addr", &self.peer_addr())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Session {
+    /// Prints the identification of the client and the address of the peer, as error
+    /// messages do: `"box-1" (127.0.0.1:4711)`. What is not known is left out; if nothing
+    /// is known, prints the id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identification = PrintableBytes(self.identification());
+        match (self.identification().is_empty(), self.peer_addr()) {
+            (false, Some(addr)) => write!(f, "{identification} ({addr})"),
+            (false, None) => write!(f, "{identification}"),
+            (true, Some(addr)) => write!(f, "{addr}"),
+            (true, None) => write!(f, "{}", self.id()),
+        }
     }
 }
 

@@ -20,12 +20,12 @@ use crate::{
         segment::{MAX_PAYLOAD, Segment},
     },
 };
-use std::{cell::Cell, io};
+use std::{cell::Cell, io, sync::Arc};
 
 pub(crate) struct StreamInner {
     pub(super) raw: yamux::Stream,
     pub(super) session: Session,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) recv: SendMutex<IncomingMessages>,
     pub(super) send: SendMutex<OutgoingMessage>,
     /// Why the peer refused the stream, once the refusal was read.
@@ -46,9 +46,10 @@ impl StreamInner {
     pub(super) fn new(
         raw: yamux::Stream,
         session: Session,
-        name: String,
+        name: Arc<str>,
         recv: IncomingMessages,
     ) -> (Self, HandleId) {
+        raw.set_name(Arc::clone(&name));
         let takes_unmarked_end = session.takes_unmarked_end();
         let inner = Self {
             raw,
