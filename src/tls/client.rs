@@ -1,7 +1,7 @@
 //! The TLS configuration of a client.
 
 use super::{
-    Certificates, TlsError,
+    Certificates, Fingerprint, TlsError,
     certificates::roots,
     pem::Pem,
     provider::provider,
@@ -153,10 +153,11 @@ impl TlsClient {
         Ok(Self::without_sessions(config, Name::Dialled))
     }
 
-    /// Accepts only the server whose certificate has this SHA-256: see
-    /// [`Certificates::fingerprint`], or run
-    /// `openssl x509 -in server.pem -outform der | sha256sum`. (The option `-fingerprint
-    /// -sha256` of OpenSSL shows the same with colons.)
+    /// Accepts only the server whose certificate has this SHA-256, which
+    /// [`Certificates::fingerprint`] returns.
+    ///
+    /// In text, as `openssl x509 -in server.pem -noout -fingerprint -sha256` prints it, a
+    /// [`Fingerprint`] is read with [`str::parse`].
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
     /// self-signed certificate is enough, and this machine's clock may be wrong.
@@ -165,18 +166,15 @@ impl TlsClient {
     /// # Examples
     ///
     /// ```
-    /// use wirenet::{TlsClient, load_certificates};
+    /// use wirenet::{Fingerprint, TlsClient};
     ///
-    /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
-    /// # let certs = folder.path();
-    /// let fingerprint = load_certificates("server", certs)?.fingerprint();
-    /// let client = TlsClient::pinned(fingerprint);
+    /// let text = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    /// let client = TlsClient::pinned(text.parse::<Fingerprint>()?);
     /// # Ok::<(), wirenet::TlsError>(())
     /// ```
-    #[doc(alias = "fingerprint")]
-    #[doc(alias = "self_signed")]
-    pub fn pinned(sha256: [u8; 32]) -> Self {
-        Self::with_verifier(Accepts::Pinned(sha256))
+    #[doc(alias("fingerprint", "hex", "self_signed", "sha256sum"))]
+    pub fn pinned(sha256: impl Into<Fingerprint>) -> Self {
+        Self::with_verifier(Accepts::Pinned(sha256.into()))
     }
 
     /// **Dangerous.** Accepts every server without any check: an attacker on the

@@ -10,6 +10,7 @@ use super::{
     },
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -130,6 +131,26 @@ fn reloading_keeps_the_authorities_of_clients() {
         let (near, far) = meet((pinned.certificate(shown).unwrap(), mutual));
         near.unwrap();
         far.unwrap();
+    });
+}
+
+/// The authority of the clients is to be replaced, without a time in which a client is refused.
+#[test]
+fn the_authorities_of_clients_are_replaced_by_way_of_a_file_with_both() {
+    in_time(|| {
+        let (old, new) = (Authority::new(), Authority::new());
+        let pem = |authority: &Authority| fs::read_to_string(authority.ca()).unwrap();
+        let both = server().client_ca_pem(pem(&old) + &pem(&new)).unwrap();
+        let only_new = server().client_ca_pem(pem(&new)).unwrap();
+        for (issuer, accepted_at_the_end) in [(&old, false), (&new, true)] {
+            let shown = issuer.certify(&[], |_| {});
+            let client = client().certificate(shown).unwrap();
+            let (near, far) = meet((client.clone(), both.clone()));
+            near.unwrap();
+            far.unwrap();
+            let (_, far) = meet((client, only_new.clone()));
+            assert_eq!(far.is_ok(), accepted_at_the_end);
+        }
     });
 }
 

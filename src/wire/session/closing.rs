@@ -27,7 +27,8 @@ impl Session {
     /// A client whose session ends reconnects. To end it permanently, close its wire.
     ///
     /// Closing a session again does no harm. Neither does a call from a handler, hook or
-    /// validator; it does not wait for the handler's own stream.
+    /// validator. It does not wait for the handler's own stream, which is cut: answer before
+    /// closing. What was written before still arrives if the peer receives it in time.
     ///
     /// # Running streams
     ///

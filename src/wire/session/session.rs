@@ -221,6 +221,31 @@ impl Session {
     /// Closes the wire that the session belongs to, with all its sessions; see
     /// [`Wire::close`].
     ///
+    /// In a handler, answer before closing: the close does not wait for the handler's own
+    /// stream, which is cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("quit", |stream| {
+    ///         stream.write_message(b"bye")?;
+    ///         stream.session().close_wire()?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// let stream = session.open_stream("quit")?;
+    /// assert_eq!(stream.read_message(100)?.unwrap(), b"bye");
+    /// server.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The errors of [`Wire::close`].
