@@ -1,5 +1,7 @@
 //! The TLS configuration of a client.
 
+#[cfg(feature = "system-roots")]
+use super::error::listed;
 use super::{
     Certificates, Fingerprint, TlsError,
     certificates::roots,
@@ -130,11 +132,11 @@ impl TlsClient {
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots { found, failures });
         }
-        if invalid > 0 {
-            log::warn!("{invalid} of {found} authorities of the operating system are not valid");
-        }
-        for failure in failures {
-            log::warn!("authorities of the operating system: {failure}");
+        if invalid > 0 || !failures.is_empty() {
+            log::warn!(
+                "{invalid} of {found} authorities of the operating system are not valid{}",
+                listed(&failures)
+            );
         }
         Self::accepting(roots)
     }
@@ -202,6 +204,9 @@ impl TlsClient {
 
     /// Shows this certificate to servers that request one. Default: none.
     ///
+    /// If `self` was created from rustls's configuration, this switches resumption off, with
+    /// which the server would not see a certificate that [`reload`](Self::reload) sets.
+    ///
     /// # Errors
     ///
     /// When rustls refuses the certificate.
@@ -222,7 +227,10 @@ impl TlsClient {
     pub fn certificate(mut self, certificates: Certificates) -> Result<Self, TlsError> {
         let shown = ShownCertificate::new(certificates);
         let resolver: Arc<dyn ResolvesClientCert> = Arc::<ShownCertificate>::clone(&shown);
-        Arc::make_mut(&mut self.config).client_auth_cert_resolver = resolver;
+        let config = Arc::make_mut(&mut self.config);
+        config.client_auth_cert_resolver = resolver;
+        // A resumed connection has the certificate of the one before.
+        config.resumption = Resumption::disabled();
         self.shown = Some(shown);
         Ok(self)
     }

@@ -234,12 +234,21 @@ impl TlsError {
 }
 
 #[cfg(feature = "system-roots")]
-fn listed(failures: &[String]) -> String {
+pub(super) fn listed(failures: &[String]) -> String {
+    let shown = &failures[..failures.len().min(SHOWN_FAILURES)];
+    let others = match failures.len() - shown.len() {
+        0 => String::new(),
+        others => format!(", and {others} more"),
+    };
     match failures {
         [] => String::new(),
-        failures => format!("; failed to load: {}", failures.join("; ")),
+        _ => format!("; failed to load: {}{others}", shown.join("; ")),
     }
 }
+
+/// The most failures that are listed: a directory may hold any number of files.
+#[cfg(feature = "system-roots")]
+const SHOWN_FAILURES: usize = 4;
 
 /// Returns what to do about a file that cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> &'static str {

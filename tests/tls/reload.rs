@@ -1,9 +1,9 @@
 //! Certificates that are replaced while a server runs.
 
 use super::{
-    fixtures::{Authority, self_signed, server_config},
+    fixtures::{Authority, client_config, mutual_config, self_signed, server_config},
     in_time,
-    pair::{ca, certs, client, meet, patience, server},
+    pair::{ca, certs, client, ends, meet, patience, server},
     support::{
         PATIENCE,
         wires::{addr_of, assert_echoes, echo, started},
@@ -170,6 +170,27 @@ fn a_client_shows_its_new_certificate() {
         let (near, far) = meet((given_away, server));
         near.unwrap();
         far.unwrap();
+    });
+}
+
+/// With tickets, a client whose certificate was accepted resumes its connection, and shows no
+/// certificate.
+#[test]
+fn a_client_shows_its_new_certificate_to_a_server_that_sends_tickets() {
+    in_time(|| {
+        let tickets = Arc::new(mutual_config(ring::default_provider()));
+        let shown = load_certificates("client", certs()).unwrap();
+        let client = TlsClient::from(Arc::new(client_config(ring::default_provider())));
+        let client = client.certificate(shown).unwrap();
+        for _ in 0..2 {
+            let (mut near, mut far) = ends((client.clone(), Arc::clone(&tickets).into()));
+            far.send(b"after the tickets");
+            near.expect(b"after the tickets");
+        }
+        let new = Authority::new().certify(&[], |_| {});
+        client.reload(new).unwrap();
+        let (_, far) = meet((client, tickets.into()));
+        far.expect_err("the new certificate is not trusted");
     });
 }
 
