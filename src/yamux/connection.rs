@@ -349,7 +349,8 @@ impl Connection {
         }
     }
 
-    /// Asks the peer to acknowledge what was sent so far, unless it has. Does not wait.
+    /// Asks the peer to acknowledge what was sent so far, unless it has, or this side has
+    /// closed the connection. Does not wait.
     pub(crate) fn ask_for_acknowledgement(&self) {
         self.handle.shared.ask_for_acknowledgement_now();
     }

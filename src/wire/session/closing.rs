@@ -94,9 +94,8 @@ pub(crate) fn close_sessions(
         for stream in &own {
             session.connection().retire(stream);
         }
-        // Before the end, which may follow at once.
-        session.connection().ask_for_acknowledgement();
         session.connection().close_when_idle();
+        session.connection().ask_for_acknowledgement();
     }
     // What is sent meanwhile needs another ping, whose answer takes time.
     let now = sync::now();

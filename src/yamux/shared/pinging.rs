@@ -54,9 +54,11 @@ impl Shared {
         }
     }
 
-    /// Sends a ping behind what was sent so far, unless the peer has acknowledged all of it.
+    /// Sends a ping behind what was sent so far, unless the peer has acknowledged all of it,
+    /// or will when it closes its side as this side has.
     pub(in crate::yamux) fn ask_for_acknowledgement_now(self: &Arc<Self>) {
-        if self.unacknowledged() > 0
+        if !self.has_ended()
+            && self.unacknowledged() > 0
             && let Some(ping) = self.ping(sync::now(), false)
         {
             self.outbox.push(Lane::Control, ping);
