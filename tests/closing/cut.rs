@@ -196,7 +196,7 @@ fn what_the_peer_has_received_is_acknowledged_when_its_stream_is_cut() {
             |link: &Link| link.client.close(),
             |link: &Link| link.server.close(),
         ] {
-            let quick = |wire: Builder| wire.session_close_timeout(SHORT);
+            let quick = |wire: Builder| wire.session_close_timeout(4 * SHORT);
             let link = Link::new(|server| quick(server).stream("echo", echoing), quick);
             let stream = link.near.open_stream("echo").unwrap();
             stream.write_message(b"hello").unwrap();
@@ -212,7 +212,7 @@ fn what_the_peer_has_received_is_acknowledged_when_its_stream_is_cut() {
 #[test]
 fn what_the_peer_receives_during_a_close_is_acknowledged() {
     in_time(|| {
-        let quick = |wire: Builder| wire.session_close_timeout(3 * SHORT);
+        let quick = |wire: Builder| wire.session_close_timeout(5 * SHORT);
         let link = Link::new(|server| server.stream("echo", echoing), quick);
         let stream = link.near.open_stream("echo").unwrap();
         let error = thread::scope(|scope| {
