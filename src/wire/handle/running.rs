@@ -285,7 +285,7 @@ impl Wire {
     ///
     /// 1. stops accepting and connecting;
     /// 2. tells every peer that it accepts no new streams;
-    /// 3. waits for the [running streams](Session::close#running-streams) of all sessions
+    /// 3. waits for the [running streams](Session::close) of all sessions
     ///    to end, for up to [`Builder::session_close_timeout`] in all;
     /// 4. cuts the remaining streams, which wakes every blocked read, write, open and
     ///    wait;
