@@ -68,6 +68,20 @@
 //! - The module [`yamux`] is the layer below, which can be used by itself: many
 //!   byte streams over any [`transport`].
 //!
+//! # Which call for what
+//!
+//! | to | use |
+//! |---|---|
+//! | send or receive a file | `io::copy`, [`Stream::finish`] |
+//! | send requests and answers | [`Stream::write_message`], [`Stream::read_message`] |
+//! | send many small pieces, such as JSON | [`Stream::writer`] |
+//! | reach a TCP or Unix socket through a stream | `Stream::pipe_with` (Unix) |
+//! | run HTTP, WebSocket or TLS inside a stream | [`Stream::into_byte_stream`] |
+//! | end a handler's work when its caller leaves | [`Stream::wait_for_peer_end`] |
+//! | call one client among many | [`Wire::wait_session_for`], [`Wire::session_offering`] |
+//! | renew a certificate at run time | `TlsServer::reload` |
+//! | multiplex the pipes of a child process | `transport::Pipes` (Unix), [`yamux::Connection`] |
+//!
 //! # Threads
 //!
 //! An idle session costs one thread, its reader. On a client that called

@@ -75,7 +75,7 @@ fn a_thousand_half_closed_connections_leave_nothing_behind() {
     let addr = entrance.local_addr().unwrap();
     let descriptors = threads::descriptors();
 
-    let mut clients = Vec::new();
+    let (mut clients, mut services) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let client = TcpStream::connect(addr).unwrap();
         let (tcp, _) = entrance.accept().unwrap();
@@ -88,10 +88,8 @@ fn a_thousand_half_closed_connections_leave_nothing_behind() {
         drop(forward.unwrap());
         client.shutdown(Shutdown::Write).unwrap();
         clients.push(client);
+        services.push(served.recv_timeout(PATIENCE).unwrap());
     }
-    let services: Vec<_> = (0..count)
-        .map(|_| served.recv_timeout(PATIENCE).unwrap())
-        .collect();
 
     // The clients are gone.
     for client in clients {

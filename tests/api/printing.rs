@@ -55,7 +55,10 @@ fn an_identification_is_printed_as_text() {
                 .session_close_timeout(Duration::ZERO)
         };
         let link = Link::new(server, |client| {
-            identified(client).stream("a", |stream| stream.write_message(&[0; 9]))
+            identified(client).stream("a", |stream| {
+                stream.wait_for_peer_end(None);
+                Ok(())
+            })
         });
         told.recv().unwrap();
         assert_prints_text(&link.near);

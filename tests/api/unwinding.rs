@@ -23,6 +23,7 @@ macro_rules! assert_unwind_safe {
 assert_unwind_safe!(
     wirenet::Address,
     wirenet::Builder,
+    wirenet::ByteStream,
     wirenet::Caller,
     wirenet::CutSession,
     wirenet::Denied,
@@ -48,6 +49,7 @@ assert_unwind_safe!(
     wirenet::Writer<'static>,
     wirenet::transport::Wait,
     wirenet::transport::memory::End,
+    wirenet::yamux::AboutStream,
     wirenet::yamux::Config,
     wirenet::yamux::Connection,
     wirenet::yamux::Error,
@@ -56,7 +58,11 @@ assert_unwind_safe!(
     wirenet::yamux::Stream,
     wirenet::yamux::StreamId,
     wirenet::yamux::Violation,
+    wirenet::yamux::Waited,
 );
+
+#[cfg(unix)]
+assert_unwind_safe!(wirenet::Piped, wirenet::transport::Pipes,);
 
 #[cfg(feature = "tls")]
 assert_unwind_safe!(

@@ -431,6 +431,26 @@ fn a_sender_keeps_the_credit_that_an_abort_takes() {
 }
 
 #[test]
+fn a_byte_stream_keeps_credit_for_its_end_too() {
+    const ROOM: usize = USABLE - END.len();
+    in_time(|| {
+        let hub = Hub::new();
+        let mut peer = hub.old_peer("owner", &["name"]);
+        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let mut bytes = stream.into_byte_stream();
+        for _ in 0..ROOM / 1_028 {
+            bytes.write_all(&[5; 1_024]).unwrap();
+        }
+        bytes.write_all(&[5; ROOM % 1_028 - 4]).unwrap();
+        expect_bytes(&mut peer, far, ROOM);
+        bytes.shutdown(Shutdown::Write).unwrap();
+        expect_bytes(&mut peer, far, END.len());
+        bytes.reset();
+        expect_abort(&mut peer, far);
+    });
+}
+
+#[test]
 fn a_hub_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let mut relayed = Relayed::new("name");

@@ -1,7 +1,7 @@
 //! Directions that end, one after the other.
 
 use crate::{
-    Rig, assert_end, assert_reads, assert_reset, reset,
+    Rig, assert_end, assert_reads, assert_reset, flood, reset,
     support::{narrow, wires::means_broken},
     tcp_pair,
 };
@@ -110,6 +110,24 @@ fn a_caller_that_is_gone_closes_the_socket_after_all_it_sent() {
     // Now nobody is there.
     let error = io::copy(&mut io::repeat(7), &mut &rig.socket).unwrap_err();
     assert!(means_broken(error.kind()), "{error}");
+}
+
+#[test]
+fn a_caller_that_leaves_while_the_service_sends_resets_the_socket() {
+    let rig = Rig::tcp();
+    rig.stream.write_message(b"go").unwrap();
+    assert_reads(&rig.socket, "go");
+    assert_end(&rig.socket);
+    let service = flood(rig.socket.try_clone().unwrap());
+    (&rig.stream).read_exact(&mut [0; 10_000]).unwrap();
+    rig.stream.close().unwrap();
+    let error = service.join().unwrap();
+    assert!(means_broken(error.kind()), "{error}");
+    // An error if the pipe had read bytes that it could no longer send.
+    if let Err(error) = rig.outcome() {
+        assert!(means_broken(error.kind()), "{error}");
+        assert!(error.to_string().contains("stream"), "{error}");
+    }
 }
 
 /// A client that is gone sends a reset if it has not read everything.

@@ -41,7 +41,7 @@ fn a_reset_of_the_stream_resets_the_socket() {
             assert_end(&rig.stream);
         }
         rig.stream.reset();
-        rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+        rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
         assert_reset(&rig.socket);
     }
 }
@@ -53,7 +53,7 @@ fn a_reset_of_the_stream_after_its_end_resets_the_socket() {
     assert_reads(&rig.socket, "question");
     assert_end(&rig.socket);
     rig.stream.reset();
-    rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+    rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
     // The connection is half closed, and a reset ends the other half.
     let outcome = SockRef::from(&rig.socket).take_error();
     let late = (&rig.socket).write_all(b"late");

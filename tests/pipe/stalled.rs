@@ -70,7 +70,7 @@ fn a_reset_of_the_stream_ends_a_socket_whose_peer_does_not_read() {
         let error = flood(stream.clone()).join().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         rig.stream.reset();
-        rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+        rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
         assert_reset(&rig.socket);
     }
 }

@@ -94,7 +94,7 @@ fn a_reset_of_the_stream_ends_the_socket() {
         .unwrap();
     let rig = Rig::new(piped, socket);
     rig.stream.reset();
-    rig.assert_fails(io::ErrorKind::ConnectionReset, "stream reset by the peer");
+    rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
     // It cannot be reset.
     assert_end(&rig.socket);
 }

@@ -362,8 +362,9 @@ impl fmt::Debug for ByteStream {
 
 impl StreamInner {
     /// Queues the end mark of the current message without waiting: writes leave credit for
-    /// it. Returns `false` if that is impossible: the credit was used up by the end of the
-    /// message before, or the stream has ended.
+    /// it. If the window was full before the stream became one of bytes, this takes the
+    /// credit that is kept for an abort, which the whole message no longer needs. Returns
+    /// `false` if there is no credit, or the stream has ended.
     fn end_now(&self, send: &mut OutgoingMessage) -> bool {
         let queued = self.raw.queue_last(&END);
         if queued {

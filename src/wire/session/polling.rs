@@ -67,10 +67,11 @@ impl<'a> NoWait<'a> {
 
 impl Source for NoWait<'_> {
     fn read_segment(&self) -> Result<Option<Segment>, yamux::Error> {
-        self.stream.raw.poll_segment().unwrap_or_else(|| {
+        let segment = self.stream.raw.poll_segment().unwrap_or_else(|| {
             self.waits.set(true);
             Err(yamux::Error::timed_out())
-        })
+        });
+        segment.map_err(|error| error.on_stream(&self.stream.name))
     }
 
     fn try_read_segment(&self) -> Option<Segment> {

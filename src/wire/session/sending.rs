@@ -154,8 +154,6 @@ impl Planned {
         if end == EndMark::With && all.encoded_len() <= credit {
             return all;
         }
-        // So that the end mark never waits either.
-        let credit = credit.saturating_sub(END.len());
         Self {
             bytes: payload_for(credit, len),
             end: EndMark::Without,
@@ -218,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_frame_leaves_credit_for_an_abort_and_for_the_end_of_the_message() {
+    fn a_frame_leaves_credit_for_an_abort() {
         let whole = encoded_len(10) + HEAD;
         let all = Planned {
             bytes: 10,
@@ -230,12 +228,8 @@ mod tests {
             bytes: 10,
             end: EndMark::Without,
         };
-        let planned = Planned::within(with_abort, 10, EndMark::Without);
+        let planned = Planned::within(with_abort - 1, 10, EndMark::With);
         assert_eq!(planned, without_end);
-        for end in [EndMark::With, EndMark::Without] {
-            let planned = Planned::within(with_abort - 1, 10, end);
-            assert_eq!(planned, Planned::NOTHING);
-        }
         let planned = Planned::within(HEAD + CUT_SHORT.len() - 1, 0, EndMark::With);
         assert_eq!(planned, Planned::NOTHING);
     }
@@ -283,9 +277,6 @@ mod tests {
             prop_assert!(planned.bytes <= len);
             if planned != Planned::NOTHING {
                 prop_assert!(planned.encoded_len() + CUT_SHORT.len() <= credit);
-            }
-            if planned.bytes > 0 && planned.end == EndMark::Without {
-                prop_assert!(planned.encoded_len() + CUT_SHORT.len() + END.len() <= credit);
             }
             if planned.end == EndMark::With {
                 prop_assert!(with_end && planned.bytes == len);

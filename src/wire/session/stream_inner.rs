@@ -3,7 +3,7 @@
 //! ([`IncomingMessages`]).
 
 use super::{
-    chunk::CUT_SHORT,
+    chunk::{CUT_SHORT, END},
     frame::Frame,
     receiving::{IncomingMessages, Source},
     sending::{Author, EndMark, HandleId, Incomplete, OutgoingMessage, Planned},
@@ -163,7 +163,13 @@ impl StreamInner {
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         // Invariant: the frame that is filled is the one that was planned last.
         let planned = Cell::new(Planned::NOTHING);
+        // A byte stream ends without waiting, whatever was written.
+        let kept = match (end, self.is_byte_stream.load(Ordering::Acquire)) {
+            (EndMark::Without, true) => END.len(),
+            _ => 0,
+        };
         let plan = |credit: usize| {
+            let credit = credit.saturating_sub(kept);
             planned.set(Planned::within(credit, payload.len(), end));
             planned.get().encoded_len()
         };

@@ -131,6 +131,14 @@ impl Stream {
         self.inner.finish_sending();
     }
 
+    /// Sends a FIN, and makes a write fail that waits in another thread.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(crate) fn stop_sending(&self) {
+        self.inner.finish_sending();
+        // A writer of this stream may be waiting for room.
+        self.shared().outbox.wake_all();
+    }
+
     /// Ends both directions at once. The peer gets an error, and data that it has not
     /// yet read may be lost. Does not block.
     pub fn reset(&self) {

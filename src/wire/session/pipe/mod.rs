@@ -146,12 +146,9 @@ impl Stream {
         match ended {
             Ok(End::InOrder) => {}
             Ok(End::StreamGone) => {
-                receiving.shared.stream_gone.store(true, Ordering::SeqCst);
+                // Without an end mark: the message has not ended. A write fails now.
+                self.inner.raw.stop_sending();
                 end_reading(socket);
-                if receiving.shared.writing.load(Ordering::SeqCst) {
-                    // Ends the write.
-                    self.reset();
-                }
             }
             // `result` returns the error.
             Err(_) => {
@@ -165,7 +162,6 @@ impl Stream {
         let kept = socket.set_linger(None);
         kept.map_err(Failure::of("cannot use the socket"))?;
         if is_gone {
-            // Without an end mark: the message has not ended.
             self.inner.closed.store(true, Ordering::Release);
             self.inner.raw.end();
         }

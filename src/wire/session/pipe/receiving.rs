@@ -166,7 +166,10 @@ impl<'a> Receiving<'a> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match self.stream.raw.reset_cause() {
-                    Some(cause) => Err(Failure::of(READING_STREAM)(cause.into())),
+                    Some(cause) => {
+                        let cause = cause.on_stream(&self.stream.name);
+                        Err(Failure::of(READING_STREAM)(cause.into()))
+                    }
                     None => Ok(false),
                 }
             }
@@ -236,8 +239,12 @@ impl<'a> Receiving<'a> {
         let outcome = self.sent.or_else(|| self.sending.recv().ok());
         let Sent { bytes, failure } = outcome.unwrap_or_default();
         match (ended, failure) {
-            // Bytes that it had read are lost.
-            (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => Err(failure),
+            // Bytes that were read are lost.
+            (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => {
+                let text = "the peer has closed the stream";
+                let gone = io::Error::new(io::ErrorKind::BrokenPipe, text);
+                Err(Failure::of(WRITING_STREAM)(gone))
+            }
             (Ok(_), _) => Ok(Piped {
                 sent: bytes,
                 received: self.received,

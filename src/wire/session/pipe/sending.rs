@@ -64,38 +64,19 @@ impl Sending {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Failure::of(READING_SOCKET)(error)),
             };
-            self.write(&buf[..count])
-                .map_err(Failure::of(WRITING_STREAM))?;
+            let written = self.stream.write_all(&buf[..count]);
+            written.map_err(Failure::of(WRITING_STREAM))?;
             *sent += count as u64;
         }
         if self.was_reset() {
             let reset = io::ErrorKind::ConnectionReset;
             return Err(Failure::of(READING_SOCKET)(reset.into()));
         }
-        if self.shared.stream_gone.load(Ordering::SeqCst) {
-            return Ok(());
-        }
         // Before `finish`, after which the peer may close the stream. If `finish` fails, so
         // does the pipe.
         self.shared.sent_all.store(true, Ordering::SeqCst);
         let finished = self.stream.finish();
         finished.map_err(Failure::of("cannot end the message on the stream"))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Shared {
-            writing,
-            stream_gone,
-            ..
-        } = &*self.shared;
-        writing.store(true, Ordering::SeqCst);
-        if stream_gone.load(Ordering::SeqCst) {
-            let text = "the peer has closed the stream";
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
-        }
-        self.stream.write_all(bytes)?;
-        writing.store(false, Ordering::SeqCst);
-        Ok(())
     }
 
     /// Returns whether what looks like the end of the data is a reset. The system reports a

@@ -28,11 +28,6 @@ pub(super) struct Shared {
     pub(super) sent_all: AtomicBool,
     /// Whether the end of the receiving direction has been written, or is about to be.
     pub(super) received_all: AtomicBool,
-    /// Whether the stream's peer has closed it.
-    pub(super) stream_gone: AtomicBool,
-    /// Whether the sending thread has bytes for the stream's peer, and looks whether it is
-    /// gone, or writes.
-    pub(super) writing: AtomicBool,
 }
 
 impl Shared {
@@ -41,8 +36,6 @@ impl Shared {
             alarm: Alarm::new()?,
             sent_all: AtomicBool::new(false),
             received_all: AtomicBool::new(false),
-            stream_gone: AtomicBool::new(false),
-            writing: AtomicBool::new(false),
         })
     }
 
