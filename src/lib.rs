@@ -124,14 +124,16 @@ pub use error::{
 };
 pub use protobuf::PayloadError;
 #[cfg(feature = "tls")]
-pub use tls::{Certificates, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates};
+pub use tls::{
+    Certificates, Fingerprint, TlsClient, TlsConfig, TlsError, TlsServer, load_certificates,
+};
 pub use token::same_token;
 pub use user_code::Panicked;
 #[cfg(unix)]
 pub use wire::Piped;
 pub use wire::{
-    Address, Builder, ByteStream, Caller, FrameError, ParseSessionIdError, Reader, Request, Retry,
-    Session, SessionId, Stats, Stream, Wire, Writer, any_error,
+    Address, Builder, ByteStream, Caller, FrameError, HandlerError, ParseSessionIdError, Reader,
+    Request, Retry, Session, SessionId, Stats, Stream, Wire, Writer, any_error,
 };
 
 /// Compiles the programs of the README.

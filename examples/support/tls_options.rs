@@ -5,26 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
-use wirenet::{Builder, Certificates, TlsClient, TlsServer, load_certificates};
-
-/// Formats a fingerprint as 64 hexadecimal digits.
-pub fn to_hex(fingerprint: [u8; 32]) -> String {
-    fingerprint.map(|byte| format!("{byte:02x}")).concat()
-}
-
-/// Parses a fingerprint. For use by clap.
-pub fn from_hex(text: &str) -> Result<[u8; 32], String> {
-    let wrong = || "a fingerprint must be 64 hexadecimal digits".to_string();
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    let mut bytes = [0; 32];
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let digits = str::from_utf8(digits).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-    }
-    Ok(bytes)
-}
+use wirenet::{Builder, Certificates, Fingerprint, TlsClient, TlsServer, load_certificates};
 
 // These are not doc comments because clap would show them as the program's help.
 
@@ -44,8 +25,8 @@ pub struct ClientTls {
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     pub ca: Option<PathBuf>,
     /// Use TLS, and trust only the certificate with this SHA-256 fingerprint
-    #[arg(long, value_name = "HEX", value_parser = from_hex)]
-    pub pin: Option<[u8; 32]>,
+    #[arg(long, value_name = "HEX")]
+    pub pin: Option<Fingerprint>,
 }
 
 impl ServerTls {
@@ -75,7 +56,7 @@ fn renew(shown: &TlsServer, dir: &Path) -> io::Result<()> {
 }
 
 fn say_fingerprint(certificates: &Certificates) {
-    say!("fingerprint {}", to_hex(certificates.fingerprint()));
+    say!("fingerprint {}", certificates.fingerprint());
 }
 
 impl ClientTls {

@@ -243,13 +243,28 @@ impl Error {
         }
     }
 
-    fn kind(&self) -> io::ErrorKind {
+    /// Returns the kind of the [`io::Error`] that this error converts into.
+    ///
+    /// | error | kind |
+    /// |---|---|
+    /// | [`Option`](Self::Option) | [`InvalidInput`](io::ErrorKind::InvalidInput) |
+    /// | [`Listen`](Self::Listen), [`Dial`](Self::Dial), [`Thread`](Self::Thread) | that of the cause |
+    /// | [`Connection`](Self::Connection) | that of [`yamux::Error::kind`] |
+    /// | `Tls`, [`Malformed`](Self::Malformed) | [`InvalidData`](io::ErrorKind::InvalidData) |
+    /// | [`SessionRefused`](Self::SessionRefused) | [`PermissionDenied`](io::ErrorKind::PermissionDenied) |
+    /// | [`Refused`](Self::Refused) | [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) |
+    /// | [`TimedOut`](Self::TimedOut), [`Shutdown`](Self::Shutdown) | [`TimedOut`](io::ErrorKind::TimedOut) |
+    /// | [`Explained`](Self::Explained) | that of the cause |
+    /// | [`AlreadyConnected`](Self::AlreadyConnected) | [`AlreadyExists`](io::ErrorKind::AlreadyExists) |
+    /// | [`NotRunning`](Self::NotRunning) | [`NotConnected`](io::ErrorKind::NotConnected) |
+    /// | [`Closed`](Self::Closed) | [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) |
+    pub fn kind(&self) -> io::ErrorKind {
         match self {
             Self::Option { .. } => io::ErrorKind::InvalidInput,
             Self::Listen { cause, .. } | Self::Dial { cause, .. } | Self::Thread(cause) => {
                 cause.kind()
             }
-            Self::Connection(error) => io::Error::from(error.clone()).kind(),
+            Self::Connection(error) => error.kind(),
             #[cfg(feature = "tls")]
             Self::Tls(_) => io::ErrorKind::InvalidData,
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
@@ -283,6 +298,32 @@ impl From<Error> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_has_the_kind_of_the_io_error_that_it_becomes() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for (error, kind) in [
+            (
+                Error::Thread(Arc::new(refused)),
+                io::ErrorKind::ConnectionRefused,
+            ),
+            (
+                yamux::Error::EndedByPeer.into(),
+                io::ErrorKind::ConnectionReset,
+            ),
+            (
+                Error::timed_out("answer", Duration::ZERO),
+                io::ErrorKind::TimedOut,
+            ),
+            (
+                Error::Closed.explained("closed".into()),
+                io::ErrorKind::ConnectionAborted,
+            ),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(io::Error::from(error).kind(), kind);
+        }
+    }
 
     #[test]
     fn text_of_a_peer_stays_on_one_line() {

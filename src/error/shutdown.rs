@@ -1,6 +1,9 @@
 //! The error of a close that could not end everything gracefully.
 
-use super::{printable::PrintableBytes, report::OfPeer};
+use super::{
+    printable::PrintableBytes,
+    report::{OfPeer, Operation},
+};
 use crate::wire::session::id::SessionId;
 use std::{fmt, io, net::SocketAddr};
 
@@ -17,6 +20,9 @@ pub struct ShutdownError {
     /// How many handlers and hooks are still running, although every call that
     /// they make to this library fails.
     pub running: usize,
+    /// What the first of these are, as far as this is known: at most 8, each a
+    /// [`Handler`](Operation::Handler) or a [`Hook`](Operation::Hook).
+    pub operations: Vec<Operation>,
 }
 
 /// A session that a close has cut.
@@ -32,6 +38,8 @@ pub struct CutSession {
     /// How many of its streams were still in use, or not yet accepted by the
     /// peer.
     pub streams: usize,
+    /// The names of these streams, each once and in alphabetical order; at most 8.
+    pub stream_names: Vec<String>,
     /// An upper bound on the bytes of its streams that the peer may not have
     /// received, although their writes returned `Ok`: the peer had not
     /// acknowledged them by the deadline.
@@ -45,6 +53,7 @@ impl fmt::Debug for CutSession {
             .field("identification", &PrintableBytes(&self.identification))
             .field("peer_addr", &self.peer_addr)
             .field("streams", &self.streams)
+            .field("stream_names", &self.stream_names)
             .field("unacknowledged", &self.unacknowledged)
             .finish()
     }
@@ -58,7 +67,10 @@ impl ShutdownError {
                 self.sessions.push(session.clone());
             }
         }
-        self.running = self.running.max(other.running);
+        if other.running > self.running {
+            self.running = other.running;
+            self.operations.clone_from(&other.operations);
+        }
     }
 }
 
@@ -69,15 +81,10 @@ impl fmt::Display for ShutdownError {
         let mut separator = "";
         for session in &self.sessions {
             write!(f, "{separator}{}", Cut(session))?;
-            write!(f, "{}", OfPeer(&session.identification, session.peer_addr))?;
-            separator = ", ";
+            separator = "; ";
         }
         if self.running > 0 {
-            let running = self.running;
-            write!(
-                f,
-                "{separator}{running} handlers or hooks are still running"
-            )?;
+            write!(f, "{separator}still running: {}", Running(self))?;
         }
         Ok(())
     }
@@ -88,31 +95,138 @@ struct Cut<'a>(&'a CutSession);
 
 impl fmt::Display for Cut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CutSession {
-            id,
-            streams,
-            unacknowledged,
+        let session = self.0;
+        if session.identification.is_empty() && session.peer_addr.is_none() {
+            write!(f, "session {}: ", session.id)?;
+        } else {
+            let peer = OfPeer(&session.identification, session.peer_addr);
+            write!(f, "session{peer}: ")?;
+        }
+        if session.streams > 0 {
+            let streams = Counted(session.streams, "stream");
+            write!(f, "cut {streams}{}", Names(&session.stream_names))?;
+        }
+        if session.unacknowledged > 0 {
+            let separator = if session.streams > 0 { ", " } else { "" };
+            let bytes = Counted(session.unacknowledged, "byte");
+            write!(f, "{separator}up to {bytes} not acknowledged")?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints what keeps running, and how much of it is not known.
+struct Running<'a>(&'a ShutdownError);
+
+impl fmt::Display for Running<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ShutdownError {
+            running,
+            operations,
             ..
         } = self.0;
-        if *streams > 0 {
-            write!(f, "cut {streams} streams of session {id}")?;
-            if *unacknowledged > 0 {
-                write!(
-                    f,
-                    ", where up to {unacknowledged} bytes were not acknowledged"
-                )?;
-            }
-            return Ok(());
+        let mut separator = "";
+        for operation in operations {
+            write!(f, "{separator}{operation}")?;
+            separator = ", ";
         }
-        write!(
-            f,
-            "up to {unacknowledged} bytes of session {id} were not acknowledged"
-        )
+        match running.saturating_sub(operations.len()) {
+            0 => Ok(()),
+            others if operations.is_empty() => {
+                write!(f, "{others} of the handlers and hooks")
+            }
+            others => write!(f, " and {}", Counted(others, "other")),
+        }
+    }
+}
+
+/// Prints a number of things, whose noun ends with "s" unless there is one.
+struct Counted<N>(N, &'static str);
+
+impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Counted<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, noun) = self;
+        let plural = if *count == N::from(1) { "" } else { "s" };
+        write!(f, "{count} {noun}{plural}")
+    }
+}
+
+/// Prints names in parentheses, if there are any.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = " (";
+        for name in self.0 {
+            write!(f, "{separator}{name:?}")?;
+            separator = ", ";
+        }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            f.write_str(")")
+        }
     }
 }
 
 impl From<ShutdownError> for io::Error {
     fn from(error: ShutdownError) -> Self {
         Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(streams: usize, names: &[&str], unacknowledged: u64) -> CutSession {
+        CutSession {
+            id: SessionId::MIN,
+            identification: b"box-1".to_vec(),
+            peer_addr: Some(([127, 0, 0, 1], 4711).into()),
+            streams,
+            stream_names: names.iter().map(ToString::to_string).collect(),
+            unacknowledged,
+        }
+    }
+
+    #[test]
+    fn the_text_names_the_peer_then_what_was_cut_and_what_keeps_running() {
+        let run = Operation::Handler("run".into());
+        for (sessions, running, operations, text) in [
+            (
+                vec![cut(1, &["echo"], 26)],
+                1,
+                vec![run.clone()],
+                "session of \"box-1\" (127.0.0.1:4711): cut 1 stream (\"echo\"), up to 26 bytes \
+                 not acknowledged; still running: handler of stream \"run\"",
+            ),
+            (
+                vec![cut(3, &["a\n", "b"], 0), cut(0, &[], 1)],
+                0,
+                vec![],
+                "session of \"box-1\" (127.0.0.1:4711): cut 3 streams (\"a\\n\", \"b\"); session \
+                 of \"box-1\" (127.0.0.1:4711): up to 1 byte not acknowledged",
+            ),
+            (
+                vec![],
+                2,
+                vec![],
+                "still running: 2 of the handlers and hooks",
+            ),
+            (
+                vec![],
+                4,
+                vec![run, Operation::Hook("on_connect")],
+                "still running: handler of stream \"run\", hook on_connect and 2 others",
+            ),
+        ] {
+            let error = ShutdownError {
+                sessions,
+                running,
+                operations,
+            };
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates and private keys, read from PEM files.
 
 use super::{
-    TlsError,
+    Fingerprint, TlsError,
     pem::Pem,
     provider::{sha256, with_keys},
     x509,
@@ -142,7 +142,7 @@ impl Certificates {
     }
 
     /// Returns the SHA-256 of the certificate itself, in DER, which a client can
-    /// [pin](crate::TlsClient::pinned).
+    /// [pin](crate::TlsClient::pinned). It can be printed.
     ///
     /// # Examples
     ///
@@ -152,12 +152,13 @@ impl Certificates {
     /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
     /// # let certs = folder.path();
     /// let fingerprint = load_certificates("server", certs)?.fingerprint();
+    /// println!("{fingerprint}");
     /// let client = TlsClient::pinned(fingerprint);
     /// # Ok::<(), wirenet::TlsError>(())
     /// ```
     #[doc(alias = "sha256")]
-    pub fn fingerprint(&self) -> [u8; 32] {
-        sha256(&self.0.cert[0])
+    pub fn fingerprint(&self) -> Fingerprint {
+        sha256(&self.0.cert[0]).into()
     }
 }
 

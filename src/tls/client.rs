@@ -1,7 +1,9 @@
 //! The TLS configuration of a client.
 
+#[cfg(feature = "system-roots")]
+use super::error::listed;
 use super::{
-    Certificates, TlsError,
+    Certificates, Fingerprint, TlsError,
     certificates::roots,
     pem::Pem,
     provider::provider,
@@ -130,11 +132,11 @@ impl TlsClient {
         if roots.is_empty() {
             return Err(TlsError::NoSystemRoots { found, failures });
         }
-        if invalid > 0 {
-            log::warn!("{invalid} of {found} authorities of the operating system are not valid");
-        }
-        for failure in failures {
-            log::warn!("authorities of the operating system: {failure}");
+        if invalid > 0 || !failures.is_empty() {
+            log::warn!(
+                "{invalid} of {found} authorities of the operating system are not valid{}",
+                listed(&failures)
+            );
         }
         Self::accepting(roots)
     }
@@ -153,10 +155,11 @@ impl TlsClient {
         Ok(Self::without_sessions(config, Name::Dialled))
     }
 
-    /// Accepts only the server whose certificate has this SHA-256: see
-    /// [`Certificates::fingerprint`], or run
-    /// `openssl x509 -in server.pem -outform der | sha256sum`. (The option `-fingerprint
-    /// -sha256` of OpenSSL shows the same with colons.)
+    /// Accepts only the server whose certificate has this SHA-256, which
+    /// [`Certificates::fingerprint`] returns.
+    ///
+    /// In text, as `openssl x509 -in server.pem -noout -fingerprint -sha256` prints it, a
+    /// [`Fingerprint`] is read with [`str::parse`].
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
     /// self-signed certificate is enough, and this machine's clock may be wrong.
@@ -165,18 +168,15 @@ impl TlsClient {
     /// # Examples
     ///
     /// ```
-    /// use wirenet::{TlsClient, load_certificates};
+    /// use wirenet::{Fingerprint, TlsClient};
     ///
-    /// # let folder = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/example_certificates.rs"));
-    /// # let certs = folder.path();
-    /// let fingerprint = load_certificates("server", certs)?.fingerprint();
-    /// let client = TlsClient::pinned(fingerprint);
+    /// let text = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    /// let client = TlsClient::pinned(text.parse::<Fingerprint>()?);
     /// # Ok::<(), wirenet::TlsError>(())
     /// ```
-    #[doc(alias = "fingerprint")]
-    #[doc(alias = "self_signed")]
-    pub fn pinned(sha256: [u8; 32]) -> Self {
-        Self::with_verifier(Accepts::Pinned(sha256))
+    #[doc(alias("fingerprint", "hex", "self_signed", "sha256sum"))]
+    pub fn pinned(sha256: impl Into<Fingerprint>) -> Self {
+        Self::with_verifier(Accepts::Pinned(sha256.into()))
     }
 
     /// **Dangerous.** Accepts every server without any check: an attacker on the
@@ -204,6 +204,9 @@ impl TlsClient {
 
     /// Shows this certificate to servers that request one. Default: none.
     ///
+    /// If `self` was created from rustls's configuration, this switches resumption off, with
+    /// which the server would not see a certificate that [`reload`](Self::reload) sets.
+    ///
     /// # Errors
     ///
     /// When rustls refuses the certificate.
@@ -224,7 +227,10 @@ impl TlsClient {
     pub fn certificate(mut self, certificates: Certificates) -> Result<Self, TlsError> {
         let shown = ShownCertificate::new(certificates);
         let resolver: Arc<dyn ResolvesClientCert> = Arc::<ShownCertificate>::clone(&shown);
-        Arc::make_mut(&mut self.config).client_auth_cert_resolver = resolver;
+        let config = Arc::make_mut(&mut self.config);
+        config.client_auth_cert_resolver = resolver;
+        // A resumed connection has the certificate of the one before.
+        config.resumption = Resumption::disabled();
         self.shown = Some(shown);
         Ok(self)
     }

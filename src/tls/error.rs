@@ -1,7 +1,8 @@
 //! TLS errors, and whether retrying may help.
 
 use super::{
-    explain::{Explained, Loading},
+    Fingerprint,
+    explain::{Explained, Loading, escaped},
     foreign, refusal,
 };
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
@@ -108,6 +109,18 @@ pub enum TlsError {
         /// The name.
         name: String,
     },
+    /// A text is not the [`Fingerprint`] of a certificate.
+    #[error(
+        "\"{}\" is not the SHA-256 fingerprint of a certificate: {reason}; give what `openssl \
+         x509 -in FILE -noout -fingerprint -sha256` prints",
+        escaped(.text)
+    )]
+    Fingerprint {
+        /// The beginning of the text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One side did not accept what the other sent in the handshake.
     #[error("handshake failed: {}", Explained(.0))]
     Handshake(#[source] rustls::Error),
@@ -115,14 +128,14 @@ pub enum TlsError {
     #[error(
         "the server's certificate has the SHA-256 {}, but pinned is {}; if the server's \
          certificate was renewed, pin the new one, else the connection may be intercepted",
-        hex(.certificate),
-        hex(.pinned)
+        .certificate,
+        .pinned
     )]
     WrongPin {
         /// The SHA-256 of the server's certificate.
-        certificate: [u8; 32],
+        certificate: Fingerprint,
         /// The pinned SHA-256.
-        pinned: [u8; 32],
+        pinned: Fingerprint,
     },
     /// The peer's certificate was not issued by an authority that this side trusts. With
     /// rustls's own configurations this is a [`Handshake`](Self::Handshake) error.
@@ -221,12 +234,21 @@ impl TlsError {
 }
 
 #[cfg(feature = "system-roots")]
-fn listed(failures: &[String]) -> String {
+pub(super) fn listed(failures: &[String]) -> String {
+    let shown = &failures[..failures.len().min(SHOWN_FAILURES)];
+    let others = match failures.len() - shown.len() {
+        0 => String::new(),
+        others => format!(", and {others} more"),
+    };
     match failures {
         [] => String::new(),
-        failures => format!("; failed to load: {}", failures.join("; ")),
+        _ => format!("; failed to load: {}{others}", shown.join("; ")),
     }
 }
+
+/// The most failures that are listed: a directory may hold any number of files.
+#[cfg(feature = "system-roots")]
+const SHOWN_FAILURES: usize = 4;
 
 /// Returns what to do about a file that cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> &'static str {
@@ -242,7 +264,7 @@ fn unreadable(path: &Path, error: &io::Error) -> &'static str {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -178,6 +178,9 @@ fn other(name: &str) -> Option<&'static str> {
 /// The most names of a certificate that are shown.
 const SHOWN_NAMES: usize = 8;
 
+/// The most characters of such a name that are shown.
+const SHOWN_NAME: usize = 253;
+
 /// Escapes what could disturb a terminal.
 pub(super) fn escaped(text: &str) -> String {
     text.chars().flat_map(char::escape_debug).collect()
@@ -192,7 +195,7 @@ fn names(expected: &str, presented: &[String], f: &mut Formatter<'_>) -> fmt::Re
         match inner.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
             // A DNS name.
-            Err(_) => escaped(inner),
+            Err(_) => escaped(&inner.chars().take(SHOWN_NAME).collect::<String>()),
         }
     };
     let shown: Vec<String> = presented.iter().take(SHOWN_NAMES).map(bare).collect();

@@ -28,6 +28,7 @@ mod client;
 mod date;
 mod error;
 mod explain;
+mod fingerprint;
 mod foreign;
 mod pem;
 mod provider;
@@ -40,6 +41,7 @@ mod x509;
 pub use certificates::{Certificates, load_certificates};
 pub use client::TlsClient;
 pub use error::TlsError;
+pub use fingerprint::Fingerprint;
 /// The TLS library, in the version whose types are part of this crate's API.
 pub use rustls;
 pub use server::TlsServer;

@@ -5,7 +5,14 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{Error, PemObject},
 };
-use std::{borrow::Cow, fs, ops::Range, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Read},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -13,6 +20,16 @@ const DASHES: &[u8] = b"-----";
 
 /// The byte order mark of UTF-8, which some editors write.
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The most bytes of a file. The authorities of an operating system have 300 KB. A file that
+/// is no PEM may have no end, as `/dev/zero`.
+const MAX_FILE: u64 = 16 << 20;
+
+/// The most kinds of sections that an error lists.
+const SHOWN_KINDS: usize = 4;
+
+/// The most characters of a label that an error shows.
+const SHOWN_LABEL: usize = 64;
 
 /// PEM that was read from a file or given as bytes.
 pub(super) struct Pem<'a> {
@@ -23,7 +40,7 @@ pub(super) struct Pem<'a> {
 
 impl<'a> Pem<'a> {
     pub(super) fn read(path: &'a Path) -> Result<Self, TlsError> {
-        let bytes = fs::read(path).map_err(|error| TlsError::File {
+        let bytes = read(path).map_err(|error| TlsError::File {
             path: path.into(),
             cause: Arc::new(error),
         })?;
@@ -129,6 +146,20 @@ impl<'a> Pem<'a> {
     }
 }
 
+/// Reads a file. Waits while it is a pipe that is still written to.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 16 MiB, and thus is no PEM",
+        ));
+    }
+    Ok(bytes)
+}
+
 /// A section of PEM.
 struct Section {
     /// What its first line says that it is.
@@ -158,19 +189,29 @@ impl Section {
             _ if self.is_key() => "a private key".into(),
             "PUBLIC KEY" => "a public key".into(),
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => "a certificate request".into(),
-            label => format!("a section {label:?}"),
+            label => format!("a section {:?}", beginning(label)),
         }
     }
 }
 
+/// Returns the beginning of a label, for an error.
+fn beginning(label: &str) -> String {
+    label.chars().take(SHOWN_LABEL).collect()
+}
+
 /// Lists what a file holds, each kind once.
 fn list(sections: &[Section]) -> String {
-    let mut names = Vec::new();
+    let mut names: Vec<(String, usize)> = Vec::new();
     for section in sections {
         let name = section.name();
-        if names.iter().all(|(other, _)| *other != name) {
-            names.push((name, section.line));
+        if names.iter().any(|(other, _)| *other == name) {
+            continue;
         }
+        if names.len() == SHOWN_KINDS {
+            names.push(("other sections".into(), section.line));
+            break;
+        }
+        names.push((name, section.line));
     }
     let names: Vec<String> = names
         .into_iter()
@@ -195,7 +236,7 @@ impl Invalid {
             Self::NotEnded { label, line } => format!(
                 "the line `-----END {}-----` is missing for the section that begins in line \
                  {line}; is the file complete?",
-                escaped(label)
+                escaped(&beginning(label))
             ),
             Self::BadBegin { line } => {
                 format!("line {line} begins with `-----BEGIN `, but does not end with `-----`")

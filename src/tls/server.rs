@@ -63,6 +63,11 @@ impl TlsServer {
     /// A client that [pins](crate::TlsClient::pinned) the old certificate does not accept
     /// the new one.
     ///
+    /// The authorities of clients ([`client_ca`](Self::client_ca)) stay as they are: a
+    /// server takes them when it is built. To replace an authority, give `client_ca` a PEM
+    /// file with the old and the new one, restart the server, and renew the certificates of
+    /// all clients. Then restart the server with the new authority alone.
+    ///
     /// # Errors
     ///
     /// When `self` was created from rustls's own configuration, whose `cert_resolver`
@@ -100,6 +105,9 @@ impl TlsServer {
 
     /// Accepts only clients that show a certificate from these authorities: a PEM
     /// file with one or more certificates. Default: any client.
+    ///
+    /// Replaces the authorities of an earlier call. [`reload`](Self::reload) does not change
+    /// them.
     ///
     /// If `self` was created from rustls's configuration, only its certificate is
     /// kept. [`client_ca_pem`](Self::client_ca_pem) takes bytes.

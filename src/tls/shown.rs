@@ -8,7 +8,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 /// A certificate with its key, shown in every handshake that begins after it was set.
 pub(super) struct ShownCertificate(Mutex<Arc<CertifiedKey>>);
@@ -19,7 +19,9 @@ impl ShownCertificate {
     }
 
     pub(super) fn replace(&self, certificates: Certificates) {
-        *self.0.lock() = certificates.0;
+        let old = mem::replace(&mut *self.0.lock(), certificates.0);
+        // Outside of the lock: this may free the key.
+        drop(old);
     }
 
     fn current(&self) -> Arc<CertifiedKey> {

@@ -1,7 +1,7 @@
 //! Verification of certificates: rustls's, with errors that have more details, and without
 //! an authority.
 
-use super::{TlsError, provider::sha256, refusal, x509};
+use super::{Fingerprint, TlsError, provider::sha256, refusal, x509};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
@@ -24,8 +24,7 @@ use std::sync::Arc;
 /// Which server certificates are accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Accepts {
-    /// Only the certificate with this SHA-256.
-    Pinned([u8; 32]),
+    Pinned(Fingerprint),
     /// Any certificate, even if the server does not own its key.
     Anything,
 }
@@ -60,16 +59,17 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.accepts {
-            Accepts::Pinned(pin) if sha256(end_entity) != pin => {
+        if let Accepts::Pinned(pinned) = self.accepts {
+            let certificate = Fingerprint::from(sha256(end_entity));
+            if certificate != pinned {
                 refusal::note(TlsError::WrongPin {
-                    certificate: sha256(end_entity),
-                    pinned: pin,
+                    certificate,
+                    pinned,
                 });
-                Err(CertificateError::ApplicationVerificationFailure.into())
+                return Err(CertificateError::ApplicationVerificationFailure.into());
             }
-            Accepts::Pinned(_) | Accepts::Anything => Ok(ServerCertVerified::assertion()),
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

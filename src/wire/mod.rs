@@ -110,6 +110,6 @@ pub use session::{
 };
 pub use state::{
     access::{Caller, Request},
-    any_error::any_error,
+    any_error::{HandlerError, any_error},
     retry::Retry,
 };

@@ -338,15 +338,21 @@ impl Connection {
     }
 
     /// Waits until both sides have closed the connection, or the deadline has passed.
-    /// Returns how many streams are then still in use, or not yet acknowledged by the
-    /// peer.
-    pub(crate) fn wait_closed(&self, deadline: Instant) -> usize {
+    /// Returns the streams that are then still in use, or not yet acknowledged by the
+    /// peer: one element for each, with its name if it has one.
+    pub(crate) fn wait_closed(&self, deadline: Instant) -> Vec<Option<Arc<str>>> {
         self.handle.shared.wait_reader(deadline);
         let table = self.handle.shared.table.lock();
         match table.life.end() {
-            Some(_) => 0,
-            None => table.busy(),
+            Some(_) => Vec::new(),
+            None => table.busy().map(|core| core.name().cloned()).collect(),
         }
+    }
+
+    /// Asks the peer to acknowledge what was sent so far, unless it has, or this side has
+    /// closed the connection. Does not wait.
+    pub(crate) fn ask_for_acknowledgement(&self) {
+        self.handle.shared.ask_for_acknowledgement_now();
     }
 
     /// Returns whether the transport is cut, or was closed by both sides.

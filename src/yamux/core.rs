@@ -54,6 +54,8 @@ pub(super) struct Core {
     live: AtomicBool,
     /// The relay that the stream belongs to, and which of its ends the stream is.
     relayed: OnceLock<(Arc<dyn Relay>, RelayEnd)>,
+    /// What its user calls it.
+    name: OnceLock<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,17 @@ impl Core {
             unacknowledged: AtomicBool::new(!inbound),
             live: AtomicBool::new(true),
             relayed: OnceLock::new(),
+            name: OnceLock::new(),
         }
+    }
+
+    /// Sets the name, once.
+    pub(super) fn set_name(&self, name: Arc<str>) {
+        let _ = self.name.set(name);
+    }
+
+    pub(super) fn name(&self) -> Option<&Arc<str>> {
+        self.name.get()
     }
 
     /// Notes the peer's ACK, or an event that makes an ACK unnecessary. Returns

@@ -195,9 +195,19 @@ impl Error {
         matches!(self, Self::Closed | Self::ClosedByPeer)
     }
 
-    /// Returns the kind of the [`io::Error`]. Callers try again after `TimedOut` and its like,
-    /// so it is never the kind of an error that ends the connection.
-    fn kind(&self) -> io::ErrorKind {
+    /// Returns the kind of the [`io::Error`] that this error converts into. Callers try again
+    /// after `TimedOut` and its like, so it is never the kind of an error that ends the
+    /// connection.
+    ///
+    /// | error | kind |
+    /// |---|---|
+    /// | [`Io`](Self::Io) | that of the transport's error; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) instead of `TimedOut`, `WouldBlock` and `Interrupted` |
+    /// | [`EndedByPeer`](Self::EndedByPeer), [`ClosedByPeer`](Self::ClosedByPeer), [`ResetByPeer`](Self::ResetByPeer) | [`ConnectionReset`](io::ErrorKind::ConnectionReset) |
+    /// | [`Closed`](Self::Closed), [`Reset`](Self::Reset), [`PeerFailed`](Self::PeerFailed), [`GoingAway`](Self::GoingAway), [`KeepAlive`](Self::KeepAlive), [`WriteTimeout`](Self::WriteTimeout) | [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) |
+    /// | [`Protocol`](Self::Protocol) | [`InvalidData`](io::ErrorKind::InvalidData) |
+    /// | [`TimedOut`](Self::TimedOut) | [`TimedOut`](io::ErrorKind::TimedOut) |
+    /// | [`StreamClosed`](Self::StreamClosed) | [`BrokenPipe`](io::ErrorKind::BrokenPipe) |
+    pub fn kind(&self) -> io::ErrorKind {
         use io::ErrorKind::{ConnectionAborted, Interrupted, TimedOut, WouldBlock};
         match self {
             Self::Io(error) => match error.kind() {

@@ -15,7 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use wirenet::{Builder, Error, Stream, Wire};
+use wirenet::{Builder, Error, Operation, Stream, Wire};
 
 /// A handler that waits for bytes that never arrive, and sends how its read ended.
 fn reading(outcomes: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::Result<()> {
@@ -23,6 +23,14 @@ fn reading(outcomes: Sender<io::Result<usize>>) -> impl Fn(&mut Stream) -> io::R
         outcomes.send(stream.read(&mut [0])).unwrap();
         Ok(())
     }
+}
+
+/// A handler that returns each message.
+fn echoing(stream: &mut Stream) -> io::Result<()> {
+    while let Some(message) = stream.read_message(1000)? {
+        stream.write_message(&message)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -54,11 +62,18 @@ fn the_error_lists_the_sessions_that_are_cut_at_the_deadline() {
             assert_eq!(cut.id, session.id());
             assert_eq!(cut.identification, id.as_bytes());
             assert_eq!(cut.peer_addr, session.local_addr());
-            assert_eq!(cut.streams, count);
-            for part in [id, &session.id().to_string(), &count.to_string()] {
-                assert!(error.to_string().contains(part), "{error}");
-            }
+            assert_eq!(
+                (cut.streams, &cut.stream_names[..]),
+                (count, &["read".into()][..])
+            );
+            let peer = session.local_addr().unwrap();
+            let shown = format!("session of {id:?} ({peer}): cut {count} stream");
+            assert!(error.to_string().contains(&shown), "{error}");
         }
+        assert!(error.to_string().contains("(\"read\")"), "{error}");
+        // Both sides of a session print it with the client's name, and their peer's address.
+        let shown = format!("\"one\" ({})", one.1.peer_addr().unwrap());
+        assert_eq!(one.1.to_string(), shown);
         // Every stream has ended nevertheless, with an error.
         for _ in &streams {
             outcomes.recv().unwrap().unwrap_err();
@@ -151,10 +166,63 @@ fn handlers_and_hooks_that_keep_running_are_counted() {
         let error = link.server.close().unwrap_err();
         assert_eq!((error.sessions.len(), error.running), (1, 2), "{error}");
         assert!(begin.elapsed() < Duration::from_secs(10));
-        assert!(error.to_string().contains('2'), "{error}");
+        let expected = [
+            Operation::Hook("on_session_open"),
+            Operation::Handler("deaf".into()),
+        ];
+        assert!(
+            expected
+                .iter()
+                .all(|operation| error.operations.contains(operation))
+        );
+        for operation in expected {
+            assert!(
+                error.to_string().contains(&operation.to_string()),
+                "{error}"
+            );
+        }
         drop((release, stream));
         // They can return now, and no longer cause an error.
         link.server.close().unwrap();
+    });
+}
+
+/// Both sides of an idle stream have sent, and received everything. The last answer to a ping
+/// may be older than that.
+#[test]
+fn what_the_peer_has_received_is_acknowledged_when_its_stream_is_cut() {
+    in_time(|| {
+        for closes in [
+            |link: &Link| link.client.close(),
+            |link: &Link| link.server.close(),
+        ] {
+            let quick = |wire: Builder| wire.session_close_timeout(4 * SHORT);
+            let link = Link::new(|server| quick(server).stream("echo", echoing), quick);
+            let stream = link.near.open_stream("echo").unwrap();
+            stream.write_message(b"hello").unwrap();
+            assert_eq!(stream.read_message(10).unwrap().unwrap(), b"hello");
+            let error = closes(&link).unwrap_err();
+            assert_eq!(error.sessions[0].streams, 1);
+            assert_eq!(error.sessions[0].unacknowledged, 0, "{error}");
+        }
+    });
+}
+
+/// What is sent while the close waits is acknowledged, too.
+#[test]
+fn what_the_peer_receives_during_a_close_is_acknowledged() {
+    in_time(|| {
+        let quick = |wire: Builder| wire.session_close_timeout(5 * SHORT);
+        let link = Link::new(|server| server.stream("echo", echoing), quick);
+        let stream = link.near.open_stream("echo").unwrap();
+        let error = thread::scope(|scope| {
+            let close = scope.spawn(|| link.client.close());
+            await_closing(&link.near);
+            stream.write_message(b"hello").unwrap();
+            assert_eq!(stream.read_message(10).unwrap().unwrap(), b"hello");
+            close.join().unwrap().unwrap_err()
+        });
+        assert_eq!(error.sessions[0].unacknowledged, 0, "{error}");
     });
 }
 

@@ -241,6 +241,6 @@ fn streams_cut_by_dropping_the_last_handle_are_reported_to_the_error_handler() {
             .iter()
             .find(|(operation, _)| *operation == Operation::Close);
         let (_, cause) = close.expect("it is reported");
-        assert!(cause.contains("cut 1 streams"), "{cause}");
+        assert!(cause.contains("cut 1 stream (\"stuck\")"), "{cause}");
     });
 }

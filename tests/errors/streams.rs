@@ -291,6 +291,36 @@ fn a_message_that_cannot_be_read_whole_says_what_to_do() {
     });
 }
 
+#[test]
+fn closes_that_cut_something() {
+    in_time(|| {
+        let (release, released) = crossbeam_channel::bounded::<()>(0);
+        let (ran, runs) = crossbeam_channel::bounded(1);
+        let link = Link::new(
+            |server| {
+                server.session_close_timeout(SHORT).stream("run", move |_| {
+                    ran.send(()).unwrap();
+                    let _ = released.recv();
+                    Ok(())
+                })
+            },
+            |client| {
+                let client = client.identification("box-1", "");
+                client.session_close_timeout(SHORT).retry_max(0)
+            },
+        );
+        let stream = open(&link, "run");
+        runs.recv().unwrap();
+        let session = format!("session of {}: cut 1 stream (\"run\")", link.far);
+        row(
+            "close with a handler that does not return",
+            link.server.close().unwrap_err(),
+            &[&session, "; still running: handler of stream \"run\""],
+        );
+        drop((release, stream));
+    });
+}
+
 /// A stream without a name has its number.
 #[test]
 fn a_yamux_stream_says_its_number() {

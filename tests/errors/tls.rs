@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use wirenet::{
-    Certificates, TlsClient, TlsError, TlsServer, Wire, load_certificates,
+    Certificates, Fingerprint, TlsClient, TlsError, TlsServer, Wire, load_certificates,
     tls::rustls::{crypto::ring, server::ResolvesServerCert, sign::SingleCertAndKey},
     transport::TlsStream,
     yamux,
@@ -148,16 +148,42 @@ fn both((near, far): (Outcome, Outcome)) -> (String, String) {
 }
 
 #[test]
+fn fingerprints() {
+    for (input, text, expected) in [
+        (
+            "no fingerprint",
+            "",
+            "\"\" is not the SHA-256 fingerprint of a certificate: it has 0",
+        ),
+        (
+            "a SHA-1",
+            &"ab:".repeat(20)[..59],
+            "it has 40 digits, as a SHA-1 has",
+        ),
+        ("a file name", "server.pem\n", "\"server.pem\\n\" is not"),
+    ] {
+        let error = text.parse::<Fingerprint>().unwrap_err();
+        row(
+            input,
+            error,
+            &[
+                expected,
+                "openssl x509 -in FILE -noout -fingerprint -sha256",
+            ],
+        );
+    }
+}
+
+#[test]
 fn certificates_of_servers() {
     in_time(|| {
         let certificates = load_certificates("server", certs()).unwrap();
-        let hex = |bytes: [u8; 32]| bytes.map(|byte| format!("{byte:02x}")).concat();
         let (near, far) = both(meet((TlsClient::pinned([7; 32]), server())));
-        let shown = hex(certificates.fingerprint());
+        let shown = certificates.fingerprint().to_string();
         row(
             "a wrong pin",
             near,
-            &[&shown, "but pinned is", &hex([7; 32]), "pin the new one"],
+            &[&shown, "but pinned is", &"07".repeat(32), "pin the new one"],
         );
         row(
             "a wrong pin, seen by the server",

@@ -179,6 +179,47 @@ fn pem_that_is_damaged() {
     );
 }
 
+/// A wrong file may be of any size, and hold anything.
+#[test]
+fn messages_about_large_files_are_short() {
+    let many: String = (0..20_000)
+        .map(|number| format!("-----BEGIN X{number}-----\n-----END X{number}-----\n"))
+        .collect();
+    let long = "X".repeat(1 << 20);
+    for (input, text, expected) in [
+        (
+            "many kinds of sections",
+            many,
+            "and other sections (line 9)",
+        ),
+        (
+            "a long label",
+            format!("-----BEGIN {long}-----\n-----END {long}-----\n"),
+            "a section",
+        ),
+        (
+            "a long label without an end",
+            format!("-----BEGIN {long}-----\n"),
+            "is missing",
+        ),
+        (
+            "1 MB of something else",
+            long.clone(),
+            "no line begins with",
+        ),
+    ] {
+        let error = chain(&text);
+        row(input, &error, &[expected]);
+        assert!(error.to_string().len() < 500, "{input}");
+    }
+    #[cfg(target_os = "linux")]
+    row(
+        "a file without an end",
+        from_files("/dev/zero", "/dev/zero"),
+        &["/dev/zero: it has more than 16 MiB", "is no PEM"],
+    );
+}
+
 #[test]
 fn a_key_without_its_line_breaks_is_not_shown() {
     let secret = read("server.key");

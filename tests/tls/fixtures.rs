@@ -16,7 +16,7 @@ use wirenet::{
         ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, Tls13CipherSuite,
         crypto::{CipherSuiteCommon, CryptoProvider, ring},
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::ServerSessionMemoryCache,
+        server::{ServerSessionMemoryCache, WebPkiClientVerifier},
         sign::CertifiedKey,
         version::TLS13,
     },
@@ -97,16 +97,35 @@ pub fn server_config(provider: CryptoProvider) -> ServerConfig {
     config
 }
 
-/// The same for a client that accepts tickets.
-pub fn client_config(provider: CryptoProvider) -> ClientConfig {
+/// The same for a server that accepts only clients with certificates.
+pub fn mutual_config(provider: CryptoProvider) -> ServerConfig {
+    let config = server_config(provider.clone());
+    let provider = Arc::new(provider);
+    let roots = Arc::new(roots());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+    let mut mutual = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_cert_resolver(config.cert_resolver);
+    mutual.session_storage = config.session_storage;
+    mutual
+}
+
+fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(ca()).unwrap())
         .unwrap();
+    roots
+}
+
+/// The same for a client that accepts tickets.
+pub fn client_config(provider: CryptoProvider) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots())
         .with_no_client_auth()
 }
 

@@ -1,15 +1,16 @@
 //! Certificates that are replaced while a server runs.
 
 use super::{
-    fixtures::{Authority, self_signed, server_config},
+    fixtures::{Authority, client_config, mutual_config, self_signed, server_config},
     in_time,
-    pair::{ca, certs, client, meet, patience, server},
+    pair::{ca, certs, client, ends, meet, patience, server},
     support::{
         PATIENCE,
         wires::{addr_of, assert_echoes, echo, started},
     },
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -133,6 +134,26 @@ fn reloading_keeps_the_authorities_of_clients() {
     });
 }
 
+/// The authority of the clients is to be replaced, without a time in which a client is refused.
+#[test]
+fn the_authorities_of_clients_are_replaced_by_way_of_a_file_with_both() {
+    in_time(|| {
+        let (old, new) = (Authority::new(), Authority::new());
+        let pem = |authority: &Authority| fs::read_to_string(authority.ca()).unwrap();
+        let both = server().client_ca_pem(pem(&old) + &pem(&new)).unwrap();
+        let only_new = server().client_ca_pem(pem(&new)).unwrap();
+        for (issuer, accepted_at_the_end) in [(&old, false), (&new, true)] {
+            let shown = issuer.certify(&[], |_| {});
+            let client = client().certificate(shown).unwrap();
+            let (near, far) = meet((client.clone(), both.clone()));
+            near.unwrap();
+            far.unwrap();
+            let (_, far) = meet((client, only_new.clone()));
+            assert_eq!(far.is_ok(), accepted_at_the_end);
+        }
+    });
+}
+
 #[test]
 fn a_client_shows_its_new_certificate() {
     in_time(|| {
@@ -149,6 +170,27 @@ fn a_client_shows_its_new_certificate() {
         let (near, far) = meet((given_away, server));
         near.unwrap();
         far.unwrap();
+    });
+}
+
+/// With tickets, a client whose certificate was accepted resumes its connection, and shows no
+/// certificate.
+#[test]
+fn a_client_shows_its_new_certificate_to_a_server_that_sends_tickets() {
+    in_time(|| {
+        let tickets = Arc::new(mutual_config(ring::default_provider()));
+        let shown = load_certificates("client", certs()).unwrap();
+        let client = TlsClient::from(Arc::new(client_config(ring::default_provider())));
+        let client = client.certificate(shown).unwrap();
+        for _ in 0..2 {
+            let (mut near, mut far) = ends((client.clone(), Arc::clone(&tickets).into()));
+            far.send(b"after the tickets");
+            near.expect(b"after the tickets");
+        }
+        let new = Authority::new().certify(&[], |_| {});
+        client.reload(new).unwrap();
+        let (_, far) = meet((client, tickets.into()));
+        far.expect_err("the new certificate is not trusted");
     });
 }
 

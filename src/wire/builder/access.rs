@@ -13,7 +13,8 @@ impl Builder {
     /// client that reconnects. The token proves the identification to the peer's
     /// [validator](Self::token_validator). A client sends both when it opens a session,
     /// and each wire sends its token with every stream that it opens. Each may be any
-    /// bytes, up to 4,096. Default: both empty.
+    /// bytes, up to 4,096. Default: both empty. If no validator checks the token, for example
+    /// because the client shows a TLS certificate, give `""`.
     ///
     /// Without [TLS](Self#tls), everyone on the network path can read the token.
     ///
@@ -62,6 +63,27 @@ impl Builder {
     /// [`RefusalCode::TryLater`]. `?` refuses with [`Denied::new`];
     /// `.map_err(Denied::for_now)?` refuses for now.
     ///
+    /// To tell a session from a stream, compare the name with `"confirmSession"`, which no
+    /// stream can have:
+    ///
+    /// ```
+    /// use wirenet::{Denied, Wire, same_token};
+    ///
+    /// fn validate(name: &str, id: &[u8], token: &[u8]) -> Result<(), Denied> {
+    ///     match (name, id) {
+    ///         ("confirmSession", _) if same_token(token, "secret") => Ok(()),
+    ///         ("confirmSession", _) => Err("wrong token".into()),
+    ///         // The session was accepted; this is a stream of it.
+    ///         ("restart", b"admin") => Ok(()),
+    ///         ("restart", _) => Err("only admin may do this".into()),
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    ///
+    /// let server = Wire::mount("127.0.0.1:0").token_validator(validate).build()?;
+    /// # Ok::<(), wirenet::Error>(())
+    /// ```
+    ///
     /// Compare tokens with [`same_token`](crate::same_token), whose running time
     /// does not reveal where two tokens differ.
     ///
@@ -99,7 +121,14 @@ impl Builder {
     /// assert_eq!(text, "wrong token");
     /// # Ok::<(), Error>(())
     /// ```
-    #[doc(alias("auth", "authenticate", "authentication", "login", "password"))]
+    #[doc(alias(
+        "auth",
+        "authenticate",
+        "authentication",
+        "confirmSession",
+        "login",
+        "password"
+    ))]
     pub fn token_validator(
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,

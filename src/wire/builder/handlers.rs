@@ -14,15 +14,15 @@ use std::{io, sync::Arc};
 impl Builder {
     /// Adds a handler for the streams that the peer opens under `name`.
     ///
+    /// A handler returns an [`io::Result`], in which `?` also works on an
+    /// [`Error`](crate::Error) of this library. For handlers that fail with any other error,
+    /// such as `anyhow::Error`, use [`any_error`](crate::any_error).
+    ///
     /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the
     /// stream is closed gracefully; an error or a panic resets the stream, and is
     /// reported to the [error handler](Self::on_error). If a name is given twice, the
     /// later handler replaces the earlier one. [`Wire::stream`] adds handlers later,
     /// and documents the limits.
-    ///
-    /// A handler returns an [`io::Result`], in which `?` also works on an
-    /// [`Error`](crate::Error) of this library. [`any_error`](crate::any_error) makes
-    /// handlers that fail with any other error.
     ///
     /// A handler reaches its wire with [`Session::wire`]. A handler that captures a
     /// [`Wire`] keeps it running forever.

@@ -218,7 +218,7 @@ impl HubRun<'_> {
             client.reset_others();
         }
         self.turn_and_read();
-        let running = HUB.threads.join(deadline(AT_ONCE));
+        let running = HUB.threads.join(deadline(AT_ONCE)).count;
         assert_eq!(running, 0, "a handler does not end");
         // What the hub reads from the second client may be for the first.
         self.turn_and_read();

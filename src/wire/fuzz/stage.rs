@@ -101,7 +101,11 @@ pub(super) fn begin_handshake(wire: &Arc<WireState>) -> Pending {
 /// Panics if any state of a run is left, or does not end in time.
 pub(super) fn assert_at_rest(wire: &WireState) {
     let deadline = crate::time::deadline(AT_ONCE);
-    assert_eq!(wire.threads.join(deadline), 0, "a handler does not end");
+    assert_eq!(
+        wire.threads.join(deadline).count,
+        0,
+        "a handler does not end"
+    );
     assert_eq!(wire.pool.busy(), 0, "a handler permit is lost");
     assert!(wire.is_empty(), "a session or a name is left");
 }

@@ -130,9 +130,12 @@ impl InboundStream {
             return wire.report_and_go_on(operation, Some(session), error);
         }
         match admitted {
-            Ok(Admitted::Relay(leg)) => leg.join((self.raw, rest)),
+            Ok(Admitted::Relay(leg)) => {
+                self.raw.set_name(name.into());
+                leg.join((self.raw, rest));
+            }
             Ok(Admitted::Handler(handler)) => {
-                opening.answered();
+                opening.answered(&name);
                 let recv = IncomingMessages::accepted(rest);
                 let stream = Stream::new(self.raw, session.clone(), name, recv);
                 run_handler(wire, session, stream, &handler);

@@ -9,7 +9,7 @@ use crate::{
     time::deadline,
     user_code::{self, caught},
     wire::{
-        session::session::Session,
+        session::{session::Session, wire_threads},
         state::{
             deferred::{LogLine, Report},
             error_context::ErrorContext,
@@ -94,6 +94,8 @@ impl WireState {
         guarded(|| match &self.options.on_error {
             Some(handler) => {
                 log::debug!("{error}");
+                let on_error = Operation::Hook("on_error");
+                let _current = wire_threads::set_current_operation(on_error);
                 handler(error);
             }
             None => log::warn!("{error}"),
@@ -196,7 +198,10 @@ impl WireState {
         session: Option<&Session>,
         hook: impl FnOnce(),
     ) {
-        if let Err(cause) = caught(hook) {
+        let current = wire_threads::set_current_operation(Operation::Hook(name));
+        let outcome = caught(hook);
+        drop(current);
+        if let Err(cause) = outcome {
             self.report_and_go_on(Operation::Hook(name), session, cause);
         }
     }

@@ -1,12 +1,19 @@
 //! How sessions close: they accept no new streams, open streams may end until a deadline,
 //! and the rest is cut.
 
-use super::{session::Session, wire_threads::Threads};
+use super::{
+    session::Session,
+    wire_threads::{StillRunning, Threads},
+};
 use crate::{
     error::{CutSession, ShutdownError},
+    sync,
     time::deadline,
 };
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
+
+/// How many names of a session's streams are listed.
+const MAX_NAMED: usize = 8;
 
 /// Closing.
 impl Session {
@@ -20,7 +27,8 @@ impl Session {
     /// A client whose session ends reconnects. To end it permanently, close its wire.
     ///
     /// Closing a session again does no harm. Neither does a call from a handler, hook or
-    /// validator; it does not wait for the handler's own stream.
+    /// validator. It does not wait for the handler's own stream, which is cut: answer before
+    /// closing. What was written before still arrives if the peer receives it in time.
     ///
     /// # Running streams
     ///
@@ -66,7 +74,7 @@ impl Session {
         let deadline = deadline(self.settings().close_timeout);
         let sessions = std::slice::from_ref(self);
         let cut = close_sessions(self.threads(), sessions, deadline);
-        shutdown_result(cut, 0)
+        shutdown_result(cut, StillRunning::default())
     }
 }
 
@@ -87,18 +95,29 @@ pub(crate) fn close_sessions(
             session.connection().retire(stream);
         }
         session.connection().close_when_idle();
+        session.connection().ask_for_acknowledgement();
+    }
+    // What is sent meanwhile needs another ping, whose answer takes time.
+    let now = sync::now();
+    let ask_again = now + deadline.saturating_duration_since(now) / 2;
+    for session in &sessions {
+        session.connection().wait_closed(ask_again);
+        session.connection().ask_for_acknowledgement();
     }
     // All are counted before any is cut: on a hub, a cut ends streams of other sessions.
     let mut cut = Vec::new();
     for session in &sessions {
         let streams = session.connection().wait_closed(deadline);
         let unacknowledged = session.connection().unacknowledged();
-        if streams > 0 || unacknowledged > 0 {
+        if !streams.is_empty() || unacknowledged > 0 {
+            let names: BTreeSet<&str> = streams.iter().flatten().map(|name| &**name).collect();
+            let names = names.into_iter().take(MAX_NAMED);
             cut.push(CutSession {
                 id: session.id(),
                 identification: session.identification().into(),
                 peer_addr: session.peer_addr(),
-                streams,
+                streams: streams.len(),
+                stream_names: names.map(Into::into).collect(),
                 unacknowledged,
             });
         }
@@ -109,13 +128,17 @@ pub(crate) fn close_sessions(
     cut
 }
 
-/// Returns the result of a close that cut `sessions`, and left `running` threads running.
+/// Returns the result of a close that cut `sessions`, and left `running` tasks running.
 pub(crate) fn shutdown_result(
     sessions: Vec<CutSession>,
-    running: usize,
+    running: StillRunning,
 ) -> Result<(), ShutdownError> {
-    if sessions.is_empty() && running == 0 {
+    if sessions.is_empty() && running.count == 0 {
         return Ok(());
     }
-    Err(ShutdownError { sessions, running })
+    Err(ShutdownError {
+        sessions,
+        running: running.count,
+        operations: running.operations,
+    })
 }

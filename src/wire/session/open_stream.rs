@@ -57,7 +57,7 @@ impl Session {
     pub fn open_stream(&self, name: impl AsRef<str>) -> Result<Stream, Error> {
         let name = name.as_ref();
         let (raw, answer) = self.open_answered(name, Connection::open_queued)?;
-        Ok(Stream::opened(raw, self.clone(), name.into(), answer))
+        Ok(Stream::opened(raw, self.clone(), name, answer))
     }
 
     /// Opens the stream `name` at the peer without waiting for the answer.
@@ -110,13 +110,15 @@ impl Session {
         let raw = self.send_open(name, Connection::open_queued, deadline)?;
         raw.await_input(true);
         let recv = IncomingMessages::unanswered();
-        Ok(Stream::opened(raw, self.clone(), name.into(), recv))
+        Ok(Stream::opened(raw, self.clone(), name, recv))
     }
 
     /// Opens the leg of a relay at the owner of a name. Also works while this wire is
     /// closing, because the call was admitted before.
     pub(crate) fn open_leg(&self, name: &str) -> Result<(yamux::Stream, IncomingMessages), Error> {
-        self.open_answered(name, Connection::open_relay)
+        let (raw, answer) = self.open_answered(name, Connection::open_relay)?;
+        raw.set_name(name.into());
+        Ok((raw, answer))
     }
 
     /// Returns the stream, and the messages received together with the answer.

@@ -48,6 +48,7 @@ use std::{
 /// let on_server = server.wait_session(Duration::from_secs(5))?;
 /// assert_eq!(on_server.id(), on_client.id());
 /// assert_eq!(on_server.identification(), b"box-1");
+/// assert!(on_server.to_string().starts_with("\"box-1\" (127.0.0.1:"));
 /// # Ok::<(), wirenet::Error>(())
 /// ```
 #[doc(alias = "connection")]
@@ -107,6 +108,21 @@ impl fmt::Debug for Session {
             .field("identification", &PrintableBytes(self.identification()))
             .field("peer_addr", &self.peer_addr())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Session {
+    /// Prints the identification of the client and the address of the peer, as error
+    /// messages do: `"box-1" (127.0.0.1:4711)`. What is not known is left out; if nothing
+    /// is known, prints the id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identification = PrintableBytes(self.identification());
+        match (self.identification().is_empty(), self.peer_addr()) {
+            (false, Some(addr)) => write!(f, "{identification} ({addr})"),
+            (false, None) => write!(f, "{identification}"),
+            (true, Some(addr)) => write!(f, "{addr}"),
+            (true, None) => write!(f, "{}", self.id()),
+        }
     }
 }
 
@@ -207,6 +223,31 @@ impl Session {
 
     /// Closes the wire that the session belongs to, with all its sessions; see
     /// [`Wire::close`].
+    ///
+    /// In a handler, answer before closing: the close does not wait for the handler's own
+    /// stream, which is cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use wirenet::Wire;
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .stream("quit", |stream| {
+    ///         stream.write_message(b"bye")?;
+    ///         stream.session().close_wire()?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// server.start()?;
+    /// # let client = Wire::join(server.local_addr().unwrap()).build()?;
+    /// # let session = client.start_within(Duration::from_secs(5))?;
+    /// let stream = session.open_stream("quit")?;
+    /// assert_eq!(stream.read_message(100)?.unwrap(), b"bye");
+    /// server.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

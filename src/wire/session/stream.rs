@@ -152,14 +152,14 @@ impl Stream {
     pub(crate) fn new(
         raw: yamux::Stream,
         session: Session,
-        name: String,
+        name: impl Into<Arc<str>>,
         recv: IncomingMessages,
     ) -> Self {
         if let Some(timeout) = session.read_timeout() {
             // Fails only for zero, which the builder refuses.
             let _ = raw.set_read_timeout(Some(timeout));
         }
-        let (inner, handle) = StreamInner::new(raw, session, name, recv);
+        let (inner, handle) = StreamInner::new(raw, session, name.into(), recv);
         let inner = Arc::new(inner);
         Self { inner, handle }
     }
@@ -169,7 +169,7 @@ impl Stream {
     pub(super) fn opened(
         raw: yamux::Stream,
         session: Session,
-        name: String,
+        name: impl Into<Arc<str>>,
         recv: IncomingMessages,
     ) -> Self {
         raw.rest();

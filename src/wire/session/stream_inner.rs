@@ -23,12 +23,13 @@ use crate::{
 use std::{
     cell::Cell,
     io::{self, IoSlice},
+    sync::Arc,
 };
 
 pub(crate) struct StreamInner {
     pub(super) raw: yamux::Stream,
     pub(super) session: Session,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) recv: SendMutex<IncomingMessages>,
     pub(super) send: SendMutex<OutgoingMessage>,
     /// Why the peer refused the stream, once the refusal was read.
@@ -53,9 +54,10 @@ impl StreamInner {
     pub(super) fn new(
         raw: yamux::Stream,
         session: Session,
-        name: String,
+        name: Arc<str>,
         recv: IncomingMessages,
     ) -> (Self, HandleId) {
+        raw.set_name(Arc::clone(&name));
         let takes_unmarked_end = session.takes_unmarked_end();
         let inner = Self {
             raw,

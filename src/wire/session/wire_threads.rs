@@ -2,10 +2,14 @@
 //! it runs on: a handler may close its own wire.
 
 use crate::{
+    error::Operation,
     sync::{Condvar, Mutex, thread_local},
     yamux,
 };
-use std::{cell::RefCell, sync::Arc, time::Instant};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
+
+/// How many of the tasks that keep running are named.
+const MAX_NAMED: usize = 8;
 
 thread_local! {
     /// The tasks of the current thread, innermost last.
@@ -23,6 +27,8 @@ fn with_tasks<T: Default>(f: impl FnOnce(&mut Vec<Task>) -> T) -> T {
 /// Something that a thread does for a wire.
 struct Task {
     shared: Arc<SharedCounts>,
+    /// Its key in [`Counts::operations`].
+    id: u64,
     /// The stream that the task serves.
     stream: Option<yamux::Stream>,
     /// Whether the opening of that stream has not been answered yet.
@@ -52,6 +58,18 @@ struct Counts {
     excluded: usize,
     /// Openings of streams that have not been answered yet.
     openings: usize,
+    /// The id of the next task.
+    next: u64,
+    /// The program's code that tasks are running.
+    operations: BTreeMap<u64, Operation>,
+}
+
+/// The tasks that had not ended by the deadline of [`Threads::join`].
+#[derive(Debug, Default)]
+pub(crate) struct StillRunning {
+    pub(crate) count: usize,
+    /// What the first of them run, as far as it is the program's code.
+    pub(crate) operations: Vec<Operation>,
 }
 
 impl Threads {
@@ -59,13 +77,18 @@ impl Threads {
     /// dropped.
     pub(crate) fn track<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
         let shared = Arc::clone(&self.shared);
-        shared.counts.lock().running += 1;
-        let running = RunningTask { shared };
+        let mut counts = shared.counts.lock();
+        counts.running += 1;
+        let id = counts.next;
+        counts.next += 1;
+        drop(counts);
+        let running = RunningTask { shared, id };
         move || {
             let shared = Arc::clone(&running.shared);
             with_tasks(|tasks| {
                 tasks.push(Task {
                     shared,
+                    id,
                     stream: None,
                     is_opening: false,
                 });
@@ -113,6 +136,14 @@ impl Threads {
         Arc::ptr_eq(&task.shared, &self.shared)
     }
 
+    /// Returns the ids of the wire's tasks that the current thread runs.
+    fn current_ids(&self) -> Vec<u64> {
+        with_tasks(|tasks| {
+            let own = tasks.iter().filter(|task| self.owns(task));
+            own.map(|task| task.id).collect()
+        })
+    }
+
     /// Returns the number of the wire's tasks that the current thread runs.
     fn current_tasks(&self) -> usize {
         with_tasks(|tasks| tasks.iter().filter(|task| self.owns(task)).count())
@@ -134,9 +165,10 @@ impl Threads {
     }
 
     /// Waits until all tasks have ended, except those of threads that are in this function
-    /// themselves. Returns the number of tasks that had not ended by the deadline.
-    pub(crate) fn join(&self, deadline: Instant) -> usize {
-        let current = self.current_tasks();
+    /// themselves. Returns the tasks that had not ended by the deadline.
+    pub(crate) fn join(&self, deadline: Instant) -> StillRunning {
+        let own = self.current_ids();
+        let current = own.len();
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
@@ -154,9 +186,12 @@ impl Threads {
                 break;
             }
         }
-        let left = left(&counts);
+        let count = left(&counts);
         counts.joining -= current;
-        left
+        let others = counts.operations.iter().filter(|(id, _)| !own.contains(id));
+        let named = others.take(count.min(MAX_NAMED));
+        let operations = named.map(|(_, operation)| operation.clone()).collect();
+        StillRunning { count, operations }
     }
 }
 
@@ -211,13 +246,18 @@ pub(crate) struct UnansweredOpening {
 }
 
 impl UnansweredOpening {
-    /// Notes that the current thread has answered it.
-    pub(crate) fn answered(self) {
-        with_tasks(|tasks| {
-            if let Some(task) = tasks.last_mut() {
-                task.is_opening = false;
-            }
+    /// Notes that the current thread has answered it, and now runs the handler of the
+    /// stream `name` until its task ends.
+    pub(crate) fn answered(self, name: &str) {
+        let id = with_tasks(|tasks| {
+            let task = tasks.last_mut()?;
+            task.is_opening = false;
+            Some(task.id)
         });
+        if let Some(id) = id {
+            let operation = Operation::Handler(name.into());
+            self.shared.counts.lock().operations.insert(id, operation);
+        }
         drop(self);
     }
 }
@@ -229,14 +269,47 @@ impl Drop for UnansweredOpening {
     }
 }
 
+/// Notes that the current thread runs the program's code for `operation` until the returned
+/// guard is dropped.
+pub(crate) fn set_current_operation(operation: Operation) -> CurrentOperation {
+    let task = with_tasks(|tasks| {
+        let task = tasks.last()?;
+        Some((Arc::clone(&task.shared), task.id))
+    });
+    CurrentOperation(task.map(|(shared, id)| {
+        let outer = shared.counts.lock().operations.insert(id, operation);
+        (shared, id, outer)
+    }))
+}
+
+/// The program's code that a thread runs; see [`set_current_operation`].
+#[must_use]
+pub(crate) struct CurrentOperation(Option<(Arc<SharedCounts>, u64, Option<Operation>)>);
+
+impl Drop for CurrentOperation {
+    fn drop(&mut self) {
+        if let Some((shared, id, outer)) = self.0.take() {
+            let mut counts = shared.counts.lock();
+            match outer {
+                Some(outer) => counts.operations.insert(id, outer),
+                None => counts.operations.remove(&id),
+            };
+        }
+    }
+}
+
 /// Counts a task as running until it is dropped.
 struct RunningTask {
     shared: Arc<SharedCounts>,
+    id: u64,
 }
 
 impl Drop for RunningTask {
     fn drop(&mut self) {
-        self.shared.counts.lock().running -= 1;
+        let mut counts = self.shared.counts.lock();
+        counts.running -= 1;
+        counts.operations.remove(&self.id);
+        drop(counts);
         self.shared.changed.notify_all();
     }
 }

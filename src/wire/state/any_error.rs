@@ -8,15 +8,17 @@ use std::{error::Error, fmt, io};
 /// Makes a handler out of a closure whose errors have any type, for
 /// [`Builder::stream`] and [`Wire::stream`].
 ///
+/// A closure needs its return type: `|stream| -> anyhow::Result<()> { … }`. Without it, the
+/// compiler reports E0283, because `?` converts into many types. (`Builder::stream` itself
+/// takes only closures that return [`io::Result`], so that those do not need it.)
+///
 /// In the closure, `?` works on errors of all types that convert into its own error type,
-/// which may be `anyhow::Error`, `Box<dyn Error + Send + Sync>`, or a type of the program.
+/// which may be `anyhow::Error`, `Box<dyn Error + Send + Sync>`, or a type of the program:
+/// see [`HandlerError`].
 /// The [error handler](Builder::on_error) gets the error itself as the
 /// [`cause`](crate::OpError::cause), from which `downcast_ref` returns it; the
 /// [`OpError`](crate::OpError) prints it with its [sources](Error::source). A boxed
 /// [`io::Error`] is still an [`io::Error`].
-///
-/// The closure needs its return type. `Builder::stream` itself takes only closures that
-/// return [`io::Result`], so that those do not need it.
 ///
 /// # Examples
 ///
@@ -78,7 +80,7 @@ pub fn any_error<E>(
     handler: impl Fn(&mut Stream) -> Result<(), E> + Send + Sync + 'static,
 ) -> impl Fn(&mut Stream) -> io::Result<()> + Send + Sync + 'static
 where
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: HandlerError,
 {
     move |stream| {
         handler(stream).map_err(|error| match error.into().downcast() {
@@ -87,6 +89,23 @@ where
         })
     }
 }
+
+/// An error of a handler that [`any_error`] makes: any type that converts into
+/// `Box<dyn Error + Send + Sync>`.
+///
+/// These are all types that implement [`Error`], [`Send`] and [`Sync`], `anyhow::Error`,
+/// `Box<dyn Error + Send + Sync>`, [`String`] and `&str`. `Box<dyn Error>` is none of them,
+/// because it may not be passed to another thread.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a handler",
+    label = "this error does not convert into `Box<dyn Error + Send + Sync>`",
+    note = "give the closure another return type: `-> anyhow::Result<()>`, or `-> Result<(), \
+            Box<dyn Error + Send + Sync>>`"
+)]
+pub trait HandlerError: Into<Box<dyn Error + Send + Sync>> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Box<dyn Error + Send + Sync>>> HandlerError for E {}
 
 /// An error on its way through an [`io::Error`]. Private, so that only
 /// [`cause_of`] takes it out.

@@ -5,12 +5,13 @@
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 use crate::{
-    error::{Denied, Error, OpError},
+    error::{Denied, Error, OpError, Operation},
     sync::thread,
     wire::{
         session::{
             frame,
             session::{Session, SessionSettings},
+            wire_threads::set_current_operation,
         },
         state::{
             access::{self, Rejected, Request},
@@ -252,6 +253,7 @@ impl Options {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
+        let _current = set_current_operation(Operation::Hook("token_validator"));
         access::ask(|| validator(name, id, token))
     }
 
@@ -260,6 +262,7 @@ impl Options {
         let Some(access) = &self.access else {
             return Ok(());
         };
+        let _current = set_current_operation(Operation::Hook("access"));
         access::ask(|| access(request))
     }
 }

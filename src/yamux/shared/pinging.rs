@@ -54,6 +54,18 @@ impl Shared {
         }
     }
 
+    /// Sends a ping behind what was sent so far, unless the peer has acknowledged all of it,
+    /// or will when it closes its side as this side has.
+    pub(in crate::yamux) fn ask_for_acknowledgement_now(self: &Arc<Self>) {
+        if !self.has_ended()
+            && self.unacknowledged() > 0
+            && let Some(ping) = self.ping(sync::now(), false)
+        {
+            self.outbox.push(Lane::Control, ping);
+            self.flush(Wait::Never);
+        }
+    }
+
     /// Returns how many bytes of data, at most, the peer may not have received.
     pub(in crate::yamux) fn unacknowledged(&self) -> u64 {
         let taken = match self.peer_took_all.load(Ordering::Acquire) {

@@ -119,6 +119,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Sets the name under which a close that cuts the stream lists it.
+    pub(crate) fn set_name(&self, name: Arc<str>) {
+        self.core().set_name(name);
+    }
+
     /// Ends both directions, as [`shutdown`](Self::shutdown) does, without a result
     /// for the caller to ignore.
     pub(crate) fn end(&self) {

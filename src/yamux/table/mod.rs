@@ -225,12 +225,13 @@ impl Table {
         self.life.closes_when_idle() && self.live == 0 && self.unacknowledged == 0
     }
 
-    /// Returns how many streams keep the connection from being idle.
-    pub(super) fn busy(&self) -> usize {
-        let streams = self.streams.values();
-        let half_open = streams.filter(|entry| entry.half_open_since.is_some());
-        let unacknowledged = half_open.filter(|entry| entry.core.is_unacknowledged());
-        self.live + unacknowledged.count()
+    /// Returns the streams that keep the connection from being idle.
+    pub(super) fn busy(&self) -> impl Iterator<Item = &Core> {
+        let cores = self.streams.values().filter(|entry| {
+            let is_live = entry.half_open_since.is_none();
+            is_live || entry.core.is_unacknowledged()
+        });
+        cores.map(|entry| &*entry.core)
     }
 
     /// Returns how many streams are in use on this side.
