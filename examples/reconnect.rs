@@ -136,7 +136,7 @@ fn client(addr: String, args: &ClientArgs, stop: &Stop) -> io::Result<()> {
 fn read_greetings(session: &Session, reached: &AtomicU32) -> io::Result<()> {
     let stream = session.open_stream("sayHello")?;
     let start = reached.load(Ordering::Acquire);
-    stream.write_message(&start.to_le_bytes())?;
+    stream.write_message(start.to_le_bytes())?;
     let mut reader = stream.reader();
     for index in start..=LAST {
         let greeting = read_greeting(&mut reader)?;

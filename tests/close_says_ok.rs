@@ -121,7 +121,7 @@ fn held_streams_are_served_before_a_close_returns_ok() {
         );
         for number in 0..3u8 {
             let stream = link.near.open_stream_nowait("take").unwrap();
-            stream.write_message(&[number]).unwrap();
+            stream.write_message([number]).unwrap();
             stream.close().unwrap();
         }
         let session = link.near.clone();

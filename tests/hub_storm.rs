@@ -44,7 +44,7 @@ impl Client {
             .stream(name, move |stream| {
                 // Its name, and the message.
                 let received = message(stream)?;
-                stream.write_message(&[answer.as_bytes(), &received].concat())
+                stream.write_message([answer.as_bytes(), &received].concat())
             })
             .build()
             .unwrap();
@@ -62,7 +62,7 @@ impl Client {
 
     fn call(&self, other: usize, bytes: &[u8]) -> io::Result<()> {
         let session = self.session();
-        let stream = session.open_stream(&name_of(other))?;
+        let stream = session.open_stream(name_of(other))?;
         stream.set_read_timeout(Some(PATIENCE / 2))?;
         stream.write_message(bytes)?;
         let answer = message(&stream)?;

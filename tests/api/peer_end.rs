@@ -63,7 +63,7 @@ fn a_handler_sees_that_its_caller_has_left_in_whatever_way() {
             let client = started(joining(&server).retry_max(0));
             let stream = call(&client.sessions()[0]);
             // It stays readable, unless it is lost on the way.
-            stream.write_message(&[7; 1000]).unwrap();
+            stream.write_message([7; 1000]).unwrap();
             leave(stream);
             let (has_left, read) = finds.recv().unwrap();
             assert!(has_left);
@@ -81,7 +81,7 @@ fn an_owner_behind_a_hub_sees_that_its_caller_has_left_in_whatever_way() {
             let _owner = started(owning);
             let caller = started(joining(&hub).retry_max(0));
             let stream = call(&caller.sessions()[0]);
-            stream.write_message(&[7; 1000]).unwrap();
+            stream.write_message([7; 1000]).unwrap();
             leave(stream);
             let (has_left, read) = finds.recv().unwrap();
             assert!(has_left);
@@ -99,7 +99,7 @@ fn the_end_needs_no_window() {
         let client = started(joining(&server).retry_max(0));
         let stream = call(&client.sessions()[0]);
         stream.set_write_timeout(Some(SHORT)).unwrap();
-        stream.write_message(&[7; 1_000_000]).unwrap_err();
+        stream.write_message(vec![7; 1_000_000]).unwrap_err();
         drop(stream);
         assert!(finds.recv().unwrap().0);
     });
@@ -206,7 +206,7 @@ fn a_wait_takes_nothing_away_from_a_reader() {
             Ok(())
         });
         let mut stream = link.near.open_stream("count").unwrap();
-        stream.write_message(&[7; 1_000_000]).unwrap();
+        stream.write_message(vec![7; 1_000_000]).unwrap();
         let mut size = String::new();
         stream.read_to_string(&mut size).unwrap();
         assert_eq!(size, "1000000");

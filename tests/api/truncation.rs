@@ -48,7 +48,7 @@ fn a_message_that_a_close_truncates_is_an_error() {
         let link = Link::serving("big", move |stream| {
             stream.write_all(&[7; 1000])?;
             has_read.recv().unwrap();
-            stream.write_message(&[7; 200_000])?;
+            stream.write_message(vec![7; 200_000])?;
             stream.close()?;
             sent.send(()).unwrap();
             Ok(())
@@ -100,7 +100,7 @@ fn a_close_after_a_failed_write_does_not_end_the_message() {
         });
         let stream = link.near.open_stream("up").unwrap();
         stream.set_write_timeout(short()).unwrap();
-        let error = stream.write_message(&[1; 600_000]).unwrap_err();
+        let error = stream.write_message(vec![1; 600_000]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         release.send(()).unwrap();
         outcomes.recv().unwrap().unwrap();
@@ -177,7 +177,7 @@ fn a_handlers_ok_after_a_failed_write_does_not_end_the_message() {
         let (failed, has_failed) = bounded(1);
         let link = Link::serving("down", move |stream| {
             stream.set_write_timeout(short())?;
-            stream.write_message(&[1; 600_000]).unwrap_err();
+            stream.write_message(vec![1; 600_000]).unwrap_err();
             failed.send(()).unwrap();
             Ok(())
         });

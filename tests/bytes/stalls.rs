@@ -49,7 +49,7 @@ fn a_drop_does_not_wait_for_a_link_that_stalls() {
     waiting
         .set_write_timeout(Some(Duration::from_millis(100)))
         .unwrap();
-    while waiting.write_message(&[7; 30_000]).is_ok() {}
+    while waiting.write_message(vec![7; 30_000]).is_ok() {}
 
     let began = Instant::now();
     drop(bytes);

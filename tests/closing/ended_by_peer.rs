@@ -26,7 +26,7 @@ fn endless(builder: Builder) -> Builder {
 
 /// A handler that answers at once.
 fn answer(stream: &mut Stream) -> std::io::Result<()> {
-    stream.write_message(&ANSWER)
+    stream.write_message(ANSWER)
 }
 
 /// Waits until the peer has ended the stream.

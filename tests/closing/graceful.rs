@@ -220,7 +220,7 @@ fn a_handler_sees_that_its_session_is_closing() {
                 patient(server).stream("endless", |stream| {
                     assert!(!stream.session().is_closed());
                     while !stream.session().is_closing() {
-                        stream.write_message(&[7; 1000])?;
+                        stream.write_message([7; 1000])?;
                     }
                     stream.write_message(b"the end")
                 })

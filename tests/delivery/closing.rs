@@ -80,7 +80,7 @@ fn send_and_close(
             Ok(())
         }
         Sender::Owner => {
-            stream.write_message(&vec![7; len])?;
+            stream.write_message(vec![7; len])?;
             stream.close()?;
             returned.send(()).expect("the test waits for it");
             Ok(())
@@ -111,7 +111,7 @@ fn send_and_close(
             path.link.set_rate(Some(RATE));
             for _ in 0..MESSAGES {
                 let stream = path.session.open_stream_nowait(NAME).unwrap();
-                stream.write_message(&vec![7; len]).unwrap();
+                stream.write_message(vec![7; len]).unwrap();
                 stream.close().unwrap();
             }
             close(&path.caller, what)
@@ -208,7 +208,7 @@ fn a_hubs_close_with_too_little_time_fails_or_has_delivered_everything() {
                     let streams: Vec<_> = (0..MESSAGES).map(open).collect();
                     path.link.set_rate(Some(RATE));
                     for stream in streams {
-                        stream.write_message(&[7; LONG]).unwrap();
+                        stream.write_message(vec![7; LONG]).unwrap();
                         stream.close().unwrap();
                     }
                     let closed = path.hub.as_ref().expect("a hub").close();

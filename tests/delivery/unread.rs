@@ -52,7 +52,7 @@ fn a_peer_that_closes_without_reading_has_not_acknowledged_anything() {
         let is_sent = |_: &usize| {
             let stream = session.open_stream_nowait("inbox").unwrap();
             stream.set_write_timeout(Some(STUCK)).unwrap();
-            let sent = stream.write_message(&[0; MESSAGE]);
+            let sent = stream.write_message(vec![0; MESSAGE]);
             sent.and_then(|()| stream.close()).is_ok()
         };
         let sent = (0..MESSAGES).take_while(is_sent).count();

@@ -111,7 +111,7 @@ fn each_line_is_a_message_and_a_client_may_answer_before_it_reads_it() {
     let (tell, told) = std::sync::mpsc::channel();
     // Like the Go client, except that this one reads the command.
     let wire = Wire::join(&addr).stream("shell", move |stream| {
-        stream.write_message(&[b'x'; 1000])?;
+        stream.write_message([b'x'; 1000])?;
         let mut command = String::new();
         stream.reader().read_to_string(&mut command)?;
         tell.send((command, stream.was_finished())).unwrap();

@@ -16,7 +16,7 @@ pub const ECHO: Program = Program {
     client: |addr, end| {
         with_session(addr, end, |session| {
             let stream = session.open_stream("echo").unwrap();
-            stream.write_message(&[b'a'; 1500]).unwrap();
+            stream.write_message([b'a'; 1500]).unwrap();
             assert!(message(&stream).unwrap() == [b'a'; 1500]);
             assert!(!stream.next_message().unwrap());
         });

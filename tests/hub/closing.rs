@@ -28,7 +28,7 @@ fn a_close_of_a_hub_waits_for_relayed_streams() {
             thread::yield_now();
         }
         caller.session.open_stream("echo").unwrap_err();
-        stream.write_message(&[5; 100_000]).unwrap();
+        stream.write_message(vec![5; 100_000]).unwrap();
         assert_eq!(message(&stream).unwrap(), [5; 100_000]);
         assert!(!close.is_finished());
         drop(stream);
@@ -169,7 +169,7 @@ fn accepted_calls_reach_their_owner_although_the_hub_closes() {
         let caller = hub.caller();
         for number in 0..4 {
             let stream = caller.session.open_stream_nowait("sink").unwrap();
-            stream.write_message(&[number; 1_000]).unwrap();
+            stream.write_message([number; 1_000]).unwrap();
             stream.close().unwrap();
         }
         caller.wire.close().unwrap();

@@ -341,7 +341,7 @@ fn reset_storms_leave_no_streams_behind() {
                             _ => session.open_stream_nowait("echo").unwrap(),
                         };
                         // The answer to an earlier one may have come.
-                        let _ = stream.write_message(&[3; 5_000]);
+                        let _ = stream.write_message([3; 5_000]);
                         stream.reset();
                     }
                 });

@@ -500,7 +500,7 @@ fn a_distant_caller_fills_its_link_through_the_hub() {
         let stream = caller.open("sink").unwrap();
         let size = 24 << 20;
         let began = Instant::now();
-        stream.write_message(&vec![1; size]).unwrap();
+        stream.write_message(vec![1; size]).unwrap();
         stream.finish().unwrap();
         (&stream).read_to_end(&mut Vec::new()).unwrap();
         let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;

@@ -39,7 +39,7 @@ impl Probe {
             let mut stopping = false;
             while !stopping {
                 let start = Instant::now();
-                stream.write_message(&[7; 64]).unwrap();
+                stream.write_message([7; 64]).unwrap();
                 assert_eq!(message(&stream).unwrap(), [7; 64]);
                 measured.lock().push(start.elapsed());
                 let waited = stopped.recv_timeout(REST);

@@ -20,7 +20,7 @@ fn bytes_that_one_side_has_sent_the_other_has_received() {
         for (session, count) in [(&link.near, 3), (&link.far, 2)] {
             for _ in 0..count {
                 let stream = session.open_stream("echo").unwrap();
-                stream.write_message(&[1; LEN]).unwrap();
+                stream.write_message(vec![1; LEN]).unwrap();
                 assert_eq!(message(&stream).unwrap().len(), LEN);
             }
         }

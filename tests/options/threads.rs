@@ -55,7 +55,7 @@ fn a_handler_has_the_given_stack_size() {
     in_time(|| {
         let server = |server: wirenet::Builder| {
             let server = server.stack_size(8 * DEEP);
-            server.stream("deep", |stream| stream.write_message(&[deep()]))
+            server.stream("deep", |stream| stream.write_message([deep()]))
         };
         let link = Link::new(server, as_it_is);
         let stream = link.near.open_stream("deep").unwrap();

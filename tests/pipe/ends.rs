@@ -91,7 +91,7 @@ fn what_the_system_still_buffers_is_sent_after_the_pipe_has_ended() {
     let rig = Rig::new(piped, socket);
     rig.socket.shutdown(Shutdown::Write).unwrap();
     assert_end(&rig.stream);
-    rig.stream.write_message(&[7; LEN]).unwrap();
+    rig.stream.write_message(vec![7; LEN]).unwrap();
     assert_eq!(rig.outcome().unwrap().received, LEN as u64);
     let received = io::copy(&mut &rig.socket, &mut io::sink()).unwrap();
     assert_eq!(received, LEN as u64);

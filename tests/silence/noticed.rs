@@ -114,7 +114,7 @@ fn begin(session: &Session, doing: Doing, much: &Sender<()>) -> io::Result<Vec<C
         Doing::Nothing | Doing::AfterMuch => {
             let len = if doing == Doing::Nothing { 1 } else { BEFORE };
             let stream = session.open_stream("echo")?;
-            stream.write_message(&vec![1; len])?;
+            stream.write_message(vec![1; len])?;
             assert_eq!(message(&stream)?.len(), len);
             much.send(()).unwrap();
             Ok(Vec::new())

@@ -81,7 +81,7 @@ fn ask_exchange(stream: &Stream, request: FileRequest) -> io::Result<()> {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&size.to_le_bytes());
     bytes[8..].copy_from_slice(&seed.to_le_bytes());
-    stream.write_message(&bytes)?;
+    stream.write_message(bytes)?;
     exchange(stream, file::of_size(size, seed)?, size)?;
     assert!(!stream.next_message()?, "the stream ends with the exchange");
     Ok(())
@@ -120,7 +120,7 @@ fn send(mut stream: &Stream, mut file: File) -> io::Result<()> {
     file.rewind()?;
     io::copy(&mut file, &mut stream)?;
     stream.finish()?;
-    stream.write_message(&checksum.to_le_bytes())
+    stream.write_message(checksum.to_le_bytes())
 }
 
 fn receive(mut stream: &Stream, size: u64) -> io::Result<()> {
@@ -177,7 +177,7 @@ fn either_side_may_open_streams() {
             let stream = peer.session.open_stream(CALL_BACK).unwrap();
             let mut request = [0; 16];
             request[..8].copy_from_slice(&size.to_le_bytes());
-            stream.write_message(&request).unwrap();
+            stream.write_message(request).unwrap();
             assert!(!stream.next_message().unwrap(), "the handler succeeded");
         }
     });

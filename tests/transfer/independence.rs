@@ -23,7 +23,7 @@ fn a_handler_that_does_not_read_does_not_block_other_streams() {
                         let _ = released.recv();
                         let bytes = message(stream)?;
                         Pattern::new(1).check(0, &bytes);
-                        stream.write_message(&bytes.len().to_le_bytes())
+                        stream.write_message(bytes.len().to_le_bytes())
                     })
                     .stream("echo", |stream| {
                         io::copy(&mut &*stream, &mut &*stream)?;
@@ -40,7 +40,7 @@ fn a_handler_that_does_not_read_does_not_block_other_streams() {
             for stream in &unread {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    let outcome = stream.write_message(&Pattern::new(1).to_vec(UNREAD));
+                    let outcome = stream.write_message(Pattern::new(1).to_vec(UNREAD));
                     sender.send(outcome).unwrap();
                 });
             }

@@ -76,7 +76,7 @@ fn write_message_ends_a_message_that_plain_writes_have_begun() {
         let (_link, stream) = stream_to(|stream| {
             stream.write_all(b"begun, ")?;
             stream.write_message(b"ended")?;
-            stream.write_message(&Pattern::new(4).to_vec(300_000))
+            stream.write_message(Pattern::new(4).to_vec(300_000))
         });
         assert_eq!(message(&stream).unwrap(), b"begun, ended");
         assert!(message(&stream).unwrap() == Pattern::new(4).to_vec(300_000));
@@ -108,7 +108,7 @@ fn a_read_returns_zero_once_at_the_end_of_a_message() {
 fn next_message_distinguishes_another_message_from_the_end_of_the_stream() {
     in_time(|| {
         let (_link, mut stream) = stream_to(|stream| {
-            stream.write_message(&Pattern::new(5).to_vec(100_000))?;
+            stream.write_message(Pattern::new(5).to_vec(100_000))?;
             stream.write_message(b"")?;
             stream.write_message(b"never looked at")?;
             stream.write_message(b"last")
@@ -166,7 +166,7 @@ fn a_reader_stays_at_the_end_of_its_message() {
 fn a_reader_dropped_early_skips_only_the_rest_of_its_message() {
     in_time(|| {
         let (_link, stream) = stream_to(|stream| {
-            stream.write_message(&Pattern::new(6).to_vec(100_000))?;
+            stream.write_message(Pattern::new(6).to_vec(100_000))?;
             stream.write_message(b"not read at all")?;
             stream.write_message(b"exact")?;
             stream.write_message(b"whole")

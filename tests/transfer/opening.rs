@@ -266,7 +266,7 @@ fn data_sent_without_waiting_beyond_the_handler_limit_is_refused() {
         );
         let _running = link.near.open_stream("busy").unwrap();
         let stream = link.near.open_stream_nowait("busy").unwrap();
-        let error = match stream.write_message(&[0; 3000]) {
+        let error = match stream.write_message([0; 3000]) {
             Ok(()) => message(&stream).expect_err("it is refused"),
             Err(error) => error,
         };

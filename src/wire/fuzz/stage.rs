@@ -79,7 +79,7 @@ pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
     });
     insert("source", |stream| {
         stream.write_message(b"")?;
-        stream.write_message(&[7; 3000])
+        stream.write_message([7; 3000])
     });
     insert("sink", |stream| {
         stream.read_to_end(&mut Vec::new()).map(drop)

@@ -124,7 +124,7 @@ fn send(session: &Session) -> io::Result<()> {
         // With a timeout, a write leaves to other threads what the kernel does not
         // take.
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.write_message(&content())?;
+        stream.write_message(content())?;
         stream.close()?;
     }
     Ok(())

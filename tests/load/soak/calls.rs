@@ -115,7 +115,7 @@ fn take(stream: &Stream, crowd: &Crowd) -> Result<(), Trouble> {
     let plan = Plan::read(stream)?;
     let received = transfer::receive(stream, &plan, &crowd.gate)?;
     crowd.delivered(&plan);
-    Ok(stream.write_message(&received)?)
+    Ok(stream.write_message(received)?)
 }
 
 fn give(stream: &Stream, crowd: &Crowd) -> Result<(), Trouble> {
@@ -147,16 +147,16 @@ pub fn call(
     plan: &Plan,
 ) -> Result<(), Trouble> {
     let crowd = &*client.crowd;
-    let open = |what: &str| session.open_stream(&format!("{other}:{what}"));
+    let open = |what: &str| session.open_stream(format!("{other}:{what}"));
     match action {
         Action::Push => push(&open("take")?, plan, crowd),
         Action::Hasty => {
-            let stream = session.open_stream_nowait(&format!("{other}:take"))?;
+            let stream = session.open_stream_nowait(format!("{other}:take"))?;
             push(&stream, plan, crowd)
         }
         Action::Pull => {
             let stream = open("give")?;
-            stream.write_message(&plan.encode())?;
+            stream.write_message(plan.encode())?;
             transfer::receive(&stream, plan, &crowd.gate)?;
             crowd.delivered(plan);
             Ok(stream.close()?)
@@ -166,7 +166,7 @@ pub fn call(
         Action::Closed => refused(open("closed"), &Refusal::Other(CLOSED.into())),
         Action::Reset | Action::Drop => {
             let stream = open("take")?;
-            stream.write_message(&plan.encode())?;
+            stream.write_message(plan.encode())?;
             // Without this byte, the end would come right after a complete part.
             let part = Plan {
                 fails: true,
@@ -185,7 +185,7 @@ pub fn call(
                 fails: true,
                 ..*plan
             };
-            stream.write_message(&part.encode())?;
+            stream.write_message(part.encode())?;
             match transfer::receive(&stream, &part, &crowd.gate) {
                 Ok(_) => Err(Trouble::wrong("a part was reported as complete")),
                 Err(Trouble::Failed(_)) => Ok(()),
@@ -197,7 +197,7 @@ pub fn call(
 }
 
 fn push(stream: &Stream, plan: &Plan, crowd: &Crowd) -> Result<(), Trouble> {
-    stream.write_message(&plan.encode())?;
+    stream.write_message(plan.encode())?;
     transfer::send(stream, plan, &crowd.pattern)?;
     let answer = crate::support::wires::message(stream)?;
     // The receiver has compared the message with its checksum.

@@ -112,7 +112,7 @@ pub fn send(mut stream: &Stream, plan: &Plan, pattern: &Pattern) -> Result<(), T
         return Err(Trouble::Failed("as planned".into()));
     }
     stream.finish()?;
-    stream.write_message(&summary(len, sum.value()))?;
+    stream.write_message(summary(len, sum.value()))?;
     Ok(())
 }
 

@@ -75,7 +75,7 @@ pub fn client(addr: &str) -> io::Result<()> {
             }
             "bulk" => {
                 open(&session, count, |stream| {
-                    stream.write_message(&vec![7; LARGE]).unwrap();
+                    stream.write_message(vec![7; LARGE]).unwrap();
                     assert_eq!(message(&stream).unwrap().len(), LARGE);
                 });
                 process::tell("echoed")?;
@@ -96,7 +96,7 @@ fn open<T: Send>(session: &Session, count: usize, then: impl Fn(Stream) -> T + S
         let mut done = Vec::new();
         while opened.fetch_add(1, Ordering::Relaxed) < count {
             let stream = session.open_stream("echo").unwrap();
-            stream.write_message(&[7; 64]).unwrap();
+            stream.write_message([7; 64]).unwrap();
             assert_eq!(message(&stream).unwrap(), [7; 64]);
             done.push(then(stream));
         }
