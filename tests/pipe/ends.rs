@@ -2,13 +2,18 @@
 
 use crate::{
     Rig, assert_end, assert_reads, assert_reset, flood, reset,
-    support::{narrow, wires::means_broken},
+    support::{
+        PATIENCE, narrow,
+        wires::{Link, means_broken},
+    },
     tcp_pair,
 };
+use crossbeam_channel::unbounded;
 use socket2::SockRef;
 use std::{
     io::{self, Read, Write},
-    net::Shutdown,
+    net::{Shutdown, TcpStream},
+    sync::Barrier,
     thread,
 };
 
@@ -141,4 +146,30 @@ fn a_reset_after_a_half_close_ends_the_stream_of_a_silent_service() {
     let error = rig.outcome.recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
     assert!(error.to_string().contains("socket"), "{error}");
+}
+
+/// The end of one direction while the other ends looks like a reset to the system's calls.
+#[test]
+fn both_directions_may_end_at_once() {
+    let (given, taken) = unbounded::<TcpStream>();
+    let (told, outcome) = unbounded();
+    let link = Link::serving("pipe", move |stream| {
+        told.send(stream.pipe_with(taken.recv().unwrap())).unwrap();
+        Ok(())
+    });
+    for _ in 0..300 {
+        let (piped, socket) = tcp_pair();
+        given.send(piped).unwrap();
+        let stream = link.near.open_stream("pipe").unwrap();
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                socket.shutdown(Shutdown::Write).unwrap();
+            });
+            start.wait();
+            stream.finish().unwrap();
+        });
+        outcome.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
 }

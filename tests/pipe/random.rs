@@ -80,25 +80,29 @@ fn use_socket(tcp: TcpStream, plan: &Plan) -> Option<u64> {
     })
 }
 
-fn serve(mut server: Builder, sockets: Vec<Receiver<TcpStream>>, ended: &Sender<()>) -> Builder {
-    for (worker, sockets) in sockets.into_iter().enumerate() {
-        let ended = ended.clone();
-        server = server.stream(format!("{worker}"), move |stream| {
+/// A handler for each worker, which connects streams with its sockets, in turn.
+fn serve(server: Builder, workers: Vec<(Receiver<TcpStream>, Sender<()>)>) -> Builder {
+    let workers = workers.into_iter().enumerate();
+    workers.fold(server, |server, (worker, (sockets, ended))| {
+        server.stream(worker.to_string(), move |stream| {
             let piped = stream.pipe_with(sockets.recv().unwrap());
             ended.send(()).unwrap();
             piped.map(drop)
-        });
-    }
-    server.thread_name("random")
+        })
+    })
 }
 
 #[test]
 fn no_part_is_taken_for_all_and_every_thread_ends() {
-    let (ended, outcomes) = unbounded();
     let (givers, sockets): (Vec<_>, Vec<_>) = (0..WORKERS).map(|_| unbounded()).unzip();
-    let link = Link::new(|server| serve(server, sockets, &ended), |client| client);
+    let (enders, ended): (Vec<_>, Vec<_>) = (0..WORKERS).map(|_| unbounded()).unzip();
+    let workers = sockets.into_iter().zip(enders).collect();
+    let link = Link::new(
+        |server| serve(server.thread_name("random"), workers),
+        |client| client,
+    );
     thread::scope(|scope| {
-        for (worker, giver) in givers.iter().enumerate() {
+        for (worker, (giver, ended)) in givers.iter().zip(&ended).enumerate() {
             let near = &link.near;
             scope.spawn(move || {
                 let mut random = Random(worker as u64);
@@ -113,6 +117,7 @@ fn no_part_is_taken_for_all_and_every_thread_ends() {
                         let by_stream = use_stream(stream, of_stream);
                         [by_socket.join().unwrap(), by_stream]
                     });
+                    ended.recv_timeout(PATIENCE).unwrap();
                     for (received, plan) in received.iter().zip(plans) {
                         let is_whole = received.is_none_or(|count| count == plan.sends as u64);
                         let is_right = is_whole && (plan.ends || received.is_none());
@@ -125,8 +130,5 @@ fn no_part_is_taken_for_all_and_every_thread_ends() {
             });
         }
     });
-    for _ in 0..WORKERS as usize * PIPES {
-        outcomes.recv_timeout(PATIENCE).unwrap();
-    }
     threads::await_none("random-pipe");
 }
