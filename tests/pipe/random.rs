@@ -109,7 +109,7 @@ fn no_part_is_taken_for_all_and_every_thread_ends() {
                 for _ in 0..PIPES {
                     let (piped, tcp) = tcp_pair();
                     giver.send(piped).unwrap();
-                    let stream = near.open_stream(&format!("{worker}")).unwrap();
+                    let stream = near.open_stream(format!("{worker}")).unwrap();
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
                     let plans @ [of_stream, of_socket] = &[(); 2].map(|()| Plan::new(&mut random));
                     let received = thread::scope(|scope| {
