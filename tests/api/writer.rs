@@ -306,7 +306,7 @@ fn a_message_does_not_continue_after_a_lost_write_although_nothing_was_sent_yet(
         let stream = link.near.open_stream("late").unwrap();
         // These use up almost the whole window.
         for _ in 0..WINDOW / 1008 {
-            stream.write_message(&[7; 1000]).unwrap();
+            stream.write_message([7; 1000]).unwrap();
         }
         stream.set_write_timeout(Some(SHORT)).unwrap();
         let mut writer = stream.writer();
