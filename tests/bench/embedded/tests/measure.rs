@@ -38,9 +38,9 @@ const BUILDS: [Build; 2] = [
         name: "with TLS",
         tls: true,
         max_size: 1440 * KIB,
-        // The goal is 3 MB. The client is just above that; nearly all of it is
+        // The goal is 3 MB. The client is above that; nearly all of it is
         // the program itself and the system's libraries, which processes share.
-        max_resident: 3_300_000,
+        max_resident: 3_400_000,
     },
 ];
 
