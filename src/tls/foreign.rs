@@ -21,13 +21,11 @@ pub(super) fn name(bytes: &[u8]) -> String {
         .iter()
         .take(4)
         .all(|byte| (b' '..=b'~').contains(byte));
-    match bytes {
+    match (bytes, Foreign::recognise(bytes)) {
         // Version 0, and one of the four types of frames.
-        [0, 0..=3, ..] => "plain yamux".into(),
-        _ if let Some(Foreign::Named(name)) = Foreign::recognise(bytes) => match is_text {
-            true => format!("{name} ({first_line})"),
-            false => name.into(),
-        },
+        ([0, 0..=3, ..], None) => "plain yamux".into(),
+        (_, Some(Foreign::Named(name))) if is_text => format!("{name} ({first_line})"),
+        (_, Some(Foreign::Named(name))) => name.into(),
         _ if is_text => format!("the text {first_line}"),
         _ => {
             let bytes = bytes.iter().take(8).map(|byte| format!(" {byte:02x}"));
