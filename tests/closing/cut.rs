@@ -187,8 +187,8 @@ fn handlers_and_hooks_that_keep_running_are_counted() {
     });
 }
 
-/// Both sides of an idle stream have sent, and received everything. The last answer to a ping
-/// may be older than that.
+/// Both sides of an idle stream have received everything. The last answer to a ping may be
+/// older than the last bytes.
 #[test]
 fn what_the_peer_has_received_is_acknowledged_when_its_stream_is_cut() {
     in_time(|| {

@@ -1,5 +1,5 @@
-//! A server fetches a backup: `tar` on the client, `tar` on the server, and an error of the
-//! one is an error of the other.
+//! A server fetches a backup: `tar` on the client, `tar` on the server. A failure on the
+//! client is an error on the server.
 
 use super::{Outcome, PATIENCE};
 use std::{
