@@ -71,7 +71,7 @@ fn the_error_lists_the_sessions_that_are_cut_at_the_deadline() {
             assert!(error.to_string().contains(&shown), "{error}");
         }
         assert!(error.to_string().contains("(\"read\")"), "{error}");
-        // Both sides of a session print it with the client's name, and their peer's address.
+        // Both sides of a session print the client's identification and their peer's address.
         let shown = format!("\"one\" ({})", one.1.peer_addr().unwrap());
         assert_eq!(one.1.to_string(), shown);
         // Every stream has ended nevertheless, with an error.

@@ -236,8 +236,8 @@ fn a_hub_waits_for_the_rest_of_a_message() {
     });
 }
 
-/// The peer is scripted, and announces no features, as go-wirenet does not. It calls, gets
-/// its answer, and keeps its half of the stream open. Its caller's stream ends with a FIN.
+/// The peer is scripted, and announces no features, like go-wirenet. It calls, gets its
+/// answer, and keeps its half of the stream open. Its stream must end with a FIN.
 #[test]
 fn an_old_peer_sees_the_end_of_a_stream_before_that_of_the_connection() {
     within(SOON, || {

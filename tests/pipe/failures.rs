@@ -1,4 +1,4 @@
-//! Failures of one side, which the other side must not take for an end.
+//! Failures at one end of a pipe, which must not look like the end of the data at the other.
 
 use crate::{Rig, assert_end, assert_reads, assert_reset, reset, tcp_pair};
 use socket2::{Domain, SockRef, Socket, Type};

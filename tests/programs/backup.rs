@@ -20,7 +20,7 @@ fn send(stream: &mut Stream, folder: &Path) -> io::Result<()> {
         .spawn()?;
     io::copy(tar.stdout.as_mut().expect("it is piped"), stream)?;
     succeeded(tar)
-    // Returning `Ok` ends the message. After an error, the receiver gets an error as well.
+    // Returning `Ok` ends the message. After an error, the receiver gets an error, too.
 }
 
 /// Fetches the folder of a client.
