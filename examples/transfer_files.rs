@@ -36,22 +36,22 @@ const FILES: &str = "stats";
 /// cannot be sent: one message with its name, then one with the reason.
 const FAILURES: &str = "stats:failed";
 /// The longest file name and the longest reason that the client accepts, in bytes. It
-/// is the longest path of the common systems; their file systems allow 255.
+/// is the longest path on common systems, whose file systems allow names of 255 bytes.
 const MAX_NAME: u64 = 4096;
-/// The most files that the server cannot send before the client gives up.
+/// How many files the server may fail to send before the client gives up.
 const MAX_UNSENT: usize = 10_000;
 
 /// Copies the files of a folder from a server to a client.
 ///
 /// The server handles the stream `stats`: for each file of a folder, sorted by name, it
 /// sends one message with the name, then one with the content. The client writes the
-/// files to its own folder. A file that one of them cannot handle is reported and
-/// passed over; the client's exit status is then nonzero.
+/// files to its own folder. A file that either of them cannot handle is reported and
+/// skipped; the client's exit status is then nonzero.
 ///
 /// Either side can be the go-wirenet example of the same name. A go-wirenet server that
-/// cannot open a file ends the stream as if all files were sent: compare the number of
+/// cannot open a file ends the stream as if all files were sent: check the number of
 /// files that the client prints. A go-wirenet client gets an error after the other
-/// files, or at a file that fails halfway.
+/// files, or inside a file that cannot be read to its end.
 #[derive(Subcommand)]
 enum Role {
     /// Sends a folder to every client that asks, until stopped
@@ -121,7 +121,7 @@ fn send_file(stream: &mut Stream, path: &Path, name: &[u8], file: File) -> io::R
     };
     io::copy(&mut content, stream)?;
     if let Some(error) = content.failure
-        // From now on, the client does not take the content for complete.
+        // From now on, the client does not accept the content as complete.
         && !tell_failure(stream.session(), path, &error)?
     {
         return Err(with_path(path)(error));
@@ -129,7 +129,7 @@ fn send_file(stream: &mut Stream, path: &Path, name: &[u8], file: File) -> io::R
     stream.finish()
 }
 
-/// A file that ends where it cannot be read.
+/// A file that ends at the first error of a read.
 struct Content {
     file: File,
     failure: Option<io::Error>,
@@ -198,7 +198,7 @@ fn client(addr: String, dir: &Path, stop: &Stop) -> io::Result<()> {
     }
 }
 
-/// What has become of the files so far.
+/// What has happened to the files so far.
 #[derive(Default)]
 struct Receipt {
     received: AtomicU64,
@@ -264,7 +264,7 @@ fn receive_files(session: &Session, dir: &Path, receipt: &Receipt) -> io::Result
         match written {
             Ok(len) => {
                 receipt.received.fetch_add(1, Ordering::SeqCst);
-                // The files matter, and not their list.
+                // A list that cannot be printed does not end the transfer.
                 let _ = print_line!("{}: {len} bytes", Quoted(&name));
             }
             Err(error) => receipt.fail(&name, error),

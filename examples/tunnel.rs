@@ -135,7 +135,7 @@ struct Forward {
     /// free port
     ///
     /// `:PORT` listens on all interfaces. A name stands for all its addresses, so
-    /// that `localhost` is reachable with both versions of IP.
+    /// that `localhost` is reachable over IPv4 and IPv6.
     #[arg(long, value_name = "HOST:PORT")]
     listen: String,
     #[command(flatten)]
@@ -164,7 +164,7 @@ struct Service {
 }
 
 impl Service {
-    /// For use by clap.
+    /// Parses the value of `--service`.
     fn parse(text: &str) -> Result<Self, String> {
         match text.rsplit_once('=') {
             Some((name, to)) if !name.is_empty() => Ok(Self {
@@ -231,7 +231,7 @@ fn random_id() -> String {
 }
 
 impl Hub {
-    /// Sets when a client gives up.
+    /// Sets whether a client gives up.
     fn apply(&self, client: Builder, failures: &Failures, connected: String) -> Builder {
         match self.fail_fast {
             true => support::reconnecting(client),
@@ -256,7 +256,7 @@ fn expose(addr: &str, token: &str, args: Expose, stop: &Stop) -> io::Result<()> 
         .iter()
         .map(|Service { name, to }| {
             let to = to.clone();
-            // Each name is taken over for itself.
+            // Each name is taken over separately.
             let wire = client(addr, token, &format!("{id}/{name}"), &hub.tls)?
                 .stream(format!("{PREFIX}{name}"), move |stream| {
                     stream.pipe_with(connect(&to)?).map(drop)

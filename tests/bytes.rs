@@ -33,7 +33,7 @@ impl Pair {
         let (sender, streams) = unbounded();
         let link = Link::serving("bytes", move |stream| {
             sender.send(stream.clone()).unwrap();
-            // An error, once nobody sends any more.
+            // Returns an error once the sender is dropped.
             let _ = ended.recv();
             Ok(())
         });

@@ -1,5 +1,5 @@
 //! Half-closed connections through a pipe leave nothing behind once their clients are gone.
-//! A file of its own: it counts the descriptors of its process.
+//! This test has a file of its own because it counts the descriptors of its process.
 
 #![cfg(target_os = "linux")]
 

@@ -24,8 +24,8 @@ use wirenet::{Builder, Wire};
 /// A log entry: level, target and text.
 type Entry = (Level, String, String);
 
-/// Collects the library's log entries, by the name of the thread that logs up to its first
-/// `-`: the wire's. Blocks forever where this is [`BLOCKED`].
+/// Collects the library's log entries by wire. The wire's name is that of the thread that logs,
+/// up to its first `-`. If it is [`BLOCKED`], the thread blocks forever.
 struct Collector(Mutex<Vec<(String, Entry)>>);
 
 static COLLECTOR: Collector = Collector(Mutex::new(Vec::new()));
@@ -140,7 +140,7 @@ fn a_socket_option_that_is_refused_is_logged_once() {
     assert!(text.contains("refuses TCP_NODELAY"), "{text}");
 }
 
-/// Standard error is a pipe that nobody reads, for example.
+/// For example, standard error is a pipe that nobody reads.
 #[test]
 fn a_logger_that_blocks_stops_neither_accepting_nor_sessions_nor_close() {
     in_time(|| {
@@ -197,7 +197,7 @@ fn a_wire_can_be_dropped_while_the_logger_blocks() {
     });
 }
 
-/// Waits for a warning or a repeated failure of a wire that cannot connect.
+/// Waits until a wire has logged at least `count` entries. Returns them.
 fn await_entries(wire: &str, count: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while entries.len() < count {

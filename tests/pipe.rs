@@ -1,4 +1,4 @@
-//! A stream that is connected with a socket: its bytes, its ends, and its failures pass in
+//! A stream that is connected to a socket: its bytes, its ends, and its failures pass in
 //! both directions.
 
 #![cfg(unix)]
@@ -110,15 +110,14 @@ fn assert_end(mut from: impl Read) {
     assert_eq!(from.read(&mut [0; 1]).unwrap(), 0);
 }
 
-/// Checks that the bytes end by a reset.
+/// Checks that the bytes end with a reset.
 #[track_caller]
 fn assert_reset(mut from: impl Read) {
     let error = io::copy(&mut from, &mut io::sink()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
 }
 
-/// Writes until the receiver's buffers are full, and then for as long as it may; returns the
-/// error that ends this.
+/// Fills the receiver's buffers, and waits for room until a write fails. Returns the error.
 fn flood(mut to: impl io::Write + Send + 'static) -> thread::JoinHandle<io::Error> {
     thread::spawn(move || io::copy(&mut io::repeat(7), &mut to).unwrap_err())
 }

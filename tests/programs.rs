@@ -1,7 +1,8 @@
 //! Programs that people write with this library, each as short as it should be.
 //!
-//! Others are tests of their own: HTTP, WebSocket and TLS inside a stream (`bytes`), a TCP
-//! service through a hub (`examples`), yamux over the pipes of a child process (`yamux`).
+//! Others are tests of their own: HTTP, WebSocket and TLS inside a stream (`bytes`), HTTP
+//! through a hub to a Unix socket (`pipe`), a TCP service through a hub (`examples`), yamux
+//! over the pipes of a child process (`stdio`, `yamux`).
 
 #[path = "programs/backup.rs"]
 mod backup;

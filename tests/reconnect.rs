@@ -86,7 +86,7 @@ fn hang_up(mut client: Peer) -> io::Result<()> {
     keep(client)
 }
 
-/// Confirms the session as wirenet does, sends so many go-aways, and ends the connection.
+/// Confirms the session as wirenet does, sends this many go-aways, and ends the connection.
 fn leave_after(go_aways: usize) -> Script {
     Box::new(move |mut client| {
         client.answer_request(&FEATURES)?;
@@ -529,7 +529,7 @@ fn a_client_that_gives_up_later_reports_it_to_the_error_handler() {
     });
 }
 
-/// Its database may be down, or its rules be wrong for a while.
+/// The server's database may be down, or its rules may be wrong for a while.
 #[test]
 fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
     in_time(|| {

@@ -61,7 +61,7 @@ fn a_signal_does_not_end_a_write_that_waits_for_the_peer() {
         .spawn()
         .unwrap();
     let output = child.stdout.take().unwrap();
-    // The pipe is filled, and then the child waits.
+    // The child fills the pipe, and then waits.
     let (mut filled, mut before) = (0, 1);
     while filled < 4_000 || filled != before {
         thread::yield_now();
@@ -102,7 +102,7 @@ fn child() {
     write!(stream, "hello, {name}").unwrap();
     drop(stream);
     connection.close();
-    // The parent sees the end although this process goes on.
+    // The parent sees the end although this process continues.
     std::thread::park();
 }
 

@@ -95,8 +95,8 @@ fn between(authority: &Authority, from: i32, to: i32) -> Certificates {
     })
 }
 
-/// Asserts that a client retries, each time for a reason with this text, until `mend` was
-/// called, and then has a session.
+/// Asserts that a client retries, each time for a reason that contains this text, until `mend`
+/// is called, and then gets a session.
 fn assert_retries_until(server: TlsServer, client: TlsClient, reason: &str, mend: impl FnOnce()) {
     let server = started(mounting().tls(server).stream("echo", echo));
     let (handler, told) = errors();

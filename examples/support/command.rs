@@ -19,7 +19,7 @@ pub fn shell(line: &str) -> Command {
 ///
 /// Kills the command, and what it has started, if the peer leaves before all output is sent.
 pub fn send_output(mut command: Command, stream: &Stream) -> io::Result<()> {
-    // What the command starts holds the pipe too.
+    // What the command starts also keeps the pipe open.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let (output, input) = io::pipe()?;

@@ -1,4 +1,4 @@
-//! Listens at an address as `--addr` has it, with both versions of IP.
+//! Listens at an address in the form that `--addr` accepts, with IPv4 and IPv6.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -8,14 +8,14 @@ use std::{
 
 /// The limit on connections that the system has accepted and the program has not.
 const BACKLOG: i32 = 1024;
-/// How often to choose another port, if one is free in one version of IP only.
+/// How many ports to try until one is free at every address of a host.
 const TRIES: u32 = 10;
 
 /// Listens at `HOST:PORT`, at every address of the host; or, for `:PORT`, at all
 /// interfaces. With port 0, the system chooses a port, the same for all addresses.
 ///
-/// Skips addresses that this machine does not have, such as `::1` without IPv6, but
-/// not all of them.
+/// Skips addresses that this machine does not have, such as `::1` without IPv6. Fails
+/// if it has none of them.
 pub fn listen(addr: &str) -> io::Result<Vec<TcpListener>> {
     let addrs = resolve(addr)?;
     let mut tries = 1;

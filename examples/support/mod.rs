@@ -77,8 +77,8 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a role. Prints its error to stderr and returns the matching exit code.
 ///
-/// An error after a signal is the signal's effect, and none of the program, except
-/// for one that [`Stop::unfinished`] returned. The log goes to stderr too. It contains
+/// An error after a signal is an effect of the signal, not a failure of the program,
+/// unless [`Stop::unfinished`] returned it. The log goes to stderr too. It contains
 /// warnings, or what `RUST_LOG` selects.
 pub fn run(role: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
     output::start();

@@ -37,8 +37,8 @@ macro_rules! say {
     };
 }
 
-/// Prints a line of the data that the program was started for, as an `io::Result`.
-/// Waits until there is room for it. Fails if stdout is closed, and if there is no
+/// Prints a line of the program's actual output. Evaluates to an `io::Result`. Waits
+/// until there is room for the line. Fails if stdout is closed, and if there is no
 /// room after a signal.
 #[allow(unused_macros, reason = "not every example prints data")]
 macro_rules! print_line {
@@ -72,7 +72,7 @@ pub fn complain(line: fmt::Arguments<'_>) {
     STDERR.offer(Queued::Text(format!("{line}\n").into()));
 }
 
-/// A writer for the log. What nobody reads is dropped.
+/// A writer for the log. Lines that nobody reads are dropped.
 pub struct Log;
 
 impl Write for Log {
@@ -86,7 +86,7 @@ impl Write for Log {
     }
 }
 
-/// Starts the threads, so that their number does not change later.
+/// Starts the threads now, so that their number does not change later.
 pub fn start() {
     LazyLock::force(&STDOUT);
     LazyLock::force(&STDERR);
@@ -117,9 +117,9 @@ fn wait(written: &Receiver<Infallible>) {
     let _ = written.recv_timeout(LAST_LINES);
 }
 
-/// Whether to wait for readers of the output.
+/// Ends all waits for readers of the output.
 struct Hurry {
-    /// Dropped when nothing may wait any longer.
+    /// Dropped when nothing may wait any more.
     sender: Mutex<Option<Sender<Infallible>>>,
     /// Never receives a message.
     hurried: Receiver<Infallible>,
@@ -154,14 +154,14 @@ impl Lines {
         Self { queue, state }
     }
 
-    /// Drops what there is no room for.
+    /// Queues this, or drops it if there is no room.
     fn offer(&self, queued: Queued) {
         if self.queue.try_send(queued).is_err() {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits for room, but not after a signal.
+    /// Queues this. Waits for room, but not after a signal.
     fn queue(&self, queued: Queued) -> io::Result<()> {
         let Err(full) = self.queue.try_send(queued) else {
             return Ok(());

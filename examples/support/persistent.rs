@@ -13,8 +13,8 @@ pub struct Failures {
 
 impl Failures {
     /// Makes a client retry until its server accepts it, even if that has never
-    /// happened. Only an error that waiting cannot help ends the client: a wrong token
-    /// or certificate. Prints `connected` each time the client is connected.
+    /// happened. Only an error that waiting cannot fix ends the client, such as a wrong
+    /// token or certificate. Prints `connected` each time the client is connected.
     pub fn keep_trying(&self, client: Builder, connected: String) -> Builder {
         let index = {
             let mut clients = self.lock();

@@ -41,9 +41,9 @@ fn is_ignored(signal: i32) -> bool {
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// Returns `true` for SIGHUP: safe code cannot find out whether it is ignored on this
-/// system, and it must not end a program that was started with `nohup`. It keeps what
-/// the system does by default.
+/// Returns `true` for SIGHUP, so that it is never handled: safe code cannot find out
+/// whether it is ignored on this system, and a handler would end a program that was
+/// started with `nohup`.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 fn is_ignored(signal: i32) -> bool {
     signal == signal_hook::consts::SIGHUP

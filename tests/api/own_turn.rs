@@ -57,7 +57,7 @@ fn a_writer_makes_other_writes_of_its_thread_fail() {
         let bytes = stream.clone().into_byte_stream();
         assert_deadlock((&bytes).write(b"two"), "Writer");
         assert_deadlock(bytes.shutdown(std::net::Shutdown::Write), "Writer");
-        // None of these has harmed the message, and reading goes on.
+        // None of these has damaged the message, and reading still works.
         assert_eq!(message(&stream).unwrap(), b"line\nline\n");
         writer.finish().unwrap();
         stream.write_message("two").unwrap();
@@ -84,7 +84,7 @@ fn a_reader_makes_other_reads_of_its_thread_fail() {
         drop(second);
         let mut bytes = stream.clone().into_byte_stream();
         assert_deadlock(bytes.read(&mut [0]), "Reader");
-        // None of these has taken anything away, and writing goes on.
+        // None of these has taken any bytes, and writing still works.
         stream.write_message("two").unwrap();
         reader.read_line(&mut line).unwrap();
         assert_eq!(line, "line\nline\n");

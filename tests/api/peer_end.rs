@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(20);
 /// Whether the caller has left, and what a read of its next message returned then.
 type Found = (bool, io::Result<Vec<u8>>);
 
-/// Reports resets quietly.
+/// Ignores the errors that resets cause.
 fn quiet(builder: Builder) -> Builder {
     builder.on_error(|_| {})
 }
@@ -137,7 +137,7 @@ fn the_end_of_a_message_is_not_the_end_of_the_stream() {
     });
 }
 
-/// The waits and the reads are on other handles than the end.
+/// The waits use other handles of the stream than the one that ends it.
 #[test]
 fn a_wait_ends_with_the_stream_on_this_side() {
     for end in [|stream: &Stream| stream.close().unwrap(), Stream::reset] {

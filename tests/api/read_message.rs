@@ -68,7 +68,7 @@ fn after_all_bytes_of_a_message_were_read_the_next_one_is_read() {
         // The end of the message is still unread.
         stream.read_exact(&mut [0; 4]).unwrap();
         assert_eq!(next(&stream).unwrap(), b"body");
-        // It was received with the bytes, and not returned.
+        // The end was received together with the bytes, but has not been returned.
         assert_eq!(stream.read(&mut [0; 10]).unwrap(), 4);
         assert_eq!(next(&stream).unwrap(), b"end");
         assert_eq!(message(&stream).unwrap(), b"last");

@@ -117,7 +117,7 @@ fn several_slices_are_sent_in_one_frame() {
     });
 }
 
-/// As one large write is: up to 64 KiB at once, without being gathered.
+/// Like one large write: up to 64 KiB at once, without being gathered.
 #[test]
 fn large_slices_are_sent_as_they_are() {
     in_time(|| {
@@ -147,20 +147,20 @@ fn large_writes_are_sent_as_they_are() {
         let (_server, mut peer, stream, id) = scripted();
         let bytes = Pattern::new(3).to_vec(5 * 8192 + 100);
         let mut writer = stream.writer();
-        // Read in pieces of 8 KiB, as a file is.
+        // Read in pieces of 8 KiB, like a file.
         let copied = io::copy(&mut (&bytes[..]).chain(io::empty()), &mut writer).unwrap();
         assert_eq!(copied, bytes.len() as u64);
         writer.finish().unwrap();
         stream.close().unwrap();
         let bodies = bodies(&mut peer, id);
         let lens: Vec<_> = bodies.iter().map(Vec::len).collect();
-        // Eight heads of chunks in each; the last has its rest and the end.
+        // Each contains eight chunk headers; the last one has the rest and the end mark.
         let whole = 8192 + 8 * 4;
         assert_eq!(lens, [whole, whole, whole, whole, whole, 100 + 8]);
     });
 }
 
-/// Small writes, some as large as what is gathered, and some larger.
+/// Small writes, writes as large as the buffer, and larger ones.
 #[test]
 fn the_order_of_small_and_large_writes_is_kept() {
     in_time(|| {

@@ -204,7 +204,7 @@ fn readable_means_that_a_read_does_not_wait() {
     assert!(!pair.bytes.is_readable());
     pair.peer.write_message(b"x").unwrap();
     let deadline = Instant::now() + PATIENCE;
-    // The bytes arrive when they do.
+    // Nothing reports that the bytes have arrived, so this has to poll.
     while !pair.bytes.is_readable() {
         assert!(Instant::now() < deadline);
         thread::yield_now();
@@ -242,12 +242,12 @@ fn a_close_does_not_wait_for_bytes_that_both_sides_have_ended() {
     peer.close().unwrap();
     let began = Instant::now();
     link.client.close().unwrap();
-    // It waits for 5 seconds at most, and then fails.
+    // A close that waits does so for 5 seconds, and then fails.
     assert!(began.elapsed() < Duration::from_secs(4));
     assert_reads(&bytes, "answer");
 }
 
-/// The bytes of the protocol, seen by a peer of its own.
+/// The bytes on the wire, as a scripted peer receives them.
 #[test]
 fn bytes_and_their_ends_on_the_wire() {
     let (sender, streams) = unbounded();

@@ -276,7 +276,7 @@ fn http_with_ureq_whose_idle_connection_is_dropped() {
         assert_eq!(answer.body_mut().read_to_string().unwrap(), "hello");
     }
     drop(agent);
-    // One connection, which ended in order.
+    // One connection, which ended gracefully.
     assert_eq!(served.recv_timeout(PATIENCE).unwrap().unwrap(), 3);
     pipes.recv_timeout(PATIENCE).unwrap();
     owner.close().unwrap();

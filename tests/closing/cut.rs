@@ -71,7 +71,7 @@ fn the_error_lists_the_sessions_that_are_cut_at_the_deadline() {
             assert!(error.to_string().contains(&shown), "{error}");
         }
         assert!(error.to_string().contains("(\"read\")"), "{error}");
-        // Both sides of a session print it with the client's name, and their peer's address.
+        // Both sides of a session print the client's identification and their peer's address.
         let shown = format!("\"one\" ({})", one.1.peer_addr().unwrap());
         assert_eq!(one.1.to_string(), shown);
         // Every stream has ended nevertheless, with an error.
@@ -187,8 +187,8 @@ fn handlers_and_hooks_that_keep_running_are_counted() {
     });
 }
 
-/// Both sides of an idle stream have sent, and received everything. The last answer to a ping
-/// may be older than that.
+/// Both sides of an idle stream have received everything. The last answer to a ping may be
+/// older than the last bytes.
 #[test]
 fn what_the_peer_has_received_is_acknowledged_when_its_stream_is_cut() {
     in_time(|| {

@@ -19,7 +19,7 @@ use wirenet::{Builder, Session, ShutdownError, Stream, Wire};
 /// Less than a window, so that it can be sent while it is not read.
 static ANSWER: [u8; 100_000] = [7; 100_000];
 
-/// Gives streams more time than any test has: a close that waits for one fails the test.
+/// Gives streams more time than a test has, so that a close that waits for one fails the test.
 fn endless(builder: Builder) -> Builder {
     builder.session_close_timeout(NEVER)
 }
@@ -36,7 +36,7 @@ fn await_end(stream: &Stream) {
 
 type Closed = Result<(), ShutdownError>;
 
-/// How to close: either wire, or only the session of either.
+/// The ways to close: either wire, or only its session.
 const CLOSES: [fn(&Link) -> Closed; 4] = [
     |link| link.client.close(),
     |link| link.server.close(),
@@ -236,8 +236,8 @@ fn a_hub_waits_for_the_rest_of_a_message() {
     });
 }
 
-/// The peer is scripted, and announces no features, as go-wirenet does not. It calls, gets
-/// its answer, and keeps its half of the stream open. Its caller's stream ends with a FIN.
+/// The peer is scripted, and announces no features, like go-wirenet. It calls, gets its
+/// answer, and keeps its half of the stream open. Its stream must end with a FIN.
 #[test]
 fn an_old_peer_sees_the_end_of_a_stream_before_that_of_the_connection() {
     within(SOON, || {

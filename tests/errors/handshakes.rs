@@ -194,7 +194,7 @@ fn a_client_names_the_protocol_of_a_server_that_speaks_another() {
             };
             assert!(matches!(**cause, Error::Connection(_)), "{cause:?}");
             assert!(!error.is_permanent());
-            // As without the reason.
+            // The explanation does not change the kind.
             let kind = io::Error::from((**cause).clone()).kind();
             let error = io::Error::from(error);
             assert_eq!(error.kind(), kind);
@@ -271,7 +271,7 @@ fn check_health(addr: SocketAddr) {
 fn a_peer_that_leaves_before_its_first_byte_is_not_reported_and_one_that_sent_something_is() {
     in_time(|| {
         for over_tls in [false, cfg!(feature = "tls")] {
-            // None is evicted, however slowly the server's threads run.
+            // No peer is evicted, however slowly the server's threads run.
             let server = mounting().max_handshakes(1_000);
             let (server, told) = reporting(tls::server(server, over_tls));
             for _ in 0..100 {
@@ -415,7 +415,7 @@ fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_th
         let expected = ["the server ended 3 sessions in a row", expected];
         row("the same, at the client that lost", at_the_loser, &expected);
         for client in clients {
-            // It may be cut by the other one meanwhile.
+            // The other client may have taken over its session meanwhile.
             let _ = client.close();
         }
         let again = told

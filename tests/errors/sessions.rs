@@ -24,7 +24,7 @@ fn start_error(client: Builder) -> Error {
     client.build().unwrap().start().unwrap_err()
 }
 
-/// The error of a `start_within` that takes as long as this test can wait.
+/// The error of a `start_within` with a short timeout.
 fn start_within_error(client: Builder) -> Error {
     let client = client.build().unwrap();
     client.start_within(Duration::from_millis(50)).unwrap_err()

@@ -350,8 +350,8 @@ fn a_yamux_stream_says_its_number() {
     });
 }
 
-/// A program that polls with a read timeout, and tries again after `TimedOut`, gets out of its
-/// loop.
+/// A program that polls with a read timeout, and tries again after `TimedOut`, must not do so
+/// forever on a lost connection.
 #[test]
 fn a_connection_that_ends_for_silence_is_no_timeout_of_a_call() {
     in_time(|| {

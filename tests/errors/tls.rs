@@ -362,7 +362,7 @@ fn over_wires(client: TlsClient, server: TlsServer) -> (String, String) {
     (error.to_string(), seen)
 }
 
-/// The same over yamux: what the first call on a stream returns.
+/// The same over yamux: what the connection's first call returns.
 fn over_yamux(client: TlsClient, server: TlsServer) -> (String, String) {
     let (near, far) = meet((client, server));
     let near = yamux::Connection::client(near.unwrap(), Default::default()).unwrap();

@@ -46,7 +46,7 @@ fn key(bytes: impl AsRef<[u8]>) -> TlsError {
     Certificates::from_pem(read("server.pem"), bytes).unwrap_err()
 }
 
-/// The bytes of the first section.
+/// The DER of the first section.
 fn der(pem: &str) -> Vec<u8> {
     match CertificateDer::from_pem_slice(pem.as_bytes()) {
         Ok(certificate) => certificate.to_vec(),

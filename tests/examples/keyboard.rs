@@ -78,7 +78,7 @@ fn a_command_ends_when_its_caller_leaves() {
     let client = join("keyboard", "client", &addr, NONE);
     let session = server.wait_session(DEADLINE).unwrap();
     let stream = session.open_stream("shell").unwrap();
-    // What the shell has started ends too.
+    // What the shell has started must end, too.
     let command = "sleep 100000 & echo id $!; wait";
     stream.write_message(command).unwrap();
     let mut id = String::new();

@@ -1,5 +1,5 @@
-//! Files that one side of `transfer_files` cannot handle: they are reported and passed
-//! over, the rest arrives, and the client's exit status is nonzero.
+//! Files that one side of `transfer_files` cannot handle: they are reported and skipped,
+//! the rest arrives, and the client's exit status is nonzero.
 
 #![cfg(target_os = "linux")]
 
@@ -56,7 +56,7 @@ fn a_name_that_is_too_long_for_the_file_system_is_passed_over() {
     assert_eq!(names(&folders.to), ["good"]);
 }
 
-/// The limit on the size of a file takes the place of a full disk.
+/// A limit on the size of files stands in for a full disk.
 #[test]
 fn a_file_for_which_there_is_no_room_is_passed_over() {
     let folders = Folders::new();
@@ -125,7 +125,7 @@ fn files_that_cannot_be_read_are_passed_over() {
 #[test]
 fn the_server_tells_its_client_of_a_file_that_it_cannot_open() {
     let folders = Folders::new();
-    // Too large to be sent before the client reads it.
+    // Too large to be sent in full before the client reads it.
     fs::write(folders.from.join("a"), content(4 << 20)).unwrap();
     for name in ["b", "c"] {
         fs::write(folders.from.join(name), name).unwrap();
@@ -172,7 +172,7 @@ fn the_server_tells_its_client_of_a_file_that_it_cannot_open() {
     server.terminate();
 }
 
-/// A client that does not offer the stream, as the Go program.
+/// The client does not offer the stream for failures, like the Go program.
 #[test]
 fn a_client_that_cannot_be_told_gets_all_other_files_and_then_an_error() {
     let folders = Folders::new();

@@ -187,7 +187,7 @@ impl Program {
     }
 }
 
-/// Reads lines on a thread of its own. Without a reader there are none.
+/// Reads lines on a thread of its own. Without an output to read, there are none.
 fn lines(from: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (lines, read) = channel();
     if let Some(from) = from {

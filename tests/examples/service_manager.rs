@@ -45,7 +45,7 @@ fn expose(addr: &str, to: &str, args: &[&str]) -> Program {
     join("tunnel", "expose", addr, own.iter().chain(args))
 }
 
-/// Returns the address to connect to too.
+/// Also returns the address to connect to.
 fn forward(addr: &str) -> (Program, String) {
     let args = ["--name", "box:echo", "--listen", "127.0.0.1:0"];
     let forward = join("tunnel", "forward", addr, args);
@@ -82,8 +82,8 @@ fn closed() -> OwnedFd {
     UnixStream::pair().unwrap().0.into()
 }
 
-/// The old program is frozen, so that the hub learns of its end as little as from a
-/// machine that has lost power.
+/// The old program is frozen. The hub does not learn of its end, as if its machine had lost
+/// power.
 #[test]
 fn a_restarted_service_with_an_id_takes_its_name_back() {
     let (hub, addr) = serve("tunnel", "hub", NONE);
@@ -110,7 +110,7 @@ fn a_restarted_service_without_an_id_waits_for_its_name() {
     let frozen = expose(&addr, &to, &[]);
     frozen.line("connected");
     frozen.signal("STOP");
-    // The hub finds the old session dead.
+    // It waits until the hub finds the old session dead.
     let restarted = expose(&addr, &to, &[]);
     restarted.line("connected");
     let (forward, entrance) = forward(&addr);
@@ -129,7 +129,7 @@ fn a_killed_service_returns_whenever_it_is_started_again() {
         for _ in 0..3 {
             let killed = expose(&addr, &to, args);
             killed.line("connected");
-            // Dropped, it is killed. The hub may not have noticed when the next starts.
+            // The drop kills it. The hub may not have noticed when the next one starts.
             drop(killed);
         }
         let service = expose(&addr, &to, args);
@@ -254,7 +254,7 @@ fn a_second_signal_ends_a_program_at_once() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 }
 
-/// With RUST_LOG=trace, the log is far longer than what the program keeps of it.
+/// With RUST_LOG=trace, the log is far longer than the program's queue.
 #[test]
 fn a_stderr_that_nobody_reads_neither_blocks_clients_nor_the_end() {
     let (_readers, blocked): (Vec<_>, Vec<_>) = (0..3).map(|_| full()).unzip();

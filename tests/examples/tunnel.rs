@@ -21,7 +21,7 @@ fn expose(addr: &str, name: &str, to: &str, args: &[&str]) -> Program {
     exposed
 }
 
-/// Returns the address to connect to too.
+/// Also returns the address to connect to.
 pub fn forward(addr: &str, name: &str, args: &[&str]) -> (Program, String) {
     let own = ["--name", name, "--listen", "127.0.0.1:0"];
     let forward = join("tunnel", "forward", addr, own.iter().chain(args));

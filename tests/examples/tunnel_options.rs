@@ -60,7 +60,7 @@ fn a_listening_name_is_reachable_at_all_its_addresses_and_a_port_at_all_interfac
     let first: SocketAddr = of_name.address().parse().unwrap();
     for mut addr in addrs {
         addr.set_port(first.port());
-        // Not every system has both versions of IP.
+        // Not every system has both IPv4 and IPv6.
         if TcpListener::bind((addr.ip(), 0)).is_ok() {
             let (client, served) = (
                 connect(&addr.to_string()),

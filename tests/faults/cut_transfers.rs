@@ -122,7 +122,7 @@ fn other_process() -> io::Result<()> {
     process::tell("clean")
 }
 
-/// Tells of each peer that left before its first byte, which is no error.
+/// Reports each peer that left before its first byte, which is not an error.
 struct TellDepartures;
 
 impl Log for TellDepartures {

@@ -68,7 +68,7 @@ fn large_amounts_pass_in_both_directions_at_once() {
 #[test]
 fn messages_that_have_begun_are_continued() {
     let mut rig = Rig::tcp();
-    // Both ends have moved a part of each direction before.
+    // Both ends have sent and received a part of a message before.
     rig.stream.write_all(b"head body").unwrap();
     assert_reads(&rig.socket, "head body");
     let (piped, mut socket) = tcp_pair();
@@ -102,7 +102,7 @@ fn what_the_system_still_buffers_is_sent_after_the_pipe_has_ended() {
     assert_eq!(received, LEN as u64);
 }
 
-/// As a service does that answers without reading everything.
+/// Like a service that answers without reading everything.
 #[test]
 fn a_caller_that_is_gone_closes_the_socket_after_all_it_sent() {
     let rig = Rig::tcp();
@@ -112,7 +112,7 @@ fn a_caller_that_is_gone_closes_the_socket_after_all_it_sent() {
     assert_eq!((piped.sent, piped.received), (0, 9));
     assert_reads(&rig.socket, "all of it");
     assert_end(&rig.socket);
-    // Now nobody is there.
+    // Now nobody reads any more.
     let error = io::copy(&mut io::repeat(7), &mut &rig.socket).unwrap_err();
     assert!(means_broken(error.kind()), "{error}");
 }
@@ -128,7 +128,7 @@ fn a_caller_that_leaves_while_the_service_sends_resets_the_socket() {
     rig.stream.close().unwrap();
     let error = service.join().unwrap();
     assert!(means_broken(error.kind()), "{error}");
-    // An error if the pipe had read bytes that it could no longer send.
+    // It is an error if the pipe has read bytes that it could no longer send.
     if let Err(error) = rig.outcome() {
         assert!(means_broken(error.kind()), "{error}");
         assert!(error.to_string().contains("stream"), "{error}");

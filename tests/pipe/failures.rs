@@ -1,4 +1,4 @@
-//! Failures of one side, which the other side must not take for an end.
+//! Failures at one end of a pipe, which must not look like the end of the data at the other.
 
 use crate::{Rig, assert_end, assert_reads, assert_reset, reset, tcp_pair};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -169,7 +169,7 @@ fn a_stream_can_be_piped_once() {
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
 }
 
-/// The system then reports a peer that is gone without a trace.
+/// With keepalive, the system reports a peer that has vanished.
 #[test]
 fn keepalive_is_enabled_unless_the_program_has_chosen_its_own() {
     for own in [None, Some(Duration::from_secs(7))] {
@@ -181,7 +181,7 @@ fn keepalive_is_enabled_unless_the_program_has_chosen_its_own() {
             options.set_tcp_keepalive(&keepalive).unwrap();
         }
         let rig = Rig::new(piped, socket);
-        // By now it runs.
+        // The pipe runs by now.
         (&rig.stream).write_all(b"x").unwrap();
         assert_reads(&rig.socket, "x");
         assert!(options.keepalive().unwrap());

@@ -1,4 +1,4 @@
-//! Many pipes at once, whose ends are reset, or do not read on, at any time.
+//! Many pipes at once, whose ends are reset, or stop reading, at any time.
 
 use crate::{
     support::{PATIENCE, random::Random, threads, wires::Link},
@@ -22,7 +22,7 @@ const PIPES: usize = 25;
 struct Plan {
     /// How many bytes it sends.
     sends: usize,
-    /// Whether it ends its data then, and does not reset.
+    /// Whether it then ends its data. Otherwise it resets.
     ends: bool,
     /// How many bytes it reads before it leaves.
     reads: u64,
@@ -42,14 +42,14 @@ impl Plan {
     }
 }
 
-/// Returns the number of bytes before the end of the data; `None` if they end by a failure
-/// or nobody reads so far.
+/// Returns the number of bytes before the end of the data; `None` if they end with a failure,
+/// or if the end is not read.
 fn count(from: impl Read, most: u64) -> Option<u64> {
     let count = io::copy(&mut from.take(most), &mut io::sink()).ok();
     count.filter(|count| *count < most)
 }
 
-/// Uses the stream's end of a pipe. Returns how many bytes it has received, if all.
+/// Uses the stream's end of a pipe. Returns how many bytes it has received, if these are all.
 fn use_stream(stream: Stream, plan: &Plan) -> Option<u64> {
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -64,7 +64,7 @@ fn use_stream(stream: Stream, plan: &Plan) -> Option<u64> {
     })
 }
 
-/// As [`use_stream`], for the socket's.
+/// Like [`use_stream`], for the socket's end.
 fn use_socket(tcp: TcpStream, plan: &Plan) -> Option<u64> {
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -80,7 +80,7 @@ fn use_socket(tcp: TcpStream, plan: &Plan) -> Option<u64> {
     })
 }
 
-/// A handler for each worker, which connects streams with its sockets, in turn.
+/// Adds a handler for each worker, which connects streams to the worker's sockets, in turn.
 fn serve(server: Builder, workers: Vec<(Receiver<TcpStream>, Sender<()>)>) -> Builder {
     let workers = workers.into_iter().enumerate();
     workers.fold(server, |server, (worker, (sockets, ended))| {

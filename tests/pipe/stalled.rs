@@ -1,4 +1,4 @@
-//! Receivers that do not read: the other side is watched nevertheless.
+//! Receivers that do not read: a failure of the sender is noticed nevertheless.
 
 use crate::{Rig, assert_end, assert_reset, flood, reset};
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Waits until the flood of a direction has filled all buffers: then the socket's peer has
-/// stopped accepting.
+/// Writes to the socket until all buffers are full: then its peer, which is the pipe, has
+/// stopped reading.
 fn stuck(rig: &Rig<TcpStream>) {
     let mut socket = &rig.socket;
     socket.set_nonblocking(true).unwrap();
@@ -51,7 +51,7 @@ fn a_reset_of_the_socket_ends_a_stream_whose_peer_does_not_read() {
         let error = outcome.recv().unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
         assert!(error.to_string().contains("socket"), "{error}");
-        // After what it has received before.
+        // The bytes that it has received before come first.
         assert_reset(&stream);
     }
 }

@@ -64,7 +64,7 @@ fn both_ways_and_half_closes() {
     rig.outcome().unwrap();
 }
 
-/// A Unix socket, unlike TCP, tells that its peer has closed both directions.
+/// Unlike TCP, a Unix socket reports that its peer has closed both directions.
 #[test]
 fn a_socket_that_was_closed_closes_the_stream_after_all_it_sent() {
     let (piped, socket) = UnixStream::pair().unwrap();

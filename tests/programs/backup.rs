@@ -1,5 +1,5 @@
-//! A server fetches a backup: `tar` on the client, `tar` on the server, and an error of the
-//! one is an error of the other.
+//! A server fetches a backup: `tar` on the client, `tar` on the server. A failure on the
+//! client is an error on the server.
 
 use super::{Outcome, PATIENCE};
 use std::{
@@ -20,7 +20,7 @@ fn send(stream: &mut Stream, folder: &Path) -> io::Result<()> {
         .spawn()?;
     io::copy(tar.stdout.as_mut().expect("it is piped"), stream)?;
     succeeded(tar)
-    // Returning `Ok` ends the message. After an error, the receiver gets an error as well.
+    // Returning `Ok` ends the message. After an error, the receiver gets an error, too.
 }
 
 /// Fetches the folder of a client.

@@ -44,7 +44,7 @@ fn ten_thousand_calls_are_answered_in_turn() -> Outcome {
     // One call does not wait for another if each has its own stream.
     let other = session.open_stream_nowait("sum")?;
     assert_eq!(call(&other, &json!({ "a": 2, "b": 3 }))?["sum"], 5);
-    // A request that is no JSON ends its stream, not the session.
+    // A request that is not JSON ends its stream, not the session.
     (&other).write_all(b"{")?;
     other.finish()?;
     other.read_message(MAX).unwrap_err();

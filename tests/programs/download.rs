@@ -1,4 +1,4 @@
-//! A download that goes on where it was interrupted.
+//! A download that continues where it was interrupted.
 
 use super::{Outcome, PATIENCE};
 use std::{

@@ -1,4 +1,4 @@
-//! A server follows a log of a client, and neither loses nor repeats a line when it restarts.
+//! A server follows a log of a client. When it restarts, no line is lost or repeated.
 
 use super::{Outcome, PATIENCE};
 use std::{

@@ -32,7 +32,7 @@ fn running(certificates: &Certificates) -> (Wire, TlsServer) {
     (started(server.stream("echo", echo)), tls)
 }
 
-/// Whether a new connection to the server gets this certificate.
+/// Returns whether a new connection to the server gets this certificate.
 fn shows(addr: SocketAddr, certificates: &Certificates) -> bool {
     let socket = TcpStream::connect(addr).unwrap();
     let client = TlsClient::pinned(certificates.fingerprint());
@@ -134,7 +134,7 @@ fn reloading_keeps_the_authorities_of_clients() {
     });
 }
 
-/// The authority of the clients is to be replaced, without a time in which a client is refused.
+/// Replaces the authority of the clients. No client is refused meanwhile.
 #[test]
 fn the_authorities_of_clients_are_replaced_by_way_of_a_file_with_both() {
     in_time(|| {

@@ -140,7 +140,7 @@ fn neither_side_waits_when_both_close_at_once() {
     });
 }
 
-/// Like the end of its direction over TCP.
+/// A second go-away means what the end of the peer's direction means over TCP.
 #[test]
 fn a_second_go_away_ends_streams_that_the_peer_has_not_finished() {
     in_time(|| {

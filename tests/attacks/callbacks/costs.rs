@@ -239,8 +239,8 @@ const REFUSED: usize = 300;
 /// The number of errors that may wait for the error handler.
 const WAITING: usize = 256;
 
-/// It gets the first error, and no other until it returns; then those that waited, and
-/// how many more there were.
+/// It gets the first error, and no other until it returns. Then it gets those that waited,
+/// and the number of those that were dropped.
 #[test]
 fn an_error_handler_that_blocks_on_refused_connections_costs_one_thread_in_all() {
     everywhere(|place| {
