@@ -208,6 +208,57 @@ fn await_entries(wire: &str, count: usize) -> Vec<Entry> {
 }
 
 #[test]
+fn a_host_that_is_unknown_and_a_server_of_another_protocol_are_warnings_at_the_first_attempt() {
+    in_time(|| {
+        install();
+        let ssh = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = ssh.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let (mut client, _) = ssh.accept()?;
+            client.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
+            io::copy(&mut client, &mut io::sink())
+        });
+        for (wire, addr, expected) in [
+            (
+                "unknown",
+                "no-such-host.invalid:8989",
+                "no-such-host.invalid:8989",
+            ),
+            ("foreign", &addr, "speaks SSH, not wirenet"),
+        ] {
+            let client = Wire::join(addr).thread_name(wire).build().unwrap();
+            let starting = client.clone();
+            let starter = thread::spawn(move || starting.start());
+            let (level, _, text) = await_entries(wire, 1).remove(0);
+            assert_eq!(level, Level::Warn, "{text}");
+            assert!(text.contains(expected), "{text}");
+            client.close().unwrap();
+            starter.join().unwrap().unwrap_err();
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_leaves_before_its_first_byte_is_logged_at_debug() {
+    in_time(|| {
+        install();
+        let server = started(mounting().thread_name("checked"));
+        drop(TcpStream::connect(addr_of(&server)).unwrap());
+        let (level, text) = loop {
+            let entries = await_entries("checked", 1);
+            let mut left = entries
+                .into_iter()
+                .filter(|(_, _, text)| text.contains("left before its first byte"));
+            if let Some((level, _, text)) = left.next() {
+                break (level, text);
+            }
+        };
+        assert_eq!(level, Level::Debug, "{text}");
+        server.close().unwrap();
+    });
+}
+
+#[test]
 fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_cause_changes() {
     in_time(|| {
         install();

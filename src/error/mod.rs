@@ -20,6 +20,9 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 /// Converts into [`io::Error`], from which [`io::Error::get_ref`] and
 /// `downcast_ref` return this error again.
 ///
+/// The text says what was given, what happened, and what to do. In the repository,
+/// `cargo test --test errors -- --nocapture` prints wrong inputs with their texts.
+///
 /// # Examples
 ///
 /// ```

@@ -19,7 +19,7 @@ use wirenet::{Error, RefusalCode, Wire};
 
 /// Longer than a test may take.
 const HOUR: Duration = Duration::from_secs(3600);
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(500);
 
 /// An address that refuses connections.
 fn refusing() -> SocketAddr {
@@ -45,7 +45,7 @@ fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
         let client = Wire::join(addr).build().unwrap();
         let error = client.start_within(SHORT).unwrap_err();
         let text = error.to_string();
-        let expected = format!("no session within 200ms: cannot connect to {addr}: ");
+        let expected = format!("no session within 500ms: cannot connect to {addr}: ");
         assert!(text.starts_with(&expected), "{text}");
         assert!(!error.is_permanent());
         let source = error.source().unwrap().downcast_ref::<Arc<Error>>();
@@ -138,7 +138,7 @@ fn a_server_that_starts_within_a_time_waits_for_its_first_client() {
 
         let lonely = mounting().build().unwrap();
         let error = lonely.start_within(SHORT).unwrap_err();
-        assert_eq!(error.to_string(), "no session within 200ms");
+        assert_eq!(error.to_string(), "no session within 500ms");
         assert!(matches!(lonely.start(), Err(Error::Closed)));
     });
 }
@@ -169,7 +169,7 @@ fn wait_session_of_a_server_says_why_the_last_client_has_none() {
         let text = server.wait_session(SHORT).unwrap_err().to_string();
         assert_eq!(
             text,
-            "no session within 200ms: session refused: wrong token"
+            "no session within 500ms: session refused: wrong token"
         );
     });
 }
@@ -186,8 +186,13 @@ fn a_client_that_has_lost_its_session_says_so() {
             thread::yield_now();
         }
         let text = client.wait_session(SHORT).unwrap_err().to_string();
-        let expected = format!("no session with {} within 200ms: ", addr_of(&server));
-        assert!(text.starts_with(&expected), "{text}");
+        // It may have dialled again, and been refused.
+        let addr = addr_of(&server).to_string();
+        assert!(
+            text.starts_with("no session ") && text.contains("within 500ms: "),
+            "{text}"
+        );
+        assert!(text.contains(&addr), "{text}");
     });
 }
 
@@ -197,7 +202,7 @@ fn a_wait_for_a_session_of_a_wire_that_was_not_started_says_so() {
         let client = Wire::join(refusing()).retry_max(0).build().unwrap();
         let error = client.wait_session(SHORT).unwrap_err().to_string();
         let text =
-            "no session within 200ms: the wire does not run: call `start` or `connect` first";
+            "no session within 500ms: the wire does not run: call `start` or `connect` first";
         assert_eq!(error, text);
         // It has given up.
         client.start().unwrap_err();

@@ -12,8 +12,9 @@ use crate::{
     },
     table::row,
 };
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, unbounded};
 use std::{
+    collections::BTreeSet,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
@@ -383,7 +384,12 @@ fn a_refused_stream_says_what_to_do() {
 #[test]
 fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_that_lost() {
     in_time(|| {
-        let (hub, told) = reporting(Wire::hub("127.0.0.1:0"));
+        let (sender, told) = unbounded();
+        let hub = Wire::hub("127.0.0.1:0").on_error(move |error| {
+            // The whole text has the address of the client that took over.
+            let _ = sender.send((error.operation.clone(), error.to_string()));
+        });
+        let hub = started(hub);
         let (handler, lost) = errors();
         let handler = Arc::new(handler);
         let clients = [(); 2].map(|()| {
@@ -396,6 +402,14 @@ fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_th
             started(client)
         });
         let at_the_hub = failure(&told);
+        let ports: BTreeSet<u16> = at_the_hub
+            .split("127.0.0.1:")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap())
+            .map(|port| port.parse().unwrap())
+            .collect();
+        let of_clients = ports.len() - usize::from(ports.contains(&addr_of(&hub).port()));
+        assert_eq!(of_clients, 2, "both are named: {at_the_hub}");
         let expected = [
             "took over the session of the client at 127.0.0.1:",
             "do two clients use it? Give each its own",

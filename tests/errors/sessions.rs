@@ -27,7 +27,7 @@ fn start_error(client: Builder) -> Error {
 /// The error of a `start_within` with a short timeout.
 fn start_within_error(client: Builder) -> Error {
     let client = client.build().unwrap();
-    client.start_within(Duration::from_millis(50)).unwrap_err()
+    client.start_within(Duration::from_millis(500)).unwrap_err()
 }
 
 #[test]
@@ -36,14 +36,14 @@ fn a_session_that_does_not_come_in_time_names_the_server_once() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = silent.local_addr().unwrap().to_string();
         let error = start_within_error(Wire::join(&addr));
-        let expected = format!("no session within 50ms: the server at {addr} accepted");
+        let expected = format!("no session within 500ms: the server at {addr} accepted");
         let parts = [&expected, "has not answered yet", "is it a wirenet server?"];
         row("start_within, a silent server", error, &parts);
 
         let server = started(mounting().token_validator(|_, _, _| Err("bad token".into())));
         let addr = addr_of(&server).to_string();
         let error = start_within_error(Wire::join(&addr).retry_policy(|_| Some(PATIENCE)));
-        let expected = format!("no session with {addr} within 50ms: session refused: bad token");
+        let expected = format!("no session with {addr} within 500ms: session refused: bad token");
         row("start_within, a wrong token", error, &[&expected]);
 
         let client = Wire::join(&addr).build().unwrap();

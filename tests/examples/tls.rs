@@ -132,6 +132,32 @@ fn sighup_makes_the_server_read_its_certificate_again() {
 }
 
 #[test]
+fn sighup_makes_the_hub_of_a_tunnel_read_its_certificate_again() {
+    let certs = tempfile::tempdir().unwrap();
+    let copy = |from: &str| {
+        for kind in ["pem", "key"] {
+            let to = certs.path().join(format!("server.{kind}"));
+            fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
+        }
+    };
+    copy("server");
+    let mut command = example("tunnel");
+    command.args(["hub", "--addr", "127.0.0.1:0", "--certs"]);
+    let hub = Program::start(command.arg(certs.path()));
+    let old = hub.line("fingerprint ");
+    let addr = hub.address();
+    copy("client");
+    hub.signal("HUP");
+    let new = hub.line("fingerprint ");
+    assert_ne!(old, new);
+    let service = ["--name", "a", "--to", "127.0.0.1:1", "--pin", &new];
+    let expose = join("tunnel", "expose", &addr, service);
+    expose.line("connected");
+    expose.terminate();
+    hub.terminate();
+}
+
+#[test]
 fn missing_or_wrong_certificates_are_reported() {
     let certs = tempfile::tempdir().unwrap();
     let dir = certs.path().to_str().unwrap();
