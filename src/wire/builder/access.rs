@@ -53,8 +53,8 @@ impl Builder {
     /// [`Denied`]. Default: every peer is accepted.
     ///
     /// **The text is sent to a peer that is not authenticated.** With `?`, the text of an
-    /// error can contain paths, addresses of databases, and more: send a text of your own,
-    /// as in `.map_err(|_| Denied::for_now("try again later"))?`.
+    /// error can contain paths, addresses of databases, and more. Send a text of your own
+    /// instead, as in `.map_err(|_| Denied::for_now("try again later"))?`.
     ///
     /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`];
     /// if it has had a session since it was started, it retries after the [longest
