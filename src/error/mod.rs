@@ -40,8 +40,8 @@ pub enum Error {
     /// An option of the builder has an invalid value, or the name of a stream is invalid.
     #[error("{}{reason}", OfOption(.option))]
     Option {
-        /// The builder's method; `open_stream` for the name of a stream that should be
-        /// opened.
+        /// The builder's method; `open_stream` if the error is about the name of a stream
+        /// to open.
         option: &'static str,
         /// What is wrong with the value.
         reason: String,
@@ -124,7 +124,7 @@ pub enum Error {
     /// The wire is already running. It can be connected or started once.
     #[error("the wire is already connected")]
     AlreadyConnected,
-    /// The wire was not started, or it no longer runs, so that there is nothing to wait for.
+    /// The wire was not started, or it no longer runs, so no session can be established.
     #[error("the wire does not run: call `start` or `connect` first")]
     NotRunning,
     /// The wire was closed on this side.
@@ -169,7 +169,7 @@ pub enum Malformed {
     },
 }
 
-/// The `option` of an error about the name of a stream that should be opened.
+/// The `option` of an error about the name of a stream to open.
 pub(crate) const OPEN_STREAM: &str = "open_stream";
 
 /// Prints which option an error is about. The reason itself says what a name is for.
@@ -195,7 +195,7 @@ impl fmt::Display for Because<'_> {
 }
 
 impl Error {
-    /// Returns the error for something that did not happen in time, for no known reason.
+    /// Returns the error for something that did not happen in time, without a known reason.
     pub(crate) fn timed_out(what: impl Into<Cow<'static, str>>, timeout: Duration) -> Self {
         Self::TimedOut {
             what: what.into(),

@@ -42,7 +42,7 @@ impl Refusal {
     }
 }
 
-/// Says more than the text that is sent, and is the same on both sides.
+/// Prints more than the text that is sent to the peer. Both sides print the same.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -121,7 +121,7 @@ impl RefusalCode {
 /// This side's [error handler](crate::Builder::on_error) gets the text, too, or more: what
 /// the alternate form `{:#}` prints, which for an `anyhow::Error` contains its causes.
 ///
-/// Everything that can be printed converts into it: a `&str`, a `String`, an
+/// Everything that implements [`Display`](fmt::Display) converts into it: a `&str`, a `String`, an
 /// [`io::Error`](std::io::Error) or any other error, of this or of another library. **`?`
 /// on an error therefore denies permanently**, and sends the error's text to the peer, with
 /// the paths and addresses that it contains. `.map_err(Denied::for_now)?` denies

@@ -70,10 +70,10 @@ impl TlsServer {
     ///
     /// # Errors
     ///
-    /// When `self` was created from rustls's own configuration, whose `cert_resolver`
-    /// decides. A file that cannot be read, or a key that does not belong to its
-    /// certificate, is an error of [`Certificates::from_files`]; the old certificate
-    /// then stays.
+    /// If `self` was created from rustls's own configuration, whose `cert_resolver`
+    /// chooses the certificate. If a file cannot be read, or a key does not belong to its
+    /// certificate, [`Certificates::from_files`] fails before this call, and the old
+    /// certificate stays in use.
     ///
     /// # Examples
     ///
@@ -86,7 +86,7 @@ impl TlsServer {
     /// let server = Wire::mount("127.0.0.1:0").tls(tls.clone()).build()?;
     /// server.start()?;
     ///
-    /// // After the certificate was renewed, for example in a signal handler's thread.
+    /// // Once the certificate has been renewed, for example on a thread that handles signals.
     /// tls.reload(Certificates::from_files(certs.join("server.pem"), certs.join("server.key"))?)?;
     /// # server.close()?;
     /// # Ok::<(), wirenet::Error>(())

@@ -40,8 +40,8 @@ const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 /// open file notice.
 ///
 /// If the peer ends while this side writes, the system sends this process `SIGPIPE`. Rust
-/// programs ignore that signal unless they choose otherwise; a program that does would be
-/// killed.
+/// programs ignore that signal unless they choose otherwise; without that, it would kill
+/// the process.
 ///
 /// # Examples
 ///
