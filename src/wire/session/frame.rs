@@ -130,7 +130,7 @@ pub(crate) struct FrameDecoder {
     bytes: Vec<u8>,
 }
 
-/// Without the bytes, which may be a token.
+/// Omits the bytes, which may be those of a token.
 impl fmt::Debug for FrameDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameDecoder")

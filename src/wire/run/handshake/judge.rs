@@ -203,7 +203,7 @@ impl Handshake<'_> {
     }
 }
 
-/// Sessions of one identification replace each other again and again.
+/// Sessions with one identification replace each other again and again.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "took over the session of the client at {}; sessions with this identification are taken over \
