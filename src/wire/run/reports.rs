@@ -3,6 +3,9 @@
 //!
 //! A logger may block: standard error may be a pipe that nobody reads. No thread that
 //! accepts, reads a session, runs a handler or dials calls the logger; a pool thread does.
+//! There are three exceptions: an error that the error handler gets is logged at `debug` on
+//! the same thread, and so are a panic of that handler, and socket options that the system
+//! refuses (see [`best_effort`](crate::transport)), each once per process.
 
 use crate::{
     error::{OpError, Operation},
