@@ -65,9 +65,9 @@ impl fmt::Display for Refusal {
 /// A client that has not had a session since it was started gives up after
 /// [`TokenRefused`](Self::TokenRefused), [`NameNotAllowed`](Self::NameNotAllowed),
 /// [`Malformed`](Self::Malformed), and a refusal without a code. A client that has had one
-/// retries after the [longest wait](crate::Builder::retry_wait): the server has accepted it
-/// before, so the reason may be a fault of the server that passes. After the other codes a
-/// client always retries. [`Builder::retry_policy`](crate::Builder::retry_policy) can
+/// retries after a random part of the [longest wait](crate::Builder::retry_wait): the server
+/// has accepted it before, so the reason may be a temporary fault of the server. After the
+/// other codes a client always retries. [`Builder::retry_policy`](crate::Builder::retry_policy) can
 /// decide otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

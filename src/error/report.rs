@@ -55,7 +55,8 @@ impl fmt::Debug for OpError {
 pub enum Operation {
     /// Accepting a connection.
     Accept,
-    /// Connecting to the server. The client retries.
+    /// Connecting to the server. The client retries, unless it
+    /// [gives up](OpError::gives_up).
     Dial,
     /// Opening a session.
     Handshake,

@@ -13,7 +13,7 @@ const SHOWN_TEXT: usize = 100;
 /// [pin](crate::TlsClient::pinned).
 ///
 /// [`Display`](fmt::Display) prints 64 lowercase hexadecimal digits, as `sha256sum` does.
-/// [`FromStr`] reads what these commands print, in one piece:
+/// [`FromStr`] reads the whole output of one of these commands:
 ///
 /// - `openssl x509 -in server.pem -noout -fingerprint -sha256`
 /// - `openssl x509 -in server.pem -outform der | sha256sum`

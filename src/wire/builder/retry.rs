@@ -65,9 +65,9 @@ impl Builder {
     /// [permanent](Error::is_permanent) error. Once a session has been established,
     /// however, it gives up neither on a TLS failure, which anyone on the network path
     /// can cause, nor on a refusal of the session, which may come from a temporary fault of
-    /// the server: then it retries after the [longest wait](Self::retry_wait). A certificate
-    /// that one side does not accept because of its dates is never a permanent error: a clock
-    /// may be set later, or the certificate renewed.
+    /// the server. After a refusal it retries after a random part of the [longest
+    /// wait](Self::retry_wait). A certificate that one side does not accept because of its
+    /// dates is never a permanent error: a clock may be set later, or the certificate renewed.
     ///
     /// The policy runs on the thread that serves the session. A panic is caught and
     /// reported to the [error handler](Self::on_error), and the default applies.

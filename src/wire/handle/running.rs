@@ -81,8 +81,9 @@ impl Wire {
     ///
     /// **For a client, this waits forever while the client retries**: if the address is
     /// mistyped or the server is down, it does not return. Each failed attempt goes to
-    /// the error handler, or is logged as a warning. [`start_within`](Self::start_within)
-    /// waits for a limited time and returns the cause.
+    /// the error handler, or is logged: as a warning, or at `debug` if it failed like the
+    /// one before. [`start_within`](Self::start_within) waits for a limited time and returns
+    /// the cause.
     ///
     /// # Errors
     ///

@@ -5,7 +5,8 @@
 //! the socket, without blocking in either: it waits in `poll` for the socket and for an
 //! [`alarm`], which the stream and the sending thread set. It therefore notices the end of
 //! either side in every state. It then wakes the sending thread, which may be waiting in a
-//! read of the socket or in a write to the stream.
+//! read of the socket or in a write to the stream. [`socket`] checks and sets up the socket;
+//! [`shared`] is what both threads share.
 
 pub(super) mod alarm;
 mod receiving;
