@@ -111,8 +111,8 @@ pub enum Error {
         #[source]
         cause: Option<Arc<Error>>,
     },
-    /// Another error, with its probable reason: the peer speaks another protocol, only
-    /// one side uses TLS, or another client uses the same identification.
+    /// Another error, with an explanation: for example, that the peer speaks another protocol,
+    /// that only one side uses TLS, or that another client uses the same identification.
     #[error("{text}")]
     Explained {
         /// What probably happened, and what to do.

@@ -235,11 +235,11 @@ impl TlsClient {
         Ok(self)
     }
 
-    /// Replaces the [certificate](Self::certificate), also of running clients: keep a clone
-    /// of the `TlsClient` that the client was built with.
+    /// Replaces the [certificate](Self::certificate), even that of running clients: keep a
+    /// clone of the `TlsClient` that the client was built with.
     ///
-    /// The new certificate is shown from the next TLS handshake on; a session that exists
-    /// goes on. May be called from any thread, and does not block.
+    /// The new certificate is shown from the next TLS handshake on; an existing session
+    /// continues. May be called from any thread, and does not block.
     ///
     /// # Errors
     ///

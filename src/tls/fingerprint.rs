@@ -85,7 +85,7 @@ fn parse(text: &str) -> Result<Fingerprint, String> {
         Some((label, value)) if is_label(label) => value,
         _ => text,
     };
-    // `sha256sum` prints the name of the file behind the digits.
+    // `sha256sum` prints the name of the file after the digits.
     let value = value.split_whitespace().next().unwrap_or_default();
     if let Some(other) = value.chars().find(|c| !c.is_ascii_hexdigit() && *c != ':') {
         return Err(format!("{other:?} is not a hexadecimal digit"));

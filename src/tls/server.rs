@@ -54,11 +54,11 @@ impl TlsServer {
         Ok(Self::without_sessions(config, Some(shown)))
     }
 
-    /// Replaces the certificate, also of running servers: keep a clone of the
+    /// Replaces the certificate, even that of running servers: keep a clone of the
     /// `TlsServer` that the server was built with.
     ///
-    /// TLS handshakes that begin afterwards show the new certificate. Sessions that exist
-    /// and their streams go on. May be called from any thread, and does not block.
+    /// TLS handshakes that begin afterwards show the new certificate. Existing sessions and
+    /// their streams continue. May be called from any thread, and does not block.
     ///
     /// A client that [pins](crate::TlsClient::pinned) the old certificate does not accept
     /// the new one.

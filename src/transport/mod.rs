@@ -143,7 +143,7 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// A half that cannot do that must say so: for example, a pseudoterminal, a serial
     /// line, or a standard output that the process keeps open. When a connection over such a
     /// half closes, the peer does not notice, so the connection cannot wait until the peer
-    /// closes as well. Instead it asks the peer, with a ping behind all data, whether
+    /// closes as well. Instead it asks the peer, with a ping after all data, whether
     /// everything has arrived, and shuts the transport down when the answer comes.
     fn can_finish(&self) -> bool {
         true

@@ -88,7 +88,7 @@ pub enum HeaderError {
 /// speaks yamux.
 const STRAY: &str = "; does the peer's program print to the connection?";
 
-/// Shows a byte, and if it is a printable ASCII character, also that.
+/// Shows a byte, together with its character if that is printable ASCII.
 struct Byte(u8);
 
 impl fmt::Display for Byte {

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Over a transport that cannot end a direction alone, this side's close is complete when the
-//! peer has answered a ping behind all data, or has closed too, which its second go-away
+//! peer has answered a ping after all data, or has closed too, which its second go-away
 //! shows. If this side has not closed, that go-away ends the streams, and the reader waits
 //! briefly for the peer to cut the transport.
 //!

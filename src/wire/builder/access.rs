@@ -149,7 +149,7 @@ impl Builder {
     /// refusal is permanent for a client that has not had a session since it was
     /// started. Any other client retries within its longest wait, so that a mistake in
     /// this closure does not lose clients permanently. As for a validator, the error may be
-    /// anything that can be printed, also with `?`. [`Denied::for_now`] refuses for
+    /// anything that can be printed, even with `?`. [`Denied::for_now`] refuses for
     /// now, with [`RefusalCode::TryLater`], and so does a panic, which is reported to
     /// the [error handler](Self::on_error).
     ///

@@ -32,8 +32,8 @@ impl Wire {
     /// If several sessions have the same identification, this is the one that was
     /// established last: a client that lost its connection and has reconnected may still
     /// have its old session until the server notices the loss. Sessions that have ended
-    /// are never returned. The call searches a sorted index, so that it is fast with many
-    /// sessions, too.
+    /// are never returned. The call searches a sorted index, so it is fast even with many
+    /// sessions.
     ///
     /// A client finds its own session under its own identification.
     ///
@@ -76,8 +76,8 @@ impl Wire {
     /// the session with the server, if that offers the name.
     ///
     /// A peer offers the names for which it had handlers when the session was opened; see
-    /// [`Session::stream_names`]. Like [`session_for`](Self::session_for), this is fast with
-    /// many sessions, too.
+    /// [`Session::stream_names`]. Like [`session_for`](Self::session_for), this is fast even
+    /// with many sessions.
     ///
     /// # Examples
     ///

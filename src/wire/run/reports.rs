@@ -68,7 +68,7 @@ impl WireState {
     }
 
     /// Reports the last error of a wire: the program may exit next, so without an error
-    /// handler this waits until the error is logged. If the logger blocks, waits for
+    /// handler this waits until the error is logged. If the logger blocks, waits at most for
     /// [`GRACE`].
     pub(crate) fn report_last(self: &Arc<Self>, error: OpError) {
         if self.options.on_error.is_some() {

@@ -29,7 +29,7 @@ use std::{
 ///
 /// # Ends
 ///
-/// Each direction is one message, so that the peer may use a `ByteStream`, a
+/// Each direction is one message, so the peer may use a `ByteStream`, a
 /// [pipe](Stream::pipe_with), or `io::copy` and [`finish`](Stream::finish).
 ///
 /// - **Reading** returns `Ok(0)` at the end of the peer's message and from then on, or when
@@ -158,7 +158,7 @@ impl ByteStream {
     ///
     /// # Errors
     ///
-    /// Never fails today. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
+    /// Currently never fails. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
     }
@@ -167,18 +167,23 @@ impl ByteStream {
     ///
     /// - `Write`: the peer reads what was written before, and then the end. Later writes fail
     ///   with [`io::ErrorKind::BrokenPipe`].
-    /// - `Read`: reads return `Ok(0)` from now on, also one that waits in another thread. What
+    /// - `Read`: reads return `Ok(0)` from now on, even one that waits in another thread. What
     ///   the peer still sends is discarded; if that is more than a window, the stream is
     ///   reset, in both directions.
     /// - When both are shut down, the stream is closed.
     ///
-    /// Shutting down again does nothing. Does not wait for the peer to read.
+    /// Shutting down again does nothing.
+    ///
+    /// `Write` and `Both` wait for a write that is in progress on another thread. They do not
+    /// wait for the peer to read, unless its window was full already when the stream became
+    /// a `ByteStream`.
     ///
     /// # Errors
     ///
     /// For `Write` and `Both`: if the last write failed, so that bytes are missing, the stream
     /// is aborted, and the error has the kind of that write's error. If the stream was reset
-    /// or its session has ended, the error is that of a write.
+    /// or its session has ended, the error is that of a write. [`io::ErrorKind::Deadlock`] if
+    /// this thread holds a [`Writer`](crate::Writer) of the stream.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let ended = match how {
             Shutdown::Read => Ok(()),
@@ -314,7 +319,7 @@ impl Read for &ByteStream {
         }
         match recv.read(self.inner(), buf) {
             Ok(0) => read_ended.store(true, Ordering::Release),
-            // Shut down meanwhile.
+            // Another thread has shut the stream down.
             Err(_) if read_ended.load(Ordering::Acquire) => {}
             read => return read,
         }

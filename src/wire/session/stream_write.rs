@@ -181,7 +181,7 @@ impl Stream {
     ///
     /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
     /// [`resume`](Self::resume) for how to continue then. No other error of a write has that
-    /// kind, so that a loop which tries again ends if the connection is lost. The timeout
+    /// kind, so a loop that tries again ends if the connection is lost. The timeout
     /// applies to all handles of the stream.
     ///
     /// # Errors

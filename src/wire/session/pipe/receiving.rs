@@ -32,9 +32,9 @@ use std::{
 /// How a pipe has ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Both directions have, or the socket's peer has closed it.
+    /// Both directions have ended, or the socket's peer has closed the socket.
     InOrder,
-    /// The stream's peer has closed it, after its data.
+    /// The stream's peer has closed the stream, after its data.
     StreamGone,
 }
 
