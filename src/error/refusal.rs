@@ -116,7 +116,7 @@ impl RefusalCode {
 /// **The text is sent to the peer, which may be anyone who can connect.** A client whose
 /// session is denied permanently gives up, unless it has had a session before; a client
 /// whose session is denied temporarily retries. For streams there is no difference: the
-/// opener gets the text, and decides whether to retry.
+/// caller gets the text, and decides whether to retry.
 ///
 /// This side's [error handler](crate::Builder::on_error) gets the text, too, or more: what
 /// the alternate form `{:#}` prints, which for an `anyhow::Error` contains its causes.

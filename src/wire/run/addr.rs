@@ -280,7 +280,7 @@ mod tests {
         );
     }
 
-    /// `tests/errors/options.rs` has the messages.
+    /// `tests/errors/addresses.rs` has the messages.
     #[test]
     fn an_invalid_address_is_refused_with_the_reason() {
         for given in [

@@ -1,4 +1,4 @@
-//! Calls into the user's code: the error handler, for errors that no call can
+//! Calls into the program's code: the error handler, for errors that no call can
 //! return, the logger, and hooks.
 //!
 //! A logger may block: standard error may be a pipe that nobody reads. No thread that
@@ -107,7 +107,7 @@ impl WireState {
 
     /// Passes an error to the error handler, or logs it, on a pool thread. For errors
     /// that unauthenticated peers can cause, because the accept loop must not wait for
-    /// the user's code. If no thread can be started, the errors wait for the next report.
+    /// the program's code. If no thread can be started, the errors wait for the next report.
     pub(crate) fn report_later(
         self: &Arc<Self>,
         operation: Operation,
@@ -137,7 +137,7 @@ impl WireState {
         }
     }
 
-    /// Leaves a report to a pool thread. Calls none of the user's code.
+    /// Leaves a report to a pool thread. Calls none of the program's code.
     fn defer(self: &Arc<Self>, report: Report) {
         let mut deferred = self.deferred.lock();
         let rejected = deferred.push(report);
@@ -211,12 +211,12 @@ impl WireState {
 }
 
 /// Returns whether the program's log level includes `level`. Does not ask the logger, which
-/// is the user's code.
+/// is the program's code.
 fn is_logged(level: log::Level) -> bool {
     level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
 }
 
-/// Calls code that may panic because it runs the user's code: the error handler, or
+/// Calls code that may panic because it runs the program's code: the error handler, or
 /// the `Display` of an error that is logged.
 fn guarded(tell: impl FnOnce()) {
     if caught(tell).is_err() {

@@ -119,7 +119,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Sets the name under which a close that cuts the stream lists it.
+    /// Sets the name of the stream, which the error of a close that cuts it contains.
     pub(crate) fn set_name(&self, name: Arc<str>) {
         self.core().set_name(name);
     }
