@@ -115,13 +115,14 @@ pub enum Error {
     /// that only one side uses TLS, or that another client uses the same identification.
     #[error("{text}")]
     Explained {
-        /// What probably happened, and what to do.
+        /// The explanation: what probably happened, and what to do.
         text: String,
         /// The error itself.
         #[source]
         cause: Box<Error>,
     },
-    /// The wire is already running. It can be connected or started once.
+    /// The wire is already running. It can be run again after that run has ended, unless it
+    /// was closed.
     #[error("the wire is already connected")]
     AlreadyConnected,
     /// The wire was not started, or it no longer runs, so no session can be established.

@@ -1,4 +1,4 @@
-//! The user's handle to a stream.
+//! The program's handle to a stream.
 
 pub(super) mod shared_stream;
 

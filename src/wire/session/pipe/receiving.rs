@@ -187,7 +187,7 @@ impl<'a> Receiving<'a> {
                 Err(Failure::of(READING_STREAM)(another))
             }
             Input::End => {
-                // An empty message says nothing.
+                // An empty message is ignored.
                 if !self.stream.was_finished() {
                     self.position = Position::Gone;
                 }
