@@ -152,7 +152,7 @@ fn simple(cause: &CertificateError) -> Option<&'static str> {
         }
         InvalidPurpose => "the peer's certificate may not be used for this side of a connection",
         Revoked => "the peer's certificate was revoked; get a new one",
-        BadEncoding => "the peer's certificate is not an X.509 certificate, or is damaged",
+        BadEncoding => "the peer's certificate is not in the X.509 format, or is damaged",
         ApplicationVerificationFailure => "the program does not accept the peer's certificate",
         _ => return None,
     })
