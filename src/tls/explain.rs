@@ -167,7 +167,7 @@ fn other(name: &str) -> Option<&'static str> {
         ),
         (
             "CaUsedAsEndEntity",
-            "the peer's certificate is that of an authority (CA:TRUE), which is accepted only if it \
+            "the peer's certificate is an authority's own (CA:TRUE), which is accepted only if it \
              is pinned: pin it, or make one with `-addext basicConstraints=critical,CA:FALSE`",
         ),
     ];

@@ -21,10 +21,10 @@
 //!   to notice a peer that reads nothing. If the system's reads and writes have no timeouts,
 //!   wait in `poll` on the descriptor first, as `Pipes` does.
 //! - **Waking.** [`Closer::shutdown`] ends blocked reads and writes.
-//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this direction,
-//!   while the other one stays open. A close then waits until the peer ends its direction.
-//!   A half that cannot do this must say so with [`WriteHalf::can_finish`]; otherwise each close takes
-//!   the whole write timeout.
+//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this
+//!   direction, while the other one stays open. A close then waits until the peer ends
+//!   its direction. A half that cannot do this must say so with
+//!   [`WriteHalf::can_finish`]; otherwise each close takes the whole write timeout.
 
 use std::{
     fmt,
