@@ -1,6 +1,6 @@
 //! What a peer speaks instead of this protocol, as far as its first bytes tell. Pure.
 
-/// The port of a wire is often reached by programs that want another one.
+/// What a peer speaks instead of yamux. Programs often dial the port of a wire by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
     Tls,
@@ -51,11 +51,11 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
 ];
 
 impl Foreign {
-    /// Recognises the protocol of a peer whose first bytes are these. Returns `None` if
-    /// they may be yamux, as no bytes may.
+    /// Recognizes the protocol of a peer whose first bytes are these. Returns `None` if
+    /// they may be the beginning of yamux, or if there are none.
     pub(crate) fn recognise(first: &[u8]) -> Option<Self> {
         let &version = first.first()?;
-        // The records of a handshake, and alerts; the version's first byte.
+        // The content type of a handshake or an alert, then the first byte of the version.
         if matches!(version, 0x15 | 0x16) && first.get(1).is_none_or(|major| *major == 3) {
             return Some(Self::Tls);
         }
@@ -71,7 +71,7 @@ impl Foreign {
         if version == 0 && rest.starts_with(b"\0\x03\0\0") {
             return Some(Self::Named("PostgreSQL"));
         }
-        // The length, the number 0 of the packet, version 10 of the protocol.
+        // The length, packet number 0, then version 10 of the protocol.
         if version != 0 && first.get(3) == Some(&0) && rest.first() == Some(&10) {
             return Some(Self::Named("MySQL"));
         }

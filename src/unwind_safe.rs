@@ -27,8 +27,8 @@ macro_rules! unwind_safe {
     )*};
 }
 
-// Handles of state that threads share, which they must be able to use whatever happens on
-// one of them. The library calls the program's code (handlers, hooks, validators, the
+// Handles of state that threads share. The others must be able to use it whatever happens
+// on one of them. The library calls the program's code (handlers, hooks, validators, the
 // `Display` of an error) under no lock, so the program's panics never pass through a
 // critical section. It catches the panics of code that it calls on its own threads. Locks
 // are not poisoned; guards that outlive a call end what they began when they are dropped:

@@ -1,4 +1,4 @@
-//! Runs the user's code, which may panic: a panic must neither end a thread of the
+//! Runs the program's code, which may panic: a panic must neither end a thread of the
 //! library, nor skip the thread's cleanup.
 
 use std::{
@@ -22,7 +22,7 @@ impl Panicked {
     }
 }
 
-/// Runs the user's code.
+/// Runs the program's code.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ impl Panicked {
 pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let panicked = Panicked::from_payload(&*payload);
-        // The payload is the user's too, and may panic when it is dropped.
+        // The payload is the program's, too, and may panic when it is dropped.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         if let Err(another) = dropped {
             mem::forget(another);
@@ -39,7 +39,7 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Logs, which runs the user's logger. Like `println!`, a logger panics when it
+/// Logs, which runs the program's logger. Like `println!`, a logger panics when it
 /// writes to a closed pipe. That panic is ignored.
 pub(crate) fn log(log: impl FnOnce()) {
     // The panic cannot be reported: the logger itself failed.

@@ -43,8 +43,8 @@ pub enum Error {
     /// An option of the builder has an invalid value, or the name of a stream is invalid.
     #[error("{}{reason}", OfOption(.option))]
     Option {
-        /// The builder's method; `open_stream` for the name of a stream that should be
-        /// opened.
+        /// The builder's method; `open_stream` if the error is about the name of a stream
+        /// to open.
         option: &'static str,
         /// What is wrong with the value.
         reason: String,
@@ -114,20 +114,21 @@ pub enum Error {
         #[source]
         cause: Option<Arc<Error>>,
     },
-    /// Another error, with its probable reason: the peer speaks another protocol, only
-    /// one side uses TLS, or another client uses the same identification.
+    /// Another error, with an explanation: for example, that the peer speaks another protocol,
+    /// that only one side uses TLS, or that another client uses the same identification.
     #[error("{text}")]
     Explained {
-        /// What probably happened, and what to do.
+        /// The explanation: what probably happened, and what to do.
         text: String,
         /// The error itself.
         #[source]
         cause: Box<Error>,
     },
-    /// The wire is already running. It can be connected or started once.
+    /// The wire is already running. It can be run again after that run has ended, unless it
+    /// was closed.
     #[error("the wire is already connected")]
     AlreadyConnected,
-    /// The wire was not started, or it no longer runs, so that there is nothing to wait for.
+    /// The wire was not started, or it no longer runs, so no session can be established.
     #[error("the wire does not run: call `start` or `connect` first")]
     NotRunning,
     /// The wire was closed on this side.
@@ -172,7 +173,7 @@ pub enum Malformed {
     },
 }
 
-/// The `option` of an error about the name of a stream that should be opened.
+/// The `option` of an error about the name of a stream to open.
 pub(crate) const OPEN_STREAM: &str = "open_stream";
 
 /// Prints which option an error is about. The reason itself says what a name is for.
@@ -198,7 +199,7 @@ impl fmt::Display for Because<'_> {
 }
 
 impl Error {
-    /// Returns the error for something that did not happen in time, for no known reason.
+    /// Returns the error for something that did not happen in time, without a known reason.
     pub(crate) fn timed_out(what: impl Into<Cow<'static, str>>, timeout: Duration) -> Self {
         Self::TimedOut {
             what: what.into(),

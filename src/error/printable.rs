@@ -24,8 +24,8 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Prints bytes that are usually text, such as an identification: text in quotation
-/// marks, and other bytes as `b"\xff"`. Control characters are escaped.
+/// Prints bytes that are usually text, such as an identification: in quotation marks if
+/// they are text, and otherwise as `b"\xff"`. Control characters are escaped.
 pub(crate) struct PrintableBytes<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for PrintableBytes<'_> {

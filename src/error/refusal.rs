@@ -42,7 +42,7 @@ impl Refusal {
     }
 }
 
-/// Says more than the text that is sent, and is the same on both sides.
+/// Prints more than the text that is sent to the peer. Both sides print the same.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -65,9 +65,9 @@ impl fmt::Display for Refusal {
 /// A client that has not had a session since it was started gives up after
 /// [`TokenRefused`](Self::TokenRefused), [`NameNotAllowed`](Self::NameNotAllowed),
 /// [`Malformed`](Self::Malformed), and a refusal without a code. A client that has had one
-/// retries after the [longest wait](crate::Builder::retry_wait): the server has accepted it
-/// before, so the reason may be a fault of the server that passes. After the other codes a
-/// client always retries. [`Builder::retry_policy`](crate::Builder::retry_policy) can
+/// retries after a random part of the [longest wait](crate::Builder::retry_wait): the server
+/// has accepted it before, so the reason may be a temporary fault of the server. After the
+/// other codes a client always retries. [`Builder::retry_policy`](crate::Builder::retry_policy) can
 /// decide otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,12 +116,12 @@ impl RefusalCode {
 /// **The text is sent to the peer, which may be anyone who can connect.** A client whose
 /// session is denied permanently gives up, unless it has had a session before; a client
 /// whose session is denied temporarily retries. For streams there is no difference: the
-/// opener gets the text, and decides whether to retry.
+/// caller gets the text, and decides whether to retry.
 ///
 /// This side's [error handler](crate::Builder::on_error) gets the text, too, or more: what
 /// the alternate form `{:#}` prints, which for an `anyhow::Error` contains its causes.
 ///
-/// Everything that can be printed converts into it: a `&str`, a `String`, an
+/// Everything that implements [`Display`](fmt::Display) converts into it: a `&str`, a `String`, an
 /// [`io::Error`](std::io::Error) or any other error, of this or of another library. **`?`
 /// on an error therefore denies permanently**, and sends the error's text to the peer, with
 /// the paths and addresses that it contains. `.map_err(Denied::for_now)?` denies

@@ -55,7 +55,8 @@ impl fmt::Debug for OpError {
 pub enum Operation {
     /// Accepting a connection.
     Accept,
-    /// Connecting to the server. The client retries.
+    /// Connecting to the server. The client retries, unless it
+    /// [gives up](OpError::gives_up).
     Dial,
     /// Opening a session.
     Handshake,
@@ -111,7 +112,7 @@ struct CauseOf<'a>(&'a Operation, &'a (dyn std::error::Error + 'static));
 impl fmt::Display for CauseOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1.downcast_ref()) {
-            // The operation names the stream, and this side knows what it is.
+            // The operation names the stream, and this side knows whether it is a hub.
             (Operation::OpenStream(_), Some(Error::Refused { refusal, .. })) => match refusal {
                 Refusal::HandlerNotFound => f.write_str("refused: no handler for this name"),
                 refusal => write!(f, "refused: {refusal}"),
@@ -122,7 +123,7 @@ impl fmt::Display for CauseOf<'_> {
 }
 
 /// Prints an error, and those of its sources that its text does not already contain. The
-/// texts of this library's errors contain everything.
+/// texts of this library's errors already contain their sources.
 struct WithSources<'a>(&'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for WithSources<'_> {

@@ -20,7 +20,7 @@ pub struct ShutdownError {
     /// How many handlers and hooks are still running, although every call that
     /// they make to this library fails.
     pub running: usize,
-    /// What the first of these are, as far as this is known: at most 8, each a
+    /// The first of these, as far as they are known: at most 8, each a
     /// [`Handler`](Operation::Handler) or a [`Hook`](Operation::Hook).
     pub operations: Vec<Operation>,
 }

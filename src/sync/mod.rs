@@ -7,8 +7,8 @@
 //! the code that they check.
 //!
 //! All state that threads share uses these types, with two exceptions:
-//! [`Arc`](std::sync::Arc), which never blocks, and the pool of buffers, which
-//! belongs to the process and not to one run of a model.
+//! [`Arc`](std::sync::Arc), which never blocks, and what belongs to the process and
+//! not to one run of a model, such as the pool of buffers.
 
 #[cfg(all(test, shuttle))]
 mod model;

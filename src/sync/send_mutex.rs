@@ -4,9 +4,9 @@
 //! only with a feature that excludes the feature `deadlock_detection`, which the
 //! program may need. Here the guard owns the value while it lives.
 //!
-//! A guard that the program holds, for as long as it likes, [notes](SendMutexGuard::note_holder)
-//! the thread that uses it: if that thread locks again, it gets an error instead of waiting
-//! for itself forever.
+//! The program may hold a guard for as long as it likes. Such a guard
+//! [notes](SendMutexGuard::note_holder) the thread that uses it: if that thread locks again,
+//! it gets an error instead of waiting for itself forever.
 
 use super::{
     Condvar, Mutex,
@@ -25,7 +25,7 @@ thread_local! {
     static THREAD: usize = next_thread();
 }
 
-/// Returns another number with each call. The numbers belong to the process, not to one run
+/// Returns a different number with each call. The numbers belong to the process, not to one run
 /// of a model.
 fn next_thread() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,7 +76,7 @@ impl<T> SendMutex<T> {
     ///
     /// # Errors
     ///
-    /// If this thread would wait for itself.
+    /// [`HeldHere`] if this thread would wait for itself.
     pub(crate) fn lock(&self) -> Result<SendMutexGuard<'_, T>, HeldHere> {
         let mut state = self.state.lock();
         if state.waiting > 0 || state.value.is_none() {
@@ -96,8 +96,8 @@ impl<T> SendMutex<T> {
         })
     }
 
-    /// Returns whether this thread last used a guard that [notes](SendMutexGuard::note_holder)
-    /// that.
+    /// Returns whether the value is locked by a guard that has
+    /// [noted](SendMutexGuard::note_holder) this thread as its holder.
     pub(crate) fn is_held_here(&self) -> bool {
         let holder = self.holder.load(Ordering::Relaxed);
         holder != NOBODY && holder == current_thread()

@@ -67,8 +67,8 @@ impl Certificates {
     /// Reads a certificate chain and its private key from two PEM files.
     ///
     /// The chain begins with the certificate itself, followed by the intermediate
-    /// certificates, if there are any. These are `fullchain.pem` and `privkey.pem` of
-    /// certbot. Both paths may name the same file, if it holds both. The formats are those
+    /// certificates, if there are any. With certbot, the two files are `fullchain.pem` and
+    /// `privkey.pem`. Both paths may name the same file, if it holds both. The formats are those
     /// of [`load_certificates`].
     ///
     /// # Errors

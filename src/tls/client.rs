@@ -107,7 +107,7 @@ impl TlsClient {
     ///
     /// # Errors
     ///
-    /// When there is no valid certificate. The error says how many were found, and what
+    /// If there is no valid certificate. The error says how many were found, and what
     /// could not be read.
     ///
     /// # Examples
@@ -158,8 +158,8 @@ impl TlsClient {
     /// Accepts only the server whose certificate has this SHA-256, which
     /// [`Certificates::fingerprint`] returns.
     ///
-    /// In text, as `openssl x509 -in server.pem -noout -fingerprint -sha256` prints it, a
-    /// [`Fingerprint`] is read with [`str::parse`].
+    /// To read a [`Fingerprint`] from text, such as the output of
+    /// `openssl x509 -in server.pem -noout -fingerprint -sha256`, use [`str::parse`].
     ///
     /// Issuer, names, dates and the version of X.509 do not matter, so a
     /// self-signed certificate is enough, and this machine's clock may be wrong.
@@ -204,8 +204,8 @@ impl TlsClient {
 
     /// Shows this certificate to servers that request one. Default: none.
     ///
-    /// If `self` was created from rustls's configuration, this switches resumption off, with
-    /// which the server would not see a certificate that [`reload`](Self::reload) sets.
+    /// If `self` was created from rustls's configuration, this switches resumption off: a
+    /// server that resumes would not see a certificate that [`reload`](Self::reload) sets.
     ///
     /// # Errors
     ///
@@ -229,21 +229,21 @@ impl TlsClient {
         let resolver: Arc<dyn ResolvesClientCert> = Arc::<ShownCertificate>::clone(&shown);
         let config = Arc::make_mut(&mut self.config);
         config.client_auth_cert_resolver = resolver;
-        // A resumed connection has the certificate of the one before.
+        // A resumed connection keeps the certificate of the earlier one.
         config.resumption = Resumption::disabled();
         self.shown = Some(shown);
         Ok(self)
     }
 
-    /// Replaces the [certificate](Self::certificate), also of running clients: keep a clone
-    /// of the `TlsClient` that the client was built with.
+    /// Replaces the [certificate](Self::certificate), even that of running clients: keep a
+    /// clone of the `TlsClient` that the client was built with.
     ///
-    /// The new certificate is shown from the next TLS handshake on; a session that exists
-    /// goes on. May be called from any thread, and does not block.
+    /// The new certificate is shown from the next TLS handshake on; an existing session
+    /// continues. May be called from any thread, and does not block.
     ///
     /// # Errors
     ///
-    /// When no certificate was set with [`certificate`](Self::certificate).
+    /// If no certificate was set with [`certificate`](Self::certificate).
     #[doc(alias("renew", "rotate"))]
     pub fn reload(&self, certificates: Certificates) -> Result<(), TlsError> {
         let Some(shown) = &self.shown else {

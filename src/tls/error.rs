@@ -311,7 +311,7 @@ fn is_permanent(error: &rustls::Error) -> bool {
 }
 
 /// Returns whether a certificate may be accepted later: once this machine's clock is set,
-/// or once the certificate or the revocation list was renewed.
+/// or once the certificate or the revocation list is renewed.
 fn is_about_time(cause: &CertificateError) -> bool {
     use CertificateError::*;
     matches!(
@@ -327,7 +327,7 @@ fn is_about_time(cause: &CertificateError) -> bool {
 
 /// Returns whether the peer permanently refused our certificate, name or ciphers.
 ///
-/// Three alerts are left out, because the peer's clock may be the reason, which may be set
+/// Three alerts are left out, because they may be due to the peer's clock, which may be set
 /// later. For a certificate that has expired or is not valid yet, rustls and Go send
 /// `CertificateExpired`, OpenSSL sends `BadCertificate` if it is not valid yet, and others
 /// send `CertificateUnknown` for any reason.

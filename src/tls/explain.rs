@@ -54,7 +54,7 @@ impl Display for Explained<'_> {
             }
             Error::General(text) => f.write_str(text),
             Error::Other(OtherError(cause)) => cause.fmt(f),
-            // Their texts are words.
+            // Their own texts are clear.
             other => other.fmt(f),
         }
     }
@@ -132,7 +132,7 @@ fn certificate(cause: &CertificateError, f: &mut Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Explains the errors that hold nothing to show.
+/// Explains the errors that hold no details.
 fn simple(cause: &CertificateError) -> Option<&'static str> {
     use CertificateError::*;
     Some(match cause {
@@ -152,7 +152,7 @@ fn simple(cause: &CertificateError) -> Option<&'static str> {
         }
         InvalidPurpose => "the peer's certificate may not be used for this side of a connection",
         Revoked => "the peer's certificate was revoked; get a new one",
-        BadEncoding => "the peer's certificate is not one of X.509, or is damaged",
+        BadEncoding => "the peer's certificate is not in the X.509 format, or is damaged",
         ApplicationVerificationFailure => "the program does not accept the peer's certificate",
         _ => return None,
     })
@@ -167,7 +167,7 @@ fn other(name: &str) -> Option<&'static str> {
         ),
         (
             "CaUsedAsEndEntity",
-            "the peer's certificate is one of an authority (CA:TRUE), which is accepted only if it \
+            "the peer's certificate is an authority's own (CA:TRUE), which is accepted only if it \
              is pinned: pin it, or make one with `-addext basicConstraints=critical,CA:FALSE`",
         ),
     ];
@@ -281,14 +281,14 @@ fn meaning(alert: AlertDescription) -> Option<&'static str> {
              may have the right name, but another key"
         }
         HandshakeFailure | InsufficientSecurity => {
-            "both sides have no cipher, key exchange or signature in common"
+            "the two sides have no cipher, key exchange or signature in common"
         }
         ProtocolVersion => VERSION,
         UnrecognisedName => {
             "the server does not know the name that was dialled; set its name with \
              `TlsClient::server_name`"
         }
-        NoApplicationProtocol => "both sides have no application protocol (ALPN) in common",
+        NoApplicationProtocol => "the two sides have no application protocol (ALPN) in common",
         BadRecordMac => {
             "what this side sent could not be decrypted: it was damaged or changed on the way"
         }

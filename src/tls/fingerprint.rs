@@ -13,7 +13,7 @@ const SHOWN_TEXT: usize = 100;
 /// [pin](crate::TlsClient::pinned).
 ///
 /// [`Display`](fmt::Display) prints 64 lowercase hexadecimal digits, as `sha256sum` does.
-/// [`FromStr`] reads what these commands print, in one piece:
+/// [`FromStr`] reads the whole output of one of these commands:
 ///
 /// - `openssl x509 -in server.pem -noout -fingerprint -sha256`
 /// - `openssl x509 -in server.pem -outform der | sha256sum`
@@ -85,7 +85,7 @@ fn parse(text: &str) -> Result<Fingerprint, String> {
         Some((label, value)) if is_label(label) => value,
         _ => text,
     };
-    // `sha256sum` prints the name of the file behind the digits.
+    // `sha256sum` prints the name of the file after the digits.
     let value = value.split_whitespace().next().unwrap_or_default();
     if let Some(other) = value.chars().find(|c| !c.is_ascii_hexdigit() && *c != ':') {
         return Err(format!("{other:?} is not a hexadecimal digit"));

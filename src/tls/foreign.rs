@@ -1,11 +1,11 @@
-//! Recognizes what a peer sent instead of TLS. Pure.
+//! Recognizes what a peer sends instead of TLS. Pure.
 
 use crate::foreign::Foreign;
 
 /// The most bytes of a peer's first line that an error shows.
 const SHOWN: usize = 60;
 
-/// Returns whether the first bytes of a peer may be a record of TLS.
+/// Returns whether the first bytes of a peer may be a TLS record.
 pub(super) fn is_tls(bytes: &[u8]) -> bool {
     // A content type, and the first half of a version (RFC 8446, 5.1).
     matches!(bytes, [] | [20..=24] | [20..=24, 3, ..])

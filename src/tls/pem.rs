@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM (RFC 7468), and what is wrong if there are none.
+//! Certificates and keys in PEM (RFC 7468), and what is wrong with a file that has none.
 
 use super::{TlsError, explain::escaped};
 use rustls::pki_types::{
@@ -21,8 +21,8 @@ const DASHES: &[u8] = b"-----";
 /// The byte order mark of UTF-8, which some editors write.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The most bytes of a file. The authorities of an operating system have 300 KB. A file that
-/// is no PEM may have no end, as `/dev/zero`.
+/// The most bytes of a file. The authorities of an operating system take 300 KB. A file that
+/// is not PEM may have no end, such as `/dev/zero`.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The most kinds of sections that an error lists.
@@ -146,7 +146,7 @@ impl<'a> Pem<'a> {
     }
 }
 
-/// Reads a file. Waits while it is a pipe that is still written to.
+/// Reads a file. If it is a pipe, waits until all writers have closed it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
@@ -162,7 +162,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// A section of PEM.
 struct Section {
-    /// What its first line says that it is.
+    /// The label in its first line.
     label: String,
     /// The number of its first line.
     line: usize,
@@ -242,8 +242,8 @@ impl Invalid {
                 format!("line {line} begins with `-----BEGIN `, but does not end with `-----`")
             }
             Self::OneLine { line } => format!(
-                "line {line} holds a whole section; its line breaks are missing, as after a \
-                 variable or a script has removed them"
+                "line {line} holds a whole section; its line breaks are missing; did a \
+                 variable or a script remove them?"
             ),
         }
     }

@@ -12,13 +12,13 @@ std::thread_local! {
 
 /// Notes the error that the handshake on this thread is to return.
 pub(super) fn note(error: TlsError) {
-    // At the end of a thread the error has less detail.
+    // Fails only in a thread that is about to end. The error then has less detail.
     let _ = REFUSAL.try_with(|refusal| refusal.set(Some(error)));
 }
 
 /// Returns the error that was noted on this thread since the last call.
 pub(super) fn take() -> Option<TlsError> {
-    // At the end of a thread nothing was noted.
+    // Fails only in a thread that is about to end, which has noted nothing.
     REFUSAL.try_with(Cell::take).ok().flatten()
 }
 

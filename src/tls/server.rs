@@ -54,11 +54,11 @@ impl TlsServer {
         Ok(Self::without_sessions(config, Some(shown)))
     }
 
-    /// Replaces the certificate, also of running servers: keep a clone of the
+    /// Replaces the certificate, even that of running servers: keep a clone of the
     /// `TlsServer` that the server was built with.
     ///
-    /// TLS handshakes that begin afterwards show the new certificate. Sessions that exist
-    /// and their streams go on. May be called from any thread, and does not block.
+    /// TLS handshakes that begin afterwards show the new certificate. Existing sessions and
+    /// their streams continue. May be called from any thread, and does not block.
     ///
     /// A client that [pins](crate::TlsClient::pinned) the old certificate does not accept
     /// the new one.
@@ -70,10 +70,10 @@ impl TlsServer {
     ///
     /// # Errors
     ///
-    /// When `self` was created from rustls's own configuration, whose `cert_resolver`
-    /// decides. A file that cannot be read, or a key that does not belong to its
-    /// certificate, is an error of [`Certificates::from_files`]; the old certificate
-    /// then stays.
+    /// If `self` was created from rustls's own configuration, whose `cert_resolver`
+    /// chooses the certificate. If a file cannot be read, or a key does not belong to its
+    /// certificate, [`Certificates::from_files`] fails before this call, and the old
+    /// certificate stays in use.
     ///
     /// # Examples
     ///
@@ -86,7 +86,7 @@ impl TlsServer {
     /// let server = Wire::mount("127.0.0.1:0").tls(tls.clone()).build()?;
     /// server.start()?;
     ///
-    /// // After the certificate was renewed, for example in a signal handler's thread.
+    /// // Once the certificate has been renewed, for example on a thread that handles signals.
     /// tls.reload(Certificates::from_files(certs.join("server.pem"), certs.join("server.key"))?)?;
     /// # server.close()?;
     /// # Ok::<(), wirenet::Error>(())

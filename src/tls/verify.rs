@@ -1,5 +1,5 @@
-//! Verification of certificates: rustls's, with errors that have more details, and without
-//! an authority.
+//! Verifies certificates: as rustls does, but with more details in the errors, or without an
+//! authority, against a pinned certificate.
 
 use super::{Fingerprint, TlsError, provider::sha256, refusal, x509};
 use rustls::{

@@ -34,7 +34,7 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     Some(signed.take(SEQUENCE)?.whole)
 }
 
-/// Who issued a certificate, and to whom. Made for printing: for example
+/// Who issued a certificate, and to whom, as text for errors: for example
 /// `CN=Example CA, O=Example`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Names {

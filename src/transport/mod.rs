@@ -17,14 +17,14 @@
 //! Implement [`Transport`], [`ReadHalf`], [`WriteHalf`] and [`Closer`]. What a connection
 //! relies on:
 //!
-//! - **Timeouts.** Reads have one, for keepalive and to notice a close; so have writes, to
-//!   notice a peer that reads nothing. Where the system has none, `poll` on the descriptor
-//!   has, as in `Pipes`.
+//! - **Timeouts.** Reads have one, for keepalive and to notice a close. Writes have one too,
+//!   to notice a peer that reads nothing. If the system's reads and writes have no timeouts,
+//!   wait in `poll` on the descriptor first, as `Pipes` does.
 //! - **Waking.** [`Closer::shutdown`] ends blocked reads and writes.
-//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this direction,
-//!   while the other one stays open. A close waits for the peer's end in turn. A half that
-//!   cannot do this must say so with [`WriteHalf::can_finish`]; otherwise each close takes
-//!   the whole write timeout.
+//! - **Half-close.** After [`WriteHalf::finish`] the peer reads the end of this
+//!   direction, while the other one stays open. A close then waits until the peer ends
+//!   its direction. A half that cannot do this must say so with
+//!   [`WriteHalf::can_finish`]; otherwise each close takes the whole write timeout.
 
 use std::{
     fmt,
@@ -141,10 +141,10 @@ pub trait WriteHalf: Send + fmt::Debug {
     /// one stays open. Default: `true`. Asked once, before anything is written.
     ///
     /// A half that cannot do that must say so: for example, a pseudoterminal, a serial
-    /// line, or a standard output that the process keeps open. A connection that closes
-    /// cannot wait for the peer's end then, as the peer would not notice its own. Instead
-    /// it asks the peer, with a ping behind all data, whether everything has arrived, and
-    /// shuts the transport down on the answer.
+    /// line, or a standard output that the process keeps open. When a connection over such a
+    /// half closes, the peer does not notice, so the connection cannot wait until the peer
+    /// closes as well. Instead it asks the peer, with a ping after all data, whether
+    /// everything has arrived, and shuts the transport down when the answer comes.
     fn can_finish(&self) -> bool {
         true
     }

@@ -39,8 +39,9 @@ const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 /// the descriptor for writing is in non-blocking mode, which other processes with the same
 /// open file notice.
 ///
-/// A peer that ends while this side writes must not kill this process: a Rust program
-/// ignores `SIGPIPE` unless it chooses otherwise.
+/// If the peer ends while this side writes, the system sends this process `SIGPIPE`. Rust
+/// programs ignore that signal unless they choose otherwise; without that, it would kill
+/// the process.
 ///
 /// # Examples
 ///
@@ -133,7 +134,7 @@ impl Pipes {
             );
             io::Error::new(io::ErrorKind::InvalidInput, text)
         };
-        // Nothing is taken if the other is missing.
+        // Check both first, so that nothing is taken if one is missing.
         if child.stdin.is_none() {
             return Err(missing("stdin"));
         }
@@ -149,7 +150,7 @@ impl Pipes {
     ///
     /// # Errors
     ///
-    /// When standard output cannot be flushed, or the system refuses new descriptors.
+    /// If standard output cannot be flushed, or the system refuses new descriptors.
     pub fn stdio() -> io::Result<Self> {
         io::stdout().flush()?;
         let pipes = Self::new(

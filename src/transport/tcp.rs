@@ -30,7 +30,7 @@ impl Transport for TcpStream {
     }
 }
 
-/// A Unix socket is used like one of TCP.
+/// A Unix socket is used like a TCP socket.
 #[cfg(unix)]
 impl Transport for UnixStream {
     fn split(self) -> io::Result<Halves> {
@@ -50,8 +50,8 @@ fn split(socket: Socket) -> io::Result<Halves> {
     })
 }
 
-/// Returns an IPv4 address that is mapped into an IPv6 one, as the sockets of a dual-stack
-/// listener have it, as IPv4.
+/// Converts an IPv4-mapped IPv6 address, which the sockets of a dual-stack listener have,
+/// into the IPv4 address. Returns other addresses as they are.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         IpAddr::V4(ip) => (ip, addr.port()).into(),

@@ -35,8 +35,8 @@
 //!    thread opens a stream there, waits for the owner's answer, answers the caller, and
 //!    joins the two ([`join_relay`](crate::yamux)). From then on the readers of both
 //!    connections pass the bytes on, and no thread of the hub waits.
-//! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions: no
-//!    new streams, a deadline for those that still run, then a cut.
+//! 6. **The end.** [`run::close`] closes a wire, [`session::closing`] its sessions. No new
+//!    streams are accepted, those that still run have until a deadline, and the rest are cut.
 //!
 //! # A new message of the session handshake
 //!
@@ -77,9 +77,9 @@
 //!    whether they are closing or have ended, and for their round trip.
 //! 3. What [`yamux`](crate::yamux) locks.
 //!
-//! All other locks (handlers, pool, deferred errors, takeovers, tracked threads, the progress of hooks,
-//! streams that come early, a dial) are the last that a thread takes. Locks from 2 on are
-//! never held over a system call, or while the library calls the program's code.
+//! All other locks (handlers, pool, deferred errors, takeovers, tracked threads, the progress
+//! of hooks, streams that come early, a dial) are the last that a thread takes. Locks from 2
+//! on are never held over a system call, or while the library calls the program's code.
 
 mod builder;
 mod handle;

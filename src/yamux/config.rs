@@ -121,7 +121,7 @@ impl Config {
     /// Other implementations send as much in one frame as the window allows, so the
     /// limit is never less than [`max_window`](Self::max_window), nor than 262,144.
     /// Frames are handled as they arrive, so this limit does not bound a buffer.
-    /// Frames that this side sends carry at most 64 KiB of the user's bytes.
+    /// Frames that this side sends carry at most 64 KiB of data.
     #[must_use]
     pub fn max_frame(mut self, bytes: u32) -> Self {
         self.max_frame = bytes;

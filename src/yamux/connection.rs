@@ -276,7 +276,7 @@ impl Connection {
     }
 
     /// Returns the round trip that the last ping measured, or `None` before the
-    /// first. Counts both the user's pings and the connection's own.
+    /// first. Counts both the program's pings and the connection's own.
     pub fn round_trip_time(&self) -> Option<Duration> {
         self.handle.shared.pings.latest()
     }

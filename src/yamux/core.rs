@@ -38,7 +38,7 @@ pub(super) struct Core {
     /// Signalled when the receiving half ends in any way. Not `readable`, so that data does
     /// not wake threads that wait for the end.
     ended: Condvar,
-    /// Called when readers are woken, if a thread waits for input elsewhere.
+    /// Called when readers are woken, for a thread that does not wait for `readable`.
     waker: OnceLock<Weak<dyn Wake>>,
     pub(super) send: Mutex<SendHalf>,
     pub(super) writable: Condvar,
@@ -54,15 +54,15 @@ pub(super) struct Core {
     live: AtomicBool,
     /// The relay that the stream belongs to, and which of its ends the stream is.
     relayed: OnceLock<(Arc<dyn Relay>, RelayEnd)>,
-    /// What its user calls it.
+    /// The name that the layer above has given to the stream.
     name: OnceLock<Arc<str>>,
 }
 
 #[derive(Debug)]
 pub(super) struct RecvHalf {
     pub(super) state: RecvState,
-    /// Whether the peer has finished or reset the stream, or the connection has ended. The
-    /// state forgets it if this side then resets the stream.
+    /// Whether the peer has finished or reset the stream, or the connection has ended. Kept
+    /// beside `state`, which no longer shows it after this side has reset the stream.
     peer_has_ended: bool,
     /// Whether reading was ended on this side. Received bytes were discarded then,
     /// so no read may report the end of the stream.
@@ -78,8 +78,8 @@ pub(super) struct RecvHalf {
 pub(super) struct SendHalf {
     pub(super) state: SendState,
     pub(super) window: SendWindow,
-    /// Whether nothing is being sent: the stream may end here. Always `false` for streams
-    /// whose user does not tell; see [`Stream::rest`](super::Stream::rest).
+    /// Whether nothing is being sent: the stream may end here. Stays `false` unless the
+    /// layer above says so; see [`Stream::rest`](super::Stream::rest).
     pub(super) at_rest: bool,
 }
 

@@ -14,7 +14,7 @@ use std::{io, sync::Arc, time::Duration};
 ///
 /// Only [`TimedOut`](Self::TimedOut) converts into an error of the kind
 /// [`io::ErrorKind::TimedOut`], after which the call may be tried again. The errors that end
-/// a connection have other kinds, also those of a peer that was silent for too long
+/// a connection have other kinds, even if the peer was silent for too long
 /// ([`io::ErrorKind::ConnectionAborted`]).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,7 +95,7 @@ fn shown(error: &io::Error) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// The first bytes of the peer, which these are, are no header.
+    /// The first bytes that the peer sent are not a header. Contains these bytes.
     #[error(
         "the peer does not speak yamux, or its program printed something first: it began with \
          \"{}\"", .0.escape_ascii()
@@ -196,8 +196,8 @@ impl Error {
     }
 
     /// Returns the kind of the [`io::Error`] that this error converts into. Callers try again
-    /// after `TimedOut` and its like, so it is never the kind of an error that ends the
-    /// connection.
+    /// after `TimedOut`, `WouldBlock` and `Interrupted`, so an error that ends the connection
+    /// never has one of these kinds.
     ///
     /// | error | kind |
     /// |---|---|

@@ -29,8 +29,8 @@ impl AboutStream {
         self.id
     }
 
-    /// Returns `text` if the stream has a name: a peer of the layer above has handlers, a log,
-    /// and more streams to open.
+    /// Returns `text` if the stream has a name, and otherwise `""`. Only streams of the layer
+    /// above have one, and `text` is about what only that layer has, such as handlers.
     pub(super) fn if_named<'a>(&self, text: &'a str) -> &'a str {
         match self.name {
             Some(_) => text,

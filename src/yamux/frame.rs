@@ -84,10 +84,11 @@ pub enum HeaderError {
     Kind(u8),
 }
 
-/// After a frame was received, the peer is known to speak yamux.
+/// The probable reason for an invalid header after a valid one, which shows that the peer
+/// speaks yamux.
 const STRAY: &str = "; does the peer's program print to the connection?";
 
-/// A byte that may be one of text.
+/// Shows a byte, together with its character if that is printable ASCII.
 struct Byte(u8);
 
 impl fmt::Display for Byte {
@@ -243,7 +244,7 @@ impl Decoder {
         Ok(Some(Event::Header(header)))
     }
 
-    /// Returns the bytes that [`next`](Self::next) found to be no header, if they came first.
+    /// Returns the bytes that [`next`](Self::next) refused as a header, if they were the first.
     pub(crate) fn first_bytes(&self) -> Option<[u8; HEADER_LEN]> {
         (!self.begun).then_some(self.header)
     }

@@ -92,7 +92,7 @@
 /// - **grant**: credit that is sent in a window update.
 /// - **place**: one of the `max_streams` that the peer may have open and that are served.
 ///   A stream of the peer that has no place yet is **held**.
-/// - **at rest**: a stream on which nothing is being sent, so that it may end.
+/// - **at rest**: a stream on which nothing is being sent, so it may end.
 /// - **half open**: no longer used on this side, and not yet ended by the peer.
 ///
 /// # Lock order

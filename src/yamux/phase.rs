@@ -15,10 +15,10 @@
 //!    └────────┴──▶ Ended   have ended           Ended        cut
 //! ```
 //!
-//! Over a transport that cannot end a direction alone, this side's close ends when the peer
-//! answers a ping behind all data, or closes too, which its second go-away says. Without a
-//! close of this side, that go-away ends the streams, and the reader waits shortly for the
-//! peer to cut the transport.
+//! Over a transport that cannot end a direction alone, this side's close is complete when the
+//! peer has answered a ping after all data, or has closed too, which its second go-away
+//! shows. If this side has not closed, that go-away ends the streams, and the reader waits
+//! briefly for the peer to cut the transport.
 //!
 //! `end()` is called for the peer's end, a violation, a failure, and when the write
 //! timeout after a `close()` or a failed write has passed. Until the transport is cut,

@@ -9,7 +9,7 @@
 use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 
-/// The most of the user's bytes that one frame carries. A bulk transfer on one
+/// The most bytes of data that one frame carries. A bulk transfer on one
 /// stream delays the others by no more than the time it takes to send this much.
 pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 

@@ -1,19 +1,19 @@
-//! Waking a thread that waits for the input of a stream and for something else, so that it
+//! Wakes a thread that waits for the input of a stream and for something else at once, and so
 //! cannot wait for the stream's condition variable.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
 
-/// Wakes such a thread.
+/// What wakes the thread.
 pub(crate) trait Wake: fmt::Debug + Send + Sync {
-    /// Called whenever the readers of the stream are woken, without a lock, by the
-    /// connection's reader among others. Must not block.
+    /// Called whenever the readers of the stream are woken. No lock is held. The connection's
+    /// reader is one of the callers, so this must not block.
     fn wake(&self);
 }
 
 /// Whether the thread waits, or is about to. Only then does it need a signal.
 ///
-/// The thread arms this, looks whether what it waits for has happened, and only then waits
+/// The thread arms this, checks whether what it waits for has happened, and only then waits
 /// for the signal.
 #[derive(Debug, Default)]
 pub(crate) struct Armed(AtomicBool);

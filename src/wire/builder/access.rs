@@ -53,12 +53,12 @@ impl Builder {
     /// [`Denied`]. Default: every peer is accepted.
     ///
     /// **The text is sent to a peer that is not authenticated.** With `?`, the text of an
-    /// error can contain paths, addresses of databases, and more: send a text of your own,
-    /// as in `.map_err(|_| Denied::for_now("try again later"))?`.
+    /// error can contain paths, addresses of databases, and more. Send a text of your own
+    /// instead, as in `.map_err(|_| Denied::for_now("try again later"))?`.
     ///
     /// A client whose session is refused gives up, with [`RefusalCode::TokenRefused`];
-    /// if it has had a session since it was started, it retries after the [longest
-    /// wait](Self::retry_wait). With [`Denied::for_now`], for example because the
+    /// if it has had a session since it was started, it retries after a random part of the
+    /// [longest wait](Self::retry_wait). With [`Denied::for_now`], for example because the
     /// validator's database cannot be reached, every client retries, with
     /// [`RefusalCode::TryLater`]. `?` refuses with [`Denied::new`];
     /// `.map_err(Denied::for_now)?` refuses for now.
@@ -147,9 +147,9 @@ impl Builder {
     ///
     /// An error refuses the whole session, with [`RefusalCode::NameNotAllowed`]. The
     /// refusal is permanent for a client that has not had a session since it was
-    /// started. Any other client retries after its longest wait, so that a mistake in
+    /// started. Any other client retries within its longest wait, so that a mistake in
     /// this closure does not lose clients permanently. As for a validator, the error may be
-    /// anything that can be printed, also with `?`. [`Denied::for_now`] refuses for
+    /// anything that can be printed, even with `?`. [`Denied::for_now`] refuses for
     /// now, with [`RefusalCode::TryLater`], and so does a panic, which is reported to
     /// the [error handler](Self::on_error).
     ///

@@ -6,10 +6,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
 
-/// Where a server or hub listens, for [`Wire::mount`](crate::Wire::mount),
+/// The address of a server or hub, for [`Wire::mount`](crate::Wire::mount),
 /// [`Wire::hub`](crate::Wire::hub) and [`Wire::join`](crate::Wire::join).
 ///
-/// Programs do not create it: those calls take everything that converts into it.
+/// Programs need not create an `Address`: those calls take everything that converts into one.
 ///
 /// | what | examples |
 /// |---|---|
@@ -17,9 +17,10 @@ use std::{
 /// | a [`SocketAddr`] | the result of [`Wire::local_addr`](crate::Wire::local_addr) |
 /// | host and port | `("hub.example", 8989)`, `("::1", 8989)`, `(Ipv4Addr::LOCALHOST, 0)` |
 ///
-/// A text is `host:port`, with IPv6 addresses in brackets. Without a host, `:port` listens
-/// on all interfaces, or dials this machine. [`Builder::build`](crate::Builder::build)
-/// checks it. The scope id of an IPv6 address is kept.
+/// A text is `host:port`, with IPv6 addresses in brackets. With `:port`, a server listens on
+/// all interfaces, and a client dials this machine.
+/// [`Builder::build`](crate::Builder::build) checks the text. The scope id of an IPv6 address
+/// is kept.
 ///
 /// # Examples
 ///

@@ -36,7 +36,7 @@ impl Builder {
     /// (`SO_SNDBUF`). Default: the kernel adapts the size, which is best on most links.
     ///
     /// The kernel may use another size: Linux, for example, doubles it, up to a limit of its
-    /// own. If it refuses the size, it keeps its default.
+    /// own. If the kernel refuses the size, it keeps its default.
     #[doc(alias("SO_SNDBUF"))]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.options.send_buffer = Some(bytes);

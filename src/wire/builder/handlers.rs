@@ -142,8 +142,8 @@ impl Builder {
     /// thread, one error after the other, so that a slow error handler does not delay
     /// other clients. If 256 of these errors are waiting, further ones are dropped, and
     /// their number is reported later, as [`Operation::Report`](crate::Operation::Report).
-    /// If no thread can be started, they wait for the next error. Without an error
-    /// handler, all errors are logged in this way, so a logger that blocks stops neither
+    /// If no thread can be started, these errors wait until the next one occurs. Without an
+    /// error handler, all errors are logged in this way, so a logger that blocks stops neither
     /// sessions nor a close.
     ///
     /// A peer that connects and leaves before it has sent a byte is no error: health

@@ -92,7 +92,7 @@ use std::{fmt, sync::Arc};
 /// | [`dial_timeout(t)`](Self::dial_timeout) | 10 s | for resolving the name, and for connecting to each of its addresses |
 /// | [`handshake_timeout(t)`](Self::handshake_timeout) | 10 s | for TLS and the opening of the session together; for the opening of each stream |
 /// | [`read_write_timeouts(read, write)`](Self::read_write_timeouts) | none, 10 s | `read` is for each stream's reads; `write` is how long a connection may accept no data |
-/// | [`session_close_timeout(t)`](Self::session_close_timeout) | 5 s | how long a close waits for open streams to end |
+/// | [`session_close_timeout(t)`](Self::session_close_timeout) | 5 s | how long a close waits for running streams to end |
 /// | [`keep_alive(on)`](Self::keep_alive), [`keep_alive_interval(t)`](Self::keep_alive_interval) | on, 15 s | pings a peer that has been silent for this long; without an answer within the write timeout, the session ends |
 /// | [`takes_unmarked_end(on)`](Self::takes_unmarked_end) | off | whether a message may end with its stream, without an end mark, as some go-wirenet handlers send messages |
 /// | [`max_sessions(n)`](Self::max_sessions) | 12,288 | sessions of a server or hub; each takes a thread |

@@ -64,10 +64,10 @@ impl Builder {
     /// `None` to give up. Default: [`Retry::wait`], which gives up immediately on a
     /// [permanent](Error::is_permanent) error. Once a session has been established,
     /// however, it gives up neither on a TLS failure, which anyone on the network path
-    /// can cause, nor on a refusal of the session, which may be a fault of the server that
-    /// passes: after a refusal it retries after the [longest wait](Self::retry_wait). A certificate that one side
-    /// does not accept for its dates is never permanent: a clock may be set later, or the
-    /// certificate renewed.
+    /// can cause, nor on a refusal of the session, which may come from a temporary fault of
+    /// the server. After a refusal it retries after a random part of the [longest
+    /// wait](Self::retry_wait). A certificate that one side does not accept because of its
+    /// dates is never a permanent error: a clock may be set later, or the certificate renewed.
     ///
     /// The policy runs on the thread that serves the session. A panic is caught and
     /// reported to the [error handler](Self::on_error), and the default applies.

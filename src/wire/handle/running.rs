@@ -81,8 +81,9 @@ impl Wire {
     ///
     /// **For a client, this waits forever while the client retries**: if the address is
     /// mistyped or the server is down, it does not return. Each failed attempt goes to
-    /// the error handler, or is logged as a warning. [`start_within`](Self::start_within)
-    /// waits for a limited time and returns the cause.
+    /// the error handler, or is logged: as a warning, or at `debug` if it failed like the
+    /// one before. [`start_within`](Self::start_within) waits for a limited time and returns
+    /// the cause.
     ///
     /// # Errors
     ///
@@ -311,10 +312,11 @@ impl Wire {
     ///
     /// Closing again does no harm. A handler, a hook or a validator may close the wire:
     /// the close does not wait for its own caller. A handler's own stream is cut, so a
-    /// handler answers before it closes. A close in an error handler that runs
-    /// on a session's own thread cuts that session immediately. A client that is
-    /// resolving a name leaves the resolving thread behind, until the system gives up.
-    /// Idle threads are told to end, but the close does not wait for them.
+    /// handler should send its answer before it closes the wire. A close in an error
+    /// handler that runs on a session's own thread cuts that session immediately. A
+    /// client that is resolving a name leaves the resolving thread behind, until the
+    /// system gives up. Idle threads are told to end, but the close does not wait for
+    /// them.
     ///
     /// When the last handle is dropped, the wire is closed in the same way, and an error
     /// goes to the [error handler](Builder::on_error) as [`Operation::Close`]. If a

@@ -32,8 +32,8 @@ impl Wire {
     /// If several sessions have the same identification, this is the one that was
     /// established last: a client that lost its connection and has reconnected may still
     /// have its old session until the server notices the loss. Sessions that have ended
-    /// are never returned. The number of sessions hardly matters: this is a search in a
-    /// sorted index.
+    /// are never returned. The call searches a sorted index, so it is fast even with many
+    /// sessions.
     ///
     /// A client finds its own session under its own identification.
     ///
@@ -76,8 +76,8 @@ impl Wire {
     /// the session with the server, if that offers the name.
     ///
     /// A peer offers the names for which it had handlers when the session was opened; see
-    /// [`Session::stream_names`]. As with [`session_for`](Self::session_for), the number
-    /// of sessions hardly matters.
+    /// [`Session::stream_names`]. Like [`session_for`](Self::session_for), this is fast even
+    /// with many sessions.
     ///
     /// # Examples
     ///
@@ -111,10 +111,10 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if there is none within `timeout`. Its text and its `cause` say
-    /// why the last attempt failed, or why the last session ended, if the wire knows; or
-    /// that the wire was not started.
-    /// [`Error::Closed`] if the wire is closed.
+    /// - [`Error::TimedOut`] if there is none within `timeout`. Its text and its `cause` say
+    ///   why the last attempt failed, or why the last session ended, if the wire knows; or
+    ///   that the wire was not started.
+    /// - [`Error::Closed`] if the wire is closed.
     ///
     /// # Examples
     ///
@@ -217,12 +217,12 @@ impl Wire {
 impl Session {
     /// Returns a handle of the wire that the session belongs to.
     ///
-    /// Returns `None` if the program no longer has a handle, so that the wire
+    /// Returns `None` if the program no longer has a handle, which means that the wire
     /// closes.
     ///
     /// This is how a handler or a hook reaches its wire. A handler that captures a
-    /// [`Wire`] keeps it running forever: the wire owns the handler, and the handler
-    /// owns the wire.
+    /// [`Wire`] keeps it running until it is closed: the wire owns the handler, and the
+    /// handler owns the wire.
     ///
     /// # Examples
     ///

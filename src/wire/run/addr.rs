@@ -33,7 +33,7 @@ struct Unusable {
     hint: &'static str,
 }
 
-/// Adds to the error of a bind what to do about it. The kind stays.
+/// Adds what to do about it to the error of a bind. Keeps the kind.
 pub(crate) fn not_bound(cause: io::Error) -> io::Error {
     use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     let hint = match cause.kind() {
@@ -47,7 +47,7 @@ pub(crate) fn not_bound(cause: io::Error) -> io::Error {
     io::Error::new(cause.kind(), Unusable { cause, hint })
 }
 
-/// Adds to the error of a dial what to do about it. The kind stays.
+/// Adds what to do about it to the error of a dial. Keeps the kind.
 pub(crate) fn not_connected(cause: io::Error) -> io::Error {
     let hint = match cause.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -136,7 +136,7 @@ fn parse(role: Role, given: &str) -> Result<(Option<&str>, u16), String> {
     Ok(((!host.is_empty()).then_some(host), parse_port(host, port)?))
 }
 
-/// Finds what no address contains.
+/// Refuses what no address contains.
 fn check_characters(given: &str) -> Result<(), String> {
     if given.is_empty() {
         return Err("it is empty; give host:port, for example \"hub.example:8989\"".into());
@@ -159,7 +159,7 @@ fn check_characters(given: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the parts of a URL beside host and port: scheme, user, and path.
+/// Returns the parts of a URL other than host and port: scheme, user, and path.
 fn parts_of_url(given: &str) -> Vec<&str> {
     let (scheme, rest) = match given.find("://") {
         Some(at) => given.split_at(at + 3),
@@ -168,7 +168,7 @@ fn parts_of_url(given: &str) -> Vec<&str> {
     let (rest, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let (user, host) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
     let path = match path.rsplit_once(':') {
-        // The port was written behind the path.
+        // The port was written after the path.
         Some((path, port)) if !host.contains(':') && is_number(port) => path,
         _ => path,
     };
@@ -184,7 +184,7 @@ fn split_brackets(rest: &str) -> Result<(&str, &str), String> {
     };
     if !is_ipv6(host) {
         return Err(format!(
-            "{host:?} is not an IPv6 address, and only these are in brackets"
+            "{host:?} is not an IPv6 address; only IPv6 addresses may be in brackets"
         ));
     }
     match after.strip_prefix(':') {

@@ -56,9 +56,9 @@ impl Served {
         ended.unwrap_or(yamux::Error::ClosedByPeer).into()
     }
 
-    /// Counts the session among those that the peer has ended soon after their start, or
-    /// starts over. If they are suspiciously many, that is an error, also where the
-    /// connection was closed gracefully.
+    /// Counts the sessions in a row that the peer has ended soon after their start; any other
+    /// session resets the count. If there are suspiciously many, that is an error, even if
+    /// the connection was closed gracefully.
     fn note_end(&mut self, wire: &WireState, ended: &mut EndedSessions) {
         let error = self.cause();
         let is_short = self.lifetime < wire.options.retrying.min_lifetime();

@@ -61,7 +61,7 @@ fn accepted_tls(
 }
 
 /// Waits for the first byte of a peer without taking it, at most until the deadline.
-/// Returns whether the peer leaves before.
+/// Returns whether the peer leaves before it has sent one.
 #[cfg(feature = "tls")]
 fn leaves_silently(stream: &TcpStream, deadline: Instant) -> bool {
     loop {

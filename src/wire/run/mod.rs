@@ -8,8 +8,8 @@
 //! 3. `handshake` opens a session on a connection.
 //! 4. `serving` registers the session, reads it until it ends, and passes its streams to
 //!    the pool; `inbound` answers one such stream, and runs its handler or relays it.
-//! 5. `hooks` runs the hooks of a session; `reports` calls hooks and the error
-//!    handler.
+//! 5. `hooks` runs the hooks of a session; `reports` calls hooks, the error
+//!    handler, and the logger.
 //! 6. `close` ends the wire.
 
 use super::{

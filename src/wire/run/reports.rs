@@ -1,8 +1,11 @@
-//! Calls into the user's code: the error handler, for errors that no call can
+//! Calls into the program's code: the error handler, for errors that no call can
 //! return, the logger, and hooks.
 //!
 //! A logger may block: standard error may be a pipe that nobody reads. No thread that
 //! accepts, reads a session, runs a handler or dials calls the logger; a pool thread does.
+//! There are three exceptions: an error that the error handler gets is logged at `debug` on
+//! the same thread, and so are a panic of that handler, and socket options that the system
+//! refuses (see [`best_effort`](crate::transport)), each once per process.
 
 use crate::{
     error::{OpError, Operation},
@@ -65,7 +68,7 @@ impl WireState {
     }
 
     /// Reports the last error of a wire: the program may exit next, so without an error
-    /// handler this waits until the error is logged. If the logger blocks, waits for
+    /// handler this waits until the error is logged. If the logger blocks, waits at most for
     /// [`GRACE`].
     pub(crate) fn report_last(self: &Arc<Self>, error: OpError) {
         if self.options.on_error.is_some() {
@@ -104,7 +107,7 @@ impl WireState {
 
     /// Passes an error to the error handler, or logs it, on a pool thread. For errors
     /// that unauthenticated peers can cause, because the accept loop must not wait for
-    /// the user's code. If no thread can be started, the errors wait for the next report.
+    /// the program's code. If no thread can be started, the errors wait for the next report.
     pub(crate) fn report_later(
         self: &Arc<Self>,
         operation: Operation,
@@ -134,7 +137,7 @@ impl WireState {
         }
     }
 
-    /// Leaves a report to a pool thread. Calls none of the user's code.
+    /// Leaves a report to a pool thread. Calls none of the program's code.
     fn defer(self: &Arc<Self>, report: Report) {
         let mut deferred = self.deferred.lock();
         let rejected = deferred.push(report);
@@ -208,12 +211,12 @@ impl WireState {
 }
 
 /// Returns whether the program's log level includes `level`. Does not ask the logger, which
-/// is the user's code.
+/// is the program's code.
 fn is_logged(level: log::Level) -> bool {
     level <= log::STATIC_MAX_LEVEL && level <= log::max_level()
 }
 
-/// Calls code that may panic because it runs the user's code: the error handler, or
+/// Calls code that may panic because it runs the program's code: the error handler, or
 /// the `Display` of an error that is logged.
 fn guarded(tell: impl FnOnce()) {
     if caught(tell).is_err() {

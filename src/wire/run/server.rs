@@ -243,7 +243,7 @@ fn open_session(
 #[cold]
 fn peer_left(pending: &Pending) {
     if pending.was_evicted() {
-        // It was not the peer that ended the connection.
+        // This side ended the connection, not the peer.
         failed(pending, Vec::new(), Error::Closed);
     } else {
         log_peer_left(pending.wire(), pending.context().peer_addr);

@@ -33,7 +33,7 @@ pub(crate) fn watch(socket: &SockRef<'_>, options: &Options) {
             .set_tcp_keepalive(&time.clone().with_interval(interval))
             .is_err()
         {
-            // One by one, so that a system which lacks one of the options gets the others.
+            // One by one, so that the others are set on a system that lacks one of them.
             let interval = TcpKeepalive::new().with_interval(interval);
             best_effort("SO_KEEPALIVE", socket.set_keepalive(true));
             best_effort("TCP_KEEPIDLE", socket.set_tcp_keepalive(&time));

@@ -29,7 +29,7 @@ use std::{
 ///
 /// # Ends
 ///
-/// Each direction is one message, so that the peer may use a `ByteStream`, a
+/// Each direction is one message, so the peer may use a `ByteStream`, a
 /// [pipe](Stream::pipe_with), or `io::copy` and [`finish`](Stream::finish).
 ///
 /// - **Reading** returns `Ok(0)` at the end of the peer's message and from then on, or when
@@ -42,16 +42,16 @@ use std::{
 ///   it returns.
 /// - If the last write has failed, or the thread panics before the end was sent, dropping
 ///   [aborts](Stream#how-a-stream-is-aborted) the stream instead: the peer gets an error.
-/// - An early return, for example with `?`, drops as well: as with a `TcpStream`, the peer takes
-///   what was written for everything. Call [`reset`](Self::reset) first if it must not.
+/// - An early return, for example with `?`, drops as well. As with a `TcpStream`, the peer then
+///   takes what was written so far for all of the data. To prevent that, call
+///   [`reset`](Self::reset) first.
 ///
 /// # In a handler
 ///
 /// The result of a handler decides, as always. While the handler runs, dropping the last handle
 /// does not end the stream yet: a handler that then returns `Ok` ends it, and one that returns
-/// an error or panics resets it. To end the data earlier, call `shutdown(Write)`. A handle that
-/// outlives its handler, in another thread, ends the stream when it is dropped; but an error of
-/// the handler has reset it.
+/// an error or panics resets it. To end the data earlier, call `shutdown(Write)`. If a handle
+/// in another thread outlives a handler that has returned `Ok`, dropping it ends the stream.
 ///
 /// # Timeouts
 ///
@@ -59,13 +59,13 @@ use std::{
 /// write that fails has sent nothing of its buffer; after [`Write::write_all`] or
 /// [`io::copy`] has failed, it is unknown how much was sent.
 ///
-/// No other error has that kind, also not that of a lost connection.
+/// No other error has that kind, not even that of a lost connection.
 ///
 /// # Pools
 ///
-/// A close of the session waits for the streams that are open, also for an idle one, for as
-/// long as its timeout: only the program knows whether it still needs one. Drop pooled and
-/// idle streams when [`Session::is_closing`] returns `true`.
+/// A close of the session waits for open streams until its timeout has passed, even for idle
+/// ones: only the program knows whether it still needs them. Drop pooled and idle streams
+/// when [`Session::is_closing`] returns `true`.
 ///
 /// # Examples
 ///
@@ -115,19 +115,19 @@ impl Stream {
     ///
     /// If messages were exchanged before, the bytes are the next message in each direction,
     /// or what is left of the current one. A message that was read has ended only when a
-    /// read has returned `Ok(0)`: after reading a fixed number of bytes, call
-    /// [`next_message`](Self::next_message) or read the end first, or else the first read
-    /// of the byte stream returns it. Sets
+    /// read has returned `Ok(0)`. After reading a fixed number of bytes, first call
+    /// [`next_message`](Self::next_message) or read the end; otherwise the first read of the
+    /// byte stream returns `Ok(0)`. This call also sets
     /// [`takes_unmarked_end`](Self::set_takes_unmarked_end).
     ///
     /// # In a handler
     ///
     /// A handler has a `&mut Stream`; use `stream.clone().into_byte_stream()`. The stream is
-    /// then closed when the byte stream is dropped and the handler has returned `Ok`,
-    /// whichever comes last, so that another thread may go on with it. A handler that returns
+    /// then closed once the byte stream has been dropped and the handler has returned `Ok`,
+    /// so that another thread may continue to use it. A handler that returns
     /// an error, or panics, resets the stream as always.
     ///
-    /// Other handles of the stream should not be used any more.
+    /// Do not use other handles of the stream afterwards.
     ///
     /// # Examples
     ///
@@ -158,7 +158,7 @@ impl ByteStream {
     ///
     /// # Errors
     ///
-    /// Never fails today. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
+    /// Currently never fails. Returns a `Result` as [`std::net::TcpStream::try_clone`] does.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
     }
@@ -167,18 +167,23 @@ impl ByteStream {
     ///
     /// - `Write`: the peer reads what was written before, and then the end. Later writes fail
     ///   with [`io::ErrorKind::BrokenPipe`].
-    /// - `Read`: reads return `Ok(0)` from now on, also one that waits in another thread. What
+    /// - `Read`: reads return `Ok(0)` from now on, even one that waits in another thread. What
     ///   the peer still sends is discarded; if that is more than a window, the stream is
     ///   reset, in both directions.
     /// - When both are shut down, the stream is closed.
     ///
-    /// Shutting down again does nothing. Does not wait for the peer to read.
+    /// Shutting down again does nothing.
+    ///
+    /// `Write` and `Both` wait for a write that is in progress on another thread. They do not
+    /// wait for the peer to read, unless its window was full already when the stream became
+    /// a `ByteStream`.
     ///
     /// # Errors
     ///
-    /// For `Write` and `Both`: if the last write has failed, so that bytes are missing, the
-    /// stream is aborted, and the error has the kind of that write's. The errors of a write
-    /// if the stream was reset or its session has ended.
+    /// For `Write` and `Both`: if the last write failed, so that bytes are missing, the stream
+    /// is aborted, and the error has the kind of that write's error. If the stream was reset
+    /// or its session has ended, the error is that of a write. [`io::ErrorKind::Deadlock`] if
+    /// this thread holds a [`Writer`](crate::Writer) of the stream.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let ended = match how {
             Shutdown::Read => Ok(()),
@@ -214,8 +219,8 @@ impl ByteStream {
     /// Returns whether a read would return at once: with bytes, the end, or an error. Never
     /// blocks; `false` while another thread reads.
     ///
-    /// A connection that waits in a pool between a request and the next is still good if this
-    /// returns `false`.
+    /// A stream that is idle in a pool between two requests is still usable if this returns
+    /// `false`.
     pub fn is_readable(&self) -> bool {
         let Some(mut recv) = self.inner().recv.try_lock() else {
             return false;
@@ -275,7 +280,7 @@ impl Shared {
             inner.raw.flush_queued();
             inner.raw.rest();
         } else {
-            // Returns the error, or waits for credit that the message before has used up.
+            // Returns the error, or waits for credit that the earlier message has used up.
             inner.finish(&mut send, self.stream.handle)?;
         }
         self.write_ended.store(true, Ordering::Release);
@@ -314,7 +319,7 @@ impl Read for &ByteStream {
         }
         match recv.read(self.inner(), buf) {
             Ok(0) => read_ended.store(true, Ordering::Release),
-            // Shut down meanwhile.
+            // Another thread has shut the stream down.
             Err(_) if read_ended.load(Ordering::Acquire) => {}
             read => return read,
         }
@@ -377,7 +382,8 @@ impl fmt::Debug for ByteStream {
 }
 
 impl StreamInner {
-    /// Keeps the stream open until [`release`](Self::release) is called as often.
+    /// Keeps the stream open until [`release`](Self::release) has been called as often as
+    /// this.
     pub(super) fn hold(&self) {
         self.holds.fetch_add(1, Ordering::AcqRel);
     }

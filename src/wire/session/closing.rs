@@ -38,12 +38,12 @@ impl Session {
     /// A stream that this side opened runs until it is closed or dropped on this side, or
     /// until the peer ends it while no message is being sent. Thus a stream that was read to
     /// its end, and is still held, delays no close and is not cut. What the peer sent before
-    /// it ended the stream can also be read after the close, to its end. Writes fail then.
-    /// While a message is being sent, the stream runs, although the peer has ended it: the
-    /// message would be truncated.
+    /// it ended the stream can be read to its end even after the close; writes fail then.
+    /// While a message is being sent, the stream runs even if the peer has ended it, because
+    /// ending it here would truncate the message.
     ///
-    /// A hub takes a stream that it relays as its handler's side does: it runs until the
-    /// handler returns, or until both sides have left.
+    /// On a hub, a relayed stream runs until the owner's handler returns, or until both sides
+    /// have left.
     ///
     /// [`Wire::close`]: crate::Wire::close
     /// [`Builder::session_close_timeout`]: crate::Builder::session_close_timeout

@@ -9,8 +9,8 @@ pub(crate) const FRAMING: Framing = Framing {
     cut_short: &CUT_SHORT,
 };
 
-/// With this much room left, more may never come unless something is sent: a receiver
-/// grants only after half of its window was read.
+/// With no more room than this, further room may never come unless something is sent: a
+/// receiver grants only after half of its window was read.
 const HALF: usize = INITIAL_WINDOW as usize / 2 - CUT_SHORT.len();
 
 /// While an incomplete chunk is held, its sender may have this much less credit than the

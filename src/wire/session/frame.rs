@@ -28,7 +28,7 @@ pub(crate) enum FrameKind {
     Error = 0x04,
     /// Accepts the stream.
     Accept = 0x08,
-    /// Opens a named stream; the payload is the opener's token.
+    /// Opens a named stream; the payload is the caller's token.
     Open = 0x16,
     /// Opens a session.
     OpenSession = 0x32,
@@ -130,7 +130,7 @@ pub(crate) struct FrameDecoder {
     bytes: Vec<u8>,
 }
 
-/// Without the bytes, which may be a token.
+/// Omits the bytes, which may be those of a token.
 impl fmt::Debug for FrameDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameDecoder")

@@ -23,8 +23,9 @@ use uuid::{Uuid, fmt::Hyphenated};
 pub struct SessionId(Uuid);
 
 impl SessionId {
-    /// The smallest id, and the largest.
+    /// The smallest id.
     pub(crate) const MIN: Self = Self(Uuid::nil());
+    /// The largest id.
     pub(crate) const MAX: Self = Self(Uuid::max());
 
     pub(crate) fn random() -> Self {

@@ -19,7 +19,8 @@ type OpenRaw = fn(&Connection, Option<Instant>) -> Result<yamux::Stream, yamux::
 
 /// Opening streams.
 impl Session {
-    /// Opens the stream `name` (a `&str`, a `String`) at the peer, and waits until the peer accepts it.
+    /// Opens the stream `name` (a `&str` or a `String`) at the peer, and waits until the peer
+    /// accepts it.
     ///
     /// Blocks for at most
     /// [`Builder::handshake_timeout`](crate::Builder::handshake_timeout), by default 10

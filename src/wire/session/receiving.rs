@@ -269,7 +269,8 @@ impl IncomingMessages {
     ///
     /// # Errors
     ///
-    /// Also if the caller has read a part of the current message, and more of it follows.
+    /// The errors of a read, and an error if the caller has read a part of the current
+    /// message and more of it follows.
     pub(crate) fn read_message(
         &mut self,
         source: &impl Source,

@@ -207,8 +207,8 @@ impl Session {
     /// A handler that may run for a long time should check this from time to time. Whether
     /// its caller has left is another question, which [`Stream::peer_has_ended`] answers.
     ///
-    /// Drop pooled and idle streams when this returns `true`, or the close waits for them, up
-    /// to its whole timeout.
+    /// Drop pooled and idle streams when this returns `true`; otherwise the close waits for
+    /// them until its timeout has passed.
     pub fn is_closing(&self) -> bool {
         self.inner.connection.is_going_away()
     }

@@ -242,21 +242,22 @@ impl Stream {
     }
 
     /// Waits until the peer has ended the stream, or it was closed on this side. Returns
-    /// whether the [peer has ended](Self::peer_has_ended) it. `None` waits forever.
+    /// whether the [peer has ended](Self::peer_has_ended) it. With `None`, there is no time
+    /// limit.
     ///
     /// Returns `false` when `timeout` has passed, and when the stream was closed or reset on
     /// this side, through any handle. A handler that returns closes or resets its stream.
     ///
     /// Any number of threads may wait on clones of the stream while others read and write.
     /// The wait takes no data away from a reader, and ends even if received data is unread.
-    /// Behind a hub that still holds data which this side does not read, the peer's close
-    /// becomes visible once that data was read; its abort, or the loss of its connection, at
-    /// once.
+    /// Behind a hub, if the hub still holds data that this side has not read, the peer's close
+    /// becomes visible only once that data is read. The peer's abort, or the loss of its
+    /// connection, becomes visible at once.
     ///
     /// # Examples
     ///
     /// A handler that runs a command, sends its output and its exit status, and kills it when
-    /// its caller leaves. A kill of the shell alone would leave the programs that it has
+    /// its caller leaves. Killing only the shell would leave the programs that it has
     /// started: they keep the pipe open, and the handler would wait for them.
     ///
     /// ```
@@ -327,7 +328,7 @@ impl Stream {
     /// - a write to the message had [failed](Self::finish),
     /// - another thread wrote last, and may still be writing the message. This does not
     ///   apply if it wrote through another handle and that handle is gone.
-    /// - a [`Writer`] exists, also one of this thread: [finish](Writer::finish) it first.
+    /// - a [`Writer`] exists, even one of this thread: [finish](Writer::finish) it first.
     ///
     /// After joining a thread that wrote through a reference, call
     /// [`finish`](Self::finish) first. When a handler returns and no other handle is
@@ -362,7 +363,7 @@ impl Stream {
     }
 
     /// Closes the stream after its handler has returned `Ok`. If it was turned into a byte
-    /// stream that still exists, that closes it.
+    /// stream that still exists, the byte stream closes it.
     pub(crate) fn end_handler(&mut self) -> io::Result<()> {
         if self.inner.is_byte_stream.load(Ordering::Acquire) {
             self.inner.release();

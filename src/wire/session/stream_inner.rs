@@ -40,7 +40,8 @@ pub(crate) struct StreamInner {
     pub(super) takes_unmarked_end: AtomicBool,
     /// Whether a [`ByteStream`](super::byte_stream::ByteStream) closes the stream.
     pub(super) is_byte_stream: AtomicBool,
-    /// What keeps a stream of bytes open: its byte streams, and its handler while it runs.
+    /// How many things keep the stream open once it is a stream of bytes: its byte streams,
+    /// and its handler while that runs.
     pub(super) holds: AtomicU32,
     /// Whether the last message that was read to its end had an end mark. Not inside
     /// `recv`, because a [`Reader`](super::stream_read::Reader) holds that lock.

@@ -54,12 +54,12 @@ impl Stream {
     /// Reads one whole message of at most `max` bytes. Returns `None` when the stream has
     /// ended.
     ///
-    /// That is the message that [`next_message`](Self::next_message) has moved to, or else
-    /// the next one, also after all bytes of a message were read without its end: see
-    /// [the end of a message](#the-end-of-a-message).
+    /// This is the message that [`next_message`](Self::next_message) has moved to, or else the
+    /// next one. It is also the next one after all bytes of a message were read, but not its
+    /// end: see [the end of a message](#the-end-of-a-message).
     ///
-    /// Blocks until the message has ended. Takes no more memory than was received, up to
-    /// twice for a long message, whatever lengths the peer announces.
+    /// Blocks until the message has ended. Memory grows only with what was received (to at
+    /// most twice as much), whatever lengths the peer announces.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Stream {
     /// If the reader is dropped before the end of the message, and any of the message was
     /// received, the rest is skipped when the stream is read again.
     ///
-    /// The reader borrows the stream, so that writing meanwhile needs a second `&Stream`, as
+    /// The reader borrows the stream. To write while it exists, use a second `&Stream`, as
     /// below, or [another handle](Self::try_clone).
     ///
     /// # Examples

@@ -19,7 +19,7 @@ use std::{
 /// Sending messages.
 impl Stream {
     /// Sends a whole message with its end, in a single frame if it is short. The message is
-    /// text, a vector, a slice, or anything else that is bytes.
+    /// anything that converts into bytes: text, a vector, a slice.
     ///
     /// If a message has begun already, adds these bytes to it and ends it. Blocks as a
     /// write does.
@@ -91,8 +91,8 @@ impl Stream {
     /// [aborted](Self#how-a-stream-is-aborted).
     ///
     /// The writer borrows the stream. For one that owns it, for example in a struct or for a
-    /// spawned thread, use [`BufWriter<Stream>`](io::BufWriter), and at the end `into_inner`,
-    /// which sends the rest, and then [`finish`](Self::finish).
+    /// spawned thread, use [`BufWriter<Stream>`](io::BufWriter). At the end, call
+    /// `into_inner`, which sends the rest, and then [`finish`](Self::finish).
     ///
     /// See [`Writer`] for an example.
     ///
@@ -181,7 +181,7 @@ impl Stream {
     ///
     /// A write that takes longer fails with [`io::ErrorKind::TimedOut`]. See
     /// [`resume`](Self::resume) for how to continue then. No other error of a write has that
-    /// kind, so that a loop which tries again ends if the connection is lost. The timeout
+    /// kind, so a loop that tries again ends if the connection is lost. The timeout
     /// applies to all handles of the stream.
     ///
     /// # Errors
@@ -355,9 +355,9 @@ impl<'a> Writer<'a> {
     /// [`Stream::resume`](crate::Stream::resume).
     ///
     /// A write that failed has accepted none of its bytes, so write them again. What earlier
-    /// writes accepted is kept, and sent once: a flush that failed may just be repeated.
+    /// writes accepted is kept, and sent once: a flush that failed may simply be repeated.
     pub fn resume(&mut self) {
-        // Without the turn there is no message that could have failed.
+        // A writer without its turn has no message that could have failed.
         if let Ok(message) = self.message() {
             message.resume();
             self.resumed = true;

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
 
-/// How many of the tasks that keep running are named.
+/// How many of the tasks that keep running an error names.
 const MAX_NAMED: usize = 8;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! Permissions that the user's code grants: the requests, and the handling of its
+//! Permissions that the program's code grants: the requests, and the handling of its
 //! answers. The code is called with no lock held.
 
 #[cfg(doc)]
@@ -57,11 +57,11 @@ impl Caller {
     }
 }
 
-/// The text that the peer gets when the user's code panics. The panic's message must
+/// The text that the peer gets when the program's code panics. The panic's message must
 /// not reach unauthenticated peers.
 const FAILED: &str = "wirenet: the validator failed";
 
-/// The user's code did not permit something.
+/// The program's code did not permit something.
 #[derive(Debug)]
 pub(crate) enum Rejected {
     Denied(Denied),
@@ -80,7 +80,7 @@ impl Rejected {
     }
 }
 
-/// Calls the user's code, and catches its panics.
+/// Calls the program's code, and catches its panics.
 pub(crate) fn ask(verdict: impl FnOnce() -> Result<(), Denied>) -> Result<(), Rejected> {
     match caught(verdict) {
         Ok(verdict) => verdict.map_err(Rejected::Denied),

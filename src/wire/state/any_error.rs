@@ -10,7 +10,7 @@ use std::{error::Error, fmt, io};
 ///
 /// A closure needs its return type: `|stream| -> anyhow::Result<()> { … }`. Without it, the
 /// compiler reports E0283, because `?` converts into many types. (`Builder::stream` itself
-/// takes only closures that return [`io::Result`], so that those do not need it.)
+/// takes only closures that return [`io::Result`], so these need no return type.)
 ///
 /// In the closure, `?` works on errors of all types that convert into its own error type,
 /// which may be `anyhow::Error`, `Box<dyn Error + Send + Sync>`, or a type of the program:
@@ -93,9 +93,9 @@ where
 /// An error of a handler that [`any_error`] makes: any type that converts into
 /// `Box<dyn Error + Send + Sync>`.
 ///
-/// These are all types that implement [`Error`], [`Send`] and [`Sync`], `anyhow::Error`,
-/// `Box<dyn Error + Send + Sync>`, [`String`] and `&str`. `Box<dyn Error>` is none of them,
-/// because it may not be passed to another thread.
+/// These are all types that implement [`Error`], [`Send`] and [`Sync`], and also
+/// `anyhow::Error`, `Box<dyn Error + Send + Sync>`, [`String`] and `&str`. `Box<dyn Error>`
+/// is not one of them, because it cannot be passed to another thread.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a handler",
     label = "this error does not convert into `Box<dyn Error + Send + Sync>`",

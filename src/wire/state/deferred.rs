@@ -4,14 +4,14 @@
 use crate::error::OpError;
 use std::{collections::VecDeque, io};
 
-/// The limit on what may wait. What comes while it is reached is only counted.
+/// The most reports that may wait. Further ones are only counted.
 pub(crate) const MAX_DEFERRED: usize = 256;
 
 /// Something that waits for a pool thread.
 pub(crate) enum Report {
     Error(OpError),
     Log(LogLine),
-    /// So many reports were dropped here, because the error handler or the logger was
+    /// This many reports were dropped here, because the error handler or the logger was
     /// too slow.
     Dropped(u64),
     /// The reports waited because no thread could be started.
@@ -38,7 +38,7 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Queues a report. If the queue is full, counts it and gives it back.
+    /// Queues a report. If the queue is full, counts the report and returns it.
     #[must_use]
     pub(crate) fn push(&mut self, report: Report) -> Option<Report> {
         if self.reports.len() < MAX_DEFERRED {

@@ -58,7 +58,7 @@ impl Handlers {
             }
         };
         drop(by_name);
-        // Not under the lock: dropping the user's closure runs the user's code.
+        // Not under the lock: dropping the program's closure runs the program's code.
         drop(replaced);
         Ok(())
     }
@@ -68,8 +68,8 @@ impl Handlers {
         let mut by_name = self.by_name.lock();
         let removed = position(&by_name, name).map(|index| by_name.remove(index));
         drop(by_name);
-        // The handler is dropped here and not under the lock: dropping the user's closure
-        // runs the user's code.
+        // The handler is dropped here and not under the lock: dropping the program's closure
+        // runs the program's code.
         removed.is_ok()
     }
 

@@ -159,7 +159,7 @@ impl<S> Handshakes<S> {
         if entries(self).all.len() < limit {
             return Ok(None);
         }
-        // Each evicted handshake still has a thread, which may be in the user's code.
+        // Each evicted handshake still has a thread, which may be in the program's code.
         let evicted = match self.leaving.len() < limit {
             true => entries(self).evict_for(newcomer),
             false => None,

@@ -18,9 +18,9 @@ pub(super) enum LastFailure {
 
 /// What a client waits for during an attempt.
 pub(crate) enum Step {
-    /// The server at this address accepts the connection.
+    /// That the server at this address accepts the connection.
     Dial(String),
-    /// The server at this address answers the handshake.
+    /// That the server at this address answers the handshake.
     Handshake(String),
 }
 

@@ -114,7 +114,7 @@ impl WireState {
 
     /// Waits until the wire no longer runs and no close is in progress. Returns the failure
     /// that ended the run, or else the combined result of the closes. A thread of the wire
-    /// itself, in the user's code, waits for closes alone, because it keeps the wire running.
+    /// itself, in the program's code, waits for closes alone, because it keeps the wire running.
     pub(crate) fn wait(&self) -> Result<(), Error> {
         let excluded = self.threads.exclude_current();
         let mut data = self.data.lock();

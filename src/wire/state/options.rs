@@ -200,8 +200,8 @@ impl Options {
         Ok(())
     }
 
-    /// Returns a builder for a thread named after `what` that may run the user's code. Its
-    /// stack has the size that the user chose, or the standard library's default. Only the
+    /// Returns a builder for a thread named after `what` that may run the program's code. Its
+    /// stack has the size that the program chose, or the standard library's default. Only the
     /// part in use takes memory.
     pub(crate) fn thread(&self, what: &str) -> thread::Builder {
         let builder = thread::Builder::new().name(format!("{}-{what}", self.thread_name));
@@ -214,7 +214,7 @@ impl Options {
     /// Returns the settings of each connection.
     pub(crate) fn connection(&self) -> yamux::Config {
         // A refused stream is reported on whichever thread of the connection offers it,
-        // which runs the user's error handler.
+        // which runs the program's error handler.
         let stack_size = self
             .stack_size
             .map_or(STD_STACK, |bytes| bytes.max(MIN_STACK));

@@ -289,7 +289,7 @@ impl<S: Member> Registry<S> {
         }
     }
 
-    /// Returns the names of a session that belong into the index.
+    /// Returns the names of a session that belong in the index.
     fn indexed_names<'a>(&self, session: &'a S) -> &'a [String] {
         match self.names {
             Names::Owned => &[],

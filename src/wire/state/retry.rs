@@ -15,11 +15,13 @@ use uuid::Uuid;
 pub struct Retry<'a> {
     /// The number of failures in a row, including this one: 1, 2 …
     pub attempt: u32,
-    /// Whether a session has been established since [`Wire::connect`] or
-    /// [`Wire::start`] was called. If not, the address may be wrong.
+    /// Whether a session has been established since the wire was started with
+    /// [`Wire::connect`], [`Wire::start`] or [`Wire::start_within`]. If not, the address may
+    /// be wrong.
     ///
     /// [`Wire::connect`]: crate::Wire::connect
     /// [`Wire::start`]: crate::Wire::start
+    /// [`Wire::start_within`]: crate::Wire::start_within
     pub stood: bool,
     /// Why the attempt failed, or why the session ended.
     pub cause: &'a Error,

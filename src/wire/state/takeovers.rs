@@ -3,8 +3,9 @@
 //!
 //! On a hub, a client that presents the identification of an owner takes over the owner's
 //! names: usually it is the same client, whose old connection is dead without the hub
-//! knowing. Two clients take over from each other again and again. Nothing on the wire tells
-//! the loser why its session ended, so it concludes that from how often it happens.
+//! knowing. Two different clients, however, take over from each other again and again.
+//! Nothing on the wire tells the loser why its session ended, so it infers that from how
+//! often this happens.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +17,7 @@ use std::{
 /// its session is back within a minute, by default.
 const APART: Duration = Duration::from_secs(120);
 
-/// How long an identification is not reported again.
+/// How long after a report the same identification is not reported again.
 const QUIET: Duration = Duration::from_secs(600);
 
 /// How many identifications are remembered; the one that was longest unused is forgotten.
@@ -29,14 +30,14 @@ const SUSPICIOUS: u32 = 3;
 /// The takeovers of a hub.
 #[derive(Default)]
 pub(crate) struct Takeovers {
-    /// The identification that was used last comes last.
+    /// The identification that was taken over last comes last.
     recent: VecDeque<Takeover>,
 }
 
 struct Takeover {
     identification: Vec<u8>,
     at: Instant,
-    /// How many followed each other.
+    /// How many takeovers followed each other, at most [`APART`] apart.
     in_a_row: u32,
     /// The address of the client that lost its session.
     loser: Option<IpAddr>,
@@ -93,13 +94,13 @@ pub(crate) struct EndedSessions {
 }
 
 impl EndedSessions {
-    /// Notes that the server has ended a session that had lasted so long.
+    /// Notes that the server has ended a session, which lasted for `lifetime`.
     pub(crate) fn add(&mut self, lifetime: Duration) {
         self.in_a_row += 1;
         self.longest = self.longest.max(lifetime);
     }
 
-    /// Returns the probable reason, if they are suspiciously many.
+    /// Returns the probable reason, if there are suspiciously many such sessions.
     pub(crate) fn explain(&self, identification: &[u8]) -> Option<String> {
         (self.in_a_row >= SUSPICIOUS).then(|| {
             format!(
@@ -121,7 +122,7 @@ mod tests {
     const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
     const S: Duration = Duration::from_secs(1);
 
-    /// Notes takeovers, each so long after the one before: its loser and its winner.
+    /// Notes takeovers. Each has the time since the one before, its loser, and its winner.
     fn reported(takeovers: &[(Duration, Option<IpAddr>, Option<IpAddr>)]) -> Vec<bool> {
         let (mut noted, mut now) = (Takeovers::default(), Instant::now());
         let takeovers = takeovers.iter().map(|(after, loser, winner)| {

@@ -74,8 +74,8 @@ pub(super) struct Totals {
 }
 
 impl WireData {
-    /// Returns the error for something that did not happen in time, with the reason, and
-    /// with the server that a client dials, unless the reason names it.
+    /// Returns the error for something that did not happen in time. It has the reason and, for
+    /// a client, the server's address unless the reason contains it.
     fn missing(&self, what: Cow<'static, str>, timeout: Duration) -> Error {
         let cause = self.why_no_session();
         let addr = self.server_addr.as_ref().filter(|addr| {
@@ -213,7 +213,7 @@ impl WireState {
         let mut data = self.data.lock();
         let mut timed_out = false;
         loop {
-            // Also after the last wait: it may have come while this thread woke.
+            // Checked after the last wait, too: it may have come while this thread woke.
             if let Some(found) = check(&data) {
                 return Ok(found);
             }

@@ -192,7 +192,7 @@ fn closes_of_both_sides_over_a_transport_without_an_end_do_not_wait_for_each_oth
 
 /// The peer ends a stream, this side sends a message of two frames, and the connection is to
 /// close when idle. Whichever comes last ends the stream, although a handle is kept. If the
-/// stream rests before, it may end before the message begins, but not inside it.
+/// stream rests at first, it may end before the message begins, but not inside it.
 fn ends_at_rest(rests_before: bool) {
     check(Time::Fixed, move || {
         let (ours, theirs) = memory::pair(1 << 20);

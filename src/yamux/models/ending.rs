@@ -12,7 +12,8 @@ use crate::{
 use std::{net::Shutdown, sync::Arc};
 
 /// The peer runs `peer`, and two threads run `here`, each with a handle of its own. A third
-/// waits for the peer's end, which any of these ends. Afterwards the counters of the connection must be right, while it is still open.
+/// thread waits for the peer's end; what any of these do may end that wait. Afterwards the
+/// counters of the connection must be right while it is still open.
 fn ending(
     peer: fn(&mut PeerSender),
     here: [fn(&Stream); 2],

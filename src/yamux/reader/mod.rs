@@ -34,7 +34,7 @@ const IDLE_BUFFER: usize = 512;
 /// if its request is split into small frames), and a ping or two while it waits.
 const PREAUTH_FRAMES: u32 = 1024;
 
-/// How many of a connection's first bytes are kept: enough to recognise a protocol, and to
+/// How many of a connection's first bytes are kept: enough to recognize a protocol, and to
 /// show how it began.
 const FIRST_BYTES: usize = 24;
 

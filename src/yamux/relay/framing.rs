@@ -6,18 +6,18 @@ use crate::yamux::{core::RecvHalf, state::RecvState};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Framing {
     /// Returns how many bytes to pass on next, in one frame of at most the given
-    /// size: whole units, or a part of a unit that is too large to be buffered.
-    /// Updates where the bytes end that were passed on.
+    /// size: whole units, or a part of a unit that is too large to be buffered. Updates
+    /// [`Passed`].
     pub(crate) next: fn(&mut Passed, Buffered<'_, '_>, usize) -> usize,
     /// Data that announces more data. A peer treats a stream that ends right after
     /// it as truncated, even between two units.
     pub(crate) cut_short: &'static [u8],
 }
 
-/// Where the bytes end that were passed on in one direction.
+/// The position in one direction: how far its bytes were passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
-    /// How much is still to follow of a unit that was passed on in part.
+    /// How many bytes are missing of a unit that was passed on in part.
     pub(crate) left: u32,
     /// Whether a message has begun and not ended.
     pub(crate) in_message: bool,

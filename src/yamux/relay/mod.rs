@@ -1,5 +1,6 @@
 //! What streams, outboxes and connections know of a relay. The implementation is in
-//! `relay`, which a program without a hub does not link.
+//! [`pair`], which a program without a hub does not link; [`framing`] is what a relay
+//! knows of the protocol whose bytes it passes on.
 //!
 //! A relay that is served queues frames on two connections. It does not write the
 //! frames, because writing makes room for other relays, and serving those would

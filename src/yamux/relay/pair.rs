@@ -48,7 +48,7 @@ struct Leg {
     core: Arc<Core>,
     /// Whether data from the other leg waits for room in this leg's outbox.
     parked: bool,
-    /// Where the bytes end that were passed on to this leg.
+    /// How far the bytes were passed on to this leg.
     passed: Passed,
     /// What this leg's connection accounts for, if the other leg's stream is gone
     /// and bytes of it are buffered.
@@ -230,9 +230,9 @@ impl RelayPair {
         }
     }
 
-    /// Ends a stream that its owner has ended, while its caller is between two messages,
-    /// if one of the connections closes when idle: nothing keeps the stream running. See
-    /// [`Shared::end_at_rest`] for streams without a relay.
+    /// Ends a relayed stream if its owner has ended it, its caller is between two messages,
+    /// and one of the connections closes when idle: then nothing keeps the stream running.
+    /// See [`Shared::end_at_rest`] for streams without a relay.
     fn end_at_rest(&self, legs: &[Leg; 2], due: &mut Due<'_>) {
         let [caller, owner] = legs;
         // Without a lock, because this is called for each frame.

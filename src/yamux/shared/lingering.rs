@@ -46,8 +46,8 @@ impl Shared {
     }
 
     /// Ends the connection, if the peer has closed it without an end of its direction. The
-    /// transport is not cut yet, because that could take the answer from the peer for which
-    /// its close waits.
+    /// transport is not cut yet, because the peer could then lose the answer that its close
+    /// waits for.
     pub(in crate::yamux) fn end_if_peer_has_closed(&self) {
         let table = self.table.lock();
         if !table.life.peer_has_closed() {
@@ -81,7 +81,7 @@ impl Shared {
         // unless this is its answer to the end of our direction.
         let gracefully = match self.sends_go_away.load(Ordering::Acquire) {
             true => self.table.lock().life.peer_has_closed(),
-            // Without an end of our direction there is no answer to it.
+            // If our direction has not ended, the peer's end cannot be the answer to that.
             false => self.can_finish && self.outbox.has_begun_to_finish(),
         };
         self.peer_took_all.store(gracefully, Ordering::Release);

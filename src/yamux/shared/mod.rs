@@ -54,7 +54,7 @@ pub(super) struct Shared {
     /// Whether the transport can end our direction alone. If it cannot, the last ping
     /// and the go-aways replace the ends of both directions.
     pub(super) can_finish: bool,
-    /// The ping behind everything that was sent, once this side has closed.
+    /// The ping after everything that was sent, once this side has closed.
     last_ping: OnceLock<u32>,
     /// Whether the peer has closed the connection gracefully, and so has received
     /// everything that the transport accepted.

@@ -54,8 +54,8 @@ impl Shared {
         }
     }
 
-    /// Sends a ping behind what was sent so far, unless the peer has acknowledged all of it,
-    /// or will when it closes its side as this side has.
+    /// Sends a ping after what was sent so far, unless the peer has acknowledged all of it, or
+    /// this side has closed the connection: the peer's close then acknowledges it.
     pub(in crate::yamux) fn ask_for_acknowledgement_now(self: &Arc<Self>) {
         if !self.has_ended()
             && self.unacknowledged() > 0

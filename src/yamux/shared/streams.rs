@@ -105,8 +105,8 @@ impl Shared {
     /// this side opened it, is [at rest](crate::yamux::Stream::rest), and the peer has
     /// ended it. What was received stays readable.
     ///
-    /// Called after each event that one of these conditions waits for. Each event is noted
-    /// before the others are checked, so the last one finds all of them.
+    /// Called after each event that fulfils one of these conditions. Each event is noted before
+    /// the other conditions are checked, so the last event finds all of them fulfilled.
     pub(in crate::yamux) fn end_at_rest(self: &Arc<Self>, core: &Core) {
         if !core.has_received_all() {
             return;
@@ -179,8 +179,8 @@ impl Shared {
     /// Accounts for `len` bytes that wait for this peer, from a stream that is gone
     /// at the other end of its relay. They count as if the peer had sent them
     /// itself: a window's worth for each of [`Config::max_streams`] streams, and the
-    /// rest from the budget. Returns the argument for [`release_orphaned`](Self::release_orphaned), or
-    /// `None` if a limit is exceeded.
+    /// rest from the budget. Returns the argument for
+    /// [`release_orphaned`](Self::release_orphaned), or `None` if a limit is exceeded.
     ///
     /// [`Config::max_streams`]: crate::yamux::Config::max_streams
     pub(in crate::yamux) fn charge_orphaned(&self, len: usize) -> Option<usize> {

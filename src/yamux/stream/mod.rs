@@ -1,4 +1,4 @@
-//! The user's handle to a stream.
+//! The program's handle to a stream.
 
 pub(super) mod shared_stream;
 
@@ -119,7 +119,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Sets the name under which a close that cuts the stream lists it.
+    /// Sets the name of the stream, which the error of a close that cuts it contains.
     pub(crate) fn set_name(&self, name: Arc<str>) {
         self.core().set_name(name);
     }
@@ -131,7 +131,7 @@ impl Stream {
         self.inner.finish_sending();
     }
 
-    /// Sends a FIN, and makes a write fail that waits in another thread.
+    /// Sends a FIN. A write that waits in another thread fails.
     #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn stop_sending(&self) {
         self.inner.finish_sending();
@@ -252,8 +252,8 @@ impl Stream {
 
     /// Notes that the stream rests: nothing is being sent, and it may end here. If this side
     /// opened it, a connection that [closes when idle](super::Connection::close_when_idle)
-    /// no longer waits for it once the peer has ended it, and ends it. The next frame that
-    /// is sent ends the rest, or not.
+    /// ends it once the peer has ended it, and does not wait for it. Each frame that is sent
+    /// decides anew whether the stream rests.
     pub(crate) fn rest(&self) {
         self.inner.core.send.lock().at_rest = true;
         self.shared().end_at_rest(&self.inner.core);
@@ -283,7 +283,8 @@ impl Stream {
         if sent.is_err() {
             // This thread may have been woken for room that it does not use.
             self.inner.handle.shared.outbox.pass_on();
-            // The peer must not mistake the end of the stream for that of what it lacks.
+            // The frame was not sent. The peer must not mistake the end of the stream for the
+            // end of the data.
             self.inner.core.send.lock().at_rest = false;
         }
         sent

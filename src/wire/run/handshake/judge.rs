@@ -37,7 +37,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// Creates a refusal by the user's code. `code` applies to a permanent one.
+    /// Creates a refusal by the program's code. `code` applies to a permanent one.
     fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
         match denied.is_for_now() {
             true => Self::ForNow(refused(RefusalCode::TryLater, text)),
@@ -120,7 +120,7 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Checks that the session may still be opened, because the user's code may have run
+    /// Checks that the session may still be opened, because the program's code may have run
     /// for any length of time.
     fn check_still_wanted(&self, pending: &Pending) -> Result<(), Refused> {
         if self.wire.is_closing() {
@@ -187,7 +187,7 @@ impl Handshake<'_> {
         }
     }
 
-    /// Returns the refusal of the user's code. If the code panicked, reports that.
+    /// Returns the refusal of the program's code. If the code panicked, reports that.
     #[cold]
     #[inline(never)]
     fn denied(&mut self, pending: &Pending, hook: &'static str, rejected: Rejected) -> Denied {
@@ -203,7 +203,7 @@ impl Handshake<'_> {
     }
 }
 
-/// Sessions of one identification replace each other again and again.
+/// Sessions with one identification replace each other again and again.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "took over the session of the client at {}; sessions with this identification are taken over \

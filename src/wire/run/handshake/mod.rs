@@ -4,7 +4,7 @@
 //! - `ask`: the client's part.
 //! - `answer`: the server's part.
 //! - `judge`: how the server decides about a request.
-//! - `foreign`: what a peer speaks that does not speak this protocol.
+//! - `foreign`: which other protocol a peer speaks instead.
 //!
 //! The thread that runs the handshake drives the connection's reader itself, and
 //! becomes the reader thread of the session. No other thread reads the connection.
@@ -43,7 +43,7 @@ pub(crate) struct Handshake<'a> {
     deadline: Instant,
     /// On a server, the identification in the client's request, once it has been read.
     pub(crate) client_identification: Vec<u8>,
-    /// What the program's code said about a refusal, and only this side reports.
+    /// What the program's code said about a refusal. Only this side reports it.
     detail: Option<Box<str>>,
 }
 
@@ -186,8 +186,8 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    /// Returns what errors call the peer: a server with its address, which errors of a
-    /// client contain nowhere else.
+    /// Returns what errors call the peer. A server gets its address, because a client's
+    /// errors contain it nowhere else.
     fn peer(&self) -> String {
         let (peer, _) = sides(self.role);
         match self.wire.server_addr() {
@@ -203,7 +203,7 @@ impl<'a> Handshake<'a> {
     }
 
     /// Adds the probable reason to the error of this handshake, if the peer's first bytes
-    /// tell it.
+    /// show it.
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, error: Error) -> Error {

@@ -5,7 +5,7 @@ use std::{io, os::fd::BorrowedFd};
 
 /// Wakes one thread that waits in `poll` for a descriptor and for something else.
 ///
-/// The thread [arms](Self::arm) the alarm, looks whether what it waits for has happened,
+/// The thread [arms](Self::arm) the alarm, checks whether what it waits for has happened,
 /// and only then polls [`fd`](Self::fd).
 #[derive(Debug)]
 pub(super) struct Alarm {

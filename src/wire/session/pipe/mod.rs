@@ -3,9 +3,10 @@
 //! Two threads copy. The sending thread ([`sending`]) reads the socket and writes the stream,
 //! and ends with its direction. The calling thread ([`receiving`]) reads the stream and writes
 //! the socket, without blocking in either: it waits in `poll` for the socket and for an
-//! [`alarm`], which the stream and the sending thread set. So it notices the end of both
-//! sides in every state, and wakes the sending thread, which waits in a read of the socket or
-//! in a write to the stream.
+//! [`alarm`], which the stream and the sending thread set. It therefore notices the end of
+//! either side in every state. It then wakes the sending thread, which may be waiting in a
+//! read of the socket or in a write to the stream. [`socket`] checks and sets up the socket;
+//! [`shared`] is what both threads share.
 
 pub(super) mod alarm;
 mod receiving;
@@ -41,11 +42,11 @@ impl Stream {
     /// - When both have ended, the stream and the socket are closed.
     /// - When one side fails or is reset, the other side is too: the stream is
     ///   [aborted](Self#how-a-stream-is-aborted), and the TCP connection is reset. Neither
-    ///   peer mistakes a part for all. This also applies if the process is killed.
+    ///   peer mistakes a part of the data for all of it, even if this process is killed.
     ///
     /// Blocks until then, however long nothing is sent. Both sides are watched all the time,
-    /// also while one direction has ended and the other is silent, or its receiver does not
-    /// read: a reset, a lost connection or session ends the pipe at once.
+    /// even while one direction has ended and the other is silent or its receiver does not
+    /// read. A reset, a lost connection, or the end of the session ends the pipe at once.
     ///
     /// If a message has begun on the stream, in either direction, the pipe continues it. What
     /// was read from the socket before, for example into a `BufReader`, is not sent: write it
@@ -53,16 +54,16 @@ impl Stream {
     ///
     /// # A peer that is gone
     ///
-    /// A peer that has closed can receive no more, so that it ends the pipe. When everything
-    /// that it sent before has been delivered, the other side is closed, and not reset. That
-    /// is no error, unless bytes for that peer had already been read and are lost. This
+    /// A peer that has closed can receive no more, so the pipe ends. Everything that this peer
+    /// sent before is delivered first; then the other side is closed, and not reset. That is
+    /// no error, unless bytes for the closed peer had already been read and are lost. This
     /// applies to the stream's peer if it closes the stream before the socket's peer has ended
     /// its direction, and to the peer of a Unix socket.
     ///
-    /// A TCP peer that closes its socket sends the same as one that ends one direction. Only
-    /// when it gets more data, it answers with a reset. Until then, the pipe waits for the
+    /// A TCP peer that closes its socket sends the same as one that ends one direction. It
+    /// answers with a reset only when it gets more data. Until then, the pipe waits for the
     /// stream's peer: a service that reads to the end and then stays silent should have a
-    /// timeout of its own. The kernel's keepalive finds the closed socket too, after a
+    /// timeout of its own. The kernel's keepalive also detects the closed socket, after a
     /// minute or two. (A client that is killed while data is on its way to it, or whose
     /// socket has `SO_LINGER` 0, sends a reset.)
     ///

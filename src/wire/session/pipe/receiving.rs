@@ -32,9 +32,9 @@ use std::{
 /// How a pipe has ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Both directions have, or the socket's peer has closed it.
+    /// Both directions have ended, or the socket's peer has closed the socket.
     InOrder,
-    /// The stream's peer has closed it, after its data.
+    /// The stream's peer has closed the stream, after its data.
     StreamGone,
 }
 
@@ -64,8 +64,8 @@ pub(super) struct Receiving<'a> {
     pending: Range<usize>,
     received: u64,
     position: Position,
-    /// Whether both directions of the socket have been shut down, by whomever. From then on
-    /// `poll` would no longer wait for it.
+    /// Whether both directions of the socket have been shut down, by either side. From then
+    /// on, `poll` returns at once.
     hung_up: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Receiving<'a> {
             if let Some(end) = self.proceed()? {
                 return Ok(end);
             }
-            // Whatever happens from now on ends the wait.
+            // Any event from here on ends the wait.
             self.shared.alarm.arm();
             if let Some(end) = self.proceed()? {
                 return Ok(end);
@@ -124,7 +124,7 @@ impl<'a> Receiving<'a> {
             };
             let has_sent = self.sent.is_some();
             match self.position {
-                // Nobody would receive what is still to come.
+                // No peer would receive what is still to come.
                 Position::Copying if has_sent && self.hung_up && !moved => {
                     return Ok(Some(End::InOrder));
                 }
@@ -187,7 +187,7 @@ impl<'a> Receiving<'a> {
                 Err(Failure::of(READING_STREAM)(another))
             }
             Input::End => {
-                // An empty message says nothing.
+                // An empty message is ignored.
                 if !self.stream.was_finished() {
                     self.position = Position::Gone;
                 }
@@ -239,7 +239,7 @@ impl<'a> Receiving<'a> {
         let outcome = self.sent.or_else(|| self.sending.recv().ok());
         let Sent { bytes, failure } = outcome.unwrap_or_default();
         match (ended, failure) {
-            // Bytes that were read are lost.
+            // Bytes that were read from the socket are lost.
             (Ok(End::StreamGone), Some(failure)) if failure.is(WRITING_STREAM) => {
                 let text = "the peer has closed the stream";
                 let gone = io::Error::new(io::ErrorKind::BrokenPipe, text);
@@ -253,7 +253,7 @@ impl<'a> Receiving<'a> {
                 // The system has reported the cause to one of the threads, or still will.
                 match (failure, self.socket.take_error()) {
                     (Some(failure), _) if failure.is(READING_SOCKET) => Err(failure),
-                    // That of a reset after the end of the peer's data is EPIPE.
+                    // EPIPE is the error of a reset after the end of the peer's data.
                     (_, Ok(Some(error))) if error.kind() != io::ErrorKind::BrokenPipe => {
                         Err(Failure::of(SOCKET_FAILED)(error))
                     }

@@ -81,8 +81,8 @@ impl Sending {
 
     /// Returns whether what looks like the end of the data is a reset. The system reports a
     /// reset only once, perhaps to the other thread. But then the socket no longer has a peer
-    /// address, although it has not been shut down for writing. That is looked at last: an end
-    /// of the other direction meanwhile takes the address away, too.
+    /// address, although it has not been shut down for writing. Whether it has been is checked
+    /// last, because the end of the other direction removes the address, too.
     fn was_reset(&self) -> bool {
         self.is_tcp
             && self.socket.peer_addr().is_err()

@@ -47,7 +47,7 @@ impl Shared {
         let waker: Arc<dyn Wake> = Arc::clone(self) as _;
         match stream.set_waker(Arc::downgrade(&waker)) {
             true => Ok(()),
-            // Another pipe has used the stream, and has closed it.
+            // Another pipe has used the stream and closed it.
             false => Err(yamux::Error::StreamClosed(yamux::AboutStream::new(
                 stream.id(),
             ))),
@@ -65,14 +65,14 @@ impl Wake for Shared {
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {error}")]
 pub(super) struct Failure {
-    /// What failed, and of which side.
+    /// What failed, and on which side.
     what: &'static str,
     #[source]
     error: io::Error,
 }
 
 impl Failure {
-    /// Returns what makes a failure of an error.
+    /// Returns a function that turns an error into a failure.
     pub(super) fn of(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self { what, error }
     }
@@ -89,7 +89,7 @@ impl From<Failure> for io::Error {
     }
 }
 
-// What failed, where it makes a difference.
+// The values of `Failure::what` that the code compares.
 pub(super) const WRITING_STREAM: &str = "cannot write to the stream";
 pub(super) const READING_SOCKET: &str = "cannot read from the socket";
 pub(super) const READING_STREAM: &str = "cannot read from the stream";

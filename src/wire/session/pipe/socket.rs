@@ -16,7 +16,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Checks the socket, and sets its options. From now on, closing a TCP connection resets it,
-/// even if the process is killed. Returns whether it is one.
+/// even if the process is killed. Returns whether the socket is a TCP connection.
 pub(super) fn prepare(socket: &Socket) -> Result<bool, Failure> {
     check_type(socket).map_err(unusable)?;
     check_connected(socket)?;
@@ -59,7 +59,8 @@ fn check_type(socket: &Socket) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, text))
 }
 
-/// A read finds out: one from a connection that has ended does not fail.
+/// Checks with a read that the socket is connected. The read does not fail on a connection
+/// that has ended.
 fn check_connected(socket: &Socket) -> Result<(), Failure> {
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
     let Err(error) = socket.recv_with_flags(&mut [MaybeUninit::uninit()], flags) else {
@@ -67,7 +68,7 @@ fn check_connected(socket: &Socket) -> Result<(), Failure> {
     };
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
-        // The second is that of a Unix socket.
+        // `InvalidInput` is the error of a Unix socket.
         ErrorKind::NotConnected | ErrorKind::InvalidInput => {
             let text = "it is not connected; give the socket of a connection, not a listener";
             Err(unusable(io::Error::new(ErrorKind::NotConnected, text)))
@@ -76,9 +77,11 @@ fn check_connected(socket: &Socket) -> Result<(), Failure> {
     }
 }
 
-/// The end of the data that such a socket receives cannot be told from a reset.
+/// Refuses a socket that was shut down for writing: the end of the data that it receives
+/// cannot be told from a reset.
 fn check_open_for_writing(socket: &Socket) -> Result<(), Failure> {
-    // A connection that has ended or was reset has none. The threads find out which.
+    // A connection that has ended or was reset has no peer address. The threads find out
+    // which it is.
     if socket.peer_addr().is_err() {
         return Ok(());
     }
