@@ -53,7 +53,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
 impl Foreign {
     /// Recognizes the protocol of a peer whose first bytes are these. Returns `None` if
     /// they may be the beginning of yamux, or if there are none.
-    pub(crate) fn recognise(first: &[u8]) -> Option<Self> {
+    pub(crate) fn recognize(first: &[u8]) -> Option<Self> {
         let &version = first.first()?;
         // The content type of a handshake or an alert, then the first byte of the version.
         if matches!(version, 0x15 | 0x16) && first.get(1).is_none_or(|major| *major == 3) {
@@ -106,10 +106,10 @@ mod tests {
             (Unknown, b"hello"),
             (Unknown, b"\x01"),
         ] {
-            assert_eq!(Foreign::recognise(first), Some(expected), "{first:?}");
+            assert_eq!(Foreign::recognize(first), Some(expected), "{first:?}");
             // Byte by byte, the answer is never another protocol's name.
             for len in 0..first.len() {
-                let known = Foreign::recognise(&first[..len]);
+                let known = Foreign::recognize(&first[..len]);
                 assert!(
                     matches!(known, None | Some(Unknown)) || known == Some(expected),
                     "{known:?} from {len} bytes of {first:?}"
@@ -129,7 +129,7 @@ mod tests {
             b"\0\x03\0\0\0\0\0\0\0\0\0\x01",
         ] {
             for len in 0..=first.len() {
-                assert_eq!(Foreign::recognise(&first[..len]), None, "{first:?}");
+                assert_eq!(Foreign::recognize(&first[..len]), None, "{first:?}");
             }
         }
     }

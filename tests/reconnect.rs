@@ -427,7 +427,7 @@ fn a_policy_gets_whether_there_was_a_session() {
         ];
         let (sender, told) = unbounded();
         let client = Wire::join(play(scripts).to_string()).retry_policy(move |retry| {
-            sender.send((retry.attempt, retry.stood)).unwrap();
+            sender.send((retry.attempt, retry.had_session)).unwrap();
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
         let client = client.build().unwrap();

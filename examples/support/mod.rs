@@ -144,7 +144,7 @@ pub fn stay_connected(builder: Builder, stop: &Stop) -> io::Result<()> {
 pub fn reconnecting(builder: Builder) -> Builder {
     builder
         .on_connect(|_| say!("connected"))
-        .retry_policy(|retry| retry.wait.filter(|_| retry.stood))
+        .retry_policy(|retry| retry.wait.filter(|_| retry.had_session))
 }
 
 /// Runs a client until it stops retrying, or until a signal.

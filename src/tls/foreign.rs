@@ -21,7 +21,7 @@ pub(super) fn name(bytes: &[u8]) -> String {
         .iter()
         .take(4)
         .all(|byte| (b' '..=b'~').contains(byte));
-    match (bytes, Foreign::recognise(bytes)) {
+    match (bytes, Foreign::recognize(bytes)) {
         // Version 0, and one of the four types of frames.
         ([0, 0..=3, ..], None) => "plain yamux".into(),
         (_, Some(Foreign::Named(name))) if is_text => format!("{name} ({first_line})"),

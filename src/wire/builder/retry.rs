@@ -83,7 +83,7 @@ impl Builder {
     /// # // A port that refuses connections.
     /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     /// let client = Wire::join(addr)
-    ///     .retry_policy(|retry| match retry.stood {
+    ///     .retry_policy(|retry| match retry.had_session {
     ///         true => retry.wait,
     ///         false => None,
     ///     })

@@ -22,7 +22,7 @@ pub struct Retry<'a> {
     /// [`Wire::connect`]: crate::Wire::connect
     /// [`Wire::start`]: crate::Wire::start
     /// [`Wire::start_within`]: crate::Wire::start_within
-    pub stood: bool,
+    pub had_session: bool,
     /// Why the attempt failed, or why the session ended.
     pub cause: &'a Error,
     /// The decision without a policy: the wait before the next attempt, or `None`
@@ -105,7 +105,7 @@ impl Retrying {
         };
         let retry = Retry {
             attempt,
-            stood: had_session,
+            had_session,
             cause,
             wait,
         };

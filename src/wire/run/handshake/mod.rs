@@ -222,7 +222,7 @@ impl<'a> Handshake<'a> {
             }
             _ => return error,
         }
-        if let Some(foreign) = Foreign::recognise(first) {
+        if let Some(foreign) = Foreign::recognize(first) {
             return error.explained(explain(foreign, &peer, role, first));
         }
         if role == Role::Client && self.peer_left_silently(&error) {
