@@ -129,6 +129,7 @@ impl Core {
 
     /// Sets the name, once.
     pub(super) fn set_name(&self, name: Arc<str>) {
+        // Fails only for a second name, which does not count.
         let _ = self.name.set(name);
     }
 
