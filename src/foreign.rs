@@ -63,6 +63,7 @@ impl Foreign {
         if let Some((_, name)) = beginnings.find(|(begins, _)| first.starts_with(begins)) {
             return Some(Self::Named(name));
         }
+        // Empty if fewer bytes were received: then it begins with nothing below.
         let rest = first.get(4..).unwrap_or_default();
         if version == 0 && (rest.starts_with(b"\xffSMB") || rest.starts_with(b"\xfeSMB")) {
             return Some(Self::Named("SMB"));

@@ -14,8 +14,11 @@ mod stalls;
 mod writes;
 
 use crossbeam_channel::{Sender, unbounded};
-use std::io::{self, Read};
-use support::{PATIENCE, wires::Link};
+use support::{
+    PATIENCE,
+    reads::{assert_end, assert_reads, assert_reset},
+    wires::Link,
+};
 use wirenet::{ByteStream, Stream};
 
 /// A stream of bytes, and the peer's end of it, whose handler runs as long as this exists.
@@ -45,22 +48,4 @@ impl Pair {
             link,
         }
     }
-}
-
-#[track_caller]
-fn assert_reads(mut from: impl Read, expected: &str) {
-    let mut bytes = vec![0; expected.len()];
-    from.read_exact(&mut bytes).unwrap();
-    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
-}
-
-#[track_caller]
-fn assert_end(mut from: impl Read) {
-    assert_eq!(from.read(&mut [0; 1]).unwrap(), 0);
-}
-
-#[track_caller]
-fn assert_reset(mut from: impl Read) {
-    let error = io::copy(&mut from, &mut io::sink()).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
 }

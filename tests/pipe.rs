@@ -19,13 +19,17 @@ mod unix;
 use crossbeam_channel::{Receiver, unbounded};
 use socket2::SockRef;
 use std::{
-    io::{self, Read},
+    io,
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
     thread,
     time::Duration,
 };
-use support::{PATIENCE, wires::Link};
+use support::{
+    PATIENCE,
+    reads::{assert_end, assert_reads, assert_reset},
+    wires::Link,
+};
 use wirenet::{Piped, Stream};
 
 /// A pipe in a handler, and the ends of what it connects.
@@ -96,25 +100,6 @@ fn tcp_pair() -> (TcpStream, TcpStream) {
 fn reset(tcp: TcpStream) {
     let socket = SockRef::from(&tcp);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
-}
-
-#[track_caller]
-fn assert_reads(mut from: impl Read, expected: &str) {
-    let mut bytes = vec![0; expected.len()];
-    from.read_exact(&mut bytes).unwrap();
-    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
-}
-
-#[track_caller]
-fn assert_end(mut from: impl Read) {
-    assert_eq!(from.read(&mut [0; 1]).unwrap(), 0);
-}
-
-/// Checks that the bytes end with a reset.
-#[track_caller]
-fn assert_reset(mut from: impl Read) {
-    let error = io::copy(&mut from, &mut io::sink()).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
 }
 
 /// Fills the receiver's buffers, and waits for room until a write fails. Returns the error.

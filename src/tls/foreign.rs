@@ -14,6 +14,7 @@ pub(super) fn is_tls(bytes: &[u8]) -> bool {
 /// Says what the first bytes of a peer are, if they are not TLS.
 pub(super) fn name(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    // There is always a first line, which may be empty.
     let line = line.unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
     let first_line = format!("{line:?}");

@@ -222,12 +222,14 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..100),
             at in any::<prop::sample::Index>(),
         ) {
+            // What is found does not matter here.
             let _ = (public_key(&bytes), names(&bytes), name(&bytes));
             let mut like_one = certificate("tests/tls/v1/ec.pem").to_vec();
             let at = at.index(like_one.len());
             for (byte, other) in like_one[at..].iter_mut().zip(bytes) {
                 *byte = other;
             }
+            // As above.
             let _ = names(&like_one);
             if let Some(key) = public_key(&like_one) {
                 prop_assert!(key.len() <= like_one.len());

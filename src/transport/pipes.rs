@@ -116,8 +116,10 @@ impl Pipes {
         }
     }
 
-    /// Takes the standard input and output of a child process, which must both be piped. The
-    /// child itself stays with the caller, who waits for it after the connection has ended.
+    /// Takes the standard input and output of a child process, which must both be piped.
+    ///
+    /// `child` remains yours: call [`Child::wait`] after the connection has ended, or else the
+    /// process stays as a zombie.
     ///
     /// # Errors
     ///

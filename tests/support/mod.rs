@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod random;
+pub mod reads;
 pub mod threads;
 pub mod tls;
 pub mod unreachable;

@@ -172,8 +172,9 @@ impl Threads {
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
-        // A thread that is not the wire's waits for every task, also for those that are in
-        // this function.
+        // A thread of the program waits for all tasks, including those whose threads are
+        // waiting here. A thread of the wire does not wait for these: two would wait for each
+        // other.
         let left = |counts: &Counts| match current {
             0 => counts.running.saturating_sub(counts.excluded),
             _ => counts
