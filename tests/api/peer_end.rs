@@ -54,38 +54,42 @@ const LEAVES: [(fn(Stream), bool); 4] = [
     (|stream| stream.session().abort(), true),
 ];
 
+/// Calls "wait" through `caller`, leaves, and checks what the handler finds.
+fn assert_leaving_is_seen(
+    caller: &Wire,
+    finds: &Receiver<Found>,
+    (leave, loses): (fn(Stream), bool),
+) {
+    let stream = call(&caller.sessions()[0]);
+    // It stays readable, unless it is lost on the way.
+    stream.write_message([7; 1000]).unwrap();
+    leave(stream);
+    let (has_left, read) = finds.recv().unwrap();
+    assert!(has_left);
+    assert!(loses || read.unwrap() == [7; 1000]);
+}
+
 #[test]
 fn a_handler_sees_that_its_caller_has_left_in_whatever_way() {
-    for (leave, loses) in LEAVES {
+    for way in LEAVES {
         in_time(move || {
             let (serving, finds) = waiting(mounting());
             let server = started(serving);
-            let client = started(joining(&server).retry_max(0));
-            let stream = call(&client.sessions()[0]);
-            // It stays readable, unless it is lost on the way.
-            stream.write_message([7; 1000]).unwrap();
-            leave(stream);
-            let (has_left, read) = finds.recv().unwrap();
-            assert!(has_left);
-            assert!(loses || read.unwrap() == [7; 1000]);
+            let caller = started(joining(&server).retry_max(0));
+            assert_leaving_is_seen(&caller, &finds, way);
         });
     }
 }
 
 #[test]
 fn an_owner_behind_a_hub_sees_that_its_caller_has_left_in_whatever_way() {
-    for (leave, loses) in LEAVES {
+    for way in LEAVES {
         in_time(move || {
             let hub = started(quiet(Wire::hub("127.0.0.1:0")));
             let (owning, finds) = waiting(joining(&hub).retry_max(0));
             let _owner = started(owning);
             let caller = started(joining(&hub).retry_max(0));
-            let stream = call(&caller.sessions()[0]);
-            stream.write_message([7; 1000]).unwrap();
-            leave(stream);
-            let (has_left, read) = finds.recv().unwrap();
-            assert!(has_left);
-            assert!(loses || read.unwrap() == [7; 1000]);
+            assert_leaving_is_seen(&caller, &finds, way);
         });
     }
 }
