@@ -7,11 +7,14 @@ use std::process::{ChildStdin, ChildStdout};
 
 /// Lines that hashicorp/yamux logs although neither peer is at fault. It logs them
 /// even when it talks to itself.
-const HARMLESS_LOGS: [&str; 2] = [
+const HARMLESS_LOGS: [&str; 3] = [
     // Credit arrived for a stream that both peers have just closed.
     "frame for missing stream: Vsn:0 Type:1 Flags:0",
     // It closed the connection before it had closed the stream.
     "use of closed network connection",
+    // It answers a ping in a goroutine of its own, and read the end of the connection
+    // before that ran. A peer that closes sends a ping right before it.
+    "failed to send ping reply: session shutdown",
 ];
 
 /// The input and output of a running Go program.
