@@ -3,7 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::program::{DEADLINE, Program, example, names};
+use crate::program::{DEADLINE, Program, example, example_path, names};
 use crate::transfer_files::{Folders, content};
 use std::{
     ffi::OsStr,
@@ -66,7 +66,7 @@ fn a_file_for_which_there_is_no_room_is_passed_over() {
     let (server, addr) = folders.server();
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""]);
-    command.arg(example("transfer_files").get_program());
+    command.arg(example_path("transfer_files"));
     command.args(["client", "--addr", &addr, "--dir"]);
     let client = Program::start(command.arg(&folders.to)).end();
     client.assert_failure("\"b\" was not received: ");

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -18,9 +18,8 @@ use std::{
 /// speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Returns the command that runs an example. Cargo builds the examples before the
-/// tests.
-pub fn example(name: &str) -> Command {
+/// Returns the path of an example. Cargo builds the examples before the tests.
+pub fn example_path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test has a path");
     let target = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
     let path = target.join("examples").join(name);
@@ -29,9 +28,31 @@ pub fn example(name: &str) -> Command {
         path.exists(),
         "{path:?} is missing: run cargo build --examples"
     );
-    let mut command = Command::new(path);
+    path
+}
+
+/// Returns the command that runs an example.
+pub fn example(name: &str) -> Command {
+    let path = example_path(name);
+    let mut command = match hangup_is_ignored() {
+        false => Command::new(path),
+        true => {
+            let mut command = Command::new("env");
+            command.arg("--default-signal=HUP").arg(path);
+            command
+        }
+    };
     command.env_remove("RUST_LOG");
     command
+}
+
+/// Returns whether this process ignores SIGHUP, as under `nohup`. Its children would
+/// ignore it too.
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.map(|mask| u64::from_str_radix(mask.trim(), 16).expect("a mask"));
+    mask.is_some_and(|mask| mask & 1 != 0)
 }
 
 /// A running process. It is killed if this is dropped before the process's end.

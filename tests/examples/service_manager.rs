@@ -3,7 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::program::{DEADLINE, NONE, Program, example, join, serve};
+use crate::program::{DEADLINE, NONE, Program, example, example_path, join, serve};
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -58,7 +58,7 @@ fn forward(addr: &str) -> (Program, String) {
 fn ignoring(signals: &str, name: &str) -> Command {
     let mut command = Command::new("sh");
     let line = format!("trap '' {signals}; exec \"$0\" \"$@\"");
-    command.args(["-c", &line]).arg(example(name).get_program());
+    command.args(["-c", &line]).arg(example_path(name));
     command.env_remove("RUST_LOG");
     command
 }
