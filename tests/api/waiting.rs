@@ -89,7 +89,7 @@ fn start_within_returns_a_permanent_failure_immediately_and_the_client_can_start
         let client = joining(&server).build().unwrap();
         for _ in 0..2 {
             let error = client.start_within(HOUR).unwrap_err();
-            let Error::SessionRefused { code, text } = error else {
+            let Error::SessionRefused { code, text, .. } = error else {
                 panic!("{error}");
             };
             assert_eq!(code, Some(RefusalCode::TokenRefused));

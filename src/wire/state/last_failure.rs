@@ -83,7 +83,9 @@ impl WireState {
         self.data.lock().server_addr.clone()
     }
 
-    pub(crate) fn last_failure(&self) -> Option<Error> {
-        self.data.lock().last_failure.error()
+    /// Returns why the run of a client that has had a session has ended.
+    pub(crate) fn why_ended(&self) -> Option<Error> {
+        let data = self.data.lock();
+        data.life.failure().or_else(|| data.last_failure.error())
     }
 }
