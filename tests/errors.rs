@@ -17,6 +17,8 @@ mod options;
 #[cfg(unix)]
 #[path = "errors/pipes.rs"]
 mod pipes;
+#[path = "errors/servers.rs"]
+mod servers;
 #[path = "errors/sessions.rs"]
 mod sessions;
 #[path = "errors/streams.rs"]

@@ -42,7 +42,7 @@ pub enum Error {
     Protocol(#[from] Violation),
     /// The peer sent a go-away with an error code: 1 for a protocol error of this
     /// side, 2 for an internal error of the peer.
-    #[error("the peer went away with code {0}")]
+    #[error("connection ended by the peer with the error code {}{}", .0, code_of(*.0))]
     PeerFailed(u32),
     /// The peer did not answer a ping in time.
     #[error("no answer to a ping in time")]
@@ -79,6 +79,15 @@ fn closing_side(by_peer: bool) -> &'static str {
     match by_peer {
         true => "the peer is closing this connection; wait for the next one",
         false => "this side is closing the connection, or has used all its stream ids",
+    }
+}
+
+/// Says what the code of a go-away means.
+fn code_of(code: u32) -> &'static str {
+    match code {
+        1 => ": it takes something that this side sent for a protocol error; see the peer's log",
+        2 => ": it has had an internal error; see the peer's log",
+        _ => "; see the peer's log",
     }
 }
 

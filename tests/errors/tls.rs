@@ -51,30 +51,57 @@ fn begun(bytes: &[u8]) -> TlsError {
     TlsStream::server(far, &server(), patience()).unwrap_err()
 }
 
+type Meeting = fn(&[u8]) -> TlsError;
+
 #[test]
 fn peers_without_tls() {
+    const IS_IT_OFF: &str = "is TLS off there, or the port wrong?";
     in_time(|| {
-        let is_it_off = "is TLS off there, or the port wrong?";
-        row(
-            "a yamux server without TLS",
-            answered(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-            &["the server did not answer with TLS", "yamux", is_it_off],
-        );
-        row(
-            "an HTTP server",
-            answered(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            &["HTTP", "\"HTTP/1.1 400 Bad Request\"", is_it_off],
-        );
-        row(
-            "an SSH server",
-            answered(b"SSH-2.0-OpenSSH_9.2\r\n"),
-            &["SSH", "\"SSH-2.0-OpenSSH_9.2\"", is_it_off],
-        );
-        row(
-            "a server that closes the connection",
-            answered(b""),
-            &["the peer closed it", "is TLS off at the peer"],
-        );
+        for (side, meeting, first, expected) in [
+            (
+                "server",
+                answered as Meeting,
+                &[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..],
+                &["the server did not answer with TLS", "yamux", IS_IT_OFF][..],
+            ),
+            (
+                "server",
+                answered,
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                &["HTTP", "\"HTTP/1.1 400 Bad Request\"", IS_IT_OFF],
+            ),
+            (
+                "server",
+                answered,
+                b"SSH-2.0-OpenSSH_9.2\r\n",
+                &["SSH", "\"SSH-2.0-OpenSSH_9.2\"", IS_IT_OFF],
+            ),
+            (
+                "server",
+                answered,
+                b"",
+                &["the peer closed it", "is TLS off at the peer"],
+            ),
+            (
+                "client",
+                begun,
+                &[0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
+                &["the client did not begin with TLS", "yamux", IS_IT_OFF],
+            ),
+            (
+                "client",
+                begun,
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                &["HTTP", "\"GET / HTTP/1.1\"", IS_IT_OFF],
+            ),
+            ("client", begun, b"", &["the peer closed it"]),
+        ] {
+            let input = format!(
+                "a {side} that sends \"{}\" and closes",
+                first.escape_ascii()
+            );
+            row(input, meeting(first), expected);
+        }
         let (near, _silent) = sockets();
         let soon = Instant::now() + Duration::from_millis(20);
         row(
@@ -82,31 +109,6 @@ fn peers_without_tls() {
             TlsStream::client(near, &client(), "localhost", soon).unwrap_err(),
             &["within the handshake timeout", "is TLS off at the peer"],
         );
-        row(
-            "a yamux client without TLS",
-            begun(&[0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
-            &["the client did not begin with TLS", "yamux", is_it_off],
-        );
-        row(
-            "an HTTP client",
-            begun(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-            &["HTTP", "\"GET / HTTP/1.1\"", is_it_off],
-        );
-        row(
-            "a client that closes the connection",
-            begun(b""),
-            &["the peer closed it"],
-        );
-    });
-}
-
-#[test]
-fn a_wire_without_tls_is_named_to_its_client() {
-    in_time(|| {
-        let server = started(Wire::mount("127.0.0.1:0"));
-        let client = Wire::join(addr_of(&server).to_string()).tls(client());
-        let error = client.retry_max(0).build().unwrap().connect().unwrap_err();
-        row("a wire without TLS", error, &["TLS", "is TLS off"]);
     });
 }
 
