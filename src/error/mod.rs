@@ -15,7 +15,11 @@ pub use shutdown::{CutSession, ShutdownError};
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
-use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
+use crate::{
+    protobuf::PayloadError,
+    wire::session::frame::{FrameError, MAX_COMMAND, MAX_PAYLOAD},
+    yamux,
+};
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
@@ -146,7 +150,7 @@ pub enum Malformed {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The protocol expects a frame of another type here.
-    #[error("unexpected type of frame")]
+    #[error("unexpected type of frame for this step of the protocol")]
     UnexpectedFrame,
     /// The payload of the frame is not a valid message.
     #[error("payload: {0}")]
@@ -156,20 +160,29 @@ pub enum Malformed {
     EndedEarly,
     /// The session id is not 16 bytes long, is not the one that was sent, or
     /// belongs to another session.
-    #[error("wrong session id")]
+    #[error("wrong session id: not 16 bytes, not the one that was sent, or another session's")]
     SessionId,
     /// The stream name is reserved for the protocol.
-    #[error("the stream name \"confirmSession\" is reserved")]
+    #[error("the stream name \"confirmSession\" is reserved; choose another one")]
     ReservedName,
     /// The length of a name, token, identification or list is outside its
     /// limits.
-    #[error("invalid length of {what}: {len}")]
+    #[error("invalid length of {what}: {len}{}", limits(.what))]
     TooLong {
         /// Which of these it is.
         what: &'static str,
         /// Its length in bytes; for a list, the number of entries.
         len: usize,
     },
+}
+
+/// Says which lengths are allowed. The limits are those of the session handshake.
+fn limits(what: &str) -> String {
+    match what {
+        "a stream's name" => format!("; 1 to {MAX_COMMAND} bytes are allowed"),
+        "a list of stream names" => "; the server limits it with `Builder::max_names`".into(),
+        _ => format!("; at most {MAX_PAYLOAD} bytes are allowed"),
+    }
 }
 
 /// The `option` of an error about the name of a stream to open.

@@ -1,7 +1,6 @@
 //! What an [`Error`] prints, and its source.
 
 use super::{Error, OPEN_STREAM, Printable};
-use crate::yamux;
 use std::fmt;
 
 impl fmt::Display for Error {
@@ -10,7 +9,10 @@ impl fmt::Display for Error {
             Self::Option { option, reason } => write!(f, "{}{reason}", OfOption(option)),
             Self::Listen { addr, cause } => write!(f, "cannot listen at {addr}: {cause}"),
             Self::Dial { addr, cause } => write!(f, "cannot connect to {addr}: {cause}"),
-            Self::Thread(cause) => write!(f, "cannot start a thread: {cause}"),
+            Self::Thread(cause) => write!(
+                f,
+                "cannot start a thread: {cause}; check this process's limits on threads and memory"
+            ),
             Self::Connection(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Tls(error, None) => write!(f, "TLS: {error}"),
@@ -37,7 +39,9 @@ impl fmt::Display for Error {
                 }
             }
             Self::Explained { text, .. } => f.write_str(text),
-            Self::AlreadyConnected => f.write_str("the wire is already connected"),
+            Self::AlreadyConnected => {
+                f.write_str("the wire already runs: use it as it is, or build another one")
+            }
             Self::NotRunning => {
                 f.write_str("the wire does not run: call `start` or `connect` first")
             }
@@ -55,7 +59,6 @@ impl std::error::Error for Error {
             Self::Listen { cause, .. } | Self::Dial { cause, .. } | Self::Thread(cause) => {
                 Some(&**cause)
             }
-            Self::Connection(yamux::Error::Io(cause)) => Some(&**cause),
             // The error itself prints the same as this one.
             Self::Connection(error) => error.source(),
             #[cfg(feature = "tls")]

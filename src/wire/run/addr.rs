@@ -116,7 +116,7 @@ impl Addr {
 
 /// The error for a name that resolves to nothing.
 pub(crate) fn no_address() -> io::Error {
-    io::Error::other("the name has no address")
+    io::Error::other("the name has no address; check it, and this machine's DNS")
 }
 
 impl fmt::Display for Addr {
