@@ -10,6 +10,7 @@ use crate::support::{
     frames::{ACK, FIN, Frame, SYN},
     in_time,
     peer::{Peer, ScriptedServer},
+    unreachable::Unreachable,
     wires::{addr_of, mounting, started},
 };
 use crossbeam_channel::unbounded;
@@ -247,6 +248,15 @@ fn a_server_that_does_not_answer_is_named() {
             short,
             |error| matches!(error, Error::TimedOut { .. }),
             &["no session handshake with the server at ", "within 20ms"],
+        );
+        let unreachable = Unreachable::new();
+        let client = Wire::join(unreachable.addr).dial_timeout(Duration::from_millis(20));
+        let error = client.retry_max(0).build().unwrap().start().unwrap_err();
+        let expected = format!("cannot connect to {}: ", unreachable.addr);
+        row(
+            "a host that does not answer",
+            error,
+            &[&expected, "no answer; check the address, and firewalls"],
         );
         let unused = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = unused.local_addr().unwrap().port();

@@ -76,6 +76,11 @@ fn a_wire_that_cannot_be_used_says_what_to_do() {
         );
 
         let server = started(mounting());
+        row(
+            "start of a wire that runs",
+            server.start().unwrap_err(),
+            &["already runs", "build another one"],
+        );
         let session = joining(&server).build().unwrap().start_within(PATIENCE);
         let session = session.unwrap();
         while !session.is_closed() {

@@ -113,8 +113,26 @@ fn peers_without_tls() {
 }
 
 #[test]
-fn peers_without_tls_1_3() {
+fn peers_that_have_nothing_in_common_with_this_side() {
     in_time(|| {
+        for (input, alert, expected) in [
+            (
+                "a server without a common cipher",
+                40,
+                &["no cipher", "update the older one", "handshake_failure"],
+            ),
+            (
+                "a server without a common protocol",
+                120,
+                &[
+                    "ALPN",
+                    "set the same one on both",
+                    "no_application_protocol",
+                ],
+            ),
+        ] {
+            row(input, answered(&[21, 3, 3, 0, 2, 2, alert]), expected);
+        }
         row(
             "a server without TLS 1.3",
             answered(&[21, 3, 3, 0, 2, 2, 70]),

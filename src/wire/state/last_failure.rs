@@ -39,7 +39,10 @@ impl Step {
     fn error(&self) -> Error {
         match self {
             Self::Dial(addr) => {
-                let cause = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
+                let cause = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no answer yet; check the address, and firewalls on the way",
+                );
                 let (addr, cause) = (addr.clone(), Arc::new(cause));
                 Error::Dial { addr, cause }
             }
