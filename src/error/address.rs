@@ -21,13 +21,11 @@ impl Error {
                 if names_address(&text, addr) {
                     return error;
                 }
-                let text = match &error {
-                    Self::Malformed { .. } => {
-                        format!("{text}; is the server at {addr} a wirenet server?")
-                    }
-                    _ => format!("{text}, in the session handshake with the server at {addr}"),
+                let hint = match &error {
+                    Self::Malformed { .. } => "; is it a wirenet server?",
+                    _ => "",
                 };
-                error.explained(text)
+                error.explained(format!("no session with {addr}: {text}{hint}"))
             }
         }
     }

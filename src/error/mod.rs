@@ -80,7 +80,8 @@ pub enum Error {
     },
     /// A thread could not be started.
     Thread(Arc<io::Error>),
-    /// The connection failed, or the stream on it.
+    /// The connection failed, or the stream on it. If a client has no session yet, the error
+    /// that it returns is [`Explained`](Self::Explained), with this one as the cause.
     Connection(yamux::Error),
     /// TLS failed: its handshake or its configuration. For a handshake of a client, the
     /// second field may be the address of the server, as in

@@ -27,7 +27,8 @@ impl Wire {
     /// - [`Error::Listen`].
     /// - The last error of a client that gives up, which [`Builder::retry_policy`]
     ///   decides: [`Error::Dial`], [`Error::SessionRefused`] and other errors of a
-    ///   handshake, or [`Error::Connection`] if the session broke.
+    ///   handshake, whose texts name the address that was dialled; or [`Error::Connection`] if
+    ///   the session broke.
     /// - [`Error::Closed`] if the wire was closed before a session was established.
     /// - [`Error::AlreadyConnected`] if the wire is running.
     /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, on whichever
