@@ -87,7 +87,7 @@ pub enum Error {
     /// second field may be the address of the server, as in
     /// [`SessionRefused`](Self::SessionRefused).
     #[cfg(feature = "tls")]
-    Tls(TlsError, Option<String>),
+    Tls(TlsError, Option<Box<str>>),
     /// The accepting side refused the session.
     SessionRefused {
         /// The reason as a number, if the peer sent one.

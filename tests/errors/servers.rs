@@ -25,8 +25,11 @@ use wirenet::{Builder, Error, Malformed, RefusalCode, Wire, yamux};
 #[cfg(feature = "tls")]
 use wirenet::{TlsClient, TlsError};
 
+/// A call that fails.
+type Call = fn(&Wire) -> Error;
+
 /// The calls that return an error of a client.
-const CALLS: [(&str, fn(&Wire) -> Error); 3] = [
+const CALLS: [(&str, Call); 3] = [
     ("start", |client| client.start().unwrap_err()),
     ("start_within", |client| {
         client.start_within(PATIENCE).unwrap_err()
@@ -66,7 +69,7 @@ fn rows(
             let report = told.recv_timeout(PATIENCE).expect("a report");
             let named = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}"));
             let named = named.map(|addr| count(&report, &addr));
-            assert!(named.iter().any(|times| *times == 1), "{input}: {report}");
+            assert!(named.contains(&1), "{input}: {report}");
             assert!(named.iter().all(|times| *times <= 1), "{input}: {report}");
             let timed_out = client.wait_session(Duration::ZERO).unwrap_err();
             assert_eq!(count(&timed_out.to_string(), &addr), 1, "{timed_out}");

@@ -15,8 +15,9 @@ use crate::support::{
 use fixtures::{Authority, key_of_another, server_config};
 use pair::{Outcome, ca, certs, client, meet, patience, server, shake_hands, sockets};
 use std::{
+    error::Error as _,
     fs,
-    io::Write,
+    io::{self, Write},
     net::Shutdown,
     sync::Arc,
     thread,
@@ -102,6 +103,10 @@ fn peers_without_tls() {
             );
             row(input, meeting(first), expected);
         }
+        let closed = answered(b"");
+        let cause = closed.source().and_then(|cause| cause.downcast_ref());
+        let kind = cause.map(io::Error::kind);
+        assert_eq!(kind, Some(io::ErrorKind::UnexpectedEof), "{closed:?}");
         let (near, _silent) = sockets();
         let soon = Instant::now() + Duration::from_millis(20);
         row(
