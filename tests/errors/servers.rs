@@ -4,6 +4,8 @@
 use super::table::row;
 #[cfg(feature = "tls")]
 use super::tls::pair;
+#[cfg(feature = "tls")]
+use crate::support::wires::{addr_of, mounting};
 use crate::support::{
     PATIENCE,
     encoding::{CONFIRM_SESSION, OPEN_SESSION, field, layer_2},
@@ -11,7 +13,7 @@ use crate::support::{
     in_time,
     peer::{Peer, ScriptedServer},
     unreachable::Unreachable,
-    wires::{addr_of, mounting, started},
+    wires::started,
 };
 use crossbeam_channel::unbounded;
 use socket2::SockRef;
