@@ -3,7 +3,7 @@
 use crate::{
     support::{
         PATIENCE,
-        encoding::{OPEN_SESSION, field, fresh_id, layer_2, request},
+        encoding::{OPEN_SESSION, layer_2, request},
         frames::{Frame, SYN},
         in_time,
         peer::{Peer, play},
@@ -24,13 +24,13 @@ use std::{
 use wirenet::{Builder, Error, Operation, Wire, yamux};
 
 /// A server, and the errors that it reports.
-fn reporting(server: Builder) -> (Wire, Receiver<Told>) {
+pub fn reporting(server: Builder) -> (Wire, Receiver<Told>) {
     let (handler, told) = errors();
     (started(server.on_error(handler)), told)
 }
 
 /// The next failure of a handshake.
-fn failure(told: &Receiver<Told>) -> String {
+pub fn failure(told: &Receiver<Told>) -> String {
     loop {
         match told.recv_timeout(PATIENCE).expect("a failure") {
             (Operation::Handshake, cause) => return cause,
@@ -256,52 +256,6 @@ fn yamux_without_a_session_handshake_is_named_as_such() {
             error,
             &[&named, expected],
         );
-    });
-}
-
-#[test]
-fn a_request_that_is_not_allowed_says_which_part_and_what_is() {
-    in_time(|| {
-        let (server, told) = reporting(mounting().max_names(1));
-        let id = || field(1, &fresh_id());
-        for (input, request, expected) in [
-            (
-                "an id of 3 bytes",
-                field(1, b"abc"),
-                &["wrong session id", "not 16 bytes"][..],
-            ),
-            (
-                "a token of 5,000 bytes",
-                [id(), field(2, &[7; 5000])].concat(),
-                &["length of a token: 5000", "at most 4096 bytes"],
-            ),
-            (
-                "an identification of 5,000 bytes",
-                [id(), field(3, &[7; 5000])].concat(),
-                &["length of an identification: 5000", "at most 4096 bytes"],
-            ),
-            (
-                "an empty name",
-                [id(), field(4, b"")].concat(),
-                &["length of a stream's name: 0", "1 to 255 bytes"],
-            ),
-            (
-                "a reserved name",
-                [id(), field(4, b"confirmSession")].concat(),
-                &["\"confirmSession\" is reserved", "choose another one"],
-            ),
-            (
-                "too many names",
-                [id(), field(4, b"a"), field(4, b"b")].concat(),
-                &["a list of stream names: 2", "`Builder::max_names`"],
-            ),
-        ] {
-            let (_client, answer) = Peer::request(addr_of(&server), &request);
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            let told = failure(&told);
-            assert!(answer.contains(&told), "the client gets it too: {answer:?}");
-            row(format!("a client that sends {input}"), told, expected);
-        }
     });
 }
 
