@@ -40,7 +40,7 @@ fn ask(session: &Session, name: &str) -> String {
 
 fn refusal_of(client: &Wire) -> (Option<RefusalCode>, String) {
     match client.start() {
-        Err(Error::SessionRefused { code, text }) => (code, text),
+        Err(Error::SessionRefused { code, text, .. }) => (code, text),
         other => panic!("expected a refusal, got {other:?}"),
     }
 }

@@ -17,6 +17,10 @@ mod options;
 #[cfg(unix)]
 #[path = "errors/pipes.rs"]
 mod pipes;
+#[path = "errors/requests.rs"]
+mod requests;
+#[path = "errors/servers.rs"]
+mod servers;
 #[path = "errors/sessions.rs"]
 mod sessions;
 #[path = "errors/streams.rs"]
@@ -27,3 +31,5 @@ mod tls;
 #[cfg(feature = "tls")]
 #[path = "errors/tls_files.rs"]
 mod tls_files;
+#[path = "errors/yamux.rs"]
+mod yamux;

@@ -282,9 +282,10 @@ fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_caus
             };
             assert_eq!(*level, expected, "{text}");
             assert!(
-                text.starts_with(&refused) && text.contains("again in"),
+                text.starts_with(&refused) && text.contains("connecting again in"),
                 "{text}"
             );
+            assert_eq!(text.matches(&addr.to_string()).count(), 1, "{text}");
         }
         // Another cause.
         let other = TcpListener::bind(addr).unwrap();

@@ -186,7 +186,7 @@ fn a_temporary_refusal_is_retried() {
         let asked = comes_through(scripts);
         assert_eq!(asked.len(), codes.len());
         for (asked, (_, expected)) in asked.iter().zip(codes) {
-            let Error::SessionRefused { code, text } = &asked.cause else {
+            let Error::SessionRefused { code, text, .. } = &asked.cause else {
                 panic!("not refused: {asked:?}");
             };
             assert_eq!((*code, &**text), (Some(expected), "no"));
@@ -358,7 +358,7 @@ fn a_refused_token_is_permanent_and_its_cause_is_returned() {
         let client = joining(&server).identification("", "wrong");
         let error = client.build().unwrap().connect().unwrap_err();
         assert!(error.is_permanent());
-        let Error::SessionRefused { code, text } = error else {
+        let Error::SessionRefused { code, text, .. } = error else {
             panic!("not refused: {error}");
         };
         assert_eq!(
@@ -378,7 +378,7 @@ fn a_permanent_refusal_is_not_retried() {
             let client = Wire::join(play(vec![refuse(code)]).to_string());
             let error = client.build().unwrap().start().unwrap_err();
             assert!(error.is_permanent());
-            let Error::SessionRefused { code, text } = error else {
+            let Error::SessionRefused { code, text, .. } = error else {
                 panic!("not refused: {error}");
             };
             assert_eq!((code, &*text), (expected, "no"));

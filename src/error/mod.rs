@@ -1,10 +1,13 @@
 //! The errors that users of the library see.
 
+mod address;
 mod printable;
 mod refusal;
 mod report;
 mod shutdown;
+mod text;
 
+pub(crate) use address::names_address;
 pub(crate) use printable::{Printable, PrintableBytes};
 pub use refusal::{Denied, Refusal, RefusalCode};
 pub use report::{OpError, Operation};
@@ -12,8 +15,12 @@ pub use shutdown::{CutSession, ShutdownError};
 
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
-use crate::{protobuf::PayloadError, wire::session::frame::FrameError, yamux};
-use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
+use crate::{
+    protobuf::PayloadError,
+    wire::session::frame::{FrameError, MAX_COMMAND, MAX_PAYLOAD},
+    yamux,
+};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 /// Why a call of this library failed.
 ///
@@ -22,6 +29,15 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 ///
 /// The text says what was given, what happened, and what to do. In the repository,
 /// `cargo test --test errors -- --nocapture` prints wrong inputs with their texts.
+///
+/// If a client cannot connect, or cannot open a session, the text of the error that
+/// [`Wire::start`](crate::Wire::start), [`start_within`](crate::Wire::start_within),
+/// [`connect`](crate::Wire::connect) and [`wait`](crate::Wire::wait) return also names the
+/// address that was dialled, as it was given.
+///
+/// Walking the [`source`](std::error::Error::source)s with `downcast_ref` finds the causes by
+/// their own types, such as `Error` and [`io::Error`], although some are in an [`Arc`] or a
+/// [`Box`].
 ///
 /// # Examples
 ///
@@ -37,11 +53,10 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 /// }
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// An option of the builder has an invalid value, or the name of a stream is invalid.
-    #[error("{}{reason}", OfOption(.option))]
     Option {
         /// The builder's method; `open_stream` if the error is about the name of a stream
         /// to open.
@@ -50,43 +65,41 @@ pub enum Error {
         reason: String,
     },
     /// The system refused to listen at an address.
-    #[error("cannot listen at {addr}: {cause}")]
     Listen {
         /// The address as it was given.
         addr: String,
         /// The system's error.
-        #[source]
         cause: Arc<io::Error>,
     },
     /// The peer could not be reached.
-    #[error("cannot connect to {addr}: {cause}")]
     Dial {
         /// The address as it was given.
         addr: String,
         /// The error of the last address that was tried.
-        #[source]
         cause: Arc<io::Error>,
     },
     /// A thread could not be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[source] Arc<io::Error>),
-    /// The connection failed, or the stream on it.
-    #[error(transparent)]
-    Connection(#[from] yamux::Error),
-    /// TLS failed: its handshake or its configuration.
+    Thread(Arc<io::Error>),
+    /// The connection failed, or the stream on it. If a client has no session yet, the error
+    /// that it returns is [`Explained`](Self::Explained), with this one as the cause.
+    Connection(yamux::Error),
+    /// TLS failed: its handshake or its configuration. For a handshake of a client, the
+    /// second field may be the address of the server, as in
+    /// [`SessionRefused`](Self::SessionRefused).
     #[cfg(feature = "tls")]
-    #[error("TLS: {0}")]
-    Tls(#[from] TlsError),
+    Tls(TlsError, Option<Box<str>>),
     /// The accepting side refused the session.
-    #[error("session refused: {}", Printable(.text))]
     SessionRefused {
         /// The reason as a number, if the peer sent one.
         code: Option<RefusalCode>,
         /// The peer's text for the reason.
         text: String,
+        /// The address of the server as it was given, in an error that a call of a client
+        /// returns. `None` in other errors, such as those for the error handler, which gets
+        /// the [address](OpError::peer_addr) anyway.
+        addr: Option<String>,
     },
     /// The peer refused the stream.
-    #[error("stream {name:?} refused: {refusal}")]
     Refused {
         /// The stream's name.
         name: String,
@@ -94,7 +107,6 @@ pub enum Error {
         refusal: Refusal,
     },
     /// The peer sent something that the protocol does not allow.
-    #[error("malformed {what}: {cause}")]
     Malformed {
         /// What was being read.
         what: &'static str,
@@ -102,41 +114,33 @@ pub enum Error {
         cause: Malformed,
     },
     /// Something did not happen in time.
-    #[error("no {what} within {timeout:?}{}", Because(.cause.as_deref()))]
     TimedOut {
         /// What was waited for.
         what: Cow<'static, str>,
         /// How long the call waited.
         timeout: Duration,
         /// Why it did not happen, if this is known. If no session was established, this
-        /// is the error of the last attempt. [`source`](std::error::Error::source) returns
-        /// it as an `Arc<Error>`.
-        #[source]
+        /// is the error of the last attempt.
         cause: Option<Arc<Error>>,
     },
     /// Another error, with an explanation: for example, that the peer speaks another protocol,
-    /// that only one side uses TLS, or that another client uses the same identification.
-    #[error("{text}")]
+    /// that only one side uses TLS, or that another client uses the same identification; or at
+    /// which server it happened, if the other error does not say so.
     Explained {
         /// The explanation: what probably happened, and what to do.
         text: String,
         /// The error itself.
-        #[source]
         cause: Box<Error>,
     },
     /// The wire is already running. It can be run again after that run has ended, unless it
     /// was closed.
-    #[error("the wire is already connected")]
     AlreadyConnected,
     /// The wire was not started, or it no longer runs, so no session can be established.
-    #[error("the wire does not run: call `start` or `connect` first")]
     NotRunning,
     /// The wire was closed on this side.
-    #[error("the wire is closed; build another one to continue")]
     Closed,
     /// The wire was closed on this side, and not everything ended gracefully.
-    #[error("closed: {0}")]
-    Shutdown(#[from] ShutdownError),
+    Shutdown(ShutdownError),
 }
 
 /// Why something that the peer sent is invalid.
@@ -147,7 +151,7 @@ pub enum Malformed {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The protocol expects a frame of another type here.
-    #[error("unexpected type of frame")]
+    #[error("unexpected type of frame for this step of the protocol")]
     UnexpectedFrame,
     /// The payload of the frame is not a valid message.
     #[error("payload: {0}")]
@@ -157,14 +161,14 @@ pub enum Malformed {
     EndedEarly,
     /// The session id is not 16 bytes long, is not the one that was sent, or
     /// belongs to another session.
-    #[error("wrong session id")]
+    #[error("wrong session id: not 16 bytes, not the one that was sent, or another session's")]
     SessionId,
     /// The stream name is reserved for the protocol.
-    #[error("the stream name \"confirmSession\" is reserved")]
+    #[error("the stream name \"confirmSession\" is reserved; choose another one")]
     ReservedName,
     /// The length of a name, token, identification or list is outside its
     /// limits.
-    #[error("invalid length of {what}: {len}")]
+    #[error("invalid length of {what}: {len}{}", limits(.what))]
     TooLong {
         /// Which of these it is.
         what: &'static str,
@@ -173,30 +177,17 @@ pub enum Malformed {
     },
 }
 
+/// Says which lengths are allowed. The limits are those of the session handshake.
+fn limits(what: &str) -> String {
+    match what {
+        "a stream's name" => format!("; 1 to {MAX_COMMAND} bytes are allowed"),
+        "a list of stream names" => "; the server limits it with `Builder::max_names`".into(),
+        _ => format!("; at most {MAX_PAYLOAD} bytes are allowed"),
+    }
+}
+
 /// The `option` of an error about the name of a stream to open.
 pub(crate) const OPEN_STREAM: &str = "open_stream";
-
-/// Prints which option an error is about. The reason itself says what a name is for.
-struct OfOption<'a>(&'a str);
-
-impl fmt::Display for OfOption<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            OPEN_STREAM => Ok(()),
-            constructor @ ("join" | "mount" | "hub") => write!(f, "Wire::{constructor}: "),
-            option => write!(f, "option {option}: "),
-        }
-    }
-}
-
-/// Prints a cause, if there is one.
-struct Because<'a>(Option<&'a Error>);
-
-impl fmt::Display for Because<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |cause| write!(f, ": {cause}"))
-    }
-}
 
 impl Error {
     /// Returns the error for something that did not happen in time, without a known reason.
@@ -233,7 +224,7 @@ impl Error {
         match self {
             Self::Option { .. } => true,
             #[cfg(feature = "tls")]
-            Self::Tls(error) => error.is_permanent(),
+            Self::Tls(error, _) => error.is_permanent(),
             Self::SessionRefused { code, .. } => matches!(
                 code,
                 None | Some(
@@ -270,7 +261,7 @@ impl Error {
             }
             Self::Connection(error) => error.kind(),
             #[cfg(feature = "tls")]
-            Self::Tls(_) => io::ErrorKind::InvalidData,
+            Self::Tls(..) => io::ErrorKind::InvalidData,
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
@@ -280,6 +271,25 @@ impl Error {
             Self::NotRunning => io::ErrorKind::NotConnected,
             Self::Closed => io::ErrorKind::ConnectionAborted,
         }
+    }
+}
+
+impl From<yamux::Error> for Error {
+    fn from(error: yamux::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error, None)
+    }
+}
+
+impl From<ShutdownError> for Error {
+    fn from(error: ShutdownError) -> Self {
+        Self::Shutdown(error)
     }
 }
 
@@ -338,8 +348,11 @@ mod tests {
         let name = "a".into();
         let error = Error::Refused { name, refusal };
         assert_eq!(error.to_string(), format!("stream \"a\" refused: {shown}"));
-        let (code, text) = (None, said.into());
-        let error = Error::SessionRefused { code, text };
+        let error = Error::SessionRefused {
+            code: None,
+            text: said.into(),
+            addr: None,
+        };
         assert_eq!(error.to_string(), format!("session refused: {shown}"));
     }
 }

@@ -1,6 +1,6 @@
 //! Errors that no call can return, which go to the error handler.
 
-use super::{Error, Refusal, printable::PrintableBytes};
+use super::{Error, Refusal, names_address, printable::PrintableBytes};
 use crate::{wire::session::id::SessionId, yamux};
 use std::{fmt, io, net::SocketAddr};
 
@@ -8,13 +8,8 @@ use std::{fmt, io, net::SocketAddr};
 /// [error handler](crate::Builder::on_error).
 ///
 /// Displays the operation, the peer, and the cause with its
-/// [sources](std::error::Error::source), on one line.
-#[derive(thiserror::Error)]
-#[error(
-    "{operation}{}: {}{}", OfPeer(.identification, *.peer_addr),
-    CauseOf(.operation, &**.cause),
-    if *.gives_up { "; giving up" } else { "" }
-)]
+/// [sources](std::error::Error::source), on one line. The peer's address is left out if the
+/// cause names it.
 #[non_exhaustive]
 pub struct OpError {
     /// The operation that failed.
@@ -28,11 +23,29 @@ pub struct OpError {
     /// The address of the peer.
     pub peer_addr: Option<SocketAddr>,
     /// Why the operation failed.
-    #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
     /// Whether this error has ended the run of a client, which does not connect again. See
     /// [`Wire::wait`](crate::Wire::wait).
     pub gives_up: bool,
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = CauseOf(&self.operation, &*self.cause).to_string();
+        let is_new = |addr: &SocketAddr| !names_address(&cause, &addr.to_string());
+        let peer = OfPeer(&self.identification, self.peer_addr.filter(is_new));
+        write!(f, "{}{peer}: {cause}", self.operation)?;
+        match self.gives_up {
+            true => f.write_str("; giving up"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for OpError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.cause)
+    }
 }
 
 impl fmt::Debug for OpError {
@@ -164,6 +177,32 @@ mod tests {
         &'static str,
         #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
     );
+
+    #[test]
+    fn the_address_of_the_peer_is_printed_once() {
+        let report = |text: &str| OpError {
+            operation: Operation::Handshake,
+            session: None,
+            identification: Vec::new(),
+            local_addr: None,
+            peer_addr: Some(([10, 0, 0, 1], 80).into()),
+            cause: text.into(),
+            gives_up: false,
+        };
+        for (cause, text) in [
+            ("cut", "handshake (10.0.0.1:80): cut"),
+            (
+                "cut by the server at 10.0.0.1:80",
+                "handshake: cut by the server at 10.0.0.1:80",
+            ),
+            (
+                "cut by 10.0.0.1:8080",
+                "handshake (10.0.0.1:80): cut by 10.0.0.1:8080",
+            ),
+        ] {
+            assert_eq!(report(cause).to_string(), text);
+        }
+    }
 
     fn shown(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> String {
         WithSources(&*cause.into()).to_string()

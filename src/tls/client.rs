@@ -1,7 +1,7 @@
 //! The TLS configuration of a client.
 
 #[cfg(feature = "system-roots")]
-use super::error::listed;
+use super::error_text::listed;
 use super::{
     Certificates, Fingerprint, TlsError,
     certificates::roots,

@@ -1,47 +1,33 @@
 //! TLS errors, and whether retrying may help.
 
-use super::{
-    Fingerprint,
-    explain::{Explained, Loading, escaped},
-    foreign, refusal,
-};
+use super::{Fingerprint, foreign, refusal};
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
-use std::{
-    error::Error,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{error::Error, io, path::PathBuf, sync::Arc};
 
 /// Why certificates could not be loaded, a configuration could not be created, or a
 /// TLS handshake failed.
 ///
 /// Cheap to clone. Converts into [`io::Error`] and [`Error`](crate::Error).
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file is missing or cannot be read.
-    #[error("cannot read {path}: {cause}; {}", unreadable(.path, .cause), path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The system's error.
-        #[source]
         cause: Arc<io::Error>,
     },
     /// A file is not valid PEM.
-    #[error("{path} is not valid PEM: {reason}", path = .path.display())]
     Pem {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and in which line.
         reason: String,
         /// The same, for programs.
-        #[source]
         cause: Arc<pem::Error>,
     },
     /// A file contains no certificate.
-    #[error("{path} contains no certificate: {found}", path = .path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
@@ -49,7 +35,6 @@ pub enum TlsError {
         found: String,
     },
     /// A file contains no private key, or only an encrypted one.
-    #[error("{path} contains no private key that can be read: {found}", path = .path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
@@ -59,12 +44,6 @@ pub enum TlsError {
     /// No certificate of the operating system's authorities can be used: see
     /// [`TlsClient::system_roots`](crate::TlsClient::system_roots).
     #[cfg(feature = "system-roots")]
-    #[error(
-        "no certificate authority of the operating system can be used: {found} certificates \
-         found, of which none is valid{failed}; install the package `ca-certificates`, or set \
-         SSL_CERT_FILE to a PEM file with authorities",
-        failed = listed(.failures)
-    )]
     NoSystemRoots {
         /// How many certificates were found.
         found: usize,
@@ -72,49 +51,27 @@ pub enum TlsError {
         failures: Vec<String>,
     },
     /// A certificate is invalid.
-    #[error(
-        "the certificate in {path} cannot be used: {cause}",
-        path = .path.display(),
-        cause = Loading(.cause)
-    )]
     Certificate {
         /// The file.
         path: PathBuf,
         /// rustls's reason.
-        #[source]
         cause: rustls::Error,
     },
     /// A private key is invalid, or belongs to another certificate.
-    #[error(
-        "the private key in {path} cannot be used: {cause}",
-        path = .path.display(),
-        cause = Loading(.cause)
-    )]
     Key {
         /// The file.
         path: PathBuf,
         /// rustls's reason.
-        #[source]
         cause: rustls::Error,
     },
     /// rustls refused a configuration.
-    #[error("invalid TLS configuration: {}", Explained(.0))]
-    Config(#[source] rustls::Error),
+    Config(rustls::Error),
     /// The name to check is neither a DNS name nor an IP address.
-    #[error(
-        "{name:?} is neither a DNS name nor an IP address; set a name of the server's certificate \
-         with `TlsClient::server_name`"
-    )]
     ServerName {
         /// The name.
         name: String,
     },
     /// A text is not the [`Fingerprint`] of a certificate.
-    #[error(
-        "\"{}\" is not the SHA-256 fingerprint of a certificate: {reason}; give what `openssl \
-         x509 -in FILE -noout -fingerprint -sha256` prints",
-        escaped(.text)
-    )]
     Fingerprint {
         /// The beginning of the text.
         text: String,
@@ -122,15 +79,8 @@ pub enum TlsError {
         reason: String,
     },
     /// One side did not accept what the other sent in the handshake.
-    #[error("handshake failed: {}", Explained(.0))]
-    Handshake(#[source] rustls::Error),
+    Handshake(rustls::Error),
     /// The server's certificate is not the [pinned](crate::TlsClient::pinned) one.
-    #[error(
-        "the server's certificate has the SHA-256 {}, but pinned is {}; if the server's \
-         certificate was renewed, pin the new one, else the connection may be intercepted",
-        .certificate,
-        .pinned
-    )]
     WrongPin {
         /// The SHA-256 of the server's certificate.
         certificate: Fingerprint,
@@ -139,7 +89,6 @@ pub enum TlsError {
     },
     /// The peer's certificate was not issued by an authority that this side trusts. With
     /// rustls's own configurations this is a [`Handshake`](Self::Handshake) error.
-    #[error("{}", unknown_issuer(.peer, .subject, .issuer))]
     UnknownIssuer {
         /// `"server"` or `"client"`.
         peer: &'static str,
@@ -149,27 +98,17 @@ pub enum TlsError {
         issuer: String,
     },
     /// The peer sent something that is not TLS.
-    #[error(
-        "the {peer} did not {} with TLS, but with {received}; is TLS off there, or the port \
-         wrong?",
-        if *peer == "server" { "answer" } else { "begin" }
-    )]
     NotTls {
         /// `"server"` or `"client"`.
         peer: &'static str,
         /// What it sent: the name of the protocol, if it is known, or the first bytes.
         received: String,
         /// rustls's error.
-        #[source]
         cause: rustls::Error,
     },
     /// The connection failed during the handshake.
-    #[error("connection lost during the TLS handshake: {0}{hint}", hint = hint(.0))]
-    Connection(#[source] Arc<io::Error>),
+    Connection(Arc<io::Error>),
     /// The handshake was not complete by its deadline.
-    #[error(
-        "no TLS handshake within the handshake timeout; is TLS off at the peer, or the network slow?"
-    )]
     TimedOut,
 }
 
@@ -212,9 +151,7 @@ impl TlsError {
                 return Some(Self::Handshake(error.clone()));
             }
             // `source` of an I/O error skips the error that it wraps.
-            let wrapper = error.downcast_ref::<io::Error>();
-            let shared = || error.downcast_ref::<Arc<io::Error>>().map(Arc::as_ref);
-            cause = match wrapper.or_else(shared) {
+            cause = match error.downcast_ref::<io::Error>() {
                 Some(wrapper) => wrapper.get_ref().map(|inner| inner as _),
                 None => error.source(),
             };
@@ -233,70 +170,8 @@ impl TlsError {
     }
 }
 
-#[cfg(feature = "system-roots")]
-pub(super) fn listed(failures: &[String]) -> String {
-    let shown = &failures[..failures.len().min(SHOWN_FAILURES)];
-    let others = match failures.len() - shown.len() {
-        0 => String::new(),
-        others => format!(", and {others} more"),
-    };
-    match failures {
-        [] => String::new(),
-        _ => format!("; failed to load: {}{others}", shown.join("; ")),
-    }
-}
-
-/// The most failures that are listed: a directory may hold any number of files.
-#[cfg(feature = "system-roots")]
-const SHOWN_FAILURES: usize = 4;
-
-/// Returns what to do about a file that cannot be read.
-fn unreadable(path: &Path, error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound if path.is_relative() => {
-            "check the path, which is relative to the working directory of this process"
-        }
-        io::ErrorKind::IsADirectory => "give a file in it",
-        io::ErrorKind::PermissionDenied => {
-            "let the user of this process read it (certbot's keys are readable only by root)"
-        }
-        _ => "check the path",
-    }
-}
-
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unknown_issuer(peer: &str, subject: &str, issuer: &str) -> String {
-    let is_self_signed = subject == issuer;
-    let issued = match is_self_signed {
-        true => "is self-signed".into(),
-        false => format!("was issued by an authority that is not trusted ({issuer})"),
-    };
-    let remedy = match peer {
-        "server" if is_self_signed => {
-            "pin it (`TlsClient::pinned`), or trust it as its own authority (`with_ca`)"
-        }
-        "server" => {
-            "pin it (`TlsClient::pinned`), or trust its authority (`with_ca`); if that is an \
-             intermediate one, the server must send the whole chain, as in certbot's \
-             `fullchain.pem`"
-        }
-        _ => "trust its authority (`client_ca`), or give the client another certificate",
-    };
-    format!("the {peer}'s certificate ({subject}) {issued}; {remedy}")
-}
-
-/// Returns what to do about a lost connection.
-fn hint(error: &io::Error) -> &'static str {
-    use io::ErrorKind::*;
-    match error.kind() {
-        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
-            "; is TLS off at the peer, or the port wrong?"
-        }
-        _ => "",
-    }
 }
 
 fn is_permanent(error: &rustls::Error) -> bool {

@@ -45,7 +45,10 @@ impl Display for Explained<'_> {
             Error::DecryptError => f.write_str(
                 "what the peer sent cannot be decrypted: it was damaged or changed on the way",
             ),
-            Error::UnsupportedNameType => f.write_str("the server's name cannot be checked"),
+            Error::UnsupportedNameType => f.write_str(
+                "the server's name cannot be checked; set another one with \
+                 `TlsClient::server_name`",
+            ),
             Error::InvalidCertRevocationList(cause) => {
                 write!(f, "the revocation list cannot be used: {}", Words(cause))
             }
@@ -150,7 +153,10 @@ fn simple(cause: &CertificateError) -> Option<&'static str> {
             "the peer's certificate is for other names than the dialled one; dial one of these, \
              or set one with `TlsClient::server_name`"
         }
-        InvalidPurpose => "the peer's certificate may not be used for this side of a connection",
+        InvalidPurpose => {
+            "the peer's certificate may not be used for this side of a connection; add that to \
+             its extended key usage"
+        }
         Revoked => "the peer's certificate was revoked; get a new one",
         BadEncoding => "the peer's certificate is not in the X.509 format, or is damaged",
         ApplicationVerificationFailure => "the program does not accept the peer's certificate",
@@ -281,14 +287,18 @@ fn meaning(alert: AlertDescription) -> Option<&'static str> {
              may have the right name, but another key"
         }
         HandshakeFailure | InsufficientSecurity => {
-            "the two sides have no cipher, key exchange or signature in common"
+            "the two sides have no cipher, key exchange or signature in common; update the \
+             older one, or allow one that both know"
         }
         ProtocolVersion => VERSION,
         UnrecognisedName => {
             "the server does not know the name that was dialled; set its name with \
              `TlsClient::server_name`"
         }
-        NoApplicationProtocol => "the two sides have no application protocol (ALPN) in common",
+        NoApplicationProtocol => {
+            "the two sides have no application protocol (ALPN) in common; set the same one on \
+             both, or none"
+        }
         BadRecordMac => {
             "what this side sent could not be decrypted: it was damaged or changed on the way"
         }

@@ -27,6 +27,7 @@ mod certificates;
 mod client;
 mod date;
 mod error;
+mod error_text;
 mod explain;
 mod fingerprint;
 mod foreign;

@@ -16,79 +16,42 @@ use std::{io, sync::Arc, time::Duration};
 /// [`io::ErrorKind::TimedOut`], after which the call may be tried again. The errors that end
 /// a connection have other kinds, even if the peer was silent for too long
 /// ([`io::ErrorKind::ConnectionAborted`]).
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The transport failed.
-    #[error("connection lost: {}", shown(.0))]
-    Io(#[source] Arc<io::Error>),
+    Io(Arc<io::Error>),
     /// The peer ended the connection inside a frame, or while streams were open, or, if it
     /// uses this library's sessions, without announcing that it closes.
-    #[error(
-        "connection cut by the peer: its process died or aborted it, or the network between \
-         cut it; what was not received yet is lost"
-    )]
     EndedByPeer,
     /// The peer closed the connection gracefully, after it had sent everything.
-    #[error("connection closed by the peer")]
     ClosedByPeer,
     /// The connection was closed on this side.
-    #[error(
-        "connection closed on this side: it, or the `Wire` that owns it, was closed or dropped"
-    )]
     Closed,
     /// The peer violated the protocol. It was sent a go-away with code 1.
-    #[error("protocol error by the peer: {0}")]
-    Protocol(#[from] Violation),
+    Protocol(Violation),
     /// The peer sent a go-away with an error code: 1 for a protocol error of this
     /// side, 2 for an internal error of the peer.
-    #[error("the peer went away with code {0}")]
     PeerFailed(u32),
     /// The peer did not answer a ping in time.
-    #[error("no answer to a ping in time")]
     KeepAlive,
     /// The peer accepted no data during the whole write timeout.
-    #[error("connection lost: the peer accepted no data within the write timeout")]
     WriteTimeout,
     /// One side is going away, so no stream can be opened. A side also goes away
     /// when it has used all stream ids of the connection, about 2,147,483,647; the
     /// connection then closes once the open streams have ended.
-    #[error("no new streams: {}", closing_side(*.by_peer))]
     GoingAway {
         /// Whether only the peer is going away.
         by_peer: bool,
     },
     /// The stream was reset by the peer.
-    #[error(
-        "{} was reset by the peer{}", .0,
-        .0.if_named(": its handler failed, or it aborted the stream; see the peer's log")
-    )]
     ResetByPeer(AboutStream),
     /// The stream was reset on this side.
-    #[error("{0} was reset on this side")]
     Reset(AboutStream),
     /// This side has closed the direction of the stream that the call needs.
-    #[error("{} was closed on this side{}", .0, .0.if_named("; open another one to continue"))]
     StreamClosed(AboutStream),
     /// The stream's read or write timeout passed, or another deadline of the call.
-    #[error("{0}")]
     TimedOut(Waited),
-}
-
-fn closing_side(by_peer: bool) -> &'static str {
-    match by_peer {
-        true => "the peer is closing this connection; wait for the next one",
-        false => "this side is closing the connection, or has used all its stream ids",
-    }
-}
-
-/// Shows an error of the transport. What rustls reports is explained.
-fn shown(error: &io::Error) -> String {
-    #[cfg(feature = "tls")]
-    if let Some(explained) = crate::tls::explained(error) {
-        return explained;
-    }
-    error.to_string()
 }
 
 /// How a peer violated the protocol.
@@ -106,7 +69,7 @@ pub enum Violation {
     Header(#[from] HeaderError),
     /// A frame for a stream has the id 0, or a frame for the session has another
     /// id.
-    #[error("frame with the invalid stream id {0}")]
+    #[error("frame with the invalid stream id {0}{FAULTY}")]
     WrongStream(StreamId),
     /// The peer opened a stream with an id of this side's parity.
     #[error(
@@ -115,28 +78,37 @@ pub enum Violation {
     )]
     WrongParity(StreamId),
     /// The peer opened a stream that is already open.
-    #[error("stream {0} opened twice")]
+    #[error("stream {0} opened twice{FAULTY}")]
     OpenedTwice(StreamId),
     /// The peer sent more data than the window allows.
-    #[error("data beyond the window of stream {0}")]
+    #[error("data beyond the window of stream {0}{FAULTY}")]
     BeyondWindow(StreamId),
     /// A window update makes the window overflow.
-    #[error("window of stream {0} overflows")]
+    #[error("window of stream {0} overflows{FAULTY}")]
     WindowOverflow(StreamId),
     /// The peer sent data after its own FIN.
-    #[error("data after the end of stream {0}")]
+    #[error("data after the end of stream {0}{FAULTY}")]
     AfterFin(StreamId),
     /// A frame is larger than [`Config::max_frame`](super::Config::max_frame) and
     /// than any window.
-    #[error("frame of {0} bytes is too large")]
+    #[error("frame of {0} bytes is larger than any window and `Config::max_frame`{FAULTY}")]
     FrameTooLarge(u32),
     /// An unauthenticated peer opened a second stream, sent data after its first
     /// stream had ended, or sent more frames than a session request needs.
     #[error("more frames than an unauthenticated peer may send")]
     NotLetIn,
     /// The peer sends requests without reading the answers.
-    #[error("too many unread answers")]
+    #[error("too many unread answers: it sends requests, and does not read")]
     AnswersUnread,
+}
+
+/// The probable reason for a violation after valid frames.
+const FAULTY: &str = "; is the peer's implementation of yamux faulty?";
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Self::Protocol(violation)
+    }
 }
 
 impl Error {

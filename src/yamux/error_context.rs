@@ -73,7 +73,7 @@ impl Waited {
 impl fmt::Display for Waited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((waited_for, stream, timeout)) = &self.0 else {
-            return f.write_str("timed out");
+            return f.write_str("timed out: the deadline of the call has passed");
         };
         let timeout = Spaced(*timeout);
         match waited_for {

@@ -137,6 +137,7 @@ mod connection;
 mod core;
 mod error;
 mod error_context;
+mod error_text;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -88,7 +88,8 @@ fn a_client_that_opens_streams_and_reads_no_answers_is_cut_off() {
             // Each stream is reported as ended early, unless the session has ended.
             for (operation, cause) in told.iter().take(64) {
                 if operation == Operation::Session {
-                    let unread = "protocol error by the peer: too many unread answers";
+                    let unread = "protocol error by the peer: too many unread answers: it sends \
+                                  requests, and does not read";
                     return assert_eq!(cause, unread);
                 }
             }

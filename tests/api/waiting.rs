@@ -11,7 +11,6 @@ use std::{
     error::Error as _,
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -48,7 +47,7 @@ fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
         let expected = format!("no session within 500ms: cannot connect to {addr}: ");
         assert!(text.starts_with(&expected), "{text}");
         assert!(!error.is_permanent());
-        let source = error.source().unwrap().downcast_ref::<Arc<Error>>();
+        let source = error.source().unwrap().downcast_ref::<Error>();
         assert!(source.unwrap().to_string().starts_with("cannot connect to"));
         let Error::TimedOut { cause, .. } = error else {
             panic!("{text}");
@@ -69,7 +68,7 @@ fn the_cause_of_a_timeout_is_known_while_the_first_attempt_is_in_progress() {
         let client = Wire::join(unreachable.addr).build().unwrap();
         let text = client.start_within(SHORT).unwrap_err().to_string();
         let cause = format!("cannot connect to {}: no answer yet", unreachable.addr);
-        assert!(text.ends_with(&cause), "{text}");
+        assert!(text.contains(&cause), "{text}");
 
         let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr).build().unwrap();
@@ -89,7 +88,7 @@ fn start_within_returns_a_permanent_failure_immediately_and_the_client_can_start
         let client = joining(&server).build().unwrap();
         for _ in 0..2 {
             let error = client.start_within(HOUR).unwrap_err();
-            let Error::SessionRefused { code, text } = error else {
+            let Error::SessionRefused { code, text, .. } = error else {
                 panic!("{error}");
             };
             assert_eq!(code, Some(RefusalCode::TokenRefused));

@@ -24,13 +24,13 @@ use std::{
 use wirenet::{Builder, Error, Operation, Wire, yamux};
 
 /// A server, and the errors that it reports.
-fn reporting(server: Builder) -> (Wire, Receiver<Told>) {
+pub fn reporting(server: Builder) -> (Wire, Receiver<Told>) {
     let (handler, told) = errors();
     (started(server.on_error(handler)), told)
 }
 
 /// The next failure of a handshake.
-fn failure(told: &Receiver<Told>) -> String {
+pub fn failure(told: &Receiver<Told>) -> String {
     loop {
         match told.recv_timeout(PATIENCE).expect("a failure") {
             (Operation::Handshake, cause) => return cause,

@@ -174,6 +174,26 @@ fn too_many_handlers() {
 }
 
 #[test]
+fn a_thread_that_cannot_be_started() {
+    in_time(|| {
+        let check = "check this process's limits on threads and memory";
+        let huge = usize::MAX / 8;
+        let server = mounting().stack_size(huge).build().unwrap();
+        row(
+            "start, with a stack that does not fit into memory",
+            server.start().unwrap_err(),
+            &["cannot start a thread: ", check],
+        );
+        let client = Wire::join("127.0.0.1:1").stack_size(huge).retry_max(0);
+        row(
+            "connect, with a stack that does not fit into memory",
+            client.build().unwrap().connect().unwrap_err(),
+            &["127.0.0.1:1: no thread could be started for it", check],
+        );
+    });
+}
+
+#[test]
 fn a_text_that_is_not_a_session_id() {
     let error = "box-1".parse::<SessionId>().unwrap_err();
     row(

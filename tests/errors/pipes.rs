@@ -130,7 +130,11 @@ fn a_write_after_a_shutdown_and_a_shutdown_after_a_failed_write_say_so() {
     row(
         "a write to a byte stream after shutdown(Write)",
         error,
-        &["shut down for writing"],
+        &[
+            "stream \"silent\"",
+            "shut down for writing on this side",
+            "open another one",
+        ],
     );
 
     let mut bytes = open();

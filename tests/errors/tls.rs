@@ -15,8 +15,9 @@ use crate::support::{
 use fixtures::{Authority, key_of_another, server_config};
 use pair::{Outcome, ca, certs, client, meet, patience, server, shake_hands, sockets};
 use std::{
+    error::Error as _,
     fs,
-    io::Write,
+    io::{self, Write},
     net::Shutdown,
     sync::Arc,
     thread,
@@ -51,30 +52,61 @@ fn begun(bytes: &[u8]) -> TlsError {
     TlsStream::server(far, &server(), patience()).unwrap_err()
 }
 
+type Meeting = fn(&[u8]) -> TlsError;
+
 #[test]
 fn peers_without_tls() {
+    const IS_IT_OFF: &str = "is TLS off there, or the port wrong?";
     in_time(|| {
-        let is_it_off = "is TLS off there, or the port wrong?";
-        row(
-            "a yamux server without TLS",
-            answered(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-            &["the server did not answer with TLS", "yamux", is_it_off],
-        );
-        row(
-            "an HTTP server",
-            answered(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            &["HTTP", "\"HTTP/1.1 400 Bad Request\"", is_it_off],
-        );
-        row(
-            "an SSH server",
-            answered(b"SSH-2.0-OpenSSH_9.2\r\n"),
-            &["SSH", "\"SSH-2.0-OpenSSH_9.2\"", is_it_off],
-        );
-        row(
-            "a server that closes the connection",
-            answered(b""),
-            &["the peer closed it", "is TLS off at the peer"],
-        );
+        for (side, meeting, first, expected) in [
+            (
+                "server",
+                answered as Meeting,
+                &[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..],
+                &["the server did not answer with TLS", "yamux", IS_IT_OFF][..],
+            ),
+            (
+                "server",
+                answered,
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                &["HTTP", "\"HTTP/1.1 400 Bad Request\"", IS_IT_OFF],
+            ),
+            (
+                "server",
+                answered,
+                b"SSH-2.0-OpenSSH_9.2\r\n",
+                &["SSH", "\"SSH-2.0-OpenSSH_9.2\"", IS_IT_OFF],
+            ),
+            (
+                "server",
+                answered,
+                b"",
+                &["the peer closed it", "is TLS off at the peer"],
+            ),
+            (
+                "client",
+                begun,
+                &[0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],
+                &["the client did not begin with TLS", "yamux", IS_IT_OFF],
+            ),
+            (
+                "client",
+                begun,
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                &["HTTP", "\"GET / HTTP/1.1\"", IS_IT_OFF],
+            ),
+            ("client", begun, b"", &["the peer closed it"]),
+        ] {
+            let input = format!(
+                "a {side} that sends \"{}\" and closes",
+                first.escape_ascii()
+            );
+            row(input, meeting(first), expected);
+        }
+        let closed = answered(b"");
+        let cause = closed.source().and_then(|cause| cause.downcast_ref());
+        let kind = cause.map(io::Error::kind);
+        assert_eq!(kind, Some(io::ErrorKind::UnexpectedEof), "{closed:?}");
         let (near, _silent) = sockets();
         let soon = Instant::now() + Duration::from_millis(20);
         row(
@@ -82,37 +114,30 @@ fn peers_without_tls() {
             TlsStream::client(near, &client(), "localhost", soon).unwrap_err(),
             &["within the handshake timeout", "is TLS off at the peer"],
         );
-        row(
-            "a yamux client without TLS",
-            begun(&[0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
-            &["the client did not begin with TLS", "yamux", is_it_off],
-        );
-        row(
-            "an HTTP client",
-            begun(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-            &["HTTP", "\"GET / HTTP/1.1\"", is_it_off],
-        );
-        row(
-            "a client that closes the connection",
-            begun(b""),
-            &["the peer closed it"],
-        );
     });
 }
 
 #[test]
-fn a_wire_without_tls_is_named_to_its_client() {
+fn peers_that_have_nothing_in_common_with_this_side() {
     in_time(|| {
-        let server = started(Wire::mount("127.0.0.1:0"));
-        let client = Wire::join(addr_of(&server).to_string()).tls(client());
-        let error = client.retry_max(0).build().unwrap().connect().unwrap_err();
-        row("a wire without TLS", error, &["TLS", "is TLS off"]);
-    });
-}
-
-#[test]
-fn peers_without_tls_1_3() {
-    in_time(|| {
+        for (input, alert, expected) in [
+            (
+                "a server without a common cipher",
+                40,
+                &["no cipher", "update the older one", "handshake_failure"],
+            ),
+            (
+                "a server without a common protocol",
+                120,
+                &[
+                    "ALPN",
+                    "set the same one on both",
+                    "no_application_protocol",
+                ],
+            ),
+        ] {
+            row(input, answered(&[21, 3, 3, 0, 2, 2, alert]), expected);
+        }
         row(
             "a server without TLS 1.3",
             answered(&[21, 3, 3, 0, 2, 2, 70]),

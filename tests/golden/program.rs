@@ -54,7 +54,7 @@ pub const CALL: Program = Program {
 pub const REFUSED: Program = Program {
     client: |addr, end| {
         let outcome = client(addr, "wrong").start();
-        let Err(Error::SessionRefused { code, text }) = outcome else {
+        let Err(Error::SessionRefused { code, text, .. }) = outcome else {
             panic!("not refused: {outcome:?}");
         };
         assert_eq!((code, &*text), (None, "bad token"));

@@ -30,7 +30,7 @@ fn who(caller: &Client, name: &str) -> String {
 /// The reason for which a session is refused.
 fn refusal_of(builder: Builder) -> (Option<RefusalCode>, String) {
     match start(builder).map(|_| ()) {
-        Err(Error::SessionRefused { code, text }) => (code, text),
+        Err(Error::SessionRefused { code, text, .. }) => (code, text),
         other => panic!("not refused, but: {other:?}"),
     }
 }

@@ -78,7 +78,7 @@ fn a_frozen_owner_without_identification_is_evicted_by_its_successor() {
         let _successor = assert_let_in(hub.asking_peer("", &["a"]));
         let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Session);
-        assert_eq!(cause, "no answer to a ping in time");
+        assert!(cause.contains("no answer to a ping in time"), "{cause}");
         assert!(hub.sessions_are(1));
     });
 }

@@ -127,7 +127,7 @@ fn refusal(server: impl FnOnce(Builder) -> Builder) -> (Option<RefusalCode>, Str
     let server = started(server(mounting()));
     let client = joining(&server).stream("a", |_| Ok(())).retry_max(0);
     match client.build().unwrap().start() {
-        Err(Error::SessionRefused { code, text }) => (code, text),
+        Err(Error::SessionRefused { code, text, .. }) => (code, text),
         outcome => panic!("{outcome:?}"),
     }
 }

@@ -143,6 +143,7 @@ fn a_session_is_refused_with_the_text_of_the_validators_error() {
             let Error::SessionRefused {
                 code,
                 text: received,
+                ..
             } = error
             else {
                 panic!("expected a refusal, got {error}");
@@ -250,6 +251,7 @@ fn a_denial_for_now_has_a_code_of_its_own() {
             let Error::SessionRefused {
                 code: received_code,
                 text: received_text,
+                ..
             } = &error
             else {
                 panic!("expected a refusal, got {error}");

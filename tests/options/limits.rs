@@ -22,7 +22,7 @@ use wirenet::{Builder, Error, Operation, Refusal, RefusalCode, Wire};
 const NEVER: Duration = Duration::from_secs(3600);
 
 fn assert_refused(error: &Error, expected: RefusalCode, part: &str) {
-    let Error::SessionRefused { code, text } = error else {
+    let Error::SessionRefused { code, text, .. } = error else {
         panic!("expected a refusal, got {error}");
     };
     assert_eq!(*code, Some(expected));

@@ -114,7 +114,7 @@ impl Builder {
     /// };
     /// client("secret")?.start()?;
     ///
-    /// let Err(Error::SessionRefused { code, text }) = client("guess")?.start() else {
+    /// let Err(Error::SessionRefused { code, text, .. }) = client("guess")?.start() else {
     ///     panic!("the session was not refused");
     /// };
     /// assert_eq!(code, Some(RefusalCode::TokenRefused));

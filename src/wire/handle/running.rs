@@ -27,7 +27,8 @@ impl Wire {
     /// - [`Error::Listen`].
     /// - The last error of a client that gives up, which [`Builder::retry_policy`]
     ///   decides: [`Error::Dial`], [`Error::SessionRefused`] and other errors of a
-    ///   handshake, or [`Error::Connection`] if the session broke.
+    ///   handshake, whose texts name the address that was dialled; or [`Error::Connection`] if
+    ///   the session broke.
     /// - [`Error::Closed`] if the wire was closed before a session was established.
     /// - [`Error::AlreadyConnected`] if the wire is running.
     /// - [`Error::Shutdown`] with what a [`close`](Self::close) has cut, on whichever
@@ -63,13 +64,14 @@ impl Wire {
         let mut connected = self.inner.connected();
         let run = || self.inner.run.run(&running.wire, &mut connected);
         let ended = running.wire.threads.track(run)();
+        let ended = ended.map_err(|failure| failure.returned(&running.wire));
         // From here on a close does not wait for this thread.
         match &ended {
             Ok(()) => drop(running),
-            Err(failure) => running.fail(&failure.error),
+            Err(error) => running.fail(error),
         }
         let closed = self.inner.state.wait_closed();
-        ended.map_err(|failure| failure.error)?;
+        ended?;
         closed.map_err(Error::from)
     }
 
@@ -173,7 +175,7 @@ impl Wire {
             Ok(None) => {
                 first_up.recv().unwrap_or(Err(Error::Closed))?;
                 // The wire had a session, and has given up since.
-                Err(state.last_failure().unwrap_or(Error::Closed))
+                Err(state.why_ended().unwrap_or(Error::Closed))
             }
             Err(timed_out) => {
                 close_unasked(state);
@@ -202,7 +204,7 @@ impl Wire {
             let Err(failure) = ended else {
                 return;
             };
-            let error = failure.error.clone();
+            let error = failure.returned(&running.wire);
             if was_up {
                 failure.report_last(&running.wire);
                 return running.fail(&error);

@@ -49,10 +49,11 @@ pub(crate) fn not_bound(cause: io::Error) -> io::Error {
 
 /// Adds what to do about it to the error of a dial. Keeps the kind.
 pub(crate) fn not_connected(cause: io::Error) -> io::Error {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
     let hint = match cause.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "nothing listens there; check the address, and that the server runs"
-        }
+        ConnectionRefused => "nothing listens there; check the address, and that the server runs",
+        TimedOut => "no answer; check the address, and firewalls on the way",
+        HostUnreachable | NetworkUnreachable => "check the address, and this machine's network",
         _ => return cause,
     };
     io::Error::new(cause.kind(), Unusable { cause, hint })
@@ -116,7 +117,7 @@ impl Addr {
 
 /// The error for a name that resolves to nothing.
 pub(crate) fn no_address() -> io::Error {
-    io::Error::other("the name has no address")
+    io::Error::other("the name has no address; check it, and this machine's DNS")
 }
 
 impl fmt::Display for Addr {

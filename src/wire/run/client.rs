@@ -2,7 +2,7 @@
 //! when the session has ended.
 
 use crate::{
-    error::{Error, Operation},
+    error::{Error, Operation, names_address},
     sync,
     time::deadline,
     wire::{
@@ -218,7 +218,11 @@ impl Client {
             }
             None => {}
         }
-        let text = || format!("{cause}connecting to {addr} again in {wait:.1?}");
+        let again = match names_address(&cause, &addr.to_string()) {
+            true => "connecting again".into(),
+            false => format!("connecting to {addr} again"),
+        };
+        let text = || format!("{cause}{again} in {wait:.1?}");
         wire.log_later(level, module_path!(), text);
     }
 }

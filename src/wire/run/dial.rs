@@ -40,6 +40,13 @@ struct DialState {
     outcome: Option<io::Result<TcpStream>>,
 }
 
+/// The thread of a dial could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no thread could be started for it: {0}; check this process's limits on threads and memory"
+)]
+struct NoThread(#[source] io::Error);
+
 /// Looks up the name and tries every address that it resolves to, until one can be
 /// connected. A close of the wire interrupts this immediately.
 pub(crate) fn dial(wire: &Arc<WireState>, addr: &Addr) -> io::Result<TcpStream> {
@@ -55,7 +62,8 @@ pub(crate) fn dial(wire: &Arc<WireState>, addr: &Addr) -> io::Result<TcpStream> 
         let outcome = dialling.run();
         dialling.state.lock().outcome = Some(outcome);
         dialling.changed.notify_all();
-    })?;
+    })
+    .map_err(|cause| io::Error::new(cause.kind(), NoThread(cause)))?;
     let interrupted = Arc::downgrade(&dial);
     wire.set_interrupt(move || {
         if let Some(dial) = interrupted.upgrade() {

@@ -54,6 +54,16 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Returns the error as a call of the program returns it: an error of a handshake also
+    /// names the server. Reports have the address in their context.
+    pub(crate) fn returned(&self, wire: &WireState) -> Error {
+        let error = self.error.clone();
+        match (&self.operation, wire.server_addr()) {
+            (Operation::Handshake, Some(addr)) => error.at_server(&addr),
+            _ => error,
+        }
+    }
+
     /// Reports the failure with which the run ends.
     pub(crate) fn report_last(self, wire: &Arc<WireState>) {
         let mut error = self.into_op_error();

@@ -343,7 +343,11 @@ impl Write for &ByteStream {
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut send = self.inner().lock_send()?;
         if self.0.write_ended.load(Ordering::Acquire) {
-            let text = "the stream was shut down for writing";
+            let name = self.name();
+            let text = format!(
+                "stream {name:?} was shut down for writing on this side; open another one to \
+                 write more"
+            );
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
         }
         // A write that failed has sent nothing of its buffer.

@@ -84,10 +84,13 @@ pub enum FrameError {
     #[error("unknown frame type {0:#x}")]
     Kind(u32),
     /// The name is longer than 255 bytes.
-    #[error("a name of {0} bytes is too long")]
+    #[error("a name of {0} bytes is too long; at most {MAX_COMMAND} are allowed")]
     CommandTooLong(u32),
     /// The payload is longer than a frame of this type allows.
-    #[error("a payload of {0} bytes is too long")]
+    #[error(
+        "a payload of {0} bytes is too long; at most {MAX_PAYLOAD} are allowed, and \
+         {MAX_SESSION_PAYLOAD} to open a session"
+    )]
     PayloadTooLong(u32),
     /// The name is not UTF-8.
     #[error("the name is not UTF-8")]

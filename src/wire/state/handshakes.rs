@@ -51,7 +51,10 @@ impl From<IpAddr> for Origin {
 pub(crate) enum NoHandshake {
     #[error("connection closed: {0} handshakes are under way; see `Builder::max_handshakes`")]
     TooMany(usize),
-    #[error("connection closed: evicted in favor of an address with fewer handshakes")]
+    #[error(
+        "connection closed: evicted in favor of an address with fewer handshakes; see \
+         `Builder::max_handshakes`"
+    )]
     Evicted,
     #[error("connection closed: the wire is closed")]
     Closed,

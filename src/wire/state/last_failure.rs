@@ -39,7 +39,10 @@ impl Step {
     fn error(&self) -> Error {
         match self {
             Self::Dial(addr) => {
-                let cause = io::Error::new(io::ErrorKind::TimedOut, "no answer yet");
+                let cause = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no answer yet; check the address, and firewalls on the way",
+                );
                 let (addr, cause) = (addr.clone(), Arc::new(cause));
                 Error::Dial { addr, cause }
             }
@@ -83,7 +86,9 @@ impl WireState {
         self.data.lock().server_addr.clone()
     }
 
-    pub(crate) fn last_failure(&self) -> Option<Error> {
-        self.data.lock().last_failure.error()
+    /// Returns why the run of a client that has had a session has ended.
+    pub(crate) fn why_ended(&self) -> Option<Error> {
+        let data = self.data.lock();
+        data.life.failure().or_else(|| data.last_failure.error())
     }
 }

@@ -73,6 +73,11 @@ impl Lifecycle {
     pub(super) fn is_running(&self) -> bool {
         self.is_running
     }
+
+    /// Returns the failure that ended the last run, if one did.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.clone()
+    }
 }
 
 impl WireState {

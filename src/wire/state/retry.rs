@@ -134,7 +134,7 @@ impl Retrying {
 fn is_forgeable(cause: &Error) -> bool {
     match cause {
         #[cfg(feature = "tls")]
-        Error::Tls(_) => true,
+        Error::Tls(..) => true,
         Error::Explained { cause, .. } => is_forgeable(cause),
         _ => false,
     }
@@ -172,8 +172,11 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     fn refused(code: RefusalCode) -> Error {
-        let (code, text) = (Some(code), String::new());
-        Error::SessionRefused { code, text }
+        Error::SessionRefused {
+            code: Some(code),
+            text: String::new(),
+            addr: None,
+        }
     }
 
     #[test]
@@ -222,7 +225,7 @@ mod tests {
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure),
             rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
         ] {
-            let cause = Error::Tls(TlsError::Handshake(cause));
+            let cause = Error::from(TlsError::Handshake(cause));
             assert!(cause.is_permanent());
             let wait = |history| Retrying::default().wait(1, history, &cause).unwrap();
             assert_eq!(wait(History::NoSession), None);
@@ -233,13 +236,16 @@ mod tests {
     #[test]
     fn a_refusal_is_final_only_without_an_earlier_session() {
         let retrying = Retrying::default();
-        // go-wirenet sends no code.
-        let (code, text) = (None, "failed to validate".into());
         for cause in [
             refused(RefusalCode::NameNotAllowed),
             refused(RefusalCode::TokenRefused),
             refused(RefusalCode::Malformed),
-            Error::SessionRefused { code, text },
+            // go-wirenet sends no code.
+            Error::SessionRefused {
+                code: None,
+                text: "failed to validate".into(),
+                addr: None,
+            },
         ] {
             let wait = |history| retrying.wait(1, history, &cause).unwrap();
             assert_eq!(wait(History::NoSession), None);

@@ -13,7 +13,7 @@ use super::{
     takeovers::Takeovers,
 };
 use crate::{
-    error::{Error, PrintableBytes},
+    error::{Error, PrintableBytes, names_address},
     sync::{Condvar, Mutex, OnceLock},
     time::{deadline, wall_clock},
     wire::session::{id::SessionId, session::Session, stats::Stats, wire_threads::Threads},
@@ -80,7 +80,7 @@ impl WireData {
         let cause = self.why_no_session();
         let addr = self.server_addr.as_ref().filter(|addr| {
             let cause = cause.as_ref().map(Error::to_string);
-            !cause.is_some_and(|cause| cause.contains(addr.as_str()))
+            !cause.is_some_and(|cause| names_address(&cause, addr))
         });
         let what = match addr {
             Some(addr) => format!("{what} with {addr}").into(),

@@ -217,7 +217,7 @@ fn a_go_owners_name_is_refused_to_others_until_it_leaves() {
                 .expect("a client")
         };
         match other().start() {
-            Err(Error::SessionRefused { code, text }) => {
+            Err(Error::SessionRefused { code, text, .. }) => {
                 assert_eq!(code, Some(RefusalCode::NameTaken));
                 assert!(text.contains("\"echo\""), "{text}");
             }

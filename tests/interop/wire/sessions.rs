@@ -60,7 +60,9 @@ fn their_validator_refuses_our_token_with_its_own_text() {
             .expect("a wire");
         match wire.start() {
             // go-wirenet sends no codes.
-            Err(Error::SessionRefused { code: None, text }) => assert_eq!(text, "bad token"),
+            Err(Error::SessionRefused {
+                code: None, text, ..
+            }) => assert_eq!(text, "bad token"),
             other => panic!("a start with a wrong token: {other:?}"),
         }
         assert!(

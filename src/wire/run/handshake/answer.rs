@@ -106,7 +106,7 @@ impl Handshake<'_> {
         };
         match verdict {
             Ok(_) => response.remote_stream_names = self.wire.handlers.names(),
-            Err(Error::SessionRefused { code, text }) => {
+            Err(Error::SessionRefused { code, text, .. }) => {
                 response.err = text.clone();
                 response.code = code.map_or(0, |code| code as u32);
             }

@@ -41,6 +41,7 @@ impl Handshake<'_> {
             return Err(Error::SessionRefused {
                 code: RefusalCode::from_number(response.code),
                 text: response.err,
+                addr: None,
             });
         }
         if response.sid != id.as_bytes() {

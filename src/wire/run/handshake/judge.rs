@@ -269,8 +269,11 @@ fn refused(code: RefusalCode, text: String) -> Error {
         true => "wirenet: session refused".into(),
         false => truncated(text, frame::MAX_PAYLOAD),
     };
-    let code = Some(code);
-    Error::SessionRefused { code, text }
+    Error::SessionRefused {
+        code: Some(code),
+        text,
+        addr: None,
+    }
 }
 
 /// Returns the error for a session that conflicts with another one.

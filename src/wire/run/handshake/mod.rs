@@ -227,8 +227,8 @@ impl<'a> Handshake<'a> {
         }
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
-                "{error} during the session handshake with {peer}; does it need TLS, or is it \
-                 no wirenet server?"
+                "{peer} ended the connection during the session handshake; does it need TLS, or \
+                 is it no wirenet server?"
             );
             return error.explained(text);
         }
