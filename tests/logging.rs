@@ -19,7 +19,7 @@ use support::{
 };
 #[cfg(unix)]
 use wirenet::transport::Transport;
-use wirenet::{Builder, Wire};
+use wirenet::{Builder, Operation, Wire};
 
 /// A log entry: level, target and text.
 type Entry = (Level, String, String);
@@ -167,6 +167,8 @@ fn a_logger_that_blocks_stops_neither_accepting_nor_sessions_nor_close() {
         for close in closes {
             let error = close.join().unwrap().unwrap_err();
             assert_eq!(error.running, 1, "the thread that logs");
+            assert_eq!(error.operations, [Operation::Report]);
+            assert_eq!(error.to_string(), "still running: the logger");
         }
         assert!(closing.elapsed() < Duration::from_secs(10));
     });

@@ -84,7 +84,8 @@ pub enum Operation {
     /// Closing a wire whose last handle was dropped.
     Close,
     /// Reporting errors: some were dropped, because the error handler or the logger is
-    /// too slow, or had to wait, because no thread could be started.
+    /// too slow, or had to wait, because no thread could be started. Of a
+    /// [`ShutdownError`](crate::ShutdownError): the logger has not returned.
     Report,
 }
 

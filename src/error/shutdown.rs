@@ -18,10 +18,11 @@ pub struct ShutdownError {
     /// not have received.
     pub sessions: Vec<CutSession>,
     /// How many handlers and hooks are still running, although every call that
-    /// they make to this library fails.
+    /// they make to this library fails. A logger that blocks is counted as one.
     pub running: usize,
     /// The first of these, as far as they are known: at most 8, each a
-    /// [`Handler`](Operation::Handler) or a [`Hook`](Operation::Hook).
+    /// [`Handler`](Operation::Handler), a [`Hook`](Operation::Hook), or
+    /// [`Report`](Operation::Report), which is a logger that has not returned.
     pub operations: Vec<Operation>,
 }
 
@@ -127,7 +128,11 @@ impl fmt::Display for Running<'_> {
         } = self.0;
         let mut separator = "";
         for operation in operations {
-            write!(f, "{separator}{operation}")?;
+            match operation {
+                // The error handler is a hook.
+                Operation::Report => write!(f, "{separator}the logger")?,
+                operation => write!(f, "{separator}{operation}")?,
+            }
             separator = ", ";
         }
         match running.saturating_sub(operations.len()) {
@@ -213,6 +218,12 @@ mod tests {
                 2,
                 vec![],
                 "still running: 2 of the handlers and hooks",
+            ),
+            (
+                vec![],
+                1,
+                vec![Operation::Report],
+                "still running: the logger",
             ),
             (
                 vec![],

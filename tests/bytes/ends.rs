@@ -130,8 +130,8 @@ fn a_drop_or_shutdown_after_a_failed_write_aborts_the_stream() {
 }
 
 #[test]
-fn a_panic_aborts_what_has_begun() {
-    for begun in [false, true] {
+fn a_panic_before_the_end_aborts_the_stream_even_if_nothing_was_written() {
+    for (begun, ended) in [(false, false), (true, false), (true, true)] {
         let Pair {
             link: _link,
             mut bytes,
@@ -140,16 +140,22 @@ fn a_panic_aborts_what_has_begun() {
         } = Pair::new();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             if begun {
-                bytes.write_all(b"half of an ans").unwrap();
+                bytes.write_all(b"answer").unwrap();
+            }
+            if ended {
+                bytes.shutdown(Shutdown::Write).unwrap();
             }
             let _dropped = bytes;
             panic!("on purpose");
         }));
         panicked.unwrap_err();
-        if begun {
-            assert_reset(&peer);
-        } else {
+        if ended {
+            assert_reads(&peer, "answer");
+            assert_end(&peer);
             assert!(!peer.next_message().unwrap());
+        } else {
+            // A reader of bytes would take the end of the stream for all of them.
+            assert_reset(peer.into_byte_stream());
         }
     }
 }

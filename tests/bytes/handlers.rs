@@ -7,10 +7,11 @@ use crate::{
         wires::{Link, as_it_is, errors, told_of_handler},
     },
 };
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{RecvTimeoutError, unbounded};
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
+    panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::Duration,
 };
@@ -171,6 +172,43 @@ fn a_stream_is_closed_with_the_last_of_its_byte_streams() {
     assert_reads(&near, "answer");
     assert_end(&near);
     assert!(near.was_finished());
+}
+
+#[test]
+fn a_handler_that_catches_a_panic_may_still_send_if_nothing_was_sent() {
+    let link = Link::serving("bytes", |stream| {
+        let bytes = stream.clone().into_byte_stream();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _dropped = bytes;
+            panic!("on purpose");
+        }));
+        panicked.unwrap_err();
+        stream.write_message(b"sorry")
+    });
+    let near = link.near.open_stream("bytes").unwrap();
+    assert_eq!(near.read_message(10).unwrap().unwrap(), b"sorry");
+    assert!(!near.next_message().unwrap());
+}
+
+#[test]
+fn a_panic_in_a_thread_that_outlives_its_handler_aborts_the_stream() {
+    let (sender, streams) = unbounded::<ByteStream>();
+    let link = Link::serving("bytes", move |stream| {
+        sender.send(stream.clone().into_byte_stream()).unwrap();
+        Ok(())
+    });
+    let near = link.near.open_stream("bytes").unwrap();
+    let bytes = streams.recv_timeout(PATIENCE).unwrap();
+    // The last call of a handler that was removed drops it, and with it the sender.
+    assert!(link.server.remove_stream("bytes"));
+    let dropped = streams.recv_timeout(PATIENCE).unwrap_err();
+    assert_eq!(dropped, RecvTimeoutError::Disconnected);
+    let panicked = thread::spawn(move || {
+        let _dropped = bytes;
+        panic!("on purpose");
+    });
+    panicked.join().unwrap_err();
+    assert_reset(near.into_byte_stream());
 }
 
 #[test]

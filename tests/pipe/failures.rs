@@ -1,12 +1,19 @@
 //! Failures at one end of a pipe, which must not look like the end of the data at the other.
 
-use crate::{Rig, assert_end, assert_reads, assert_reset, reset, tcp_pair};
+use crate::{
+    Rig, assert_end, assert_reads, assert_reset, reset,
+    support::{PATIENCE, wires::Link},
+    tcp_pair,
+};
+use crossbeam_channel::unbounded;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     fs::File,
     io::{self, Write},
-    net::{Shutdown, TcpListener, UdpSocket},
+    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
+    sync::Barrier,
+    thread,
     time::Duration,
 };
 
@@ -29,6 +36,40 @@ fn a_reset_of_the_socket_resets_the_stream() {
         error.to_string().starts_with("cannot read from the socket"),
         "{error}"
     );
+}
+
+/// Only one thread of the pipe gets the error of the reset. To the other one, the socket is
+/// not connected.
+#[test]
+fn a_reset_while_the_stream_ends_is_a_reset() {
+    let (given, taken) = unbounded::<TcpStream>();
+    let (told, outcome) = unbounded();
+    let link = Link::serving("pipe", move |stream| {
+        told.send(stream.pipe_with(taken.recv().unwrap())).unwrap();
+        Ok(())
+    });
+    for round in 0..600 {
+        let (piped, socket) = tcp_pair();
+        given.send(piped).unwrap();
+        let stream = link.near.open_stream("pipe").unwrap();
+        if round % 2 == 0 {
+            socket.shutdown(Shutdown::Write).unwrap();
+        }
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                reset(socket);
+            });
+            start.wait();
+            // Fails if the reset has already reached the stream.
+            let _ = stream.finish();
+        });
+        // The socket's data may have ended before the reset.
+        if let Err(error) = outcome.recv_timeout(PATIENCE).unwrap() {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+        }
+    }
 }
 
 #[test]

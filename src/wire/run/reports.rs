@@ -156,6 +156,8 @@ impl WireState {
     }
 
     fn report_deferred(&self) {
+        // A close that waits for a logger that blocks says so.
+        let _current = wire_threads::set_current_operation(Operation::Report);
         loop {
             let report = self.deferred.lock().pop();
             let Some(report) = report else {

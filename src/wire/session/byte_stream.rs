@@ -300,10 +300,17 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let inner = &*self.stream.inner;
-        if thread::panicking() {
+        let is_cut = thread::panicking() && !self.write_ended.load(Ordering::Acquire);
+        if is_cut {
             inner.abort_begun();
         }
-        inner.release();
+        if !inner.let_go() {
+            return;
+        }
+        match is_cut {
+            true => inner.abort(),
+            false => inner.end_without_waiting(),
+        }
     }
 }
 
@@ -386,20 +393,26 @@ impl fmt::Debug for ByteStream {
 }
 
 impl StreamInner {
-    /// Keeps the stream open until [`release`](Self::release) has been called as often as
-    /// this.
+    /// Keeps the stream open until [`let_go`](Self::let_go) has been called as often as this.
     pub(super) fn hold(&self) {
         self.holds.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Returns `true` if nothing holds the stream any more, and it was not closed before. The
+    /// caller then ends or aborts it.
+    fn let_go(&self) -> bool {
+        self.holds.fetch_sub(1, Ordering::AcqRel) == 1 && !self.closed.swap(true, Ordering::AcqRel)
+    }
+
     /// Ends the data and closes the stream, if nothing holds it any more. Does not wait.
     pub(super) fn release(&self) {
-        if self.holds.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return;
+        if self.let_go() {
+            self.end_without_waiting();
         }
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
+    }
+
+    /// Ends the data and the stream.
+    fn end_without_waiting(&self) {
         // If it is locked, another handle of the stream has a writer.
         let mut send = self.send.try_lock();
         let is_complete = match send.as_deref_mut() {

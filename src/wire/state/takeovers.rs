@@ -7,6 +7,7 @@
 //! Nothing on the wire tells the loser why its session ended, so it infers that from how
 //! often this happens.
 
+use crate::error::PrintableBytes;
 use std::{
     collections::VecDeque,
     net::IpAddr,
@@ -105,10 +106,10 @@ impl EndedSessions {
         (self.in_a_row >= SUSPICIOUS).then(|| {
             format!(
                 "the server ended {} sessions in a row, each within {:.1?} of its start; does \
-                 another client use the identification {:?}?",
+                 another client use the identification {}?",
                 self.in_a_row,
                 self.longest,
-                String::from_utf8_lossy(identification)
+                PrintableBytes(identification)
             )
         })
     }
@@ -184,6 +185,11 @@ mod tests {
             text,
             "the server ended 3 sessions in a row, each within 3.0s of its start; does another \
              client use the identification \"box-1\"?"
+        );
+        let text = ended.explain(b"box\xff").unwrap();
+        assert!(
+            text.ends_with(r#"the identification b"box\xff"?"#),
+            "{text}"
         );
     }
 }

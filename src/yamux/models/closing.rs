@@ -1,12 +1,14 @@
 //! Closing a connection while other threads use it.
 
-use super::stage::{Endless, ScriptedPeer, bytes_of, config};
+use super::stage::{
+    Endless, PeerFrame, ROOMY, STREAM, ScriptedPeer, Stage, bytes_of, config, run, stage,
+};
 use crate::{
     sync::{Time, check, thread},
     transport::memory,
     yamux::{
-        Connection, Error, INITIAL_WINDOW, Rest,
-        frame::{Flags, Header},
+        Connection, Error, INITIAL_WINDOW, Rest, Role,
+        frame::{Flags, Header, Kind},
         segment::Segment,
     },
 };
@@ -152,6 +154,48 @@ fn a_connection_that_closes_when_idle_closes_with_its_last_stream() {
         assert!(matches!(connection.open(), Err(Error::Closed)));
         drop(connection);
     });
+}
+
+/// The peer opens a stream while this side leaves. If the stream is refused, the peer has
+/// learned before that this side leaves; the end of the connection needs no refusal.
+fn refuses_after_it_said_why(leave: fn(&Connection)) {
+    check(Time::Fixed, move || {
+        let Stage {
+            connection,
+            reader,
+            arrived,
+            peer,
+        } = stage(Role::Server, config(), ROOMY);
+        let ScriptedPeer {
+            receiver,
+            mut sender,
+        } = peer;
+        let reading = run(reader);
+        let leaving = connection.clone();
+        let leaving = thread::spawn(move || leave(&leaving));
+        sender.send(Header::window_update(STREAM, Flags::SYN, 0), b"");
+        leaving.join().unwrap();
+        sender.finish();
+        let received = receiver.read_to_end();
+        // Why it ended does not matter here.
+        let _ = reading.join().unwrap();
+        let is_reset = |frame: &PeerFrame| frame.header.flags.contains(Flags::RST);
+        if let Some(at) = received.iter().position(is_reset) {
+            let mut before = received[..at].iter();
+            assert!(before.any(|frame| frame.header.kind == Kind::GoAway));
+        }
+        drop(arrived);
+    });
+}
+
+#[test]
+fn a_stream_is_refused_after_the_go_away() {
+    refuses_after_it_said_why(Connection::go_away);
+}
+
+#[test]
+fn a_stream_is_not_refused_when_the_connection_is_cut() {
+    refuses_after_it_said_why(Connection::cut);
 }
 
 /// Over a transport that cannot end one direction, and without a timeout that passes.

@@ -145,8 +145,12 @@ impl ConnectionReader {
             }
             None => {
                 table.stats.streams_refused += 1;
+                let has_ended = table.life.end().is_some();
                 drop(table);
-                self.refuse(id)?;
+                // The end of the connection tells the peer more than a reset.
+                if !has_ended {
+                    self.refuse(id)?;
+                }
                 Ok((None, false))
             }
         }

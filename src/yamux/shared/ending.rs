@@ -178,13 +178,19 @@ impl Shared {
 
     /// Tells the peer, once, that no new streams are wanted.
     pub(in crate::yamux) fn go_away(self: &Arc<Self>) {
-        let first = self.table.lock().life.go_away();
-        if first {
-            self.freed.notify_all();
-            self.refuse_held();
-            self.push_control(Header::go_away(0));
-            self.flush(Wait::Never);
+        let mut table = self.table.lock();
+        if !table.life.go_away() {
+            return;
         }
+        // Under the table's lock, so that it comes before the refusals that it explains.
+        let queued = self.outbox.try_push(Lane::Control, Header::go_away(0));
+        drop(table);
+        self.freed.notify_all();
+        self.refuse_held();
+        if !queued {
+            return self.end(Violation::AnswersUnread.into());
+        }
+        self.flush(Wait::Never);
     }
 }
 

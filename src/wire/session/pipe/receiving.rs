@@ -147,7 +147,11 @@ impl<'a> Receiving<'a> {
             Input::End => {
                 self.shared.received_all.store(true, Ordering::SeqCst);
                 let ended = self.socket.shutdown(Shutdown::Write);
-                ended.map_err(Failure::of("cannot end the socket's data"))?;
+                ended.map_err(|error| match error.kind() {
+                    // It was connected, so its peer has reset it.
+                    io::ErrorKind::NotConnected => socket_was_reset(),
+                    _ => Failure::of("cannot end the socket's data")(error),
+                })?;
                 self.position = Position::Ended;
             }
             Input::Nothing => return Ok(false),
@@ -225,9 +229,7 @@ impl<'a> Receiving<'a> {
             self.shared.alarm.clear();
         }
         if socket.intersects(PollFlags::ERR | PollFlags::NVAL) {
-            // `result` finds the cause.
-            let reset = io::ErrorKind::ConnectionReset;
-            return Err(Failure::of(SOCKET_FAILED)(reset.into()));
+            return Err(socket_was_reset());
         }
         self.hung_up |= socket.contains(PollFlags::HUP);
         Ok(())
@@ -263,4 +265,10 @@ impl<'a> Receiving<'a> {
             (Err(found), _) => Err(found),
         }
     }
+}
+
+/// Returns the failure of a socket that is no longer connected. [`Receiving::result`] finds
+/// the cause.
+fn socket_was_reset() -> Failure {
+    Failure::of(SOCKET_FAILED)(io::ErrorKind::ConnectionReset.into())
 }
