@@ -20,6 +20,7 @@ mod waits;
 
 use crossbeam_channel::unbounded;
 use std::{net::SocketAddr, thread, time::Duration};
+use support::wires::starting;
 use wirenet::{Error, Wire};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -29,12 +30,6 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3600);
-
-/// Starts a client on a thread of its own.
-fn starting(client: &Wire) -> thread::JoinHandle<Result<(), Error>> {
-    let client = client.clone();
-    thread::spawn(move || client.start())
-}
 
 /// A client with endless waits, during the first of them.
 fn waiting(addr: SocketAddr) -> (Wire, thread::JoinHandle<Result<(), Error>>) {

@@ -6,7 +6,7 @@ use crate::support::{
     in_time,
     peer::{Peer, ScriptedServer, play},
     unreachable::Unreachable,
-    wires::{addr_of, announcing, errors, started},
+    wires::{addr_of, announcing, errors, started, starting},
 };
 use crossbeam_channel::unbounded;
 use std::{
@@ -108,8 +108,7 @@ fn a_failed_handshake_is_reported_with_both_addresses_and_the_identification() {
             .retry_wait(Duration::from_secs(60), Duration::from_secs(60))
             .build()
             .unwrap();
-        let starting = client.clone();
-        let started = thread::spawn(move || starting.start());
+        let started = starting(&client);
         let (identification, (local, peer)) = told.recv().unwrap();
         client.close().unwrap();
         let _ = started.join();

@@ -8,7 +8,8 @@ use crate::{
         in_time,
         peer::{Peer, play},
         tls,
-        wires::{Told, addr_of, echo, errors, joining, mounting, started},
+        unreachable::Refusing,
+        wires::{Told, addr_of, echo, errors, joining, mounting, started, starting},
     },
     table::row,
 };
@@ -325,14 +326,12 @@ fn a_peer_without_tls_is_named_at_both_sides() {
 #[test]
 fn an_address_that_cannot_be_reached_is_named_in_the_first_error() {
     in_time(|| {
-        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-        let refused = unused.local_addr().unwrap().to_string();
-        drop(unused);
+        let nobody = Refusing::new();
+        let refused = nobody.addr.to_string();
         for addr in ["no-such-host.invalid:8989", &*refused] {
             let (handler, told) = errors();
             let client = Wire::join(addr).on_error(handler).build().unwrap();
-            let starting = client.clone();
-            let starter = thread::spawn(move || starting.start());
+            let starter = starting(&client);
             let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
             row(addr, &cause, &[&format!("cannot connect to {addr}: ")]);
             assert_eq!(operation, Operation::Dial);

@@ -3,7 +3,7 @@
 use super::table::row;
 use crate::support::{
     PATIENCE, in_time,
-    wires::{addr_of, echo, joining, mounting, started},
+    wires::{addr_of, closing, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::{net::TcpListener, thread, time::Duration};
@@ -98,8 +98,7 @@ fn a_peer_that_closes_is_named_when_a_stream_is_opened() {
         let client = started(joining(&server));
         let session = client.sessions()[0].clone();
         let stream = session.open_stream("echo").unwrap();
-        let closing = server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&server);
         while !session.is_closing() {
             thread::yield_now();
         }

@@ -14,7 +14,6 @@ use crate::{
 use std::{
     error::Error as _,
     io::{self, ErrorKind, Read, Write},
-    thread,
     time::Duration,
 };
 use wirenet::{
@@ -230,9 +229,8 @@ fn to_old_peer() -> (Wire, Peer, Stream, u32) {
     let mut old = Peer::dial(addr_of(&server));
     old.ask(&request("old", &["name"]));
     let session = server.wait_session(PATIENCE).unwrap();
-    let opening = thread::spawn(move || session.open_stream("name").unwrap());
-    let id = old.accept_next();
-    (server, old, opening.join().unwrap(), id)
+    let (stream, id) = old.accept_from(&session, "name");
+    (server, old, stream, id)
 }
 
 #[test]

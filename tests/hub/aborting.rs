@@ -3,7 +3,7 @@
 //! then the end of the stream in a frame of its own. It never gets a reset.
 
 use crate::{
-    aborts::{Relayed, call, expect_abort, expect_bytes, session_of},
+    aborts::{Relayed, expect_abort, expect_bytes, session_of},
     stage::Hub,
     support::{
         encoding::{END, chunks},
@@ -56,7 +56,7 @@ fn assert_caller_aborts(leave: impl FnOnce(Stream) + Send + 'static) {
         let hub = Hub::new();
         let mut owner = hub.old_peer("owner", &["name"]);
         let caller = hub.caller();
-        let (stream, far) = call(&caller.session, &mut owner);
+        let (stream, far) = owner.accept_from(&caller.session, "name");
         (&stream).write_all(&[5; 2_000]).unwrap();
         expect_bytes(&mut owner, far, 2_000 + 2 * 4);
         leave(stream);
@@ -95,7 +95,7 @@ fn a_hub_that_drops_or_resets_its_own_stream_aborts_it() {
         in_time(move || {
             let hub = Hub::new();
             let mut peer = hub.old_peer("owner", &["name"]);
-            let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+            let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
             (&stream).write_all(&[5; 2_000]).unwrap();
             expect_bytes(&mut peer, far, 2_000 + 2 * 4);
             leave(stream);
@@ -211,8 +211,7 @@ fn a_handler_of_the_hub_that_fails_aborts_the_stream() {
 fn a_reset_by_a_scripted_owner_aborts_the_stream() {
     in_time(|| {
         let mut relayed = Relayed::new("name");
-        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
-        let (near, far) = (relayed.near, relayed.far);
+        let ((caller, near), (owner, far)) = relayed.ends();
         owner.send(Frame::flags(far, RST));
         expect_abort(caller, near);
     });

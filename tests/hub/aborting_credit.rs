@@ -2,13 +2,10 @@
 //! was sent before it. See `aborting.rs` for what an old peer gets.
 
 use crate::{
-    aborts::{
-        CUT_SHORT, INITIAL_WINDOW, Relayed, call, expect_abort, expect_bytes, expect_end, next,
-        session_of,
-    },
+    aborts::{CUT_SHORT, Relayed, expect_abort, expect_bytes, expect_end, next, session_of},
     chunks::serve_another,
     ending::{TOKEN, leave_some},
-    stage::Hub,
+    stage::{Hub, INITIAL_WINDOW},
     support::{
         PATIENCE,
         encoding::{END, chunks},
@@ -59,8 +56,7 @@ fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     const SENT: usize = 200_000;
     in_time(|| {
         let mut relayed = Relayed::new("name");
-        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
-        let (near, far) = (relayed.near, relayed.far);
+        let ((caller, near), (owner, far)) = relayed.ends();
         let mut chunk = 1_000_000u32.to_le_bytes().to_vec();
         chunk.resize(SENT, 9);
         for part in chunk.chunks(50_000) {
@@ -91,7 +87,7 @@ fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
         let hub = Hub::new();
         let mut peer = hub.old_peer("owner", &["name"]);
-        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
         use_up(&stream);
         expect_bytes(&mut peer, far, USABLE);
         // The end mark would take the credit that is left.
@@ -111,7 +107,7 @@ fn a_byte_stream_keeps_credit_for_its_end_too() {
     in_time(|| {
         let hub = Hub::new();
         let mut peer = hub.old_peer("owner", &["name"]);
-        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
         let mut bytes = stream.into_byte_stream();
         for _ in 0..ROOM / 1_028 {
             bytes.write_all(&[5; 1_024]).unwrap();
@@ -128,9 +124,13 @@ fn a_byte_stream_keeps_credit_for_its_end_too() {
 #[test]
 fn a_hub_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
-        let mut relayed = Relayed::new("name");
-        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
-        let (near, far) = (relayed.near, relayed.far);
+        let Relayed {
+            hub,
+            mut caller,
+            near,
+            mut owner,
+            far,
+        } = Relayed::new("name");
         // As much as the owner's window has room for; the hub holds back the end mark.
         let whole = USABLE - USABLE % 1_028;
         let mut sent = chunks(&[5; USABLE], 1_024)[..whole].to_vec();
@@ -140,10 +140,10 @@ fn a_hub_keeps_the_credit_that_an_abort_takes() {
         for part in sent.chunks(50_000) {
             caller.send(Frame::data(near, part.to_vec()));
         }
-        expect_bytes(owner, far, USABLE);
-        serve_another(&relayed.hub);
+        expect_bytes(&mut owner, far, USABLE);
+        serve_another(&hub);
         caller.send(Frame::flags(near, RST));
-        expect_abort(owner, far);
+        expect_abort(&mut owner, far);
     });
 }
 
@@ -152,7 +152,7 @@ fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
     in_time(|| {
         let hub = Hub::new();
         let mut peer = hub.old_peer("owner", &["name"]);
-        let (stream, far) = call(&session_of(&hub, "owner"), &mut peer);
+        let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
         use_up(&stream);
         expect_bytes(&mut peer, far, USABLE);
         let (begun, begins) = bounded(0);

@@ -9,12 +9,9 @@ use crate::{
         peer::Peer,
     },
 };
-use std::thread;
-use wirenet::{Session, Stream};
+use wirenet::Session;
 
 pub const CUT_SHORT: [u8; 4] = [1, 0, 0, 0];
-
-pub const INITIAL_WINDOW: usize = 262_144;
 
 /// The hub's end of the session with this identification. The hub may register it
 /// a little after the client.
@@ -67,15 +64,6 @@ pub fn expect_end(peer: &mut Peer, stream: u32) {
     assert_eq!(next.stream, other, "{next:?}");
 }
 
-/// Opens a stream of a session to a scripted owner. Returns the stream and its id
-/// at the owner.
-pub fn call(session: &Session, owner: &mut Peer) -> (Stream, u32) {
-    let session = session.clone();
-    let call = thread::spawn(move || session.open_stream("name").unwrap());
-    let far = owner.accept_next();
-    (call.join().unwrap(), far)
-}
-
 /// A stream that a hub relays between two peers.
 pub struct Relayed {
     pub hub: Hub,
@@ -98,5 +86,10 @@ impl Relayed {
             owner,
             far,
         }
+    }
+
+    /// Each peer, with the id of the stream there: the caller, then the owner.
+    pub fn ends(&mut self) -> ((&mut Peer, u32), (&mut Peer, u32)) {
+        ((&mut self.caller, self.near), (&mut self.owner, self.far))
     }
 }

@@ -3,9 +3,9 @@
 //! of them.
 
 use crate::{
-    aborts::{INITIAL_WINDOW, Relayed, next},
+    aborts::{Relayed, next},
     ending::TOKEN,
-    stage::{Hub, relay},
+    stage::{Hub, INITIAL_WINDOW, relay},
     support::{
         encoding::{ACCEPT, END, OPEN, chunks, layer_2, whole_chunks},
         frames::{DATA, FIN, Frame, WINDOW_UPDATE},
@@ -307,8 +307,7 @@ fn a_hub_buffers_a_chunk_that_the_senders_window_splits_until_it_is_whole() {
     assert_eq!(12 + NAME.len() + CHUNKS * 1_028 + BEGUN, INITIAL_WINDOW);
     in_time(|| {
         let mut relayed = Relayed::new(NAME);
-        let (caller, owner) = (&mut relayed.caller, &mut relayed.owner);
-        let (near, far) = (relayed.near, relayed.far);
+        let ((caller, near), (owner, far)) = relayed.ends();
         let sent = Pattern::new(7).to_vec((CHUNKS + 1) * 1_024);
         let encoded = [&chunks(&sent, 1_024)[..], &END].concat();
         let (first, rest) = encoded.split_at(CHUNKS * 1_028 + BEGUN);

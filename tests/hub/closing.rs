@@ -4,7 +4,7 @@ use crate::{
     stage::{Hub, echo, eventually},
     support::{
         PATIENCE, in_time,
-        wires::{means_broken, message},
+        wires::{closing, means_broken, message},
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -22,8 +22,7 @@ fn a_close_of_a_hub_waits_for_relayed_streams() {
         let _owner = hub.owner("echo", echo);
         let caller = hub.caller();
         let stream = caller.open("echo").unwrap();
-        let closing = hub.wire.clone();
-        let close = thread::spawn(move || closing.close());
+        let close = closing(&hub.wire);
         // Both sides know of it, and continue.
         while !caller.session.is_closing() {
             thread::yield_now();
@@ -85,8 +84,7 @@ fn a_close_of_a_client_waits_for_streams_that_the_hub_relays_to_it() {
         });
         let caller = hub.caller();
         let stream = caller.open("slow").unwrap();
-        let closing = owner.wire.clone();
-        let close = thread::spawn(move || closing.close());
+        let close = closing(&owner.wire);
         // The hub opens no more streams there.
         while !hub.end_of(&owner).is_closing() {
             thread::yield_now();

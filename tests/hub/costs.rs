@@ -1,8 +1,8 @@
 //! What relayed streams cost the hub: no threads, and no memory beyond their windows.
 
 use crate::{
-    flow::{INITIAL_WINDOW, fill},
-    stage::{Hub, client_of, peer_at, start},
+    flow::fill,
+    stage::{Hub, INITIAL_WINDOW, client_of, peer_at, start},
     support::{
         encoding::chunks,
         in_time,

@@ -2,7 +2,7 @@
 //! one owner take turns.
 
 use crate::{
-    stage::{Client, Hub, client_of, echo, eventually, relay, start},
+    stage::{Client, Hub, INITIAL_WINDOW, client_of, echo, eventually, relay, start},
     support::{
         PATIENCE,
         fault_proxy::{FaultProxy, Profile},
@@ -19,8 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 use wirenet::{Builder, Stream};
-
-pub const INITIAL_WINDOW: usize = 262_144;
 
 /// A writer that makes no progress for this time counts as blocked.
 const STUCK: Duration = Duration::from_millis(300);
@@ -154,10 +152,7 @@ fn streams_to_one_owner_take_turns() {
         let mut bulk = hub.peer("bulk", &[]);
         let (large, large_id) = relay(&mut bulk, &mut owner, "bulk");
         let caller = hub.caller();
-        let session = caller.session.clone();
-        let call = thread::spawn(move || session.open_stream("call").unwrap());
-        let small_id = owner.accept_next();
-        let small = call.join().unwrap();
+        let (small, small_id) = owner.accept_from(&caller.session, "call");
         // The owner grants room for all of it and reads nothing, so it is buffered
         // in the hub.
         let sessions = hub.wire.sessions();

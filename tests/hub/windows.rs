@@ -1,8 +1,7 @@
 //! Windows grow along the whole way from a caller to an owner.
 
 use crate::{
-    flow::INITIAL_WINDOW,
-    stage::{Client, Hub, client_of, start},
+    stage::{Client, Hub, INITIAL_WINDOW, client_of, start},
     support::{
         encoding::{END, chunks},
         fault_proxy::{FaultProxy, Profile},

@@ -1,12 +1,12 @@
 //! A client may be closed at any moment.
 
-use super::{NEVER, SOON, servers::break_handshake, starting, waiting};
+use super::{NEVER, SOON, servers::break_handshake, waiting};
 use crate::support::{
     PATIENCE, in_time,
     peer::{ScriptedServer, play},
     threads,
     unreachable::Unreachable,
-    wires::{joining, mounting, started},
+    wires::{joining, mounting, started, starting},
     within,
 };
 use crossbeam_channel::unbounded;

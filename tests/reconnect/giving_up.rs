@@ -8,12 +8,12 @@ use super::{
 use crate::support::{
     PATIENCE, in_time,
     peer::{Script, play},
+    unreachable::Refusing,
     wires::{errors, joining, mounting, started},
     within,
 };
 use crossbeam_channel::unbounded;
 use std::{
-    net::TcpListener,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -222,9 +222,8 @@ fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
 fn a_panic_of_the_retry_policy_is_caught_and_reported() {
     in_time(|| {
         let (handler, told) = errors();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let nobody = Refusing::new();
+        let addr = nobody.addr.to_string();
         let client = Wire::join(addr)
             .on_error(handler)
             .retry_max(0)

@@ -3,11 +3,12 @@
 use super::{
     NEVER, SHORT, SOON,
     servers::{break_handshake, keep, stay},
-    starting, waiting,
+    waiting,
 };
 use crate::support::{
     in_time,
     peer::{Peer, play},
+    wires::starting,
     within,
 };
 use crossbeam_channel::bounded;

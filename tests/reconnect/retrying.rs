@@ -4,13 +4,12 @@ use super::{
     NEVER, SHORT,
     policies::{Asked, at_once},
     servers::{break_handshake, is_broken, keep, refuse, stay},
-    starting,
 };
 use crate::support::{
     PATIENCE, in_time,
     peer::{Peer, Script, ScriptedServer, play},
-    unreachable::Unreachable,
-    wires::{addr_of, assert_echoes, echo, joining, mounting, started},
+    unreachable::{Refusing, Unreachable},
+    wires::{addr_of, assert_echoes, echo, joining, mounting, started, starting},
 };
 use crossbeam_channel::{bounded, unbounded};
 use std::{
@@ -138,9 +137,8 @@ fn assert_redials(addr: &str) -> io::ErrorKind {
 #[test]
 fn a_refused_connection_is_retried() {
     in_time(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let nobody = Refusing::new();
+        let addr = nobody.addr.to_string();
         assert_eq!(assert_redials(&addr), io::ErrorKind::ConnectionRefused);
     });
 }
