@@ -175,7 +175,7 @@ fn a_shutdown_of_reading_ends_a_read_in_another_thread() {
 }
 
 #[test]
-fn a_reset_is_one() {
+fn a_reset_resets_the_peer_and_fails_later_calls() {
     let mut pair = Pair::new();
     pair.bytes.write_all(b"half").unwrap();
     pair.bytes.reset();
@@ -230,7 +230,7 @@ fn a_close_does_not_wait_for_bytes_that_both_sides_have_ended() {
 
 /// The bytes on the wire, as a scripted peer receives them.
 #[test]
-fn bytes_and_their_ends_on_the_wire() {
+fn bytes_are_one_message_on_the_wire_and_may_end_with_the_stream() {
     let (sender, streams) = unbounded();
     let server = started(mounting().stream("bytes", move |stream| {
         let bytes = impatient(stream.clone()).into_byte_stream();

@@ -290,7 +290,7 @@ fn a_message_that_cannot_be_read_whole_says_what_to_do() {
 }
 
 #[test]
-fn closes_that_cut_something() {
+fn a_close_that_cuts_something_names_it() {
     in_time(|| {
         let (release, released) = crossbeam_channel::bounded::<()>(0);
         let (ran, runs) = crossbeam_channel::bounded(1);

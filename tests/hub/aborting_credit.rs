@@ -11,6 +11,7 @@ use crate::{
         encoding::{END, chunks},
         frames::{FIN, Frame, RST, WINDOW_UPDATE},
         in_time,
+        peer::Peer,
     },
 };
 use crossbeam_channel::bounded;
@@ -72,24 +73,24 @@ fn inside_a_chunk_too_large_to_be_buffered_an_abort_is_only_the_end() {
     });
 }
 
-/// Uses all the credit that a sender may use.
-fn use_up(mut stream: &Stream) {
-    const WHOLE: usize = USABLE / 1_028;
-    const REST: usize = USABLE % 1_028 - 4;
-    for _ in 0..WHOLE {
-        stream.write_all(&[5; 1_024]).unwrap();
+/// Opens a stream of a hub to an old peer, and uses all the credit that the hub may use.
+/// Returns the id at the peer too.
+fn used_up() -> (Hub, Peer, Stream, u32) {
+    let hub = Hub::new();
+    let mut peer = hub.old_peer("owner", &["name"]);
+    let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
+    for _ in 0..USABLE / 1_028 {
+        (&stream).write_all(&[5; 1_024]).unwrap();
     }
-    stream.write_all(&[5; REST]).unwrap();
+    (&stream).write_all(&[5; USABLE % 1_028 - 4]).unwrap();
+    expect_bytes(&mut peer, far, USABLE);
+    (hub, peer, stream, far)
 }
 
 #[test]
 fn a_sender_keeps_the_credit_that_an_abort_takes() {
     in_time(|| {
-        let hub = Hub::new();
-        let mut peer = hub.old_peer("owner", &["name"]);
-        let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
-        use_up(&stream);
-        expect_bytes(&mut peer, far, USABLE);
+        let (_hub, mut peer, stream, far) = used_up();
         // The end mark would take the credit that is left.
         stream
             .set_write_timeout(Some(Duration::from_millis(1)))
@@ -150,11 +151,7 @@ fn a_hub_keeps_the_credit_that_an_abort_takes() {
 #[test]
 fn a_write_that_waits_for_credit_fails_when_its_stream_is_reset_locally() {
     in_time(|| {
-        let hub = Hub::new();
-        let mut peer = hub.old_peer("owner", &["name"]);
-        let (stream, far) = peer.accept_from(&session_of(&hub, "owner"), "name");
-        use_up(&stream);
-        expect_bytes(&mut peer, far, USABLE);
+        let (_hub, mut peer, stream, far) = used_up();
         let (begun, begins) = bounded(0);
         let writer = {
             let stream = stream.try_clone().unwrap();

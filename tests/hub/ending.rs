@@ -322,7 +322,7 @@ fn a_lost_owner_that_had_finished_is_an_error_to_a_caller_that_waits_for_credit(
 }
 
 #[test]
-fn reset_storms_leave_no_streams_behind() {
+fn many_resets_leave_no_streams_behind() {
     in_time(|| {
         let hub = Hub::new();
         let owner = hub.owner("echo", echo);

@@ -28,7 +28,7 @@ fn receive(session: &Session, path: &Path) -> io::Result<()> {
 }
 
 #[test]
-fn an_interrupted_download_goes_on_where_it_was_interrupted() -> Outcome {
+fn an_interrupted_download_continues_where_it_was_interrupted() -> Outcome {
     let folder = tempfile::tempdir()?;
     let (original, copy) = (folder.path().join("original"), folder.path().join("copy"));
     let content: Vec<u8> = (0..3_000_000_u32)
