@@ -83,13 +83,17 @@ fn a_policy_may_retry_after_a_permanent_failure() {
 #[test]
 fn a_policy_may_give_up_on_a_temporary_failure() {
     within(SOON, || {
-        // Nothing listens there, and no other test is given this port.
-        let client = Wire::join("127.0.0.1:1").retry_policy(|retry| {
-            assert!(retry.wait.is_some());
+        let nobody = Refusing::new();
+        let (sender, asked) = unbounded();
+        let client = Wire::join(nobody.addr).retry_policy(move |retry| {
+            tell(&sender, retry);
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
         let error = client.build().unwrap().start().unwrap_err();
         assert!(matches!(error, Error::Dial { .. }), "{error}");
+        let asked: Vec<Asked> = asked.iter().collect();
+        assert_eq!(asked.len(), 3);
+        assert!(asked.iter().all(|asked| asked.wait.is_some()), "{asked:?}");
     });
 }
 
