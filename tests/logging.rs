@@ -15,8 +15,7 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
-    unreachable::Refusing,
-    wires::{Link, addr_of, assert_echoes, echo, joining, mounting, started, starting},
+    wires::{Link, addr_of, assert_echoes, echo, joining, mounting, started},
 };
 #[cfg(unix)]
 use wirenet::transport::Transport;
@@ -228,7 +227,8 @@ fn a_host_that_is_unknown_and_a_server_of_another_protocol_are_warnings_at_the_f
             ("foreign", &addr, "speaks SSH, not wirenet"),
         ] {
             let client = Wire::join(addr).thread_name(wire).build().unwrap();
-            let starter = starting(&client);
+            let starting = client.clone();
+            let starter = thread::spawn(move || starting.start());
             let (level, _, text) = await_entries(wire, 1).remove(0);
             assert_eq!(level, Level::Warn, "{text}");
             assert!(text.contains(expected), "{text}");
@@ -262,14 +262,16 @@ fn a_peer_that_leaves_before_its_first_byte_is_logged_at_debug() {
 fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_cause_changes() {
     in_time(|| {
         install();
-        let nobody = Refusing::new();
-        let addr = nobody.addr;
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = unused.local_addr().unwrap();
+        drop(unused);
         let client = Wire::join(addr.to_string())
             .thread_name("retrying")
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
             .build()
             .unwrap();
-        let starter = starting(&client);
+        let starting = client.clone();
+        let starter = thread::spawn(move || starting.start());
         let entries = await_entries("retrying", 3);
         let refused = format!("dial: cannot connect to {addr}: ");
         for (number, (level, _, text)) in entries.iter().enumerate() {
@@ -285,7 +287,6 @@ fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_caus
             );
         }
         // Another cause.
-        drop(nobody);
         let other = TcpListener::bind(addr).unwrap();
         thread::spawn(move || drop(other.accept()));
         let changed = loop {

@@ -11,7 +11,7 @@ use support::{
     frames::{Frame, SYN},
     in_time,
     peer::Peer,
-    unreachable::{Refusing, Unreachable},
+    unreachable::Unreachable,
 };
 use wirenet::{Error, Wire};
 
@@ -117,11 +117,11 @@ fn a_close_ends_a_waiting_dial() {
 #[test]
 fn a_wire_can_be_started_again_after_a_failure() {
     in_time(|| {
-        let nobody = Refusing::new();
-        let addr = nobody.addr.to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        drop(listener);
         let client = Wire::join(&addr).retry_max(0).build().unwrap();
         assert!(matches!(client.start(), Err(Error::Dial { .. })));
-        drop(nobody);
         let server = Wire::mount(&addr).build().unwrap();
         server.start().unwrap();
         client.start().unwrap();

@@ -122,8 +122,12 @@ fn a_drop_or_shutdown_after_a_failed_write_aborts_the_stream() {
 #[test]
 fn a_panic_aborts_what_has_begun() {
     for begun in [false, true] {
-        let pair = Pair::new();
-        let mut bytes = pair.bytes;
+        let Pair {
+            link: _link,
+            mut bytes,
+            peer,
+            _running,
+        } = Pair::new();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             if begun {
                 bytes.write_all(b"half of an ans").unwrap();
@@ -133,9 +137,9 @@ fn a_panic_aborts_what_has_begun() {
         }));
         panicked.unwrap_err();
         if begun {
-            assert_reset(&pair.peer);
+            assert_reset(&peer);
         } else {
-            assert!(!pair.peer.next_message().unwrap());
+            assert!(!peer.next_message().unwrap());
         }
     }
 }

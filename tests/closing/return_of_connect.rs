@@ -3,7 +3,6 @@
 use super::{LateWire, NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
-    unreachable::Refusing,
     wires::{Link, addr_of, as_it_is, joining, message, mounting, started},
     within,
 };
@@ -176,8 +175,9 @@ fn connect_returns_after_a_close_from_a_handler_a_hook_a_validator_or_the_error_
 #[test]
 fn connect_returns_after_a_close_from_its_own_thread() {
     within(SOON, || {
-        let nobody = Refusing::new();
-        let addr = nobody.addr.to_string();
+        let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = closed_port.local_addr().unwrap().to_string();
+        drop(closed_port);
         let late = LateWire::default();
         let in_policy = Arc::clone(&late);
         let client = Wire::join(&addr).retry_policy(move |_| {

@@ -3,7 +3,6 @@
 use crate::{
     support::{
         in_time,
-        unreachable::Refusing,
         wires::{Link, as_it_is, mounting},
     },
     table::row,
@@ -175,7 +174,7 @@ fn too_many_handlers_are_refused() {
 }
 
 #[test]
-fn a_text_that_is_not_a_session_id_is_refused() {
+fn a_text_that_is_not_a_session_id() {
     let error = "box-1".parse::<SessionId>().unwrap_err();
     row(
         "SessionId of \"box-1\"",
@@ -188,8 +187,9 @@ fn a_text_that_is_not_a_session_id_is_refused() {
 fn a_client_whose_server_is_not_there_names_the_address_and_the_cause() {
     in_time(|| {
         // A port that refuses connections.
-        let nobody = Refusing::new();
-        let addr = nobody.addr;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
         let client = Wire::join(addr).build().unwrap();
         let error = client.start_within(Duration::from_millis(100)).unwrap_err();
         let cause = format!("cannot connect to {addr}: ");

@@ -8,7 +8,7 @@ use super::{
 use crate::support::{
     PATIENCE, in_time,
     peer::{Script, play},
-    unreachable::Refusing,
+    refusing::Refusing,
     wires::{errors, joining, mounting, started},
     within,
 };
@@ -34,7 +34,7 @@ fn a_refused_token_is_permanent_and_its_cause_is_returned() {
         let client = joining(&server).identification("", "wrong");
         let error = client.build().unwrap().connect().unwrap_err();
         assert!(error.is_permanent());
-        let Error::SessionRefused { code, text } = error else {
+        let Error::SessionRefused { code, text, .. } = error else {
             panic!("not refused: {error}");
         };
         assert_eq!(
@@ -54,7 +54,7 @@ fn a_permanent_refusal_is_not_retried() {
             let client = Wire::join(play(vec![refuse(code)]).to_string());
             let error = client.build().unwrap().start().unwrap_err();
             assert!(error.is_permanent());
-            let Error::SessionRefused { code, text } = error else {
+            let Error::SessionRefused { code, text, .. } = error else {
                 panic!("not refused: {error}");
             };
             assert_eq!((code, &*text), (expected, "no"));
@@ -83,9 +83,9 @@ fn a_policy_may_retry_after_a_permanent_failure() {
 #[test]
 fn a_policy_may_give_up_on_a_temporary_failure() {
     within(SOON, || {
-        let nobody = Refusing::new();
+        let refusing = Refusing::new();
         let (sender, asked) = unbounded();
-        let client = Wire::join(nobody.addr).retry_policy(move |retry| {
+        let client = Wire::join(refusing.addr).retry_policy(move |retry| {
             tell(&sender, retry);
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
@@ -226,8 +226,8 @@ fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
 fn a_panic_of_the_retry_policy_is_caught_and_reported() {
     in_time(|| {
         let (handler, told) = errors();
-        let nobody = Refusing::new();
-        let addr = nobody.addr.to_string();
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         let client = Wire::join(addr)
             .on_error(handler)
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))

@@ -8,13 +8,14 @@ use super::{
 use crate::support::{
     PATIENCE, in_time,
     peer::{Peer, Script, ScriptedServer, play},
-    unreachable::{Refusing, Unreachable},
+    refusing::Refusing,
+    unreachable::Unreachable,
     wires::{addr_of, assert_echoes, echo, joining, mounting, started, starting},
 };
 use crossbeam_channel::{bounded, unbounded};
 use std::{
     io::{self, Write},
-    net::{Shutdown, TcpListener},
+    net::Shutdown,
     time::Duration,
 };
 use wirenet::{Builder, Error, Operation, RefusalCode, Wire};
@@ -85,7 +86,7 @@ fn a_temporary_refusal_is_retried() {
         let asked = comes_through(scripts);
         assert_eq!(asked.len(), codes.len());
         for (asked, (_, expected)) in asked.iter().zip(codes) {
-            let Error::SessionRefused { code, text } = &asked.cause else {
+            let Error::SessionRefused { code, text, .. } = &asked.cause else {
                 panic!("not refused: {asked:?}");
             };
             assert_eq!((*code, &**text), (Some(expected), "no"));
@@ -137,8 +138,8 @@ fn assert_redials(addr: &str) -> io::ErrorKind {
 #[test]
 fn a_refused_connection_is_retried() {
     in_time(|| {
-        let nobody = Refusing::new();
-        let addr = nobody.addr.to_string();
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         assert_eq!(assert_redials(&addr), io::ErrorKind::ConnectionRefused);
     });
 }
@@ -171,9 +172,8 @@ fn a_name_that_does_not_resolve_is_retried() {
 #[test]
 fn a_client_may_be_started_before_its_server() {
     in_time(|| {
-        let listener = TcpListener::bind("127.0.7.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         let (failed, fails) = unbounded();
         let client = Wire::join(&addr)
             .retry_wait(NEVER, NEVER)

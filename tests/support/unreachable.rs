@@ -1,4 +1,4 @@
-//! Addresses that no dial reaches: one does not answer, the other refuses.
+//! An address that does not answer.
 
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -27,26 +27,6 @@ impl Unreachable {
             addr,
             _filling: std::iter::from_fn(dial).collect(),
             _listener: listener,
-        }
-    }
-}
-
-/// An address that refuses connections. A socket is bound to it, so that nothing else is
-/// given its port, and does not listen.
-pub struct Refusing {
-    pub addr: SocketAddr,
-    _bound: Socket,
-}
-
-impl Refusing {
-    pub fn new() -> Self {
-        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        bound.bind(&any.into()).unwrap();
-        let addr = bound.local_addr().unwrap().as_socket().unwrap();
-        Self {
-            addr,
-            _bound: bound,
         }
     }
 }
