@@ -30,3 +30,19 @@ mod unwinding;
 mod waiting;
 #[path = "api/writer.rs"]
 mod writer;
+
+use support::{
+    PATIENCE,
+    peer::Peer,
+    wires::{mounting, started},
+};
+use wirenet::{Stream, Wire};
+
+/// A server, a scripted peer, and a stream between them, with its id at the peer.
+fn scripted() -> (Wire, Peer, Stream, u32) {
+    let server = started(mounting());
+    let mut peer = Peer::join(&server, [1; 16]);
+    let session = server.wait_session(PATIENCE).unwrap();
+    let (stream, id) = peer.accept_from(&session, "any");
+    (server, peer, stream, id)
+}

@@ -40,12 +40,25 @@ impl Pair {
             let _ = ended.recv();
             Ok(())
         });
-        let bytes = link.near.open_stream("bytes").unwrap().into_byte_stream();
+        let bytes = open(&link, "bytes").into_byte_stream();
+        let peer = streams.recv_timeout(PATIENCE).unwrap();
         Self {
             bytes,
-            peer: streams.recv_timeout(PATIENCE).unwrap(),
+            peer: impatient(peer),
             _running: running,
             link,
         }
     }
+}
+
+/// Opens a stream that [`impatient`] has changed.
+fn open(link: &Link, name: &str) -> Stream {
+    impatient(link.near.open_stream(name).unwrap())
+}
+
+/// Lets reads and writes of a stream fail that take longer than any should.
+fn impatient(stream: Stream) -> Stream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
 }

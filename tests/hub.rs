@@ -4,12 +4,19 @@ mod support;
 
 #[path = "hub/aborting.rs"]
 mod aborting;
+#[path = "hub/aborting_credit.rs"]
+mod aborting_credit;
+#[path = "hub/aborts.rs"]
+mod aborts;
 #[path = "hub/answers.rs"]
 mod answers;
 #[path = "hub/chunks.rs"]
 mod chunks;
 #[path = "hub/closing.rs"]
 mod closing;
+#[cfg(target_os = "linux")]
+#[path = "hub/costs.rs"]
+mod costs;
 #[path = "hub/ending.rs"]
 mod ending;
 #[path = "hub/flow.rs"]
@@ -26,3 +33,5 @@ mod relaying;
 mod stage;
 #[path = "hub/waiting.rs"]
 mod waiting;
+#[path = "hub/windows.rs"]
+mod windows;

@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use socket2::SockRef;
 use std::{
     io,
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::fd::OwnedFd,
     thread,
     time::Duration,
@@ -28,9 +28,9 @@ use std::{
 use support::{
     PATIENCE,
     reads::{assert_end, assert_reads, assert_reset},
-    wires::Link,
+    wires::{Link, as_it_is},
 };
-use wirenet::{Piped, Stream};
+use wirenet::{Builder, Piped, Stream};
 
 /// A pipe in a handler, and the ends of what it connects.
 struct Rig<S> {
@@ -47,16 +47,30 @@ struct Rig<S> {
 impl<S> Rig<S> {
     /// Connects a stream with `piped`, whose peer is `socket`.
     fn new(piped: impl Into<OwnedFd>, socket: S) -> Self {
+        Self::with(piped, socket, as_it_is)
+    }
+
+    /// The same, with options of the server, which has the pipe.
+    fn with(
+        piped: impl Into<OwnedFd>,
+        socket: S,
+        options: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let (given, taken) = unbounded::<OwnedFd>();
         let (told, outcome) = unbounded();
-        let link = Link::serving("pipe", move |stream| {
-            let piped = stream.pipe_with(taken.recv().unwrap());
-            // The test may have ended.
-            let _ = told.send(piped);
-            Ok(())
-        });
+        let serving = |server: Builder| {
+            options(server).stream("pipe", move |stream| {
+                let piped = stream.pipe_with(taken.recv().unwrap());
+                // The test may have ended.
+                let _ = told.send(piped);
+                Ok(())
+            })
+        };
+        let link = Link::new(serving, as_it_is);
         given.send(piped.into()).unwrap();
         let stream = link.near.open_stream("pipe").unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,
             socket,
@@ -70,12 +84,10 @@ impl<S> Rig<S> {
         self.outcome.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Returns the error of the pipe, after checking its kind and a part of its text.
+    /// Checks the kind of the pipe's error, and a part of its text.
     #[track_caller]
     fn assert_fails(&self, kind: io::ErrorKind, part: &str) {
-        let error = self.outcome().unwrap_err();
-        assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().contains(part), "{error}");
+        assert_fails(self.outcome(), kind, part);
     }
 }
 
@@ -84,6 +96,46 @@ impl Rig<TcpStream> {
         let (piped, socket) = tcp_pair();
         Self::new(piped, socket)
     }
+
+    /// Ends the direction from the socket to the stream.
+    #[track_caller]
+    fn end_socket(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+        assert_end(&self.stream);
+    }
+
+    /// Ends the direction from the stream to the socket.
+    #[track_caller]
+    fn end_stream(&self) {
+        self.stream.finish().unwrap();
+        assert_end(&self.socket);
+    }
+
+    /// Resets the socket, and checks that the pipe fails with an error that contains `part`,
+    /// and then the stream.
+    #[track_caller]
+    fn assert_socket_reset_passes(self, part: &str) {
+        reset(self.socket);
+        let outcome = self.outcome.recv_timeout(PATIENCE).unwrap();
+        assert_fails(outcome, io::ErrorKind::ConnectionReset, part);
+        // The bytes that it has received before come first.
+        assert_reset(&self.stream);
+    }
+
+    /// Resets the stream, and checks that the pipe fails and then the socket.
+    #[track_caller]
+    fn assert_stream_reset_passes(&self) {
+        self.stream.reset();
+        self.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
+        assert_reset(&self.socket);
+    }
+}
+
+#[track_caller]
+fn assert_fails(outcome: io::Result<Piped>, kind: io::ErrorKind, part: &str) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(part), "{error}");
 }
 
 fn tcp_pair() -> (TcpStream, TcpStream) {

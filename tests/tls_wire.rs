@@ -10,6 +10,7 @@ mod fixtures;
 #[allow(dead_code, reason = "the tests of the transport use it")]
 mod pair;
 
+use crossbeam_channel::unbounded;
 use fixtures::Authority;
 use std::{
     io::{Read, Write},
@@ -200,13 +201,15 @@ fn a_retry_policy_may_give_up_when_the_server_refuses_a_certificate_for_its_date
         let server = started(mounting().tls(server));
         let client = TlsClient::with_ca("certs/ca.pem").unwrap();
         let client = client.certificate(between(&authority, 2190, 2191)).unwrap();
+        let (tell, told) = unbounded();
         let client = Wire::join(addr_of(&server).to_string())
             .tls(client)
-            .retry_policy(|retry| {
-                assert!(retry.wait.is_some(), "{}", retry.cause);
+            .retry_policy(move |retry| {
+                tell.send(retry.wait.is_some()).unwrap();
                 None
             });
         let error = client.build().unwrap().connect().unwrap_err();
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [true]);
         let expired = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
         assert!(
             matches!(&error, Error::Tls(TlsError::Handshake(cause), _) if *cause == expired),

@@ -7,8 +7,12 @@ mod support;
 mod endless;
 #[path = "yamux/ends.rs"]
 mod ends;
+#[path = "yamux/go_away.rs"]
+mod go_away;
 #[path = "yamux/limits.rs"]
 mod limits;
+#[path = "yamux/opening.rs"]
+mod opening;
 #[cfg(unix)]
 #[path = "yamux/pipes.rs"]
 mod pipes;
@@ -16,9 +20,13 @@ mod pipes;
 mod protocol;
 #[path = "yamux/transports.rs"]
 mod transports;
+#[path = "yamux/violations.rs"]
+mod violations;
+#[path = "yamux/windows.rs"]
+mod windows;
 
-use std::time::Duration;
-use support::peer::Peer;
+use std::{io::Read, time::Duration};
+use support::{frames::Frame, peer::Peer};
 use wirenet::{
     transport::memory,
     yamux::{Config, Connection},
@@ -56,4 +64,24 @@ fn dialled_over(capacity: usize, config: Config) -> (Connection, Peer) {
     let (ours, theirs) = memory::pair(capacity);
     let connection = Connection::client(ours, config).unwrap();
     (connection, Peer::in_memory(theirs))
+}
+
+/// A Data frame with flags.
+fn data(flags: u16, stream: u32, body: &[u8]) -> Frame {
+    Frame::data(stream, body.to_vec()).with_flags(flags)
+}
+
+/// A configuration without keepalives. Its write timeout ends what would hang.
+fn quiet() -> Config {
+    Config::default()
+        .keep_alive(None)
+        .write_timeout(Duration::from_secs(5))
+}
+
+/// Accepts a stream and reads it to its end.
+fn read_next_stream(connection: &Connection) -> String {
+    let mut text = String::new();
+    let mut stream = connection.accept().unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }

@@ -6,7 +6,7 @@ use crate::support::{
     in_time,
     peer::{Peer, ScriptedServer, play},
     unreachable::Unreachable,
-    wires::{addr_of, announcing, errors, started},
+    wires::{addr_of, announcing, errors, started, starting},
 };
 use crossbeam_channel::unbounded;
 use std::{
@@ -76,18 +76,25 @@ fn open_stream_times_out_while_too_many_streams_are_unacknowledged() {
 
 #[test]
 fn a_dial_waits_for_the_dial_timeout_and_not_for_the_write_timeout() {
+    // After a second, the system sends the SYN again, and checks its timeouts.
+    const DIAL: Duration = Duration::from_millis(1500);
+
     in_time(|| {
         let nobody = Unreachable::new();
         let client = Wire::join(nobody.addr.to_string())
-            .read_write_timeouts(None, Duration::from_secs(1))
-            .dial_timeout(Duration::from_secs(2))
+            .read_write_timeouts(None, Duration::from_millis(100))
+            .dial_timeout(DIAL)
             .retry_max(0)
             .build()
             .unwrap();
         let began = Instant::now();
         let error = client.start().unwrap_err();
         let took = began.elapsed();
-        assert!(took >= Duration::from_secs(2), "{took:?}: {error}");
+        assert!(took >= DIAL, "{took:?}: {error}");
+        let Error::Dial { cause, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(cause.kind(), io::ErrorKind::TimedOut, "{cause}");
     });
 }
 
@@ -108,8 +115,7 @@ fn a_failed_handshake_is_reported_with_both_addresses_and_the_identification() {
             .retry_wait(Duration::from_secs(60), Duration::from_secs(60))
             .build()
             .unwrap();
-        let starting = client.clone();
-        let started = thread::spawn(move || starting.start());
+        let started = starting(&client);
         let (identification, (local, peer)) = told.recv().unwrap();
         client.close().unwrap();
         let _ = started.join();
@@ -155,9 +161,12 @@ fn a_silent_unauthenticated_peer_is_disconnected_at_the_handshake_timeout() {
             .unwrap();
         server.start().unwrap();
         let began = Instant::now();
-        let _silent = TcpStream::connect(addr_of(&server)).unwrap();
-        told.recv_timeout(PATIENCE).unwrap();
+        let mut silent = TcpStream::connect(addr_of(&server)).unwrap();
+        // Until the end of the connection.
+        io::copy(&mut silent, &mut io::sink()).unwrap();
         let took = began.elapsed();
+        let (operation, _) = told.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(operation, Operation::Handshake);
         assert!(took < Duration::from_secs(3), "{took:?}");
     });
 }

@@ -4,27 +4,33 @@ use crate::support::{
     PATIENCE, in_time,
     wires::{Link, message},
 };
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use std::{
     io::{self, BufRead, ErrorKind, Read, Write},
     thread,
 };
 use wirenet::Stream;
 
-/// The handler sends two messages, and reads what it is sent.
-fn opened() -> (Link, Stream) {
+/// The handler sends two messages, and sends those that it receives to the channel, once the
+/// stream is closed.
+fn opened() -> (Link, Stream, Receiver<Vec<Vec<u8>>>) {
+    let (sender, received) = unbounded();
     let link = Link::new(
         |server| {
-            server.on_error(|_| {}).stream("log", |stream| {
+            server.on_error(|_| {}).stream("log", move |stream| {
                 stream.write_message("line\nline\n")?;
                 stream.write_message("second")?;
-                io::copy(stream, &mut io::sink()).map(drop)
+                let mut messages = Vec::new();
+                while let Some(message) = stream.read_message(100)? {
+                    messages.push(message);
+                }
+                sender.send(messages).map_err(io::Error::other)
             })
         },
         |client| client,
     );
     let stream = link.near.open_stream("log").unwrap();
-    (link, stream)
+    (link, stream, received)
 }
 
 #[track_caller]
@@ -40,7 +46,7 @@ fn assert_deadlock<T: std::fmt::Debug>(outcome: io::Result<T>, held: &str) {
 #[test]
 fn a_writer_makes_other_writes_of_its_thread_fail() {
     in_time(|| {
-        let (_link, mut stream) = opened();
+        let (_link, mut stream, received) = opened();
         let own = stream.clone();
         let mut writer = own.writer();
         writer.write_all(b"one").unwrap();
@@ -62,13 +68,15 @@ fn a_writer_makes_other_writes_of_its_thread_fail() {
         writer.finish().unwrap();
         stream.write_message("two").unwrap();
         stream.finish().unwrap();
+        stream.close().unwrap();
+        assert_eq!(received.recv().unwrap(), [&b"one"[..], b"two", b""]);
     });
 }
 
 #[test]
 fn a_reader_makes_other_reads_of_its_thread_fail() {
     in_time(|| {
-        let (_link, mut stream) = opened();
+        let (_link, mut stream, received) = opened();
         let own = stream.clone();
         let mut reader = own.reader();
         let mut line = String::new();
@@ -90,6 +98,8 @@ fn a_reader_makes_other_reads_of_its_thread_fail() {
         assert_eq!(line, "line\nline\n");
         drop(reader);
         assert_eq!(stream.read_message(100).unwrap().unwrap(), b"second");
+        stream.close().unwrap();
+        assert_eq!(received.recv().unwrap(), [b"two"]);
     });
 }
 
@@ -99,7 +109,7 @@ fn a_pipe_beside_a_reader_or_writer_of_its_thread_fails() {
     use std::os::unix::net::UnixStream;
 
     in_time(|| {
-        let (_link, stream) = opened();
+        let (_link, stream, _) = opened();
         let reader = stream.reader();
         let (socket, _other) = UnixStream::pair().unwrap();
         let error = stream.pipe_with(socket).unwrap_err();
@@ -108,7 +118,7 @@ fn a_pipe_beside_a_reader_or_writer_of_its_thread_fails() {
         drop(reader);
     });
     in_time(|| {
-        let (_link, stream) = opened();
+        let (_link, stream, _) = opened();
         let writer = stream.writer();
         let (socket, _other) = UnixStream::pair().unwrap();
         let error = stream.pipe_with(socket).unwrap_err();
@@ -121,7 +131,7 @@ fn a_pipe_beside_a_reader_or_writer_of_its_thread_fails() {
 #[test]
 fn a_close_beside_a_writer_of_its_thread_says_so() {
     in_time(|| {
-        let (_link, stream) = opened();
+        let (_link, stream, _) = opened();
         let mut writer = stream.writer();
         writer.write_all(b"one").unwrap();
         let error = stream.close().unwrap_err();
@@ -135,7 +145,7 @@ fn a_close_beside_a_writer_of_its_thread_says_so() {
 #[test]
 fn other_threads_wait_for_a_writer_even_if_it_moves() {
     in_time(|| {
-        let (_link, stream) = opened();
+        let (_link, stream, received) = opened();
         thread::scope(|scope| {
             let mut writer = stream.writer();
             let (started, starts) = bounded(0);
@@ -153,5 +163,10 @@ fn other_threads_wait_for_a_writer_even_if_it_moves() {
             stream.write_message("two").unwrap();
             other.join().unwrap().unwrap();
         });
+        stream.close().unwrap();
+        let mut messages = received.recv().unwrap();
+        assert_eq!(messages[0], b"one");
+        messages.sort_unstable();
+        assert_eq!(messages, [&b"one"[..], b"three", b"two"]);
     });
 }

@@ -201,12 +201,13 @@ fn a_wait_ends_when_the_handler_returns() {
 #[test]
 fn a_wait_takes_nothing_away_from_a_reader() {
     in_time(|| {
-        let link = Link::serving("count", |mut stream| {
+        let (tell, told) = bounded(1);
+        let link = Link::serving("count", move |mut stream| {
             let watched = stream.clone();
             let wait = thread::spawn(move || watched.wait_for_peer_end(None));
             let size = io::copy(&mut stream, &mut io::sink())?;
             stream.write_message(size.to_string().as_bytes())?;
-            assert!(wait.join().unwrap());
+            tell.send(wait.join().unwrap()).unwrap();
             Ok(())
         });
         let mut stream = link.near.open_stream("count").unwrap();
@@ -214,6 +215,8 @@ fn a_wait_takes_nothing_away_from_a_reader() {
         let mut size = String::new();
         stream.read_to_string(&mut size).unwrap();
         assert_eq!(size, "1000000");
+        drop(stream);
+        assert!(told.recv().unwrap());
     });
 }
 

@@ -1,15 +1,16 @@
 //! Reading whole messages, and where reads of other kinds leave the stream.
 
-use crate::support::{
-    frames::{FIN, Frame},
-    in_time,
-    peer::Peer,
-    wires::{Link, message, mounting, started},
+use crate::{
+    scripted,
+    support::{
+        frames::{FIN, Frame},
+        in_time,
+        wires::{Link, message},
+    },
 };
 use crossbeam_channel::bounded;
 use std::{
     io::{BufRead, ErrorKind, Read, Write},
-    thread,
     time::Duration,
 };
 use wirenet::Stream;
@@ -198,12 +199,7 @@ fn await_bytes(stream: &Stream) {
 #[test]
 fn an_announced_length_takes_no_memory_and_a_truncated_message_is_an_error() {
     in_time(|| {
-        let server = started(mounting());
-        let mut peer = Peer::join(&server, [1; 16]);
-        let session = server.wait_session(crate::support::PATIENCE).unwrap();
-        let opening = thread::spawn(move || session.open_stream("any").unwrap());
-        let id = peer.accept_next();
-        let mut stream = opening.join().unwrap();
+        let (_server, mut peer, mut stream, id) = scripted();
         peer.send(Frame::data(id, b"\x03\0\0\0abc\0\0\0\0".to_vec()));
         peer.send(Frame::data(id, b"\xff\xff\xff\xffpart".to_vec()));
         peer.send(Frame::flags(id, FIN));
@@ -225,12 +221,7 @@ fn an_announced_length_takes_no_memory_and_a_truncated_message_is_an_error() {
 #[test]
 fn a_message_may_end_with_its_stream_if_that_is_allowed() {
     in_time(|| {
-        let server = started(mounting());
-        let mut peer = Peer::join(&server, [1; 16]);
-        let session = server.wait_session(crate::support::PATIENCE).unwrap();
-        let opening = thread::spawn(move || session.open_stream("any").unwrap());
-        let id = peer.accept_next();
-        let stream = opening.join().unwrap();
+        let (_server, mut peer, stream, id) = scripted();
         stream.set_takes_unmarked_end(true);
         peer.send(Frame::data(id, b"\x03\0\0\0abc".to_vec()));
         peer.send(Frame::flags(id, FIN));

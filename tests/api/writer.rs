@@ -1,35 +1,26 @@
 //! A `Writer` gathers small writes.
 
-use crate::support::{
-    frames::{DATA, FIN, Frame, RST},
-    in_time,
-    pattern::Pattern,
-    peer::Peer,
-    wires::{Link, as_it_is, message, mounting, started},
+use crate::{
+    scripted,
+    support::{
+        frames::{DATA, FIN, Frame, RST},
+        in_time,
+        pattern::Pattern,
+        peer::Peer,
+        wires::{Link, as_it_is, message},
+    },
 };
 use crossbeam_channel::bounded;
 use serde_json::json;
 use std::{
     io::{self, IoSlice, Read, Write},
-    thread,
     time::Duration,
 };
-use wirenet::{Stream, Wire};
 
 const SHORT: Duration = Duration::from_millis(20);
 
 /// More than a peer lets this side send before it reads.
 const WINDOW: usize = 262_144;
-
-/// A server, a scripted peer, and a stream between them, with its id at the peer.
-fn scripted() -> (Wire, Peer, Stream, u32) {
-    let server = started(mounting());
-    let mut peer = Peer::join(&server, [1; 16]);
-    let session = server.wait_session(crate::support::PATIENCE).unwrap();
-    let opening = thread::spawn(move || session.open_stream("any").unwrap());
-    let id = peer.accept_next();
-    (server, peer, opening.join().unwrap(), id)
-}
 
 /// Returns the bodies of the data frames of a stream, up to its FIN.
 fn bodies(peer: &mut Peer, id: u32) -> Vec<Vec<u8>> {
@@ -187,7 +178,7 @@ fn the_order_of_small_and_large_writes_is_kept() {
 }
 
 /// Returns a link whose handler reads nothing until the sender is dropped, and then sends
-/// the size and the outcome of what it receives.
+/// the message that it receives back.
 fn late_reader() -> (Link, crossbeam_channel::Sender<()>) {
     let (release, released) = bounded::<()>(0);
     let link = Link::new(

@@ -1,11 +1,12 @@
 //! How bytes end, for the reader and on the wire.
 
 use crate::{
-    Pair, assert_end, assert_reads, assert_reset,
+    Pair, assert_end, assert_reads, assert_reset, impatient,
     support::{
         PATIENCE,
         encoding::{chunks, fresh_id},
         frames::{DATA, FIN, Frame, RST},
+        in_time,
         peer::Peer,
         wires::{mounting, started},
     },
@@ -46,22 +47,17 @@ fn a_message_is_the_bytes_and_its_end_is_their_end() {
 
 #[test]
 fn a_drop_ends_the_bytes_and_closes_the_stream() {
-    let Pair {
-        link: _link,
-        mut bytes,
-        peer,
-        _running,
-    } = Pair::new();
-    bytes.write_all(b"all of it").unwrap();
-    let another = bytes.try_clone().unwrap();
-    drop(bytes);
+    let mut pair = Pair::new();
+    pair.bytes.write_all(b"all of it").unwrap();
+    let another = pair.bytes.try_clone().unwrap();
+    drop(pair.bytes);
     (&another).write_all(b", really").unwrap();
-    assert_reads(&peer, "all of it, really");
+    assert_reads(&pair.peer, "all of it, really");
     drop(another);
-    assert_end(&peer);
-    assert!(peer.was_finished());
+    assert_end(&pair.peer);
+    assert!(pair.peer.was_finished());
     // And then the end of the stream.
-    assert!(!peer.next_message().unwrap());
+    assert!(!pair.peer.next_message().unwrap());
 }
 
 #[test]
@@ -90,42 +86,36 @@ fn fill(mut bytes: &ByteStream) -> Vec<usize> {
 fn a_drop_ends_the_bytes_without_waiting_for_a_peer_that_does_not_read() {
     let written = fill(&Pair::new().bytes);
     for shut_down in [false, true] {
-        let Pair {
-            link: _link,
-            mut bytes,
-            mut peer,
-            _running,
-        } = Pair::new();
-        for len in &written {
-            bytes.write_all(&vec![7; *len]).unwrap();
-        }
-        // Without a timeout, a wait would not end.
-        if shut_down {
-            bytes.shutdown(Shutdown::Write).unwrap();
-        }
-        drop(bytes);
-        let received = peer.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(received, written.iter().sum());
-        assert!(peer.was_finished());
+        let written = written.clone();
+        in_time(move || {
+            let mut pair = Pair::new();
+            // Without a timeout, a wait would not end.
+            pair.bytes.set_write_timeout(None).unwrap();
+            for len in &written {
+                pair.bytes.write_all(&vec![7; *len]).unwrap();
+            }
+            if shut_down {
+                pair.bytes.shutdown(Shutdown::Write).unwrap();
+            }
+            drop(pair.bytes);
+            let received = pair.peer.read_to_end(&mut Vec::new()).unwrap();
+            assert_eq!(received, written.iter().sum());
+            assert!(pair.peer.was_finished());
+        });
     }
 }
 
 #[test]
 fn a_drop_or_shutdown_after_a_failed_write_aborts_the_stream() {
     for shut_down in [false, true] {
-        let Pair {
-            link: _link,
-            bytes,
-            peer,
-            _running,
-        } = Pair::new();
-        fill(&bytes);
+        let pair = Pair::new();
+        fill(&pair.bytes);
         if shut_down {
-            let error = bytes.shutdown(Shutdown::Write).unwrap_err();
+            let error = pair.bytes.shutdown(Shutdown::Write).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         }
-        drop(bytes);
-        assert_reset(&peer);
+        drop(pair.bytes);
+        assert_reset(&pair.peer);
     }
 }
 
@@ -195,7 +185,7 @@ fn a_shutdown_of_reading_ends_a_read_in_another_thread() {
 }
 
 #[test]
-fn a_reset_is_one() {
+fn a_reset_resets_the_peer_and_fails_later_calls() {
     let mut pair = Pair::new();
     pair.bytes.write_all(b"half").unwrap();
     pair.bytes.reset();
@@ -204,61 +194,57 @@ fn a_reset_is_one() {
     assert!(pair.bytes.read(&mut [0; 1]).is_err());
 }
 
+/// Waits until a byte stream is readable. Nothing reports that, so this polls.
+fn await_readable(bytes: &ByteStream) {
+    let deadline = Instant::now() + PATIENCE;
+    while !bytes.is_readable() {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn readable_means_that_a_read_does_not_wait() {
     let pair = Pair::new();
     assert!(!pair.bytes.is_readable());
     pair.peer.write_message(b"x").unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    // Nothing reports that the bytes have arrived, so this has to poll.
-    while !pair.bytes.is_readable() {
-        assert!(Instant::now() < deadline);
-        thread::yield_now();
-    }
+    await_readable(&pair.bytes);
     assert_reads(&pair.bytes, "x");
+    await_readable(&pair.bytes);
     // The end stays.
-    while !pair.bytes.is_readable() {
-        thread::yield_now();
-    }
     assert!(pair.bytes.is_readable());
     assert_end(&pair.bytes);
     assert!(pair.bytes.is_readable());
 
     let pair = Pair::new();
     pair.peer.reset();
-    while !pair.bytes.is_readable() {
-        thread::yield_now();
-    }
+    await_readable(&pair.bytes);
     assert_reset(&pair.bytes);
 }
 
 #[test]
 fn a_close_does_not_wait_for_bytes_that_both_sides_have_ended() {
-    let Pair {
-        link,
-        mut bytes,
-        peer,
-        _running,
-    } = Pair::new();
-    bytes.write_all(b"question").unwrap();
-    bytes.shutdown(Shutdown::Write).unwrap();
-    assert_reads(&peer, "question");
-    assert_end(&peer);
-    peer.write_message(b"answer").unwrap();
-    peer.close().unwrap();
+    let mut pair = Pair::new();
+    pair.bytes.write_all(b"question").unwrap();
+    pair.bytes.shutdown(Shutdown::Write).unwrap();
+    assert_reads(&pair.peer, "question");
+    assert_end(&pair.peer);
+    pair.peer.write_message(b"answer").unwrap();
+    pair.peer.close().unwrap();
     let began = Instant::now();
-    link.client.close().unwrap();
+    pair.link.client.close().unwrap();
     // A close that waits does so for 5 seconds, and then fails.
     assert!(began.elapsed() < Duration::from_secs(4));
-    assert_reads(&bytes, "answer");
+    assert_reads(&pair.bytes, "answer");
 }
 
 /// The bytes on the wire, as a scripted peer receives them.
 #[test]
-fn bytes_and_their_ends_on_the_wire() {
+fn bytes_are_one_message_on_the_wire_and_may_end_with_the_stream() {
     let (sender, streams) = unbounded();
     let server = started(mounting().stream("bytes", move |stream| {
-        sender.send(stream.clone().into_byte_stream()).unwrap();
+        let bytes = impatient(stream.clone()).into_byte_stream();
+        sender.send(bytes).unwrap();
         Ok(())
     }));
     let mut peer = Peer::join(&server, fresh_id());

@@ -1,7 +1,7 @@
 //! Byte streams in handlers.
 
 use crate::{
-    assert_end, assert_reads, assert_reset,
+    assert_end, assert_reads, assert_reset, open,
     support::{
         PATIENCE,
         wires::{Link, as_it_is, errors, told_of_handler},
@@ -29,7 +29,7 @@ fn a_byte_stream_lives_on_after_its_handler() {
         ended.send(()).unwrap();
         Ok(())
     });
-    let near = link.near.open_stream("bytes").unwrap();
+    let near = open(&link, "bytes");
     let mut far = streams.recv_timeout(PATIENCE).unwrap();
     returned.recv_timeout(PATIENCE).unwrap();
     far.write_all(b"from another thread").unwrap();
@@ -52,7 +52,7 @@ fn a_byte_stream_that_a_handler_drops_is_closed() {
         })
     };
     let link = Link::new(serve, as_it_is);
-    let near = link.near.open_stream("bytes").unwrap();
+    let near = open(&link, "bytes");
     assert_reads(&near, "all of it");
     assert_end(&near);
     assert!(near.was_finished());
@@ -75,7 +75,7 @@ fn a_handler_that_fails_resets_its_byte_stream() {
         })
     };
     let link = Link::new(serve, as_it_is);
-    let near = link.near.open_stream("bytes").unwrap();
+    let near = open(&link, "bytes");
     assert_reset(&near);
     assert_eq!(told_of_handler(&told).1, "on purpose");
 }
@@ -105,7 +105,7 @@ fn a_handler_that_fails_after_it_dropped_its_byte_stream_resets_it() {
     };
     let link = Link::new(serve, as_it_is);
     for name in ["fails", "panics", "silent"] {
-        let near = link.near.open_stream(name).unwrap();
+        let near = open(&link, name);
         assert_reset(near.into_byte_stream());
         let (failed, cause) = told_of_handler(&told);
         assert_eq!(failed, name);
@@ -134,7 +134,7 @@ fn the_end_waits_for_the_handler_unless_it_shuts_down() {
         server.stream("returns", serve(false))
     };
     let link = Link::new(serve, as_it_is);
-    let near = link.near.open_stream("shuts down").unwrap();
+    let near = open(&link, "shuts down");
     assert_reads(&near, "all of it");
     assert_end(&near);
     assert!(!near.peer_has_ended());
@@ -142,13 +142,13 @@ fn the_end_waits_for_the_handler_unless_it_shuts_down() {
     proceed.send(()).unwrap();
     assert!(!near.next_message().unwrap());
 
-    let near = link.near.open_stream("returns").unwrap();
+    let near = open(&link, "returns");
     let mut near = near.into_byte_stream();
     assert_reads(&near, "all of it");
     near.set_read_timeout(Some(MOMENT)).unwrap();
     let error = near.read(&mut [0; 1]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-    near.set_read_timeout(None).unwrap();
+    near.set_read_timeout(Some(PATIENCE)).unwrap();
     // The handler still reads the stream.
     near.shutdown(Shutdown::Write).unwrap();
     proceed.send(()).unwrap();
@@ -163,7 +163,7 @@ fn a_stream_is_closed_with_the_last_of_its_byte_streams() {
         sender.send(stream.clone().into_byte_stream()).unwrap();
         Ok(())
     });
-    let near = link.near.open_stream("bytes").unwrap();
+    let near = open(&link, "bytes");
     let mut far = streams.recv_timeout(PATIENCE).unwrap();
     near.write_message(b"still there").unwrap();
     assert_reads(&far, "still there");
@@ -230,12 +230,12 @@ fn a_drop_while_the_handler_returns_ends_the_stream_once() {
     let link = Link::new(serve, as_it_is);
     let dropper = thread::spawn(move || streams.iter().for_each(drop));
     for _ in 0..100 {
-        let near = link.near.open_stream("returns").unwrap();
+        let near = open(&link, "returns");
         assert_reads(&near, "all of it");
         assert_end(&near);
         assert!(near.was_finished());
         assert!(!near.next_message().unwrap());
-        assert_reset(link.near.open_stream("fails").unwrap());
+        assert_reset(open(&link, "fails"));
     }
     drop(link);
     dropper.join().unwrap();

@@ -1,8 +1,11 @@
 //! Libraries that own their connection, over a stream through a hub.
 
-use crate::support::{
-    PATIENCE,
-    wires::{errors, joining, started},
+use crate::{
+    impatient,
+    support::{
+        PATIENCE,
+        wires::{errors, joining, started},
+    },
 };
 use crossbeam_channel::unbounded;
 use std::{
@@ -10,7 +13,7 @@ use std::{
     net::{TcpListener, TcpStream},
     thread,
 };
-use wirenet::{ByteStream, Session, Stream, Wire};
+use wirenet::{ByteStream, Stream, Wire};
 
 /// A hub, and two clients of it.
 struct Hub {
@@ -33,8 +36,9 @@ impl Hub {
         }
     }
 
-    fn session(&self) -> Session {
-        self.caller.wait_session(PATIENCE).unwrap()
+    fn open(&self) -> ByteStream {
+        let session = self.caller.wait_session(PATIENCE).unwrap();
+        impatient(session.open_stream("service").unwrap()).into_byte_stream()
     }
 }
 
@@ -50,12 +54,7 @@ fn websocket_with_tungstenite() {
         }
         Ok(())
     });
-    let bytes = hub
-        .session()
-        .open_stream("service")
-        .unwrap()
-        .into_byte_stream();
-    let (mut socket, _) = tungstenite::client("ws://service/", bytes).unwrap();
+    let (mut socket, _) = tungstenite::client("ws://service/", hub.open()).unwrap();
     let long = "x".repeat(300_000);
     for text in ["hello", "", &long] {
         socket.send(text.into()).unwrap();
@@ -107,8 +106,7 @@ mod tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let tls = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
-        let stream = hub.session().open_stream("service").unwrap();
-        StreamOwned::new(tls, stream.into_byte_stream())
+        StreamOwned::new(tls, hub.open())
     }
 
     #[test]

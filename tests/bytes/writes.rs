@@ -1,6 +1,9 @@
 //! Writes and reads that time out, and streams that have exchanged messages before.
 
-use crate::{Pair, assert_end, assert_reads, support::wires::Link};
+use crate::{
+    Pair, assert_end, assert_reads, open,
+    support::{PATIENCE, wires::Link},
+};
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
@@ -43,7 +46,7 @@ fn a_read_that_times_out_may_be_tried_again() {
         .unwrap();
     let error = pair.bytes.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-    pair.bytes.set_read_timeout(None).unwrap();
+    pair.bytes.set_read_timeout(Some(PATIENCE)).unwrap();
     pair.peer.write_message(b"late").unwrap();
     assert_reads(&pair.bytes, "late");
     assert_end(&pair.bytes);
@@ -67,7 +70,7 @@ fn bytes_follow_the_messages_before_them() {
         let bytes = stream.clone().into_byte_stream();
         io::copy(&mut &bytes, &mut &bytes).map(drop)
     });
-    let mut stream = link.near.open_stream("upgrade").unwrap();
+    let mut stream = open(&link, "upgrade");
     stream.write_message(b"CONNECT").unwrap();
     let mut answer = [0; 2];
     stream.read_exact(&mut answer).unwrap();
@@ -86,7 +89,7 @@ fn bytes_continue_messages_that_have_begun() {
         io::copy(&mut &*stream, &mut &*stream)?;
         stream.finish()
     });
-    let mut stream = link.near.open_stream("echo").unwrap();
+    let mut stream = open(&link, "echo");
     stream.write_all(b"head ").unwrap();
     assert_reads(&stream, "he");
     let mut bytes = stream.into_byte_stream();

@@ -245,9 +245,7 @@ fn an_old_peer_sees_the_end_of_a_stream_before_that_of_the_connection() {
         let mut old = Peer::dial(addr_of(&server));
         old.ask(&request("old", &["answer"]));
         let session = server.wait_session(SOON).unwrap();
-        let opening = thread::spawn(move || session.open_stream("answer").unwrap());
-        let id = old.accept_next();
-        let held = opening.join().unwrap();
+        let (held, id) = old.accept_from(&session, "answer");
         old.send(Frame::data(id, b"\x02\0\0\0ok\0\0\0\0".to_vec()));
         old.send(Frame::flags(id, FIN));
         assert_eq!(message(&held).unwrap(), b"ok");

@@ -7,7 +7,8 @@ use crate::support::{
     in_time,
     peer::Peer,
     wires::{
-        Link, addr_of, announcing, as_it_is, echo, errors, joining, message, mounting, started,
+        Link, addr_of, announcing, as_it_is, closing, echo, errors, joining, message, mounting,
+        started,
     },
     within,
 };
@@ -76,8 +77,7 @@ fn a_close_waits_for_an_answer_that_is_still_pending() {
         );
         let stream = link.near.open_stream("late").unwrap();
         stream.write_message(b"question").unwrap();
-        let closing = link.server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&link.server);
         await_closing(&link.near);
         drop(release);
         assert_eq!(message(&stream).unwrap(), b"question");
@@ -108,8 +108,7 @@ fn a_closing_wire_opens_and_serves_no_new_streams() {
         let server = |server: Builder| patient(server).stream("echo", echo);
         let link = Link::new(server, |client| client.retry_max(0).stream("echo", echo));
         let running = link.near.open_stream("echo").unwrap();
-        let closing = link.server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&link.server);
         await_closing(&link.near);
         for session in [&link.near, &link.far] {
             for opened in [
@@ -133,8 +132,7 @@ fn a_closing_server_accepts_no_sessions() {
     in_time(|| {
         let link = Link::new(|server| patient(server).stream("echo", echo), as_it_is);
         let running = link.near.open_stream("echo").unwrap();
-        let closing = link.server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&link.server);
         await_closing(&link.near);
         let late = joining(&link.server).retry_max(0).build().unwrap();
         late.start().unwrap_err();

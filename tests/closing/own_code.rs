@@ -319,8 +319,8 @@ fn a_retry_policy_may_close_the_wire() {
     });
 }
 
-/// Each hook closes its wire, which waits for the session, and so for the hook on
-/// the other side. Neither may wait forever.
+/// Each hook closes its wire, which waits for the session, and so for the hook of the
+/// peer. Neither may wait forever.
 #[test]
 fn two_hooks_may_close_two_wires_of_one_session() {
     within(SOON, || {

@@ -5,7 +5,7 @@ use crate::support::{
     PATIENCE,
     frames::{Frame, PING, SYN},
     in_time, threads,
-    wires::{Link, addr_of, joining, mounting, started},
+    wires::{Link, addr_of, closing, joining, mounting, started, starting},
     within,
 };
 use crossbeam_channel::bounded;
@@ -108,11 +108,9 @@ fn a_handshake_during_a_close_does_not_open_a_session() {
                 .on_session_open(move |_| opened.send(()).unwrap()),
         );
         let client = joining(&server).retry_max(0).build().unwrap();
-        let starting = client.clone();
-        let starter = thread::spawn(move || starting.start());
+        let starter = starting(&client);
         enters.recv().unwrap();
-        let closing = server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&server);
         // To every caller the server is closed.
         assert!(matches!(server.wait_session(PATIENCE), Err(Error::Closed)));
         drop(release);

@@ -8,7 +8,7 @@ use crate::{
         in_time,
         peer::{Peer, play},
         tls,
-        wires::{Told, addr_of, echo, errors, joining, mounting, started},
+        wires::{Told, addr_of, echo, errors, joining, mounting, started, starting},
     },
     table::row,
 };
@@ -40,7 +40,7 @@ pub fn failure(told: &Receiver<Told>) -> String {
 }
 
 /// Sends `first` one byte at a time, and ends the connection.
-fn dribble(addr: SocketAddr, first: &[u8]) {
+fn send_byte_by_byte(addr: SocketAddr, first: &[u8]) {
     let mut peer = TcpStream::connect(addr).unwrap();
     peer.set_nodelay(true).unwrap();
     for byte in first {
@@ -118,17 +118,17 @@ fn a_server_names_the_protocol_of_a_client_that_speaks_another() {
             peer.shutdown(Shutdown::Write).unwrap();
             let whole = failure(&told);
             row(format!("{who} at a server"), &whole, &[expected]);
-            dribble(addr_of(&server), first);
+            send_byte_by_byte(addr_of(&server), first);
             // A header is judged when it is complete.
-            let dribbled = failure(&told);
-            let begun = dribbled.trim_end_matches('"');
-            assert!(whole.starts_with(begun), "{dribbled}");
+            let by_bytes = failure(&told);
+            let begun = by_bytes.trim_end_matches('"');
+            assert!(whole.starts_with(begun), "{by_bytes}");
         }
     });
 }
 
-/// A server that reads something, sends `first`, and ends the connection. Each of its
-/// clients gets the same.
+/// A server that reads something from its first client, sends it `first`, and ends the
+/// connection.
 fn serving(first: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -279,7 +279,7 @@ fn a_peer_that_leaves_before_its_first_byte_is_not_reported_and_one_that_sent_so
                 check_health(addr_of(&server));
             }
             for first in [&b"\0"[..], b"\x16", b"x"] {
-                dribble(addr_of(&server), first);
+                send_byte_by_byte(addr_of(&server), first);
                 failure(&told);
             }
             server.close().unwrap();
@@ -331,8 +331,7 @@ fn an_address_that_cannot_be_reached_is_named_in_the_first_error() {
         for addr in ["no-such-host.invalid:8989", &*refused] {
             let (handler, told) = errors();
             let client = Wire::join(addr).on_error(handler).build().unwrap();
-            let starting = client.clone();
-            let starter = thread::spawn(move || starting.start());
+            let starter = starting(&client);
             let (operation, cause) = told.recv_timeout(PATIENCE).unwrap();
             row(addr, &cause, &[&format!("cannot connect to {addr}: ")]);
             assert_eq!(operation, Operation::Dial);

@@ -22,7 +22,7 @@ fn refused(call: &str, set: impl FnOnce(Builder) -> Builder, expected: &[&str]) 
 }
 
 #[test]
-fn a_time_of_zero() {
+fn a_time_of_zero_is_refused() {
     let positive = "must be greater than zero, but is 0";
     refused(
         "dial_timeout(0)",
@@ -66,7 +66,7 @@ fn a_time_of_zero() {
 }
 
 #[test]
-fn a_count_of_zero() {
+fn a_count_of_zero_is_refused() {
     let positive = "must be greater than zero, but is 0";
     refused(
         "max_sessions(0)",
@@ -91,7 +91,7 @@ fn a_count_of_zero() {
 }
 
 #[test]
-fn an_identification_a_token_or_a_thread_name_that_is_not_allowed() {
+fn an_identification_a_token_or_a_thread_name_that_is_not_allowed_is_refused() {
     refused(
         "an identification of 5,000 bytes",
         |builder| builder.identification([0; 5000], ""),
@@ -116,7 +116,7 @@ fn an_identification_a_token_or_a_thread_name_that_is_not_allowed() {
 }
 
 #[test]
-fn a_stream_name_that_is_not_allowed() {
+fn a_stream_name_that_is_not_allowed_is_refused() {
     in_time(|| {
         let link = Link::new(as_it_is, as_it_is);
         let long = "n".repeat(300);
@@ -154,7 +154,7 @@ fn a_stream_name_that_is_not_allowed() {
 }
 
 #[test]
-fn too_many_handlers() {
+fn too_many_handlers_are_refused() {
     let many = |builder| {
         let handle = |builder: Builder, number| builder.stream(format!("{number}"), |_| Ok(()));
         (0..1025).fold(builder, handle)
@@ -204,7 +204,7 @@ fn a_text_that_is_not_a_session_id() {
 }
 
 #[test]
-fn a_client_whose_server_is_not_there() {
+fn a_client_whose_server_is_not_there_names_the_address_and_the_cause() {
     in_time(|| {
         // A port that refuses connections.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -3,7 +3,7 @@
 use super::table::row;
 use crate::support::{
     PATIENCE, in_time,
-    wires::{addr_of, echo, joining, mounting, started},
+    wires::{addr_of, closing, echo, joining, mounting, started},
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::{net::TcpListener, thread, time::Duration};
@@ -30,6 +30,14 @@ fn start_within_error(client: Builder) -> Error {
     client.start_within(Duration::from_millis(500)).unwrap_err()
 }
 
+/// A row, after checking that the message has the address once.
+#[track_caller]
+fn row_with_address_once(input: &str, error: &Error, addr: &str, expected: &[&str]) {
+    row(input, error, expected);
+    let message = error.to_string();
+    assert_eq!(message.matches(addr).count(), 1, "{message}");
+}
+
 #[test]
 fn a_session_that_does_not_come_in_time_names_the_server_once() {
     in_time(|| {
@@ -38,22 +46,20 @@ fn a_session_that_does_not_come_in_time_names_the_server_once() {
         let error = start_within_error(Wire::join(&addr));
         let expected = format!("no session within 500ms: the server at {addr} accepted");
         let parts = [&expected, "has not answered yet", "is it a wirenet server?"];
-        row("start_within, a silent server", error, &parts);
+        row_with_address_once("start_within, a silent server", &error, &addr, &parts);
 
         let server = started(mounting().token_validator(|_, _, _| Err("bad token".into())));
         let addr = addr_of(&server).to_string();
         let error = start_within_error(Wire::join(&addr).retry_policy(|_| Some(PATIENCE)));
         let expected = format!("no session with {addr} within 500ms: session refused: bad token");
-        row("start_within, a wrong token", error, &[&expected]);
+        row_with_address_once("start_within, a wrong token", &error, &addr, &[&expected]);
 
         let client = Wire::join(&addr).build().unwrap();
         client.start().unwrap_err();
         let error = client.wait_session(Duration::from_millis(10)).unwrap_err();
-        let parts = [
-            &*addr,
-            "within 10ms: the client gave up: session refused: bad token",
-        ];
-        row("wait_session after the client gave up", error, &parts);
+        let expected = "within 10ms: the client gave up: session refused: bad token";
+        let input = "wait_session after the client gave up";
+        row_with_address_once(input, &error, &addr, &[expected]);
     });
 }
 
@@ -103,8 +109,7 @@ fn a_peer_that_closes_is_named_when_a_stream_is_opened() {
         let client = started(joining(&server));
         let session = client.sessions()[0].clone();
         let stream = session.open_stream("echo").unwrap();
-        let closing = server.clone();
-        let closer = thread::spawn(move || closing.close());
+        let closer = closing(&server);
         while !session.is_closing() {
             thread::yield_now();
         }

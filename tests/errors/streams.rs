@@ -13,7 +13,6 @@ use crate::{
 };
 use std::{
     io::{self, ErrorKind, Read, Write},
-    thread,
     time::Duration,
 };
 use wirenet::{Stream, Wire, yamux};
@@ -225,9 +224,8 @@ fn to_old_peer() -> (Wire, Peer, Stream, u32) {
     let mut old = Peer::dial(addr_of(&server));
     old.ask(&request("old", &["name"]));
     let session = server.wait_session(PATIENCE).unwrap();
-    let opening = thread::spawn(move || session.open_stream("name").unwrap());
-    let id = old.accept_next();
-    (server, old, opening.join().unwrap(), id)
+    let (stream, id) = old.accept_from(&session, "name");
+    (server, old, stream, id)
 }
 
 #[test]
@@ -287,7 +285,7 @@ fn a_message_that_cannot_be_read_whole_says_what_to_do() {
 }
 
 #[test]
-fn closes_that_cut_something() {
+fn a_close_that_cuts_something_names_it() {
     in_time(|| {
         let (release, released) = crossbeam_channel::bounded::<()>(0);
         let (ran, runs) = crossbeam_channel::bounded(1);

@@ -58,7 +58,7 @@ fn der(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn files_that_cannot_be_read() {
+fn files_that_cannot_be_read_are_named() {
     let folder = Folder::new();
     let (missing, dir) = (folder.0.path().join("missing.pem"), folder.0.path());
     row(
@@ -91,7 +91,7 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
-fn files_that_hold_something_else() {
+fn files_that_hold_something_else_are_named_with_what_they_hold() {
     let folder = Folder::new();
     let swapped = from_files(certs().join("server.key"), certs().join("server.pem"));
     row(
@@ -140,7 +140,7 @@ fn files_that_hold_something_else() {
 }
 
 #[test]
-fn pem_that_is_damaged() {
+fn damaged_pem_is_named_with_its_line() {
     let whole = read("server.pem");
     row(
         "a certificate whose end is missing",
@@ -239,7 +239,7 @@ fn a_key_without_its_line_breaks_is_not_shown() {
 }
 
 #[test]
-fn keys_that_do_not_fit() {
+fn keys_that_cannot_be_used_say_why() {
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";

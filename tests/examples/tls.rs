@@ -101,16 +101,18 @@ fn the_client_identifies_itself_by_its_certificate() {
     client.end().assert_success();
 }
 
+/// Copies a certificate and its key to the names that the server reads.
+fn put_certificate(to: &tempfile::TempDir, from: &str) {
+    for kind in ["pem", "key"] {
+        let to = to.path().join(format!("server.{kind}"));
+        fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
+    }
+}
+
 #[test]
 fn sighup_makes_the_server_read_its_certificate_again() {
     let certs = tempfile::tempdir().unwrap();
-    let copy = |from: &str| {
-        for kind in ["pem", "key"] {
-            let to = certs.path().join(format!("server.{kind}"));
-            fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
-        }
-    };
-    copy("server");
+    put_certificate(&certs, "server");
     let (server, addr, old) = server(certs.path().to_str().unwrap());
     let before = join("tls", "client", &addr, ["--pin", &old]);
     assert_receives_news(&before);
@@ -119,7 +121,7 @@ fn sighup_makes_the_server_read_its_certificate_again() {
     fs::remove_file(certs.path().join("server.key")).unwrap();
     server.signal("HUP");
     server.warning("the certificate stays as it was: ");
-    copy("client");
+    put_certificate(&certs, "client");
     server.signal("HUP");
     let new = server.line("fingerprint ");
     assert_ne!(old, new);
@@ -134,19 +136,13 @@ fn sighup_makes_the_server_read_its_certificate_again() {
 #[test]
 fn sighup_makes_the_hub_of_a_tunnel_read_its_certificate_again() {
     let certs = tempfile::tempdir().unwrap();
-    let copy = |from: &str| {
-        for kind in ["pem", "key"] {
-            let to = certs.path().join(format!("server.{kind}"));
-            fs::copy(format!("certs/{from}.{kind}"), to).unwrap();
-        }
-    };
-    copy("server");
+    put_certificate(&certs, "server");
     let mut command = example("tunnel");
     command.args(["hub", "--addr", "127.0.0.1:0", "--certs"]);
     let hub = Program::start(command.arg(certs.path()));
     let old = hub.line("fingerprint ");
     let addr = hub.address();
-    copy("client");
+    put_certificate(&certs, "client");
     hub.signal("HUP");
     let new = hub.line("fingerprint ");
     assert_ne!(old, new);

@@ -4,7 +4,7 @@
 use crate::support::{
     PATIENCE, in_time,
     process::{self, Other},
-    wires::{echo, message},
+    wires::{echo, message, starting},
 };
 use crossbeam_channel::unbounded;
 use parking_lot::Mutex;
@@ -125,8 +125,7 @@ fn other_process() {
             failed.send(report).unwrap();
         });
     let client = client.build().unwrap();
-    let starting = client.clone();
-    let starter = thread::spawn(move || starting.start());
+    let starter = starting(&client);
     let assert_dial_failed = || {
         let (operation, cause) = fails.recv_timeout(PATIENCE).unwrap();
         assert_eq!(operation, Operation::Dial);

@@ -3,19 +3,18 @@
 //! of them.
 
 use crate::{
+    aborts::{Relayed, next},
     ending::TOKEN,
-    stage::{Hub, relay},
+    stage::{Hub, INITIAL_WINDOW, relay},
     support::{
-        encoding::{ACCEPT, OPEN, chunks, layer_2, whole_chunks},
-        frames::{DATA, FIN, Frame},
+        encoding::{ACCEPT, END, OPEN, chunks, layer_2, whole_chunks},
+        frames::{DATA, FIN, Frame, WINDOW_UPDATE},
         in_time,
         pattern::Pattern,
         peer::{Open, Peer},
     },
 };
 use std::thread;
-
-const INITIAL_WINDOW: usize = 262_144;
 
 /// The bytes of a window that the opening of a stream takes.
 fn opened(name: &str) -> usize {
@@ -294,5 +293,50 @@ fn chunks_behind_an_accept_frame_reach_the_caller_whole() {
         owner.send_bytes(last);
         owner.send(Frame::flags(open.stream, FIN));
         assert!(read_whole(&mut caller, stream, |_, _| {}) == message);
+    });
+}
+
+/// An accept frame of 20 bytes, 254 chunks of 1,024 bytes, and a chunk that the end of
+/// the window splits, as go-wirenet sends them.
+#[test]
+fn a_hub_buffers_a_chunk_that_the_senders_window_splits_until_it_is_whole() {
+    const NAME: &str = "8 chars.";
+    const CHUNKS: usize = 254;
+    const BEGUN: usize = 4 + 1_008;
+    const LAST: usize = 1_024 + 4 - BEGUN;
+    assert_eq!(12 + NAME.len() + CHUNKS * 1_028 + BEGUN, INITIAL_WINDOW);
+    in_time(|| {
+        let mut relayed = Relayed::new(NAME);
+        let ((caller, near), (owner, far)) = relayed.ends();
+        let sent = Pattern::new(7).to_vec((CHUNKS + 1) * 1_024);
+        let encoded = [&chunks(&sent, 1_024)[..], &END].concat();
+        let (first, rest) = encoded.split_at(CHUNKS * 1_028 + BEGUN);
+        // Each write is a frame. The last length is a frame of its own.
+        for chunk in first.chunks(1_028) {
+            let (head, bytes) = chunk.split_at(4);
+            owner.send(Frame::data(far, head.to_vec()));
+            owner.send(Frame::data(far, bytes.to_vec()));
+        }
+        let mut got = Vec::new();
+        let mut read = 0;
+        while read < CHUNKS * 1_028 {
+            let frame = next(caller, near);
+            got.extend(whole_chunks(&frame.body));
+            read += frame.body.len();
+        }
+        assert_eq!(got.len(), CHUNKS * 1_024);
+        caller.grant(near, read as u32);
+        let granted = owner.wait(|frame| frame.stream == far && frame.length > 0);
+        assert!(granted.length as usize >= LAST, "{granted:?}");
+        owner.send(Frame::data(far, rest[..LAST].to_vec()));
+        let whole = next(caller, near);
+        assert_eq!(whole.body.len(), 1_028);
+        got.extend(whole_chunks(&whole.body));
+        assert!(got == sent);
+        owner.send(Frame::data(far, rest[LAST..].to_vec()));
+        assert_eq!(next(caller, near).body, END);
+        owner.send(Frame::flags(far, FIN));
+        let end = next(caller, near);
+        assert_eq!((end.kind, end.flags), (WINDOW_UPDATE, FIN));
     });
 }

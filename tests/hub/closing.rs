@@ -4,7 +4,7 @@ use crate::{
     stage::{Hub, echo, eventually},
     support::{
         PATIENCE, in_time,
-        wires::{means_broken, message},
+        wires::{closing, means_broken, message},
     },
 };
 use crossbeam_channel::{bounded, unbounded};
@@ -13,6 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use wirenet::Operation;
 
 #[test]
 fn a_close_of_a_hub_waits_for_relayed_streams() {
@@ -21,8 +22,7 @@ fn a_close_of_a_hub_waits_for_relayed_streams() {
         let _owner = hub.owner("echo", echo);
         let caller = hub.caller();
         let stream = caller.open("echo").unwrap();
-        let closing = hub.wire.clone();
-        let close = thread::spawn(move || closing.close());
+        let close = closing(&hub.wire);
         // Both sides know of it, and continue.
         while !caller.session.is_closing() {
             thread::yield_now();
@@ -84,8 +84,7 @@ fn a_close_of_a_client_waits_for_streams_that_the_hub_relays_to_it() {
         });
         let caller = hub.caller();
         let stream = caller.open("slow").unwrap();
-        let closing = owner.wire.clone();
-        let close = thread::spawn(move || closing.close());
+        let close = closing(&owner.wire);
         // The hub opens no more streams there.
         while !hub.end_of(&owner).is_closing() {
             thread::yield_now();
@@ -181,5 +180,35 @@ fn accepted_calls_reach_their_owner_although_the_hub_closes() {
         let mut messages = [(); 4].map(|()| got.recv_timeout(PATIENCE).unwrap());
         messages.sort_unstable();
         assert_eq!(messages, [0, 1, 2, 3].map(|number| vec![number; 1_000]));
+    });
+}
+
+/// The close itself only returns what may not have arrived.
+#[test]
+fn a_client_reports_a_session_that_is_lost_while_it_closes() {
+    in_time(|| {
+        let (sender, told) = bounded(16);
+        let (release, released) = bounded::<()>(0);
+        let hub = Hub::with(|hub| {
+            hub.stream("wait", move |_| {
+                // Until the end of the test.
+                let _ = released.recv();
+                Ok(())
+            })
+        });
+        let client = hub.join(|client| {
+            let client = client.session_close_timeout(PATIENCE);
+            client.on_error(move |error| sender.send(error.operation.clone()).unwrap())
+        });
+        let stream = client.open("wait").unwrap();
+        let far = hub.end_of(&client);
+        let wire = client.wire.clone();
+        let close = thread::spawn(move || wire.close());
+        assert!(eventually(|| far.is_closing()));
+        far.abort();
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Operation::Session);
+        drop((stream, release));
+        // Its result depends on what had arrived.
+        let _ = close.join().unwrap();
     });
 }

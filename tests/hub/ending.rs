@@ -290,10 +290,7 @@ fn a_lost_owner_that_had_finished_is_an_error_to_a_caller_that_waits_for_credit(
         let hub = Hub::new();
         let mut owner = hub.peer("owner", &["name"]);
         let caller = hub.caller();
-        let session = caller.session.clone();
-        let call = thread::spawn(move || session.open_stream("name").unwrap());
-        let far = owner.accept_next();
-        let mut stream = call.join().unwrap();
+        let (mut stream, far) = owner.accept_from(&caller.session, "name");
         let all = [&chunks(b"all", 3)[..], &END].concat();
         owner.send(Frame::data(far, all));
         owner.send(Frame::flags(far, FIN));
@@ -325,7 +322,7 @@ fn a_lost_owner_that_had_finished_is_an_error_to_a_caller_that_waits_for_credit(
 }
 
 #[test]
-fn reset_storms_leave_no_streams_behind() {
+fn many_resets_leave_no_streams_behind() {
     in_time(|| {
         let hub = Hub::new();
         let owner = hub.owner("echo", echo);

@@ -12,7 +12,7 @@ use crate::{
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::{
     net::{SocketAddr, TcpStream},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 use wirenet::{Builder, Error, Refusal, RefusalCode};
@@ -109,40 +109,55 @@ fn the_refusal_names_the_first_name_that_is_taken() {
     });
 }
 
-/// A validator that blocks until the sender is dropped. The receivers get its
-/// calls, and errors.
-fn slow(hub: Builder) -> (Builder, Sender<()>, Receiver<()>, Receiver<String>) {
+/// A hub whose validator blocks while it checks the first attempt of a client.
+struct Slow {
+    hub: Hub,
+    /// The attempt, which offers the name "a".
+    before: JoinHandle<Result<(), Error>>,
+    /// The validator returns when this is dropped.
+    release: Sender<()>,
+    /// What the hub reports.
+    errors: Receiver<String>,
+}
+
+fn slow(set: impl FnOnce(Builder) -> Builder) -> Slow {
     let (release, released) = bounded::<()>(0);
     let (began, asked) = unbounded();
     let (failed, errors) = unbounded();
-    let hub = hub
-        .token_validator(move |_, _, token| {
-            if token == b"slow" {
-                began.send(()).unwrap();
-                let _ = released.recv();
-            }
-            Ok(())
-        })
-        .on_error(move |error| {
-            let _ = failed.send(error.to_string());
-        });
-    (hub, release, asked, errors)
+    let hub = Hub::with(|hub| {
+        set(hub)
+            .token_validator(move |_, _, token| {
+                if token == b"slow" {
+                    began.send(()).unwrap();
+                    let _ = released.recv();
+                }
+                Ok(())
+            })
+            .on_error(move |error| {
+                let _ = failed.send(error.to_string());
+            })
+    });
+    let before = answers("before", "a")(hub.client().identification("box-1", "slow"));
+    let before = thread::spawn(move || start(before).map(|_| ()));
+    asked.recv_timeout(PATIENCE).unwrap();
+    Slow {
+        hub,
+        before,
+        release,
+        errors,
+    }
 }
 
 /// The first connection is evicted while the validator runs.
 #[test]
 fn an_evicted_attempt_takes_no_names_from_the_client_that_has_come_back() {
     in_time(|| {
-        let mut parts = None;
-        let hub = Hub::with(|hub| {
-            let (hub, release, asked, errors) = slow(hub.max_handshakes(2));
-            parts = Some((release, asked, errors));
-            hub
-        });
-        let (release, asked, errors) = parts.expect("it was set");
-        let before = answers("before", "a")(hub.client().identification("box-1", "slow"));
-        let before = thread::spawn(move || start(before).map(|_| ()));
-        asked.recv_timeout(PATIENCE).unwrap();
+        let Slow {
+            hub,
+            before,
+            release,
+            errors,
+        } = slow(|hub| hub.max_handshakes(2));
         let _silent = TcpStream::connect(&hub.addr).unwrap();
         let _back = hub.peer_with("box-1", &["a"], |socket| {
             socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())
@@ -163,16 +178,12 @@ fn an_evicted_attempt_takes_no_names_from_the_client_that_has_come_back() {
 #[test]
 fn an_attempt_that_timed_out_takes_no_names_from_the_client_that_has_come_back() {
     in_time(|| {
-        let mut parts = None;
-        let hub = Hub::with(|hub| {
-            let (hub, release, asked, errors) = slow(hub.handshake_timeout(Duration::from_secs(2)));
-            parts = Some((release, asked, errors));
-            hub
-        });
-        let (release, asked, errors) = parts.expect("it was set");
-        let before = answers("before", "a")(hub.client().identification("box-1", "slow"));
-        let before = thread::spawn(move || start(before).map(|_| ()));
-        asked.recv_timeout(PATIENCE).unwrap();
+        let Slow {
+            hub,
+            before,
+            release,
+            errors,
+        } = slow(|hub| hub.handshake_timeout(Duration::from_secs(2)));
         let back = hub.join(|client| answers("back", "a")(client.identification("box-1", "")));
         // It has as much time as the first attempt, and begins later.
         let _silent = TcpStream::connect(&hub.addr).unwrap();

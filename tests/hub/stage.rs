@@ -10,6 +10,9 @@ use socket2::{Domain, Socket, Type};
 use std::{io, net::SocketAddr, time::Duration};
 use wirenet::{Builder, Refusal, Session, Stream, Wire};
 
+/// The window of a stream that was just opened.
+pub const INITIAL_WINDOW: usize = 262_144;
+
 /// How long a close waits for streams that do not end.
 const CLOSE: Duration = Duration::from_millis(200);
 

@@ -1,7 +1,7 @@
 //! Directions that end, one after the other.
 
 use crate::{
-    Rig, assert_end, assert_reads, assert_reset, flood, reset,
+    Rig, assert_end, assert_reads, flood,
     support::{
         PATIENCE, narrow,
         wires::{Link, means_broken},
@@ -22,12 +22,10 @@ fn bytes_and_half_closes_pass_in_both_directions() {
     let mut rig = Rig::tcp();
     rig.stream.write_all(b"question").unwrap();
     assert_reads(&rig.socket, "question");
-    rig.stream.finish().unwrap();
-    assert_end(&rig.socket);
+    rig.end_stream();
     rig.socket.write_all(b"answers").unwrap();
     assert_reads(&rig.stream, "answers");
-    rig.socket.shutdown(Shutdown::Write).unwrap();
-    assert_end(&rig.stream);
+    rig.end_socket();
     assert!(rig.stream.was_finished());
     let piped = rig.outcome().unwrap();
     assert_eq!((piped.sent, piped.received), (7, 8));
@@ -94,8 +92,7 @@ fn what_the_system_still_buffers_is_sent_after_the_pipe_has_ended() {
     // The peer's receive buffer stays small.
     SockRef::from(&piped).set_send_buffer_size(4 * LEN).unwrap();
     let rig = Rig::new(piped, socket);
-    rig.socket.shutdown(Shutdown::Write).unwrap();
-    assert_end(&rig.stream);
+    rig.end_socket();
     rig.stream.write_message(vec![7; LEN]).unwrap();
     assert_eq!(rig.outcome().unwrap().received, LEN as u64);
     let received = io::copy(&mut &rig.socket, &mut io::sink()).unwrap();
@@ -139,13 +136,8 @@ fn a_caller_that_leaves_while_the_service_sends_resets_the_socket() {
 #[test]
 fn a_reset_after_a_half_close_ends_the_stream_of_a_silent_service() {
     let rig = Rig::tcp();
-    rig.socket.shutdown(Shutdown::Write).unwrap();
-    assert_end(&rig.stream);
-    reset(rig.socket);
-    assert_reset(&rig.stream);
-    let error = rig.outcome.recv().unwrap().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
-    assert!(error.to_string().contains("socket"), "{error}");
+    rig.end_socket();
+    rig.assert_socket_reset_passes("the socket failed");
 }
 
 /// The end of one direction while the other ends looks like a reset to the system's calls.

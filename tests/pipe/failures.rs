@@ -16,26 +16,14 @@ use std::{
     thread,
     time::Duration,
 };
+use wirenet::Stream;
 
 #[test]
 fn a_reset_of_the_socket_resets_the_stream() {
     let mut rig = Rig::tcp();
     rig.socket.write_all(b"half of a ques").unwrap();
     assert_reads(&rig.stream, "half of a ques");
-    let Rig {
-        stream,
-        socket,
-        outcome,
-        link: _link,
-    } = rig;
-    reset(socket);
-    assert_reset(&stream);
-    let error = outcome.recv().unwrap().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
-    assert!(
-        error.to_string().starts_with("cannot read from the socket"),
-        "{error}"
-    );
+    rig.assert_socket_reset_passes("cannot read from the socket");
 }
 
 /// Only one thread of the pipe gets the error of the reset. To the other one, the socket is
@@ -79,12 +67,9 @@ fn a_reset_of_the_stream_resets_the_socket() {
         rig.stream.write_all(b"half of a ques").unwrap();
         assert_reads(&rig.socket, "half of a ques");
         if half_closed {
-            rig.socket.shutdown(Shutdown::Write).unwrap();
-            assert_end(&rig.stream);
+            rig.end_socket();
         }
-        rig.stream.reset();
-        rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
-        assert_reset(&rig.socket);
+        rig.assert_stream_reset_passes();
     }
 }
 
@@ -104,29 +89,37 @@ fn a_reset_of_the_stream_after_its_end_resets_the_socket() {
 
 #[test]
 fn a_lost_session_resets_the_socket() {
-    for half_closed in [false, true] {
-        let rig = Rig::tcp();
-        if half_closed {
-            rig.socket.shutdown(Shutdown::Write).unwrap();
-            assert_end(&rig.stream);
+    let sides = [
+        |link: &Link| link.near.abort(),
+        |link: &Link| link.far.abort(),
+    ];
+    for abort in sides {
+        for half_closed in [false, true] {
+            let rig = Rig::tcp();
+            if half_closed {
+                rig.end_socket();
+            }
+            abort(&rig.link);
+            assert!(rig.outcome().is_err());
+            assert_reset(&rig.socket);
         }
-        rig.link.near.abort();
-        assert!(rig.outcome().is_err());
-        assert_reset(&rig.socket);
+        // After the end of the stream's data.
+        let rig = Rig::tcp();
+        rig.end_stream();
+        abort(&rig.link);
+        let error = rig.outcome().unwrap_err();
+        assert!(error.to_string().contains("stream"), "{error}");
     }
-    // After the end of the stream's data.
-    let rig = Rig::tcp();
-    rig.stream.finish().unwrap();
-    assert_end(&rig.socket);
-    rig.link.near.abort();
-    let error = rig.outcome().unwrap_err();
-    assert!(error.to_string().contains("stream"), "{error}");
 }
 
 #[test]
 fn a_close_of_the_wire_resets_the_socket() {
-    let rig = Rig::tcp();
-    rig.link.far.abort();
+    let (piped, socket) = tcp_pair();
+    let rig = Rig::with(piped, socket, |server| {
+        server.session_close_timeout(Duration::from_millis(50))
+    });
+    let cut = rig.link.server.close().unwrap_err();
+    assert_eq!(cut.sessions[0].streams, 1, "{cut}");
     assert!(rig.outcome().is_err());
     assert_reset(&rig.socket);
 }
@@ -196,18 +189,28 @@ fn what_is_no_connected_stream_socket_is_refused_and_the_stream_is_aborted() {
 #[test]
 fn a_stream_can_be_piped_once() {
     let rig = Rig::tcp();
-    rig.stream.finish().unwrap();
-    rig.socket.shutdown(Shutdown::Write).unwrap();
-    rig.outcome().unwrap();
     let (piped, socket) = tcp_pair();
-    assert_end(&rig.stream);
-    let (another, _other) = tcp_pair();
+    for end in [&rig.socket, &socket] {
+        end.shutdown(Shutdown::Write).unwrap();
+    }
+    rig.stream.pipe_with(piped).unwrap();
+    rig.outcome().unwrap();
+    assert_cannot_be_piped(&rig.stream);
+}
+
+#[test]
+fn a_stream_that_was_closed_cannot_be_piped() {
+    let rig = Rig::tcp();
     rig.stream.close().unwrap();
-    let error = rig.stream.pipe_with(piped).unwrap_err();
+    assert_cannot_be_piped(&rig.stream);
+    assert_cannot_be_piped(&rig.stream);
+}
+
+fn assert_cannot_be_piped(stream: &Stream) {
+    let (piped, socket) = tcp_pair();
+    let error = stream.pipe_with(piped).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
     assert_reset(&socket);
-    let error = rig.stream.pipe_with(another).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
 }
 
 /// With keepalive, the system reports a peer that has vanished.

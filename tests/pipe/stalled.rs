@@ -1,9 +1,9 @@
 //! Receivers that do not read: a failure of the sender is noticed nevertheless.
 
-use crate::{Rig, assert_end, assert_reset, flood, reset};
+use crate::{Rig, assert_reset, flood};
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::TcpStream,
     thread,
     time::Duration,
 };
@@ -37,22 +37,10 @@ fn a_reset_of_the_socket_ends_a_stream_whose_peer_does_not_read() {
     for half_closed in [false, true] {
         let rig = Rig::tcp();
         if half_closed {
-            rig.stream.finish().unwrap();
-            assert_end(&rig.socket);
+            rig.end_stream();
         }
         stuck(&rig);
-        let Rig {
-            stream,
-            socket,
-            outcome,
-            link: _link,
-        } = rig;
-        reset(socket);
-        let error = outcome.recv().unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
-        assert!(error.to_string().contains("socket"), "{error}");
-        // The bytes that it has received before come first.
-        assert_reset(&stream);
+        rig.assert_socket_reset_passes("the socket failed");
     }
 }
 
@@ -61,17 +49,14 @@ fn a_reset_of_the_stream_ends_a_socket_whose_peer_does_not_read() {
     for half_closed in [false, true] {
         let rig = Rig::tcp();
         if half_closed {
-            rig.socket.shutdown(Shutdown::Write).unwrap();
-            assert_end(&rig.stream);
+            rig.end_socket();
         }
         let stream = rig.stream.clone();
         // Waits until the peer, which is the pipe, has stopped reading.
         stream.set_write_timeout(Some(MOMENT)).unwrap();
         let error = flood(stream.clone()).join().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-        rig.stream.reset();
-        rig.assert_fails(io::ErrorKind::ConnectionReset, "reset by the peer");
-        assert_reset(&rig.socket);
+        rig.assert_stream_reset_passes();
     }
 }
 
@@ -95,8 +80,7 @@ fn a_slow_reader_gets_everything_after_the_caller_has_closed() {
         io::copy(&mut io::repeat(7).take(LEN), &mut &caller).unwrap();
         caller.finish().unwrap();
     });
-    rig.socket.shutdown(Shutdown::Write).unwrap();
-    assert_end(&rig.stream);
+    rig.end_socket();
     let mut first = [0; 1];
     (&rig.socket).read_exact(&mut first).unwrap();
     let rest = io::copy(&mut &rig.socket, &mut io::sink()).unwrap();

@@ -51,7 +51,7 @@ fn http_over_a_unix_socket_passes_through_a_hub() {
 }
 
 #[test]
-fn both_ways_and_half_closes() {
+fn bytes_and_half_closes_pass_over_a_unix_socket() {
     let (piped, socket) = UnixStream::pair().unwrap();
     let rig = Rig::new(piped, socket);
     (&rig.socket).write_all(b"question").unwrap();

@@ -28,7 +28,7 @@ fn receive(session: &Session, path: &Path) -> io::Result<()> {
 }
 
 #[test]
-fn an_interrupted_download_goes_on_where_it_was_interrupted() -> Outcome {
+fn an_interrupted_download_continues_where_it_was_interrupted() -> Outcome {
     let folder = tempfile::tempdir()?;
     let (original, copy) = (folder.path().join("original"), folder.path().join("copy"));
     let content: Vec<u8> = (0..3_000_000_u32)
@@ -58,6 +58,7 @@ fn an_interrupted_download_goes_on_where_it_was_interrupted() -> Outcome {
     while let Err(error) = receive(&server.wait_session(PATIENCE)?, &copy) {
         tries += 1;
         assert!(tries < 10, "{error}");
+        assert!(fs::metadata(&copy)?.len() > 0, "a part was received");
     }
     assert_eq!(fs::read(copy)?, content);
     Ok(())

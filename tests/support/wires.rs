@@ -3,8 +3,12 @@
 
 use super::{PATIENCE, tls};
 use crossbeam_channel::{Receiver, unbounded};
-use std::{io, net::SocketAddr};
-use wirenet::{Builder, OpError, Operation, Session, Stream, Wire};
+use std::{
+    io,
+    net::SocketAddr,
+    thread::{self, JoinHandle},
+};
+use wirenet::{Builder, Error, OpError, Operation, Session, ShutdownError, Stream, Wire};
 
 /// A server, a client, and the session between them. Both wires are closed when this is
 /// dropped.
@@ -81,6 +85,18 @@ pub fn started(builder: Builder) -> Wire {
     let wire = builder.build().unwrap();
     wire.start().unwrap();
     wire
+}
+
+/// Starts a wire on a thread of its own.
+pub fn starting(wire: &Wire) -> JoinHandle<Result<(), Error>> {
+    let wire = wire.clone();
+    thread::spawn(move || wire.start())
+}
+
+/// Closes a wire on a thread of its own.
+pub fn closing(wire: &Wire) -> JoinHandle<Result<(), ShutdownError>> {
+    let wire = wire.clone();
+    thread::spawn(move || wire.close())
 }
 
 pub fn addr_of(server: &Wire) -> SocketAddr {

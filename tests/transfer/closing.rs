@@ -5,7 +5,7 @@ use crate::support::{
     PATIENCE,
     peer::{Peer, ScriptedServer},
     tls,
-    wires::{Link, message},
+    wires::{Link, message, starting},
     within,
 };
 use crossbeam_channel::{Sender, bounded};
@@ -245,8 +245,7 @@ fn closing_wakes_a_client_whose_server_does_not_answer() {
         let silent = ScriptedServer::silent();
         let client = Wire::join(silent.addr.to_string()).handshake_timeout(PATIENCE * 2);
         let client = client.build().unwrap();
-        let starting = client.clone();
-        let starter = thread::spawn(move || starting.start());
+        let starter = starting(&client);
         // It has dialled and sent its request.
         let mut connection = silent.accepted.recv().unwrap();
         connection.read_request().unwrap();

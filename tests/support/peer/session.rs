@@ -5,8 +5,8 @@ use crate::support::{
     encoding::{ACCEPT, CONFIRM_SESSION, ERROR, OPEN, OPEN_SESSION, field, layer_2},
     frames::{ACK, DATA, FIN, Frame, GO_AWAY, RST, SYN},
 };
-use std::net::SocketAddr;
-use wirenet::Wire;
+use std::{net::SocketAddr, thread};
+use wirenet::{Session, Stream, Wire};
 
 /// An opening of a stream that the peer received.
 pub struct Open {
@@ -144,6 +144,15 @@ impl Peer {
         let open = self.next_open();
         self.accept(&open);
         open.stream
+    }
+
+    /// Accepts a stream that is opened on `session`, whose other end this peer is. Returns
+    /// the stream and its id.
+    pub fn accept_from(&mut self, session: &Session, name: &str) -> (Stream, u32) {
+        let (session, name) = (session.clone(), name.to_owned());
+        let opening = thread::spawn(move || session.open_stream(name).unwrap());
+        let id = self.accept_next();
+        (opening.join().unwrap(), id)
     }
 
     /// Answers an opening with an accept frame for this name.
