@@ -71,7 +71,7 @@ fn assert_given_up(server: TlsServer, client: TlsClient) {
     server.start().unwrap();
     let client = Wire::join(server.local_addr().unwrap().to_string()).tls(client);
     let error = client.build().unwrap().connect().unwrap_err();
-    assert!(matches!(error, Error::Tls(..)), "{error}");
+    assert!(matches!(error, Error::Tls { .. }), "{error}");
     assert!(error.is_permanent());
 }
 
@@ -212,7 +212,7 @@ fn a_retry_policy_may_give_up_when_the_server_refuses_a_certificate_for_its_date
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [true]);
         let expired = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
         assert!(
-            matches!(&error, Error::Tls(TlsError::Handshake(cause), _) if *cause == expired),
+            matches!(&error, Error::Tls { cause: TlsError::Handshake(cause), .. } if *cause == expired),
             "{error:?}"
         );
     });

@@ -13,7 +13,10 @@ impl Error {
                 addr: Some(addr.into()),
             },
             #[cfg(feature = "tls")]
-            Self::Tls(cause, _) => Self::Tls(cause, Some(addr.into())),
+            Self::Tls { cause, .. } => Self::Tls {
+                cause,
+                addr: Some(addr.into()),
+            },
             // This side has ended the handshake.
             Self::Closed => self,
             error => {

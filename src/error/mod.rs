@@ -83,11 +83,14 @@ pub enum Error {
     /// The connection failed, or the stream on it. If a client has no session yet, the error
     /// that it returns is [`Explained`](Self::Explained), with this one as the cause.
     Connection(yamux::Error),
-    /// TLS failed: its handshake or its configuration. For a handshake of a client, the
-    /// second field may be the address of the server, as in
-    /// [`SessionRefused`](Self::SessionRefused).
+    /// TLS failed: its handshake or its configuration.
     #[cfg(feature = "tls")]
-    Tls(TlsError, Option<Box<str>>),
+    Tls {
+        /// What failed.
+        cause: TlsError,
+        /// The address of the server, as in [`SessionRefused`](Self::SessionRefused).
+        addr: Option<Box<str>>,
+    },
     /// The accepting side refused the session.
     SessionRefused {
         /// The reason as a number, if the peer sent one.
@@ -224,7 +227,7 @@ impl Error {
         match self {
             Self::Option { .. } => true,
             #[cfg(feature = "tls")]
-            Self::Tls(error, _) => error.is_permanent(),
+            Self::Tls { cause, .. } => cause.is_permanent(),
             Self::SessionRefused { code, .. } => matches!(
                 code,
                 None | Some(
@@ -261,7 +264,7 @@ impl Error {
             }
             Self::Connection(error) => error.kind(),
             #[cfg(feature = "tls")]
-            Self::Tls(..) => io::ErrorKind::InvalidData,
+            Self::Tls { .. } => io::ErrorKind::InvalidData,
             Self::SessionRefused { .. } => io::ErrorKind::PermissionDenied,
             Self::Refused { .. } => io::ErrorKind::ConnectionRefused,
             Self::Malformed { .. } => io::ErrorKind::InvalidData,
@@ -282,8 +285,8 @@ impl From<yamux::Error> for Error {
 
 #[cfg(feature = "tls")]
 impl From<TlsError> for Error {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error, None)
+    fn from(cause: TlsError) -> Self {
+        Self::Tls { cause, addr: None }
     }
 }
 

@@ -15,9 +15,12 @@ impl fmt::Display for Error {
             ),
             Self::Connection(error) => error.fmt(f),
             #[cfg(feature = "tls")]
-            Self::Tls(error, None) => write!(f, "TLS: {error}"),
+            Self::Tls { cause, addr: None } => write!(f, "TLS: {cause}"),
             #[cfg(feature = "tls")]
-            Self::Tls(error, Some(addr)) => write!(f, "TLS with {addr}: {error}"),
+            Self::Tls {
+                cause,
+                addr: Some(addr),
+            } => write!(f, "TLS with {addr}: {cause}"),
             Self::SessionRefused { text, addr, .. } => {
                 write!(f, "session refused: {}", Printable(text))?;
                 match addr {
@@ -62,7 +65,7 @@ impl std::error::Error for Error {
             // The error itself prints the same as this one.
             Self::Connection(error) => error.source(),
             #[cfg(feature = "tls")]
-            Self::Tls(error, _) => Some(error),
+            Self::Tls { cause, .. } => Some(cause),
             Self::TimedOut { cause, .. } => cause.as_deref().map(|cause| cause as _),
             Self::Explained { cause, .. } => Some(&**cause),
             Self::Shutdown(error) => Some(error),

@@ -286,7 +286,15 @@ fn an_error_of_tls_names_the_server() {
             "a server whose certificate is not the pinned one",
             addr_of(&server).port(),
             |client| client.tls(TlsClient::pinned([7; 32])),
-            |error| matches!(error, Error::Tls(TlsError::WrongPin { .. }, Some(_))),
+            |error| {
+                matches!(
+                    error,
+                    Error::Tls {
+                        cause: TlsError::WrongPin { .. },
+                        addr: Some(_)
+                    }
+                )
+            },
             &["TLS with ", "pinned is", "pin the new one"],
         );
         let strict = pair::server().client_ca(pair::ca()).unwrap();
@@ -295,7 +303,15 @@ fn an_error_of_tls_names_the_server() {
             "a server that requires a certificate",
             addr_of(&server).port(),
             |client| client.tls(pair::client()),
-            |error| matches!(error, Error::Tls(TlsError::Handshake(_), _)),
+            |error| {
+                matches!(
+                    error,
+                    Error::Tls {
+                        cause: TlsError::Handshake(_),
+                        ..
+                    }
+                )
+            },
             &["TLS with ", "requires a certificate"],
         );
         let server = quiet(mounting());
@@ -303,7 +319,15 @@ fn an_error_of_tls_names_the_server() {
             "a server without TLS",
             addr_of(&server).port(),
             |client| client.tls(pair::client()),
-            |error| matches!(error, Error::Tls(TlsError::NotTls { .. }, _)),
+            |error| {
+                matches!(
+                    error,
+                    Error::Tls {
+                        cause: TlsError::NotTls { .. },
+                        ..
+                    }
+                )
+            },
             &["TLS with ", "did not answer with TLS"],
         );
         let silent = ScriptedServer::silent();
@@ -312,7 +336,15 @@ fn an_error_of_tls_names_the_server() {
             "a silent server, over TLS",
             silent.addr.port(),
             |client| client.tls(pair::client()).handshake_timeout(short),
-            |error| matches!(error, Error::Tls(TlsError::TimedOut, _)),
+            |error| {
+                matches!(
+                    error,
+                    Error::Tls {
+                        cause: TlsError::TimedOut,
+                        ..
+                    }
+                )
+            },
             &["TLS with ", "within the handshake timeout"],
         );
     });

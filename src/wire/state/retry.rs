@@ -134,7 +134,7 @@ impl Retrying {
 fn is_forgeable(cause: &Error) -> bool {
     match cause {
         #[cfg(feature = "tls")]
-        Error::Tls(..) => true,
+        Error::Tls { .. } => true,
         Error::Explained { cause, .. } => is_forgeable(cause),
         _ => false,
     }
