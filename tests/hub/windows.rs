@@ -91,7 +91,7 @@ fn a_distant_caller_fills_its_link_through_the_hub() {
         };
         let _owner = hub.owner("sink", sink);
         let profile = Profile {
-            delay: Duration::from_millis(25),
+            delay: Duration::from_millis(50),
             rate: Some(50_000_000),
             buffer: 64 << 20,
             ..Profile::default()
@@ -105,8 +105,8 @@ fn a_distant_caller_fills_its_link_through_the_hub() {
         stream.finish().unwrap();
         (&stream).read_to_end(&mut Vec::new()).unwrap();
         let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;
-        // One initial window in each round trip would be 5.2 MB/s.
-        println!("a caller 50 ms away: {rate:.1} MB/s of 50");
-        assert!(rate > 10.0, "{rate}");
+        // One initial window in each round trip would be 2.6 MB/s.
+        println!("a caller 100 ms away: {rate:.1} MB/s of 50");
+        assert!(rate > 5.0, "{rate}");
     });
 }
