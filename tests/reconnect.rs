@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socket2::SockRef;
 use std::{
     io::{self, Write},
-    net::{Shutdown, SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use support::{
     frames::{FIN, Frame, PING},
     in_time,
     peer::{Peer, Script, ScriptedServer, play},
+    refusing::Refusing,
     threads,
     unreachable::Unreachable,
     wires::{addr_of, assert_echoes, echo, errors, joining, mounting, started},
@@ -240,10 +241,9 @@ fn assert_redials(addr: &str) -> io::ErrorKind {
 #[test]
 fn a_refused_connection_is_retried() {
     in_time(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        assert_eq!(assert_redials(&addr), io::ErrorKind::ConnectionRefused);
+        let refusing = Refusing::new();
+        let kind = assert_redials(&refusing.addr.to_string());
+        assert_eq!(kind, io::ErrorKind::ConnectionRefused);
     });
 }
 
@@ -275,9 +275,8 @@ fn a_name_that_does_not_resolve_is_retried() {
 #[test]
 fn a_client_may_be_started_before_its_server() {
     in_time(|| {
-        let listener = TcpListener::bind("127.0.7.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         let (failed, fails) = unbounded();
         let client = Wire::join(&addr)
             .retry_wait(NEVER, NEVER)
@@ -407,8 +406,8 @@ fn a_policy_may_retry_after_a_permanent_failure() {
 #[test]
 fn a_policy_may_give_up_on_a_temporary_failure() {
     within(SOON, || {
-        // Nothing listens there, and no other test is given this port.
-        let client = Wire::join("127.0.0.1:1").retry_policy(|retry| {
+        let refusing = Refusing::new();
+        let client = Wire::join(refusing.addr).retry_policy(|retry| {
             assert!(retry.wait.is_some());
             (retry.attempt < 3).then_some(Duration::ZERO)
         });
@@ -556,10 +555,8 @@ fn a_client_that_has_had_a_session_survives_a_server_that_refuses_it() {
 fn a_panic_of_the_retry_policy_is_caught_and_reported() {
     in_time(|| {
         let (handler, told) = errors();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let client = Wire::join(addr)
+        let refusing = Refusing::new();
+        let client = Wire::join(refusing.addr)
             .on_error(handler)
             .retry_max(0)
             .retry_policy(|_| panic!("oh"))

@@ -1,6 +1,7 @@
 //! Promises that all examples with several roles keep: help, arguments, addresses.
 
-use crate::program::{NONE, join, refusing, run, serve};
+use crate::program::{NONE, join, run, serve};
+use crate::refusing::Refusing;
 use std::{fs, path::Path};
 
 struct Example {
@@ -147,7 +148,8 @@ fn wrong_arguments_are_refused() {
 
 #[test]
 fn an_unreachable_server_is_reported() {
-    let (_socket, addr) = refusing();
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     let reason = format!("error: cannot connect to {addr}");
     for Example {
         name,
@@ -164,7 +166,8 @@ fn an_unreachable_server_is_reported() {
 
 #[test]
 fn an_address_in_use_is_reported() {
-    let (_socket, addr) = refusing();
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     let reason = format!("error: cannot listen at {addr}");
     for Example { name, server, .. } in EXAMPLES {
         run(name, [server, "--addr", &addr]).assert_failure(&reason);

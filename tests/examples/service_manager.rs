@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use crate::program::{DEADLINE, NONE, Program, example, join, serve};
+use crate::refusing::Refusing;
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -295,9 +296,8 @@ fn a_stderr_that_nobody_reads_neither_blocks_clients_nor_the_end() {
 #[test]
 fn a_stdout_that_nobody_reads_neither_blocks_clients_nor_the_end() {
     let (_reader, blocked) = full();
-    let free = TcpListener::bind("127.46.0.2:0").unwrap();
-    let addr = free.local_addr().unwrap().to_string();
-    drop(free);
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     for stdout in [blocked, closed()] {
         let mut command = example("tunnel");
         let hub = Program::start_with_stdout(command.args(HUB).arg(&addr), stdout);

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod process;
 pub mod random;
 pub mod reads;
+pub mod refusing;
 pub mod threads;
 pub mod tls;
 pub mod unreachable;
