@@ -2,7 +2,7 @@
 
 use crate::program::{NONE, join, run, serve};
 use crate::refusing::Refusing;
-use std::{fs, path::Path};
+use std::{fs, net::TcpListener, path::Path};
 
 struct Example {
     name: &'static str,
@@ -166,8 +166,8 @@ fn an_unreachable_server_is_reported() {
 
 #[test]
 fn an_address_in_use_is_reported() {
-    let refusing = Refusing::new();
-    let addr = refusing.addr.to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
     let reason = format!("error: cannot listen at {addr}");
     for Example { name, server, .. } in EXAMPLES {
         run(name, [server, "--addr", &addr]).assert_failure(&reason);
