@@ -258,7 +258,8 @@ fn resident(pid: &str) -> u64 {
 
 /// Runs a hub in this process, for another one.
 fn hub_process() {
-    let hub = Hub::new();
+    // Windows grow if round trips are long, as they seem to be on a busy machine.
+    let hub = Hub::with(|hub| hub.max_window(INITIAL_WINDOW as u32));
     tell(format!("{} {}", std::process::id(), hub.addr)).unwrap();
     wait_for_parent().unwrap();
 }
@@ -490,7 +491,7 @@ fn a_distant_caller_fills_its_link_through_the_hub() {
         };
         let _owner = hub.owner("sink", sink);
         let profile = Profile {
-            delay: Duration::from_millis(25),
+            delay: Duration::from_millis(50),
             rate: Some(50_000_000),
             buffer: 64 << 20,
             ..Profile::default()
@@ -504,8 +505,8 @@ fn a_distant_caller_fills_its_link_through_the_hub() {
         stream.finish().unwrap();
         (&stream).read_to_end(&mut Vec::new()).unwrap();
         let rate = size as f64 / began.elapsed().as_secs_f64() / 1e6;
-        // One initial window in each round trip would be 5.2 MB/s.
-        println!("a caller 50 ms away: {rate:.1} MB/s of 50");
-        assert!(rate > 10.0, "{rate}");
+        // One initial window in each round trip would be 2.6 MB/s.
+        println!("a caller 100 ms away: {rate:.1} MB/s of 50");
+        assert!(rate > 5.0, "{rate}");
     });
 }
