@@ -28,7 +28,7 @@ const OTHER_DESCRIPTORS: usize = 100;
 
 /// Longer than a busy machine takes, and less than the minute after which the kernel's
 /// keepalive would find the end.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 
 /// A service that reads to the end and then stays silent. Sends each connection that it has
 /// read to the end.
