@@ -274,7 +274,8 @@ fn the_write_timeout_does_not_end_a_connection_to_a_slow_reader() {
         let mut buf = vec![0; PIECE];
         while begin.elapsed() < 20 * SHORT {
             connection.read_exact(&mut buf).unwrap();
-            if sent.recv_timeout(2 * SHORT).is_ok() {
+            // Often, so that the writers are woken in time even on a busy machine.
+            if sent.recv_timeout(SHORT / 2).is_ok() {
                 break;
             }
         }
