@@ -25,7 +25,10 @@ const CONNECTIONS: usize = 1024;
 /// The descriptors of a connection: four ends of two connections, and two alarms.
 const DESCRIPTORS: usize = 6;
 const OTHER_DESCRIPTORS: usize = 100;
-const SOON: Duration = Duration::from_secs(2);
+
+/// Longer than a busy machine takes, and less than the minute after which the kernel's
+/// keepalive would find the end.
+const SOON: Duration = Duration::from_secs(40);
 
 /// A service that reads to the end and then stays silent. Sends each connection that it has
 /// read to the end.

@@ -15,6 +15,7 @@ use std::{
 };
 use support::{
     PATIENCE, in_time,
+    refusing::Refusing,
     wires::{Link, addr_of, assert_echoes, echo, joining, mounting, started},
 };
 #[cfg(unix)]
@@ -264,9 +265,8 @@ fn a_peer_that_leaves_before_its_first_byte_is_logged_at_debug() {
 fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_cause_changes() {
     in_time(|| {
         install();
-        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = unused.local_addr().unwrap();
-        drop(unused);
+        let refusing = Refusing::new();
+        let addr = refusing.addr;
         let client = Wire::join(addr.to_string())
             .thread_name("retrying")
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
@@ -290,8 +290,8 @@ fn a_client_without_a_session_warns_at_its_first_attempt_and_again_when_the_caus
             assert_eq!(text.matches(&addr.to_string()).count(), 1, "{text}");
         }
         // Another cause.
-        let other = TcpListener::bind(addr).unwrap();
-        thread::spawn(move || drop(other.accept()));
+        let listener = refusing.listen();
+        thread::spawn(move || drop(listener.accept()));
         let changed = loop {
             let entries = await_entries("retrying", 1);
             let mut warnings = entries

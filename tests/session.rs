@@ -11,6 +11,7 @@ use support::{
     frames::{Frame, SYN},
     in_time,
     peer::Peer,
+    refusing::Refusing,
     unreachable::Unreachable,
 };
 use wirenet::{Error, Wire};
@@ -117,9 +118,8 @@ fn a_close_ends_a_waiting_dial() {
 #[test]
 fn a_wire_can_be_started_again_after_a_failure() {
     in_time(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         let client = Wire::join(&addr).retry_max(0).build().unwrap();
         assert!(matches!(client.start(), Err(Error::Dial { .. })));
         let server = Wire::mount(&addr).build().unwrap();

@@ -18,6 +18,7 @@ use support::{
     frames::{FIN, Frame, SYN},
     in_time,
     peer::{Peer, Script, ScriptedServer, play},
+    refusing::Refusing,
     wires::{Link, addr_of, as_it_is, echo, joining, mounting, started},
 };
 use wirenet::{Builder, Denied, OpError, Wire, transport::memory, yamux};
@@ -139,10 +140,8 @@ fn options() {
 }
 
 fn dials() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
-    assert_fails(marked(Wire::join(addr.to_string())));
+    let refusing = Refusing::new();
+    assert_fails(marked(Wire::join(refusing.addr)));
 }
 
 /// Refusals by a validator, by limits and for names, on a server and a hub.

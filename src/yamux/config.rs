@@ -1,7 +1,7 @@
 //! The options of a connection.
 
-use super::window::INITIAL_WINDOW;
-use std::{sync::Arc, time::Duration};
+use super::{error::Error, window::INITIAL_WINDOW};
+use std::{io, sync::Arc, time::Duration};
 
 /// The longest timeout: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +33,9 @@ pub struct Config {
     pub(super) max_frame: u32,
     pub(super) backlog: usize,
     pub(super) write_timeout: Duration,
+    /// Whether the system ends a connection by itself, with `ETIMEDOUT`, when the peer has
+    /// acknowledged nothing, or accepted no data, for the write timeout.
+    pub(super) is_timed_by_system: bool,
     pub(super) keep_alive: Option<Duration>,
     pub(super) stack_size: usize,
     /// Whether one thread drives the reader and the peer in turn. Then no call waits
@@ -51,6 +54,7 @@ impl Default for Config {
             max_frame: 16 << 20,
             backlog: 256,
             write_timeout: Duration::from_secs(10),
+            is_timed_by_system: false,
             keep_alive: Some(Duration::from_secs(15)),
             stack_size: 256 << 10,
             #[cfg(any(test, fuzzing))]
@@ -150,6 +154,31 @@ impl Config {
         self
     }
 
+    /// Says that the transports' sockets have the write timeout as their
+    /// `TCP_USER_TIMEOUT`. The system then measures the same time as a blocked write does,
+    /// and either may be first, so both end the connection with the same error.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn timed_by_system(mut self) -> Self {
+        self.is_timed_by_system = true;
+        self
+    }
+
+    /// Returns the error of a connection whose transport failed with `error`.
+    pub(super) fn transport_error(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::TimedOut if self.is_timed_by_system => Error::WriteTimeout,
+            _ => Error::from_read(error),
+        }
+    }
+
+    /// Returns the error of a connection on which a write failed with `error`.
+    pub(super) fn write_error(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Error::WriteTimeout,
+            _ => self.transport_error(error),
+        }
+    }
+
     /// Sets how long the peer may be silent before it is sent a ping. Default: 15
     /// s; from 1 ms to a day; `None` switches pings off. The connection ends if the
     /// answer is not received within the write timeout.
@@ -194,6 +223,28 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The system measures the write timeout only if it was told to.
+    #[test]
+    fn a_timeout_of_the_system_is_the_write_timeout_only_if_it_has_the_same_length() {
+        let system = || io::ErrorKind::TimedOut.into();
+        let mut config = Config::default();
+        for error in [
+            config.write_error(system()),
+            config.transport_error(system()),
+        ] {
+            assert!(matches!(error, Error::Io(_)), "{error:?}");
+        }
+        config.is_timed_by_system = true;
+        for error in [
+            config.write_error(system()),
+            config.transport_error(system()),
+        ] {
+            assert!(matches!(error, Error::WriteTimeout), "{error:?}");
+        }
+        let full = config.write_error(io::ErrorKind::WouldBlock.into());
+        assert!(matches!(full, Error::WriteTimeout), "{full:?}");
+    }
 
     #[test]
     fn a_frame_may_fill_the_largest_window() {

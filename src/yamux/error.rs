@@ -35,7 +35,9 @@ pub enum Error {
     PeerFailed(u32),
     /// The peer did not answer a ping in time.
     KeepAlive,
-    /// The peer accepted no data during the whole write timeout.
+    /// The peer accepted no data during the whole write timeout. The connections of a
+    /// [`Wire`](crate::Wire) also end with this error when the system is the first to give up
+    /// (`ETIMEDOUT` of a socket whose `TCP_USER_TIMEOUT` is the write timeout).
     WriteTimeout,
     /// One side is going away, so no stream can be opened. A side also goes away
     /// when it has used all stream ids of the connection, about 2,147,483,647; the
@@ -147,13 +149,6 @@ impl Error {
             _ => {}
         }
         self
-    }
-
-    pub(super) fn from_write(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Self::WriteTimeout,
-            _ => Self::Io(Arc::new(error)),
-        }
     }
 
     /// Returns whether a write failed because the connection had already ended. The

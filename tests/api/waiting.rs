@@ -3,28 +3,17 @@
 use crate::support::{
     in_time,
     peer::ScriptedServer,
+    refusing::Refusing,
     unreachable::Unreachable,
     wires::{addr_of, joining, mounting, started},
 };
 use crossbeam_channel::unbounded;
-use std::{
-    error::Error as _,
-    io,
-    net::{SocketAddr, TcpListener},
-    thread,
-    time::Duration,
-};
+use std::{error::Error as _, io, net::SocketAddr, thread, time::Duration};
 use wirenet::{Error, RefusalCode, Wire};
 
 /// Longer than a test may take.
 const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(500);
-
-/// An address that refuses connections.
-fn refusing() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
 
 #[test]
 fn start_within_returns_the_session_of_a_client() {
@@ -40,7 +29,8 @@ fn start_within_returns_the_session_of_a_client() {
 #[test]
 fn start_within_says_why_there_is_no_session_and_closes_the_wire() {
     in_time(|| {
-        let addr = refusing();
+        let refusing = Refusing::new();
+        let addr = refusing.addr;
         let client = Wire::join(addr).build().unwrap();
         let error = client.start_within(SHORT).unwrap_err();
         let text = error.to_string();
@@ -108,7 +98,8 @@ fn mounting_at(addr: SocketAddr) -> Wire {
 #[test]
 fn a_close_ends_start_within() {
     in_time(|| {
-        let client = Wire::join(refusing());
+        let refusing = Refusing::new();
+        let client = Wire::join(refusing.addr);
         let (fails, failed) = unbounded();
         let client = client.on_error(move |_| fails.send(()).unwrap());
         let client = client.build().unwrap();
@@ -145,7 +136,8 @@ fn a_server_that_starts_within_a_time_waits_for_its_first_client() {
 #[test]
 fn wait_session_says_why_there_is_no_session() {
     in_time(|| {
-        let addr = refusing();
+        let refusing = Refusing::new();
+        let addr = refusing.addr;
         let client = Wire::join(addr).build().unwrap();
         let connecting = client.clone();
         let connecting = thread::spawn(move || connecting.connect());
@@ -198,7 +190,8 @@ fn a_client_that_has_lost_its_session_says_so() {
 #[test]
 fn a_wait_for_a_session_of_a_wire_that_was_not_started_says_so() {
     in_time(|| {
-        let client = Wire::join(refusing()).retry_max(0).build().unwrap();
+        let refusing = Refusing::new();
+        let client = Wire::join(refusing.addr).retry_max(0).build().unwrap();
         let error = client.wait_session(SHORT).unwrap_err().to_string();
         let text =
             "no session within 500ms: the wire does not run: call `start` or `connect` first";

@@ -6,7 +6,7 @@ use crate::{
     support::in_time,
 };
 use std::{
-    fmt,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,29 @@ impl Attack {
                 let server = Server::start(*place, self.setup);
                 println!("{}", self.row(&server, &act));
             }
+        });
+    }
+
+    /// Like [`run`](Self::run), but at all places at once: for attacks that mostly wait.
+    pub fn run_at_once(
+        self,
+        places: &'static [Place],
+        act: impl Fn(&Stage<'_>) -> String + Send + Sync + 'static,
+    ) {
+        in_time(move || {
+            let at = |place: &Place| {
+                let server = Server::start(*place, self.setup);
+                self.row(&server, &act).to_string()
+            };
+            thread::scope(|scope| {
+                let running: Vec<_> = places
+                    .iter()
+                    .map(|place| scope.spawn(|| at(place)))
+                    .collect();
+                for row in running {
+                    println!("{}", row.join().expect("the attack is harmless"));
+                }
+            });
         });
     }
 

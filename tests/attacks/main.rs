@@ -31,6 +31,7 @@ static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 /// All setups that a server can be started with.
 const SETUPS: &[&Setup] = &[
     &server::PLAIN,
+    &frames::FEW_HANDLERS,
     &silence::QUICK,
     &floods::GUARDED,
     &starving::POURING,

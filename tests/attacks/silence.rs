@@ -68,7 +68,7 @@ fn a_peer_that_sends_nothing_is_disconnected_at_the_handshake_timeout() {
         setup: &QUICK,
         memory: 32 * EACH,
     };
-    attack.run(TCP_AND_TLS, |stage| {
+    attack.run_at_once(TCP_AND_TLS, |stage| {
         until_gone(stage, 32, |stage, _| Peer::over_tcp(stage.server.dial()))
     });
 }
@@ -88,7 +88,7 @@ fn a_peer_that_stops_in_the_middle_is_disconnected_at_the_handshake_timeout() {
             setup: &QUICK,
             memory: 16 * 2 * EACH,
         };
-        attack.run(TCP_AND_TLS, move |stage| {
+        attack.run_at_once(TCP_AND_TLS, move |stage| {
             let outcome = until_gone(stage, 16, |stage, _| {
                 let mut peer = stage.server.peer();
                 peer.write_all(&request()[..len]).unwrap();
@@ -129,7 +129,7 @@ fn a_peer_that_sends_a_byte_now_and_then_is_disconnected_at_the_handshake_timeou
         setup: &QUICK,
         memory: 4 * EACH,
     };
-    attack.run(TCP_AND_TLS, |stage| {
+    attack.run_at_once(TCP_AND_TLS, |stage| {
         let began = Instant::now();
         let apart = Duration::from_millis(20);
         let mut peer = stage.server.peer();

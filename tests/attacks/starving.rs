@@ -55,7 +55,7 @@ fn a_peer_that_reads_nothing_is_disconnected_at_the_write_timeout() {
         setup: &POURING,
         memory: 2 << 20,
     };
-    attack.run(TCP_AND_TLS, |stage| {
+    attack.run_at_once(TCP_AND_TLS, |stage| {
         let mut member = stage.server.member();
         let began = Instant::now();
         open_pouring(&mut member);

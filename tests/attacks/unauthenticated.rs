@@ -157,7 +157,7 @@ fn announced_lengths_allocate_nothing() {
         // 16 connections at a time.
         memory: 16 * (48 << 10),
     };
-    attack.run(TCP_AND_TLS, |stage| {
+    attack.run_at_once(TCP_AND_TLS, |stage| {
         let mut cases = announced();
         // Those that time out come first, so that they wait at the same time.
         cases.sort_by_key(|(_, cause)| *cause != TIMED_OUT);
@@ -333,7 +333,7 @@ fn a_refused_peer_that_stays_has_its_place_until_the_deadline() {
         setup: &REFUSING,
         memory: 8 * (192 << 10),
     };
-    attack.run(TCP_AND_TLS, |stage| {
+    attack.run_at_once(TCP_AND_TLS, |stage| {
         let began = Instant::now();
         let mut peers = refused_and_staying(stage);
         while !gets_a_place(stage) {

@@ -5,6 +5,7 @@ use super::{LateWire, NEVER, SHORT, SOON};
 use crate::support::{
     PATIENCE,
     peer::{Peer, ScriptedServer},
+    refusing::Refusing,
     threads,
     wires::{Link, addr_of, joining, mounting, started},
     within,
@@ -262,11 +263,9 @@ fn the_error_handler_may_close_the_wire() {
 #[test]
 fn the_error_handler_of_a_client_may_close_it_when_a_session_is_lost_or_a_dial_fails() {
     within(2 * SOON, || {
-        let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let refusing = closed_port.local_addr().unwrap();
-        drop(closed_port);
+        let refusing = Refusing::new();
         let (late, close, outcomes) = closer();
-        let builder = Wire::join(refusing.to_string()).on_error(move |_| close());
+        let builder = Wire::join(refusing.addr).on_error(move |_| close());
         assert_closes(builder, &late, &outcomes, |_| {});
 
         let server = ScriptedServer::listen(Peer::confirm_session);

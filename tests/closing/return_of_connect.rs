@@ -3,6 +3,7 @@
 use super::{LateWire, NEVER, SHORT, SOON, await_closing};
 use crate::support::{
     PATIENCE,
+    refusing::Refusing,
     wires::{Link, addr_of, as_it_is, joining, message, mounting, started},
     within,
 };
@@ -175,9 +176,8 @@ fn connect_returns_after_a_close_from_a_handler_a_hook_a_validator_or_the_error_
 #[test]
 fn connect_returns_after_a_close_from_its_own_thread() {
     within(SOON, || {
-        let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = closed_port.local_addr().unwrap().to_string();
-        drop(closed_port);
+        let refusing = Refusing::new();
+        let addr = refusing.addr.to_string();
         let late = LateWire::default();
         let in_policy = Arc::clone(&late);
         let client = Wire::join(&addr).retry_policy(move |_| {

@@ -1,7 +1,7 @@
 //! Addresses that are malformed, or at which nothing can listen or is reached.
 
 use super::table::row;
-use crate::support::in_time;
+use crate::support::{in_time, refusing::Refusing};
 use std::net::TcpListener;
 use wirenet::{Builder, Error, Wire};
 
@@ -148,8 +148,8 @@ fn an_address_that_cannot_be_used_says_why_and_what_to_do() {
             server.start().unwrap_err(),
             &[given, "this machine has no such address", "all interfaces"],
         );
-        let given = taken.local_addr().unwrap().to_string();
-        drop(taken);
+        let refusing = Refusing::new();
+        let given = refusing.addr.to_string();
         let client = Wire::join(&given).retry_max(0).build().unwrap();
         row(
             "Wire::join(…).start(), where nothing listens",

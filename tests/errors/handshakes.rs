@@ -7,6 +7,7 @@ use crate::{
         frames::{Frame, SYN},
         in_time,
         peer::{Peer, play},
+        refusing::Refusing,
         tls,
         wires::{Told, addr_of, echo, errors, joining, mounting, started, starting},
     },
@@ -325,9 +326,8 @@ fn a_peer_without_tls_is_named_at_both_sides() {
 #[test]
 fn an_address_that_cannot_be_reached_is_named_in_the_first_error() {
     in_time(|| {
-        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-        let refused = unused.local_addr().unwrap().to_string();
-        drop(unused);
+        let refusing = Refusing::new();
+        let refused = refusing.addr.to_string();
         for addr in ["no-such-host.invalid:8989", &*refused] {
             let (handler, told) = errors();
             let client = Wire::join(addr).on_error(handler).build().unwrap();

@@ -3,6 +3,7 @@
 use crate::{
     support::{
         in_time,
+        refusing::Refusing,
         wires::{Link, as_it_is, mounting},
     },
     table::row,
@@ -206,10 +207,8 @@ fn a_text_that_is_not_a_session_id() {
 #[test]
 fn a_client_whose_server_is_not_there_names_the_address_and_the_cause() {
     in_time(|| {
-        // A port that refuses connections.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
+        let refusing = Refusing::new();
+        let addr = refusing.addr;
         let client = Wire::join(addr).build().unwrap();
         let error = client.start_within(Duration::from_millis(100)).unwrap_err();
         let cause = format!("cannot connect to {addr}: ");

@@ -1,4 +1,5 @@
-use crate::program::{Program, example, refusing, run};
+use crate::program::{Program, example, run};
+use crate::refusing::Refusing;
 
 fn server() -> (Program, String) {
     let server = Program::start(example("bytes").args(["server", "--addr", "127.0.0.1:0"]));
@@ -53,7 +54,8 @@ fn a_server_that_is_stopped_ends_its_clients() {
 
 #[test]
 fn an_unreachable_server_is_reported() {
-    let (_socket, addr) = refusing();
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     let reason = format!("cannot connect to {addr}");
     run("bytes", ["client", "--addr", &addr]).assert_failure(&reason);
 }

@@ -1,7 +1,8 @@
 //! Promises that all examples with several roles keep: help, arguments, addresses.
 
-use crate::program::{NONE, join, refusing, run, serve};
-use std::{fs, path::Path};
+use crate::program::{NONE, join, run, serve};
+use crate::refusing::Refusing;
+use std::{fs, net::TcpListener, path::Path};
 
 struct Example {
     name: &'static str,
@@ -147,7 +148,8 @@ fn wrong_arguments_are_refused() {
 
 #[test]
 fn an_unreachable_server_is_reported() {
-    let (_socket, addr) = refusing();
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     let reason = format!("error: cannot connect to {addr}");
     for Example {
         name,
@@ -164,7 +166,8 @@ fn an_unreachable_server_is_reported() {
 
 #[test]
 fn an_address_in_use_is_reported() {
-    let (_socket, addr) = refusing();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
     let reason = format!("error: cannot listen at {addr}");
     for Example { name, server, .. } in EXAMPLES {
         run(name, [server, "--addr", &addr]).assert_failure(&reason);

@@ -15,6 +15,9 @@ mod program;
 mod quickstart;
 mod reconnect;
 mod recovery_from_kills;
+#[path = "../support/refusing.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod refusing;
 mod resources;
 mod service_manager;
 mod shell;

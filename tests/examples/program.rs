@@ -1,12 +1,10 @@
 //! An example as a running process: its output, its signals, and its end.
 
-use socket2::{Domain, Socket, Type};
 use std::{
     env,
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -292,16 +290,6 @@ pub const NONE: [&str; 0] = [];
 /// Runs an example to its end.
 pub fn run<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Ended {
     Program::start(example(name).args(args)).end()
-}
-
-/// Returns an address that refuses connections while the socket exists: it is in
-/// use, but nothing listens there.
-pub fn refusing() -> (Socket, String) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&any_port.into()).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr.to_string())
 }
 
 /// Returns the names in a folder, sorted.

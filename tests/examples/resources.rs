@@ -1,10 +1,19 @@
 //! The system resources of a program: descriptors and threads.
 
 use crate::program::{DEADLINE, Program};
-use std::{fs, thread, time::Instant};
+use std::{
+    fs,
+    sync::mpsc::channel,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The name of handler threads. An idle one ends after ten seconds.
 const HANDLER: &str = "wirenet-handler";
+
+/// The time between two looks at a program. Without it, a wait for ten seconds would take the
+/// processor away from the tests beside it.
+const PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub struct Resources {
@@ -47,7 +56,8 @@ pub fn await_resources(program: &Program, expected: &Resources, handlers: usize)
             Instant::now() < deadline,
             "{now:?} and {handlers_now} handlers, not {expected:?} and {handlers}"
         );
-        thread::yield_now();
+        let (_sender, nothing) = channel::<()>();
+        nothing.recv_timeout(PAUSE).unwrap_err();
     }
 }
 

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use crate::program::{DEADLINE, NONE, Program, example, example_path, join, serve};
+use crate::refusing::Refusing;
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -11,7 +12,9 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::Command,
     thread,
+    time::Duration,
 };
+use wirenet::Wire;
 
 const HUB: [&str; 2] = ["hub", "--addr"];
 
@@ -105,7 +108,11 @@ fn a_restarted_service_with_an_id_takes_its_name_back() {
 
 #[test]
 fn a_restarted_service_without_an_id_waits_for_its_name() {
-    let (hub, addr) = serve("tunnel", "hub", NONE);
+    // A hub that finds a dead session sooner than the example does: a third of this time.
+    let hub = Wire::hub("127.0.0.1:0").handshake_timeout(Duration::from_secs(2));
+    let hub = hub.build().unwrap();
+    hub.start().unwrap();
+    let addr = hub.local_addr().expect("it listens").to_string();
     let to = echo();
     let frozen = expose(&addr, &to, &[]);
     frozen.line("connected");
@@ -118,7 +125,6 @@ fn a_restarted_service_without_an_id_waits_for_its_name() {
     frozen.signal("KILL");
     forward.terminate().assert_success();
     restarted.terminate();
-    hub.terminate();
 }
 
 #[test]
@@ -295,9 +301,8 @@ fn a_stderr_that_nobody_reads_neither_blocks_clients_nor_the_end() {
 #[test]
 fn a_stdout_that_nobody_reads_neither_blocks_clients_nor_the_end() {
     let (_reader, blocked) = full();
-    let free = TcpListener::bind("127.46.0.2:0").unwrap();
-    let addr = free.local_addr().unwrap().to_string();
-    drop(free);
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     for stdout in [blocked, closed()] {
         let mut command = example("tunnel");
         let hub = Program::start_with_stdout(command.args(HUB).arg(&addr), stdout);

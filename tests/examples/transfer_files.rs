@@ -1,4 +1,5 @@
-use crate::program::{DEADLINE, Ended, Program, example, names, refusing, run};
+use crate::program::{DEADLINE, Ended, Program, example, names, run};
+use crate::refusing::Refusing;
 use std::{
     fs,
     io::{self, Read, Write},
@@ -296,7 +297,8 @@ fn a_server_can_be_stopped_during_a_transfer() {
 #[test]
 fn an_unreachable_server_is_reported() {
     let folders = Folders::new();
-    let (_socket, addr) = refusing();
+    let refusing = Refusing::new();
+    let addr = refusing.addr.to_string();
     let client = folders.client(&addr).end();
     client.assert_failure(&format!("error: cannot connect to {addr}"));
 }

@@ -1,7 +1,8 @@
 //! TCP connections through the tunnel, on this machine. `through_nat` tests it
 //! between services and clients that cannot reach each other.
 
-use crate::program::{DEADLINE, NONE, Program, example, join, refusing, serve};
+use crate::program::{DEADLINE, NONE, Program, example, join, serve};
+use crate::refusing::Refusing;
 use crate::resources::{await_resources, settled};
 use socket2::SockRef;
 use std::{
@@ -346,7 +347,8 @@ fn connections_are_reset_if_any_of_the_programs_is_stopped() {
 
 #[test]
 fn connections_are_reset_if_the_service_is_unreachable() {
-    let (_socket, to) = refusing();
+    let refusing = Refusing::new();
+    let to = refusing.addr.to_string();
     let (hub, addr) = serve("tunnel", "hub", TOKEN);
     let expose = expose(&addr, "x", &to, &TOKEN);
     let (forward, entrance) = forward(&addr, "x", &TOKEN);

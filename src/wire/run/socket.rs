@@ -1,13 +1,15 @@
 //! Sets the options of a TCP socket according to the wire's options. A session works
 //! without any of them; which ones a system has differs.
 
-use crate::{transport::best_effort, wire::state::options::Options};
+use crate::{
+    transport::best_effort,
+    wire::state::options::{LONGEST_TCP_TIMER, Options},
+};
 use socket2::{SockRef, TcpKeepalive};
 use std::time::Duration;
 
-/// The range that every kernel accepts.
+/// The shortest time of a timer that every kernel accepts.
 const SHORTEST: Duration = Duration::from_secs(1);
-pub(crate) const LONGEST: Duration = Duration::from_secs(32_767);
 
 /// Sets the sizes of the kernel's buffers. Must be called before the socket is
 /// connected, or on the listening socket, from which accepted sockets inherit the
@@ -26,8 +28,10 @@ pub(crate) fn set_buffers(socket: &SockRef<'_>, options: &Options) {
 /// by the transport.
 pub(crate) fn watch(socket: &SockRef<'_>, options: &Options) {
     if options.keep_alive {
-        let time = options.keep_alive_interval.clamp(SHORTEST, LONGEST);
-        let interval = (options.write_timeout / 3).clamp(SHORTEST, LONGEST);
+        let time = options
+            .keep_alive_interval
+            .clamp(SHORTEST, LONGEST_TCP_TIMER);
+        let interval = (options.write_timeout / 3).clamp(SHORTEST, LONGEST_TCP_TIMER);
         let time = TcpKeepalive::new().with_time(time);
         if socket
             .set_tcp_keepalive(&time.clone().with_interval(interval))
@@ -42,7 +46,7 @@ pub(crate) fn watch(socket: &SockRef<'_>, options: &Options) {
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        let timeout = options.write_timeout.clamp(SHORTEST, LONGEST);
+        let timeout = options.write_timeout.clamp(SHORTEST, LONGEST_TCP_TIMER);
         let outcome = socket.set_tcp_user_timeout(Some(timeout));
         best_effort("TCP_USER_TIMEOUT", outcome);
     }

@@ -29,6 +29,9 @@ const MIN_STACK: usize = 256 * 1024;
 /// The stack that the standard library gives a thread.
 const STD_STACK: usize = 2 * 1024 * 1024;
 
+/// The longest time of a socket's timer that every kernel accepts.
+pub(crate) const LONGEST_TCP_TIMER: Duration = Duration::from_secs(32_767);
+
 type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
 type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
 /// Shared with the thread that runs it.
@@ -229,6 +232,11 @@ impl Options {
         }
         if let Some(bytes) = self.window_budget {
             config = config.window_budget(bytes);
+        }
+        // The sockets then have this timeout too.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.write_timeout <= LONGEST_TCP_TIMER {
+            config = config.timed_by_system();
         }
         #[cfg(any(test, fuzzing))]
         if self.is_in_lockstep {

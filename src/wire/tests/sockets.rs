@@ -3,14 +3,8 @@
 use crate::{
     wire::{
         Builder, Wire,
-        run::{
-            addr::Addr,
-            client::Client,
-            dial::dial,
-            server,
-            socket::{self, LONGEST},
-        },
-        state::error_context::ErrorContext,
+        run::{addr::Addr, client::Client, dial::dial, server, socket},
+        state::{error_context::ErrorContext, options::LONGEST_TCP_TIMER},
     },
     yamux::Role,
 };
@@ -131,7 +125,7 @@ fn durations_outside_the_range_of_the_kernel_are_clamped() {
         wire.keep_alive_interval(days)
             .read_write_timeouts(None, days)
     };
-    let longest = LONGEST.as_secs();
+    let longest = LONGEST_TCP_TIMER.as_secs();
     assert_tcp_timers(long, Some([longest, longest]), longest);
     let short: Set = |wire| {
         wire.keep_alive_interval(Duration::from_millis(100))

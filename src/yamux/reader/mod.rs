@@ -223,7 +223,7 @@ impl ConnectionReader {
                 }
                 // The TLS connection ended without a close_notify.
                 io::ErrorKind::UnexpectedEof => Err(self.end_found(Error::EndedByPeer)),
-                _ => Err(self.fail(Error::from_read(error))),
+                _ => Err(self.fail(self.shared.config.transport_error(error))),
             },
         }
     }

@@ -115,7 +115,7 @@ impl Shared {
                 }
                 // A peer that has closed and accepts nothing needs no answer.
                 Ok(Some(_)) => self.outbox.end(),
-                Err(error) => self.write_failed(Error::from_write(error), &mut due),
+                Err(error) => self.write_failed(self.config.write_error(error), &mut due),
             }
             due.run();
         }

@@ -83,7 +83,7 @@ impl Shared {
         match outcome {
             Ok(None) => {}
             Ok(Some(writer)) => self.spawn_helper(writer, due),
-            Err(error) => self.write_failed(Error::from_write(error), due),
+            Err(error) => self.write_failed(self.config.write_error(error), due),
         }
     }
 

@@ -29,8 +29,12 @@ impl Table {
         if self.role.is_ours(id) {
             return Err(Violation::WrongParity(id));
         }
-        if self.streams.contains_key(&id) {
-            return Err(Violation::OpenedTwice(id));
+        match self.get(id) {
+            // The peer knows that it is gone, and the thread that ended it has not
+            // removed it yet.
+            Some(core) if core.is_gone() => return Ok(Inbound::Refuse),
+            Some(_) => return Err(Violation::OpenedTwice(id)),
+            None => {}
         }
         if self.life.refuses_streams() {
             return Ok(Inbound::Refuse);
@@ -157,12 +161,28 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yamux::{role::Role, table::tests::config};
+    use crate::yamux::{role::Role, state::ResetBy, table::tests::config};
     use std::time::Duration;
 
     /// Returns whether the verdict is to reset this stream.
     fn is_evict(verdict: &Inbound, id: u32) -> bool {
         matches!(verdict, Inbound::Evict(core) if core.id == StreamId(id))
+    }
+
+    /// A thread that ends a stream marks it first. If it is then interrupted, the peer may
+    /// open the id again in the meantime: that is useless, but no violation.
+    #[test]
+    fn an_id_whose_stream_is_about_to_be_removed_is_refused() {
+        let config = config();
+        let mut table = Table::new(Role::Server);
+        let id = StreamId(1);
+        let judge = |table: &Table| table.judge(id, &config, Instant::now);
+        let core = table.accept(id);
+        assert!(matches!(judge(&table), Err(Violation::OpenedTwice(_))));
+        assert!(core.mark_reset(ResetBy::Us));
+        assert!(matches!(judge(&table), Ok(Inbound::Refuse)));
+        table.remove(id, &config).unwrap();
+        assert!(matches!(judge(&table), Ok(Inbound::Open)));
     }
 
     #[test]

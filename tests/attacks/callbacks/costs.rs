@@ -275,8 +275,13 @@ fn an_error_handler_that_blocks_on_refused_connections_costs_one_thread_in_all()
                 .expect("another error");
         }
         let dropped = dropped.recv_timeout(PATIENCE).expect("the count");
-        let expected = format!("{} more reports were dropped", REFUSED - 1 - WAITING);
-        assert!(dropped.starts_with(&expected), "{dropped}");
+        let (count, text) = dropped.split_once(' ').expect("a count");
+        assert!(text.starts_with("more reports were dropped"), "{dropped}");
+        // The honest client is refused, too, until the server has noticed that the silent one
+        // has left. It then tries again.
+        let count: usize = count.parse().unwrap();
+        let few = REFUSED - 1 - WAITING..REFUSED;
+        assert!(few.contains(&count), "{dropped}");
         let _ = blocking.server.close();
         assert!(
             blocking.began.is_empty(),

@@ -1,4 +1,4 @@
-use super::{go_joins, go_serves};
+use super::{go_joins, go_serves, stop_after_clients};
 use crate::go_programs::with_go_programs;
 use crate::program::{join, serve};
 
@@ -14,7 +14,7 @@ fn go_sessions_all_receive_the_same_mebibyte() {
         assert!(notes[0].starts_with("1048576 bytes "), "{notes:?}");
         notes.dedup();
         assert_eq!(notes.len(), 1, "{notes:?}");
-        ours.terminate().assert_success();
+        stop_after_clients(ours);
     });
 }
 

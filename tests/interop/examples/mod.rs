@@ -18,6 +18,7 @@ mod transfer_files;
 
 use crate::go_peer::GoPeer;
 use crate::go_programs::GoPrograms;
+use crate::program::Program;
 
 /// Starts the role of the Go program that listens. Returns its address too.
 fn go_serves(programs: &GoPrograms, example: &str, args: &[&str]) -> (GoPeer, String) {
@@ -39,4 +40,15 @@ fn go_serves_at(
 fn go_joins(programs: &GoPrograms, example: &str, role: &str, addr: &str, args: &[&str]) -> GoPeer {
     let args = [&[example, role, "-addr", addr], args].concat();
     programs.start("examplepeer", &args)
+}
+
+/// Stops our server after its Go clients have left. They close without notice, so a server
+/// that has not read their end yet may complain that they confirmed nothing, and about
+/// nothing else.
+#[track_caller]
+fn stop_after_clients(ours: Program) {
+    let ended = ours.terminate();
+    assert!(ended.status.success(), "{ended:?}");
+    let unconfirmed = |line: &str| line.contains(" not acknowledged");
+    assert!(ended.stderr.lines().all(unconfirmed), "{ended:?}");
 }

@@ -1,4 +1,4 @@
-use super::{go_joins, go_serves_at};
+use super::{go_joins, go_serves_at, stop_after_clients};
 use crate::go_programs::with_go_programs;
 use crate::program::{Program, example, join};
 
@@ -34,7 +34,7 @@ fn the_go_client_resumes_after_our_server_restarts() {
         assert_eq!(go.notes(20), (1..=20).map(greeting).collect::<Vec<_>>());
         assert_eq!(go.note(), "data complete!");
         go.expect_success();
-        second.terminate().assert_success();
+        stop_after_clients(second);
     });
 }
 

@@ -1,6 +1,6 @@
 use std::env;
 
-use super::{go_joins, go_serves};
+use super::{go_joins, go_serves, stop_after_clients};
 use crate::go_programs::with_go_programs;
 use crate::program::{NONE, join, serve};
 
@@ -35,7 +35,7 @@ fn our_server_calls_go_hosts() {
             // The server has closed the session.
             go.expect_success();
         }
-        ours.terminate().assert_success();
+        stop_after_clients(ours);
     });
 }
 
@@ -52,7 +52,7 @@ fn long_output_of_a_go_host_arrives_complete() {
         let numbers: Vec<_> = (1..=100_000).map(|number| number.to_string()).collect();
         assert!(lines == numbers, "{} lines", lines.len());
         go.expect_success();
-        ours.terminate().assert_success();
+        stop_after_clients(ours);
     });
 }
 

@@ -1,6 +1,6 @@
 //! TLS 1.3. Each client checks its server's certificate against `certs/ca.pem`.
 
-use super::{go_joins, go_serves};
+use super::{go_joins, go_serves, stop_after_clients};
 use crate::go_programs::with_go_programs;
 use crate::program::{join, serve};
 
@@ -15,7 +15,7 @@ fn the_go_client_reads_the_messages_of_our_server() {
         go.expect_success();
         let session = ours.line("session=");
         assert!(session.ends_with(" identification=\"client\""), "{session}");
-        ours.terminate().assert_success();
+        stop_after_clients(ours);
     });
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{go_joins, go_serves};
+use super::{go_joins, go_serves, stop_after_clients};
 use crate::go_programs::with_go_programs;
 use crate::pattern::pattern;
 use crate::program::{join, names, serve};
@@ -52,7 +52,7 @@ fn our_files_arrive_at_the_go_client() {
         );
         go.expect_success();
         assert_files(to.path());
-        ours.terminate().assert_success();
+        stop_after_clients(ours);
     });
 }
 
