@@ -23,6 +23,9 @@ use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 /// The text says what was given, what happened, and what to do. In the repository,
 /// `cargo test --test errors -- --nocapture` prints wrong inputs with their texts.
 ///
+/// Print errors with `{}`. A `main` that returns an error prints its `Debug` form, such as
+/// `Custom { kind: ConnectionReset, error: EndedByPeer }`, which does not contain the text.
+///
 /// # Examples
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use super::{Error, Refusal, printable::PrintableBytes};
 use crate::{wire::session::id::SessionId, yamux};
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 /// An error that no call can return, as it is reported to the
 /// [error handler](crate::Builder::on_error).
@@ -13,7 +13,7 @@ use std::{fmt, io, net::SocketAddr};
 #[error(
     "{operation}{}: {}{}", OfPeer(.identification, *.peer_addr),
     CauseOf(.operation, &**.cause),
-    if *.gives_up { "; giving up" } else { "" }
+    Next { gives_up: *.gives_up, retry_in: *.retry_in }
 )]
 #[non_exhaustive]
 pub struct OpError {
@@ -33,6 +33,57 @@ pub struct OpError {
     /// Whether this error has ended the run of a client, which does not connect again. See
     /// [`Wire::wait`](crate::Wire::wait).
     pub gives_up: bool,
+    /// How long a client waits before it connects again, if this error is why it does so.
+    pub retry_in: Option<Duration>,
+    /// Whether a client's attempt to connect has failed with the same error as the attempt
+    /// before. An error handler can skip these, as the default one does: it logs them at
+    /// `debug`.
+    ///
+    /// # Examples
+    ///
+    /// Prints an outage once, however often the client retries:
+    ///
+    /// ```
+    /// # use std::{sync::mpsc, time::Duration};
+    /// # let (sender, errors) = mpsc::channel();
+    /// use wirenet::Wire;
+    ///
+    /// # // A port that refuses connections.
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// let client = Wire::join(addr)
+    ///     .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
+    ///     .on_error(move |error| {
+    ///         if !error.repeats {
+    ///             eprintln!("{error}");
+    ///         }
+    /// #       let _ = sender.send((error.repeats, error.retry_in.is_some()));
+    ///     })
+    ///     .build()?;
+    /// # std::thread::scope(|scope| -> std::io::Result<()> {
+    /// # scope.spawn(|| client.connect());
+    /// # assert_eq!(errors.recv(), Ok((false, true)));
+    /// # assert_eq!(errors.recv(), Ok((true, true)));
+    /// # client.close().map_err(std::io::Error::from)
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub repeats: bool,
+}
+
+/// Prints what a client does after an error, if it is known.
+struct Next {
+    gives_up: bool,
+    retry_in: Option<Duration>,
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.gives_up, self.retry_in) {
+            (true, _) => f.write_str("; giving up"),
+            (false, Some(wait)) => write!(f, "; connecting again in {wait:.1?}"),
+            (false, None) => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for OpError {
@@ -45,6 +96,8 @@ impl fmt::Debug for OpError {
             .field("peer_addr", &self.peer_addr)
             .field("cause", &self.cause)
             .field("gives_up", &self.gives_up)
+            .field("retry_in", &self.retry_in)
+            .field("repeats", &self.repeats)
             .finish()
     }
 }

@@ -25,8 +25,8 @@ pub enum Error {
     /// The peer ended the connection inside a frame, or while streams were open, or, if it
     /// uses this library's sessions, without announcing that it closes.
     #[error(
-        "connection cut by the peer: its process died or aborted it, or the network between \
-         cut it; what was not received yet is lost"
+        "connection cut by the peer: its process died, it aborted the connection, its close ran \
+         out of time, or the network between cut it; what was not received yet is lost"
     )]
     EndedByPeer,
     /// The peer closed the connection gracefully, after it had sent everything.
@@ -61,7 +61,10 @@ pub enum Error {
     /// The stream was reset by the peer.
     #[error(
         "{} was reset by the peer{}", .0,
-        .0.if_named(": its handler failed, or it aborted the stream; see the peer's log")
+        .0.if_named(
+            ": it or its handler failed, it aborted the stream, or it left before it had read \
+             everything; see the peer's log"
+        )
     )]
     ResetByPeer(AboutStream),
     /// The stream was reset on this side.
