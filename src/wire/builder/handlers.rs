@@ -122,6 +122,8 @@ impl Builder {
 
     /// Sets a hook that is called once for each established session, after it has ended.
     ///
+    /// [`Session::end_reason`] tells why it has ended.
+    ///
     /// The hook is called after [`on_session_open`](Self::on_session_open) has returned,
     /// on a pool thread. Until it returns, the session counts towards
     /// [`max_sessions`](Self::max_sessions). A panic is caught and reported to the [error
