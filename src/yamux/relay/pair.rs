@@ -127,7 +127,7 @@ impl Relay for RelayPair {
         for leg in legs.iter() {
             due.flush(&leg.shared);
         }
-        due.end_if_over(&mut guard);
+        self.end_if_over(&mut guard, &mut due);
         drop(guard);
         due.settle();
     }
@@ -155,7 +155,7 @@ impl Relay for RelayPair {
         for from in RelayEnd::BOTH {
             self.charge_orphaned(legs, from, &mut due);
         }
-        due.end_if_over(&mut guard);
+        self.end_if_over(&mut guard, &mut due);
         drop(guard);
         due.settle();
     }
@@ -275,6 +275,26 @@ impl RelayPair {
         }
     }
 
+    /// Drops the legs if nothing more will be passed on. A reset may have arrived since the
+    /// last pump, and the next one finds no legs, so ends are passed on here: otherwise the
+    /// far peer could wait forever for credit.
+    fn end_if_over(&self, legs: &mut Option<[Leg; 2]>, due: &mut Due<'_>) {
+        let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
+        let Some(legs) = legs.take_if(over) else {
+            return;
+        };
+        for from in RelayEnd::BOTH {
+            self.pass_on_end(&legs, from, due);
+        }
+        for leg in legs {
+            due.flush(&leg.shared);
+            if let Some(orphaned) = leg.orphaned {
+                leg.shared.release_orphaned(orphaned);
+            }
+            due.unused.push((leg.shared, leg.core));
+        }
+    }
+
     /// Grants the sender at one end what the receiver at the other has granted.
     /// Returns whether there was something to grant.
     fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd) -> bool {
@@ -384,17 +404,6 @@ impl<'a> Due<'a> {
         self.flushes.push(Arc::clone(shared) as _);
     }
 
-    /// Drops the legs if nothing more will be passed on.
-    fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
-        let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
-        for leg in legs.take_if(over).into_iter().flatten() {
-            if let Some(orphaned) = leg.orphaned {
-                leg.shared.release_orphaned(orphaned);
-            }
-            self.unused.push((leg.shared, leg.core));
-        }
-    }
-
     /// Does the remaining work on the streams, and closes connections that have
     /// become idle.
     fn settle(self) {
@@ -418,7 +427,7 @@ mod tests {
     use super::*;
     use crate::{
         transport::{Closer, Transport, Wait, memory},
-        yamux::{Acceptor, Connection, Role},
+        yamux::{Acceptor, Connection, ConnectionReader, Role},
     };
     use std::thread;
 
@@ -433,15 +442,43 @@ mod tests {
         cut_short: &[],
     };
 
+    /// Returns a connection, its reader, and the peer's end of its transport.
+    fn connection() -> (Connection, Box<ConnectionReader>, memory::End) {
+        let (ours, theirs) = memory::pair(1024);
+        let halves = ours.split().unwrap();
+        let acceptor = Acceptor::new(|_| true);
+        let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
+        let (connection, reader) = driven.unwrap();
+        (connection, reader, theirs)
+    }
+
+    /// A thread may find room for the relay after the reader has noted the reset, and before
+    /// it pumps the relay.
+    #[test]
+    fn a_caller_whose_owner_has_ended_and_reset_the_stream_is_not_left_without_credit() {
+        for to in RelayEnd::BOTH {
+            let connections = [connection(), connection()];
+            let legs = [0, 1].map(|at| connections[at].0.open().unwrap());
+            let [caller, owner] = [0, 1].map(|at| Arc::clone(legs[at].core()));
+            let [a, b] = legs.map(|stream| (stream, Segment::default()));
+            join_relay(a, b, NONE);
+            let relay = owner.relay().unwrap();
+            let mut due = Flushes::default();
+            let _ = owner.on_fin();
+            Arc::clone(relay).pump(&mut due);
+            assert_eq!(caller.send.lock().state, SendState::Finished);
+            let _ = owner.mark_reset(ResetBy::Peer);
+            Arc::clone(relay).on_room(to, &mut due);
+            Arc::clone(relay).pump(&mut due);
+            assert_ne!(caller.recv.lock().state, RecvState::Open);
+        }
+    }
+
     #[test]
     fn a_chain_of_connections_that_fail_takes_no_more_stack_than_one() {
         let (mut connections, mut readers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CONNECTIONS {
-            let (ours, theirs) = memory::pair(1024);
-            let halves = ours.split().unwrap();
-            let acceptor = Acceptor::new(|_| true);
-            let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
-            let (connection, reader) = driven.unwrap();
+            let (connection, reader, theirs) = connection();
             connections.push(connection);
             readers.push(reader);
             peers.push(theirs);
