@@ -275,9 +275,8 @@ impl RelayPair {
         }
     }
 
-    /// Drops the legs if nothing more will be passed on. A reset may have arrived since the
-    /// last pump, and the next one finds no legs, so ends are passed on here: otherwise the
-    /// far peer could wait forever for credit.
+    /// Drops the legs if nothing more will be passed on. Before that, passes on a reset that
+    /// has arrived since the last pump: the next one finds no legs.
     fn end_if_over(&self, legs: &mut Option<[Leg; 2]>, due: &mut Due<'_>) {
         let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
         let Some(legs) = legs.take_if(over) else {
@@ -445,31 +444,28 @@ mod tests {
     /// Returns a connection, its reader, and the peer's end of its transport.
     fn connection() -> (Connection, Box<ConnectionReader>, memory::End) {
         let (ours, theirs) = memory::pair(1024);
-        let halves = ours.split().unwrap();
-        let acceptor = Acceptor::new(|_| true);
+        let (halves, acceptor) = (ours.split().unwrap(), Acceptor::new(|_| true));
         let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
         let (connection, reader) = driven.unwrap();
         (connection, reader, theirs)
     }
 
-    /// A thread may find room for the relay after the reader has noted the reset, and before
-    /// it pumps the relay.
+    /// A thread may find room after the reader has noted the reset, before it pumps.
     #[test]
     fn a_caller_whose_owner_has_ended_and_reset_the_stream_is_not_left_without_credit() {
         for to in RelayEnd::BOTH {
             let connections = [connection(), connection()];
-            let legs = [0, 1].map(|at| connections[at].0.open().unwrap());
-            let [caller, owner] = [0, 1].map(|at| Arc::clone(legs[at].core()));
-            let [a, b] = legs.map(|stream| (stream, Segment::default()));
-            join_relay(a, b, NONE);
-            let relay = owner.relay().unwrap();
+            let [a, b] = [0, 1].map(|at| connections[at].0.open().unwrap());
+            let [caller, owner] = [&a, &b].map(|stream| Arc::clone(stream.core()));
+            join_relay((a, Segment::default()), (b, Segment::default()), NONE);
+            let relay = || Arc::clone(owner.relay().unwrap());
             let mut due = Flushes::default();
-            let _ = owner.on_fin();
-            Arc::clone(relay).pump(&mut due);
+            assert!(!owner.on_fin());
+            relay().pump(&mut due);
             assert_eq!(caller.send.lock().state, SendState::Finished);
-            let _ = owner.mark_reset(ResetBy::Peer);
-            Arc::clone(relay).on_room(to, &mut due);
-            Arc::clone(relay).pump(&mut due);
+            assert!(owner.mark_reset(ResetBy::Peer));
+            relay().on_room(to, &mut due);
+            relay().pump(&mut due);
             assert_ne!(caller.recv.lock().state, RecvState::Open);
         }
     }
