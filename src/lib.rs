@@ -78,6 +78,8 @@
 //! | reach a TCP or Unix socket through a stream | `Stream::pipe_with` (Unix) |
 //! | run HTTP, WebSocket or TLS inside a stream | [`Stream::into_byte_stream`] |
 //! | end a handler's work when its caller leaves | [`Stream::wait_for_peer_end`] |
+//! | give up on a request, and say why | [an answer before its end](Stream#an-answer-before-the-end-of-a-request) |
+//! | stop on SIGTERM, and report what did not finish | [`Wire::close`] |
 //! | call one client among many | [`Wire::wait_session_for`], [`Wire::session_offering`] |
 //! | renew a certificate at run time | `TlsServer::reload` |
 //! | multiplex the pipes of a child process | `transport::Pipes` (Unix), [`yamux::Connection`] |

@@ -15,6 +15,10 @@ mod chat;
 mod commands;
 #[path = "programs/download.rs"]
 mod download;
+#[path = "programs/firmware.rs"]
+mod firmware;
+#[path = "programs/jobs.rs"]
+mod jobs;
 #[path = "programs/logs.rs"]
 mod logs;
 #[path = "programs/sensors.rs"]

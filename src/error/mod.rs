@@ -39,6 +39,9 @@ use std::{borrow::Cow, io, sync::Arc, time::Duration};
 /// their own types, such as `Error` and [`io::Error`], although some are in an [`Arc`] or a
 /// [`Box`].
 ///
+/// Print errors with `{}`. A `main` that returns an error prints its `Debug` form, such as
+/// `Custom { kind: ConnectionReset, error: EndedByPeer }`, which does not contain the text.
+///
 /// # Examples
 ///
 /// ```

@@ -21,7 +21,40 @@ const HANDLER_NOT_FOUND: &str = "wirenet: stream handler not found";
 const SESSION_NOT_FOUND: &str = "wirenet: session not found";
 const SESSION_CLOSED: &str = "wirenet: session closed";
 
+/// How the texts begin that this library sends. Those that are not named above are about a
+/// limit, or about a failure that may pass.
+const OWN: &str = "wirenet: ";
+
 impl Refusal {
+    /// Returns whether the same call may succeed a little later: all handlers of the peer
+    /// are [busy](crate::Builder::handler_limit), a hub's client does not answer or has just
+    /// left, or the session was closed, so that the call belongs on the next one.
+    ///
+    /// `false` if there is no handler for the name, and if a
+    /// [validator](crate::Builder::token_validator) of the program refused the stream: only
+    /// the program knows what its texts mean.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wirenet::{Error, Session, Stream};
+    ///
+    /// /// Returns `None` if the client cannot take another job now.
+    /// fn open_job(client: &Session) -> Result<Option<Stream>, Error> {
+    ///     match client.open_stream("job") {
+    ///         Err(Error::Refused { refusal, .. }) if refusal.is_for_now() => Ok(None),
+    ///         outcome => outcome.map(Some),
+    ///     }
+    /// }
+    /// ```
+    pub fn is_for_now(&self) -> bool {
+        match self {
+            Self::HandlerNotFound => false,
+            Self::SessionNotFound | Self::SessionClosed => true,
+            Self::Other(text) => text.starts_with(OWN),
+        }
+    }
+
     pub(crate) fn from_text(text: &str) -> Self {
         match text {
             HANDLER_NOT_FOUND => Self::HandlerNotFound,
@@ -221,5 +254,20 @@ mod tests {
         let detail = denied.take_detail().unwrap();
         assert_eq!(&*detail, "cannot look you up: db.internal:5432 refused");
         assert_eq!(Denied::from("no").take_detail(), None);
+    }
+
+    #[test]
+    fn a_refusal_that_may_pass_is_told_from_one_of_a_validator() {
+        let may_pass = |text: &str| Refusal::from_text(text).is_for_now();
+        for text in [
+            SESSION_NOT_FOUND,
+            SESSION_CLOSED,
+            "wirenet: all 2 handlers are busy",
+        ] {
+            assert!(may_pass(text), "{text}");
+        }
+        for text in [HANDLER_NOT_FOUND, "no", "not a wirenet: token", ""] {
+            assert!(!may_pass(text), "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Error, Refusal, names_address, printable::PrintableBytes};
 use crate::{wire::session::id::SessionId, yamux};
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 /// An error that no call can return, as it is reported to the
 /// [error handler](crate::Builder::on_error).
@@ -27,6 +27,41 @@ pub struct OpError {
     /// Whether this error has ended the run of a client, which does not connect again. See
     /// [`Wire::wait`](crate::Wire::wait).
     pub gives_up: bool,
+    /// How long a client waits before it connects again, if this error is why it does so.
+    pub retry_in: Option<Duration>,
+    /// Whether a client's attempt to connect has failed with the same error as the attempt
+    /// before. An error handler can skip these, as the default one does: it logs them at
+    /// `debug`.
+    ///
+    /// # Examples
+    ///
+    /// Prints an outage once, however often the client retries:
+    ///
+    /// ```
+    /// # use std::{sync::mpsc, time::Duration};
+    /// # let (sender, errors) = mpsc::channel();
+    /// use wirenet::Wire;
+    ///
+    /// # // A port that refuses connections.
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// let client = Wire::join(addr)
+    ///     .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
+    ///     .on_error(move |error| {
+    ///         if !error.repeats {
+    ///             eprintln!("{error}");
+    ///         }
+    /// #       let _ = sender.send((error.repeats, error.retry_in.is_some()));
+    ///     })
+    ///     .build()?;
+    /// # std::thread::scope(|scope| -> std::io::Result<()> {
+    /// # scope.spawn(|| client.connect());
+    /// # assert_eq!(errors.recv(), Ok((false, true)));
+    /// # assert_eq!(errors.recv(), Ok((true, true)));
+    /// # client.close().map_err(std::io::Error::from)
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub repeats: bool,
 }
 
 impl fmt::Display for OpError {
@@ -35,9 +70,10 @@ impl fmt::Display for OpError {
         let is_new = |addr: &SocketAddr| !names_address(&cause, &addr.to_string());
         let peer = OfPeer(&self.identification, self.peer_addr.filter(is_new));
         write!(f, "{}{peer}: {cause}", self.operation)?;
-        match self.gives_up {
-            true => f.write_str("; giving up"),
-            false => Ok(()),
+        match (self.gives_up, self.retry_in) {
+            (true, _) => f.write_str("; giving up"),
+            (false, Some(wait)) => write!(f, "; connecting again in {wait:.1?}"),
+            (false, None) => Ok(()),
         }
     }
 }
@@ -58,6 +94,8 @@ impl fmt::Debug for OpError {
             .field("peer_addr", &self.peer_addr)
             .field("cause", &self.cause)
             .field("gives_up", &self.gives_up)
+            .field("retry_in", &self.retry_in)
+            .field("repeats", &self.repeats)
             .finish()
     }
 }
@@ -189,6 +227,8 @@ mod tests {
             peer_addr: Some(([10, 0, 0, 1], 80).into()),
             cause: text.into(),
             gives_up: false,
+            retry_in: None,
+            repeats: false,
         };
         for (cause, text) in [
             ("cut", "handshake (10.0.0.1:80): cut"),

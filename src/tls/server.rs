@@ -106,6 +106,11 @@ impl TlsServer {
     /// Accepts only clients that show a certificate from these authorities: a PEM
     /// file with one or more certificates. Default: any client.
     ///
+    /// This decides who may connect, not who is who: a client with any such certificate may
+    /// present any [identification](crate::Builder::identification), because the two are not
+    /// compared. If clients do not trust each other, give each a token of its own, too, and
+    /// check it with a [validator](crate::Builder::token_validator).
+    ///
     /// Replaces the authorities of an earlier call. [`reload`](Self::reload) does not change
     /// them.
     ///

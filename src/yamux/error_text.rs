@@ -8,8 +8,9 @@ impl fmt::Display for Error {
         match self {
             Self::Io(cause) => write!(f, "connection lost: {}", shown(cause)),
             Self::EndedByPeer => f.write_str(
-                "connection cut by the peer: its process died or aborted it, or the network \
-                 between cut it; what was not received yet is lost",
+                "connection cut by the peer: its process died, it aborted the connection, its \
+                 close ran out of time, or the network between cut it; what was not received \
+                 yet is lost",
             ),
             Self::ClosedByPeer => f.write_str("connection closed by the peer"),
             Self::Closed => f.write_str(
@@ -38,7 +39,8 @@ impl fmt::Display for Error {
                  stream ids; open the stream on the next one",
             ),
             Self::ResetByPeer(stream) => {
-                let why = ": its handler failed, or it aborted the stream; see the peer's log";
+                let why = ": it or its handler failed, it aborted the stream, or it left before \
+                           it had read everything; see the peer's log";
                 write!(f, "{stream} was reset by the peer{}", stream.if_named(why))
             }
             Self::Reset(stream) => {

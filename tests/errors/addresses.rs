@@ -2,7 +2,8 @@
 
 use super::table::row;
 use crate::support::{in_time, refusing::Refusing};
-use std::net::TcpListener;
+use crossbeam_channel::unbounded;
+use std::{net::TcpListener, time::Duration};
 use wirenet::{Builder, Error, Wire};
 
 type New = fn(&str) -> Builder;
@@ -161,5 +162,33 @@ fn an_address_that_cannot_be_used_says_why_and_what_to_do() {
                 "the server runs",
             ],
         );
+    });
+}
+
+#[test]
+fn each_failed_attempt_says_when_the_next_one_is_and_whether_it_repeats_the_last() {
+    in_time(|| {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let given = free.local_addr().unwrap().to_string();
+        drop(free);
+        let (told, errors) = unbounded();
+        let client = Wire::join(&given)
+            .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
+            .retry_max(2)
+            .on_error(move |error| {
+                let retries = error.retry_in.is_some();
+                let _ = told.send((error.to_string(), error.repeats, retries));
+            })
+            .build()
+            .unwrap();
+        client.connect().unwrap_err();
+        drop(client);
+        for repeats in [false, true] {
+            let (text, repeated, retries) = errors.recv().expect("an error");
+            let expected = ["nothing listens there", "; connecting again in "];
+            row("on_error of a client that retries", text, &expected);
+            assert_eq!((repeated, retries), (repeats, true));
+        }
+        assert_eq!(errors.recv().ok(), None, "`connect` returns the last one");
     });
 }

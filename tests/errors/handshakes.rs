@@ -431,7 +431,11 @@ fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_th
                 break cause;
             }
         };
-        let expected = ["the server ended 3 sessions in a row", expected];
+        let expected = [
+            "the server ended 3 sessions in a row",
+            "does it stop or restart",
+            expected,
+        ];
         row("the same, at the client that lost", at_the_loser, &expected);
         for client in clients {
             // The other client may have taken over its session meanwhile.

@@ -149,6 +149,7 @@ fn a_reset_says_who_and_why() {
                 &[
                     "stream \"fails\" was reset by the peer",
                     "its handler failed",
+                    "left before it had read everything",
                     "peer's log",
                 ],
             );

@@ -13,8 +13,8 @@ impl Builder {
     /// client that reconnects. The token proves the identification to the peer's
     /// [validator](Self::token_validator). A client sends both when it opens a session,
     /// and each wire sends its token with every stream that it opens. Each may be any
-    /// bytes, up to 4,096. Default: both empty. If no validator checks the token, for example
-    /// because the client shows a TLS certificate, give `""`.
+    /// bytes, up to 4,096. Default: both empty. If no validator checks the token, give `""`;
+    /// the identification is then unproven, even if the client shows a TLS certificate.
     ///
     /// Without [TLS](Self#tls), everyone on the network path can read the token.
     ///

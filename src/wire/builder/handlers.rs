@@ -20,9 +20,12 @@ impl Builder {
     ///
     /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the
     /// stream is closed gracefully; an error or a panic resets the stream, and is
-    /// reported to the [error handler](Self::on_error). If a name is given twice, the
-    /// later handler replaces the earlier one. [`Wire::stream`] adds handlers later,
-    /// and documents the limits.
+    /// reported to the [error handler](Self::on_error). The peer is not told which error: to
+    /// tell it, send a message and return `Ok`, even [before the request has
+    /// ended](Stream#an-answer-before-the-end-of-a-request).
+    ///
+    /// If a name is given twice, the later handler replaces the earlier one.
+    /// [`Wire::stream`] adds handlers later, and documents the limits.
     ///
     /// A handler reaches its wire with [`Session::wire`]. A handler that captures a
     /// [`Wire`] keeps it running forever.
@@ -119,6 +122,8 @@ impl Builder {
 
     /// Sets a hook that is called once for each established session, after it has ended.
     ///
+    /// [`Session::end_reason`] tells why it has ended.
+    ///
     /// The hook is called after [`on_session_open`](Self::on_session_open) has returned,
     /// on a pool thread. Until it returns, the session counts towards
     /// [`max_sessions`](Self::max_sessions). A panic is caught and reported to the [error
@@ -149,8 +154,9 @@ impl Builder {
     /// A peer that connects and leaves before it has sent a byte is no error: health
     /// checks and port scans do that. It is logged at `debug`.
     ///
-    /// Each failed attempt of a client to connect is reported. Without an error handler,
-    /// an attempt that fails like the one before is logged at `debug`.
+    /// Each failed attempt of a client to connect is reported, with the time until the next
+    /// one. An attempt that fails like the one before has [`OpError::repeats`] set. Without an
+    /// error handler, it is logged at `debug`.
     ///
     /// # Examples
     ///

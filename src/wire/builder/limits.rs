@@ -98,6 +98,13 @@ impl Builder {
     /// running handlers, because these may be waiting for it. Lower this on machines
     /// with little memory.
     ///
+    /// The place of a handler becomes free when it has returned and its stream has been
+    /// closed, a moment after the peer has received its answer. A peer that keeps exactly
+    /// `count` streams open, and opens the next one as soon as it has an answer, is
+    /// therefore refused now and then, with a refusal that [is for
+    /// now](crate::Refusal::is_for_now). To bound what one peer does, count its calls
+    /// where they are made, and choose a higher limit here.
+    ///
     /// No session can take all handlers: while there are other sessions, a session gets a
     /// further handler only while more are free than it has. One session thus gets up to
     /// half of the handlers, and each further session up to half of the rest; eleven

@@ -298,8 +298,9 @@ impl Wire {
     ///
     /// 1. stops accepting and connecting;
     /// 2. tells every peer that it accepts no new streams;
-    /// 3. waits for the [running streams](Session::close) of all sessions
-    ///    to end, for up to [`Builder::session_close_timeout`] in all;
+    /// 3. waits for the [running streams](Session::close#running-streams) of all sessions
+    ///    to end, for up to [`Builder::session_close_timeout`] in all: those whose handlers
+    ///    run, and those that the program has opened and still holds (drop idle ones first);
     /// 4. cuts the remaining streams, which wakes every blocked read, write, open and
     ///    wait;
     /// 5. waits for the wire's threads to end, for at most a second.
@@ -345,6 +346,35 @@ impl Wire {
     /// server.close()?;
     /// assert!(matches!(server.wait_session(Duration::ZERO), Err(Error::Closed)));
     /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// On SIGTERM, with the crate signal-hook: lets transfers end for up to 20 seconds, and
+    /// reports those that did not.
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// # fn main() -> std::io::Result<()> {
+    /// # use std::time::Duration;
+    /// # use wirenet::Wire;
+    /// use signal_hook::{consts::SIGTERM, iterator::Signals};
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .session_close_timeout(Duration::from_secs(20))
+    ///     .build()?;
+    /// let mut signals = Signals::new([SIGTERM])?;
+    /// server.start()?;
+    ///
+    /// # signal_hook::low_level::raise(SIGTERM)?;
+    /// signals.forever().next();
+    /// if let Err(error) = server.close() {
+    ///     for cut in &error.sessions {
+    ///         eprintln!("not finished: {:?} of {:?}", cut.stream_names, cut.peer_addr);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(unix))]
+    /// # fn main() {}
     /// ```
     #[doc(alias("shutdown", "stop"))]
     pub fn close(&self) -> Result<(), ShutdownError> {

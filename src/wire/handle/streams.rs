@@ -16,8 +16,9 @@ impl Wire {
     /// The handler gets each stream on a thread of a pool. If it returns `Ok`, the stream
     /// is closed gracefully, which ends the message that was being sent. An error or a
     /// panic resets the stream, and is reported to the [error
-    /// handler](Builder::on_error). [`any_error`](crate::any_error) makes handlers whose
-    /// errors have any type.
+    /// handler](Builder::on_error); the peer is not told which error, see
+    /// [`Builder::stream`]. [`any_error`](crate::any_error) makes handlers whose errors have
+    /// any type.
     ///
     /// A peer learns the names when its session opens. A name that is added later can be
     /// opened, but is not in the [`Session::stream_names`] of earlier sessions. It cannot

@@ -2,7 +2,7 @@
 //! when the session has ended.
 
 use crate::{
-    error::{Error, Operation, names_address},
+    error::{Error, Operation},
     sync,
     time::deadline,
     wire::{
@@ -204,26 +204,22 @@ impl Client {
         previous: Option<Error>,
         wait: Duration,
     ) {
-        let (addr, mut level) = (&self.addr, log::Level::Debug);
-        let mut cause = String::new();
-        match failure {
-            Some(failure) if wire.options.on_error.is_some() => failure.report_and_go_on(wire),
-            Some(failure) => {
-                let repeats = previous
-                    .is_some_and(|previous| previous.to_string() == failure.error.to_string());
-                if !repeats {
-                    level = log::Level::Warn;
-                }
-                cause = format!("{}; ", failure.into_op_error());
-            }
-            None => {}
-        }
-        let again = match names_address(&cause, &addr.to_string()) {
-            true => "connecting again".into(),
-            false => format!("connecting to {addr} again"),
+        let Some(failure) = failure else {
+            let text = || format!("connecting to {} again in {wait:.1?}", self.addr);
+            return wire.log_later(log::Level::Debug, module_path!(), text);
         };
-        let text = || format!("{cause}{again} in {wait:.1?}");
-        wire.log_later(level, module_path!(), text);
+        let repeats =
+            previous.is_some_and(|previous| previous.to_string() == failure.error.to_string());
+        let mut error = failure.into_op_error();
+        (error.repeats, error.retry_in) = (repeats, Some(wait));
+        if wire.options.on_error.is_some() {
+            return wire.call_error_handler(&error);
+        }
+        let level = match repeats {
+            true => log::Level::Debug,
+            false => log::Level::Warn,
+        };
+        wire.log_later(level, module_path!(), || error.to_string());
     }
 }
 

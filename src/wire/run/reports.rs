@@ -93,7 +93,7 @@ impl WireState {
         }
     }
 
-    fn call_error_handler(&self, error: &OpError) {
+    pub(super) fn call_error_handler(&self, error: &OpError) {
         guarded(|| match &self.options.on_error {
             Some(handler) => {
                 log::debug!("{error}");

@@ -213,6 +213,49 @@ impl Session {
         self.inner.connection.is_going_away()
     }
 
+    /// Returns why the session has ended, or `None` as long as it has not.
+    ///
+    /// After a graceful close it is [`ClosedByPeer`](yamux::Error::ClosedByPeer) or
+    /// [`Closed`](yamux::Error::Closed), depending on the side that closed. Everything else is
+    /// a failure.
+    ///
+    /// # Examples
+    ///
+    /// A server that tells clients that leave from those it loses:
+    ///
+    /// ```
+    /// # use std::{sync::mpsc, time::Duration};
+    /// # let (sender, ended) = mpsc::channel();
+    /// use wirenet::{Wire, yamux};
+    ///
+    /// let server = Wire::mount("127.0.0.1:0")
+    ///     .on_session_close(move |session| {
+    ///         match session.end_reason() {
+    ///             Some(yamux::Error::ClosedByPeer) => println!("{session} has left"),
+    ///             Some(error) => println!("{session} is lost: {error}"),
+    ///             None => unreachable!("it has ended"),
+    ///         }
+    /// #       let left = matches!(session.end_reason(), Some(yamux::Error::ClosedByPeer));
+    /// #       let _ = sender.send(left);
+    ///     })
+    ///     .build()?;
+    /// # server.start()?;
+    /// # let join = || Wire::join(server.local_addr().unwrap()).retry_max(0).build();
+    /// # let (leaves, breaks) = (join()?, join()?);
+    /// # let session = leaves.start_within(Duration::from_secs(5))?;
+    /// # assert!(session.end_reason().is_none());
+    /// # leaves.close()?;
+    /// # assert!(matches!(session.end_reason(), Some(yamux::Error::Closed)));
+    /// # assert_eq!(ended.recv(), Ok(true));
+    /// # breaks.start_within(Duration::from_secs(5))?.abort();
+    /// # assert_eq!(ended.recv(), Ok(false));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias("close_reason", "reason"))]
+    pub fn end_reason(&self) -> Option<yamux::Error> {
+        self.inner.connection.end_reason()
+    }
+
     /// Ends the session immediately. Blocked calls on its streams fail, on both sides.
     ///
     /// Does not block. To end a session gracefully, use [`close`](Self::close).
@@ -302,11 +345,6 @@ impl Session {
             (count <= others).then_some(count + 1)
         });
         begun.is_ok().then(|| UnansweredCall { count })
-    }
-
-    /// Returns why the session ended, if it has.
-    pub(crate) fn end_reason(&self) -> Option<yamux::Error> {
-        self.inner.connection.end_reason()
     }
 
     /// Returns the read timeout of new streams.

@@ -114,6 +114,34 @@ use std::{fmt, io, sync::Arc, time::Duration};
 /// - [`io::ErrorKind::UnexpectedEof`] if the peer closed the stream without an end mark;
 ///   but see [`set_takes_unmarked_end`](Self::set_takes_unmarked_end).
 ///
+/// # An answer before the end of a request
+///
+/// A handler may answer and return `Ok` before it has read the whole request, for example
+/// because its disk is full. What the caller still sends is discarded. If that is more than
+/// a window, the stream is reset: a write of the caller fails with
+/// [`io::ErrorKind::ConnectionReset`]. The answer has been received by then, and can be read
+/// after the failed write.
+///
+/// ```
+/// # use std::{io, time::Duration};
+/// # let server = wirenet::Wire::mount("127.0.0.1:0")
+/// #     .stream("upload", |stream| stream.write_message("error: disk full"))
+/// #     .build()?;
+/// # server.start()?;
+/// # let client = wirenet::Wire::join(server.local_addr().unwrap()).build()?;
+/// # let session = client.start_within(Duration::from_secs(5))?;
+/// # let mut file = io::Read::take(io::repeat(7), 10_000_000);
+/// let mut stream = session.open_stream("upload")?;
+/// let sent = io::copy(&mut file, &mut stream).and_then(|_| stream.finish());
+/// // Not `sent?` first: if the handler gave up, its answer says why.
+/// let answer = match stream.read_message(1000) {
+///     Ok(Some(answer)) => answer,
+///     _ => return sent,
+/// };
+/// assert_eq!(answer, b"error: disk full");
+/// # Ok::<(), io::Error>(())
+/// ```
+///
 /// # How a stream is aborted
 ///
 /// A peer that uses this library gets a reset. A go-wirenet peer does not, because its

@@ -41,6 +41,8 @@ impl ErrorContext {
             peer_addr: self.peer_addr,
             cause,
             gives_up: false,
+            retry_in: None,
+            repeats: false,
         }
     }
 }

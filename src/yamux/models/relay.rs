@@ -286,6 +286,53 @@ fn a_caller_without_credit_gets_some_when_its_stream_ends_between_two_messages()
     });
 }
 
+/// The owner answers, returns, and resets what its caller still sends. Its connection is full,
+/// so a thread that finds room in it may serve the relay before the reader does.
+#[test]
+fn a_caller_without_credit_is_told_of_a_reset_that_follows_the_end() {
+    check(Time::Fixed, || {
+        let (call, call_stream) = leg(1 << 20, true);
+        let (own, own_stream) = leg(50_000, false);
+        let readers = [call.reader, own.reader].map(run);
+        let (mut caller, mut owner) = (call.peer.sender, own.peer.sender);
+        let owner_receives = own.peer.receiver;
+        let received = thread::spawn(move || owner_receives.read_to_end());
+        let speaking = thread::spawn(move || {
+            for part in vec![b'a'; INITIAL_WINDOW as usize].chunks(MUCH.each) {
+                caller.data(CALL, part);
+            }
+            caller
+        });
+        let ending = thread::spawn(move || {
+            for flag in [Flags::FIN, Flags::RST] {
+                owner.send(Header::window_update(LEG, flag, 0), b"");
+            }
+            owner
+        });
+        let none = Segment::default;
+        join_relay((call_stream, none()), (own_stream, none()), ANYWHERE);
+        let mut caller_receives = call.peer.receiver;
+        let mut frames = Frames::default();
+        let is_told = |header: Header| {
+            header.stream == CALL && (header.flags.contains(Flags::RST) || header.length > 0)
+        };
+        // If it were told nothing, this would wait forever.
+        while !frames.any(is_told) {
+            frames.take(&caller_receives.read());
+        }
+        let mut senders = [speaking.join().unwrap(), ending.join().unwrap()];
+        call.connection.cut();
+        own.connection.cut();
+        for sender in &mut senders {
+            sender.finish();
+        }
+        for reader in readers {
+            let _ = reader.join().unwrap();
+        }
+        received.join().unwrap();
+    });
+}
+
 #[test]
 fn both_peers_receive_everything_and_the_end() {
     relaying(Time::Fixed, 1 << 20, LITTLE, Does::Finishes, Does::Finishes);

@@ -127,7 +127,7 @@ impl Relay for RelayPair {
         for leg in legs.iter() {
             due.flush(&leg.shared);
         }
-        due.end_if_over(&mut guard);
+        self.end_if_over(&mut guard, &mut due);
         drop(guard);
         due.settle();
     }
@@ -155,7 +155,7 @@ impl Relay for RelayPair {
         for from in RelayEnd::BOTH {
             self.charge_orphaned(legs, from, &mut due);
         }
-        due.end_if_over(&mut guard);
+        self.end_if_over(&mut guard, &mut due);
         drop(guard);
         due.settle();
     }
@@ -275,6 +275,25 @@ impl RelayPair {
         }
     }
 
+    /// Drops the legs if nothing more will be passed on. Before that, passes on a reset that
+    /// has arrived since the last pump: the next one finds no legs.
+    fn end_if_over(&self, legs: &mut Option<[Leg; 2]>, due: &mut Due<'_>) {
+        let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
+        let Some(legs) = legs.take_if(over) else {
+            return;
+        };
+        for from in RelayEnd::BOTH {
+            self.pass_on_end(&legs, from, due);
+        }
+        for leg in legs {
+            due.flush(&leg.shared);
+            if let Some(orphaned) = leg.orphaned {
+                leg.shared.release_orphaned(orphaned);
+            }
+            due.unused.push((leg.shared, leg.core));
+        }
+    }
+
     /// Grants the sender at one end what the receiver at the other has granted.
     /// Returns whether there was something to grant.
     fn grant(self: &Arc<Self>, legs: &mut [Leg; 2], from: RelayEnd) -> bool {
@@ -384,17 +403,6 @@ impl<'a> Due<'a> {
         self.flushes.push(Arc::clone(shared) as _);
     }
 
-    /// Drops the legs if nothing more will be passed on.
-    fn end_if_over(&mut self, legs: &mut Option<[Leg; 2]>) {
-        let over = |legs: &mut [Leg; 2]| legs.iter().all(|leg| !leg.is_sending());
-        for leg in legs.take_if(over).into_iter().flatten() {
-            if let Some(orphaned) = leg.orphaned {
-                leg.shared.release_orphaned(orphaned);
-            }
-            self.unused.push((leg.shared, leg.core));
-        }
-    }
-
     /// Does the remaining work on the streams, and closes connections that have
     /// become idle.
     fn settle(self) {
@@ -418,7 +426,7 @@ mod tests {
     use super::*;
     use crate::{
         transport::{Closer, Transport, Wait, memory},
-        yamux::{Acceptor, Connection, Role},
+        yamux::{Acceptor, Connection, ConnectionReader, Role},
     };
     use std::thread;
 
@@ -433,15 +441,40 @@ mod tests {
         cut_short: &[],
     };
 
+    /// Returns a connection, its reader, and the peer's end of its transport.
+    fn connection() -> (Connection, Box<ConnectionReader>, memory::End) {
+        let (ours, theirs) = memory::pair(1024);
+        let (halves, acceptor) = (ours.split().unwrap(), Acceptor::new(|_| true));
+        let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
+        let (connection, reader) = driven.unwrap();
+        (connection, reader, theirs)
+    }
+
+    /// A thread may find room after the reader has noted the reset, before it pumps.
+    #[test]
+    fn a_caller_whose_owner_has_ended_and_reset_the_stream_is_not_left_without_credit() {
+        for to in RelayEnd::BOTH {
+            let connections = [connection(), connection()];
+            let [a, b] = [0, 1].map(|at| connections[at].0.open().unwrap());
+            let [caller, owner] = [&a, &b].map(|stream| Arc::clone(stream.core()));
+            join_relay((a, Segment::default()), (b, Segment::default()), NONE);
+            let relay = || Arc::clone(owner.relay().unwrap());
+            let mut due = Flushes::default();
+            assert!(!owner.on_fin());
+            relay().pump(&mut due);
+            assert_eq!(caller.send.lock().state, SendState::Finished);
+            assert!(owner.mark_reset(ResetBy::Peer));
+            relay().on_room(to, &mut due);
+            relay().pump(&mut due);
+            assert_ne!(caller.recv.lock().state, RecvState::Open);
+        }
+    }
+
     #[test]
     fn a_chain_of_connections_that_fail_takes_no_more_stack_than_one() {
         let (mut connections, mut readers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CONNECTIONS {
-            let (ours, theirs) = memory::pair(1024);
-            let halves = ours.split().unwrap();
-            let acceptor = Acceptor::new(|_| true);
-            let driven = Connection::driven(halves, Role::Server, Arc::default(), acceptor);
-            let (connection, reader) = driven.unwrap();
+            let (connection, reader, theirs) = connection();
             connections.push(connection);
             readers.push(reader);
             peers.push(theirs);
