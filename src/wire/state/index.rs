@@ -1,13 +1,14 @@
 //! Sessions by a key that several may share: an identification, or a stream name.
 
 use crate::wire::session::id::SessionId;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The ids of sessions by a key, and for each key in the order in which the sessions were
 /// established.
 #[derive(Default)]
 pub(super) struct Index {
-    entries: BTreeSet<(Box<[u8]>, Order, SessionId)>,
+    /// No list is empty.
+    sessions: BTreeMap<Box<[u8]>, Vec<(Order, SessionId)>>,
 }
 
 /// The position of a session in the order in which they were established.
@@ -21,24 +22,41 @@ impl Order {
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, key: &[u8], order: Order, id: SessionId) {
-        self.entries.insert((key.into(), order, id));
+    /// Adds a session, which was established after those that have the key already.
+    pub(super) fn add(&mut self, key: &[u8], order: Order, id: SessionId) {
+        match self.sessions.get_mut(key) {
+            Some(sessions) => sessions.push((order, id)),
+            None => self.set(key, order, id),
+        }
     }
 
+    /// Makes a session the only one that has the key.
+    pub(super) fn set(&mut self, key: &[u8], order: Order, id: SessionId) {
+        self.sessions.insert(key.into(), vec![(order, id)]);
+    }
+
+    /// Removes a session, if it has the key.
     pub(super) fn remove(&mut self, key: &[u8], order: Order, id: SessionId) {
-        self.entries.remove(&(key.into(), order, id));
+        let Some(sessions) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if let Ok(index) = sessions.binary_search(&(order, id)) {
+            // Moving entries costs little compared with the thread that each session has.
+            sessions.remove(index);
+        }
+        if sessions.is_empty() {
+            self.sessions.remove(key);
+        }
     }
 
     /// Returns the sessions with this key. The one that was established last comes first.
     pub(super) fn latest_first(&self, key: &[u8]) -> impl Iterator<Item = SessionId> {
-        let first = (key.into(), Order(0), SessionId::MIN);
-        let last = (key.into(), Order(u64::MAX), SessionId::MAX);
-        let entries = self.entries.range(first..=last);
-        entries.rev().map(|(_, _, id)| *id)
+        let sessions = self.sessions.get(key).into_iter().flatten();
+        sessions.rev().map(|(_, id)| *id)
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.sessions.is_empty()
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::{collection::vec, prelude::*};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fake {
