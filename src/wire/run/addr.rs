@@ -161,10 +161,11 @@ fn check_characters(given: &str) -> Result<(), String> {
 
 /// Returns the parts of a URL other than host and port: scheme, user, and path.
 fn parts_of_url(given: &str) -> Vec<&str> {
-    let (scheme, rest) = match given.find("://") {
-        Some(at) => given.split_at(at + 3),
-        None => ("", given),
-    };
+    let (scheme, rest) =
+        match (0..given.len()).find(|&at| given.as_bytes()[at..].starts_with(b"://")) {
+            Some(at) => given.split_at(at + 3),
+            None => ("", given),
+        };
     let (rest, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let (user, host) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
     let path = match path.rsplit_once(':') {

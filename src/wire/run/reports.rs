@@ -235,7 +235,7 @@ mod tests {
     use crate::wire::state::deferred::MAX_DEFERRED;
     use crate::wire::{
         run::inbound::find_handler,
-        state::{handlers::Handlers, options::Options, registry::Names},
+        state::{handlers::Handlers, options::Options, registry::Registry},
     };
     use crossbeam_channel::{Receiver, unbounded};
     use std::fmt;
@@ -251,7 +251,12 @@ mod tests {
             })),
             ..Options::default()
         };
-        let wire = WireState::new(options, Handlers::default(), Names::Shared, find_handler);
+        let wire = WireState::new(
+            options,
+            Handlers::default(),
+            Registry::of_server,
+            find_handler,
+        );
         (wire, reported)
     }
 

@@ -119,16 +119,35 @@ fn is_same_client(session: &impl Member, identification: &[u8]) -> bool {
 }
 
 impl<S: Member> Registry<S> {
-    pub(crate) fn new(limit: usize, names: Names) -> Self {
+    /// Returns the registry of a client, which has one session at a time.
+    pub(crate) fn of_client(limit: usize) -> Self {
+        Self::new(limit, Names::Shared, Index::small)
+    }
+
+    /// Returns the registry of a server.
+    pub(crate) fn of_server(limit: usize) -> Self {
+        Self::new(limit, Names::Shared, Index::large)
+    }
+
+    /// Returns the registry of a hub.
+    pub(crate) fn of_hub(limit: usize) -> Self {
+        Self::new(limit, Names::Owned, Index::large)
+    }
+
+    fn new(limit: usize, names: Names, index: fn() -> Index) -> Self {
         Self {
             entries: Vec::new(),
             departing: 0,
             limit,
             names,
-            by_identification: Index::default(),
-            by_name: Index::default(),
+            by_identification: index(),
+            by_name: index(),
             last: Order::default(),
         }
+    }
+
+    pub(super) fn names(&self) -> Names {
+        self.names
     }
 
     /// Returns the established sessions.

@@ -109,14 +109,21 @@ impl WireData {
 }
 
 impl WireState {
-    pub(crate) fn new(options: Options, handlers: Handlers, names: Names, find: Find) -> Arc<Self> {
+    pub(crate) fn new(
+        options: Options,
+        handlers: Handlers,
+        registry: fn(usize) -> Registry<Session>,
+        find: Find,
+    ) -> Arc<Self> {
         let pool = HandlerPool::new(
             options.handler_limit,
             options.stack_size,
             format!("{}-handler", options.thread_name),
         );
+        let registry = registry(options.max_sessions);
+        let names = registry.names();
         let data = WireData {
-            registry: Registry::new(options.max_sessions, names),
+            registry,
             handshakes: Handshakes::new(options.max_handshakes),
             life: Lifecycle::new(),
             totals: Totals::default(),
@@ -279,7 +286,7 @@ mod tests {
     #[test]
     fn what_comes_while_a_wait_times_out_is_found() {
         let (options, handlers) = (Options::default(), Handlers::default());
-        let wire = WireState::new(options, handlers, Names::Shared, find_handler);
+        let wire = WireState::new(options, handlers, Registry::of_server, find_handler);
         let checks = Cell::new(0);
         let second = |_: &WireData| {
             checks.set(checks.get() + 1);
