@@ -37,7 +37,7 @@ use crate::{
         state::{
             admitted::Find,
             handlers::{Handler, Handlers},
-            options::Options,
+            options::{NewSessionEvents, Options},
             registry::Registry,
             wire_state::WireState,
         },
@@ -174,6 +174,8 @@ pub struct Builder {
     addr: Address,
     handlers: Vec<(String, Handler)>,
     on_connect: Option<ConnectHook>,
+    /// What runs the hooks of sessions, if there are any.
+    hooks: Option<NewSessionEvents<WireState>>,
     options: Options,
 }
 
@@ -241,6 +243,7 @@ impl Builder {
             addr,
             handlers: Vec::new(),
             on_connect: None,
+            hooks: None,
             options: Options::default(),
         }
     }
@@ -275,7 +278,13 @@ impl Builder {
             handlers.insert(name, handler)?;
         }
         let addr = Addr::parse(self.kind.name, self.kind.role, self.addr.into_text())?;
-        let state = WireState::new(self.options, handlers, self.kind.registry, self.kind.find);
+        let state = WireState::new(
+            self.options,
+            handlers,
+            self.kind.registry,
+            self.kind.find,
+            self.hooks,
+        );
         Ok(Wire::new(state, (self.kind.run)(addr), self.on_connect))
     }
 }

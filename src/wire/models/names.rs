@@ -35,6 +35,7 @@ fn hub() -> Arc<WireState> {
         Handlers::default(),
         Registry::of_hub,
         inbound::find_owner,
+        None,
     )
 }
 

@@ -39,6 +39,7 @@ fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
         handlers,
         Registry::of_server,
         inbound::find_handler,
+        None,
     )
 }
 

@@ -256,6 +256,7 @@ mod tests {
             Handlers::default(),
             Registry::of_server,
             find_handler,
+            None,
         );
         (wire, reported)
     }
