@@ -288,8 +288,9 @@ impl Table {
         let held = mem::take(&mut self.held).len();
         self.stats.streams_refused += held as u64;
         self.stats.streams_reset += (self.live - held) as u64;
-        let streams = mem::take(&mut self.streams).into_values();
-        Some(streams.map(|entry| entry.core).collect())
+        let cores = self.cores();
+        self.streams.clear();
+        Some(cores)
     }
 }
 
