@@ -150,10 +150,12 @@ fn check_characters(given: &str) -> Result<(), String> {
             "it contains {digit:?}, which is not one of the digits 0 to 9"
         ));
     }
-    let excess = parts_of_url(given);
+    let mut excess = String::new();
+    for part in parts_of_url(given) {
+        let and = if excess.is_empty() { "" } else { " and " };
+        excess += &format!("{and}{part:?}");
+    }
     if !excess.is_empty() {
-        let excess: Vec<_> = excess.iter().map(|part| format!("{part:?}")).collect();
-        let excess = excess.join(" and ");
         return Err(format!("it must be host:port, without {excess}"));
     }
     Ok(())

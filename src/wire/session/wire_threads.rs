@@ -143,12 +143,9 @@ impl Threads {
         Arc::ptr_eq(&task.shared, &self.shared)
     }
 
-    /// Returns the ids of the wire's tasks that the current thread runs.
-    fn current_ids(&self) -> Vec<u64> {
-        with_tasks(|tasks| {
-            let own = tasks.iter().filter(|task| self.owns(task));
-            own.map(|task| task.id).collect()
-        })
+    /// Returns whether the current thread runs this task of the wire.
+    fn is_current(&self, id: u64) -> bool {
+        with_tasks(|tasks| tasks.iter().any(|task| task.id == id && self.owns(task)))
     }
 
     /// Returns the number of the wire's tasks that the current thread runs.
@@ -174,8 +171,7 @@ impl Threads {
     /// Waits until all tasks have ended, except those of threads that are in this function
     /// themselves. Returns the tasks that had not ended by the deadline.
     pub(crate) fn join(&self, deadline: Instant) -> StillRunning {
-        let own = self.current_ids();
-        let current = own.len();
+        let current = self.current_tasks();
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
@@ -196,7 +192,8 @@ impl Threads {
         }
         let count = left(&counts);
         counts.joining -= current;
-        let others = counts.operations.iter().filter(|(id, _)| !own.contains(id));
+        let operations = counts.operations.iter();
+        let others = operations.filter(|(id, _)| !self.is_current(*id));
         let named = others.take(count.min(MAX_NAMED));
         let operations = named.map(|(_, operation)| operation.clone()).collect();
         StillRunning { count, operations }

@@ -189,7 +189,7 @@ impl Table {
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::GoingAway { by_peer: false })?;
         self.next = id.checked_add(2);
-        let core = Arc::new(Core::new(StreamId(id), false));
+        let core = Core::shared(StreamId(id), false);
         self.insert(&core);
         self.unacknowledged += 1;
         self.live += 1;
