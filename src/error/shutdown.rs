@@ -186,7 +186,7 @@ mod tests {
 
     fn cut(streams: usize, names: &[&str], unacknowledged: u64) -> CutSession {
         CutSession {
-            id: SessionId::MIN,
+            id: SessionId::from_bytes(&[0; 16]).unwrap(),
             identification: b"box-1".to_vec(),
             peer_addr: Some(([127, 0, 0, 1], 4711).into()),
             streams,

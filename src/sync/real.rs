@@ -1,6 +1,6 @@
 //! The real primitives.
 
-pub(crate) use crossbeam_channel::{Receiver, bounded, never, unbounded};
+pub(crate) use crossbeam_channel::{Receiver, bounded, unbounded};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 pub(crate) use std::{

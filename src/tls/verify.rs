@@ -3,14 +3,14 @@
 
 use super::{Fingerprint, TlsError, provider::sha256, refusal, x509};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature,
         verify_tls13_signature_with_raw_key,
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -74,11 +74,11 @@ impl ServerCertVerifier for Verifier {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(|algorithms| verify_tls12_signature(message, cert, signed, algorithms))
+        no_tls12()
     }
 
     fn verify_tls13_signature(
@@ -99,6 +99,12 @@ impl ServerCertVerifier for Verifier {
         let algorithms = &self.provider.signature_verification_algorithms;
         algorithms.supported_schemes()
     }
+}
+
+/// Returns the outcome for a signature of TLS 1.2, which no configuration permits. rustls
+/// does not ask for it.
+fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(PeerIncompatible::SupportedVersionsExtensionRequired.into())
 }
 
 /// Accepts servers with certificates from these authorities, as rustls does by default.
@@ -133,12 +139,11 @@ impl ServerCertVerifier for Issued {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signed, algorithms)
+        no_tls12()
     }
 
     fn verify_tls13_signature(

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     spawn::spawn,
-    sync::{self, Mutex, Receiver, never, thread, unbounded},
+    sync::{self, Mutex, thread, unbounded},
     transport::{Halves, Transport, Wait},
 };
 use std::{
@@ -119,7 +119,10 @@ impl Connection {
             // The connection knows why it ended.
             let _ = reader.run();
         })?;
-        Ok(Self::new(shared, incoming))
+        Ok(Self::new(
+            shared,
+            Some(Box::new(move || incoming.recv().ok())),
+        ))
     }
 
     /// Creates a connection that the caller reads. The streams that the peer opens go
@@ -131,10 +134,13 @@ impl Connection {
         acceptor: Acceptor,
     ) -> io::Result<(Self, Box<ConnectionReader>)> {
         let (shared, reader) = assemble(halves, role, config, acceptor)?;
-        Ok((Self::new(shared, never()), reader))
+        Ok((Self::new(shared, None), reader))
     }
 
-    fn new(shared: Arc<Shared>, incoming: Receiver<Incoming>) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        incoming: Option<Box<dyn Fn() -> Option<Incoming> + Send + Sync>>,
+    ) -> Self {
         let handle = Arc::new(Handle { shared, incoming });
         Self { handle }
     }
@@ -241,8 +247,8 @@ impl Connection {
     /// Fails with the reason for the connection's end once it has ended.
     pub fn accept(&self) -> Result<Stream, Error> {
         // Streams that were opened before the end are still returned.
-        let incoming = self.handle.incoming.recv();
-        let incoming = incoming.map_err(|_| self.handle.shared.end_error())?;
+        let incoming = self.handle.incoming.as_ref().and_then(|next| next());
+        let incoming = incoming.ok_or_else(|| self.handle.shared.end_error())?;
         let stream = self.stream(incoming.0);
         stream.acknowledge();
         stream.flush_queued();

@@ -98,8 +98,8 @@ pub(super) enum Delivery {
 pub(crate) struct Incoming(pub(super) Arc<Core>);
 
 impl Core {
-    pub(super) fn new(id: StreamId, inbound: bool) -> Self {
-        Self {
+    pub(super) fn shared(id: StreamId, inbound: bool) -> Arc<Self> {
+        Arc::new(Self {
             id,
             recv: Mutex::new(RecvHalf {
                 state: RecvState::Open,
@@ -124,7 +124,7 @@ impl Core {
             live: AtomicBool::new(true),
             relayed: OnceLock::new(),
             name: OnceLock::new(),
-        }
+        })
     }
 
     /// Sets the name, once.

@@ -39,14 +39,6 @@ pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     bounded(usize::MAX)
 }
 
-/// Returns the receiver of a channel that never receives anything and never
-/// disconnects.
-pub(crate) fn never<T>() -> Receiver<T> {
-    let (sender, receiver) = bounded(0);
-    std::mem::forget(sender);
-    receiver
-}
-
 impl<T> Sender<T> {
     /// Returns the message if the channel is full or disconnected.
     pub(crate) fn try_send(&self, message: T) -> Result<(), T> {

@@ -10,7 +10,7 @@ mod condvar;
 mod mutex;
 mod once;
 
-pub(crate) use channel::{Receiver, bounded, never, unbounded};
+pub(crate) use channel::{Receiver, bounded, unbounded};
 pub(crate) use check::{Time, check, check_all};
 pub(crate) use clock::now;
 pub(crate) use condvar::Condvar;

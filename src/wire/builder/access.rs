@@ -3,7 +3,10 @@
 use super::Builder;
 #[cfg(doc)]
 use crate::{RefusalCode, wire::Wire};
-use crate::{error::Denied, wire::state::access::Request};
+use crate::{
+    error::Denied,
+    wire::state::access::{self, Request},
+};
 
 /// # Identity and access
 impl Builder {
@@ -133,7 +136,7 @@ impl Builder {
         mut self,
         validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
-        self.options.validator = Some(Box::new(validator));
+        self.options.validator = Some(access::validator(validator));
         self
     }
 
@@ -205,7 +208,7 @@ impl Builder {
         mut self,
         access: impl Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync + 'static,
     ) -> Self {
-        self.options.access = Some(Box::new(access));
+        self.options.access = Some(access::access(access));
         self
     }
 }

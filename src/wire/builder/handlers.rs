@@ -4,7 +4,8 @@ use super::Builder;
 use crate::{
     error::OpError,
     wire::{
-        handle::Wire,
+        handle::{ConnectHook, Wire},
+        run::hooks::Hooks,
         session::{session::Session, stream::Stream},
     },
 };
@@ -74,7 +75,7 @@ impl Builder {
     /// reported to the [error handler](Self::on_error). Default: none.
     #[doc(alias("callback", "connected"))]
     pub fn on_connect(mut self, hook: impl Fn(&Wire) + Send + Sync + 'static) -> Self {
-        self.on_connect = Some(Arc::new(hook));
+        self.on_connect = Some(ConnectHook::new(hook));
         self
     }
 
@@ -117,6 +118,7 @@ impl Builder {
     #[doc(alias("accept", "callback", "connected"))]
     pub fn on_session_open(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
         self.options.on_session_open = Some(Arc::new(hook));
+        self.hooks = Some(Hooks::of);
         self
     }
 
@@ -131,6 +133,7 @@ impl Builder {
     #[doc(alias("callback", "disconnected"))]
     pub fn on_session_close(mut self, hook: impl Fn(&Session) + Send + Sync + 'static) -> Self {
         self.options.on_session_close = Some(Arc::new(hook));
+        self.hooks = Some(Hooks::of);
         self
     }
 

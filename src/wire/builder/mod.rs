@@ -33,11 +33,12 @@ use crate::{
             inbound::{find_handler, find_owner},
             server::Server,
         },
+        session::session::Session,
         state::{
             admitted::Find,
             handlers::{Handler, Handlers},
-            options::Options,
-            registry::Names,
+            options::{NewSessionEvents, Options},
+            registry::Registry,
             wire_state::WireState,
         },
     },
@@ -173,6 +174,8 @@ pub struct Builder {
     addr: Address,
     handlers: Vec<(String, Handler)>,
     on_connect: Option<ConnectHook>,
+    /// What runs the hooks of sessions, if there are any.
+    hooks: Option<NewSessionEvents<WireState>>,
     options: Options,
 }
 
@@ -183,7 +186,7 @@ struct WireKind {
     /// The name of the function that creates the builder.
     name: &'static str,
     role: Role,
-    names: Names,
+    registry: fn(usize) -> Registry<Session>,
     find: Find,
     run: fn(Addr) -> Arc<dyn Runner>,
 }
@@ -191,7 +194,7 @@ struct WireKind {
 const SERVER: WireKind = WireKind {
     name: "mount",
     role: Role::Server,
-    names: Names::Shared,
+    registry: Registry::of_server,
     find: find_handler,
     run: |addr| Arc::new(Server::new(addr)),
 };
@@ -199,7 +202,7 @@ const SERVER: WireKind = WireKind {
 const HUB: WireKind = WireKind {
     name: "hub",
     role: Role::Server,
-    names: Names::Owned,
+    registry: Registry::of_hub,
     find: find_owner,
     run: |addr| Arc::new(Server::new(addr)),
 };
@@ -207,7 +210,7 @@ const HUB: WireKind = WireKind {
 const CLIENT: WireKind = WireKind {
     name: "join",
     role: Role::Client,
-    names: Names::Shared,
+    registry: Registry::of_client,
     find: find_handler,
     run: |addr| Arc::new(Client::new(addr)),
 };
@@ -240,6 +243,7 @@ impl Builder {
             addr,
             handlers: Vec::new(),
             on_connect: None,
+            hooks: None,
             options: Options::default(),
         }
     }
@@ -274,7 +278,13 @@ impl Builder {
             handlers.insert(name, handler)?;
         }
         let addr = Addr::parse(self.kind.name, self.kind.role, self.addr.into_text())?;
-        let state = WireState::new(self.options, handlers, self.kind.names, self.kind.find);
+        let state = WireState::new(
+            self.options,
+            handlers,
+            self.kind.registry,
+            self.kind.find,
+            self.hooks,
+        );
         Ok(Wire::new(state, (self.kind.run)(addr), self.on_connect))
     }
 }

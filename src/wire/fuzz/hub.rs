@@ -11,14 +11,14 @@ use crate::{
     wire::{
         run::inbound::find_owner,
         session::frame::FrameKind,
-        state::{registry::Names, wire_state::WireState},
+        state::{registry::Registry, wire_state::WireState},
     },
     yamux::fuzz::AT_ONCE,
 };
 use crossbeam_channel::{Receiver, bounded};
 use std::sync::{Arc, LazyLock};
 
-static HUB: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Names::Owned, find_owner));
+static HUB: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Registry::of_hub, find_owner));
 
 /// The names of the clients, of the hub's handlers, and one that does not exist.
 const NAMES: [&str; 8] = ["a", "b", "a", "b", "echo", "source", "fail", "nobody"];

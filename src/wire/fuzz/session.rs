@@ -18,7 +18,7 @@ use crate::{
             session::Agreed,
             stream::Stream,
         },
-        state::{registry::Names, session_opening::Pending, wire_state::WireState},
+        state::{registry::Registry, session_opening::Pending, wire_state::WireState},
     },
     yamux::{
         Role,
@@ -33,7 +33,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Names::Shared, find_handler));
+static WIRE: LazyLock<Arc<WireState>> = LazyLock::new(|| wire(Registry::of_server, find_handler));
 
 const SYN: u16 = 1;
 const ACK: u16 = 2;

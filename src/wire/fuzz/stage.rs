@@ -7,11 +7,12 @@ use crate::{
     wire::{
         session::{
             frame::{Frame, FrameKind},
+            session::Session,
             stream::Stream,
         },
         state::{
-            admitted::Find, error_context::ErrorContext, handlers::Handlers, options::Options,
-            registry::Names, session_opening::Pending, wire_state::WireState,
+            access::validator, admitted::Find, error_context::ErrorContext, handlers::Handlers,
+            options::Options, registry::Registry, session_opening::Pending, wire_state::WireState,
         },
     },
     yamux::{
@@ -45,9 +46,9 @@ pub(super) const NAMES: [&str; 8] = [
 ];
 
 /// Returns a wire with handlers that echo, send, receive and fail.
-pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
+pub(super) fn wire(registry: fn(usize) -> Registry<Session>, find: Find) -> Arc<WireState> {
     let options = Options {
-        validator: Some(Box::new(|_, _, token| match token == REFUSED {
+        validator: Some(validator(|_, _, token| match token == REFUSED {
             true => Err("a token that is refused".into()),
             false => Ok(()),
         })),
@@ -85,7 +86,7 @@ pub(super) fn wire(names: Names, find: Find) -> Arc<WireState> {
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
     insert("fail", |_| Err(io::ErrorKind::Other.into()));
-    WireState::new(options, handlers, names, find)
+    WireState::new(options, handlers, registry, find, None)
 }
 
 /// Begins a handshake. A server keeps the sockets of its handshakes; this one is unused.

@@ -66,8 +66,28 @@ pub struct Wire {
     inner: Arc<WireInner>,
 }
 
+/// Runs a hook on a pool thread. The last argument is the session of a client.
+type Starter = dyn Fn(Weak<WireInner>, &Arc<WireState>, Option<&Session>) + Send + Sync;
+
 /// A hook that is called with the wire each time the wire is up.
-pub(super) type ConnectHook = Arc<dyn Fn(&Wire) + Send + Sync>;
+#[derive(Clone)]
+pub(super) struct ConnectHook(Arc<Starter>);
+
+impl ConnectHook {
+    /// The handles are not kept alive: if the last one is dropped before the hook runs, the
+    /// wire closes and the hook is not called.
+    pub(super) fn new(hook: impl Fn(&Wire) + Send + Sync + 'static) -> Self {
+        let hook = Arc::new(hook);
+        Self(Arc::new(move |inner, state, session| {
+            let (hook, wire, about) = (Arc::clone(&hook), Arc::clone(state), session.cloned());
+            state.submit_hook("on_connect", session, move || {
+                if let Some(inner) = inner.upgrade() {
+                    wire.run_hook("on_connect", about.as_ref(), || hook(&Wire { inner }));
+                }
+            });
+        }))
+    }
+}
 
 /// What all handles of a wire share. Dropping it closes the wire. The wire's own threads
 /// keep only the [`WireState`] alive.
@@ -86,22 +106,14 @@ impl fmt::Debug for Wire {
 }
 
 impl WireInner {
-    /// Returns the closure that a wire calls each time it is up, which runs the hook on a
-    /// pool thread. The closure does not keep the handles alive: if the last handle is
-    /// dropped before the hook runs, the wire closes and the hook is not called.
+    /// Returns the closure that a wire calls each time it is up.
     fn connected(self: &Arc<Self>) -> impl FnMut(Option<&Session>) + use<> {
         let (inner, state) = (Arc::downgrade(self), Arc::clone(&self.state));
         let hook = self.on_connect.clone();
         move |session| {
-            let Some(hook) = hook.clone() else {
-                return;
-            };
-            let (inner, wire, about) = (inner.clone(), Arc::clone(&state), session.cloned());
-            state.submit_hook("on_connect", session, move || {
-                if let Some(inner) = inner.upgrade() {
-                    wire.run_hook("on_connect", about.as_ref(), || hook(&Wire { inner }));
-                }
-            });
+            if let Some(ConnectHook(start)) = &hook {
+                start(inner.clone(), &state, session);
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         state::{
             handlers::Handlers,
             options::Options,
-            registry::{Conflict, NameOwner, Names},
+            registry::{Conflict, NameOwner, Registry},
             wire_state::WireState,
         },
     },
@@ -33,8 +33,9 @@ fn hub() -> Arc<WireState> {
     WireState::new(
         options,
         Handlers::default(),
-        Names::Owned,
+        Registry::of_hub,
         inbound::find_owner,
+        None,
     )
 }
 

@@ -10,7 +10,7 @@ use crate::{
         models::pending,
         run::{close::close_wire, handshake::Handshake, inbound, serving::Established},
         session::frame::{Frame, FrameKind},
-        state::{handlers::Handlers, options::Options, registry::Names, wire_state::WireState},
+        state::{handlers::Handlers, options::Options, registry::Registry, wire_state::WireState},
     },
     yamux::Role,
 };
@@ -34,7 +34,13 @@ fn wire(handler: Option<fn(&mut Stream) -> io::Result<()>>) -> Arc<WireState> {
         on_error: Some(Box::new(|_| ())),
         ..Options::default()
     };
-    WireState::new(options, handlers, Names::Shared, inbound::find_handler)
+    WireState::new(
+        options,
+        handlers,
+        Registry::of_server,
+        inbound::find_handler,
+        None,
+    )
 }
 
 /// Opens a session and serves it, on a thread of the wire.

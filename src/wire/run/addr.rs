@@ -151,10 +151,12 @@ fn check_characters(given: &str) -> Result<(), String> {
             "it contains {digit:?}, which is not one of the digits 0 to 9"
         ));
     }
-    let excess = parts_of_url(given);
+    let mut excess = String::new();
+    for part in parts_of_url(given) {
+        let and = if excess.is_empty() { "" } else { " and " };
+        excess += &format!("{and}{part:?}");
+    }
     if !excess.is_empty() {
-        let excess: Vec<_> = excess.iter().map(|part| format!("{part:?}")).collect();
-        let excess = excess.join(" and ");
         return Err(format!("it must be host:port, without {excess}"));
     }
     Ok(())
@@ -162,10 +164,11 @@ fn check_characters(given: &str) -> Result<(), String> {
 
 /// Returns the parts of a URL other than host and port: scheme, user, and path.
 fn parts_of_url(given: &str) -> Vec<&str> {
-    let (scheme, rest) = match given.find("://") {
-        Some(at) => given.split_at(at + 3),
-        None => ("", given),
-    };
+    let (scheme, rest) =
+        match (0..given.len()).find(|&at| given.as_bytes()[at..].starts_with(b"://")) {
+            Some(at) => given.split_at(at + 3),
+            None => ("", given),
+        };
     let (rest, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let (user, host) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
     let path = match path.rsplit_once(':') {

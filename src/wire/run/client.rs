@@ -160,8 +160,7 @@ impl Client {
         context: &ErrorContext,
     ) -> Result<Established, Error> {
         let deadline = deadline(wire.options.handshake_timeout);
-        // A client runs one handshake at a time, so the limit is never reached.
-        let pending = wire.begin_handshake(&stream, context);
+        let pending = wire.begin_only_handshake(&stream, context);
         let pending = pending.map_err(|cause| match cause {
             NoHandshake::Io(cause) => connect::io_error(cause),
             _ => Error::Closed,

@@ -43,13 +43,8 @@ enum ReportError {
 impl WireState {
     /// Passes an error that no call can return to the error handler, or logs it, on this
     /// thread. Without an error handler, only the thread that logs may call this.
-    pub(crate) fn report(
-        &self,
-        operation: Operation,
-        context: impl Into<ErrorContext>,
-        cause: impl Into<Cause>,
-    ) {
-        self.call_error_handler(&context.into().error(operation, cause.into()));
+    fn report(&self, operation: Operation, context: ErrorContext, cause: Cause) {
+        self.call_error_handler(&context.error(operation, cause));
     }
 
     /// Passes an error that no call can return to the error handler, on this thread. If
@@ -61,9 +56,19 @@ impl WireState {
         context: impl Into<ErrorContext>,
         cause: impl Into<Cause>,
     ) {
+        self.report_or_defer(operation, context.into(), cause.into());
+    }
+
+    /// Not generic, so that it is compiled once and not for each kind of cause.
+    fn report_or_defer(
+        self: &Arc<Self>,
+        operation: Operation,
+        context: ErrorContext,
+        cause: Cause,
+    ) {
         match &self.options.on_error {
             Some(_) => self.report(operation, context, cause),
-            None => self.report_later(operation, context.into(), cause),
+            None => self.report_later(operation, context, cause),
         }
     }
 
@@ -177,7 +182,7 @@ impl WireState {
                 Report::Dropped(count) => ReportError::Dropped(count),
                 Report::NoThread(error) => ReportError::NoThread(error),
             };
-            self.report(Operation::Report, ErrorContext::default(), missing);
+            self.report(Operation::Report, ErrorContext::default(), missing.into());
         }
     }
 
@@ -232,7 +237,7 @@ mod tests {
     use crate::wire::state::deferred::MAX_DEFERRED;
     use crate::wire::{
         run::inbound::find_handler,
-        state::{handlers::Handlers, options::Options, registry::Names},
+        state::{handlers::Handlers, options::Options, registry::Registry},
     };
     use crossbeam_channel::{Receiver, unbounded};
     use std::fmt;
@@ -248,7 +253,13 @@ mod tests {
             })),
             ..Options::default()
         };
-        let wire = WireState::new(options, Handlers::default(), Names::Shared, find_handler);
+        let wire = WireState::new(
+            options,
+            Handlers::default(),
+            Registry::of_server,
+            find_handler,
+            None,
+        );
         (wire, reported)
     }
 

@@ -1,7 +1,7 @@
 //! An established session: its reader, its hooks, and the handlers of the streams
 //! that the peer opens.
 
-use super::{handshake::Handshake, hooks::Hooks, inbound::InboundStream};
+use super::{handshake::Handshake, inbound::InboundStream};
 use crate::{
     error::{Error, Operation},
     wire::{
@@ -100,9 +100,9 @@ impl WireState {
         let (id, peer) = (session.id(), session.peer_addr());
         let established = || format!("session {id} with {peer:?} established");
         self.log_later(log::Level::Debug, module_path!(), established);
-        let hooks = Hooks::of(self, &session);
+        let hooks = self.hooks.map(|hooks| hooks(self, &session));
         if let Some(hooks) = &hooks {
-            hooks.opened();
+            Arc::clone(hooks).opened();
         }
         let ended = reader.run();
         // First: dropping the reader ends the wait of a close, which must then find the
@@ -111,8 +111,8 @@ impl WireState {
         drop(reader);
         let log_ended = || format!("session {id} ended: {ended:?}");
         self.log_later(log::Level::Debug, module_path!(), log_ended);
-        if let Some(hooks) = &hooks {
-            hooks.closed(&slot);
+        if let Some(hooks) = hooks {
+            hooks.closed(slot.clone());
         }
         (slot, ended.map_err(Error::from))
     }

@@ -10,7 +10,7 @@ use crate::{
     sync,
     time::deadline,
 };
-use std::{collections::BTreeSet, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 /// How many names of a session's streams are listed.
 const MAX_NAMED: usize = 8;
@@ -110,14 +110,12 @@ pub(crate) fn close_sessions(
         let streams = session.connection().wait_closed(deadline);
         let unacknowledged = session.connection().unacknowledged();
         if !streams.is_empty() || unacknowledged > 0 {
-            let names: BTreeSet<&str> = streams.iter().flatten().map(|name| &**name).collect();
-            let names = names.into_iter().take(MAX_NAMED);
             cut.push(CutSession {
                 id: session.id(),
                 identification: session.identification().into(),
                 peer_addr: session.peer_addr(),
                 streams: streams.len(),
-                stream_names: names.map(Into::into).collect(),
+                stream_names: first_names(&streams),
                 unacknowledged,
             });
         }
@@ -126,6 +124,18 @@ pub(crate) fn close_sessions(
         session.connection().cut();
     }
     cut
+}
+
+/// Returns the first names of streams, in order, each once.
+fn first_names(streams: &[Option<Arc<str>>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in streams.iter().flatten() {
+        if let Err(index) = names.binary_search_by(|other| (**other).cmp(name)) {
+            names.insert(index, String::from(&**name));
+            names.truncate(MAX_NAMED);
+        }
+    }
+    names
 }
 
 /// Returns the result of a close that cut `sessions`, and left `running` tasks running.

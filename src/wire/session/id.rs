@@ -23,11 +23,6 @@ use uuid::{Uuid, fmt::Hyphenated};
 pub struct SessionId(Uuid);
 
 impl SessionId {
-    /// The smallest id.
-    pub(crate) const MIN: Self = Self(Uuid::nil());
-    /// The largest id.
-    pub(crate) const MAX: Self = Self(Uuid::max());
-
     pub(crate) fn random() -> Self {
         Self(Uuid::new_v4())
     }

@@ -6,7 +6,7 @@ use crate::{
     sync::{Condvar, Mutex, thread_local},
     yamux,
 };
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{cell::RefCell, mem, sync::Arc, time::Instant};
 
 /// How many of the tasks that keep running an error names.
 const MAX_NAMED: usize = 8;
@@ -60,8 +60,24 @@ struct Counts {
     openings: usize,
     /// The id of the next task.
     next: u64,
-    /// The program's code that tasks are running.
-    operations: BTreeMap<u64, Operation>,
+    /// The program's code that tasks are running. Sorted by the ids of the tasks.
+    operations: Vec<(u64, Operation)>,
+}
+
+impl Counts {
+    /// Sets what a task runs. Returns what it ran before.
+    fn set_operation(&mut self, id: u64, operation: Option<Operation>) -> Option<Operation> {
+        let found = self.operations.binary_search_by_key(&id, |(id, _)| *id);
+        match (found, operation) {
+            (Ok(index), Some(new)) => Some(mem::replace(&mut self.operations[index].1, new)),
+            (Ok(index), None) => Some(self.operations.remove(index).1),
+            (Err(index), Some(new)) => {
+                self.operations.insert(index, (id, new));
+                None
+            }
+            (Err(_), None) => None,
+        }
+    }
 }
 
 /// The tasks that had not ended by the deadline of [`Threads::join`].
@@ -84,16 +100,7 @@ impl Threads {
         drop(counts);
         let running = RunningTask { shared, id };
         move || {
-            let shared = Arc::clone(&running.shared);
-            with_tasks(|tasks| {
-                tasks.push(Task {
-                    shared,
-                    id,
-                    stream: None,
-                    is_opening: false,
-                });
-            });
-            let pushed = PushedTask;
+            let pushed = PushedTask::new(&running);
             let result = work();
             drop(pushed);
             drop(running);
@@ -136,12 +143,9 @@ impl Threads {
         Arc::ptr_eq(&task.shared, &self.shared)
     }
 
-    /// Returns the ids of the wire's tasks that the current thread runs.
-    fn current_ids(&self) -> Vec<u64> {
-        with_tasks(|tasks| {
-            let own = tasks.iter().filter(|task| self.owns(task));
-            own.map(|task| task.id).collect()
-        })
+    /// Returns whether the current thread runs this task of the wire.
+    fn is_current(&self, id: u64) -> bool {
+        with_tasks(|tasks| tasks.iter().any(|task| task.id == id && self.owns(task)))
     }
 
     /// Returns the number of the wire's tasks that the current thread runs.
@@ -167,8 +171,7 @@ impl Threads {
     /// Waits until all tasks have ended, except those of threads that are in this function
     /// themselves. Returns the tasks that had not ended by the deadline.
     pub(crate) fn join(&self, deadline: Instant) -> StillRunning {
-        let own = self.current_ids();
-        let current = own.len();
+        let current = self.current_tasks();
         let mut counts = self.shared.counts.lock();
         counts.joining += current;
         self.shared.changed.notify_all();
@@ -189,7 +192,8 @@ impl Threads {
         }
         let count = left(&counts);
         counts.joining -= current;
-        let others = counts.operations.iter().filter(|(id, _)| !own.contains(id));
+        let operations = counts.operations.iter();
+        let others = operations.filter(|(id, _)| !self.is_current(*id));
         let named = others.take(count.min(MAX_NAMED));
         let operations = named.map(|(_, operation)| operation.clone()).collect();
         StillRunning { count, operations }
@@ -257,7 +261,7 @@ impl UnansweredOpening {
         });
         if let Some(id) = id {
             let operation = Operation::Handler(name.into());
-            self.shared.counts.lock().operations.insert(id, operation);
+            self.shared.counts.lock().set_operation(id, Some(operation));
         }
         drop(self);
     }
@@ -278,7 +282,7 @@ pub(crate) fn set_current_operation(operation: Operation) -> CurrentOperation {
         Some((Arc::clone(&task.shared), task.id))
     });
     CurrentOperation(task.map(|(shared, id)| {
-        let outer = shared.counts.lock().operations.insert(id, operation);
+        let outer = shared.counts.lock().set_operation(id, Some(operation));
         (shared, id, outer)
     }))
 }
@@ -290,11 +294,7 @@ pub(crate) struct CurrentOperation(Option<(Arc<SharedCounts>, u64, Option<Operat
 impl Drop for CurrentOperation {
     fn drop(&mut self) {
         if let Some((shared, id, outer)) = self.0.take() {
-            let mut counts = shared.counts.lock();
-            match outer {
-                Some(outer) => counts.operations.insert(id, outer),
-                None => counts.operations.remove(&id),
-            };
+            shared.counts.lock().set_operation(id, outer);
         }
     }
 }
@@ -309,7 +309,7 @@ impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut counts = self.shared.counts.lock();
         counts.running -= 1;
-        counts.operations.remove(&self.id);
+        counts.set_operation(self.id, None);
         drop(counts);
         self.shared.changed.notify_all();
     }
@@ -317,6 +317,19 @@ impl Drop for RunningTask {
 
 /// The innermost task of the current thread, until this is dropped.
 struct PushedTask;
+
+impl PushedTask {
+    fn new(running: &RunningTask) -> Self {
+        let task = Task {
+            shared: Arc::clone(&running.shared),
+            id: running.id,
+            stream: None,
+            is_opening: false,
+        };
+        with_tasks(|tasks| tasks.push(task));
+        Self
+    }
+}
 
 impl Drop for PushedTask {
     fn drop(&mut self) {

@@ -4,8 +4,9 @@
 #[cfg(doc)]
 use crate::wire::Builder;
 use crate::{
-    error::{Denied, PrintableBytes},
+    error::{Denied, Operation, PrintableBytes},
     user_code::{Panicked, caught},
+    wire::session::wire_threads::set_current_operation,
 };
 use std::{fmt, net::SocketAddr};
 
@@ -80,8 +81,29 @@ impl Rejected {
     }
 }
 
+/// Decides about a token, from the name of a stream, the identification, and the token.
+pub(crate) type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Rejected> + Send + Sync>;
+
+/// Returns a validator that calls the program's code.
+pub(crate) fn validator(
+    validator: impl Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync + 'static,
+) -> Validator {
+    Box::new(move |name, id, token| ask("token_validator", || validator(name, id, token)))
+}
+
+/// Decides about a request.
+pub(crate) type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Rejected> + Send + Sync>;
+
+/// Returns an access rule that calls the program's code.
+pub(crate) fn access(
+    access: impl Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+) -> Access {
+    Box::new(move |request| ask("access", || access(request)))
+}
+
 /// Calls the program's code, and catches its panics.
-pub(crate) fn ask(verdict: impl FnOnce() -> Result<(), Denied>) -> Result<(), Rejected> {
+fn ask(hook: &'static str, verdict: impl FnOnce() -> Result<(), Denied>) -> Result<(), Rejected> {
+    let _current = set_current_operation(Operation::Hook(hook));
     match caught(verdict) {
         Ok(verdict) => verdict.map_err(Rejected::Denied),
         Err(panicked) => Err(Rejected::Panicked(panicked)),

@@ -143,6 +143,11 @@ impl<S> Handshakes<S> {
         stream: S,
     ) -> Result<(u64, Option<S>), NoHandshake> {
         let evicted = self.make_room(|all| &mut all.under_way, origin)?;
+        Ok((self.begin_only(origin, stream), evicted))
+    }
+
+    /// Adds the handshake of a client, which runs one at a time. Returns its number.
+    pub(crate) fn begin_only(&mut self, origin: Origin, stream: S) -> u64 {
         let number = self.next;
         self.next += 1;
         self.under_way.push(HandshakeEntry {
@@ -150,7 +155,7 @@ impl<S> Handshakes<S> {
             origin,
             stream,
         });
-        Ok((number, evicted))
+        number
     }
 
     fn make_room(
@@ -226,7 +231,9 @@ impl<S> Handshakes<S> {
         let mut all = Vec::new();
         for entries in [&mut self.under_way, &mut self.waiting] {
             entries.per_origin.clear();
-            all.extend(entries.all.drain(..).map(|entry| entry.stream));
+            for entry in entries.all.drain(..) {
+                all.push(entry.stream);
+            }
         }
         all
     }

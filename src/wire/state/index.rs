@@ -1,13 +1,26 @@
 //! Sessions by a key that several may share: an identification, or a stream name.
 
 use crate::wire::session::id::SessionId;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The ids of sessions by a key, and for each key in the order in which the sessions were
 /// established.
-#[derive(Default)]
 pub(super) struct Index {
-    entries: BTreeSet<(Box<[u8]>, Order, SessionId)>,
+    /// No list is empty.
+    sessions: Box<dyn Map>,
+}
+
+type Sessions = Vec<(Order, SessionId)>;
+
+/// A map that [`Index`] uses. `dyn`, so that a program that only dials does not link the
+/// tree.
+trait Map: Send {
+    fn get(&self, key: &[u8]) -> Option<&Sessions>;
+    fn get_mut(&mut self, key: &[u8]) -> Option<&mut Sessions>;
+    fn insert(&mut self, key: Box<[u8]>, sessions: Sessions);
+    fn remove(&mut self, key: &[u8]);
+    #[cfg(any(test, fuzzing))]
+    fn is_empty(&self) -> bool;
 }
 
 /// The position of a session in the order in which they were established.
@@ -21,24 +34,118 @@ impl Order {
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, key: &[u8], order: Order, id: SessionId) {
-        self.entries.insert((key.into(), order, id));
+    /// Returns an index for any number of keys.
+    pub(super) fn large() -> Self {
+        Self {
+            sessions: Box::new(BTreeMap::new()),
+        }
     }
 
+    /// Returns an index for the keys of a few sessions.
+    pub(super) fn small() -> Self {
+        Self {
+            sessions: Box::new(SortedList(Vec::new())),
+        }
+    }
+
+    /// Adds a session, which was established after those that have the key already.
+    pub(super) fn add(&mut self, key: &[u8], order: Order, id: SessionId) {
+        match self.sessions.get_mut(key) {
+            Some(sessions) => sessions.push((order, id)),
+            None => self.sessions.insert(key.into(), vec![(order, id)]),
+        }
+    }
+
+    /// Makes a session the only one that has the key.
+    pub(super) fn set(&mut self, key: &[u8], order: Order, id: SessionId) {
+        self.sessions.remove(key);
+        self.add(key, order, id);
+    }
+
+    /// Removes a session, if it has the key.
     pub(super) fn remove(&mut self, key: &[u8], order: Order, id: SessionId) {
-        self.entries.remove(&(key.into(), order, id));
+        let Some(sessions) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if let Ok(index) = sessions.binary_search(&(order, id)) {
+            // Moving entries costs little compared with the thread that each session has.
+            sessions.remove(index);
+        }
+        if sessions.is_empty() {
+            self.sessions.remove(key);
+        }
     }
 
     /// Returns the sessions with this key. The one that was established last comes first.
     pub(super) fn latest_first(&self, key: &[u8]) -> impl Iterator<Item = SessionId> {
-        let first = (key.into(), Order(0), SessionId::MIN);
-        let last = (key.into(), Order(u64::MAX), SessionId::MAX);
-        let entries = self.entries.range(first..=last);
-        entries.rev().map(|(_, _, id)| *id)
+        let sessions = self.sessions.get(key).into_iter().flatten();
+        sessions.rev().map(|(_, id)| *id)
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.sessions.is_empty()
+    }
+}
+
+impl Map for BTreeMap<Box<[u8]>, Sessions> {
+    fn get(&self, key: &[u8]) -> Option<&Sessions> {
+        self.get(key)
+    }
+
+    fn get_mut(&mut self, key: &[u8]) -> Option<&mut Sessions> {
+        self.get_mut(key)
+    }
+
+    fn insert(&mut self, key: Box<[u8]>, sessions: Sessions) {
+        self.insert(key, sessions);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.remove(key);
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// The smallest map.
+struct SortedList(Vec<(Box<[u8]>, Sessions)>);
+
+impl SortedList {
+    /// Returns the position of the key, or `Err` with where it belongs.
+    fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (**other).cmp(key))
+    }
+}
+
+impl Map for SortedList {
+    fn get(&self, key: &[u8]) -> Option<&Sessions> {
+        Some(&self.0[self.search(key).ok()?].1)
+    }
+
+    fn get_mut(&mut self, key: &[u8]) -> Option<&mut Sessions> {
+        let index = self.search(key).ok()?;
+        Some(&mut self.0[index].1)
+    }
+
+    fn insert(&mut self, key: Box<[u8]>, sessions: Sessions) {
+        match self.search(&key) {
+            Ok(index) => self.0[index].1 = sessions,
+            Err(index) => self.0.insert(index, (key, sessions)),
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        if let Ok(index) = self.search(key) {
+            self.0.remove(index);
+        }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

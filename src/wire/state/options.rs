@@ -5,16 +5,15 @@
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 use crate::{
-    error::{Denied, Error, OpError, Operation},
+    error::{Error, OpError},
     sync::thread,
     wire::{
         session::{
             frame,
             session::{Session, SessionSettings},
-            wire_threads::set_current_operation,
         },
         state::{
-            access::{self, Rejected, Request},
+            access::{Access, Rejected, Request, Validator},
             retry::Retrying,
         },
     },
@@ -32,8 +31,17 @@ const STD_STACK: usize = 2 * 1024 * 1024;
 /// The longest time of a socket's timer that every kernel accepts.
 pub(crate) const LONGEST_TCP_TIMER: Duration = Duration::from_secs(32_767);
 
-type Validator = Box<dyn Fn(&str, &[u8], &[u8]) -> Result<(), Denied> + Send + Sync>;
-type Access = Box<dyn Fn(&Request<'_>) -> Result<(), Denied> + Send + Sync>;
+/// What happens when a session is established, and when it has ended. A trait, so that only a
+/// program with hooks links it.
+pub(crate) trait SessionEvents {
+    fn opened(self: Arc<Self>);
+    /// The session keeps its `slot` until that is dropped.
+    fn closed(self: Arc<Self>, slot: Arc<dyn Send + Sync>);
+}
+
+/// Returns the events of a session of the wire `W`.
+pub(crate) type NewSessionEvents<W> = fn(&Arc<W>, &Session) -> Arc<dyn SessionEvents>;
+
 /// Shared with the thread that runs it.
 pub(crate) type SessionHook = Arc<dyn Fn(&Session) + Send + Sync>;
 type ErrorHandler = Box<dyn Fn(&OpError) + Send + Sync>;
@@ -258,20 +266,18 @@ impl Options {
 
     /// Asks the validator, if there is one, about a token.
     pub(crate) fn validate(&self, name: &str, id: &[u8], token: &[u8]) -> Result<(), Rejected> {
-        let Some(validator) = &self.validator else {
-            return Ok(());
-        };
-        let _current = set_current_operation(Operation::Hook("token_validator"));
-        access::ask(|| validator(name, id, token))
+        match &self.validator {
+            Some(validator) => validator(name, id, token),
+            None => Ok(()),
+        }
     }
 
     /// Asks the `access` closure, if there is one, about a request.
     pub(crate) fn permit(&self, request: &Request<'_>) -> Result<(), Rejected> {
-        let Some(access) = &self.access else {
-            return Ok(());
-        };
-        let _current = set_current_operation(Operation::Hook("access"));
-        access::ask(|| access(request))
+        match &self.access {
+            Some(access) => access(request),
+            None => Ok(()),
+        }
     }
 }
 

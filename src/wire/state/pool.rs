@@ -158,7 +158,10 @@ impl HandlerPool {
     /// Runs `job` on an idle thread, or on a new one. Does not block. The job must not
     /// panic.
     pub(crate) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let job: Job = Box::new(job);
+        self.submit_boxed(Box::new(job))
+    }
+
+    fn submit_boxed(self: &Arc<Self>, job: Job) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.idle > state.jobs.len() {
             state.jobs.push_back(job);

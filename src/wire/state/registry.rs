@@ -2,7 +2,6 @@
 
 use super::index::{Index, Order};
 use crate::wire::session::{id::SessionId, session::Session};
-use std::collections::BTreeMap;
 
 /// What the registry needs to know of a session.
 pub(crate) trait Member: Clone {
@@ -55,12 +54,10 @@ pub(crate) struct Registry<S> {
     departing: usize,
     limit: usize,
     names: Names,
-    /// Invariant: empty if names are shared.
-    owners: BTreeMap<String, SessionId>,
     /// Invariant: contains exactly the established sessions.
     by_identification: Index,
-    /// The established sessions by the names that their peers offer. Invariant: empty if
-    /// names are owned.
+    /// If names are shared, the established sessions by the names that their peers offer.
+    /// If names are owned, the owner of each, which may still be being opened.
     by_name: Index,
     /// The position of the session that was established last.
     last: Order,
@@ -122,17 +119,35 @@ fn is_same_client(session: &impl Member, identification: &[u8]) -> bool {
 }
 
 impl<S: Member> Registry<S> {
-    pub(crate) fn new(limit: usize, names: Names) -> Self {
+    /// Returns the registry of a client, which has one session at a time.
+    pub(crate) fn of_client(limit: usize) -> Self {
+        Self::new(limit, Names::Shared, Index::small)
+    }
+
+    /// Returns the registry of a server.
+    pub(crate) fn of_server(limit: usize) -> Self {
+        Self::new(limit, Names::Shared, Index::large)
+    }
+
+    /// Returns the registry of a hub.
+    pub(crate) fn of_hub(limit: usize) -> Self {
+        Self::new(limit, Names::Owned, Index::large)
+    }
+
+    fn new(limit: usize, names: Names, index: fn() -> Index) -> Self {
         Self {
             entries: Vec::new(),
             departing: 0,
             limit,
             names,
-            owners: BTreeMap::new(),
-            by_identification: Index::default(),
-            by_name: Index::default(),
+            by_identification: index(),
+            by_name: index(),
             last: Order::default(),
         }
+    }
+
+    pub(super) fn names(&self) -> Names {
+        self.names
     }
 
     /// Returns the established sessions.
@@ -156,14 +171,11 @@ impl<S: Member> Registry<S> {
     /// Returns the session whose peer offers this stream name: on a hub the owner,
     /// otherwise the one that was established last and has not ended.
     pub(crate) fn session_offering(&self, name: &str) -> Option<&S> {
-        match self.names {
-            Names::Owned => self.first_open(self.owners.get(name).copied()),
-            Names::Shared => self.first_open(self.by_name.latest_first(name.as_bytes())),
-        }
+        self.first_open(self.by_name.latest_first(name.as_bytes()))
     }
 
-    fn first_open(&self, ids: impl IntoIterator<Item = SessionId>) -> Option<&S> {
-        let mut sessions = ids.into_iter().filter_map(|id| self.get(id));
+    fn first_open(&self, ids: impl Iterator<Item = SessionId>) -> Option<&S> {
+        let mut sessions = ids.filter_map(|id| self.get(id));
         sessions.find(|session| !session.is_closed())
     }
 
@@ -211,7 +223,7 @@ impl<S: Member> Registry<S> {
         };
         self.entries.insert(index, entry);
         for name in names {
-            self.owners.insert(name.clone(), id);
+            self.by_name.set(name.as_bytes(), Order::default(), id);
         }
         Ok(replaced)
     }
@@ -219,7 +231,7 @@ impl<S: Member> Registry<S> {
     fn replaced(&self, identification: &[u8], names: &[String]) -> Result<Vec<S>, Conflict> {
         let mut replaced: Vec<S> = Vec::new();
         for name in names {
-            let owner = self.owners.get(name).and_then(|id| self.entry(*id));
+            let owner = self.owner_id(name).and_then(|id| self.entry(id));
             let Some(owner) = owner else {
                 continue;
             };
@@ -283,13 +295,13 @@ impl<S: Member> Registry<S> {
         self.entries[index].order = self.last;
         self.entries[index].session = Some(session.clone());
         self.by_identification
-            .insert(session.identification(), self.last, id);
+            .add(session.identification(), self.last, id);
         for name in self.indexed_names(session) {
-            self.by_name.insert(name.as_bytes(), self.last, id);
+            self.by_name.add(name.as_bytes(), self.last, id);
         }
     }
 
-    /// Returns the names of a session that belong in the index.
+    /// Returns the names of a session that are indexed while it is established.
     fn indexed_names<'a>(&self, session: &'a S) -> &'a [String] {
         match self.names {
             Names::Owned => &[],
@@ -307,9 +319,7 @@ impl<S: Member> Registry<S> {
             self.entries.shrink_to(2 * self.entries.len());
         }
         for name in entry.names {
-            if self.owners.get(&name) == Some(&id) {
-                self.owners.remove(&name);
-            }
+            self.by_name.remove(name.as_bytes(), Order::default(), id);
         }
         if let Some(session) = &entry.session {
             let identification = session.identification();
@@ -336,19 +346,21 @@ impl<S: Member> Registry<S> {
     /// Returns whether there are neither sessions, nor reservations, nor names.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-            && self.owners.is_empty()
-            && self.by_identification.is_empty()
-            && self.by_name.is_empty()
+        self.entries.is_empty() && self.by_identification.is_empty() && self.by_name.is_empty()
     }
 
     pub(crate) fn owner(&self, name: &str) -> NameOwner<S> {
-        let Some(id) = self.owners.get(name) else {
-            return NameOwner::Nobody;
-        };
-        match self.get(*id) {
-            Some(session) => NameOwner::Session(session.clone()),
-            None => NameOwner::Opening,
+        match self.owner_id(name).map(|id| self.get(id)) {
+            None => NameOwner::Nobody,
+            Some(None) => NameOwner::Opening,
+            Some(Some(session)) => NameOwner::Session(session.clone()),
+        }
+    }
+
+    fn owner_id(&self, name: &str) -> Option<SessionId> {
+        match self.names {
+            Names::Owned => self.by_name.latest_first(name.as_bytes()).next(),
+            Names::Shared => None,
         }
     }
 }

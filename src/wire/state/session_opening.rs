@@ -3,7 +3,7 @@
 
 use super::{
     error_context::ErrorContext,
-    handshakes::NoHandshake,
+    handshakes::{Handshakes, NoHandshake, Origin},
     last_failure::LastFailure,
     registry::{Conflict, Names, Obstacle},
     wire_state::WireState,
@@ -31,6 +31,34 @@ impl WireState {
         stream: &TcpStream,
         context: &ErrorContext,
     ) -> Result<Pending, NoHandshake> {
+        let mut evicted = None;
+        let pending = self.register_handshake(stream, context, |handshakes, origin, stream| {
+            let (number, other) = handshakes.begin(origin, stream)?;
+            evicted = other;
+            Ok(number)
+        })?;
+        self.shut_down_evicted(evicted);
+        Ok(pending)
+    }
+
+    /// Like [`begin_handshake`](Self::begin_handshake), for a client, which runs one handshake
+    /// at a time. It does not link how places are shared.
+    pub(crate) fn begin_only_handshake(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+        context: &ErrorContext,
+    ) -> Result<Pending, NoHandshake> {
+        self.register_handshake(stream, context, |handshakes, origin, stream| {
+            Ok(handshakes.begin_only(origin, stream))
+        })
+    }
+
+    fn register_handshake(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+        context: &ErrorContext,
+        begin: impl FnOnce(&mut Handshakes, Origin, TcpStream) -> Result<u64, NoHandshake>,
+    ) -> Result<Pending, NoHandshake> {
         let context = Box::new(context.clone());
         let origin = context
             .peer_addr
@@ -40,9 +68,8 @@ impl WireState {
         if data.life.is_closing() {
             return Err(NoHandshake::Closed);
         }
-        let (number, evicted) = data.handshakes.begin(origin.into(), stream)?;
+        let number = begin(&mut data.handshakes, origin.into(), stream)?;
         drop(data);
-        self.shut_down_evicted(evicted);
         Ok(Pending {
             wire: Arc::clone(self),
             number,

@@ -7,7 +7,7 @@ use super::{
     handshakes::Handshakes,
     last_failure::LastFailure,
     lifecycle::Lifecycle,
-    options::Options,
+    options::{NewSessionEvents, Options},
     pool::HandlerPool,
     registry::{NameOwner, Names, Registry},
     takeovers::Takeovers,
@@ -40,6 +40,8 @@ pub(crate) struct WireState {
     /// The settings of each connection.
     pub(crate) connection: Arc<yamux::Config>,
     pub(crate) find: Find,
+    /// `None` if the program has no hooks of sessions.
+    pub(crate) hooks: Option<NewSessionEvents<WireState>>,
     pub(super) names: Names,
     since: SystemTime,
     pub(crate) deferred: Mutex<Deferred>,
@@ -109,14 +111,22 @@ impl WireData {
 }
 
 impl WireState {
-    pub(crate) fn new(options: Options, handlers: Handlers, names: Names, find: Find) -> Arc<Self> {
+    pub(crate) fn new(
+        options: Options,
+        handlers: Handlers,
+        registry: fn(usize) -> Registry<Session>,
+        find: Find,
+        hooks: Option<NewSessionEvents<Self>>,
+    ) -> Arc<Self> {
         let pool = HandlerPool::new(
             options.handler_limit,
             options.stack_size,
             format!("{}-handler", options.thread_name),
         );
+        let registry = registry(options.max_sessions);
+        let names = registry.names();
         let data = WireData {
-            registry: Registry::new(options.max_sessions, names),
+            registry,
             handshakes: Handshakes::new(options.max_handshakes),
             life: Lifecycle::new(),
             totals: Totals::default(),
@@ -132,6 +142,7 @@ impl WireState {
             threads: Threads::default(),
             handle: OnceLock::new(),
             find,
+            hooks,
             names,
             since: wall_clock(),
             deferred: Mutex::default(),
@@ -279,7 +290,7 @@ mod tests {
     #[test]
     fn what_comes_while_a_wait_times_out_is_found() {
         let (options, handlers) = (Options::default(), Handlers::default());
-        let wire = WireState::new(options, handlers, Names::Shared, find_handler);
+        let wire = WireState::new(options, handlers, Registry::of_server, find_handler, None);
         let checks = Cell::new(0);
         let second = |_: &WireData| {
             checks.set(checks.get() + 1);

@@ -22,7 +22,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    sync::{self, Condvar, Mutex, OnceLock, Receiver, atomic::AtomicBool, thread::ThreadId},
+    sync::{self, Condvar, Mutex, OnceLock, atomic::AtomicBool, thread::ThreadId},
     transport::Closer,
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
@@ -123,8 +123,10 @@ impl Shared {
 /// Keeps the connection open. The reader holds no handle.
 pub(super) struct Handle {
     pub(super) shared: Arc<Shared>,
-    /// Disconnected when the connection has ended.
-    pub(super) incoming: Receiver<Incoming>,
+    /// Waits for the next stream that the peer opens. Returns `None` when the connection has
+    /// ended. `None` if an acceptor gets the streams instead; a closure, so that such a
+    /// connection does not link a channel.
+    pub(super) incoming: Option<Box<dyn Fn() -> Option<Incoming> + Send + Sync>>,
 }
 
 impl Drop for Handle {

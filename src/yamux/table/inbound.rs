@@ -78,7 +78,7 @@ impl Table {
 
     /// Adds a stream that the peer opened.
     pub(in crate::yamux) fn accept(&mut self, id: StreamId) -> Arc<Core> {
-        let core = Arc::new(Core::new(id, true));
+        let core = Core::shared(id, true);
         self.insert(&core);
         self.inbound += 1;
         self.live += 1;
@@ -88,7 +88,7 @@ impl Table {
 
     /// Adds a stream that the peer opened and that has no place yet.
     pub(in crate::yamux) fn hold(&mut self, id: StreamId) -> Arc<Core> {
-        let core = Arc::new(Core::new(id, true));
+        let core = Core::shared(id, true);
         self.insert(&core);
         let at = self.held.partition_point(|other| *other < id);
         self.held.insert(at, id);

@@ -189,7 +189,7 @@ impl Table {
     pub(super) fn open(&mut self) -> Result<Arc<Core>, Error> {
         let id = self.next.ok_or(Error::GoingAway { by_peer: false })?;
         self.next = id.checked_add(2);
-        let core = Arc::new(Core::new(StreamId(id), false));
+        let core = Core::shared(StreamId(id), false);
         self.insert(&core);
         self.unacknowledged += 1;
         self.live += 1;
@@ -288,8 +288,9 @@ impl Table {
         let held = mem::take(&mut self.held).len();
         self.stats.streams_refused += held as u64;
         self.stats.streams_reset += (self.live - held) as u64;
-        let streams = mem::take(&mut self.streams).into_values();
-        Some(streams.map(|entry| entry.core).collect())
+        let cores = self.cores();
+        self.streams.clear();
+        Some(cores)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::{collection::vec, prelude::*};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fake {
@@ -48,7 +49,7 @@ fn names(names: &[&str]) -> Vec<String> {
 
 /// A hub on which this session owns the name "a".
 fn hub(limit: usize, owner: &Fake) -> Registry<Fake> {
-    let mut hub = Registry::new(limit, Names::Owned);
+    let mut hub = Registry::of_hub(limit);
     let replaced = hub.reserve(owner.id, owner.identification, &names(&["a"]));
     assert_eq!(replaced, Ok(Vec::new()));
     hub.enter(owner);
@@ -58,7 +59,7 @@ fn hub(limit: usize, owner: &Fake) -> Registry<Fake> {
 #[test]
 fn a_reserved_name_belongs_to_an_opening_session_until_that_is_entered() {
     let first = fake(1, b"first");
-    let mut hub = Registry::new(2, Names::Owned);
+    let mut hub = Registry::of_hub(2);
     assert_eq!(hub.owner("a"), NameOwner::Nobody);
     hub.reserve(first.id, b"first", &names(&["a"])).unwrap();
     assert_eq!(hub.owner("a"), NameOwner::Opening);
@@ -95,7 +96,7 @@ fn clients_without_an_identification_never_replace_each_other() {
 #[test]
 fn a_client_that_comes_back_replaces_its_session_once_and_keeps_the_name() {
     let (old, new) = (fake(1, b"client"), fake(2, b"client"));
-    let mut hub = Registry::new(1, Names::Owned);
+    let mut hub = Registry::of_hub(1);
     hub.reserve(old.id, b"client", &names(&["a", "b"])).unwrap();
     hub.enter(&old);
     let replaced = hub.reserve(new.id, b"client", &names(&["a", "b"]));
@@ -148,7 +149,7 @@ fn an_id_is_reserved_once() {
 
 #[test]
 fn shared_names_have_no_owner() {
-    let mut server = Registry::new(9, Names::Shared);
+    let mut server = Registry::of_server(9);
     for number in [1, 2] {
         let session = fake(number, b"same");
         let replaced = server.reserve(session.id, b"same", &names(&["a"]));
@@ -161,7 +162,7 @@ fn shared_names_have_no_owner() {
 
 #[test]
 fn the_latest_open_session_of_a_client_is_found() {
-    let mut server = Registry::new(9, Names::Shared);
+    let mut server = Registry::of_server(9);
     let (second, first) = (fake(1, b"box"), fake(2, b"box"));
     let closed = Fake {
         is_closed: true,
@@ -181,7 +182,7 @@ fn the_latest_open_session_of_a_client_is_found() {
 
 #[test]
 fn a_session_is_found_by_a_name_that_its_peer_offers() {
-    let mut server = Registry::new(9, Names::Shared);
+    let mut server = Registry::of_server(9);
     let (first, second) = (fake(2, b"1"), fake(1, b"2"));
     server.enter(&first);
     server.enter(&second);
@@ -200,15 +201,15 @@ fn a_session_is_found_by_a_name_that_its_peer_offers() {
 
 #[test]
 fn nothing_is_left_of_sessions_that_have_ended() {
-    for names in [Names::Shared, Names::Owned] {
-        let mut registry = Registry::new(9, names);
+    for (kind, new) in KINDS.into_iter().enumerate() {
+        let mut registry = new(9);
         for number in 0..5 {
             registry.enter(&fake(number, b"same"));
         }
         for number in 0..5 {
             registry.remove(fake(number, b"same").id);
         }
-        assert!(registry.is_empty(), "{names:?}");
+        assert!(registry.is_empty(), "{kind}");
     }
 }
 
@@ -250,17 +251,19 @@ impl Model {
 }
 
 const IDENTIFICATIONS: [&[u8]; 3] = [b"", b"box", b"box-1"];
+/// Every kind of registry.
+const KINDS: [fn(usize) -> Registry<Fake>; 3] =
+    [Registry::of_client, Registry::of_server, Registry::of_hub];
 const NAMES: [&str; 3] = ["a", "b", "ab"];
 
 proptest! {
     /// Sessions are opened, given up while being opened, and end, in any order.
     #[test]
     fn lookups_find_what_a_plain_list_would(
-        is_hub in any::<bool>(),
+        kind in 0..KINDS.len(),
         steps in vec((0..3, 0..12u8, 0..3usize, 0..8u8), 0..200),
     ) {
-        let names = if is_hub { Names::Owned } else { Names::Shared };
-        let (mut registry, mut model) = (Registry::new(9, names), Model::default());
+        let (mut registry, mut model) = (KINDS[kind](9), Model::default());
         for (step, number, identification, offered) in steps {
             let mut session = fake(number, IDENTIFICATIONS[identification]);
             let offers = |(bit, name): (usize, &&str)| {
@@ -271,7 +274,7 @@ proptest! {
                 registry.remove(session.id);
                 model.remove(session.id);
             } else if registry.reserve(session.id, session.identification, &session.names).is_ok() {
-                if is_hub {
+                if registry.names == Names::Owned {
                     let owned = session.names.iter().map(|name| (name.clone(), session.id));
                     model.owners.extend(owned);
                 }
