@@ -42,12 +42,12 @@ impl Refusal {
     /// /// Returns `None` if the client cannot take another job now.
     /// fn open_job(client: &Session) -> Result<Option<Stream>, Error> {
     ///     match client.open_stream("job") {
-    ///         Err(Error::Refused { refusal, .. }) if refusal.is_temporary() => Ok(None),
+    ///         Err(Error::Refused { refusal, .. }) if refusal.is_for_now() => Ok(None),
     ///         outcome => outcome.map(Some),
     ///     }
     /// }
     /// ```
-    pub fn is_temporary(&self) -> bool {
+    pub fn is_for_now(&self) -> bool {
         match self {
             Self::HandlerNotFound => false,
             Self::SessionNotFound | Self::SessionClosed => true,
@@ -221,7 +221,7 @@ impl Denied {
     }
 
     /// Returns whether retrying may help.
-    pub fn is_temporary(&self) -> bool {
+    pub fn is_for_now(&self) -> bool {
         self.for_now
     }
 
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_may_pass_is_told_from_one_of_a_validator() {
-        let may_pass = |text: &str| Refusal::from_text(text).is_temporary();
+        let may_pass = |text: &str| Refusal::from_text(text).is_for_now();
         for text in [
             SESSION_NOT_FOUND,
             SESSION_CLOSED,

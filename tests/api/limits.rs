@@ -66,7 +66,7 @@ fn idle_threads_of_hooks_do_not_raise_the_handler_limit() {
                 panic!("{error}");
             };
             let busy = "wirenet: all 2 handlers are busy".into();
-            assert!(refusal.is_temporary());
+            assert!(refusal.is_for_now());
             assert_eq!(refusal, Refusal::Other(busy));
         }
         drop(end);

@@ -101,8 +101,8 @@ impl Builder {
     /// The place of a handler becomes free when it has returned and its stream has been
     /// closed, a moment after the peer has received its answer. A peer that keeps exactly
     /// `count` streams open, and opens the next one as soon as it has an answer, is
-    /// therefore refused now and then, with a refusal that [is
-    /// temporary](crate::Refusal::is_temporary). To bound what one peer does, count its calls
+    /// therefore refused now and then, with a refusal that [is for
+    /// now](crate::Refusal::is_for_now). To bound what one peer does, count its calls
     /// where they are made, and choose a higher limit here.
     ///
     /// No session can take all handlers: while there are other sessions, a session gets a

@@ -164,11 +164,9 @@ fn check_characters(given: &str) -> Result<(), String> {
 
 /// Returns the parts of a URL other than host and port: scheme, user, and path.
 fn parts_of_url(given: &str) -> Vec<&str> {
-    let (scheme, rest) =
-        match (0..given.len()).find(|&at| given.as_bytes()[at..].starts_with(b"://")) {
-            Some(at) => given.split_at(at + 3),
-            None => ("", given),
-        };
+    // `str::find` with a text would add 2 KiB to a small client.
+    let scheme = (0..given.len()).find(|at| given.as_bytes()[*at..].starts_with(b"://"));
+    let (scheme, rest) = given.split_at(scheme.map_or(0, |at| at + 3));
     let (rest, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let (user, host) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
     let path = match path.rsplit_once(':') {

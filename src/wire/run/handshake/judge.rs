@@ -39,7 +39,7 @@ pub(super) enum Refused {
 impl Refused {
     /// Creates a refusal by the program's code. `code` applies to a permanent one.
     fn denied(code: RefusalCode, denied: &Denied, text: String) -> Self {
-        match denied.is_temporary() {
+        match denied.is_for_now() {
             true => Self::ForNow(refused(RefusalCode::TryLater, text)),
             false => Self::Permanently(refused(code, text)),
         }
