@@ -130,8 +130,8 @@ pub enum Error {
         cause: Option<Arc<Error>>,
     },
     /// Another error, with an explanation: for example, that the peer speaks another protocol,
-    /// that only one side uses TLS, or that another client uses the same identification; or at
-    /// which server it happened, if the other error does not say so.
+    /// that only one side uses TLS, that another client uses the same identification, or which
+    /// server it is about.
     Explained {
         /// The explanation: what probably happened, and what to do.
         text: String,

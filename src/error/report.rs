@@ -30,8 +30,8 @@ pub struct OpError {
     /// How long a client waits before it connects again, if this error is why it does so.
     pub retry_in: Option<Duration>,
     /// Whether a client's attempt to connect has failed with the same error as the attempt
-    /// before. An error handler can skip these, as the default one does: it logs them at
-    /// `debug`.
+    /// before. An error handler can skip these reports; without one, they are logged at
+    /// `debug`. `false` in the report with which the client [gives up](Self::gives_up).
     ///
     /// # Examples
     ///
@@ -122,7 +122,7 @@ pub enum Operation {
     /// Closing a wire whose last handle was dropped.
     Close,
     /// Reporting errors: some were dropped, because the error handler or the logger is
-    /// too slow, or had to wait, because no thread could be started. Of a
+    /// too slow, or had to wait, because no thread could be started. In a
     /// [`ShutdownError`](crate::ShutdownError): the logger has not returned.
     Report,
 }

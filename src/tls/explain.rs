@@ -154,8 +154,8 @@ fn simple(cause: &CertificateError) -> Option<&'static str> {
              or set one with `TlsClient::server_name`"
         }
         InvalidPurpose => {
-            "the peer's certificate may not be used for this side of a connection; add that to \
-             its extended key usage"
+            "the peer's certificate may not be used for this side of a connection; get one \
+             whose extended key usage allows it"
         }
         Revoked => "the peer's certificate was revoked; get a new one",
         BadEncoding => "the peer's certificate is not in the X.509 format, or is damaged",
@@ -288,7 +288,7 @@ fn meaning(alert: AlertDescription) -> Option<&'static str> {
         }
         HandshakeFailure | InsufficientSecurity => {
             "the two sides have no cipher, key exchange or signature in common; update the \
-             older one, or allow one that both know"
+             older side, or enable an algorithm that both support"
         }
         ProtocolVersion => VERSION,
         UnrecognisedName => {

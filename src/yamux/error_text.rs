@@ -59,8 +59,8 @@ impl fmt::Display for Error {
 /// Says what the error code of a go-away means.
 fn meaning(code: u32) -> &'static str {
     match code {
-        1 => ": it takes something that this side sent for a protocol error",
-        2 => ": it has had an internal error",
+        1 => ": it considers something that this side sent a protocol error",
+        2 => ": it had an internal error",
         _ => "",
     }
 }

@@ -168,11 +168,9 @@ fn an_address_that_cannot_be_used_says_why_and_what_to_do() {
 #[test]
 fn each_failed_attempt_says_when_the_next_one_is_and_whether_it_repeats_the_last() {
     in_time(|| {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let given = free.local_addr().unwrap().to_string();
-        drop(free);
+        let refusing = Refusing::new();
         let (told, errors) = unbounded();
-        let client = Wire::join(&given)
+        let client = Wire::join(refusing.addr)
             .retry_wait(Duration::from_millis(1), Duration::from_millis(1))
             .retry_max(2)
             .on_error(move |error| {

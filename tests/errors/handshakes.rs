@@ -433,7 +433,7 @@ fn two_clients_with_one_identification_are_named_at_the_hub_and_at_the_client_th
         };
         let expected = [
             "the server ended 3 sessions in a row",
-            "does it stop or restart",
+            "is the server restarting",
             expected,
         ];
         row("the same, at the client that lost", at_the_loser, &expected);

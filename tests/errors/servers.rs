@@ -12,6 +12,7 @@ use crate::support::{
     frames::{ACK, FIN, Frame, SYN},
     in_time,
     peer::{Peer, ScriptedServer},
+    refusing::Refusing,
     unreachable::Unreachable,
     wires::started,
 };
@@ -20,7 +21,6 @@ use socket2::SockRef;
 use std::{
     error::Error as _,
     io::{self, Write},
-    net::TcpListener,
     time::Duration,
 };
 use wirenet::{Builder, Error, Malformed, RefusalCode, Wire, yamux};
@@ -263,12 +263,10 @@ fn a_server_that_does_not_answer_is_named() {
             error,
             &[&expected, "no answer; check the address, and firewalls"],
         );
-        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = unused.local_addr().unwrap().port();
-        drop(unused);
+        let refusing = Refusing::new();
         rows(
             "no server",
-            port,
+            refusing.addr.port(),
             |client| client,
             |error| matches!(error, Error::Dial { .. }),
             &["cannot connect to ", "nothing listens there"],

@@ -124,7 +124,7 @@ fn peers_that_have_nothing_in_common_with_this_side() {
             (
                 "a server without a common cipher",
                 40,
-                &["no cipher", "update the older one", "handshake_failure"],
+                &["no cipher", "update the older side", "handshake_failure"],
             ),
             (
                 "a server without a common protocol",

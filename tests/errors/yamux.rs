@@ -151,7 +151,7 @@ fn a_violation_of_yamux_says_what_the_peer_did() {
 #[test]
 fn a_peer_that_ends_the_connection_with_an_error_code_says_what_it_means() {
     for (code, expected) in [
-        (1, "that this side sent for a protocol error"),
+        (1, "that this side sent a protocol error"),
         (2, "an internal error"),
         (7, "the error code 7; see"),
     ] {

@@ -102,8 +102,8 @@ impl Builder {
     /// closed, a moment after the peer has received its answer. A peer that keeps exactly
     /// `count` streams open, and opens the next one as soon as it has an answer, is
     /// therefore refused now and then, with a refusal that [is for
-    /// now](crate::Refusal::is_for_now). To bound what one peer does, count its calls
-    /// where they are made, and choose a higher limit here.
+    /// now](crate::Refusal::is_for_now). To bound what one peer does, limit its calls in
+    /// the peer, and choose a higher limit here.
     ///
     /// No session can take all handlers: while there are other sessions, a session gets a
     /// further handler only while more are free than it has. One session thus gets up to

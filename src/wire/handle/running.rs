@@ -298,9 +298,10 @@ impl Wire {
     ///
     /// 1. stops accepting and connecting;
     /// 2. tells every peer that it accepts no new streams;
-    /// 3. waits for the [running streams](Session::close#running-streams) of all sessions
+    /// 3. waits for the [running streams](Session#running-streams) of all sessions
     ///    to end, for up to [`Builder::session_close_timeout`] in all: those whose handlers
-    ///    run, and those that the program has opened and still holds (drop idle ones first);
+    ///    run, and those that the program has opened and neither side has ended (drop idle
+    ///    ones before);
     /// 4. cuts the remaining streams, which wakes every blocked read, write, open and
     ///    wait;
     /// 5. waits for the wire's threads to end, for at most a second.

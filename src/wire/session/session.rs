@@ -215,9 +215,9 @@ impl Session {
 
     /// Returns why the session has ended, or `None` as long as it has not.
     ///
-    /// After a graceful close it is [`ClosedByPeer`](yamux::Error::ClosedByPeer) or
-    /// [`Closed`](yamux::Error::Closed), depending on the side that closed. Everything else is
-    /// a failure.
+    /// - [`ClosedByPeer`](yamux::Error::ClosedByPeer): the peer closed it gracefully.
+    /// - [`Closed`](yamux::Error::Closed): this side closed or [aborted](Self::abort) it.
+    /// - Any other error is a failure, or an abort by the peer.
     ///
     /// # Examples
     ///

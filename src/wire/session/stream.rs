@@ -134,9 +134,10 @@ use std::{fmt, io, sync::Arc, time::Duration};
 /// let mut stream = session.open_stream("upload")?;
 /// let sent = io::copy(&mut file, &mut stream).and_then(|_| stream.finish());
 /// // Not `sent?` first: if the handler gave up, its answer says why.
-/// let answer = match stream.read_message(1000) {
-///     Ok(Some(answer)) => answer,
-///     _ => return sent,
+/// let answer = match (stream.read_message(1000), sent) {
+///     (Ok(Some(answer)), _) => answer,
+///     (_, Err(error)) | (Err(error), _) => return Err(error),
+///     (Ok(None), Ok(())) => return Err(io::ErrorKind::UnexpectedEof.into()),
 /// };
 /// assert_eq!(answer, b"error: disk full");
 /// # Ok::<(), io::Error>(())

@@ -34,23 +34,17 @@ impl Order {
 }
 
 impl Index {
-    /// Returns an index for any number of keys.
-    pub(super) fn large() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             sessions: Box::new(BTreeMap::new()),
         }
     }
 
-    /// Returns an index for the keys of a few sessions.
-    pub(super) fn small() -> Self {
-        Self {
-            sessions: Box::new(SortedList(Vec::new())),
-        }
-    }
-
-    /// Adds a session, which was established after those that have the key already.
+    /// Adds a session, which was established after the others that have the key. A key may be
+    /// given twice.
     pub(super) fn add(&mut self, key: &[u8], order: Order, id: SessionId) {
         match self.sessions.get_mut(key) {
+            Some(sessions) if sessions.last() == Some(&(order, id)) => {}
             Some(sessions) => sessions.push((order, id)),
             None => self.sessions.insert(key.into(), vec![(order, id)]),
         }
@@ -108,44 +102,5 @@ impl Map for BTreeMap<Box<[u8]>, Sessions> {
     #[cfg(any(test, fuzzing))]
     fn is_empty(&self) -> bool {
         self.is_empty()
-    }
-}
-
-/// The smallest map.
-struct SortedList(Vec<(Box<[u8]>, Sessions)>);
-
-impl SortedList {
-    /// Returns the position of the key, or `Err` with where it belongs.
-    fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| (**other).cmp(key))
-    }
-}
-
-impl Map for SortedList {
-    fn get(&self, key: &[u8]) -> Option<&Sessions> {
-        Some(&self.0[self.search(key).ok()?].1)
-    }
-
-    fn get_mut(&mut self, key: &[u8]) -> Option<&mut Sessions> {
-        let index = self.search(key).ok()?;
-        Some(&mut self.0[index].1)
-    }
-
-    fn insert(&mut self, key: Box<[u8]>, sessions: Sessions) {
-        match self.search(&key) {
-            Ok(index) => self.0[index].1 = sessions,
-            Err(index) => self.0.insert(index, (key, sessions)),
-        }
-    }
-
-    fn remove(&mut self, key: &[u8]) {
-        if let Ok(index) = self.search(key) {
-            self.0.remove(index);
-        }
-    }
-
-    #[cfg(any(test, fuzzing))]
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }

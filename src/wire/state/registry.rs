@@ -44,6 +44,16 @@ pub(crate) enum Names {
     Owned,
 }
 
+impl Names {
+    /// Returns the names of a session that are indexed while it is established.
+    fn indexed(self, session: &impl Member) -> &[String] {
+        match self {
+            Self::Owned => &[],
+            Self::Shared => session.stream_names(),
+        }
+    }
+}
+
 /// Sessions by their ids, and names by their owners.
 pub(crate) struct Registry<S> {
     /// Sorted by id. Moving entries costs little compared with the thread that each
@@ -54,13 +64,29 @@ pub(crate) struct Registry<S> {
     departing: usize,
     limit: usize,
     names: Names,
+    /// `None` on a client. It has one session at a time, and an index of a server's names,
+    /// which may be many, would cost more than it saves.
+    indexes: Option<Indexes>,
+    /// The position of the session that was established last.
+    last: Order,
+}
+
+/// Finds sessions without looking at each.
+struct Indexes {
     /// Invariant: contains exactly the established sessions.
     by_identification: Index,
     /// If names are shared, the established sessions by the names that their peers offer.
     /// If names are owned, the owner of each, which may still be being opened.
     by_name: Index,
-    /// The position of the session that was established last.
-    last: Order,
+}
+
+impl Indexes {
+    fn new() -> Self {
+        Self {
+            by_identification: Index::new(),
+            by_name: Index::new(),
+        }
+    }
 }
 
 struct SessionEntry<S> {
@@ -121,27 +147,26 @@ fn is_same_client(session: &impl Member, identification: &[u8]) -> bool {
 impl<S: Member> Registry<S> {
     /// Returns the registry of a client, which has one session at a time.
     pub(crate) fn of_client(limit: usize) -> Self {
-        Self::new(limit, Names::Shared, Index::small)
+        Self::new(limit, Names::Shared, None)
     }
 
     /// Returns the registry of a server.
     pub(crate) fn of_server(limit: usize) -> Self {
-        Self::new(limit, Names::Shared, Index::large)
+        Self::new(limit, Names::Shared, Some(Indexes::new()))
     }
 
     /// Returns the registry of a hub.
     pub(crate) fn of_hub(limit: usize) -> Self {
-        Self::new(limit, Names::Owned, Index::large)
+        Self::new(limit, Names::Owned, Some(Indexes::new()))
     }
 
-    fn new(limit: usize, names: Names, index: fn() -> Index) -> Self {
+    fn new(limit: usize, names: Names, indexes: Option<Indexes>) -> Self {
         Self {
             entries: Vec::new(),
             departing: 0,
             limit,
             names,
-            by_identification: index(),
-            by_name: index(),
+            indexes,
             last: Order::default(),
         }
     }
@@ -165,13 +190,36 @@ impl<S: Member> Registry<S> {
     /// Returns the session of the client with this identification that was established
     /// last and has not ended.
     pub(crate) fn session_for(&self, identification: &[u8]) -> Option<&S> {
-        self.first_open(self.by_identification.latest_first(identification))
+        match &self.indexes {
+            Some(indexes) => {
+                self.first_open(indexes.by_identification.latest_first(identification))
+            }
+            None => self.latest(|session| session.identification() == identification),
+        }
     }
 
     /// Returns the session whose peer offers this stream name: on a hub the owner,
     /// otherwise the one that was established last and has not ended.
     pub(crate) fn session_offering(&self, name: &str) -> Option<&S> {
-        self.first_open(self.by_name.latest_first(name.as_bytes()))
+        match &self.indexes {
+            Some(indexes) => self.first_open(indexes.by_name.latest_first(name.as_bytes())),
+            None => self.latest(|session| session.stream_names().iter().any(|other| other == name)),
+        }
+    }
+
+    /// Returns the session that was established last, of those that have not ended.
+    fn latest(&self, is_wanted: impl Fn(&S) -> bool) -> Option<&S> {
+        let mut latest: Option<(Order, &S)> = None;
+        for entry in &self.entries {
+            if let Some(session) = &entry.session
+                && latest.is_none_or(|(order, _)| order < entry.order)
+                && !session.is_closed()
+                && is_wanted(session)
+            {
+                latest = Some((entry.order, session));
+            }
+        }
+        latest.map(|(_, session)| session)
     }
 
     fn first_open(&self, ids: impl Iterator<Item = SessionId>) -> Option<&S> {
@@ -222,8 +270,10 @@ impl<S: Member> Registry<S> {
             names: names.into(),
         };
         self.entries.insert(index, entry);
-        for name in names {
-            self.by_name.set(name.as_bytes(), Order::default(), id);
+        if let Some(indexes) = &mut self.indexes {
+            for name in names {
+                indexes.by_name.set(name.as_bytes(), Order::default(), id);
+            }
         }
         Ok(replaced)
     }
@@ -294,18 +344,13 @@ impl<S: Member> Registry<S> {
         self.last = self.last.next();
         self.entries[index].order = self.last;
         self.entries[index].session = Some(session.clone());
-        self.by_identification
-            .add(session.identification(), self.last, id);
-        for name in self.indexed_names(session) {
-            self.by_name.add(name.as_bytes(), self.last, id);
-        }
-    }
-
-    /// Returns the names of a session that are indexed while it is established.
-    fn indexed_names<'a>(&self, session: &'a S) -> &'a [String] {
-        match self.names {
-            Names::Owned => &[],
-            Names::Shared => session.stream_names(),
+        let Some(indexes) = &mut self.indexes else {
+            return;
+        };
+        let identification = session.identification();
+        indexes.by_identification.add(identification, self.last, id);
+        for name in self.names.indexed(session) {
+            indexes.by_name.add(name.as_bytes(), self.last, id);
         }
     }
 
@@ -318,15 +363,18 @@ impl<S: Member> Registry<S> {
         if self.entries.len() < self.entries.capacity() / 8 {
             self.entries.shrink_to(2 * self.entries.len());
         }
+        let Some(indexes) = &mut self.indexes else {
+            return;
+        };
         for name in entry.names {
-            self.by_name.remove(name.as_bytes(), Order::default(), id);
+            let name = name.as_bytes();
+            indexes.by_name.remove(name, Order::default(), id);
         }
         if let Some(session) = &entry.session {
-            let identification = session.identification();
-            self.by_identification
-                .remove(identification, entry.order, id);
-            for name in self.indexed_names(session) {
-                self.by_name.remove(name.as_bytes(), entry.order, id);
+            let (order, identification) = (entry.order, session.identification());
+            indexes.by_identification.remove(identification, order, id);
+            for name in self.names.indexed(session) {
+                indexes.by_name.remove(name.as_bytes(), order, id);
             }
         }
     }
@@ -346,7 +394,9 @@ impl<S: Member> Registry<S> {
     /// Returns whether there are neither sessions, nor reservations, nor names.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.by_identification.is_empty() && self.by_name.is_empty()
+        let are_empty =
+            |indexes: &Indexes| indexes.by_identification.is_empty() && indexes.by_name.is_empty();
+        self.entries.is_empty() && self.indexes.as_ref().is_none_or(are_empty)
     }
 
     pub(crate) fn owner(&self, name: &str) -> NameOwner<S> {
@@ -358,9 +408,9 @@ impl<S: Member> Registry<S> {
     }
 
     fn owner_id(&self, name: &str) -> Option<SessionId> {
-        match self.names {
-            Names::Owned => self.by_name.latest_first(name.as_bytes()).next(),
-            Names::Shared => None,
+        match (self.names, &self.indexes) {
+            (Names::Owned, Some(indexes)) => indexes.by_name.latest_first(name.as_bytes()).next(),
+            _ => None,
         }
     }
 }

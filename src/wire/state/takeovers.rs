@@ -105,8 +105,8 @@ impl EndedSessions {
     pub(crate) fn explain(&self, identification: &[u8]) -> Option<String> {
         (self.in_a_row >= SUSPICIOUS).then(|| {
             format!(
-                "the server ended {} sessions in a row, each within {:.1?} of its start; does it \
-                 stop or restart, or does another client use the identification {}?",
+                "the server ended {} sessions in a row, each within {:.1?} of its start; is the \
+                 server restarting, or does another client use the identification {}?",
                 self.in_a_row,
                 self.longest,
                 PrintableBytes(identification)
@@ -183,8 +183,8 @@ mod tests {
         let text = ended.explain(b"box-1").unwrap();
         assert_eq!(
             text,
-            "the server ended 3 sessions in a row, each within 3.0s of its start; does it stop \
-             or restart, or does another client use the identification \"box-1\"?"
+            "the server ended 3 sessions in a row, each within 3.0s of its start; is the server \
+             restarting, or does another client use the identification \"box-1\"?"
         );
         let text = ended.explain(b"box\xff").unwrap();
         assert!(

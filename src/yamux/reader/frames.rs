@@ -163,9 +163,12 @@ impl ConnectionReader {
         pushed.then_some(()).ok_or(Violation::AnswersUnread)
     }
 
+    /// Returns the stream of a frame, unless it is gone. Then the thread that ended it may not
+    /// have removed it yet.
     fn find(&self, header: Header) -> Option<Arc<Core>> {
         let mut table = self.shared.table.lock();
-        let core = Arc::clone(table.get(header.stream)?);
+        let core = table.get(header.stream).filter(|core| !core.is_gone());
+        let core = Arc::clone(core?);
         table.stats.bytes_received += u64::from(header.body_len());
         Some(core)
     }

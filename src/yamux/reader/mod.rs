@@ -339,4 +339,23 @@ mod tests {
             assert!(ended.is_ok(), "{ended:?}");
         }
     }
+
+    /// A thread that ends a stream marks it first, and its peer may learn of the end before
+    /// the thread goes on.
+    #[test]
+    fn frames_of_a_stream_that_is_about_to_be_removed_are_skipped() {
+        let (ours, theirs) = memory::pair(1024);
+        let (connection, mut reader) = client(ours.split().unwrap(), Config::default());
+        let mut peer = theirs.split().unwrap();
+        let stream = connection.open().unwrap();
+        let core = stream.core();
+        assert!(!core.on_fin());
+        assert!(core.send.lock().state.finish() && core.send_done());
+        let data = Header::data(core.id, 1).encode();
+        let parts = [IoSlice::new(&data), IoSlice::new(b"x")];
+        peer.writer.write(&parts, Wait::Block).unwrap();
+        drop(peer);
+        let ended = reader.run();
+        assert!(!matches!(ended, Err(Error::Protocol(_))), "{ended:?}");
+    }
 }

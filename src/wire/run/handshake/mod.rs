@@ -228,7 +228,7 @@ impl<'a> Handshake<'a> {
         if role == Role::Client && self.peer_left_silently(&error) {
             let text = format!(
                 "{peer} ended the connection during the session handshake; does it need TLS, or \
-                 is it no wirenet server?"
+                 is it not a wirenet server?"
             );
             return error.explained(text);
         }

@@ -1,6 +1,9 @@
 use super::*;
 use proptest::{collection::vec, prelude::*};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fake {
@@ -211,6 +214,27 @@ fn nothing_is_left_of_sessions_that_have_ended() {
         }
         assert!(registry.is_empty(), "{kind}");
     }
+}
+
+/// A server may offer any number of names, and the wire is locked meanwhile. With the square
+/// of the number, this would take a minute.
+#[test]
+fn the_names_of_a_server_cost_a_client_time_in_proportion_to_their_number() {
+    let mut client = Registry::of_client(1);
+    let session = Fake {
+        names: (0..400_000)
+            .rev()
+            .map(|number| format!("{number:06}"))
+            .collect(),
+        ..fake(1, b"box")
+    };
+    let began = Instant::now();
+    client.enter(&session);
+    let last = session.names.last().unwrap();
+    assert_eq!(client.session_offering(last), Some(&session));
+    client.remove(session.id);
+    assert!(client.is_empty());
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 /// What a registry should contain, in the simplest form.
