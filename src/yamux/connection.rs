@@ -121,6 +121,7 @@ impl Connection {
         })?;
         Ok(Self::new(
             shared,
+            // Fails when the connection has ended, and knows why itself.
             Some(Box::new(move || incoming.recv().ok())),
         ))
     }

@@ -75,6 +75,7 @@ impl Counts {
                 self.operations.insert(index, (id, new));
                 None
             }
+            // It ran nothing.
             (Err(_), None) => None,
         }
     }

@@ -61,8 +61,9 @@ impl Index {
         let Some(sessions) = self.sessions.get_mut(key) else {
             return;
         };
+        // Another session may have replaced this one. Moving entries costs little compared with
+        // the thread that each session has.
         if let Ok(index) = sessions.binary_search(&(order, id)) {
-            // Moving entries costs little compared with the thread that each session has.
             sessions.remove(index);
         }
         if sessions.is_empty() {
