@@ -17,7 +17,7 @@ use std::{
     io::{self, Write},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use wirenet::{Builder, Session, Stream};
 
@@ -33,8 +33,7 @@ struct Plan {
     rate: u32,
     /// Bytes that can be queued in front of the link.
     queue: usize,
-    /// The handshake timeout. If it is short, a stream that was opened without
-    /// waiting may turn out to be refused after everything has been sent.
+    /// The handshake timeout, which is short for some.
     handshake: Duration,
     /// The session close timeout of the wire whose close ends the scenario.
     close: Duration,
@@ -101,10 +100,12 @@ impl Plan {
         }
     }
 
-    /// The side whose messages must arrive if its close returns `Ok`.
-    fn promises(&self) -> Option<Side> {
+    /// The side whose messages must arrive if its close returns `Ok`, `elapsed` after the
+    /// first stream was opened. Not if an answer to an opening may have timed out: a stream
+    /// that was opened without waiting is then refused after everything has been sent.
+    fn promises(&self, elapsed: Duration) -> Option<Side> {
         match self.ending {
-            Ending::Close(side, _) if self.handshake > CLOSE * 2 => Some(side),
+            Ending::Close(side, _) if self.handshake > elapsed + CLOSE => Some(side),
             _ => None,
         }
     }
@@ -155,6 +156,7 @@ pub fn run(seed: u64) -> Outcome {
     };
     let floods: Vec<_> = (0..plan.floods).map(open).collect();
     path.link.set_rate(Some(plan.rate));
+    let start = Instant::now();
     for flood in &floods {
         flood.write_message(b"now").expect("the handler reads it");
     }
@@ -184,7 +186,7 @@ pub fn run(seed: u64) -> Outcome {
             Some(moment) => drop(all_sent.recv_timeout(moment)),
             None => drop(all_sent.recv()),
         }
-        end(plan, path, record)
+        end(plan, path, record, start)
     });
     let (complete, violations) = record.close();
     Outcome {
@@ -288,7 +290,7 @@ fn stall(plan: &Plan, path: &Path, all_sent: &Receiver<()>) {
 
 /// Ends the scenario as planned. Returns the number of messages that had to
 /// arrive.
-fn end(plan: &Plan, path: Path, record: &Record) -> usize {
+fn end(plan: &Plan, path: Path, record: &Record, start: Instant) -> usize {
     let closed = match plan.ending {
         Ending::Close(Side::Caller, Closed::Wire) => path.caller.close().is_ok(),
         Ending::Close(Side::Caller, Closed::Session) => path.session.close().is_ok(),
@@ -319,9 +321,10 @@ fn end(plan: &Plan, path: Path, record: &Record) -> usize {
             return 0;
         }
     };
+    let promises = plan.promises(start.elapsed());
     // What is still in flight may arrive, and need not take its time.
     path.link.set_rate(None);
-    match plan.promises().filter(|_| closed) {
+    match promises.filter(|_| closed) {
         Some(side) => record.expect_delivered(side, READ_LIMIT),
         None => 0,
     }
