@@ -31,13 +31,13 @@ const BUILDS: [Build; 2] = [
     Build {
         name: "without TLS",
         tls: false,
-        max_size: 548 * KIB,
+        max_size: 552 * KIB,
         max_resident: 3_000_000,
     },
     Build {
         name: "with TLS",
         tls: true,
-        max_size: 1395 * KIB,
+        max_size: 1398 * KIB,
         // The goal is 3 MB. The client is above that; nearly all of it is
         // the program itself and the system's libraries, which processes share.
         max_resident: 3_400_000,
