@@ -82,10 +82,13 @@ fn check_connected(socket: &Socket) -> Result<(), Failure> {
 fn check_open_for_writing(socket: &Socket) -> Result<(), Failure> {
     // A connection that has ended or was reset has no peer address. The threads find out
     // which it is.
-    if socket.peer_addr().is_err() {
+    let is_over = || socket.peer_addr().is_err();
+    if is_over() {
         return Ok(());
     }
     match send(socket, &[], Wait::Never) {
+        // It was reset meanwhile, after the end of the peer's data.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe && is_over() => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
             let text = "it was shut down for writing; give a socket that is open in both \
                         directions, or copy the rest with io::copy";
