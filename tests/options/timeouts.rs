@@ -4,10 +4,10 @@ use crate::support::{
     PATIENCE, in_time,
     peer::{Peer, ScriptedServer},
     unreachable::Unreachable,
-    wires::{Link, addr_of, errors, joining, mounting, started},
+    wires::{Link, Told, addr_of, errors, joining, mounting, started},
     within,
 };
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use std::{
     error::Error as _,
     io::{self, ErrorKind, Read, Write},
@@ -149,15 +149,27 @@ fn an_opening_that_cannot_be_sent_ends_with_the_handshake_timeout() {
     });
 }
 
+/// A client whose write timeout is short, and that finds a silent server by nothing else.
+fn without_pings(server: &ScriptedServer) -> Builder {
+    Wire::join(server.addr.to_string())
+        .read_write_timeouts(None, 3 * SHORT)
+        .keep_alive(false)
+}
+
+/// The error handler gets the write timeout as the reason for the session's end.
+#[track_caller]
+fn assert_write_timeout_told(told: &Receiver<Told>) {
+    let (operation, cause) = told.recv().unwrap();
+    assert_eq!(operation, Operation::Session);
+    assert_eq!(cause, yamux::Error::WriteTimeout.to_string());
+}
+
 #[test]
 fn the_write_timeout_ends_a_connection_for_readers_and_writers() {
     in_time(|| {
         let (on_error, told) = errors();
         let server = ScriptedServer::listen(Peer::confirm_session);
-        let joining = Wire::join(server.addr.to_string())
-            .read_write_timeouts(None, 3 * SHORT)
-            // Only the write timeout detects it.
-            .keep_alive(false)
+        let joining = without_pings(&server)
             .retry_max(1)
             .retry_policy(|_| None)
             .on_error(on_error);
@@ -182,9 +194,7 @@ fn the_write_timeout_ends_a_connection_for_readers_and_writers() {
         let ended = client.wait().unwrap_err();
         let is_timeout = matches!(ended, Error::Connection(yamux::Error::WriteTimeout));
         assert!(is_timeout, "{ended}");
-        let (operation, cause) = told.recv().unwrap();
-        assert_eq!(operation, Operation::Session);
-        assert_eq!(cause, yamux::Error::WriteTimeout.to_string());
+        assert_write_timeout_told(&told);
         // There is nothing left to cut.
         client.close().unwrap();
     });
@@ -197,10 +207,7 @@ fn a_connection_that_the_system_ends_at_the_write_timeout_ends_with_the_same_err
     in_time(|| {
         let (on_error, told) = errors();
         let server = ScriptedServer::listen(Peer::confirm_session);
-        let joining = Wire::join(server.addr.to_string())
-            .read_write_timeouts(None, 3 * SHORT)
-            // No ping finds it.
-            .keep_alive(false)
+        let joining = without_pings(&server)
             // More than the server's socket takes, and less than both sockets.
             .send_buffer(200_000)
             .retry_max(0)
@@ -210,9 +217,7 @@ fn a_connection_that_the_system_ends_at_the_write_timeout_ends_with_the_same_err
         let mut stream = session.open_stream_nowait("any").unwrap();
         stream.write_all(&[0; 250_000]).unwrap();
         assert_write_timeout(&stream.read(&mut [0]).unwrap_err());
-        let (operation, cause) = told.recv().unwrap();
-        assert_eq!(operation, Operation::Session);
-        assert_eq!(cause, yamux::Error::WriteTimeout.to_string());
+        assert_write_timeout_told(&told);
     });
 }
 
