@@ -50,6 +50,7 @@ pub struct OpError {
     ///         if !error.repeats {
     ///             eprintln!("{error}");
     ///         }
+    /// #       // Fails once the example no longer waits.
     /// #       let _ = sender.send((error.repeats, error.retry_in.is_some()));
     ///     })
     ///     .build()?;

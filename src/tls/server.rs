@@ -106,10 +106,10 @@ impl TlsServer {
     /// Accepts only clients that show a certificate from these authorities: a PEM
     /// file with one or more certificates. Default: any client.
     ///
-    /// This decides who may connect, not who is who: a client with any such certificate may
-    /// present any [identification](crate::Builder::identification), because the two are not
-    /// compared. If clients do not trust each other, give each a token of its own, too, and
-    /// check it with a [validator](crate::Builder::token_validator).
+    /// The certificate is not compared with the client's
+    /// [identification](crate::Builder::identification): a client with any such certificate may
+    /// present any identification. If clients do not trust each other, also give each its own
+    /// token, and check it with a [validator](crate::Builder::token_validator).
     ///
     /// Replaces the authorities of an earlier call. [`reload`](Self::reload) does not change
     /// them.

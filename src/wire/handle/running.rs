@@ -210,7 +210,8 @@ impl Wire {
                 return running.fail(&error);
             }
             running.fail(&error);
-            // The channel has room: nothing was sent before.
+            // The channel has room: nothing was sent before. Fails if the call has timed out; the
+            // wire keeps the error.
             let _ = sender.try_send(Err(error));
         };
         let spawned = spawn(thread, state.threads.track(work));

@@ -236,6 +236,7 @@ impl Session {
     ///             None => unreachable!("it has ended"),
     ///         }
     /// #       let left = matches!(session.end_reason(), Some(yamux::Error::ClosedByPeer));
+    /// #       // Fails once the example no longer waits.
     /// #       let _ = sender.send(left);
     ///     })
     ///     .build()?;

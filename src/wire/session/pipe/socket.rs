@@ -108,11 +108,12 @@ fn set_options(socket: &Socket) -> io::Result<bool> {
     socket.set_read_timeout(None)?;
     if is_tcp {
         socket.set_linger(Some(Duration::ZERO))?;
-        // Without it, small pieces may be delayed.
+        // If this fails, small pieces may be delayed, but nothing is lost.
         let _ = socket.set_tcp_nodelay(true);
         if let Ok(false) = socket.keepalive() {
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-            // Without it, a peer that is gone without a trace is not noticed.
+            // If this fails, a peer that is gone without a trace is noticed only when something
+            // is sent to it.
             let _ = socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL));
         }
     }
